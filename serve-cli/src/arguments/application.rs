@@ -1,0 +1,100 @@
+//! `[PACKAGE:]APP`: how the command line names an application.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An application, and its package when that is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApplicationPath {
+    pub(crate) package: Option<String>,
+    pub(crate) application: String,
+}
+
+/// Why a word names no application.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum NotAnApplicationPath {
+    #[error("config files cannot be run yet: name an application, as in `hello:language_classifier`")]
+    ConfigFile,
+    #[error("there is no name after the colon: name an application of `{package}`, as in `{package}:app`")]
+    NoApplication { package: String },
+    #[error("expected APP or PACKAGE:APP, as in `hello:language_classifier`")]
+    Malformed,
+    #[error("an application is a function of the package, named without its module: `{suggestion}`")]
+    RustPath { suggestion: String },
+}
+
+impl FromStr for ApplicationPath {
+    type Err = NotAnApplicationPath;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.ends_with(".yaml") || text.ends_with(".yml") {
+            return Err(NotAnApplicationPath::ConfigFile);
+        }
+        if let Some((path, function)) = text.rsplit_once("::") {
+            let package = path.split("::").next().unwrap_or(path);
+            return Err(NotAnApplicationPath::RustPath { suggestion: format!("{package}:{function}") });
+        }
+        let (package, application) = match text.split_once(':') {
+            Some((package, application)) => (Some(package), application),
+            None => (None, text),
+        };
+        match (package, application) {
+            (Some(package), "") if !package.is_empty() => {
+                Err(NotAnApplicationPath::NoApplication { package: package.to_owned() })
+            }
+            (Some(""), _) | (_, "") => Err(NotAnApplicationPath::Malformed),
+            (_, name) if name.contains([':', '=', '/']) => Err(NotAnApplicationPath::Malformed),
+            _ => Ok(Self {
+                package: package.map(str::to_owned),
+                application: application.to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for ApplicationPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(package) = &self.package {
+            write!(f, "{package}:")?;
+        }
+        f.write_str(&self.application)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Result<ApplicationPath, NotAnApplicationPath> {
+        text.parse()
+    }
+
+    #[test]
+    fn the_package_may_be_left_out() {
+        let named = path("hello:language_classifier").expect("a path");
+        assert_eq!(named.package.as_deref(), Some("hello"));
+        assert_eq!(named.application, "language_classifier");
+        assert_eq!(named.to_string(), "hello:language_classifier");
+        assert_eq!(path("language_classifier").expect("a path").package, None);
+    }
+
+    #[test]
+    fn a_config_file_is_refused_by_its_ending() {
+        assert_eq!(path("serve.yaml"), Err(NotAnApplicationPath::ConfigFile));
+        assert_eq!(path("deploy/serve.yml"), Err(NotAnApplicationPath::ConfigFile));
+    }
+
+    #[test]
+    fn a_rust_path_says_how_it_is_written_here() {
+        let error = path("hello::apps::language_classifier").expect_err("not a path");
+        assert!(error.to_string().ends_with("`hello:language_classifier`"), "{error}");
+    }
+
+    #[test]
+    fn halves_are_refused() {
+        assert_eq!(path("hello:"), Err(NotAnApplicationPath::NoApplication { package: "hello".into() }));
+        assert_eq!(path(":app"), Err(NotAnApplicationPath::Malformed));
+        assert_eq!(path(""), Err(NotAnApplicationPath::Malformed));
+        assert_eq!(path("language=german"), Err(NotAnApplicationPath::Malformed));
+    }
+}

@@ -1,0 +1,78 @@
+//! What every error of this crate owes its reader: a sentence and a remedy for
+//! people (through [`miette`]), an exit code for programs.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use miette::Diagnostic;
+
+use crate::output::{self, ERROR, NAME};
+
+/// An error that ends the command.
+pub(crate) trait Failure: Diagnostic + Send + Sync + 'static {
+    /// The status to exit with, one of [`crate::exit_code`].
+    fn exit_code(&self) -> u8;
+
+    /// Whether the reader has been told already, as by cargo's own errors.
+    fn already_shown(&self) -> bool {
+        false
+    }
+}
+
+/// Ends a command: nothing more to say, or the error on stderr.
+pub(crate) fn conclude<F: Failure>(outcome: Result<u8, F>) -> ExitCode {
+    let code = outcome.unwrap_or_else(|failure| {
+        let code = failure.exit_code();
+        show(failure);
+        code
+    });
+    ExitCode::from(code)
+}
+
+/// Shows an error, unless its reader has seen it.
+pub(crate) fn show(failure: impl Failure) {
+    if !failure.already_shown() {
+        output::note(Report(&failure));
+    }
+}
+
+/// An error as rustc and cargo write theirs: what, why, and what to do.
+struct Report<'f>(&'f dyn Diagnostic);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.0.code().map(|code| format!("[{code}]")).unwrap_or_default();
+        write!(f, "{ERROR}error{code}{ERROR:#}: {}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, "\n  {NAME}caused by:{NAME:#} {}", indented(error, "             "))?;
+            cause = error.source();
+        }
+        if let Some(help) = self.0.help() {
+            write!(f, "\n  {NAME}help:{NAME:#} {}", indented(help, "        "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Further lines below the first.
+fn indented(text: impl fmt::Display, margin: &str) -> String {
+    text.to_string().replace("\n", &format!("\n{margin}")).replace(&format!("\n{margin}\n"), "\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error, Diagnostic)]
+    #[error("the port is in use")]
+    #[diagnostic(code(serve::port), help("use another:\n\n--port 8001"))]
+    struct Example(#[source] std::io::Error);
+
+    #[test]
+    fn an_error_has_causes_and_a_remedy() {
+        let cause = std::io::Error::other("address\nin use");
+        let report = Report(&Example(cause)).to_string();
+        insta::assert_snapshot!(anstream::adapter::strip_str(&report), @"");
+    }
+}

@@ -1,0 +1,133 @@
+//! What is said of an application that runs: its graph, and where to reach it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serve_core::application::Graph;
+
+use super::graph::{Diagram, route, tree};
+use crate::output::{FAINT, LITERAL};
+
+/// Displayed, it is what `run` prints.
+#[derive(Debug)]
+pub(super) struct Banner {
+    tree: String,
+    endpoints: Vec<Endpoint>,
+    /// Where it is reached from this machine.
+    address: SocketAddr,
+    everywhere: bool,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    verb: &'static str,
+    path: String,
+    /// `LanguageClassifier.greet`
+    method: String,
+}
+
+impl Banner {
+    pub(super) fn new(name: &str, graph: &Graph, address: SocketAddr) -> Self {
+        let diagram = Diagram { endpoints: Vec::new(), ..Diagram::of(name, graph) };
+        let ingress = graph.deployments.iter().filter(|node| node.ingress);
+        let endpoints = ingress.flat_map(|node| {
+            node.methods.iter().filter_map(|method| {
+                let (verb, path) = method.endpoint?;
+                Some(Endpoint {
+                    verb,
+                    path: route(Some(graph.route_prefix.as_deref()?), path),
+                    method: format!("{}.{}", node.name, method.name),
+                })
+            })
+        });
+        Self {
+            tree: tree(&diagram),
+            endpoints: endpoints.collect(),
+            address: reachable(address),
+            everywhere: address.ip().is_unspecified(),
+        }
+    }
+
+    /// The page to open: the application's own, if it has one.
+    pub(super) fn front_page(&self) -> String {
+        let page = self.endpoints.iter().find(|endpoint| endpoint.verb == "GET" && !endpoint.path.contains('{'));
+        self.url(page.map_or("/docs", |endpoint| &endpoint.path))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl fmt::Display for Banner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        for line in self.tree.lines() {
+            writeln!(f, "  {line}")?;
+        }
+        writeln!(f)?;
+        let rows: Vec<(&str, String, &str)> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.verb, self.url(&endpoint.path), endpoint.method.as_str()))
+            .chain([("docs", self.url("/docs"), ""), ("health", self.url("/-/healthz"), "")])
+            .collect();
+        let widest = rows.iter().map(|(_, url, _)| url.chars().count()).max().unwrap_or_default();
+        for (what, url, about) in rows {
+            let padding = " ".repeat(widest - url.chars().count());
+            let line = format!("  {what:<8}{LITERAL}{url}{LITERAL:#}{padding}  {FAINT}{about}{FAINT:#}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        if self.everywhere {
+            writeln!(f, "\n  {FAINT}on every address of this machine{FAINT:#}")?;
+        }
+        write!(f, "\n  {FAINT}Ctrl-C stops it.{FAINT:#}\n")
+    }
+}
+
+/// An address to connect to, for one to listen on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn banner(address: &str) -> Banner {
+        let endpoint = |verb, path: &str, method: &str| Endpoint {
+            verb,
+            path: path.to_owned(),
+            method: format!("Ingress.{method}"),
+        };
+        let address: SocketAddr = address.parse().expect("an address");
+        Banner {
+            tree: "Ingress      1 replica\n└─ Adder     3 replicas\n".to_owned(),
+            endpoints: vec![
+                endpoint("POST", "/math", "add"),
+                endpoint("GET", "/math/{id}", "result"),
+                endpoint("GET", "/math/all", "results"),
+            ],
+            address: reachable(address),
+            everywhere: address.ip().is_unspecified(),
+        }
+    }
+
+    #[test]
+    fn graph_routes_and_addresses() {
+        let banner = banner("0.0.0.0:8000").to_string();
+        insta::assert_snapshot!(anstream::adapter::strip_str(&banner), @"");
+    }
+
+    #[test]
+    fn the_page_to_open_is_one_a_browser_can_get() {
+        assert_eq!(banner("127.0.0.1:80").front_page(), "http://127.0.0.1:80/math/all");
+        let without = Banner { endpoints: Vec::new(), ..banner("[::]:8000") };
+        assert_eq!(without.front_page(), "http://[::1]:8000/docs");
+    }
+}

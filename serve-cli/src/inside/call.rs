@@ -1,0 +1,121 @@
+//! `call`: runs an application in this process, calls one method of its ingress, and
+//! prints what it returns. No port is opened.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use futures::StreamExt;
+use serde_json::Value;
+use serve_core::application::AnyApplication;
+use serve_core::{AnyHandle, ByNameError, MethodInfo, Runtime};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::error::Error;
+use super::stop::StopSignal;
+use super::{executor, logging, select};
+use crate::arguments::CallArguments;
+use crate::{exit_code, nearest, output};
+
+/// Calls the method that is meant.
+pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
+    // The result is what counts.
+    logging::start(LevelFilter::WARN);
+    let selected = select::application(&arguments.path)?;
+    let application = select::build(selected, &arguments.with)?;
+    executor::block_on(call(arguments, selected.full_name(), application))
+}
+
+async fn call(arguments: &CallArguments, name: String, application: AnyApplication) -> Result<u8, Error> {
+    let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
+    let runtime = Runtime::builder()
+        .start()
+        .await
+        .map_err(|error| Error::Runtime(std::io::Error::other(error)))?;
+    let work = async {
+        let deployed = runtime.run_any(application).await;
+        let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
+        let printed = print_all(arguments, &name, &ingress);
+        match arguments.timeout {
+            None => printed.await,
+            Some(timeout) => tokio::time::timeout(timeout, printed)
+                .await
+                .unwrap_or_else(|_| Err(Error::TimedOut { method: arguments.method.clone(), timeout })),
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = stop.received() => return Ok(exit_code::INTERRUPTED),
+    };
+    tokio::select! {
+        () = runtime.shutdown() => outcome,
+        () = stop.received() => Ok(exit_code::INTERRUPTED),
+    }
+}
+
+/// Prints each result when it is there.
+async fn print_all(arguments: &CallArguments, application: &str, ingress: &AnyHandle) -> Result<u8, Error> {
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for value in &arguments.values {
+        values.entry(value.key.clone()).or_default().push(value.value.clone());
+    }
+    let methods = ingress.methods();
+    let called = methods.iter().find(|method| method.name == arguments.method);
+    let results = ingress
+        .call(&arguments.method, &values)
+        .map_err(|error| not_called(error, application, &methods, called))?;
+    let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
+    let mut results = pin!(results);
+    while let Some(result) = results.next().await {
+        let value = result.map_err(|source| Error::Call { method: arguments.method.clone(), source: Box::new(source) })?;
+        if arguments.json || !returns_nothing {
+            output::result(shown(&value, arguments.json));
+        }
+    }
+    Ok(exit_code::OK)
+}
+
+/// A string as it is, all else as JSON on one line.
+fn shown(value: &Value, json: bool) -> String {
+    match value {
+        Value::String(text) if !json => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+fn not_called(error: ByNameError, application: &str, methods: &[MethodInfo], called: Option<&MethodInfo>) -> Error {
+    match error {
+        ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
+            application: application.to_owned(),
+            help: other_methods(&method, methods),
+            deployment,
+            method,
+        },
+        error => Error::BadArgument {
+            what: called.map_or_else(|| "the method".to_owned(), |method| format!("the method `{}`", method.name)),
+            problem: error.to_string(),
+            help: called.map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
+        },
+    }
+}
+
+fn other_methods(name: &str, methods: &[MethodInfo]) -> String {
+    let near = nearest::did_you_mean(name, methods.iter().map(|method| method.name));
+    let near = near.map(|near| format!("{near} ")).unwrap_or_default();
+    if methods.is_empty() {
+        return "it has no methods".to_owned();
+    }
+    let signatures = methods.iter().map(|method| format!("\n  {}", method.signature()));
+    format!("{near}it has{}", signatures.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_plain_unless_json_is_asked_for() {
+        assert_eq!(shown(&"Hola \"Dora\"".into(), false), "Hola \"Dora\"");
+        assert_eq!(shown(&"Hola \"Dora\"".into(), true), r#""Hola \"Dora\"""#);
+        assert_eq!(shown(&serde_json::json!({"a": [1, 2]}), false), r#"{"a":[1,2]}"#);
+    }
+}

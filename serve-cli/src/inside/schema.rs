@@ -1,0 +1,152 @@
+//! What an application takes, told from the JSON schema of its argument.
+
+use serde_json::{Map, Value};
+
+/// One `key=value` that an application takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) key: String,
+    /// What the value is: `STRING`, `INTEGER`, `small|large`.
+    pub(super) value: String,
+    pub(super) required: bool,
+    pub(super) about: String,
+}
+
+/// The fields of an argument, in the order of the schema: those that must be given first.
+pub(super) fn fields(schema: &Value) -> Vec<Field> {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let required: Vec<&str> = strings(schema.get("required"));
+    let mut fields: Vec<Field> = properties
+        .iter()
+        .map(|(key, property)| Field {
+            key: key.clone(),
+            value: value(property, schema),
+            required: required.contains(&key.as_str()),
+            about: about(property),
+        })
+        .collect();
+    fields.sort_by_key(|field| !field.required);
+    fields
+}
+
+impl Field {
+    /// `size=INTEGER`, in brackets if it may be left out.
+    pub(super) fn usage(&self) -> String {
+        let Self { key, value, required, .. } = self;
+        if *required { format!("{key}={value}") } else { format!("[{key}={value}]") }
+    }
+}
+
+fn about(property: &Value) -> String {
+    let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
+    let text = text.lines().next().unwrap_or_default().to_owned();
+    match property.get("default") {
+        None | Some(Value::Null) => text,
+        Some(default) => {
+            let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            format!("{text} (default: {default})").trim_start().to_owned()
+        }
+    }
+}
+
+/// What a value looks like, in capitals unless it is one of a few words.
+fn value(property: &Value, schema: &Value) -> String {
+    let property = resolved(property, schema);
+    let choices = choices(property, schema);
+    if !choices.is_empty() {
+        return choices.join("|");
+    }
+    let types = match property.get("type") {
+        Some(Value::String(name)) => vec![name.as_str()],
+        types => strings(types),
+    };
+    let name = types.into_iter().find(|name| *name != "null").unwrap_or("value");
+    match name {
+        "array" | "object" => "JSON".to_owned(),
+        "boolean" => "true|false".to_owned(),
+        name => name.to_uppercase(),
+    }
+}
+
+/// The words of an enumeration, also of one whose words are documented one by one.
+fn choices(property: &Value, schema: &Value) -> Vec<String> {
+    if let Some(word) = property.get("const").and_then(Value::as_str) {
+        return vec![word.to_owned()];
+    }
+    let words = strings(property.get("enum"));
+    if !words.is_empty() {
+        return words.into_iter().map(str::to_owned).collect();
+    }
+    let variants = ["oneOf", "anyOf"].into_iter().find_map(|key| property.get(key)?.as_array());
+    let variants = variants.into_iter().flatten().filter(|variant| variant.get("type") != Some(&"null".into()));
+    let each: Vec<Vec<String>> =
+        variants.map(|variant| choices(resolved(variant, schema), schema)).collect();
+    // With one that is no word, it is no choice of words.
+    if each.iter().any(Vec::is_empty) { Vec::new() } else { each.concat() }
+}
+
+/// Follows a reference into the schema's definitions.
+fn resolved<'s>(property: &'s Value, schema: &'s Value) -> &'s Value {
+    let target = property.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(property)
+}
+
+fn strings(list: Option<&Value>) -> Vec<&str> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The arguments as the registry takes them: texts, to be read as their types ask.
+pub(super) fn texts(values: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
+    values.into_iter().map(|(key, value)| (key, Value::String(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn usage(schema: &Value) -> Vec<String> {
+        fields(schema).iter().map(Field::usage).collect()
+    }
+
+    #[test]
+    fn required_fields_come_first() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "greeting": {"type": "string"},
+                "times": {"type": "integer", "format": "uint32"},
+                "loud": {"type": ["boolean", "null"]},
+            },
+            "required": ["times"],
+        });
+        assert_eq!(usage(&schema), ["times=INTEGER", "[greeting=STRING]", "[loud=true|false]"]);
+    }
+
+    #[test]
+    fn words_to_choose_from_are_named() {
+        let schema = json!({
+            "properties": {
+                "size": {"$ref": "#/$defs/Size"},
+                "maybe": {"anyOf": [{"$ref": "#/$defs/Size"}, {"type": "null"}]},
+                "other": {"oneOf": [{"const": "a"}, {"type": "object"}]},
+            },
+            "$defs": {"Size": {"oneOf": [{"const": "small"}, {"enum": ["large", "huge"], "type": "string"}]}},
+        });
+        assert_eq!(
+            usage(&schema),
+            ["[maybe=small|large|huge]", "[other=VALUE]", "[size=small|large|huge]"]
+        );
+    }
+
+    #[test]
+    fn defaults_are_part_of_the_description() {
+        let field = |property: Value| about(&property);
+        assert_eq!(field(json!({"description": "What to say.\nMore.", "default": "Hola"})), "What to say. (default: Hola)");
+        assert_eq!(field(json!({"default": 3})), "(default: 3)");
+        assert_eq!(field(json!({"default": null})), "");
+    }
+}

@@ -1,0 +1,56 @@
+//! The command line of Serve, in two halves.
+//!
+//! *Outside* is `cargo serve`: it finds the package, builds a program that
+//! links it, and starts that program. *Inside* is that program: [`main`] knows
+//! the applications which are linked into it, and runs, lists, draws or calls
+//! them. Both take the same command line; only the options for cargo stay
+//! outside.
+//!
+//! A library package needs nothing for this: `cargo serve` generates the
+//! program. A package that brings its own says so in its manifest,
+//!
+//! ```toml
+//! [package.metadata.serve]
+//! bin = "server"
+//! ```
+//!
+//! and its `main` is one line:
+//!
+//! ```no_run
+//! // The library with the applications: a crate that is never named is not linked.
+//! // extern crate hello as _;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     serve_cli::main()
+//! }
+//! ```
+//!
+//! `cargo serve eject` writes exactly that. The program is what runs in
+//! production, too: `server run hello:language_classifier`, without cargo.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`exit_code`] | the status each failure ends with |
+//! | `arguments` | what both halves read from the command line |
+//! | `failure` | what an error owes its reader: a sentence, a remedy, a status |
+//! | `nearest` | which known name was meant |
+//! | `output` | results on stdout, everything else on stderr |
+//! | `inside` | the commands of a linked program |
+//! | `outside` | cargo: packages, launchers, builds, processes |
+
+mod arguments;
+pub mod exit_code;
+mod failure;
+mod inside;
+mod nearest;
+mod output;
+
+#[cfg(feature = "cargo")]
+#[doc(hidden)]
+pub mod outside;
+
+pub use inside::main;
+
+/// Names the package whose applications need no `PACKAGE:` on the command line.
+/// `cargo serve` sets it for the program it starts.
+pub(crate) const PACKAGE_VARIABLE: &str = "SERVE_PACKAGE";

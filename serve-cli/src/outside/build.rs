@@ -1,0 +1,158 @@
+//! Lets cargo build a program, and learns from its messages where the program is.
+//!
+//! Cargo's stderr is the user's: progress and errors appear as in any build. Its
+//! stdout is ours. It runs in the user's directory, so that `.cargo/config.toml` and
+//! `rust-toolchain.toml` apply.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::process::{Child, Command, Stdio};
+
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, Message};
+
+use super::command_line::CargoOptions;
+use super::error::Error;
+use super::product::{Kind, Product};
+use crate::{exit_code, output};
+
+/// A program that is ready to start.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) executable: Utf8PathBuf,
+    /// Whether it was up to date before.
+    pub(crate) fresh: bool,
+    /// Where build scripts have put libraries that it may load.
+    pub(crate) linked_paths: Vec<Utf8PathBuf>,
+}
+
+/// A build in progress.
+#[derive(Debug)]
+pub(crate) struct Building {
+    cargo: Child,
+    /// The package and the binary to look out for.
+    manifest: Utf8PathBuf,
+    binary: String,
+}
+
+/// Builds `product`.
+pub(crate) fn build(product: &Product, options: &CargoOptions) -> Result<Built, Error> {
+    start(product, options)?.finish()
+}
+
+/// Starts to build `product`.
+pub(crate) fn start(product: &Product, options: &CargoOptions) -> Result<Building, Error> {
+    let mut command = cargo();
+    command.args(["build", "--message-format=json-render-diagnostics"]);
+    let (manifest, binary) = match &product.kind {
+        Kind::Launcher(launcher) => {
+            launcher.write()?;
+            // Features are part of the launcher.
+            (launcher.manifest_path(), launcher.name.clone())
+        }
+        Kind::OwnBinary(name) => {
+            command.args(["--bin", name]).args(feature_flags(options));
+            (product.package.manifest_path.clone(), name.clone())
+        }
+    };
+    command.arg("--manifest-path").arg(&manifest);
+    command.arg("--target-dir").arg(&product.target_directory);
+    command.args(build_flags(options, &product.kind));
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let cargo = command.spawn().map_err(Error::NoCargo)?;
+    Ok(Building { cargo, manifest, binary })
+}
+
+/// The cargo that called us, or the one on the PATH.
+pub(crate) fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+}
+
+fn feature_flags(options: &CargoOptions) -> Vec<String> {
+    let mut flags = Vec::new();
+    if options.features.all_features {
+        flags.push("--all-features".to_owned());
+    }
+    if options.features.no_default_features {
+        flags.push("--no-default-features".to_owned());
+    }
+    let names = options.feature_names();
+    if !names.is_empty() {
+        flags.push(format!("--features={}", names.join(",")));
+    }
+    flags
+}
+
+fn build_flags(options: &CargoOptions, kind: &Kind) -> Vec<String> {
+    let mut flags = Vec::new();
+    if options.release {
+        flags.push("--release".to_owned());
+    }
+    if let Some(profile) = &options.profile {
+        flags.push(format!("--profile={profile}"));
+    }
+    // The user's lock file has been held to already. A launcher's has to change.
+    if options.locked && matches!(kind, Kind::OwnBinary(_)) {
+        flags.push("--locked".to_owned());
+    }
+    if options.offline {
+        flags.push("--offline".to_owned());
+    }
+    flags
+}
+
+impl Building {
+    /// The process id of cargo.
+    pub(crate) fn id(&self) -> u32 {
+        self.cargo.id()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn finish(mut self) -> Result<Built, Error> {
+        let mut executable = None;
+        let mut linked_paths = Vec::new();
+        let mut serve_cores = BTreeSet::new();
+        let stdout = self.cargo.stdout.take();
+        let messages = stdout.into_iter().flat_map(|stdout| Message::parse_stream(BufReader::new(stdout)));
+        for message in messages.map_while(Result::ok) {
+            match message {
+                Message::CompilerArtifact(artifact) => {
+                    if artifact.target.name == "serve_core" {
+                        serve_cores.insert(artifact.package_id.repr.clone());
+                    }
+                    if self.is_ours(&artifact) {
+                        executable = artifact.executable.map(|path| (path, artifact.fresh));
+                    }
+                }
+                Message::BuildScriptExecuted(script) => linked_paths.extend(script.linked_paths),
+                _ => {}
+            }
+        }
+        let status = self.cargo.wait().map_err(Error::NoCargo)?;
+        if !status.success() {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Err(Error::BuildFailed { code: code.unwrap_or(exit_code::BUILD_FAILED) });
+        }
+        if serve_cores.len() > 1 {
+            warn_of_several(&serve_cores);
+        }
+        let (executable, fresh) = executable.ok_or(Error::NoExecutable)?;
+        Ok(Built { executable, fresh, linked_paths })
+    }
+
+    fn is_ours(&self, artifact: &Artifact) -> bool {
+        artifact.manifest_path == self.manifest
+            && artifact.target.is_bin()
+            && artifact.target.name == self.binary
+            && artifact.executable.is_some()
+    }
+}
+
+fn warn_of_several(serve_cores: &BTreeSet<String>) {
+    output::warning("the program contains more than one serve-core; the applications of one are invisible to the other");
+    for id in serve_cores {
+        output::note(format_args!("  {id}"));
+    }
+}

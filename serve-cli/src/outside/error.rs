@@ -1,0 +1,217 @@
+//! What goes wrong before the program runs.
+
+use std::io;
+use std::path::PathBuf;
+
+use cargo_metadata::camino::Utf8PathBuf;
+use miette::Diagnostic;
+
+use crate::exit_code;
+use crate::failure::Failure;
+
+/// A command that ends before the program starts.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    #[error("cannot run cargo")]
+    #[diagnostic(code(serve::cargo), help("is cargo installed, and on the PATH?"))]
+    NoCargo(#[source] io::Error),
+
+    /// Cargo has said why.
+    #[error("`cargo metadata` failed")]
+    #[diagnostic(code(serve::metadata))]
+    Metadata,
+
+    #[error("`cargo metadata` answered something unexpected")]
+    #[diagnostic(code(serve::metadata))]
+    UnreadableMetadata(#[source] cargo_metadata::Error),
+
+    #[error("there is no package `{name}` in this workspace")]
+    #[diagnostic(code(serve::package_not_found))]
+    UnknownPackage {
+        name: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("which package? {} of this workspace depend on serve-core: {}", .candidates.len(), .candidates.join(", "))]
+    #[diagnostic(code(serve::package_not_found))]
+    SeveralPackages {
+        candidates: Vec<String>,
+        #[help]
+        help: String,
+    },
+
+    #[error("no package of this workspace depends on serve-core")]
+    #[diagnostic(
+        code(serve::package_not_found),
+        help("`cargo serve new NAME` writes a package to start from; `cargo add serve-core` makes one of this package")
+    )]
+    NoPackage,
+
+    #[error("the package `{package}` does not depend on serve-core, so it has no applications")]
+    #[diagnostic(code(serve::not_runnable), help("`cargo add serve-core --package {package}` adds it"))]
+    NotServe { package: String },
+
+    #[error("the package `{package}` has only {binaries}, and no library that could be linked into a program")]
+    #[diagnostic(
+        code(serve::not_runnable),
+        help(
+            "either move the applications to `src/lib.rs`; \
+             or let the binary end with `serve_cli::main()` and name it in {manifest}:\n\n\
+             [package.metadata.serve]\nbin = \"{binary}\""
+        )
+    )]
+    OnlyBinaries { package: String, binaries: String, binary: String, manifest: Utf8PathBuf },
+
+    #[error("the package `{package}` has no library that could be linked into a program")]
+    #[diagnostic(code(serve::not_runnable), help("write the applications in `src/lib.rs`"))]
+    NoLibrary { package: String },
+
+    #[error("the library of the package `{package}` is built only as {kinds}, which a Rust program cannot link")]
+    #[diagnostic(
+        code(serve::not_runnable),
+        help("add \"lib\" to its crate types in {manifest}:\n\n[lib]\ncrate-type = [{suggestion}]")
+    )]
+    NotLinkable { package: String, kinds: String, suggestion: String, manifest: Utf8PathBuf },
+
+    #[error("the package `{package}` is a procedural macro, which cannot have applications")]
+    #[diagnostic(code(serve::not_runnable), help("name the package that uses it"))]
+    ProcMacro { package: String },
+
+    #[error("{manifest} names the binary `{name}` under [package.metadata.serve], but the package `{package}` has none of that name")]
+    #[diagnostic(code(serve::not_runnable))]
+    NoSuchBinary {
+        package: String,
+        name: String,
+        manifest: Utf8PathBuf,
+        #[help]
+        help: String,
+    },
+
+    #[error("{manifest} is wrong under [package.metadata.serve]: {problem}")]
+    #[diagnostic(
+        code(serve::not_runnable),
+        help("it takes one key: `bin = \"name\"`, the package's own program")
+    )]
+    PackageMetadata { manifest: Utf8PathBuf, problem: String },
+
+    #[error("the package `{package}` depends on serve-core from {found}, where there is no serve-cli beside it")]
+    #[diagnostic(
+        code(serve::not_runnable),
+        help("depend on serve-core as it lies in a whole checkout of Serve, or on a release")
+    )]
+    NoServeCli { package: String, found: String },
+
+    #[error("the package `{package}` has no feature `{feature}`")]
+    #[diagnostic(code(serve::features))]
+    UnknownFeature {
+        package: String,
+        feature: String,
+        #[help]
+        help: String,
+    },
+
+    /// Cargo has said why.
+    #[error("the build failed")]
+    #[diagnostic(code(serve::build_failed))]
+    BuildFailed { code: u8 },
+
+    #[error("cargo built the package, but named no program")]
+    #[diagnostic(code(serve::build_failed))]
+    NoExecutable,
+
+    #[error("cannot start {program}")]
+    #[diagnostic(code(serve::start))]
+    Start {
+        program: Utf8PathBuf,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("cannot {doing} {path}", path = .path.display())]
+    #[diagnostic(code(serve::file))]
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("cannot read {path}", path = .path.display())]
+    #[diagnostic(code(serve::manifest))]
+    Manifest {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    #[error("cannot watch {path} for changes", path = .path.display())]
+    #[diagnostic(
+        code(serve::watch),
+        help("on Linux the number of watches is limited: `sysctl fs.inotify.max_user_watches`")
+    )]
+    Watch {
+        path: PathBuf,
+        #[source]
+        source: notify::Error,
+    },
+
+    #[error("{path} exists already", path = .path.display())]
+    #[diagnostic(code(serve::exists))]
+    Exists {
+        path: PathBuf,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is no checkout of Serve in {path}", path = .path.display())]
+    #[diagnostic(code(serve::file), help("it is the directory which contains `serve-core` and `serve-cli`"))]
+    NoCheckout { path: PathBuf },
+
+    /// Cargo has said why.
+    #[error("`cargo new` failed")]
+    #[diagnostic(code(serve::new))]
+    New { code: u8 },
+}
+
+impl Error {
+    /// An error about a file, in the words "cannot `doing` `path`".
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+}
+
+impl Failure for Error {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::UnknownPackage { .. } | Self::SeveralPackages { .. } | Self::NoPackage => {
+                exit_code::PACKAGE_NOT_FOUND
+            }
+            Self::NotServe { .. }
+            | Self::OnlyBinaries { .. }
+            | Self::NoLibrary { .. }
+            | Self::NotLinkable { .. }
+            | Self::ProcMacro { .. }
+            | Self::NoSuchBinary { .. }
+            | Self::PackageMetadata { .. }
+            | Self::NoServeCli { .. } => exit_code::NOT_RUNNABLE,
+            Self::UnknownFeature { .. } => exit_code::USAGE,
+            Self::Metadata | Self::UnreadableMetadata(_) => exit_code::METADATA_FAILED,
+            Self::BuildFailed { code } | Self::New { code } => *code,
+            Self::NoExecutable => exit_code::BUILD_FAILED,
+            Self::Exists { .. } => exit_code::ALREADY_EXISTS,
+            Self::NoCargo(_)
+            | Self::Start { .. }
+            | Self::File { .. }
+            | Self::Manifest { .. }
+            | Self::Watch { .. }
+            | Self::NoCheckout { .. } => exit_code::FAILED,
+        }
+    }
+
+    fn already_shown(&self) -> bool {
+        matches!(self, Self::Metadata | Self::BuildFailed { .. } | Self::New { .. })
+    }
+}

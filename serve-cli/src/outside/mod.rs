@@ -1,0 +1,78 @@
+//! `cargo serve`: from a package to a running program.
+//!
+//! 1. [`workspace`] asks cargo what packages there are and chooses one.
+//! 2. [`product`] decides what is built for it: a generated [`launcher`] that
+//!    links the library, or the binary which the package brings.
+//! 3. [`build`] lets cargo build it and learns where the program is.
+//! 4. [`start`] becomes that program; [`watch`] starts it again after changes.
+//!
+//! [`new`] and [`eject`] write packages instead of running them.
+//!
+//! Source text is never read to find applications: the built program knows.
+
+mod build;
+mod command_line;
+mod eject;
+mod error;
+mod launcher;
+mod library_path;
+mod new;
+mod product;
+mod relative;
+mod source;
+mod start;
+mod status_line;
+mod watch;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::conclude;
+
+use command_line::{CargoOptions, Command, CommandLine};
+use error::Error;
+use product::{Meant, Product};
+use workspace::Workspace;
+
+/// Runs `cargo serve` as this process was called.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Cargo calls `cargo-serve serve ...`; the alias of a clone, and a person,
+    // call `cargo-serve ...`.
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "serve") {
+        words.remove(1);
+    }
+    let command = CommandLine::parse_from(words).command;
+    conclude(run(command))
+}
+
+fn run(command: Command) -> Result<u8, Error> {
+    match command {
+        Command::Run { run, watch, cargo } if watch => watch::run(&cargo, &run),
+        Command::Run { run, cargo, .. } => {
+            start_program(&cargo, Meant::by(&run.application.path), run.to_command_line())
+        }
+        Command::List { package, list, cargo } => {
+            let meant = Meant { package: package.as_deref(), application: None };
+            start_program(&cargo, meant, list.to_command_line())
+        }
+        Command::Graph { graph, cargo } => {
+            start_program(&cargo, Meant::by(&graph.application.path), graph.to_command_line())
+        }
+        Command::Call { call, cargo } => {
+            start_program(&cargo, Meant::by(&call.path), call.to_command_line())
+        }
+        Command::New(arguments) => new::run(&arguments),
+        Command::Eject { package, cargo } => eject::run(&cargo, package.as_deref()),
+    }
+}
+
+fn start_program(options: &CargoOptions, meant: Meant<'_>, arguments: Vec<OsString>) -> Result<u8, Error> {
+    let product = Product::of(&Workspace::load(options)?, meant)?;
+    let built = build::build(&product, options)?;
+    start::become_program(&product, &built, arguments)
+}

@@ -1,0 +1,237 @@
+//! What is built for a package: a launcher around its library, or its own binary.
+
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{CrateType, Package, Target, TargetKind};
+
+use super::error::Error;
+use super::launcher::{Launcher, Location};
+use super::workspace::Workspace;
+use crate::arguments::ApplicationPath;
+use crate::nearest;
+
+/// A program to build, and the package it is for.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub(crate) package: Package,
+    pub(crate) kind: Kind,
+    pub(crate) target_directory: Utf8PathBuf,
+    /// Where the package and its path dependencies are.
+    pub(crate) source_directories: Vec<Utf8PathBuf>,
+    pub(crate) workspace_root: Utf8PathBuf,
+}
+
+/// What the command line says about the package.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meant<'a> {
+    /// Its name, unless it is the one of the directory.
+    pub(crate) package: Option<&'a str>,
+    /// The application that shall run, if one shall.
+    pub(crate) application: Option<&'a str>,
+}
+
+impl<'a> Meant<'a> {
+    pub(crate) fn by(path: &'a ApplicationPath) -> Self {
+        Self { package: path.package.as_deref(), application: Some(&path.application) }
+    }
+}
+
+/// Where the program comes from.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// A generated package that links the library.
+    Launcher(Launcher),
+    /// The package's own binary of this name.
+    OwnBinary(String),
+}
+
+/// What a package offers to build from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Library { crate_name: String },
+    Binary { name: String },
+}
+
+impl Product {
+    /// The product for the package that is meant.
+    pub(crate) fn of(workspace: &Workspace, meant: Meant<'_>) -> Result<Self, Error> {
+        let package = workspace
+            .package(meant.package)
+            .map_err(|error| advise(error, meant.application))?;
+        let location = Location::of(workspace);
+        let kind = match offer(package)? {
+            Offer::Binary { name } => Kind::OwnBinary(name),
+            Offer::Library { crate_name } => {
+                Kind::Launcher(Launcher::new(workspace, package, crate_name, &location)?)
+            }
+        };
+        Ok(Self {
+            package: package.clone(),
+            target_directory: match &kind {
+                Kind::Launcher(_) => location.target_directory,
+                Kind::OwnBinary(_) => workspace.metadata.target_directory.clone(),
+            },
+            kind,
+            source_directories: source_directories(workspace, package),
+            workspace_root: workspace.metadata.workspace_root.clone(),
+        })
+    }
+}
+
+fn source_directories(workspace: &Workspace, package: &Package) -> Vec<Utf8PathBuf> {
+    let packages = workspace.local_packages(package);
+    let manifests = packages.iter().filter_map(|package| package.manifest_path.parent());
+    manifests.map(Utf8PathBuf::from).collect()
+}
+
+/// Shows, where a package must be named, how to write that.
+fn advise(error: Error, application: Option<&str>) -> Error {
+    let (Error::SeveralPackages { candidates, .. }, Some(name)) = (&error, application) else {
+        return error;
+    };
+    let candidates = candidates.clone();
+    let help = if candidates.iter().any(|package| package == name) {
+        format!(
+            "`{name}` is a package: name an application of it, as in `{name}:APP`; \
+             `cargo serve list {name}` shows which there are"
+        )
+    } else {
+        let example = candidates.first().map_or("PACKAGE", String::as_str);
+        format!("name it, as in `{example}:{name}`, or go to its directory")
+    };
+    Error::SeveralPackages { candidates, help }
+}
+
+pub(crate) fn offer(package: &Package) -> Result<Offer, Error> {
+    if let Some(name) = named_binary(package)? {
+        return Ok(Offer::Binary { name });
+    }
+    let name = || package.name.to_string();
+    let Some(library) = package.targets.iter().find(|target| is_library(target)) else {
+        return Err(match binaries(package).as_slice() {
+            [] => Error::NoLibrary { package: name() },
+            [first, ..] => Error::OnlyBinaries {
+                package: name(),
+                binaries: match binaries(package).as_slice() {
+                    [one] => format!("the binary `{one}`"),
+                    several => format!("the binaries {}", nearest::listed(several.iter().copied())),
+                },
+                binary: (*first).to_owned(),
+                manifest: package.manifest_path.clone(),
+            },
+        });
+    };
+    let kinds = &library.crate_types;
+    if kinds.contains(&CrateType::ProcMacro) {
+        return Err(Error::ProcMacro { package: name() });
+    }
+    let linkable = [CrateType::Lib, CrateType::RLib, CrateType::DyLib];
+    if !kinds.iter().any(|kind| linkable.contains(kind)) {
+        let kinds: Vec<String> = kinds.iter().map(CrateType::to_string).collect();
+        let quoted = kinds.iter().map(|kind| format!("\"{kind}\"")).chain(["\"lib\"".to_owned()]);
+        return Err(Error::NotLinkable {
+            package: name(),
+            suggestion: quoted.collect::<Vec<_>>().join(", "),
+            kinds: kinds.join(" and "),
+            manifest: package.manifest_path.clone(),
+        });
+    }
+    Ok(Offer::Library { crate_name: library.name.replace('-', "_") })
+}
+
+fn is_library(target: &Target) -> bool {
+    target.kind.iter().any(|kind| {
+        matches!(
+            kind,
+            TargetKind::Lib
+                | TargetKind::RLib
+                | TargetKind::DyLib
+                | TargetKind::CDyLib
+                | TargetKind::StaticLib
+                | TargetKind::ProcMacro
+        )
+    })
+}
+
+pub(crate) fn binaries(package: &Package) -> Vec<&str> {
+    let binaries = package.targets.iter().filter(|target| target.is_bin());
+    binaries.map(|target| target.name.as_str()).collect()
+}
+
+/// The value of `[package.metadata.serve] bin`, checked.
+fn named_binary(package: &Package) -> Result<Option<String>, Error> {
+    let wrong = |problem: String| Error::PackageMetadata {
+        manifest: package.manifest_path.clone(),
+        problem,
+    };
+    let Some(serve) = package.metadata.get("serve") else {
+        return Ok(None);
+    };
+    let serve = serve.as_object().ok_or_else(|| wrong("it is no table".to_owned()))?;
+    if let Some(key) = serve.keys().find(|key| *key != "bin") {
+        return Err(wrong(format!("`{key}` is not known")));
+    }
+    let Some(name) = serve.get("bin") else {
+        return Ok(None);
+    };
+    let name = name.as_str().ok_or_else(|| wrong("`bin` is no string".to_owned()))?;
+    let binaries = binaries(package);
+    if binaries.contains(&name) {
+        return Ok(Some(name.to_owned()));
+    }
+    Err(Error::NoSuchBinary {
+        package: package.name.to_string(),
+        name: name.to_owned(),
+        manifest: package.manifest_path.clone(),
+        help: nearest::did_you_mean(name, binaries.iter().copied()).unwrap_or_else(|| {
+            match binaries.as_slice() {
+                [] => "a binary is `src/main.rs` or `src/bin/NAME.rs`".to_owned(),
+                names => format!("it has {}", nearest::listed(names.iter().copied())),
+            }
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outside::workspace::tests::package;
+
+    fn error(package: &Package) -> String {
+        offer(package).expect_err("not runnable").to_string()
+    }
+
+    #[test]
+    fn a_library_is_linked_by_its_own_name() {
+        let renamed = package("acme-service").library("acme", &["lib"]).build();
+        assert_eq!(offer(&renamed).expect("runnable"), Offer::Library { crate_name: "acme".into() });
+        let both = package("hello").library("hello", &["cdylib", "rlib"]).binary("hello").build();
+        assert_eq!(offer(&both).expect("runnable"), Offer::Library { crate_name: "hello".into() });
+    }
+
+    #[test]
+    fn the_manifest_can_name_a_binary_instead() {
+        let own = package("hello").library("hello", &["lib"]).binary("server");
+        let own = own.metadata(serde_json::json!({"serve": {"bin": "server"}})).build();
+        assert_eq!(offer(&own).expect("runnable"), Offer::Binary { name: "server".into() });
+    }
+
+    #[test]
+    fn what_cannot_be_linked_says_why() {
+        let cdylib = package("hello").library("hello", &["cdylib"]).build();
+        assert!(error(&cdylib).contains("built only as cdylib"));
+        let proc_macro = package("hello").library("hello", &["proc-macro"]).build();
+        assert!(error(&proc_macro).contains("procedural macro"));
+        let binaries = package("hello").binary("a").binary("b").build();
+        assert!(error(&binaries).contains("only the binaries `a`, `b`"));
+        assert!(error(&package("hello").build()).contains("has no library"));
+    }
+
+    #[test]
+    fn a_mistake_in_the_metadata_is_not_passed_over() {
+        let with = |serve| package("hello").binary("server").metadata(serde_json::json!({ "serve": serve })).build();
+        assert!(error(&with(serde_json::json!({"bin": "sever"}))).contains("the binary `sever`"));
+        assert!(error(&with(serde_json::json!({"binary": "server"}))).contains("`binary` is not known"));
+        assert!(error(&with(serde_json::json!({"bin": true}))).contains("`bin` is no string"));
+        assert!(error(&with(serde_json::json!("server"))).contains("no table"));
+    }
+}

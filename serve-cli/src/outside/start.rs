@@ -1,0 +1,57 @@
+//! From a built program to a running one.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use super::build::Built;
+use super::error::Error;
+use super::library_path;
+use super::product::Product;
+use crate::PACKAGE_VARIABLE;
+
+/// The command that starts the program with these arguments.
+pub(crate) fn command(product: &Product, built: &Built, arguments: Vec<OsString>) -> Command {
+    let mut command = Command::new(&built.executable);
+    command.args(arguments);
+    command.env(PACKAGE_VARIABLE, product.package.name.as_str());
+    // As with `cargo run`, programs find their files and libraries.
+    if let Some(directory) = product.package.manifest_path.parent() {
+        command.env("CARGO_MANIFEST_DIR", directory);
+    }
+    if let Some(path) = library_path::for_program(product, built) {
+        command.env(library_path::VARIABLE, path);
+    }
+    command
+}
+
+/// Becomes the program: it keeps this process, its signals and its terminal.
+#[cfg(unix)]
+pub(crate) fn become_program(product: &Product, built: &Built, arguments: Vec<OsString>) -> Result<u8, Error> {
+    use std::os::unix::process::CommandExt;
+
+    let source = command(product, built, arguments).exec();
+    Err(Error::Start { program: built.executable.clone(), source })
+}
+
+/// Runs the program and ends as it does. Ctrl-C reaches it through the console.
+#[cfg(not(unix))]
+pub(crate) fn become_program(product: &Product, built: &Built, arguments: Vec<OsString>) -> Result<u8, Error> {
+    use crate::exit_code;
+
+    let failed = |source| Error::Start { program: built.executable.clone(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let mut command = tokio::process::Command::from(command(product, built, arguments));
+        let mut child = command.spawn().map_err(failed)?;
+        loop {
+            tokio::select! {
+                status = child.wait() => {
+                    let code = status.map_err(failed)?.code().and_then(|code| u8::try_from(code).ok());
+                    return Ok(code.unwrap_or(exit_code::FAILED));
+                }
+                // It has heard, too: let it end in its own time.
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+    })
+}

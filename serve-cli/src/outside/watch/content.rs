@@ -1,0 +1,44 @@
+//! Whether a file that was written differs from what it was.
+//!
+//! Build scripts may write into the source tree, and editors save without a change.
+//! Both would build for ever, or for nothing, if only the time of writing counted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::path::{Path, PathBuf};
+
+/// The contents that have been seen, by their hashes; `None` is a missing file.
+#[derive(Debug, Default)]
+pub(super) struct Contents(HashMap<PathBuf, Option<u64>>);
+
+impl Contents {
+    /// Whether the file's content is new to us. It is not, the next time.
+    pub(super) fn changed(&mut self, file: &Path) -> bool {
+        let now = fs::read(file).ok().map(|content| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&content);
+            hasher.finish()
+        });
+        self.0.insert(file.to_owned(), now) != Some(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_content_is_a_change() {
+        let file = std::env::temp_dir().join(format!("serve-content-{}", std::process::id()));
+        let mut contents = Contents::default();
+        fs::write(&file, "one").expect("written");
+        assert!(contents.changed(&file), "never seen");
+        fs::write(&file, "one").expect("written");
+        assert!(!contents.changed(&file), "written again");
+        fs::write(&file, "two").expect("written");
+        assert!(contents.changed(&file), "edited");
+        fs::remove_file(&file).expect("removed");
+        assert!(contents.changed(&file), "removed");
+    }
+}

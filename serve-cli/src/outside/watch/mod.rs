@@ -1,0 +1,141 @@
+//! `cargo serve run --watch`: builds and starts again after every change.
+//!
+//! The program that runs is replaced only by one that has been built: while the source
+//! does not compile, the last good one goes on serving. The old one is asked to stop
+//! (SIGTERM, so it drains) and has stopped before the new one starts, since both want
+//! the same port.
+
+mod changes;
+mod content;
+mod dep_info;
+mod program;
+mod sources;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::arguments::RunArguments;
+use crate::failure::show;
+use crate::inside::StopSignal;
+use crate::{exit_code, output};
+
+use super::build::{self, Built};
+use super::command_line::CargoOptions;
+use super::error::Error;
+use super::product::{Meant, Product};
+use super::start;
+use super::workspace::Workspace;
+use changes::Changes;
+use program::Program;
+
+/// Runs the application until Ctrl-C, replacing it whenever its source changes.
+pub(crate) fn run(options: &CargoOptions, arguments: &RunArguments) -> Result<u8, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::file("watch", "."))?;
+    let outcome = runtime.block_on(Session { options, arguments: arguments.clone() }.run());
+    // A build that was interrupted may still hold its thread.
+    runtime.shutdown_background();
+    outcome
+}
+
+struct Session<'s> {
+    options: &'s CargoOptions,
+    arguments: RunArguments,
+}
+
+impl Session<'_> {
+    async fn run(mut self) -> Result<u8, Error> {
+        let mut stop = StopSignal::listen().map_err(Error::file("listen for signals in", "."))?;
+        let mut product = self.product()?;
+        let mut changes = Changes::watch(&product)?;
+        let mut program: Option<Program> = None;
+        loop {
+            let built = tokio::select! {
+                built = self.build(&product) => built,
+                () = stop.received() => return self.end(program, &mut stop).await,
+            };
+            match built {
+                // Saved without an effect on the program, as in a comment of a manifest.
+                Ok(built) if built.fresh && program.is_some() => {}
+                Ok(built) => {
+                    if let Some(old) = program.take() {
+                        output::status("Stopping", "the previous build");
+                        if !old.stop(&mut stop).await {
+                            return Ok(exit_code::INTERRUPTED);
+                        }
+                    }
+                    changes.learn(&built)?;
+                    program = Some(Program::start(self.command(&product, &built), &built.executable)?);
+                    // The browser is open by then.
+                    self.arguments.open = false;
+                }
+                Err(error) => {
+                    show(error);
+                    let meanwhile = match program {
+                        Some(_) => "for a change; the last good build goes on",
+                        None => "for a change",
+                    };
+                    output::status("Waiting", meanwhile);
+                }
+            }
+            product = loop {
+                tokio::select! {
+                    files = changes.next() => {
+                        output::status("Changed", summary(&files));
+                    }
+                    status = Program::exited(&mut program) => {
+                        output::status("Stopped", format_args!("{status}; waiting for a change"));
+                        continue;
+                    }
+                    () = stop.received() => return self.end(program, &mut stop).await,
+                }
+                match self.product() {
+                    Ok(product) => break product,
+                    Err(error) => show(error),
+                }
+            };
+            changes.follow(&product)?;
+        }
+    }
+
+    fn product(&self) -> Result<Product, Error> {
+        let workspace = Workspace::load(self.options)?;
+        let path = &self.arguments.application.path;
+        Product::of(&workspace, Meant::by(path))
+    }
+
+    fn command(&self, product: &Product, built: &Built) -> std::process::Command {
+        start::command(product, built, self.arguments.to_command_line())
+    }
+
+    /// Builds on a thread of its own. Dropped, it ends cargo.
+    async fn build(&self, product: &Product) -> Result<Built, Error> {
+        let building = build::start(product, self.options)?;
+        let guard = program::EndOnDrop::new(building.id());
+        let finished = tokio::task::spawn_blocking(move || building.finish()).await;
+        guard.disarm();
+        finished.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    }
+
+    async fn end(&self, program: Option<Program>, stop: &mut StopSignal) -> Result<u8, Error> {
+        let patient = match program {
+            Some(program) => program.stop(stop).await,
+            None => true,
+        };
+        Ok(if patient { exit_code::OK } else { exit_code::INTERRUPTED })
+    }
+}
+
+/// `src/lib.rs`, or `src/lib.rs and 3 more files`.
+fn summary(files: &[PathBuf]) -> String {
+    let here = env::current_dir().unwrap_or_default();
+    let shown = |file: &Path| file.strip_prefix(&here).unwrap_or(file).display().to_string();
+    match files {
+        [] => "something".to_owned(),
+        [file] => shown(file),
+        [file, other] => format!("{} and {}", shown(file), shown(other)),
+        [file, others @ ..] => format!("{} and {} more files", shown(file), others.len()),
+    }
+}

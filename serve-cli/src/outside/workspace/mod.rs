@@ -1,0 +1,198 @@
+//! The packages there are, as cargo knows them, and which of them is meant.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+
+use super::command_line::CargoOptions;
+use super::error::Error;
+use super::status_line;
+use crate::nearest;
+
+/// The crate whose presence makes a package one of ours.
+pub(crate) const SERVE_CORE: &str = "serve-core";
+/// The crate that a program needs beside it.
+pub(crate) const SERVE_CLI: &str = "serve-cli";
+
+/// What `cargo metadata` says, and where it was asked.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) metadata: Metadata,
+    /// The directory whose package is meant when none is named.
+    pub(crate) directory: Utf8PathBuf,
+    pub(crate) options: CargoOptions,
+}
+
+impl Workspace {
+    /// Asks cargo about the workspace of this directory, or of `--manifest-path`.
+    pub(crate) fn load(options: &CargoOptions) -> Result<Self, Error> {
+        let directory = directory(options)?;
+        let mut command = MetadataCommand::new();
+        if let Some(manifest) = &options.manifest.manifest_path {
+            command.manifest_path(manifest);
+        }
+        let mut flags = Vec::new();
+        if options.locked {
+            flags.push("--locked".to_owned());
+        }
+        if options.offline {
+            flags.push("--offline".to_owned());
+        }
+        command.other_options(flags);
+        let metadata = ask(command.cargo_command())?;
+        Ok(Self { metadata, directory, options: options.clone() })
+    }
+
+    /// The package called `name`, or else the one that is meant.
+    pub(crate) fn package(&self, name: Option<&str>) -> Result<&Package, Error> {
+        choose(&self.metadata, name, &self.directory)
+    }
+
+    /// The packages whose source is on this machine and editable, which `package`
+    /// is built from: itself, and the path dependencies below it.
+    pub(crate) fn local_packages(&self, package: &Package) -> Vec<&Package> {
+        self.below(package)
+            .into_iter()
+            .filter(|package| package.source.is_none())
+            .collect()
+    }
+
+    /// The `serve-core` that `package` is linked with: the nearest one below it.
+    pub(crate) fn serve_core(&self, package: &Package) -> Option<&Package> {
+        let is_core = |candidate: &&Package| candidate.name == SERVE_CORE;
+        // An optional dependency is not in the resolved graph unless its feature is
+        // on by default; there the workspace knows one at most.
+        let below = self.below(package).into_iter().find(is_core);
+        below.or_else(|| self.metadata.packages.iter().find(is_core))
+    }
+
+    /// `package` and what it depends on, nearest first.
+    fn below(&self, package: &Package) -> Vec<&Package> {
+        let packages: HashMap<&PackageId, &Package> =
+            self.metadata.packages.iter().map(|package| (&package.id, package)).collect();
+        let nodes = self.metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
+        let edges: HashMap<&PackageId, &[PackageId]> =
+            nodes.map(|node| (&node.id, node.dependencies.as_slice())).collect();
+
+        let mut seen = HashSet::from([&package.id]);
+        let mut queue = VecDeque::from([&package.id]);
+        let mut below = Vec::new();
+        while let Some(id) = queue.pop_front() {
+            below.extend(packages.get(id).copied());
+            for dependency in edges.get(id).copied().unwrap_or_default() {
+                if seen.insert(dependency) {
+                    queue.push_back(dependency);
+                }
+            }
+        }
+        below
+    }
+}
+
+/// Where cargo looks for a manifest, free of links, as cargo's own paths are.
+fn directory(options: &CargoOptions) -> Result<Utf8PathBuf, Error> {
+    let directory = match &options.manifest.manifest_path {
+        Some(manifest) => manifest.parent().map(|parent| match parent.as_os_str().is_empty() {
+            true => ".".into(),
+            false => parent.to_owned(),
+        }),
+        None => None,
+    };
+    let directory = directory.unwrap_or_else(|| ".".into());
+    // A directory that does not exist is cargo's to complain about.
+    let resolved = directory.canonicalize().unwrap_or(directory);
+    Utf8PathBuf::from_path_buf(resolved).map_err(|path| Error::File {
+        doing: "work in",
+        path,
+        source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+    })
+}
+
+fn ask(mut command: Command) -> Result<Metadata, Error> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Error::NoCargo)?;
+    let progress = child.stderr.take().map(|stderr| {
+        // It ends with its pipe, that is, with cargo.
+        std::thread::spawn(move || status_line::show_progress(stderr))
+    });
+    let output = child.wait_with_output().map_err(Error::NoCargo)?;
+    let complaints = progress.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    if !output.status.success() {
+        crate::output::note(complaints.trim_end());
+        return Err(Error::Metadata);
+    }
+    let json = String::from_utf8_lossy(&output.stdout);
+    MetadataCommand::parse(json.trim()).map_err(Error::UnreadableMetadata)
+}
+
+fn choose<'m>(
+    metadata: &'m Metadata,
+    name: Option<&str>,
+    directory: &Utf8Path,
+) -> Result<&'m Package, Error> {
+    let mut members = metadata.workspace_packages();
+    members.sort_by_key(|package| package.name.as_str());
+    if let Some(name) = name {
+        let found = members.iter().find(|package| package.name == name);
+        return found.copied().ok_or_else(|| unknown(name, &members, metadata));
+    }
+
+    let home = |package: &&Package| package.manifest_path.parent().map(Utf8Path::to_owned);
+    let here = members
+        .iter()
+        .copied()
+        .filter(|package| home(package).is_some_and(|home| directory.starts_with(home)))
+        .max_by_key(|package| home(package).map(|home| home.as_str().len()));
+    match here {
+        Some(package) if depends_on_serve(package) => return Ok(package),
+        // In the root of a workspace any member may be meant, elsewhere only this one.
+        Some(package) if home(&package).as_deref() != Some(&metadata.workspace_root) => {
+            return Err(Error::NotServe { package: package.name.to_string() });
+        }
+        _ => {}
+    }
+
+    members.retain(|package| depends_on_serve(package));
+    match members.as_slice() {
+        [] => Err(Error::NoPackage),
+        [one] => Ok(one),
+        [first, ..] => Err(Error::SeveralPackages {
+            candidates: members.iter().map(|package| package.name.to_string()).collect(),
+            help: format!("name one, as in `{}:APP`, or go to its directory", first.name),
+        }),
+    }
+}
+
+/// Whether `package` says that it has deployments. `serve-cli` itself only handles them.
+pub(crate) fn depends_on_serve(package: &Package) -> bool {
+    let mut dependencies = package.dependencies.iter();
+    package.name != SERVE_CLI
+        && dependencies.any(|dependency| {
+            dependency.name == SERVE_CORE && dependency.kind == DependencyKind::Normal
+        })
+}
+
+fn unknown(name: &str, members: &[&Package], metadata: &Metadata) -> Error {
+    let help = if metadata.packages.iter().any(|package| package.name == name) {
+        format!("`{name}` is a dependency; only a member of the workspace can be run")
+    } else {
+        let serving = members.iter().filter(|package| depends_on_serve(package));
+        let serving: Vec<&str> = serving.map(|package| package.name.as_str()).collect();
+        let all = members.iter().map(|package| package.name.as_str());
+        nearest::did_you_mean(name, all).unwrap_or_else(|| match serving.as_slice() {
+            [] => "none of its packages depends on serve-core".to_owned(),
+            [one] => format!("the package with applications is `{one}`"),
+            several => format!("the packages with applications are {}", nearest::listed(several.iter().copied())),
+        })
+    };
+    Error::UnknownPackage { name: name.to_owned(), help }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,136 @@
+//! [`Application`]: a bound graph with a name and a route prefix.
+
+use std::fmt;
+
+use super::graph::Graph;
+use super::plan::{GraphError, Plan};
+use crate::deployment::{AnyBound, Bound, Deployment};
+
+/// A bound graph of deployments with one ingress, a name and a route prefix.
+///
+/// `Bound<D>` converts into it with the name `default` and the prefix `/`.
+#[must_use = "an application does nothing until a runtime runs it"]
+pub struct Application<D> {
+    bound: Bound<D>,
+    name: String,
+    route_prefix: Option<String>,
+}
+
+impl<D: Deployment> Application<D> {
+    /// The application whose ingress is `ingress`.
+    pub fn new(ingress: Bound<D>) -> Self {
+        Self { bound: ingress, name: "default".to_owned(), route_prefix: Some("/".to_owned()) }
+    }
+
+    /// Its name in the runtime; default `default`. Running a name again is a redeploy.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The prefix of its HTTP routes; default `/`. It starts with a slash and, but for
+    /// `/` itself, ends without one.
+    pub fn route_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.route_prefix = Some(prefix.into());
+        self
+    }
+
+    /// No HTTP route, even if its ingress has endpoints.
+    pub fn without_route(mut self) -> Self {
+        self.route_prefix = None;
+        self
+    }
+}
+
+impl<D: Deployment> From<Bound<D>> for Application<D> {
+    fn from(ingress: Bound<D>) -> Self {
+        Self::new(ingress)
+    }
+}
+
+impl<D> Clone for Application<D> {
+    fn clone(&self) -> Self {
+        Self {
+            bound: self.bound.clone(),
+            name: self.name.clone(),
+            route_prefix: self.route_prefix.clone(),
+        }
+    }
+}
+
+impl<D: Deployment> fmt::Debug for Application<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application")
+            .field("name", &self.name)
+            .field("route_prefix", &self.route_prefix)
+            .field("ingress", &self.bound)
+            .finish()
+    }
+}
+
+/// What a runtime runs: an [`Application`], or the [`Bound`] ingress of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an application",
+    label = "expected what `bind(...)` returns, or an `Application`",
+    note = "a deployment runs once it is bound: `{Self}::bind(...)`"
+)]
+pub trait IntoApplication {
+    /// The ingress.
+    type Deployment: Deployment;
+    /// The application.
+    fn into_application(self) -> Application<Self::Deployment>;
+}
+
+impl<D: Deployment> IntoApplication for Application<D> {
+    type Deployment = D;
+
+    fn into_application(self) -> Self {
+        self
+    }
+}
+
+impl<D: Deployment> IntoApplication for Bound<D> {
+    type Deployment = D;
+
+    fn into_application(self) -> Application<D> {
+        Application::new(self)
+    }
+}
+
+/// An [`Application`] without the type of its ingress, as the registry builds it.
+#[derive(Clone, Debug)]
+#[must_use = "an application does nothing until a runtime runs it"]
+pub struct AnyApplication {
+    pub(crate) ingress: AnyBound,
+    pub(crate) name: String,
+    pub(crate) route_prefix: Option<String>,
+}
+
+impl AnyApplication {
+    /// Its name in the runtime.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The prefix of its HTTP routes.
+    pub fn route_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.route_prefix = Some(prefix.into());
+        self
+    }
+
+    /// Its deployments and who calls whom.
+    ///
+    /// # Errors
+    /// If the graph could not be deployed: bad options, a name used twice.
+    pub fn graph(&self) -> Result<Graph, GraphError> {
+        Plan::of(self, |_| false).map(|plan| plan.graph())
+    }
+}
+
+impl<D: Deployment> From<Application<D>> for AnyApplication {
+    fn from(application: Application<D>) -> Self {
+        let Application { bound, name, route_prefix } = application;
+        Self { ingress: bound.erase(), name, route_prefix }
+    }
+}

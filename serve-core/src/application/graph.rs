@@ -1,0 +1,37 @@
+//! [`Graph`]: an application's deployments, for people and programs to look at.
+
+use serde::Serialize;
+
+use crate::replica::MethodInfo;
+
+/// The deployments of an application and who calls whom.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Graph {
+    /// The application's name.
+    pub application: String,
+    /// The prefix of its HTTP routes, if it has any.
+    pub route_prefix: Option<String>,
+    /// The ingress first, callers before callees.
+    pub deployments: Vec<GraphNode>,
+}
+
+/// One deployment of a [`Graph`].
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct GraphNode {
+    /// Its name in the application.
+    pub name: String,
+    /// Its type, with path.
+    pub type_name: String,
+    /// How many replicas it asks for.
+    pub num_replicas: usize,
+    /// Concurrent calls on each replica.
+    pub max_ongoing_requests: usize,
+    /// The names of the deployments it has handles of.
+    pub calls: Vec<String>,
+    /// Its methods.
+    pub methods: Vec<MethodInfo>,
+    /// True for the deployment that the application is called through.
+    pub ingress: bool,
+}

@@ -1,0 +1,212 @@
+//! [`Plan`]: an application's graph as the controller deploys it, checked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::app::AnyApplication;
+use super::graph::{Graph, GraphNode};
+use crate::deployment::{AnyBound, BoundId, DeploymentOptions, OptionsError};
+use crate::replica::{Kind, kind_in};
+
+/// A checked graph. Callers stand before their callees; the ingress is first.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) application: String,
+    pub(crate) route_prefix: Option<String>,
+    pub(crate) nodes: Vec<PlanNode>,
+}
+
+/// One deployment of a [`Plan`].
+#[derive(Clone, Debug)]
+pub(crate) struct PlanNode {
+    pub(crate) name: String,
+    pub(crate) bound: AnyBound,
+    pub(crate) kind: Arc<dyn Kind>,
+    /// Places in the plan of those it has handles of.
+    pub(crate) calls: Vec<usize>,
+}
+
+/// Why a graph cannot be deployed. Nothing was changed.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// The application's name.
+    #[error("the application's name is {0:?}: give a name that is not empty and has no `#`")]
+    ApplicationName(String),
+    /// The route prefix.
+    #[error(
+        "the route prefix {0:?} must start with `/`, must not end with one (but for `/` itself) \
+         and has no braces"
+    )]
+    RoutePrefix(String),
+    /// Two deployments were given one name.
+    #[error("two deployments of application `{application}` are named `{name}`; rename one with `.name(..)`")]
+    DuplicateName {
+        /// The application.
+        application: String,
+        /// The name.
+        name: String,
+    },
+    /// An option makes no sense.
+    #[error("deployment `{deployment}`: {source}")]
+    Options {
+        /// The deployment.
+        deployment: String,
+        /// The option.
+        source: OptionsError,
+    },
+}
+
+impl PlanNode {
+    pub(crate) fn options(&self) -> &DeploymentOptions {
+        self.bound.options()
+    }
+
+    /// Concurrent calls on each replica. One, where a method takes `&mut self`.
+    pub(crate) fn slots(&self) -> usize {
+        if self.kind.is_exclusive() { 1 } else { self.options().max_ongoing_requests() }
+    }
+}
+
+impl Plan {
+    /// Walks the graph from its ingress. What only deployments that `leaf` names lead to
+    /// is left out.
+    pub(crate) fn of(
+        application: &AnyApplication,
+        leaf: impl Fn(&dyn Kind) -> bool,
+    ) -> Result<Self, GraphError> {
+        let name = &application.name;
+        if name.is_empty() || name.contains('#') {
+            return Err(GraphError::ApplicationName(name.clone()));
+        }
+        if let Some(prefix) = &application.route_prefix {
+            check_prefix(prefix)?;
+        }
+        let mut walk = Walk { leaf, seen: HashMap::new(), callees_first: Vec::new() };
+        walk.visit(&application.ingress);
+        let mut order = walk.callees_first;
+        order.reverse();
+        let place: HashMap<BoundId, usize> =
+            order.iter().enumerate().map(|(place, visited)| (visited.bound.id(), place)).collect();
+        let names = names(name, &order)?;
+        let mut nodes = Vec::with_capacity(order.len());
+        for (visited, name) in order.into_iter().zip(names) {
+            let Visited { bound, kind } = visited;
+            bound.options().check().map_err(|source| GraphError::Options {
+                deployment: name.clone(),
+                source,
+            })?;
+            let mut calls: Vec<usize> =
+                bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
+            calls.sort_unstable();
+            calls.dedup();
+            nodes.push(PlanNode { name, bound, kind, calls });
+        }
+        Ok(Self {
+            application: name.clone(),
+            route_prefix: application.route_prefix.clone(),
+            nodes,
+        })
+    }
+
+    /// What a graph is to people and programs.
+    pub(crate) fn graph(&self) -> Graph {
+        let node = |(place, node): (usize, &PlanNode)| GraphNode {
+            name: node.name.clone(),
+            type_name: node.kind.type_name().to_owned(),
+            num_replicas: node.options().num_replicas(),
+            max_ongoing_requests: node.slots(),
+            calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
+            methods: node.kind.methods().iter().map(|method| method.info()).collect(),
+            ingress: place == 0,
+        };
+        Graph {
+            application: self.application.clone(),
+            route_prefix: self.route_prefix.clone(),
+            deployments: self.nodes.iter().enumerate().map(node).collect(),
+        }
+    }
+
+    /// The deployments in tiers: each has callers only in tiers before its own. The order
+    /// of shutdown; reversed, that of starting.
+    pub(crate) fn tiers(&self) -> Vec<Vec<usize>> {
+        let mut depth = vec![0; self.nodes.len()];
+        for (place, node) in self.nodes.iter().enumerate() {
+            for callee in &node.calls {
+                depth[*callee] = depth[*callee].max(depth[place] + 1);
+            }
+        }
+        let mut tiers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, depth) in depth.into_iter().enumerate() {
+            tiers.entry(depth).or_default().push(place);
+        }
+        tiers.into_values().collect()
+    }
+}
+
+struct Visited {
+    bound: AnyBound,
+    kind: Arc<dyn Kind>,
+}
+
+struct Walk<F> {
+    leaf: F,
+    seen: HashMap<BoundId, ()>,
+    callees_first: Vec<Visited>,
+}
+
+impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
+    fn visit(&mut self, bound: &AnyBound) {
+        if self.seen.insert(bound.id(), ()).is_some() {
+            return;
+        }
+        let kind = kind_in(bound);
+        if !(self.leaf)(&*kind) {
+            // Reversed, because the whole order is in the end.
+            for need in bound.needs().iter().rev() {
+                self.visit(need);
+            }
+        }
+        self.callees_first.push(Visited { bound: bound.clone(), kind });
+    }
+}
+
+fn check_prefix(prefix: &str) -> Result<(), GraphError> {
+    let slash_ends = prefix.ends_with('/') && prefix != "/";
+    if !prefix.starts_with('/') || slash_ends || prefix.contains(['{', '}', '?', '#']) {
+        return Err(GraphError::RoutePrefix(prefix.to_owned()));
+    }
+    Ok(())
+}
+
+/// A name for each deployment: as Ray Serve does, the first of a type has the plain name
+/// and further ones get `_1`, `_2`. A name that was given by hand is taken as it is.
+fn names(application: &str, order: &[Visited]) -> Result<Vec<String>, GraphError> {
+    let mut taken: HashMap<String, ()> = HashMap::new();
+    for visited in order {
+        if let Some(name) = visited.bound.given_name()
+            && taken.insert(name.to_owned(), ()).is_some()
+        {
+            return Err(GraphError::DuplicateName {
+                application: application.to_owned(),
+                name: name.to_owned(),
+            });
+        }
+    }
+    let mut names = Vec::with_capacity(order.len());
+    for visited in order {
+        if let Some(name) = visited.bound.given_name() {
+            names.push(name.to_owned());
+            continue;
+        }
+        let base = visited.kind.name();
+        let numbered = (1..).map(|number| format!("{base}_{number}"));
+        let name = std::iter::once(base.to_owned()).chain(numbered).find(|name| !taken.contains_key(name));
+        let name = name.expect("the numbers do not end");
+        taken.insert(name.clone(), ());
+        names.push(name);
+    }
+    Ok(names)
+}

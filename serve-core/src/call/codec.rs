@@ -1,0 +1,454 @@
+//! How arguments and results become bytes and come back.
+//!
+//! Payloads are MessagePack with named fields: self-describing, so that every serde type
+//! survives. [`Wire`] is the bound that says a type can travel, or that it need not.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::context::Directory;
+use super::error::CallError;
+use crate::deployment::{Anywhere, InProcess};
+
+/// A type that may cross a handle of a deployment whose locality is `L`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot cross a handle",
+    label = "this type cannot be sent to another process",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`; it must also be `Send` \
+            and own its data",
+    note = "or keep the deployment in its callers' process: `#[deployment(local)]`"
+)]
+pub trait Wire<L>: Send + Sized + 'static {
+    /// Writes it, or says why it cannot.
+    #[doc(hidden)]
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// Reads it, or says why it cannot.
+    #[doc(hidden)]
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Wire<Anywhere> for T {
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
+const STAYS: &str = "the deployment is `#[deployment(local)]`: its calls stay in the process";
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + 'static> Wire<InProcess> for T {
+    fn encode<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom(STAYS))
+    }
+
+    fn decode<'de, D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom(STAYS))
+    }
+}
+
+/// A `Wire<L>` seen as serde sees it.
+pub(crate) struct Outgoing<'a, L, T>(&'a T, PhantomData<L>);
+
+impl<'a, L, T> Outgoing<'a, L, T> {
+    pub(crate) fn new(value: &'a T) -> Self {
+        Self(value, PhantomData)
+    }
+}
+
+impl<L, T: Wire<L>> Serialize for Outgoing<'_, L, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.encode(serializer)
+    }
+}
+
+/// A `Wire<L>` that serde makes.
+pub(crate) struct Incoming<L, T>(pub(crate) T, PhantomData<L>);
+
+impl<'de, L, T: Wire<L>> Deserialize<'de> for Incoming<L, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::decode(deserializer).map(|value| Self(value, PhantomData))
+    }
+}
+
+/// How a method's error travels.
+pub trait ErrorCodec<E>: 'static {
+    /// Writes the error.
+    ///
+    /// # Errors
+    /// What serde says.
+    fn encode(error: &E) -> Result<Payload, CallError>;
+    /// Reads the error.
+    ///
+    /// # Errors
+    /// What serde says.
+    fn decode(payload: &Payload) -> Result<E, CallError>;
+}
+
+/// For methods that cannot fail.
+#[derive(Debug)]
+pub enum NoError {}
+
+impl ErrorCodec<Infallible> for NoError {
+    fn encode(error: &Infallible) -> Result<Payload, CallError> {
+        match *error {}
+    }
+
+    fn decode(_: &Payload) -> Result<Infallible, CallError> {
+        Err(CallError::Codec("an error came from a method that has none".to_owned()))
+    }
+}
+
+/// For methods whose error is a [`Wire`] type.
+#[derive(Debug)]
+pub struct WireError<L>(PhantomData<L>);
+
+impl<L: 'static, E: Wire<L>> ErrorCodec<E> for WireError<L> {
+    fn encode(error: &E) -> Result<Payload, CallError> {
+        Payload::of::<L, E>(error)
+    }
+
+    fn decode(payload: &Payload) -> Result<E, CallError> {
+        payload.read::<L, E>(None)
+    }
+}
+
+/// Bytes, and the local objects that they refer to.
+#[derive(Clone, Default)]
+pub struct Payload {
+    bytes: Bytes,
+    objects: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("bytes", &self.bytes.len())
+            .field("objects", &self.objects.len())
+            .finish()
+    }
+}
+
+impl Payload {
+    pub(crate) fn of<L, T: Wire<L>>(value: &T) -> Result<Self, CallError> {
+        Self::write(&Outgoing::<L, T>::new(value))
+    }
+
+    pub(crate) fn write(value: &impl Serialize) -> Result<Self, CallError> {
+        let (written, session) = Session::run(Session::default(), || {
+            let mut bytes = Vec::with_capacity(128);
+            let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+            value.serialize(&mut serializer).map(|()| bytes)
+        });
+        match written {
+            Ok(bytes) => Ok(Self { bytes: bytes.into(), objects: session.objects }),
+            Err(error) => Err(CallError::Codec(error.to_string())),
+        }
+    }
+
+    /// Reads a value; handles in it find their deployments in `directory`.
+    pub(crate) fn read<L, T: Wire<L>>(
+        &self,
+        directory: Option<&Arc<dyn Directory>>,
+    ) -> Result<T, CallError> {
+        self.read_with(directory, PhantomData::<Incoming<L, T>>).map(|incoming| incoming.0)
+    }
+
+    pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
+        &self,
+        directory: Option<&Arc<dyn Directory>>,
+        seed: S,
+    ) -> Result<T, CallError> {
+        let session = Session { objects: self.objects.clone(), directory: directory.cloned() };
+        let (read, _) = Session::run(session, || {
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(&self.bytes[..]);
+            seed.deserialize(&mut deserializer)
+        });
+        read.map_err(|error| CallError::Codec(error.to_string()))
+    }
+}
+
+thread_local! {
+    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
+}
+
+/// What a value may refer to beside its bytes, while it is written or read: the objects
+/// that travel along, and where handles are looked up.
+#[derive(Default)]
+pub(crate) struct Session {
+    objects: Vec<Arc<dyn Any + Send + Sync>>,
+    directory: Option<Arc<dyn Directory>>,
+}
+
+impl Session {
+    fn run<R>(session: Self, f: impl FnOnce() -> R) -> (R, Self) {
+        /// Puts the outer session back, also when `f` panics.
+        struct Restore(Option<Session>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SESSION.set(self.0.take());
+            }
+        }
+        let _restore = Restore(SESSION.replace(Some(session)));
+        let result = f();
+        (result, SESSION.take().unwrap_or_default())
+    }
+
+    pub(crate) fn add_object(object: Arc<dyn Any + Send + Sync>) -> Option<u64> {
+        SESSION.with_borrow_mut(|session| {
+            let objects = &mut session.as_mut()?.objects;
+            objects.push(object);
+            Some(objects.len() as u64 - 1)
+        })
+    }
+
+    pub(crate) fn object(index: u64) -> Option<Arc<dyn Any + Send + Sync>> {
+        SESSION.with_borrow(|session| {
+            session.as_ref()?.objects.get(usize::try_from(index).ok()?).cloned()
+        })
+    }
+
+    pub(crate) fn directory() -> Option<Arc<dyn Directory>> {
+        SESSION.with_borrow(|session| session.as_ref()?.directory.clone())
+    }
+}
+
+/// Where the parameters of a call are read from, one by one: a query, a JSON object, a
+/// command line.
+pub trait ParamSource {
+    /// How reading fails.
+    type Error;
+    /// The parameter at this place in the method's signature.
+    ///
+    /// # Errors
+    /// If it is missing or not of this type.
+    fn param<T: DeserializeOwned>(&mut self, index: usize) -> Result<T, Self::Error>;
+}
+
+/// The parameters of a method: a tuple of [`Wire`] types.
+pub trait Arguments<L>: Send + Sized + 'static {
+    /// Writes a map from parameter names to values.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    fn encode<S: Serializer>(&self, names: &[&'static str], serializer: S) -> Result<S::Ok, S::Error>;
+    /// Reads that map. A missing name is what serde makes of a missing field: `None` for
+    /// an `Option`, else an error.
+    ///
+    /// # Errors
+    /// What the deserializer says.
+    fn decode<'de, D: Deserializer<'de>>(
+        names: Names,
+        deserializer: D,
+    ) -> Result<Self, D::Error>;
+    /// Reads each parameter from `source`.
+    ///
+    /// # Errors
+    /// The first that `source` reports.
+    fn read<P: ParamSource>(source: &mut P) -> Result<Self, P::Error>;
+    /// What is known of each parameter's type without a value of it.
+    fn traits() -> Vec<ParamTraits>;
+}
+
+/// The names of a method's parameters, to read an argument map by.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// In the order of the signature.
+    pub known: &'static [&'static str],
+    /// What becomes of other names. Between processes they are ignored, so that
+    /// signatures can grow; a person who misspells one is told.
+    pub refuse_unknown: bool,
+}
+
+/// What is known of a parameter's type without a value of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamTraits {
+    /// The type.
+    pub type_id: TypeId,
+    /// True if serde makes a value where there is none.
+    pub may_be_missing: bool,
+}
+
+/// [`Arguments`] as something serde can write.
+pub(crate) struct NamedArguments<'a, L, A> {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) arguments: &'a A,
+    pub(crate) locality: PhantomData<L>,
+}
+
+impl<L, A: Arguments<L>> Serialize for NamedArguments<'_, L, A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.arguments.encode(self.names, serializer)
+    }
+}
+
+/// Reads [`Arguments`] by name.
+pub(crate) struct ArgumentsSeed<L, A> {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) made: PhantomData<(L, A)>,
+}
+
+impl<'de, L, A: Arguments<L>> DeserializeSeed<'de> for ArgumentsSeed<L, A> {
+    type Value = A;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<A, D::Error> {
+        A::decode(Names { known: self.names, refuse_unknown: false }, deserializer)
+    }
+}
+
+/// A key of an argument map: the parameter's index, or none of them.
+struct NameSeed(Names);
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a parameter")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        let Names { known, refuse_unknown } = self.0;
+        let at = known.iter().position(|known| *known == name);
+        if at.is_none() && refuse_unknown {
+            return Err(E::unknown_field(name, known));
+        }
+        Ok(at)
+    }
+}
+
+/// A parameter that is not there, as serde's derived code sees a missing field.
+pub(crate) struct Missing<E> {
+    name: &'static str,
+    error: PhantomData<E>,
+}
+
+impl<E> Missing<E> {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, error: PhantomData }
+    }
+}
+
+impl<'de, E: serde::de::Error> Deserializer<'de> for Missing<E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, E> {
+        Err(E::missing_field(self.name))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_none()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+macro_rules! arguments {
+    ($length:literal $($name:ident $index:tt)*) => {
+        impl<L, $($name: Wire<L>),*> Arguments<L> for ($($name,)*) {
+            #[expect(clippy::allow_attributes, reason = "the empty tuple needs fewer of these")]
+            #[allow(unused_variables, reason = "one macro for every length")]
+            fn encode<S: Serializer>(
+                &self,
+                names: &[&'static str],
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                #[allow(unused_mut, reason = "one macro for every length")]
+                let mut map = serializer.serialize_map(Some($length))?;
+                $(map.serialize_entry(names[$index], &Outgoing::<L, $name>::new(&self.$index))?;)*
+                map.end()
+            }
+
+            fn decode<'de, D: Deserializer<'de>>(
+                names: Names,
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
+                struct Reader<L, $($name),*> {
+                    names: Names,
+                    made: PhantomData<(L, $($name),*)>,
+                }
+
+                impl<'de, L, $($name: Wire<L>),*> Visitor<'de> for Reader<L, $($name),*> {
+                    type Value = ($($name,)*);
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a map of arguments")
+                    }
+
+                    #[allow(
+                        non_snake_case, unused_mut, clippy::unused_unit,
+                        reason = "one macro for every length"
+                    )]
+                    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                        $(let mut $name: Option<$name> = None;)*
+                        while let Some(index) = map.next_key_seed(NameSeed(self.names))? {
+                            match index {
+                                $(Some($index) => {
+                                    $name = Some(map.next_value::<Incoming<L, $name>>()?.0);
+                                })*
+                                _ => {
+                                    map.next_value::<IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(($(match $name {
+                            Some(value) => value,
+                            None => $name::decode(Missing::<M::Error>::new(self.names.known[$index]))?,
+                        },)*))
+                    }
+                }
+
+                deserializer.deserialize_map(Reader::<L, $($name),*> { names, made: PhantomData })
+            }
+
+            #[allow(unused_variables, reason = "one macro for every length")]
+            fn read<P: ParamSource>(source: &mut P) -> Result<Self, P::Error> {
+                Ok(($(source.param::<Incoming<L, $name>>($index)?.0,)*))
+            }
+
+            fn traits() -> Vec<ParamTraits> {
+                vec![$(ParamTraits {
+                    type_id: TypeId::of::<$name>(),
+                    may_be_missing: $name::decode(Missing::<serde::de::value::Error>::new("")).is_ok(),
+                }),*]
+            }
+        }
+    };
+}
+
+arguments!(0);
+arguments!(1 One 0);
+arguments!(2 One 0 Two 1);
+arguments!(3 One 0 Two 1 Three 2);
+arguments!(4 One 0 Two 1 Three 2 Four 3);
+arguments!(5 One 0 Two 1 Three 2 Four 3 Five 4);
+arguments!(6 One 0 Two 1 Three 2 Four 3 Five 4 Six 5);
+arguments!(7 One 0 Two 1 Three 2 Four 3 Five 4 Six 5 Seven 6);
+arguments!(8 One 0 Two 1 Three 2 Four 3 Five 4 Six 5 Seven 6 Eight 7);
+arguments!(9 One 0 Two 1 Three 2 Four 3 Five 4 Six 5 Seven 6 Eight 7 Nine 8);
+arguments!(10 One 0 Two 1 Three 2 Four 3 Five 4 Six 5 Seven 6 Eight 7 Nine 8 Ten 9);
+arguments!(11 One 0 Two 1 Three 2 Four 3 Five 4 Six 5 Seven 6 Eight 7 Nine 8 Ten 9 Eleven 10);
+arguments!(12 One 0 Two 1 Three 2 Four 3 Five 4 Six 5 Seven 6 Eight 7 Nine 8 Ten 9 Eleven 10 Twelve 11);

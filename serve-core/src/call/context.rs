@@ -1,0 +1,225 @@
+//! [`Context`] and [`ReplicaContext`]: what a method may know of the call it serves, and
+//! the [`Request`] that a whole tree of calls shares.
+
+use std::any::TypeId;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::deadline::Deadline;
+use super::options::CallOptions;
+use super::spawner::RequestIds;
+use crate::deployment::Link;
+
+/// What stays the same over a whole tree of calls.
+///
+/// Most requests bring nothing but themselves: such a one is a number, from which its id
+/// follows, and costs no allocation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    number: u64,
+    details: Option<Arc<RequestDetails>>,
+}
+
+/// What a front door or a caller said of a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestDetails {
+    /// The id, where it does not follow from the number.
+    pub(crate) id: Option<Arc<str>>,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) multiplexed_model_id: Option<Arc<str>>,
+    pub(crate) session_id: Option<Arc<str>>,
+    pub(crate) trace: Option<Arc<str>>,
+}
+
+impl Request {
+    /// A new tree of calls. No two of a runtime have the same number.
+    pub(crate) fn new(number: u64) -> Self {
+        Self { number, details: None }
+    }
+
+    /// A new tree of calls of which something is known, its id at least.
+    pub(crate) fn with_details(details: RequestDetails) -> Self {
+        debug_assert!(details.id.is_some(), "without a number, the id must be given");
+        Self { number: 0, details: Some(Arc::new(details)) }
+    }
+
+    /// The same request as seen through a handle with `options`.
+    pub(crate) fn with_options(&self, options: &CallOptions) -> Self {
+        let mut details = self.details.as_deref().cloned().unwrap_or_default();
+        let set = |new: &Option<String>, old: &mut Option<Arc<str>>| {
+            if let Some(new) = new {
+                *old = Some(Arc::from(new.as_str()));
+            }
+        };
+        set(&options.request_id, &mut details.id);
+        set(&options.multiplexed_model_id, &mut details.multiplexed_model_id);
+        set(&options.session_id, &mut details.session_id);
+        Self { number: self.number, details: Some(Arc::new(details)) }
+    }
+
+    /// The id, made by `ids` if the request brought none.
+    pub(crate) fn id(&self, ids: Option<&RequestIds>) -> Arc<str> {
+        match (self.details().and_then(|details| details.id.clone()), ids) {
+            (Some(id), _) => id,
+            (None, Some(ids)) => ids.of(self.number),
+            (None, None) => Arc::from(""),
+        }
+    }
+
+    fn details(&self) -> Option<&RequestDetails> {
+        self.details.as_deref()
+    }
+}
+
+/// What a method may know of the request it serves. See [`context()`](crate::context()).
+#[derive(Clone)]
+pub struct Context {
+    id: Arc<str>,
+    request: Request,
+    deadline: Option<Arc<Deadline>>,
+    replica: Option<Arc<ReplicaContext>>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        request: Request,
+        deadline: Option<Arc<Deadline>>,
+        replica: Option<Arc<ReplicaContext>>,
+        ids: Option<&RequestIds>,
+    ) -> Self {
+        Self { id: request.id(ids), request, deadline, replica }
+    }
+
+    /// The id of the request: from `X-Request-ID`, from [`CallOptions`], or made here.
+    /// All calls that one request leads to share it.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        &self.id
+    }
+
+    /// When the call must be done, on tokio's clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.as_ref().and_then(|deadline| deadline.at())
+    }
+
+    /// What is left of the deadline; zero when it has passed.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The application of the running replica; empty outside of any.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        self.replica.as_ref().map_or("", |replica| replica.application())
+    }
+
+    /// The route that the HTTP request took, as it is written (`/papers/{id}`).
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.request.details()?.route.as_deref()
+    }
+
+    /// The model that the request names.
+    #[must_use]
+    pub fn multiplexed_model_id(&self) -> Option<&str> {
+        self.request.details()?.multiplexed_model_id.as_deref()
+    }
+
+    /// The session that the request names.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        self.request.details()?.session_id.as_deref()
+    }
+
+    /// The W3C `traceparent` that the HTTP request brought.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.request.details()?.trace.as_deref()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("request_id", &self.id)
+            .field("deadline", &self.deadline())
+            .field("application", &self.application())
+            .field("route", &self.route())
+            .field("multiplexed_model_id", &self.multiplexed_model_id())
+            .field("session_id", &self.session_id())
+            .field("trace", &self.trace())
+            .finish()
+    }
+}
+
+/// Which replica a method runs in. See [`replica_context()`](crate::replica_context()).
+#[derive(Clone)]
+pub struct ReplicaContext {
+    pub(crate) id: Arc<str>,
+    pub(crate) rank: usize,
+    pub(crate) deployment: Arc<str>,
+    pub(crate) application: Arc<str>,
+    pub(crate) node: Arc<str>,
+    pub(crate) directory: Arc<dyn Directory>,
+}
+
+impl ReplicaContext {
+    /// The replica's id, unique in its runtime.
+    #[must_use]
+    pub fn replica_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its place among the replicas of its deployment, from 0.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// The deployment's name in its application.
+    #[must_use]
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// The application's name.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// The node it runs on.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The GPUs it may use. Empty: GPUs are not assigned to replicas yet.
+    #[must_use]
+    pub fn gpu_ids(&self) -> &[String] {
+        &[]
+    }
+}
+
+impl fmt::Debug for ReplicaContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplicaContext")
+            .field("replica_id", &self.id)
+            .field("rank", &self.rank)
+            .field("deployment", &self.deployment)
+            .field("application", &self.application)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Finds a running deployment by name: how a handle that travelled comes to life.
+pub trait Directory: Send + Sync {
+    /// Its link, if a deployment of that type runs under that name.
+    fn find(&self, application: &str, deployment: &str, type_id: TypeId) -> Option<Link>;
+}

@@ -1,0 +1,355 @@
+//! [`CallError`]: how a call fails, and what is known then.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Fault};
+
+/// How a call failed: the method's own error, or what kept it from answering.
+///
+/// `E` is the method's error type; [`Infallible`] where it returns no `Result`.
+/// Whatever `E` is, this is a standard error, and `?` turns it into
+/// [`serve_core::Error`](crate::Error).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CallError<E = Infallible> {
+    /// The method ran and returned this error. Trying again is the caller's decision.
+    App(E),
+    /// An argument that came from another call did not arrive, so the method did not
+    /// run. Safe to retry if the cause is.
+    Upstream(UpstreamError),
+    /// The deadline passed. The method may have run; it was stopped at its next await.
+    DeadlineExceeded,
+    /// The call was cancelled by its caller. The method may have run in part.
+    Cancelled,
+    /// Every slot and every place in the queue was taken; the method did not run.
+    /// Safe to retry, after a pause.
+    Overloaded {
+        /// Calls that were waiting.
+        queued: usize,
+        /// How many may wait (`max_queued_requests`).
+        limit: usize,
+        /// How long to wait before the next try.
+        retry_after: Option<Duration>,
+    },
+    /// No replica could take the call, or its replica ended while the call ran.
+    Unavailable {
+        /// The deployment that was called.
+        deployment: String,
+        /// Whether the method may have run. If not, a retry is safe.
+        started: bool,
+        /// Why.
+        reason: String,
+    },
+    /// The method panicked with this message; it ran in part. The replica lives on.
+    Panicked(String),
+    /// The owner of an object reference is gone, and the value with it. The method
+    /// did not run.
+    ObjectLost,
+    /// Arguments or a result could not be written to bytes or read back. The method
+    /// may have run, if it was the result.
+    Codec(String),
+    /// The connection to another process failed. The method may have run.
+    Transport(String),
+    /// A blocking wait was asked for on a thread that drives async code, where it
+    /// would stop other calls. The call was cancelled; use `.await` there.
+    BlockingInAsync,
+}
+
+impl<E> CallError<E> {
+    /// True if trying again may succeed and does no harm: the method did not run.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } => true,
+            Self::Unavailable { started, .. } => !started,
+            Self::Upstream(upstream) => upstream.retryable,
+            _ => false,
+        }
+    }
+
+    /// True if the method may have run, wholly or in part.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::App(_)
+            | Self::DeadlineExceeded
+            | Self::Cancelled
+            | Self::Panicked(_)
+            | Self::Codec(_)
+            | Self::Transport(_) => true,
+            Self::Unavailable { started, .. } => *started,
+            Self::Upstream(_)
+            | Self::Overloaded { .. }
+            | Self::ObjectLost
+            | Self::BlockingInAsync => false,
+        }
+    }
+
+    /// The HTTP status of the failure itself: 408, 499, 503, or 500 for the rest and
+    /// for [`CallError::App`], whose own status an endpoint reads from `E`.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.fault().map_or(500, Fault::status)
+    }
+
+    /// What kind of failure this is; none for [`CallError::App`].
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::App(_) => None,
+            Self::Upstream(upstream) => Some(upstream.cause.root_fault()),
+            Self::DeadlineExceeded => Some(Fault::DeadlineExceeded),
+            Self::Cancelled => Some(Fault::Cancelled),
+            Self::Overloaded { .. } => Some(Fault::Overloaded),
+            Self::Unavailable { .. } | Self::ObjectLost | Self::Transport(_) => {
+                Some(Fault::Unavailable)
+            }
+            Self::Panicked(_) | Self::Codec(_) | Self::BlockingInAsync => Some(Fault::Internal),
+        }
+    }
+
+    /// The same error with the method's own error changed by `f`.
+    pub fn map_app<F>(self, f: impl FnOnce(E) -> F) -> CallError<F> {
+        match self {
+            Self::App(error) => CallError::App(f(error)),
+            Self::Upstream(upstream) => CallError::Upstream(upstream),
+            Self::DeadlineExceeded => CallError::DeadlineExceeded,
+            Self::Cancelled => CallError::Cancelled,
+            Self::Overloaded { queued, limit, retry_after } => {
+                CallError::Overloaded { queued, limit, retry_after }
+            }
+            Self::Unavailable { deployment, started, reason } => {
+                CallError::Unavailable { deployment, started, reason }
+            }
+            Self::Panicked(message) => CallError::Panicked(message),
+            Self::ObjectLost => CallError::ObjectLost,
+            Self::Codec(message) => CallError::Codec(message),
+            Self::Transport(message) => CallError::Transport(message),
+            Self::BlockingInAsync => CallError::BlockingInAsync,
+        }
+    }
+}
+
+impl CallError<Infallible> {
+    /// A failure that no method made, as the error of any method.
+    pub(crate) fn widen<E>(self) -> CallError<E> {
+        self.map_app(|never| match never {})
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(error) => error.fmt(f),
+            Self::Upstream(upstream) => upstream.fmt(f),
+            Self::DeadlineExceeded => f.write_str("the deadline passed before the call ended"),
+            Self::Cancelled => f.write_str("the call was cancelled"),
+            Self::Overloaded { queued, limit, .. } => write!(
+                f,
+                "overloaded: every slot is taken and {queued} calls wait, of at most {limit} \
+                 (max_queued_requests)"
+            ),
+            Self::Unavailable { deployment, started: false, reason } => {
+                write!(f, "`{deployment}` is unavailable: {reason}; the call had not started")
+            }
+            Self::Unavailable { deployment, started: true, reason } => {
+                write!(f, "`{deployment}` became unavailable while the call ran: {reason}")
+            }
+            Self::Panicked(message) => write!(f, "the method panicked: {message}"),
+            Self::ObjectLost => f.write_str("the referenced object is gone with its owner"),
+            Self::Codec(message) => write!(f, "could not encode or decode: {message}"),
+            Self::Transport(message) => write!(f, "the connection failed: {message}"),
+            Self::BlockingInAsync => f.write_str(
+                "a blocking wait on a thread that runs async code would stop other calls; \
+                 use `.await`, or a `#[blocking]` method",
+            ),
+        }
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> std::error::Error for CallError<E> {
+    /// The cause. At the end of every chain, except that of [`CallError::App`], stands
+    /// a [`Fault`], so that the status survives wrapping.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::App(_) => None,
+            Self::Upstream(upstream) => Some(&*upstream.cause),
+            Self::DeadlineExceeded => Some(&Fault::DeadlineExceeded),
+            Self::Cancelled => Some(&Fault::Cancelled),
+            Self::Overloaded { .. } => Some(&Fault::Overloaded),
+            Self::Unavailable { .. } | Self::ObjectLost | Self::Transport(_) => {
+                Some(&Fault::Unavailable)
+            }
+            Self::Panicked(_) | Self::Codec(_) | Self::BlockingInAsync => Some(&Fault::Internal),
+        }
+    }
+}
+
+/// An argument that came from another call did not arrive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpstreamError {
+    producer: String,
+    consumer: Option<String>,
+    retryable: bool,
+    cause: Box<Cause>,
+}
+
+impl UpstreamError {
+    /// The call that failed, as `Deployment.method`.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        &self.producer
+    }
+
+    /// The call that was waiting for it, as `Deployment.method`; none if the reference
+    /// was awaited outside of any deployment.
+    #[must_use]
+    pub fn consumer(&self) -> Option<&str> {
+        self.consumer.as_deref()
+    }
+
+    /// The same failure, seen by the call that waited for the argument.
+    pub(crate) fn for_consumer(mut self, deployment: &str, method: &str) -> Self {
+        self.consumer = Some(format!("{deployment}.{method}"));
+        self
+    }
+
+    /// The same failure, seen by the task that waited for the argument.
+    pub(crate) fn for_task(mut self, task: &str) -> Self {
+        self.consumer = Some(task.to_owned());
+        self
+    }
+
+    /// What a failed call means to whoever waits for its result.
+    pub(crate) fn from_call<E: fmt::Display + fmt::Debug>(
+        producer: String,
+        error: &CallError<E>,
+    ) -> Self {
+        Self {
+            producer,
+            consumer: None,
+            retryable: error.is_retryable(),
+            cause: Box::new(Cause::copy(error)),
+        }
+    }
+}
+
+impl fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.consumer {
+            Some(consumer) => write!(
+                f,
+                "`{consumer}` was not called: its argument from `{}` failed: {}",
+                self.producer, self.cause.message
+            ),
+            None => write!(f, "`{}` failed: {}", self.producer, self.cause.message),
+        }
+    }
+}
+
+impl std::error::Error for UpstreamError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// A copy of an error and its causes, which can be cloned, compared and sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cause {
+    message: String,
+    next: Option<Box<Cause>>,
+    fault: Option<Fault>,
+}
+
+impl Cause {
+    fn copy(error: &dyn std::error::Error) -> Self {
+        let fault = error.source().and_then(|source| source.downcast_ref::<Fault>()).copied();
+        Self {
+            message: error.to_string(),
+            next: match fault {
+                Some(_) => None,
+                None => error.source().map(|source| Box::new(Self::copy(source))),
+            },
+            fault,
+        }
+    }
+
+    fn root_fault(&self) -> Fault {
+        match (&self.next, self.fault) {
+            (_, Some(fault)) => fault,
+            (Some(next), None) => next.root_fault(),
+            (None, None) => Fault::Internal,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match (&self.next, &self.fault) {
+            (Some(next), _) => Some(&**next),
+            (None, Some(fault)) => Some(fault),
+            (None, None) => None,
+        }
+    }
+}
+
+impl CallError<Error> {
+    /// The failure as a plain [`Error`]: the method's own error as it is.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::App(error) => error,
+            other => Error::from(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn an_overloaded_callees_503_survives_and_its_own_404_does_not() {
+        let overloaded: CallError<Error> =
+            CallError::Overloaded { queued: 3, limit: 3, retry_after: None };
+        let error = Error::from(overloaded);
+        assert_eq!(error.status(), Some(503));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+
+        let own = CallError::App(Error::msg("no such paper").with_status(404));
+        let error = Error::from(own);
+        assert_eq!(error.status(), None);
+        assert_eq!(error.to_string(), "no such paper");
+    }
+
+    #[test]
+    fn an_upstream_failure_keeps_chain_status_and_both_names() {
+        let first: CallError = CallError::DeadlineExceeded;
+        let second: CallError =
+            CallError::Upstream(UpstreamError::from_call("A.x".into(), &first).for_consumer("B", "y"));
+        let third: CallError =
+            CallError::Upstream(UpstreamError::from_call("B.y".into(), &second).for_consumer("C", "z"));
+        let text = third.to_string();
+        assert!(text.contains("`C.z`") && text.contains("`B.y`") && text.contains("`A.x`"), "{text}");
+        assert_eq!(third.status(), 408);
+        assert_eq!(Error::from(third).status(), Some(408));
+    }
+
+    #[test]
+    fn a_callees_own_error_has_no_source_that_could_leak_a_status() {
+        let own: CallError<Fault> = CallError::App(Fault::Overloaded);
+        assert!(own.source().is_none());
+        assert_eq!(own.status(), 500);
+    }
+}

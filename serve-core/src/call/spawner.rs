@@ -1,0 +1,73 @@
+//! [`Spawner`]: where calls run, and where request ids come from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::Handle;
+
+/// What every call of one runtime shares. Handles keep it, so that calls work from
+/// any thread.
+#[derive(Debug)]
+pub(crate) struct Spawner {
+    pub(crate) tokio: Handle,
+    pub(crate) ids: Arc<RequestIds>,
+    /// Whether compute work goes to tokio's own blocking threads, for which a paused
+    /// clock waits, instead of to threads of the replica.
+    pub(crate) compute_on_tokio: bool,
+}
+
+impl Spawner {
+    pub(crate) fn new(tokio: Handle, seed: u64) -> Self {
+        Self { tokio, ids: Arc::new(RequestIds::new(seed)), compute_on_tokio: false }
+    }
+}
+
+/// Request ids: UUIDs from a seeded sequence, unique in a process and, with a random
+/// seed, beyond it.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    seed: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, next: AtomicU64::new(0) }
+    }
+
+    /// An id that no numbered request has.
+    pub(crate) fn next(&self) -> Arc<str> {
+        // Numbers of requests leave the highest bit clear.
+        self.of(1 << 63 | self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The id of the request with this number.
+    pub(crate) fn of(&self, number: u64) -> Arc<str> {
+        let bits = u128::from(mix(self.seed ^ mix(number))) << 64 | u128::from(mix(number ^ mix(self.seed)));
+        let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        Arc::from(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) as &str)
+    }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): a bijection that spreads
+/// every bit of its input.
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_that_differ_and_repeat_with_their_seed() {
+        let (one, two) = (RequestIds::new(7), RequestIds::new(7));
+        let (a, b) = (one.next(), one.next());
+        assert_ne!(a, b);
+        assert_eq!([a.clone(), b], [two.next(), two.next()]);
+        assert_eq!(uuid::Uuid::parse_str(&a).unwrap().get_version_num(), 4);
+    }
+}

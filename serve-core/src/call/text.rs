@@ -1,0 +1,379 @@
+//! Values written as text (a query, a path, a command line), read as the type asks.
+//!
+//! `5` is a number where a number is due and text where text is; a list comes from a
+//! repeated key or from JSON; a struct from JSON. Nothing is guessed: the type decides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
+
+use super::codec::{Missing, ParamSource};
+
+/// Parameters by name, each written as text once or several times.
+#[derive(Debug)]
+pub struct TextSource<'a> {
+    names: &'static [&'static str],
+    values: &'a BTreeMap<String, Vec<String>>,
+}
+
+/// A parameter that is missing or cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}`: {message}")]
+pub struct TextError {
+    /// The parameter.
+    pub name: &'static str,
+    /// What was expected.
+    pub message: String,
+}
+
+impl<'a> TextSource<'a> {
+    /// The parameters `names`, looked up in `values`.
+    #[must_use]
+    pub fn new(names: &'static [&'static str], values: &'a BTreeMap<String, Vec<String>>) -> Self {
+        Self { names, values }
+    }
+}
+
+impl ParamSource for TextSource<'_> {
+    type Error = TextError;
+
+    fn param<T: DeserializeOwned>(&mut self, index: usize) -> Result<T, TextError> {
+        let name = self.names[index];
+        let read = match self.values.get(name).map(Vec::as_slice) {
+            None | Some([]) => T::deserialize(Missing::<TextFault>::new(name)),
+            Some(values) => T::deserialize(Text::new(values)),
+        };
+        read.map_err(|TextFault(message)| TextError { name, message })
+    }
+}
+
+/// Why a text cannot be read.
+#[derive(Debug)]
+pub(crate) struct TextFault(pub(crate) String);
+
+impl fmt::Display for TextFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TextFault {}
+
+impl serde::de::Error for TextFault {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+}
+
+/// One or more texts for one parameter; never none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    values: &'a [String],
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn new(values: &'a [String]) -> Self {
+        Self { values }
+    }
+
+    fn single(self) -> Result<&'a str, TextFault> {
+        match self.values {
+            [value] => Ok(value),
+            values => Err(TextFault(format!("given {} times, expected once", values.len()))),
+        }
+    }
+
+    fn json<'de, V: Visitor<'de>>(self, visitor: V, what: &str) -> Result<V::Value, TextFault> {
+        let text = self.single()?;
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|_| TextFault(format!("invalid value `{text}`, expected {what} as JSON")))?;
+        value.deserialize_any(visitor).map_err(TextFault::custom)
+    }
+}
+
+macro_rules! parsed {
+    ($($deserialize:ident $visit:ident $type:ty, $what:literal;)*) => {$(
+        fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+            let text = self.single()?;
+            match text.parse::<$type>() {
+                Ok(value) => visitor.$visit(value),
+                Err(_) => Err(TextFault(format!("invalid value `{text}`, expected {}", $what))),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Text<'_> {
+    type Error = TextFault;
+
+    parsed! {
+        deserialize_i8 visit_i8 i8, "an integer from -128 to 127";
+        deserialize_i16 visit_i16 i16, "an integer from -32768 to 32767";
+        deserialize_i32 visit_i32 i32, "a 32-bit integer";
+        deserialize_i64 visit_i64 i64, "an integer";
+        deserialize_i128 visit_i128 i128, "an integer";
+        deserialize_u8 visit_u8 u8, "an integer from 0 to 255";
+        deserialize_u16 visit_u16 u16, "an integer from 0 to 65535";
+        deserialize_u32 visit_u32 u32, "a 32-bit integer that is not negative";
+        deserialize_u64 visit_u64 u64, "an integer that is not negative";
+        deserialize_u128 visit_u128 u128, "an integer that is not negative";
+        deserialize_f32 visit_f32 f32, "a number";
+        deserialize_f64 visit_f64 f64, "a number";
+        deserialize_char visit_char char, "one character";
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        match self.single()? {
+            // A bare key, `?verbose`, is true.
+            "true" | "1" | "" => visitor.visit_bool(true),
+            "false" | "0" => visitor.visit_bool(false),
+            text => Err(TextFault(format!("invalid value `{text}`, expected true or false"))),
+        }
+    }
+
+    /// A type that takes anything gets JSON where the text is JSON, else the text.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        let [text] = self.values else { return self.deserialize_seq(visitor) };
+        match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(value) => value.deserialize_any(visitor).map_err(TextFault::custom),
+            Err(_) => visitor.visit_str(text),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        visitor.visit_str(self.single()?)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        visitor.visit_bytes(self.single()?.as_bytes())
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        self.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        match self.single()? {
+            "" | "null" => visitor.visit_unit(),
+            text => Err(TextFault(format!("invalid value `{text}`, expected nothing"))),
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TextFault> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TextFault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// A repeated key, JSON in brackets, or one item.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        if let [text] = self.values
+            && text.trim_start().starts_with('[')
+        {
+            return self.json(visitor, "a list");
+        }
+        let items = self.values.iter().map(|value| TextItem(Text::new(std::slice::from_ref(value))));
+        visitor.visit_seq(serde::de::value::SeqDeserializer::new(items))
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, TextFault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, TextFault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        self.json(visitor, "an object")
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TextFault> {
+        self.json(visitor, "an object")
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TextFault> {
+        let text = self.single()?;
+        if text.trim_start().starts_with('{') {
+            let value: serde_json::Value = serde_json::from_str(text).map_err(TextFault::custom)?;
+            return value.deserialize_enum(name, variants, visitor).map_err(TextFault::custom);
+        }
+        visitor.visit_enum(StrDeserializer::<TextFault>::new(text))
+    }
+
+    forward_to_deserialize_any! { ignored_any }
+}
+
+/// A JSON object whose values may be texts that are to be read as their types ask.
+pub(crate) fn json_reads_text(value: serde_json::Value) -> TextObject {
+    TextObject(value)
+}
+
+/// See [`json_reads_text`].
+pub(crate) struct TextObject(serde_json::Value);
+
+/// One value of a [`TextObject`].
+enum TextOrJson {
+    Text(String),
+    Json(serde_json::Value),
+}
+
+impl<'de> Deserializer<'de> for TextObject {
+    type Error = TextFault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
+        let serde_json::Value::Object(map) = self.0 else {
+            return Err(TextFault("expected arguments by name".to_owned()));
+        };
+        let entries = map.into_iter().map(|(key, value)| match value {
+            serde_json::Value::String(text) => (key, TextOrJson::Text(text)),
+            value => (key, TextOrJson::Json(value)),
+        });
+        visitor.visit_map(serde::de::value::MapDeserializer::new(entries))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, TextFault> for TextOrJson {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+macro_rules! text_or_json {
+    ($($method:ident ($($arg:ident: $type:ty),*);)*) => {$(
+        fn $method<V: Visitor<'de>>(self, $($arg: $type,)* visitor: V) -> Result<V::Value, TextFault> {
+            match self {
+                Self::Text(text) => {
+                    Text::new(std::slice::from_ref(&text)).$method($($arg,)* visitor)
+                }
+                Self::Json(value) => value.$method($($arg,)* visitor).map_err(TextFault::custom),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for TextOrJson {
+    type Error = TextFault;
+
+    text_or_json! {
+        deserialize_any(); deserialize_bool(); deserialize_i8(); deserialize_i16();
+        deserialize_i32(); deserialize_i64(); deserialize_i128(); deserialize_u8();
+        deserialize_u16(); deserialize_u32(); deserialize_u64(); deserialize_u128();
+        deserialize_f32(); deserialize_f64(); deserialize_char(); deserialize_str();
+        deserialize_string(); deserialize_bytes(); deserialize_byte_buf(); deserialize_option();
+        deserialize_unit(); deserialize_unit_struct(name: &'static str);
+        deserialize_newtype_struct(name: &'static str); deserialize_seq();
+        deserialize_tuple(len: usize);
+        deserialize_tuple_struct(name: &'static str, len: usize); deserialize_map();
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]);
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]);
+        deserialize_identifier(); deserialize_ignored_any();
+    }
+}
+
+/// An item of a repeated key.
+struct TextItem<'a>(Text<'a>);
+
+impl<'de, 'a> IntoDeserializer<'de, TextFault> for TextItem<'a> {
+    type Deserializer = Text<'a>;
+
+    fn into_deserializer(self) -> Text<'a> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    fn read<T: DeserializeOwned>(values: &[&str]) -> Result<T, String> {
+        let values: Vec<String> = values.iter().map(|text| (*text).to_owned()).collect();
+        T::deserialize(Text::new(&values)).map_err(|error| error.0)
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Language {
+        Spanish,
+        French,
+    }
+
+    #[test]
+    fn text_is_read_as_the_type_asks() {
+        assert_eq!(read::<String>(&["5"]), Ok("5".to_owned()));
+        assert_eq!(read::<u8>(&["5"]), Ok(5));
+        assert_eq!(read::<Option<f64>>(&["2.5"]), Ok(Some(2.5)));
+        assert_eq!(read::<bool>(&[""]), Ok(true));
+        assert_eq!(read::<Vec<u32>>(&["1", "2"]), Ok(vec![1, 2]));
+        assert_eq!(read::<Vec<u32>>(&["7"]), Ok(vec![7]));
+        assert_eq!(read::<Vec<u32>>(&["[1, 2]"]), Ok(vec![1, 2]));
+        assert_eq!(read::<Language>(&["french"]), Ok(Language::French));
+        assert_eq!(
+            read::<serde_json::Value>(&[r#"{"a": [1]}"#]),
+            Ok(serde_json::json!({ "a": [1] }))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_was_expected() {
+        assert_eq!(read::<u8>(&["-1"]).unwrap_err(), "invalid value `-1`, expected an integer from 0 to 255");
+        assert_eq!(
+            read::<Language>(&["german"]).unwrap_err(),
+            "unknown variant `german`, expected `spanish` or `french`"
+        );
+        assert_eq!(read::<u8>(&["1", "2"]).unwrap_err(), "given 2 times, expected once");
+        let none = BTreeMap::new();
+        let mut source = TextSource::new(&["name"], &none);
+        let error = source.param::<String>(0).unwrap_err();
+        assert_eq!(error.to_string(), "`name`: missing field `name`");
+        assert_eq!(source.param::<Option<String>>(0).unwrap(), None);
+    }
+}

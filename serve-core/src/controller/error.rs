@@ -1,0 +1,64 @@
+//! [`DeployError`]: why an application does not run.
+
+use thiserror::Error;
+
+use crate::application::GraphError;
+use crate::error::Error;
+
+/// Why an application was not deployed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DeployError {
+    /// The graph itself makes no sense. Nothing was changed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Another application has the route prefix. Nothing was changed.
+    #[error(
+        "route prefix `{prefix}` of application `{application}` is taken by application `{taken_by}`; \
+         give it another with `.route_prefix(..)`"
+    )]
+    RouteTaken {
+        /// The application that was to be deployed.
+        application: String,
+        /// The prefix that both want.
+        prefix: String,
+        /// The application that has it.
+        taken_by: String,
+    },
+    /// A replica's constructor failed. What ran before goes on.
+    #[error("application `{application}`: a replica of `{deployment}` did not start: {error:#}")]
+    Constructor {
+        /// The application.
+        application: String,
+        /// The deployment.
+        deployment: String,
+        /// What the constructor said, or its panic.
+        error: Error,
+    },
+    /// No application of that name.
+    #[error("no application is named `{0}`")]
+    UnknownApplication(String),
+    /// No deployment of that name.
+    #[error("application `{application}` has no deployment `{deployment}`")]
+    UnknownDeployment {
+        /// The application.
+        application: String,
+        /// The deployment.
+        deployment: String,
+    },
+    /// The deployment is of another type than was asked for.
+    #[error("deployment `{deployment}` of application `{application}` is a `{actual}`, not a `{expected}`")]
+    WrongType {
+        /// The application.
+        application: String,
+        /// The deployment.
+        deployment: String,
+        /// Its type.
+        actual: &'static str,
+        /// The type that was asked for.
+        expected: &'static str,
+    },
+    /// The runtime is shut down, or about to be.
+    #[error("the runtime is shut down")]
+    ShutDown,
+}

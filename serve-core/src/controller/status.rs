@@ -1,0 +1,109 @@
+//! What the controller says of applications, deployments and replicas. Names are Ray
+//! Serve's.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Everything a runtime runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// By name.
+    pub applications: BTreeMap<String, ApplicationDetails>,
+}
+
+/// How an application does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum ApplicationStatus {
+    /// There is no such application.
+    NotStarted,
+    /// Replicas are starting.
+    Deploying,
+    /// The last deploy failed. What ran before it goes on.
+    DeployFailed,
+    /// All of it runs.
+    Running,
+    /// Some of it does not run.
+    Unhealthy,
+    /// It is being stopped.
+    Deleting,
+}
+
+/// How a deployment does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum DeploymentStatus {
+    /// Replicas are starting or being replaced.
+    Updating,
+    /// All replicas run.
+    Healthy,
+    /// Some replicas do not run.
+    Unhealthy,
+    /// The last deploy failed.
+    DeployFailed,
+    /// Replicas are being added.
+    Upscaling,
+    /// Replicas are being taken away.
+    Downscaling,
+}
+
+/// How a replica does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum ReplicaState {
+    /// Its constructor runs.
+    Starting,
+    /// It is being reconfigured.
+    Updating,
+    /// It takes calls.
+    Running,
+    /// It takes no more calls, and ends its running ones.
+    Stopping,
+}
+
+/// An application, as [`Status`] shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ApplicationDetails {
+    /// How it does.
+    pub status: ApplicationStatus,
+    /// Why, where there is something to say.
+    pub message: String,
+    /// The prefix of its HTTP routes.
+    pub route_prefix: Option<String>,
+    /// By name.
+    pub deployments: BTreeMap<String, DeploymentDetails>,
+}
+
+/// A deployment, as [`Status`] shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DeploymentDetails {
+    /// How it does.
+    pub status: DeploymentStatus,
+    /// Why, where there is something to say.
+    pub message: String,
+    /// How many replicas are asked for.
+    pub target_num_replicas: usize,
+    /// Calls that run.
+    pub ongoing: usize,
+    /// Calls that wait.
+    pub queued: usize,
+    /// Those that there are.
+    pub replicas: Vec<ReplicaDetails>,
+}
+
+/// A replica, as [`Status`] shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ReplicaDetails {
+    /// Its id.
+    pub replica_id: String,
+    /// How it does.
+    pub state: ReplicaState,
+}

@@ -1,0 +1,43 @@
+//! [`World`]: what a test may replace under the controller.
+
+use std::sync::Arc;
+
+use crate::application::PlanNode;
+use crate::call::ReplicaContext;
+use crate::replica::{Kind, Target};
+
+/// What replicas are made of. The real one leaves everything to the user's code.
+pub(crate) trait World: Send + Sync {
+    /// True if some deployments of this kind are mocked, so that what they would have
+    /// called need not run.
+    fn may_mock(&self, kind: &dyn Kind) -> bool;
+
+    /// What serves in place of an instance of this deployment, if it is mocked.
+    fn mock(&self, node: &PlanNode) -> Option<Arc<dyn Target>>;
+
+    /// Puts something between the calls and what serves them.
+    fn wrap(
+        &self,
+        node: &PlanNode,
+        replica: &ReplicaContext,
+        target: Arc<dyn Target>,
+    ) -> Arc<dyn Target>;
+}
+
+/// Nothing replaced.
+#[derive(Debug)]
+pub(crate) struct RealWorld;
+
+impl World for RealWorld {
+    fn may_mock(&self, _: &dyn Kind) -> bool {
+        false
+    }
+
+    fn mock(&self, _: &PlanNode) -> Option<Arc<dyn Target>> {
+        None
+    }
+
+    fn wrap(&self, _: &PlanNode, _: &ReplicaContext, target: Arc<dyn Target>) -> Arc<dyn Target> {
+        target
+    }
+}

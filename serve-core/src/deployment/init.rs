@@ -1,0 +1,120 @@
+//! [`IntoInit`]: what may stand for a constructor's parameter in `bind(...)`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::{AnyBound, Bound, HandleOf, Wiring};
+
+/// A way to make one `T` for each replica, and the deployments it leads to.
+pub struct Init<T> {
+    make: Arc<dyn Fn(&Wiring) -> T + Send + Sync>,
+    needs: Vec<AnyBound>,
+}
+
+impl<T: 'static> Init<T> {
+    fn new(needs: Vec<AnyBound>, make: impl Fn(&Wiring) -> T + Send + Sync + 'static) -> Self {
+        Self { make: Arc::new(make), needs }
+    }
+
+    /// The value for one replica.
+    pub fn make(&self, wiring: &Wiring) -> T {
+        (self.make)(wiring)
+    }
+
+    /// The bound deployments inside.
+    pub fn needs(&self) -> &[AnyBound] {
+        &self.needs
+    }
+}
+
+impl<T> fmt::Debug for Init<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Init").field("needs", &self.needs).finish_non_exhaustive()
+    }
+}
+
+/// What `bind` takes for a constructor's parameter of type `T`.
+///
+/// A plain `T`, cloned for each replica; for a handle `XHandle`, what `X::bind(...)`
+/// returned; and containers of those. `Marker` is inferred and keeps the cases apart.
+#[diagnostic::on_unimplemented(
+    message = "expected this to be `{T}`",
+    label = "this cannot become `{T}`",
+    note = "`bind` takes a value of the constructor's parameter type, or, for a handle `XHandle`, \
+            what `X::bind(...)` returned; also in a `Vec`, an `Option` or a `HashMap<String, _>`"
+)]
+pub trait IntoInit<T, Marker> {
+    /// The way to make one `T` for each replica.
+    fn into_init(self) -> Init<T>;
+}
+
+/// Marker: the value itself, cloned for each replica.
+#[derive(Debug)]
+pub enum ByValue {}
+
+/// Marker: bound deployments, which become handles.
+#[derive(Debug)]
+pub enum ByBound {}
+
+/// Marker: borrowed text for a `String`.
+#[derive(Debug)]
+pub enum ByText {}
+
+impl<T: Clone + Send + Sync + 'static> IntoInit<T, ByValue> for T {
+    fn into_init(self) -> Init<T> {
+        Init::new(Vec::new(), move |_| self.clone())
+    }
+}
+
+impl IntoInit<String, ByText> for &str {
+    fn into_init(self) -> Init<String> {
+        self.to_owned().into_init()
+    }
+}
+
+impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
+    fn into_init(self) -> Init<H> {
+        let id = self.id();
+        Init::new(vec![self.erase()], move |wiring| H::connect(wiring.link(id)))
+    }
+}
+
+impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> {
+    fn into_init(self) -> Init<Option<H>> {
+        let id = self.as_ref().map(Bound::id);
+        let needs = self.map(Bound::erase).into_iter().collect();
+        Init::new(needs, move |wiring| id.map(|id| H::connect(wiring.link(id))))
+    }
+}
+
+impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
+    fn into_init(self) -> Init<Vec<H>> {
+        let ids: Vec<_> = self.iter().map(Bound::id).collect();
+        let needs = self.into_iter().map(Bound::erase).collect();
+        Init::new(needs, move |wiring| {
+            ids.iter().map(|id| H::connect(wiring.link(*id))).collect()
+        })
+    }
+}
+
+impl<H: HandleOf, const N: usize> IntoInit<Vec<H>, ByBound> for [Bound<H::Deployment>; N] {
+    fn into_init(self) -> Init<Vec<H>> {
+        Vec::from(self).into_init()
+    }
+}
+
+impl<K, H> IntoInit<HashMap<K, H>, ByBound> for HashMap<K, Bound<H::Deployment>>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    H: HandleOf,
+{
+    fn into_init(self) -> Init<HashMap<K, H>> {
+        let ids: Vec<_> = self.iter().map(|(key, bound)| (key.clone(), bound.id())).collect();
+        let needs = self.into_values().map(Bound::erase).collect();
+        Init::new(needs, move |wiring| {
+            ids.iter().map(|(key, id)| (key.clone(), H::connect(wiring.link(*id)))).collect()
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! [`Failure`]: how a call that was made failed, as an HTTP client may know it.
+//!
+//! Nothing of the inside leaks: what is not explained by a status of its own is 500
+//! `Internal Server Error`, and the log has the rest.
+
+use std::any::{Any, TypeId};
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::rejection::ErrorBody;
+use crate::call::CallError;
+use crate::error::Error;
+use crate::replica::Method;
+
+/// A call that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) status: StatusCode,
+    message: Cow<'static, str>,
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// The failure of a method. What is kept from the client is logged.
+    pub(super) fn of<M: Method>(
+        error: CallError<M::Err>,
+        status: fn(&M::Err) -> Option<u16>,
+        request_id: &str,
+    ) -> Self {
+        let CallError::App(error) = error else {
+            // The method's own error is gone, so its type does not matter any more.
+            return Self::of_call(&error.map_app(|error| error.to_string()), M::INFO.name, request_id);
+        };
+        let any: &dyn Any = &error;
+        let (status, retry_after) = match any.downcast_ref::<Error>() {
+            Some(error) => (error.status(), error.retry_after()),
+            None => (status(&error), None),
+        };
+        match status.and_then(|status| StatusCode::from_u16(status).ok()) {
+            // An informational status is no answer.
+            Some(status) if !status.is_informational() => {
+                Self { status, message: error.to_string().into(), retry_after }
+            }
+            _ => {
+                let shown = if TypeId::of::<M::Err>() == TypeId::of::<Error>() {
+                    // With its causes.
+                    format!("{error:?}")
+                } else {
+                    error.to_string()
+                };
+                tracing::error!(request_id, method = M::INFO.name, "the method failed: {shown}");
+                Self::internal()
+            }
+        }
+    }
+
+    /// The failure of a call by no fault of the method.
+    pub(super) fn of_call<E: std::fmt::Display>(
+        error: &CallError<E>,
+        method: &str,
+        request_id: &str,
+    ) -> Self {
+        let retry_after = match error {
+            CallError::Overloaded { retry_after, .. } => *retry_after,
+            error => error.fault().and_then(crate::error::Fault::retry_after),
+        };
+        match StatusCode::from_u16(error.status()) {
+            Ok(status) if status != StatusCode::INTERNAL_SERVER_ERROR => {
+                tracing::warn!(request_id, method, status = status.as_u16(), "{error}");
+                Self { status, message: error.to_string().into(), retry_after }
+            }
+            _ => {
+                tracing::error!(request_id, method, "the call failed: {error}");
+                Self::internal()
+            }
+        }
+    }
+
+    /// 500, and nothing more.
+    pub(super) fn internal() -> Self {
+        let message = Cow::Borrowed("Internal Server Error");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, retry_after: None }
+    }
+
+    /// With a text of our own.
+    pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    /// As it stands in a stream: a JSON object without line breaks.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        ErrorBody::new(self.status, &self.message).to_json()
+    }
+
+    /// As an answer of its own: the message as text.
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.message));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Some(retry_after) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds(retry_after)));
+        }
+        response
+    }
+}
+
+/// Whole seconds, rounded up, as `Retry-After` has them.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `retry_after.json` of the conformance vectors.
+    #[test]
+    fn retry_after_is_rounded_up_as_in_ray_serve() {
+        let rows: Vec<(Option<f64>, Option<String>)> =
+            serde_json::from_str(include_str!("../../tests/vectors/retry_after.json")).unwrap();
+        for (given, expected) in rows {
+            let retry_after = given.map(Duration::from_secs_f64);
+            let failure = Failure { retry_after, ..Failure::internal() };
+            let response = failure.into_response();
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(header, expected.as_deref(), "{given:?}");
+        }
+    }
+}

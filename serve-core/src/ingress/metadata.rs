@@ -1,0 +1,118 @@
+//! [`Metadata`]: what the head of a request says beside the arguments: its id, its
+//! deadline, the model and the session it is for, its trace.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+/// An id longer than this is not taken over: it would go into every log line.
+const MAX_ID: usize = 128;
+
+/// What the known headers of one request say. Borrowed; most requests have none of them.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Metadata<'a> {
+    /// `X-Request-ID`, if it is short enough and printable.
+    pub(super) request_id: Option<&'a str>,
+    /// `X-Request-Timeout-Seconds`, if it is above zero.
+    pub(super) timeout: Option<Duration>,
+    /// `serve_multiplexed_model_id`.
+    pub(super) multiplexed_model_id: Option<&'a str>,
+    /// `serve_session_id`.
+    pub(super) session_id: Option<&'a str>,
+    /// `traceparent` of W3C Trace Context.
+    pub(super) trace: Option<&'a str>,
+}
+
+impl<'a> Metadata<'a> {
+    /// One pass over the headers. Names are told apart by their length first, so that
+    /// the usual ones cost nothing.
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            match name.len() {
+                12 if name == "x-request-id" => found.request_id = id(value),
+                25 if name == "x-request-timeout-seconds" => {
+                    found.timeout = value.to_str().ok().and_then(timeout);
+                }
+                26 if spelled(name, "serve-multiplexed-model-id") => {
+                    found.multiplexed_model_id = text(value);
+                }
+                16 if spelled(name, "serve-session-id") => found.session_id = text(value),
+                11 if name == "traceparent" => found.trace = text(value),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Whether a header is the one that is `wanted`, with `-` or `_`: proxies drop names with
+/// underscores. Case is gone already.
+fn spelled(name: &str, wanted: &str) -> bool {
+    name.bytes().zip(wanted.bytes()).all(|(is, wanted)| is == wanted || (is == b'_' && wanted == b'-'))
+}
+
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().filter(|text| !text.is_empty())
+}
+
+fn id(value: &HeaderValue) -> Option<&str> {
+    text(value).filter(|id| id.len() <= MAX_ID && id.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+/// Seconds as Ray Serve reads them: a number above zero, else there is no timeout. One
+/// too long for a clock is none either.
+fn timeout(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    if seconds > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (http::HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static(value))
+            })
+            .collect()
+    }
+
+    /// `timeout_header.json` of the conformance vectors.
+    #[test]
+    fn timeouts_are_read_as_ray_serve_reads_them() {
+        // JSON has no infinity, the file has; for us it is no timeout.
+        let text = include_str!("../../tests/vectors/timeout_header.json");
+        let rows: Vec<(Option<String>, Option<f64>, Option<f64>)> =
+            serde_json::from_str(&text.replace("Infinity", "null")).unwrap();
+        for (header, default, expected) in rows {
+            assert_eq!(default, None);
+            let read = header.as_deref().and_then(timeout).map(|read| read.as_secs_f64());
+            assert_eq!(read, expected, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn session_and_model_are_found_however_they_are_spelled() {
+        for name in ["serve_session_id", "Serve-Session-Id", "SERVE_SESSION-ID"] {
+            let headers = headers(&[(name, "dora")]);
+            assert_eq!(Metadata::of(&headers).session_id, Some("dora"), "{name}");
+        }
+        let headers = headers(&[("serve_multiplexed_model_id", "m1"), ("serveXsession-id", "no")]);
+        let metadata = Metadata::of(&headers);
+        assert_eq!(metadata.multiplexed_model_id, Some("m1"));
+        assert_eq!(metadata.session_id, None);
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_or_not_printable_is_not_taken() {
+        assert_eq!(Metadata::of(&headers(&[("x-request-id", "a-1")])).request_id, Some("a-1"));
+        assert_eq!(Metadata::of(&headers(&[("x-request-id", "")])).request_id, None);
+        assert_eq!(Metadata::of(&headers(&[("x-request-id", "a b")])).request_id, None);
+        let long: &'static str = Box::leak("x".repeat(MAX_ID + 1).into_boxed_str());
+        assert_eq!(Metadata::of(&headers(&[("x-request-id", long)])).request_id, None);
+    }
+}

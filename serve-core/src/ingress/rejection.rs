@@ -1,0 +1,117 @@
+//! [`Rejection`]: what a client got wrong, answered with a body that says where and what
+//! was expected.
+//!
+//! ```json
+//! {"error": {"status": 422, "field": "language", "in": "body",
+//!            "message": "unknown variant `german`, expected `spanish` or `french`"}}
+//! ```
+//!
+//! `field` is a path into the input (`items[2].name`), `in` is `path`, `query` or `body`;
+//! both are left out where the whole request is at fault.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+/// A request that was refused before any method ran.
+#[derive(Debug, PartialEq)]
+pub(super) struct Rejection {
+    pub(super) status: StatusCode,
+    pub(super) message: Cow<'static, str>,
+    pub(super) field: Option<String>,
+    pub(super) place: Option<&'static str>,
+    allow: Option<HeaderValue>,
+}
+
+/// The JSON of every error that has one: of a rejected request, and in a stream.
+#[derive(Serialize)]
+pub(super) struct ErrorBody<'a> {
+    error: ErrorFields<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorFields<'a> {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    place: Option<&'static str>,
+    message: &'a str,
+}
+
+impl<'a> ErrorBody<'a> {
+    pub(super) fn new(status: StatusCode, message: &'a str) -> Self {
+        let error = ErrorFields { status: status.as_u16(), field: None, place: None, message };
+        Self { error }
+    }
+
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an error body holds only text and numbers")
+    }
+}
+
+impl Rejection {
+    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into(), field: None, place: None, allow: None }
+    }
+
+    /// 400: what should be JSON is not.
+    pub(super) fn not_json(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, message) }
+    }
+
+    /// 422: a parameter is missing, unknown or ill-typed.
+    pub(super) fn unfit(
+        place: &'static str,
+        field: impl Into<Option<String>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            place: Some(place),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+        }
+    }
+
+    /// 400: the body broke off.
+    pub(super) fn broken_body() -> Self {
+        Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, "the body broke off") }
+    }
+
+    /// 413.
+    pub(super) fn too_large(limit: usize) -> Self {
+        let message = format!("the body is larger than {limit} bytes");
+        Self { place: Some("body"), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, message) }
+    }
+
+    /// 415.
+    pub(super) fn not_sent_as_json(content_type: &HeaderValue) -> Self {
+        let sent = String::from_utf8_lossy(content_type.as_bytes());
+        let message = format!("the body is sent as `{sent}`, expected `application/json`");
+        Self { place: Some("body"), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message) }
+    }
+
+    /// 405, with the methods that there are.
+    pub(super) fn wrong_method(method: &http::Method, allow: HeaderValue) -> Self {
+        let allowed = String::from_utf8_lossy(allow.as_bytes());
+        let message = format!("the method {method} is not allowed here, expected {allowed}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut body = ErrorBody::new(self.status, &self.message);
+        body.error.field = self.field.as_deref();
+        body.error.place = self.place;
+        let mut response = Response::new(Body::from(body.to_json()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, allow);
+        }
+        response
+    }
+}

@@ -1,0 +1,1 @@
+//! The bulk of what the attribute macros emit.

@@ -1,0 +1,21 @@
+//! What a program that uses Serve imports: `use serve_core::prelude::*;`.
+//!
+//! The derives of serde and schemars expand to paths of those crates, so list them in
+//! `Cargo.toml` where you use them.
+
+pub use futures::{Stream, StreamExt as _, TryStreamExt as _};
+pub use schemars::JsonSchema;
+pub use serde::{Deserialize, Serialize};
+
+pub use crate::application::{Application, IntoApplication};
+pub use crate::call::{CallError, CallOptions, ObjectRef, Response, ResponseStream};
+pub use crate::deployment::{Bound, Deployment};
+pub use crate::error::{Error, HttpStatus, Result};
+pub use crate::router::DeploymentHandle;
+pub use crate::runtime::Runtime;
+pub use crate::testing::{MockRuntime, Mode};
+pub use crate::{Bytes, context, replica_context};
+pub use serve_macros::{
+    application, batch, blocking, check_health, delete, deployment, get, handle, patch, post, put,
+    reconfigure, retry, routes, shutdown, task,
+};

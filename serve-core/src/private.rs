@@ -1,0 +1,157 @@
+//! What generated code uses. Not public interface: it changes with every release, and
+//! `serve-macros` of exactly this version expects it.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub use {futures, inventory, schemars, serde, serde_json};
+
+pub use crate::application::{
+    AnyApplication, BuildError, IntoApplication, RegisteredApplication, no_argument, read_argument,
+};
+pub use crate::call::{
+    Arg, ArgTuple, Arguments, CallError, ErrorCodec, IntoArg, NoError, Response, ResponseStream,
+    Wire, WireError,
+};
+pub use crate::deployment::{
+    Anywhere, Bound, Constructor, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
+    IntoInit, Link, Wiring,
+};
+pub use crate::error::{Error, HttpStatus};
+#[cfg(feature = "http")]
+pub use crate::ingress::{EndpointSpec, HttpInterface, ParamPlace, schema_of};
+pub use crate::replica::{
+    AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
+    Shared, Streaming, Unary, blocking, kind_of,
+};
+pub use crate::router::{DeploymentHandle, Handle, call, stream};
+pub use crate::task::{Task, start_task};
+pub use crate::testing::Mock;
+
+/// The two sides of a `Result`, also behind an alias.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is named `Result` but is none",
+    label = "expected `std::result::Result<_, _>` or an alias of it"
+)]
+pub trait Fallible {
+    /// The success type.
+    type Ok;
+    /// The error type.
+    type Err;
+    /// As a `Result`.
+    fn into_result(self) -> Result<Self::Ok, Self::Err>;
+}
+
+impl<T, E> Fallible for Result<T, E> {
+    type Ok = T;
+    type Err = E;
+
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+/// Fails to compile, on the user's own type, if it cannot cross a handle of `D`.
+pub const fn assert_wire<D: Deployment, T: Wire<D::Locality>>() {}
+
+/// Fails to compile, on the user's own signature, if a future is not `Send`.
+pub const fn assert_send<T: Send>(_: &T) {}
+
+/// Turns a constructor's error into [`Error`]: by `Into` where it can, else by `Display`.
+/// Called as `(&&Raised::new(error)).raise()`; method resolution takes the first that fits.
+pub struct Raised<E>(std::cell::Cell<Option<E>>);
+
+impl<E> Raised<E> {
+    /// The error that is to be turned.
+    pub fn new(error: E) -> Self {
+        Self(std::cell::Cell::new(Some(error)))
+    }
+
+    fn take(&self) -> E {
+        self.0.take().expect("an error is raised once")
+    }
+}
+
+impl<E> fmt::Debug for Raised<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Raised")
+    }
+}
+
+/// First choice: whatever converts into [`Error`].
+pub trait RaiseInto {
+    /// The error.
+    fn raise(&self) -> Error;
+}
+
+impl<E: Into<Error>> RaiseInto for &Raised<E> {
+    fn raise(&self) -> Error {
+        self.take().into()
+    }
+}
+
+/// Second choice: whatever can be shown.
+pub trait RaiseDisplay {
+    /// The error.
+    fn raise(&self) -> Error;
+}
+
+impl<E: fmt::Display + 'static> RaiseDisplay for Raised<E> {
+    fn raise(&self) -> Error {
+        Error::from_display(self.take())
+    }
+}
+
+/// Finds the HTTP status of an error type, if it has one.
+/// Called as `(&StatusOf::<E>::NEW).status_of()`.
+pub struct StatusOf<E>(PhantomData<fn(E)>);
+
+impl<E> StatusOf<E> {
+    /// The question.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<E> fmt::Debug for StatusOf<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StatusOf")
+    }
+}
+
+/// First choice: the error type says it.
+pub trait StatusByTrait<E> {
+    /// The function that gives the status.
+    fn status_of(&self) -> fn(&E) -> Option<u16>;
+}
+
+impl<E: HttpStatus> StatusByTrait<E> for StatusOf<E> {
+    fn status_of(&self) -> fn(&E) -> Option<u16> {
+        |error| Some(error.status())
+    }
+}
+
+/// Second choice: none.
+pub trait StatusUnknown<E> {
+    /// The function that gives the status.
+    fn status_of(&self) -> fn(&E) -> Option<u16>;
+}
+
+impl<E> StatusUnknown<E> for &StatusOf<E> {
+    fn status_of(&self) -> fn(&E) -> Option<u16> {
+        |_| None
+    }
+}
+
+/// What `bind` makes: `needs` are the bound deployments among its arguments.
+pub fn bound<D: Handlers, F>(
+    needs: Vec<crate::deployment::AnyBound>,
+    construct: impl Fn(&Wiring) -> F + Send + Sync + 'static,
+) -> Bound<D>
+where
+    F: Future<Output = Result<D, Error>> + Send + 'static,
+{
+    let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
+    let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
+    Bound::new(needs, kind, constructor)
+}

@@ -1,0 +1,107 @@
+//! [`Handlers`]: what `#[handle]` says of a deployment's methods, and how its instance is
+//! held.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::method::AnyMethod;
+use crate::deployment::Deployment;
+use crate::error::Error;
+
+/// The methods of a deployment. Implemented by `#[handle]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no methods to call",
+    label = "its `impl` block has no `#[handle]`",
+    note = "put `#[handle]` on the `impl {Self}` block with the constructor and the methods"
+)]
+pub trait Handlers: Deployment {
+    /// How the instance is held: [`Shared`], or [`Exclusive`] with any `&mut self` method.
+    type Cell: InstanceCell<Self>;
+    /// The methods that a handle has.
+    #[doc(hidden)]
+    fn methods() -> Vec<&'static dyn AnyMethod>;
+    /// The method marked `#[shutdown]`, on the drained instance.
+    #[doc(hidden)]
+    fn shutdown(cell: Self::Cell) -> Option<BoxFuture<'static, Result<(), Error>>> {
+        drop(cell);
+        None
+    }
+    /// Its endpoints and `#[routes]`: an `ingress::HttpInterface`, opaque here.
+    #[doc(hidden)]
+    fn http() -> Option<Box<dyn Any + Send + Sync>> {
+        None
+    }
+}
+
+/// How a replica holds its instance.
+pub trait InstanceCell<D>: Any + Clone + Send + Sync {
+    /// True if calls run one at a time.
+    const EXCLUSIVE: bool;
+    /// Takes the instance in.
+    fn new(instance: D) -> Self;
+}
+
+/// The instance of a deployment whose methods all take `&self`: calls run concurrently.
+pub struct Shared<D>(Arc<D>);
+
+impl<D> Shared<D> {
+    /// The instance.
+    #[must_use]
+    pub fn get(self) -> Arc<D> {
+        self.0
+    }
+}
+
+impl<D: Send + Sync + 'static> InstanceCell<D> for Shared<D> {
+    const EXCLUSIVE: bool = false;
+
+    fn new(instance: D) -> Self {
+        Self(Arc::new(instance))
+    }
+}
+
+impl<D> Clone for Shared<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D> fmt::Debug for Shared<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+/// The instance of a deployment with a `&mut self` method: one call at a time, in order.
+pub struct Exclusive<D>(Arc<Mutex<D>>);
+
+impl<D> Exclusive<D> {
+    /// The instance, once the call before has let go of it.
+    pub async fn get(self) -> OwnedMutexGuard<D> {
+        self.0.lock_owned().await
+    }
+}
+
+impl<D: Send + 'static> InstanceCell<D> for Exclusive<D> {
+    const EXCLUSIVE: bool = true;
+
+    fn new(instance: D) -> Self {
+        Self(Arc::new(Mutex::new(instance)))
+    }
+}
+
+impl<D> Clone for Exclusive<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D> fmt::Debug for Exclusive<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exclusive")
+    }
+}

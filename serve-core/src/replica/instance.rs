@@ -1,0 +1,100 @@
+//! [`Replica`]: what a slot is a slot of.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+use slab::Slab;
+
+use super::compute::Compute;
+use super::target::Target;
+use crate::call::spawner::Spawner;
+use crate::call::{CallError, ReplicaContext};
+
+/// One running instance of a deployment, wherever it runs.
+pub(crate) struct Replica {
+    pub(crate) context: Arc<ReplicaContext>,
+    pub(crate) target: Arc<dyn Target>,
+    /// The target's instance, where calls run right on it.
+    direct: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) compute: Compute,
+    ended: AtomicBool,
+    /// The calls that wait for something, to be woken when the replica ends.
+    waiting: Mutex<Slab<Waker>>,
+}
+
+impl Replica {
+    pub(crate) fn new(
+        context: ReplicaContext,
+        target: Arc<dyn Target>,
+        spawner: &Arc<Spawner>,
+        compute_threads: usize,
+    ) -> Self {
+        Self {
+            compute: Compute::new(&context.id, compute_threads, spawner),
+            context: Arc::new(context),
+            direct: if target.is_direct() { target.instance() } else { None },
+            target,
+            ended: AtomicBool::new(false),
+            waiting: Mutex::new(Slab::new()),
+        }
+    }
+
+    /// The instance (its `Handlers::Cell`), where calls run right on it.
+    pub(crate) fn direct(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.direct.as_deref()
+    }
+
+    /// Ends the replica now: its running calls are dropped at their await and fail with
+    /// `Unavailable { started: true }`.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ended_error<E>(&self) -> CallError<E> {
+        CallError::Unavailable {
+            deployment: self.context.deployment.to_string(),
+            started: true,
+            reason: format!("replica {} ended", self.context.id),
+        }
+    }
+
+    /// Wakes `waker` when the replica ends, until the result is dropped.
+    pub(crate) fn wake_at_end(self: &Arc<Self>, waker: &Waker) -> WakeAtEnd {
+        let key = self.waiting.lock().insert(waker.clone());
+        // `end` may have swept between the caller's look at the flag and the insertion.
+        if self.has_ended() {
+            waker.wake_by_ref();
+        }
+        WakeAtEnd { replica: Arc::clone(self), key }
+    }
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// See [`Replica::wake_at_end`].
+pub(crate) struct WakeAtEnd {
+    replica: Arc<Replica>,
+    key: usize,
+}
+
+impl Drop for WakeAtEnd {
+    fn drop(&mut self) {
+        self.replica.waiting.lock().try_remove(self.key);
+    }
+}

@@ -1,0 +1,97 @@
+//! [`Kind`]: what the runtime must know of a deployment's type, without the type.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::handlers::{Handlers, InstanceCell};
+use super::method::AnyMethod;
+use super::target::{LocalTarget, Target};
+use crate::deployment::{AnyBound, Constructor, Locality, Wiring};
+use crate::error::Error;
+
+/// A deployment's type, for code that handles all of them alike.
+pub(crate) trait Kind: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn type_id(&self) -> TypeId;
+    fn type_name(&self) -> &'static str;
+    /// True if calls run one at a time.
+    fn is_exclusive(&self) -> bool;
+    /// True if its calls can be written to bytes.
+    fn travels(&self) -> bool;
+    fn methods(&self) -> Vec<&'static dyn AnyMethod>;
+    fn http(&self) -> Option<Box<dyn Any + Send + Sync>>;
+    /// Makes one instance, by the user's constructor.
+    fn construct(
+        &self,
+        bound: &AnyBound,
+        wiring: &Wiring,
+    ) -> BoxFuture<'static, Result<Arc<dyn Target>, Error>>;
+}
+
+/// [`Kind`] of the deployment `D`.
+struct KindOf<D>(PhantomData<fn() -> D>);
+
+impl<D: Handlers> Kind for KindOf<D> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+
+    fn type_id(&self) -> TypeId {
+        TypeId::of::<D>()
+    }
+
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<D>()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        <D::Cell as InstanceCell<D>>::EXCLUSIVE
+    }
+
+    fn travels(&self) -> bool {
+        D::Locality::TRAVELS
+    }
+
+    fn methods(&self) -> Vec<&'static dyn AnyMethod> {
+        D::methods()
+    }
+
+    fn http(&self) -> Option<Box<dyn Any + Send + Sync>> {
+        D::http()
+    }
+
+    fn construct(
+        &self,
+        bound: &AnyBound,
+        wiring: &Wiring,
+    ) -> BoxFuture<'static, Result<Arc<dyn Target>, Error>> {
+        let constructor: Constructor<D> = bound.constructor();
+        let instance = constructor(wiring);
+        Box::pin(async move {
+            Ok(Arc::new(LocalTarget::<D>::new(instance.await?)) as Arc<dyn Target>)
+        })
+    }
+}
+
+/// For `bind`, which `#[handle]` writes: the deployment as its `Bound` carries it.
+#[doc(hidden)]
+#[must_use]
+pub fn kind_of<D: Handlers>() -> Arc<dyn Any + Send + Sync> {
+    Arc::new(Arc::new(KindOf::<D>(PhantomData)) as Arc<dyn Kind>)
+}
+
+/// The kind that a `Bound` carries.
+pub(crate) fn kind_in(bound: &AnyBound) -> Arc<dyn Kind> {
+    let kind = bound.kind().downcast_ref::<Arc<dyn Kind>>();
+    Arc::clone(kind.expect("`bind` puts what `kind_of` made into every bound deployment"))
+}
+
+impl fmt::Debug for dyn Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name())
+    }
+}

@@ -1,0 +1,27 @@
+//! One running instance of a deployment: its slots, its life, and how a method runs on it.
+//!
+//! `router` decides which replica a call goes to and counts its slots; a [`Slot`] is the
+//! proof that one was taken.
+
+mod compute;
+mod handlers;
+mod instance;
+mod kind;
+mod method;
+mod run;
+mod scope;
+mod slot;
+mod target;
+
+pub use handlers::{Exclusive, Handlers, InstanceCell, Shared};
+pub(crate) use instance::Replica;
+pub use kind::kind_of;
+pub(crate) use kind::{Kind, kind_in};
+pub use method::{AnyMethod, Erased, Many, Method, MethodInfo, One, ParamInfo, Streaming, Unary};
+pub use run::blocking;
+pub(crate) use run::{Within, serve_one, serve_stream};
+pub(crate) use scope::Scope;
+pub use scope::{context, replica_context};
+pub(crate) use slot::Release;
+pub use slot::Slot;
+pub use target::{AnyValue, Call, LocalTarget, Reply, Target};

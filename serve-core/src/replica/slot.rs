@@ -1,0 +1,42 @@
+//! [`Slot`]: the right to run one call on one replica.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::instance::Replica;
+
+/// Takes slots back. The router does.
+pub(crate) trait Release: Send + Sync {
+    /// The slot of the replica known to the router as `key` is free again.
+    fn release(&self, key: usize);
+}
+
+/// The right to run one call on one replica. **Dropping it frees the slot**, which goes
+/// to the head of the queue at once.
+pub struct Slot {
+    replica: Arc<Replica>,
+    owner: Arc<dyn Release>,
+    key: usize,
+}
+
+impl Slot {
+    pub(crate) fn new(replica: Arc<Replica>, owner: Arc<dyn Release>, key: usize) -> Self {
+        Self { replica, owner, key }
+    }
+
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.owner.release(self.key);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("replica", &self.replica).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,334 @@
+//! [`Admission`]: who gets a slot, who waits, and who is turned away. Plain data.
+//!
+//! Slots are counted here and nowhere else, so the limits are exact. Calls wait in one
+//! queue, first come, first served; as long as one waits, no slot is free.
+
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::queue::{Queue, Waiting};
+use crate::call::pending::Ticket;
+
+/// The slots of a deployment's replicas and the queue for them.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    replicas: Slab<Slots>,
+    /// Keys of the replicas that have a free slot and take calls, in no order.
+    free: Vec<usize>,
+    queue: Queue,
+    max_queued: Option<usize>,
+}
+
+/// The slots of one replica.
+#[derive(Debug)]
+struct Slots {
+    limit: usize,
+    ongoing: usize,
+    /// Where it stands in `free`.
+    free_at: Option<usize>,
+    draining: bool,
+}
+
+/// What became of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// It has a slot of the replica with this key.
+    Now(usize),
+    Queued(Ticket),
+    /// The queue is full.
+    Overloaded { queued: usize, limit: usize },
+}
+
+/// What a freed slot leads to.
+#[derive(Debug)]
+pub(crate) enum Freed {
+    /// The call at the head of the queue has it now.
+    Passed(Option<Waker>),
+    /// It is free.
+    Kept,
+    /// It was the last ongoing call of a replica that drains.
+    Drained,
+}
+
+impl Admission {
+    pub(crate) fn set_max_queued(&mut self, max_queued: Option<usize>) {
+        self.max_queued = max_queued;
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn ongoing(&self, key: usize) -> usize {
+        self.replicas.get(key).map_or(0, |slots| slots.ongoing)
+    }
+
+    /// Decides a call's place. `random` gives a number below its argument.
+    pub(crate) fn admit(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
+        if let Some(key) = self.pick(random) {
+            self.occupy(key);
+            return Admitted::Now(key);
+        }
+        let queued = self.queue.len();
+        match self.max_queued {
+            Some(limit) if queued >= limit => Admitted::Overloaded { queued, limit },
+            _ => Admitted::Queued(self.queue.push()),
+        }
+    }
+
+    /// Power of two choices: of two random replicas with a free slot, the one with fewer
+    /// ongoing calls.
+    fn pick(&self, mut random: impl FnMut(usize) -> usize) -> Option<usize> {
+        let n = self.free.len();
+        if n < 2 {
+            return self.free.first().copied();
+        }
+        let first = random(n);
+        // One of the others, each as likely.
+        let second = (first + 1 + random(n - 1)) % n;
+        let (first, second) = (self.free[first], self.free[second]);
+        let fewer = self.replicas[second].ongoing < self.replicas[first].ongoing;
+        Some(if fewer { second } else { first })
+    }
+
+    fn occupy(&mut self, key: usize) {
+        let slots = &mut self.replicas[key];
+        slots.ongoing += 1;
+        if slots.ongoing == slots.limit {
+            self.remove_from_free(key);
+        }
+    }
+
+    fn remove_from_free(&mut self, key: usize) {
+        if let Some(at) = self.replicas[key].free_at.take() {
+            self.free.swap_remove(at);
+            if let Some(moved) = self.free.get(at) {
+                self.replicas[*moved].free_at = Some(at);
+            }
+        }
+    }
+
+    fn add_to_free(&mut self, key: usize) {
+        let slots = &mut self.replicas[key];
+        if slots.free_at.is_none() {
+            slots.free_at = Some(self.free.len());
+            self.free.push(key);
+        }
+    }
+
+    /// A slot of this replica is free again.
+    pub(crate) fn release(&mut self, key: usize) -> Freed {
+        if !self.replicas[key].draining
+            && let Some(waker) = self.queue.grant(key)
+        {
+            return Freed::Passed(waker);
+        }
+        let slots = &mut self.replicas[key];
+        slots.ongoing -= 1;
+        if !slots.draining {
+            self.add_to_free(key);
+            Freed::Kept
+        } else if slots.ongoing == 0 {
+            Freed::Drained
+        } else {
+            Freed::Kept
+        }
+    }
+
+    /// A new replica takes calls. Gives its key and the wakers of the calls that waited
+    /// for it.
+    pub(crate) fn add(&mut self, limit: usize) -> (usize, Vec<Waker>) {
+        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false };
+        let key = self.replicas.insert(slots);
+        let mut wakers = Vec::new();
+        while self.replicas[key].ongoing < limit
+            && let Some(waker) = self.queue.grant(key)
+        {
+            self.replicas[key].ongoing += 1;
+            wakers.extend(waker);
+        }
+        if self.replicas[key].ongoing < limit {
+            self.add_to_free(key);
+        }
+        (key, wakers)
+    }
+
+    /// The replica takes no more calls. Gives the number that go on.
+    pub(crate) fn drain(&mut self, key: usize) -> usize {
+        self.remove_from_free(key);
+        let slots = &mut self.replicas[key];
+        slots.draining = true;
+        slots.ongoing
+    }
+
+    /// Forgets a replica that has drained.
+    pub(crate) fn remove(&mut self, key: usize) {
+        let slots = self.replicas.remove(key);
+        debug_assert!(slots.draining && slots.ongoing == 0, "a replica drains before it goes");
+    }
+
+    /// How a queued call stands. A granted one is taken out: its slot is the caller's now.
+    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> Waiting {
+        self.queue.poll(ticket, waker)
+    }
+
+    /// A queued call goes away, and only if it is still queued.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        self.queue.leave(ticket);
+    }
+
+    /// A queued call goes away. Gives the key of the replica whose slot it had been
+    /// granted, which must now be released.
+    pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<usize> {
+        self.queue.abandon(ticket)
+    }
+
+    /// Turns every waiting call away. Gives their wakers.
+    pub(crate) fn clear_queue(&mut self) -> Vec<Waker> {
+        self.queue.clear()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn first(_: usize) -> usize {
+        0
+    }
+
+    #[test]
+    fn n_slots_and_m_places_take_exactly_n_plus_m() {
+        let mut admission = Admission::default();
+        admission.set_max_queued(Some(3));
+        admission.add(2);
+        let taken: Vec<_> = (0..10).map(|_| admission.admit(first)).collect();
+        let now = taken.iter().filter(|got| matches!(got, Admitted::Now(_))).count();
+        let queued = taken.iter().filter(|got| matches!(got, Admitted::Queued(_))).count();
+        assert_eq!((now, queued), (2, 3));
+        assert_eq!(taken[9], Admitted::Overloaded { queued: 3, limit: 3 });
+    }
+
+    #[test]
+    fn two_choices_take_the_less_busy_one() {
+        let mut admission = Admission::default();
+        let (a, _) = admission.add(10);
+        let (b, _) = admission.add(10);
+        let mut picked = [0, 0];
+        for _ in 0..10 {
+            match admission.admit(first) {
+                Admitted::Now(key) if key == a => picked[0] += 1,
+                Admitted::Now(key) if key == b => picked[1] += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(picked, [5, 5]);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Call,
+        Finish(usize),
+        Poll(usize),
+        Leave(usize),
+        Abandon(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Call),
+            2 => any::<usize>().prop_map(Step::Finish),
+            2 => any::<usize>().prop_map(Step::Poll),
+            1 => any::<usize>().prop_map(Step::Leave),
+            1 => any::<usize>().prop_map(Step::Abandon),
+        ]
+    }
+
+    proptest! {
+        /// Whatever calls come, end, give up or are cancelled, in whatever order: limits
+        /// hold at each moment, the queue is served in order, and at the end every slot
+        /// is free.
+        #[test]
+        fn no_slot_is_ever_lost(
+            limits in prop::collection::vec(1_usize..4, 1..4),
+            steps in prop::collection::vec(step(), 0..200),
+        ) {
+            let mut admission = Admission::default();
+            for limit in &limits {
+                admission.add(*limit);
+            }
+            let total: usize = limits.iter().sum();
+            let waker = Waker::noop();
+            let (mut running, mut waiting) = (Vec::new(), Vec::<(Ticket, u64)>::new());
+            let (mut serial, mut last_served) = (0, None);
+            let mut free = |admission: &mut Admission, key| {
+                admission.release(key);
+            };
+            for step in steps {
+                match step {
+                    Step::Call => match admission.admit(first) {
+                        Admitted::Now(key) => running.push(key),
+                        Admitted::Queued(ticket) => {
+                            serial += 1;
+                            waiting.push((ticket, serial));
+                        }
+                        Admitted::Overloaded { .. } => prop_assert!(false, "no limit was set"),
+                    },
+                    Step::Finish(n) if !running.is_empty() => {
+                        let key = running.swap_remove(n % running.len());
+                        free(&mut admission, key);
+                    }
+                    Step::Poll(_) => {
+                        // In order, as granted calls are: none may overtake.
+                        let mut still = Vec::new();
+                        for (ticket, serial) in waiting.drain(..) {
+                            match admission.poll(ticket, waker) {
+                                Waiting::Granted(key) => {
+                                    prop_assert!(Some(serial) > last_served || still.is_empty());
+                                    prop_assert!(still.is_empty(), "a later call was served first");
+                                    last_served = Some(serial);
+                                    running.push(key);
+                                }
+                                Waiting::InLine => still.push((ticket, serial)),
+                                Waiting::Gone => {}
+                            }
+                        }
+                        waiting = still;
+                    }
+                    Step::Leave(n) if !waiting.is_empty() => {
+                        // As a dropped response does; its task abandons the ticket later.
+                        let (ticket, _) = waiting[n % waiting.len()];
+                        admission.leave(ticket);
+                    }
+                    Step::Abandon(n) if !waiting.is_empty() => {
+                        let (ticket, _) = waiting.remove(n % waiting.len());
+                        if let Some(key) = admission.abandon(ticket) {
+                            free(&mut admission, key);
+                        }
+                    }
+                    _ => {}
+                }
+                let ongoing: usize = (0..limits.len()).map(|key| admission.ongoing(key)).sum();
+                prop_assert!(ongoing <= total);
+                for (key, limit) in limits.iter().enumerate() {
+                    prop_assert!(admission.ongoing(key) <= *limit);
+                }
+                prop_assert!(admission.queued() == 0 || ongoing == total, "a call waits beside a free slot");
+            }
+            for (ticket, _) in waiting {
+                if let Some(key) = admission.abandon(ticket) {
+                    free(&mut admission, key);
+                }
+            }
+            for key in running {
+                free(&mut admission, key);
+            }
+            prop_assert_eq!(admission.queued(), 0);
+            for key in 0..limits.len() {
+                prop_assert_eq!(admission.ongoing(key), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Which replica serves a call, and the queue for the case that none can right now.
+//!
+//! `Admission` decides, on plain data; `Router` puts it behind a lock, hands out slots and
+//! wakes who waits; [`Handle`] is the typed end that users hold.
+
+mod admission;
+mod any_handle;
+mod dispatch;
+mod handle;
+mod queue;
+#[expect(clippy::module_inception, reason = "the router is what this module is named after")]
+mod router;
+
+pub use any_handle::{AnyHandle, ByNameError};
+pub use dispatch::{call, stream};
+pub use handle::{DeploymentHandle, Handle};
+pub(crate) use router::Router;

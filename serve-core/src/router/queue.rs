@@ -1,0 +1,196 @@
+//! [`Queue`]: calls in the order in which they were made, each of which may leave at any
+//! time. Every operation takes constant time.
+
+use std::task::Waker;
+
+use slab::Slab;
+
+use crate::call::pending::Ticket;
+
+/// A queue of tickets: a doubly linked list inside a slab.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    entries: Slab<Entry>,
+    head: Option<usize>,
+    tail: Option<usize>,
+    waiting: usize,
+    next_serial: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Tells this use of the slab's key from earlier ones.
+    serial: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    InLine { before: Option<usize>, after: Option<usize>, waker: Option<Waker> },
+    /// Out of the line: it may take a slot of this replica.
+    Granted(usize),
+}
+
+/// How a ticket stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    InLine,
+    /// It has a slot of the replica with this key.
+    Granted(usize),
+    /// It left, or was turned away.
+    Gone,
+}
+
+impl Queue {
+    /// How many wait. Granted ones do not.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn push(&mut self) -> Ticket {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let state = State::InLine { before: self.tail, after: None, waker: None };
+        let key = self.entries.insert(Entry { serial, state });
+        match self.tail {
+            Some(tail) => self.line_mut(tail).1.replace(key),
+            None => self.head.replace(key),
+        };
+        self.tail = Some(key);
+        self.waiting += 1;
+        Ticket { key, serial }
+    }
+
+    /// Gives the head of the line a slot of replica `slot`. `None` if nobody waits, else
+    /// the waker to wake, if the call has one yet.
+    pub(crate) fn grant(&mut self, slot: usize) -> Option<Option<Waker>> {
+        let key = self.head?;
+        let waker = self.unlink(key);
+        self.entries[key].state = State::Granted(slot);
+        Some(waker)
+    }
+
+    /// How a ticket stands; a granted one is taken out.
+    pub(crate) fn poll(&mut self, ticket: Ticket, new: &Waker) -> Waiting {
+        if !self.knows(ticket) {
+            return Waiting::Gone;
+        }
+        match &mut self.entries[ticket.key].state {
+            State::Granted(slot) => {
+                let slot = *slot;
+                self.entries.remove(ticket.key);
+                Waiting::Granted(slot)
+            }
+            State::InLine { waker, .. } => {
+                if !waker.as_ref().is_some_and(|old| old.will_wake(new)) {
+                    *waker = Some(new.clone());
+                }
+                Waiting::InLine
+            }
+        }
+    }
+
+    /// Takes a ticket out of the line. One that is granted stays for its task to take or
+    /// to abandon.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        if self.knows(ticket) && matches!(self.entries[ticket.key].state, State::InLine { .. }) {
+            self.unlink(ticket.key);
+            self.entries.remove(ticket.key);
+        }
+    }
+
+    /// Takes a ticket out, in line or granted. Gives the slot it had.
+    pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<usize> {
+        if !self.knows(ticket) {
+            return None;
+        }
+        match self.entries[ticket.key].state {
+            State::Granted(slot) => {
+                self.entries.remove(ticket.key);
+                Some(slot)
+            }
+            State::InLine { .. } => {
+                self.leave(ticket);
+                None
+            }
+        }
+    }
+
+    /// Takes everyone out of the line. Gives their wakers.
+    pub(crate) fn clear(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        while let Some(key) = self.head {
+            wakers.extend(self.unlink(key));
+            self.entries.remove(key);
+        }
+        wakers
+    }
+
+    fn knows(&self, ticket: Ticket) -> bool {
+        self.entries.get(ticket.key).is_some_and(|entry| entry.serial == ticket.serial)
+    }
+
+    fn line_mut(&mut self, key: usize) -> (&mut Option<usize>, &mut Option<usize>) {
+        match &mut self.entries[key].state {
+            State::InLine { before, after, .. } => (before, after),
+            State::Granted(_) => unreachable!("neighbours in line are in line"),
+        }
+    }
+
+    /// Closes the gap around `key`, which is in line. Gives its waker.
+    fn unlink(&mut self, key: usize) -> Option<Waker> {
+        let State::InLine { before, after, waker } = &mut self.entries[key].state else {
+            unreachable!("only what is in line is unlinked");
+        };
+        let (before, after, waker) = (before.take(), after.take(), waker.take());
+        match before {
+            Some(before) => *self.line_mut(before).1 = after,
+            None => self.head = after,
+        }
+        match after {
+            Some(after) => *self.line_mut(after).0 = before,
+            None => self.tail = before,
+        }
+        self.waiting -= 1;
+        waker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_come_first_served_though_some_leave() {
+        let mut queue = Queue::default();
+        let tickets: Vec<_> = (0..5).map(|_| queue.push()).collect();
+        for gone in [0, 2, 4] {
+            queue.leave(tickets[gone]);
+        }
+        assert_eq!(queue.len(), 2);
+        let late = queue.push();
+        for slot in [10, 11, 12] {
+            assert!(queue.grant(slot).is_some());
+        }
+        assert!(queue.grant(13).is_none());
+        let waker = Waker::noop();
+        let stand = |queue: &mut Queue, ticket| queue.poll(ticket, waker);
+        assert_eq!(stand(&mut queue, tickets[1]), Waiting::Granted(10));
+        assert_eq!(stand(&mut queue, tickets[3]), Waiting::Granted(11));
+        assert_eq!(stand(&mut queue, late), Waiting::Granted(12));
+        assert_eq!(stand(&mut queue, tickets[0]), Waiting::Gone);
+    }
+
+    #[test]
+    fn a_reused_place_is_not_mistaken_for_the_old_ticket() {
+        let mut queue = Queue::default();
+        let old = queue.push();
+        queue.leave(old);
+        let new = queue.push();
+        assert_eq!(old.key, new.key);
+        queue.leave(old);
+        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.abandon(old), None);
+        assert_eq!(queue.len(), 1);
+    }
+}

@@ -1,0 +1,324 @@
+//! [`Runtime`]: puts the parts together. The library's front door.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+#[cfg(feature = "http")]
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use thiserror::Error;
+use tokio::runtime::Handle as Tokio;
+
+use crate::application::{AnyApplication, Application, IntoApplication};
+use crate::call::spawner::Spawner;
+use crate::controller::{Controller, DeployError, RealWorld, Status, World};
+use crate::deployment::{Bound, Deployment, HandleOf};
+#[cfg(feature = "http")]
+use crate::ingress::{FrontDoor, Proxy};
+use crate::replica::Handlers;
+use crate::router::{AnyHandle, DeploymentHandle};
+
+/// Hosts replicas in one process. Cheap to clone.
+///
+/// An application lives until it is deleted, the runtime is shut down, or the runtime and
+/// every handle outside it are dropped. What the drop stops is drained in the background;
+/// use [`Runtime::shutdown`] to wait for it.
+///
+/// ```
+/// use serve_core::prelude::*;
+///
+/// #[deployment]
+/// struct Adder(i64);
+///
+/// #[handle]
+/// impl Adder {
+///     pub fn new(by: i64) -> Self { Self(by) }
+///     pub fn add(&self, to: i64) -> i64 { to + self.0 }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> serve_core::Result<()> {
+/// let runtime = Runtime::builder().start().await?;
+/// let adder = runtime.run(Adder::bind(1)).await?;
+/// assert_eq!(adder.add(5).await?, 6);
+/// runtime.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Runtime {
+    lease: Arc<Lease>,
+}
+
+/// Keeps applications running: the runtime and every handle outside a graph hold it.
+struct Lease {
+    controller: Arc<Controller>,
+    #[cfg(feature = "http")]
+    front_door: Arc<FrontDoor>,
+    #[cfg(feature = "http")]
+    proxy: Option<Proxy>,
+    next_actor: AtomicU64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let controller = Arc::clone(&self.controller);
+        let tokio = controller.spawner().tokio.clone();
+        #[cfg(feature = "http")]
+        drop(self.proxy.take());
+        // In a runtime that shuts down itself, this future is dropped, and all with it.
+        tokio.spawn(async move { controller.shut_down().await });
+    }
+}
+
+/// Why a runtime did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The HTTP address cannot be listened on.
+    #[cfg(feature = "http")]
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// There is no tokio runtime around.
+    #[error("no tokio runtime is current; start the Serve runtime from async code")]
+    NoTokio,
+}
+
+/// Builds a [`Runtime`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `start`"]
+pub struct RuntimeBuilder {
+    #[cfg(feature = "http")]
+    http: Option<SocketAddr>,
+}
+
+impl RuntimeBuilder {
+    /// Serves HTTP/1.1 and HTTP/2 on this address. Without it no port is opened. Port 0
+    /// takes a free one; [`Runtime::http_address`] says which.
+    #[cfg(feature = "http")]
+    pub fn http(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.http = Some(address.into());
+        self
+    }
+
+    /// Starts the runtime on the current tokio runtime.
+    ///
+    /// # Errors
+    /// If the HTTP address cannot be listened on, or no tokio runtime is current.
+    #[cfg_attr(not(feature = "http"), expect(clippy::unused_async, reason = "HTTP needs it"))]
+    pub async fn start(self) -> Result<Runtime, StartError> {
+        let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
+        let seed = rand::random();
+        let runtime = Runtime::assemble(Spawner::new(tokio, seed), seed, Arc::new(RealWorld));
+        #[cfg(feature = "http")]
+        if let Some(address) = self.http {
+            return runtime.listen(address).await;
+        }
+        Ok(runtime)
+    }
+}
+
+impl Runtime {
+    /// A runtime with no option set.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    pub(crate) fn assemble(spawner: Spawner, seed: u64, world: Arc<dyn World>) -> Self {
+        #[cfg(feature = "http")]
+        let front_door = Arc::new(FrontDoor::new());
+        #[cfg(feature = "http")]
+        let on_routes: Box<dyn Fn(_) + Send + Sync> = {
+            let front_door = Arc::clone(&front_door);
+            Box::new(move |routes| front_door.publish(routes))
+        };
+        #[cfg(not(feature = "http"))]
+        let on_routes: Box<dyn Fn(_) + Send + Sync> = Box::new(drop);
+        let lease = Lease {
+            controller: Controller::new(Arc::new(spawner), seed, world, on_routes),
+            #[cfg(feature = "http")]
+            front_door,
+            #[cfg(feature = "http")]
+            proxy: None,
+            next_actor: AtomicU64::new(0),
+        };
+        Self { lease: Arc::new(lease) }
+    }
+
+    #[cfg(feature = "http")]
+    async fn listen(mut self, address: SocketAddr) -> Result<Self, StartError> {
+        let front_door = Arc::clone(&self.lease.front_door);
+        let proxy = Proxy::start(address, front_door)
+            .await
+            .map_err(|source| StartError::Listen { address, source })?;
+        Arc::get_mut(&mut self.lease).expect("the runtime was just made, and not cloned").proxy =
+            Some(proxy);
+        Ok(self)
+    }
+
+    /// Deploys an application and returns the handle of its ingress once all of it runs.
+    ///
+    /// Running a name again is a redeploy: the new version takes over when all of it
+    /// runs, the old one drains, and old handles follow.
+    ///
+    /// # Errors
+    /// If the graph makes no sense, its route is taken, or a constructor fails. A version
+    /// that ran before goes on.
+    pub async fn run<A: IntoApplication>(
+        &self,
+        application: A,
+    ) -> Result<<A::Deployment as Deployment>::Handle, DeployError>
+    where
+        A::Deployment: Handlers,
+        <A::Deployment as Deployment>::Handle: DeploymentHandle,
+    {
+        let application = AnyApplication::from(application.into_application());
+        let link = self.lease.controller.deploy(&application, false).await?;
+        Ok(self.outside(HandleOf::connect(link)))
+    }
+
+    /// Deploys an application whose ingress's type is not known. As [`Runtime::run`].
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    pub async fn run_any(&self, application: AnyApplication) -> Result<AnyHandle, DeployError> {
+        let kind = crate::replica::kind_in(&application.ingress);
+        let link = self.lease.controller.deploy(&application, false).await?;
+        Ok(AnyHandle::new(link, kind, Arc::clone(&self.lease) as _))
+    }
+
+    /// Starts one replica of a deployment that stands outside any application, and
+    /// returns its handle. It stops when the last clone of that handle is dropped, or
+    /// with the runtime.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    pub async fn actor<D>(&self, actor: Bound<D>) -> Result<D::Handle, DeployError>
+    where
+        D: Handlers,
+        D::Handle: DeploymentHandle,
+    {
+        let number = self.lease.next_actor.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-actor-{number}", D::NAME);
+        let application = Application::new(actor.num_replicas(1)).name(&name).without_route();
+        let link = self.lease.controller.deploy(&application.into(), true).await?;
+        let mut handle: D::Handle = HandleOf::connect(link);
+        let lease = ActorLease { runtime: Arc::clone(&self.lease), name };
+        handle.handle_mut().set_lease(Arc::new(lease));
+        Ok(handle)
+    }
+
+    /// The handle of a running application's ingress.
+    ///
+    /// # Errors
+    /// If there is none of that name, or its ingress is not a `D`.
+    pub fn get_app_handle<D>(&self, application: &str) -> Result<D::Handle, DeployError>
+    where
+        D: Handlers,
+        D::Handle: DeploymentHandle,
+    {
+        self.look_up::<D>(application, None)
+    }
+
+    /// The handle of a running deployment.
+    ///
+    /// # Errors
+    /// If there is none of that name, or it is not a `D`.
+    pub fn get_deployment_handle<D>(
+        &self,
+        application: &str,
+        deployment: &str,
+    ) -> Result<D::Handle, DeployError>
+    where
+        D: Handlers,
+        D::Handle: DeploymentHandle,
+    {
+        self.look_up::<D>(application, Some(deployment))
+    }
+
+    fn look_up<D>(&self, application: &str, deployment: Option<&str>) -> Result<D::Handle, DeployError>
+    where
+        D: Handlers,
+        D::Handle: DeploymentHandle,
+    {
+        let expected = (TypeId::of::<D>(), std::any::type_name::<D>());
+        let link = self.lease.controller.look_up(application, deployment, expected)?;
+        Ok(self.outside(HandleOf::connect(link)))
+    }
+
+    /// A handle that keeps what it calls alive.
+    fn outside<H: DeploymentHandle>(&self, mut handle: H) -> H {
+        handle.handle_mut().set_lease(Arc::clone(&self.lease) as Arc<dyn Any + Send + Sync>);
+        handle
+    }
+
+    /// How everything does.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.lease.controller.status()
+    }
+
+    /// Stops an application: its callers before their callees, each drained for at most
+    /// its `graceful_shutdown_timeout`.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub async fn delete(&self, application: &str) -> Result<(), DeployError> {
+        self.lease.controller.delete(application).await
+    }
+
+    /// Stops everything: HTTP takes no new request, running ones end, then applications
+    /// stop as [`Runtime::delete`] stops them. Nothing can be run afterwards.
+    pub async fn shutdown(&self) {
+        #[cfg(feature = "http")]
+        {
+            self.lease.front_door.drain();
+            if let Some(proxy) = &self.lease.proxy {
+                proxy.shut_down(self.lease.controller.longest_grace()).await;
+            }
+        }
+        self.lease.controller.shut_down().await;
+    }
+
+    /// The address that HTTP is served on, if it is.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.lease.proxy.as_ref().map(Proxy::local_addr)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn front_door(&self) -> &Arc<FrontDoor> {
+        &self.lease.front_door
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps an actor running: its handles hold it.
+struct ActorLease {
+    runtime: Arc<Lease>,
+    name: String,
+}
+
+impl Drop for ActorLease {
+    fn drop(&mut self) {
+        let controller = Arc::clone(&self.runtime.controller);
+        let name = std::mem::take(&mut self.name);
+        let tokio = controller.spawner().tokio.clone();
+        tokio.spawn(async move {
+            // Gone already, if the runtime was shut down.
+            let _ = controller.delete(&name).await;
+        });
+    }
+}

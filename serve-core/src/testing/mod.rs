@@ -1,0 +1,15 @@
+//! The mock runtime: the real one with the world replaced.
+//!
+//! The same routers, admission and lifecycle run, on tokio's clock, which a test may
+//! pause, and a seeded random source. Deployments can be mocked by closures whose types
+//! are the methods' own, every call is recorded, and `Mode::Wire` encodes and decodes
+//! each call as a cluster would.
+
+mod mock;
+mod record;
+mod runtime;
+mod target;
+
+pub use mock::{IntoMock, Mock};
+pub use record::CallRecord;
+pub use runtime::{MockRuntime, MockRuntimeBuilder, Mode};

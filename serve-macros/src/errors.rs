@@ -1,0 +1,51 @@
+//! [`Errors`]: every fault that is found, each at its span and under its `cfg`.
+
+use std::fmt::Display;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+
+use crate::cfg::Cfg;
+
+/// The faults found so far. Finding one never stops the search for others.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    found: Vec<(Cfg, syn::Error)>,
+    current: Cfg,
+}
+
+impl Errors {
+    /// Adds a fault whose span is that of `place`.
+    pub(crate) fn at(&mut self, place: impl ToTokens, message: impl Display) {
+        self.push(syn::Error::new_spanned(place, message));
+    }
+
+    /// Adds a fault that syn found.
+    pub(crate) fn push(&mut self, error: syn::Error) {
+        self.found.push((self.current.clone(), error));
+    }
+
+    /// Runs `f`; the faults that it finds count only where `cfg` holds. True if it found
+    /// none.
+    pub(crate) fn under(&mut self, cfg: &Cfg, f: impl FnOnce(&mut Self)) -> bool {
+        let outer = std::mem::replace(&mut self.current, cfg.clone());
+        let before = self.found.len();
+        f(self);
+        self.current = outer;
+        self.found.len() == before
+    }
+
+    /// The faults as `compile_error!` items.
+    pub(crate) fn into_tokens(self) -> TokenStream {
+        let errors = self.found.into_iter().map(|(cfg, error)| {
+            let cfg = cfg.attribute();
+            // One item for each message: an attribute covers only the next.
+            let messages = error.into_iter().map(|message| {
+                let error = message.into_compile_error();
+                quote! { #cfg #error }
+            });
+            quote! { #(#messages)* }
+        });
+        quote! { #(#errors)* }
+    }
+}

@@ -1,0 +1,58 @@
+//! Near names, and names in a row, for messages.
+
+/// The known name that was probably meant, if one is near enough.
+pub(crate) fn nearest<'a>(
+    given: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let near = known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .min_by_key(|(distance, _)| *distance);
+    // A third of the letters may be wrong; more is another word.
+    near.filter(|(distance, name)| *distance * 3 <= name.len().max(given.len()))
+        .map(|(_, name)| name)
+}
+
+/// ``: did you mean `x`?``, or nothing.
+pub(crate) fn did_you_mean<'a>(
+    given: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
+    match nearest(given, known) {
+        Some(name) => format!(": did you mean `{name}`?"),
+        None => String::new(),
+    }
+}
+
+/// `` `a`, `b` and `c` ``.
+pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match (names.pop(), names.is_empty()) {
+        (None, _) => String::new(),
+        (Some(only), true) => only,
+        (Some(last), false) => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_another_word_is_not() {
+        let known = ["num_replicas", "num_cpus", "name"];
+        assert_eq!(nearest("num_replica", known), Some("num_replicas"));
+        assert_eq!(nearest("num_cpu", known), Some("num_cpus"));
+        assert_eq!(nearest("replicas", known), Some("num_replicas"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!(did_you_mean("nmae", known), ": did you mean `name`?");
+    }
+
+    #[test]
+    fn names_in_a_row() {
+        assert_eq!(all_of([]), "");
+        assert_eq!(all_of(["a"]), "`a`");
+        assert_eq!(all_of(["a", "b", "c"]), "`a`, `b` and `c`");
+    }
+}

@@ -1,0 +1,116 @@
+//! Running `cargo serve` to its end.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::repository::{cargo, cargo_serve, fixtures_target, repository};
+use crate::server::Server;
+
+/// `cargo serve` with its arguments, about to run.
+#[derive(Debug)]
+pub struct CargoServe {
+    command: Command,
+    directory: PathBuf,
+}
+
+/// What a command has left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed, without what differs from run to run.
+    pub stdout: String,
+    /// What it said meanwhile, without what differs from run to run and without cargo's
+    /// progress.
+    pub stderr: String,
+}
+
+impl CargoServe {
+    pub(crate) fn new<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(cargo_serve());
+        // As cargo calls it.
+        command.arg("serve").args(arguments).current_dir(directory);
+        command.stdin(Stdio::null());
+        command.env("CARGO", cargo());
+        // Of the test, not of what it runs.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_build(name)) {
+            command.env_remove(name);
+        }
+        command.env("CARGO_TARGET_DIR", fixtures_target());
+        // Built once and thrown away.
+        command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        command.env("NO_COLOR", "1").env_remove("RUST_LOG").env_remove("CLICOLOR_FORCE");
+        Self { command, directory: directory.to_owned() }
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn finish(mut self) -> Finished {
+        let Output { status, stdout, stderr } = self.command.output().expect("cargo-serve can be run");
+        let stderr = String::from_utf8_lossy(&stderr);
+        let told: Vec<&str> = stderr.lines().filter(|line| !is_progress(line)).collect();
+        Finished {
+            code: status.code(),
+            stdout: steady(&String::from_utf8_lossy(&stdout), &self.directory),
+            stderr: steady(told.join("\n").trim_start_matches('\n'), &self.directory),
+        }
+    }
+
+    /// Starts it, and waits until it serves.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    #[must_use]
+    pub fn start(self) -> Server {
+        Server::start(self.command)
+    }
+}
+
+impl std::fmt::Display for Finished {
+    /// For snapshots.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let code = self.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        write!(f, "exit code: {code}")?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                write!(f, "\n----- {name} -----\n{}", text.trim_end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What cargo tells a test about its own package.
+fn is_of_this_build(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name == "CARGO_MANIFEST_DIR"
+}
+
+/// Whether a line is one of cargo's, with a verb that ends in its twelfth column.
+fn is_progress(line: &str) -> bool {
+    const OURS: [&str; 4] = ["Serving", "Stopping", "Created", "Changed"];
+    let Some((verb, rest)) = line.split_at_checked(12) else {
+        return false;
+    };
+    let verb = verb.trim_start();
+    rest.starts_with(' ') && verb.starts_with(|c: char| c.is_ascii_uppercase()) && !OURS.contains(&verb)
+}
+
+/// The text with the paths of this machine replaced.
+fn steady(text: &str, directory: &Path) -> String {
+    let directory = directory.to_string_lossy();
+    let repository = repository().to_string_lossy();
+    text.replace(&*directory, "[fixture]").replace(&*repository, "[repository]")
+}
