@@ -19,7 +19,9 @@ pub(crate) mod stream;
 pub(crate) mod text;
 
 pub use argument::{Arg, ArgTuple, IntoArg};
-pub use codec::{Arguments, ErrorCodec, NoError, ParamSource, Payload, Wire, WireError};
+pub use codec::{
+    Arguments, ErrorCodec, Names, NoError, ParamSource, ParamTraits, Payload, Wire, WireError,
+};
 pub use context::{Context, Directory, ReplicaContext};
 pub use error::{CallError, UpstreamError};
 pub use object_ref::ObjectRef;

@@ -194,8 +194,12 @@ impl Controller {
         };
         for tier in plan.tiers().into_iter().rev() {
             let starts = tier.iter().map(|place| {
-                let (nursery, wiring, node) = (&nursery, &wiring, rollouts[*place].node);
-                async move { nursery.start(node, wiring).await.map_err(|error| (node.name.clone(), error)) }
+                let (nursery, wiring) = (&nursery, &wiring);
+                let (node, router) = (rollouts[*place].node, Arc::clone(&rollouts[*place].router));
+                async move {
+                    let started = nursery.start(node, &router, wiring).await;
+                    started.map_err(|error| (node.name.clone(), error))
+                }
             });
             for (place, started) in tier.iter().zip(join_all(starts).await) {
                 let rollout = &mut rollouts[*place];

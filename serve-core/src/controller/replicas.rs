@@ -16,23 +16,29 @@ use crate::call::spawner::Spawner;
 use crate::call::{Directory, ReplicaContext};
 use crate::deployment::Wiring;
 use crate::error::Error;
-use crate::replica::Replica;
+use crate::replica::{Release, Replica};
 use crate::router::Router;
 
 /// A replica that takes calls, and its place in the router.
+///
+/// Dropping it without stopping it ends its calls: what is left to do where the runtime
+/// is gone.
 #[derive(Debug)]
 pub(super) struct RunningReplica {
     key: usize,
     replica: Arc<Replica>,
+    router: Arc<Router>,
+}
+
+impl Drop for RunningReplica {
+    fn drop(&mut self) {
+        self.router.discard(self.key, &self.replica);
+    }
 }
 
 impl RunningReplica {
     pub(super) fn id(&self) -> &str {
         self.replica.context.replica_id()
-    }
-
-    pub(super) fn target(&self) -> &Arc<dyn crate::replica::Target> {
-        &self.replica.target
     }
 }
 
@@ -51,15 +57,18 @@ impl Nursery<'_> {
     pub(super) async fn start(
         &self,
         node: &PlanNode,
+        router: &Arc<Router>,
         wiring: &Wiring,
     ) -> Result<Vec<Arc<Replica>>, Error> {
-        let starts = (0..node.options().num_replicas()).map(|rank| self.start_one(node, wiring, rank));
+        let ranks = 0..node.options().num_replicas();
+        let starts = ranks.map(|rank| self.start_one(node, router, wiring, rank));
         try_join_all(starts).await
     }
 
     async fn start_one(
         &self,
         node: &PlanNode,
+        router: &Arc<Router>,
         wiring: &Wiring,
         rank: usize,
     ) -> Result<Arc<Replica>, Error> {
@@ -89,13 +98,14 @@ impl Nursery<'_> {
         };
         let target = self.world.wrap(node, &context, target);
         let threads = node.options().compute_threads();
-        Ok(Arc::new(Replica::new(context, target, self.spawner, threads)))
+        let owner: Arc<dyn Release> = Arc::<Router>::clone(router);
+        Ok(Arc::new(Replica::new(context, owner, target, self.spawner, threads)))
     }
 }
 
 /// Lets replicas take calls.
 pub(super) fn admit(
-    router: &Router,
+    router: &Arc<Router>,
     node: &PlanNode,
     replicas: Vec<Arc<Replica>>,
 ) -> Vec<RunningReplica> {
@@ -103,6 +113,7 @@ pub(super) fn admit(
     let admit = |replica: Arc<Replica>| RunningReplica {
         key: router.add(Arc::clone(&replica), slots),
         replica,
+        router: Arc::clone(router),
     };
     replicas.into_iter().map(admit).collect()
 }
@@ -111,10 +122,10 @@ pub(super) fn admit(
 /// `timeout`.
 pub(super) async fn stop(router: &Router, replicas: Vec<RunningReplica>, timeout: Duration) {
     let give_up = tokio::time::Instant::now() + timeout;
-    join_all(replicas.into_iter().map(|RunningReplica { key, replica }| async move {
-        router.drain(key, timeout).await;
-        shut_down(&replica, give_up).await;
-        replica.end();
+    join_all(replicas.into_iter().map(|running| async move {
+        router.drain(running.key, timeout).await;
+        shut_down(&running.replica, give_up).await;
+        running.replica.end();
     }))
     .await;
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use super::compute::Compute;
+use super::slot::Release;
 use super::target::Target;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, ReplicaContext};
@@ -17,6 +18,8 @@ use crate::call::{CallError, ReplicaContext};
 /// One running instance of a deployment, wherever it runs.
 pub(crate) struct Replica {
     pub(crate) context: Arc<ReplicaContext>,
+    /// Takes its slots back. The two hold each other until the owner forgets the replica.
+    pub(crate) owner: Arc<dyn Release>,
     pub(crate) target: Arc<dyn Target>,
     /// The target's instance, where calls run right on it.
     direct: Option<Arc<dyn Any + Send + Sync>>,
@@ -29,6 +32,7 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) fn new(
         context: ReplicaContext,
+        owner: Arc<dyn Release>,
         target: Arc<dyn Target>,
         spawner: &Arc<Spawner>,
         compute_threads: usize,
@@ -36,6 +40,7 @@ impl Replica {
         Self {
             compute: Compute::new(&context.id, compute_threads, spawner),
             context: Arc::new(context),
+            owner,
             direct: if target.is_direct() { target.instance() } else { None },
             target,
             ended: AtomicBool::new(false),

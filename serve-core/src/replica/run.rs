@@ -3,8 +3,9 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures::future::{BoxFuture, Either};
 use futures::{Stream, StreamExt};
 use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
@@ -19,6 +20,44 @@ use super::target::{AnyValue, Call, Reply};
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
+
+pin_project! {
+    /// A call that waits for its slot, and then runs: what `begin` makes of the slot.
+    ///
+    /// One small state machine rather than an `async` block, because tokio moves a task's
+    /// future several times, and most calls never wait.
+    #[project = WaitThenRunProjection]
+    pub(crate) enum WaitThenRun<W, B, F> {
+        Waiting { #[pin] slot: W, begin: Option<B> },
+        Running { #[pin] call: F },
+    }
+}
+
+impl<W, B, F, T, E> Future for WaitThenRun<W, B, F>
+where
+    W: Future<Output = Result<Slot, CallError>>,
+    B: FnOnce(Slot) -> F,
+    F: Future<Output = Result<T, CallError<E>>>,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.as_mut().project() {
+                WaitThenRunProjection::Running { call } => return call.poll(cx),
+                WaitThenRunProjection::Waiting { slot, begin } => {
+                    let slot = match ready!(slot.poll(cx)) {
+                        Ok(slot) => slot,
+                        Err(error) => return Poll::Ready(Err(error.widen())),
+                    };
+                    let begin = begin.take().expect("a slot is waited for once");
+                    let call = begin(slot);
+                    self.set(Self::Running { call });
+                }
+            }
+        }
+    }
+}
 
 pin_project! {
     /// A future, until a deadline. Without one it costs a look at an `Option`.
@@ -84,25 +123,30 @@ fn passed(
 }
 
 /// Runs a method that gives one value.
-pub(crate) async fn serve_one<M: Unary>(
+pub(crate) fn serve_one<M: Unary>(
     slot: Slot,
     request: Request,
     deadline: Option<Arc<Deadline>>,
     args: M::Args,
-) -> Result<M::Ok, CallError<M::Err>> {
-    match local_cell::<M>(slot.replica()) {
-        Some(cell) => Scope::serving(request, deadline, slot).around(M::run(cell, args)).await,
-        None => {
-            let reply = foreign::<M>(slot.replica(), args);
-            let call = async {
-                match reply.await {
-                    Reply::One(reply) => typed::<M>(reply.await),
-                    Reply::Many(_) => unreachable!("a unary method replies with one value"),
-                }
-            };
-            Scope::serving(request, deadline, slot).around(call).await
+) -> impl Future<Output = Result<M::Ok, CallError<M::Err>>> + Send + use<M> {
+    let call = match local_cell::<M>(slot.replica()) {
+        Some(cell) => Either::Left(M::run(cell, args)),
+        None => Either::Right(serve_foreign::<M>(Arc::clone(slot.replica()), args)),
+    };
+    Scope::serving(request, deadline, slot).around(call)
+}
+
+/// A call by the long path. Boxed, so that the short one stays small.
+fn serve_foreign<M: Unary>(
+    replica: Arc<Replica>,
+    args: M::Args,
+) -> BoxFuture<'static, Result<M::Ok, CallError<M::Err>>> {
+    Box::pin(async move {
+        match foreign::<M>(&replica, args) {
+            Reply::One(reply) => typed::<M>(reply.await),
+            Reply::Many(_) => unreachable!("a unary method replies with one value"),
         }
-    }
+    })
 }
 
 /// Runs a method that gives many values, and sends them.
@@ -117,7 +161,7 @@ pub(crate) async fn serve_stream<M: Streaming>(
     let call = async {
         match local_cell::<M>(&replica) {
             Some(cell) => forward(M::run(cell, args), &items).await,
-            None => match foreign::<M>(&replica, args).await {
+            None => match foreign::<M>(&replica, args) {
                 Reply::Many(stream) => forward(stream.map(typed::<M>), &items).await,
                 Reply::One(_) => unreachable!("a streaming method replies with a stream"),
             },
@@ -144,12 +188,8 @@ fn local_cell<M: Method>(replica: &Replica) -> Option<<M::Deployment as Handlers
     Some(cell.clone())
 }
 
-/// A call by the long path. In a future of its own, so that the target is called with the
-/// scope current.
-fn foreign<M: Method>(replica: &Arc<Replica>, args: M::Args) -> impl Future<Output = Reply> + use<M> {
-    let replica = Arc::clone(replica);
-    let call = Call { method: M::erased(), arguments: Box::new(args) };
-    async move { replica.target.call(call) }
+fn foreign<M: Method>(replica: &Replica, args: M::Args) -> Reply {
+    replica.target.call(Call { method: M::erased(), arguments: Box::new(args) })
 }
 
 fn typed<M: Method>(

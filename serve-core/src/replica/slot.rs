@@ -15,13 +15,12 @@ pub(crate) trait Release: Send + Sync {
 /// to the head of the queue at once.
 pub struct Slot {
     replica: Arc<Replica>,
-    owner: Arc<dyn Release>,
     key: usize,
 }
 
 impl Slot {
-    pub(crate) fn new(replica: Arc<Replica>, owner: Arc<dyn Release>, key: usize) -> Self {
-        Self { replica, owner, key }
+    pub(crate) fn new(replica: Arc<Replica>, key: usize) -> Self {
+        Self { replica, key }
     }
 
     pub(crate) fn replica(&self) -> &Arc<Replica> {
@@ -31,7 +30,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.owner.release(self.key);
+        self.replica.owner.release(self.key);
     }
 }
 

@@ -12,7 +12,9 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, PendingCall, Place, Ticket};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, CallError, Response, ResponseStream, UpstreamError};
-use crate::replica::{Method, Slot, Streaming, Unary, Within, serve_one, serve_stream};
+use crate::replica::{
+    Method, Slot, Streaming, Unary, WaitThenRun, Within, serve_one, serve_stream,
+};
 
 /// Starts a call that gives one value.
 ///
@@ -35,10 +37,12 @@ pub fn call<M: Unary>(
             };
             pending.place = place(admission.ticket());
             let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let slot = admission.slot().await.map_err(CallError::widen)?;
-                serve_one::<M>(slot, request, inherited, args).await
-            }))
+            let begin = move |slot| serve_one::<M>(slot, request, inherited, args);
+            let call = match admission {
+                Admission::Now(slot) => WaitThenRun::Running { call: begin(slot) },
+                Admission::Queued(slot) => WaitThenRun::Waiting { slot, begin: Some(begin) },
+            };
+            tokio.spawn(Within::new(deadline, call))
         }
         Err(args) => {
             let (arrival, place) = Arrival::of::<M>(router, args);

@@ -127,7 +127,7 @@ impl Router {
             Admitted::Now(key) => {
                 let replica = replicas[key].as_ref().map(Arc::clone);
                 drop(state);
-                Ok(Place::Now(self.slot(replica, key)))
+                Ok(Place::Now(Self::slot(replica, key)))
             }
             Admitted::Queued(ticket) => {
                 drop(state);
@@ -141,9 +141,9 @@ impl Router {
         }
     }
 
-    fn slot(self: &Arc<Self>, replica: Option<Arc<Replica>>, key: usize) -> Slot {
+    fn slot(replica: Option<Arc<Replica>>, key: usize) -> Slot {
         let replica = replica.expect("a replica stays until its last slot is free");
-        Slot::new(replica, Arc::clone(self) as Arc<dyn Release>, key)
+        Slot::new(replica, key)
     }
 
     /// A replica joins and takes calls at once, queued ones first.
@@ -182,6 +182,23 @@ impl Router {
             state.forget(key);
         }
         Some(replica)
+    }
+
+    /// Ends a replica and forgets it as soon as its last call has ended, without waiting.
+    pub(crate) fn discard(&self, key: usize, replica: &Arc<Replica>) {
+        let mut state = self.state.lock();
+        let known = state.replicas.get(key).and_then(Option::as_ref);
+        if !known.is_some_and(|known| Arc::ptr_eq(known, replica)) {
+            return;
+        }
+        let gone = match state.admission.drain(key) {
+            0 => state.forget(key),
+            _ => None,
+        };
+        drop(state);
+        // May drop the instance, which may hold handles.
+        drop(gone);
+        replica.end();
     }
 
     /// Waits until no call is queued, at most `timeout`.
@@ -351,7 +368,7 @@ impl Future for QueuedCall {
                 let replica = state.replicas[key].clone();
                 drop(state);
                 self.ticket = None;
-                Poll::Ready(Ok(self.router.slot(replica, key)))
+                Poll::Ready(Ok(Router::slot(replica, key)))
             }
             Waiting::Gone => {
                 drop(state);

@@ -1,0 +1,91 @@
+//! Takes the body of a request in, as far as its endpoint allows.
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use http_body_util::BodyExt;
+
+use super::rejection::Rejection;
+
+/// The whole body, if it has at most `limit` bytes. One that came in one piece is not
+/// copied.
+pub(super) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejection> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Rejection::too_large(limit));
+    }
+    let mut whole = Bytes::new();
+    let mut pieces = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Rejection::broken_body())?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + pieces.len() + data.len() > limit {
+            return Err(Rejection::too_large(limit));
+        }
+        if whole.is_empty() && pieces.is_empty() {
+            whole = data;
+        } else {
+            if pieces.is_empty() {
+                pieces.extend_from_slice(&std::mem::take(&mut whole));
+            }
+            pieces.extend_from_slice(&data);
+        }
+    }
+    Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
+}
+
+/// Whether the body is sent as JSON: `application/json`, `+json`, or without a type.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
+    match headers.get(CONTENT_TYPE) {
+        Some(content_type) if !is_json(content_type) => {
+            Err(Rejection::not_sent_as_json(content_type))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_json(content_type: &HeaderValue) -> bool {
+    let Ok(content_type) = content_type.to_str() else { return false };
+    let essence = content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim();
+    let ends_with_json =
+        || essence.len() > 5 && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
+    essence.eq_ignore_ascii_case("application/json") || ends_with_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{FutureExt, stream};
+    use http::StatusCode;
+
+    fn collected(pieces: &'static [&'static str], limit: usize) -> Result<Bytes, StatusCode> {
+        let body = Body::from_stream(stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(*piece)));
+        collect(body, limit).now_or_never().unwrap().map_err(|rejection| rejection.status)
+    }
+
+    use futures::StreamExt;
+
+    #[test]
+    fn a_body_up_to_the_limit_is_taken_whole() {
+        assert_eq!(collected(&[], 0).unwrap(), "");
+        assert_eq!(collected(&["abc"], 3).unwrap(), "abc");
+        assert_eq!(collected(&["ab", "", "c", "d"], 4).unwrap(), "abcd");
+        assert_eq!(collected(&["ab", "cd"], 3), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        let declared = collect(Body::from("abcd"), 3).now_or_never().unwrap();
+        assert_eq!(declared.unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn json_comes_under_its_own_types_or_none() {
+        let check = |content_type| {
+            check_json(&[(CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect())
+                .is_ok()
+        };
+        assert!(check("application/json"));
+        assert!(check("Application/JSON; charset=utf-8"));
+        assert!(check("application/vnd.api+json"));
+        assert!(!check("text/plain"));
+        assert!(!check("application/x-www-form-urlencoded"));
+        assert!(check_json(&HeaderMap::new()).is_ok());
+    }
+}

@@ -1,0 +1,215 @@
+//! [`HttpInterface`]: what `#[handle]` says of a deployment's endpoints and routes.
+//!
+//! It is made without knowing where the deployment will run; [`Site`](super::site::Site)
+//! connects it to a running one.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+
+use super::answer::ResultKind;
+use super::endpoint::{Endpoint, Many, One, TypedEndpoint};
+use super::routes::{Routes, RoutesOf};
+use crate::call::{Arguments, ParamTraits};
+use crate::deployment::{Anywhere, Link};
+use crate::replica::{Handlers, Method, MethodInfo, Shared, Streaming, Unary};
+
+/// Bytes of a body that an endpoint takes unless it says otherwise: 2 MiB, as in axum.
+const DEFAULT_MAX_BODY: usize = 2 << 20;
+
+/// Where a parameter of an endpoint is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamPlace {
+    /// A segment of the path, by name.
+    Path,
+    /// A key of the query.
+    Query,
+    /// A key of the JSON object in the body.
+    Field,
+    /// The whole body: JSON, or raw if the parameter is `Bytes`.
+    Body,
+}
+
+impl ParamPlace {
+    /// The word that errors and OpenAPI have for it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Field | Self::Body => "body",
+        }
+    }
+}
+
+/// One endpoint, as `#[handle]` writes it down.
+pub struct EndpointSpec<M: Method> {
+    /// `GET` and so on.
+    pub verb: &'static str,
+    /// The path below the route prefix, with `{name}` for parameters.
+    pub path: &'static str,
+    /// Where each parameter is found, in the order of the signature.
+    pub places: &'static [ParamPlace],
+    /// Bytes that its body may have; 2 MiB if none.
+    pub max_body: Option<usize>,
+    /// The status of the method's own error; none means 500 without detail.
+    pub status: fn(&M::Err) -> Option<u16>,
+    /// The schemas of its parameters.
+    pub params: fn(&mut SchemaGenerator) -> Vec<Schema>,
+    /// The schema of its result, or of one item of its stream.
+    pub returns: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl<M: Method> fmt::Debug for EndpointSpec<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.verb, self.path, M::INFO.name)
+    }
+}
+
+/// A type that an HTTP endpoint takes or returns: it has a JSON schema.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no JSON schema, so an HTTP endpoint cannot take or return it",
+    label = "an endpoint's parameters and results are described in `/openapi.json`",
+    note = "derive `schemars::JsonSchema` for `{Self}` (and add `schemars = \"1\"` to `Cargo.toml`)"
+)]
+pub trait EndpointType {
+    /// The schema.
+    #[doc(hidden)]
+    fn schema(generator: &mut SchemaGenerator) -> Schema;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: JsonSchema> EndpointType for T {
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
+}
+
+/// The schema of `T`, for `EndpointSpec`.
+pub fn schema_of<T: EndpointType>(generator: &mut SchemaGenerator) -> Schema {
+    T::schema(generator)
+}
+
+/// What is known of an endpoint without its types.
+pub(super) struct Facts {
+    pub(super) verb: http::Method,
+    pub(super) path: &'static str,
+    pub(super) method: MethodInfo,
+    pub(super) places: &'static [ParamPlace],
+    pub(super) traits: Vec<ParamTraits>,
+    pub(super) max_body: usize,
+    pub(super) result: ResultKind,
+    pub(super) params: fn(&mut SchemaGenerator) -> Vec<Schema>,
+    pub(super) returns: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Facts {
+    fn of<M: Method>(spec: &EndpointSpec<M>) -> Self
+    where
+        M::Args: Arguments<Anywhere>,
+    {
+        let facts = Self {
+            verb: spec.verb.parse().expect("`#[handle]` writes known HTTP methods"),
+            path: spec.path,
+            method: M::INFO,
+            places: spec.places,
+            traits: <M::Args as Arguments<Anywhere>>::traits(),
+            max_body: spec.max_body.unwrap_or(DEFAULT_MAX_BODY),
+            result: ResultKind::of::<M::Ok>(),
+            params: spec.params,
+            returns: spec.returns,
+        };
+        debug_assert_eq!(facts.places.len(), facts.traits.len(), "one place for each parameter");
+        facts
+    }
+
+    /// The parameter that is the whole body, and whether it takes it raw.
+    pub(super) fn body_param(&self) -> Option<(usize, bool)> {
+        let index = self.places.iter().position(|place| *place == ParamPlace::Body)?;
+        let raw = [TypeId::of::<Bytes>(), TypeId::of::<Option<Bytes>>()];
+        Some((index, raw.contains(&self.traits[index].type_id)))
+    }
+}
+
+/// An endpoint that is not connected to a running deployment yet.
+pub(super) struct Declared {
+    pub(super) facts: Arc<Facts>,
+    pub(super) connect: Box<dyn FnOnce(Link) -> Arc<dyn Endpoint> + Send + Sync>,
+}
+
+/// What a deployment offers over HTTP: its typed endpoints and its `#[routes]`.
+pub struct HttpInterface {
+    pub(super) endpoints: Vec<Declared>,
+    pub(super) routes: Option<Arc<dyn Routes>>,
+}
+
+impl HttpInterface {
+    /// No endpoint yet.
+    #[must_use]
+    #[expect(clippy::extra_unused_type_parameters, reason = "generated code names its deployment")]
+    pub fn new<D: Handlers>() -> Self {
+        Self { endpoints: Vec::new(), routes: None }
+    }
+
+    /// Adds an endpoint that gives one value.
+    #[must_use]
+    pub fn endpoint<M: Unary>(mut self, spec: EndpointSpec<M>) -> Self
+    where
+        M::Args: Arguments<Anywhere>,
+        M::Ok: Serialize,
+    {
+        let facts = Arc::new(Facts::of(&spec));
+        let connected = Arc::clone(&facts);
+        let connect = Box::new(move |link| {
+            Arc::new(TypedEndpoint::<M, One>::new(connected, spec.status, link)) as Arc<dyn Endpoint>
+        });
+        self.endpoints.push(Declared { facts, connect });
+        self
+    }
+
+    /// Adds an endpoint that gives a stream.
+    #[must_use]
+    pub fn streaming_endpoint<M: Streaming>(mut self, spec: EndpointSpec<M>) -> Self
+    where
+        M::Args: Arguments<Anywhere>,
+        M::Ok: Serialize,
+    {
+        let facts = Arc::new(Facts::of(&spec));
+        let connected = Arc::clone(&facts);
+        let connect = Box::new(move |link| {
+            Arc::new(TypedEndpoint::<M, Many>::new(connected, spec.status, link)) as Arc<dyn Endpoint>
+        });
+        self.endpoints.push(Declared { facts, connect });
+        self
+    }
+
+    /// Adds the method marked `#[routes]`, which is called once for each replica.
+    #[must_use]
+    pub fn routes<D>(mut self, make: fn(Arc<D>) -> axum::Router) -> Self
+    where
+        D: Handlers<Cell = Shared<D>> + Sync,
+    {
+        self.routes = Some(Arc::new(RoutesOf::new(make)));
+        self
+    }
+
+    /// The interface that `Handlers::http` gave.
+    pub(super) fn from_any(any: Box<dyn Any + Send + Sync>) -> Self {
+        *any.downcast().expect("`Handlers::http` gives an `HttpInterface`")
+    }
+}
+
+impl fmt::Debug for HttpInterface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints = self.endpoints.iter().map(|endpoint| {
+            format!("{} {}", endpoint.facts.verb, endpoint.facts.path)
+        });
+        f.debug_struct("HttpInterface")
+            .field("endpoints", &endpoints.collect::<Vec<_>>())
+            .field("routes", &self.routes.is_some())
+            .finish()
+    }
+}
