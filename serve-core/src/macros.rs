@@ -1,1 +1,131 @@
-//! The bulk of what the attribute macros emit.
+//! The bulk of what the attribute macros emit, where it can be read.
+
+/// What `#[deployment]` says of a struct, its handle and its mock.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deployment {
+    (
+        $krate:path, $name:ident, $handle:ident, $mock:ident, $text:literal, $locality:ident,
+        { $($settings:tt)* }
+    ) => {
+        const _: () = {
+            use $krate as __serve;
+            use __serve::__private;
+
+            #[automatically_derived]
+            impl __private::Deployment for $name {
+                const NAME: &'static ::core::primitive::str = $text;
+                type Handle = $handle;
+                type Locality = __private::$locality;
+
+                fn options() -> __private::DeploymentOptions {
+                    #[allow(unused_mut, reason = "there may be no option")]
+                    let mut options = __private::DeploymentOptions::default();
+                    $crate::__settings!(options, $($settings)*);
+                    options
+                }
+            }
+
+            #[automatically_derived]
+            impl __private::HandleOf for $handle {
+                type Deployment = $name;
+
+                fn connect(link: __private::Link) -> Self {
+                    Self { inner: __private::Handle::connect(link) }
+                }
+            }
+
+            #[automatically_derived]
+            impl __private::DeploymentHandle for $handle {
+                fn handle(&self) -> &__private::Handle<$name> {
+                    &self.inner
+                }
+
+                fn handle_mut(&mut self) -> &mut __private::Handle<$name> {
+                    &mut self.inner
+                }
+            }
+
+            #[automatically_derived]
+            impl ::core::clone::Clone for $handle {
+                fn clone(&self) -> Self {
+                    Self { inner: ::core::clone::Clone::clone(&self.inner) }
+                }
+            }
+
+            #[automatically_derived]
+            impl ::core::fmt::Debug for $handle {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::Debug::fmt(&self.inner, f)
+                }
+            }
+
+            #[automatically_derived]
+            impl __private::serde::Serialize for $handle {
+                fn serialize<S: __private::serde::Serializer>(
+                    &self,
+                    serializer: S,
+                ) -> ::core::result::Result<S::Ok, S::Error> {
+                    __private::serde::Serialize::serialize(&self.inner, serializer)
+                }
+            }
+
+            #[automatically_derived]
+            impl<'de> __private::serde::Deserialize<'de> for $handle {
+                fn deserialize<D: __private::serde::Deserializer<'de>>(
+                    deserializer: D,
+                ) -> ::core::result::Result<Self, D::Error> {
+                    let inner = __private::serde::Deserialize::deserialize(deserializer)?;
+                    ::core::result::Result::Ok(Self { inner })
+                }
+            }
+
+            #[allow(dead_code, reason = "mocks are for tests")]
+            impl $mock {
+                /// A mock with no answer yet.
+                #[must_use]
+                pub fn new() -> Self {
+                    Self { mock: __private::Mock::new() }
+                }
+
+                /// Only for the deployment of this name; else for every one of the type.
+                #[must_use]
+                pub fn named(self, name: &::core::primitive::str) -> Self {
+                    Self { mock: self.mock.named(name) }
+                }
+            }
+
+            #[automatically_derived]
+            impl ::core::default::Default for $mock {
+                fn default() -> Self {
+                    Self::new()
+                }
+            }
+
+            #[automatically_derived]
+            impl ::core::fmt::Debug for $mock {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::Debug::fmt(&self.mock, f)
+                }
+            }
+
+            #[automatically_derived]
+            impl __private::IntoMock for $mock {
+                type Deployment = $name;
+
+                fn into_mock(self) -> __private::Mock<$name> {
+                    self.mock
+                }
+            }
+        };
+    };
+}
+
+/// `options.x = Some(..);` for each option, with this crate's `options` in scope.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __settings {
+    ($options:ident, $(options.$option:ident = $value:expr;)*) => {
+        $($options.$option = $value;)*
+    };
+}

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub use {futures, inventory, schemars, serde, serde_json};
+pub use {async_stream, futures, inventory, schemars, serde, serde_json};
 
 pub use crate::application::{
     AnyApplication, BuildError, IntoApplication, RegisteredApplication, no_argument, read_argument,
@@ -28,7 +28,7 @@ pub use crate::replica::{
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};
-pub use crate::testing::Mock;
+pub use crate::testing::{IntoMock, Mock};
 
 /// The two sides of a `Result`, also behind an alias.
 #[diagnostic::on_unimplemented(
@@ -154,4 +154,22 @@ where
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
     Bound::new(needs, kind, constructor)
+}
+
+/// What a `#[shutdown]` method may return.
+pub trait Ended {
+    /// Whether it went well.
+    fn ended(self) -> Result<(), Error>;
+}
+
+impl Ended for () {
+    fn ended(self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl<E: fmt::Display + 'static> Ended for Result<(), E> {
+    fn ended(self) -> Result<(), Error> {
+        self.map_err(Error::from_display)
+    }
 }

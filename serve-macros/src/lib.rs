@@ -11,31 +11,21 @@
 //! | module | owns |
 //! |---|---|
 //! | `errors`, `cfg`, `spelling` | errors, conditions, and near names |
-//! | `option_list`, `values` | `name = value` lists and their values |
-//! | `attributes`, `marker` | the attributes of methods |
-//! | `parameters`, `returns`, `type_text`, `owned`, `self_type` | signatures |
+//! | `options` | `name = value` lists and their values |
+//! | `block` | an `impl` block, its bodies unread |
+//! | `signature` | a method's parameters and what it returns |
 //! | `deployment`, `handle`, `application`, `task` | a macro each |
 
 mod application;
-mod attributes;
+mod block;
 mod cfg;
-mod crate_path;
 mod deployment;
 mod errors;
 mod handle;
-mod marker;
-mod option_list;
-mod owned;
-mod parameters;
-mod returns;
-mod self_type;
-mod spans;
+mod options;
+mod signature;
 mod spelling;
 mod task;
-#[cfg(test)]
-mod tests;
-mod type_text;
-mod values;
 
 use proc_macro::TokenStream;
 
@@ -154,7 +144,7 @@ macro_rules! markers {
         $(#[$doc])*
         #[proc_macro_attribute]
         pub fn $name(_: TokenStream, item: TokenStream) -> TokenStream {
-            marker::outside_of_handle(stringify!($name), item.into()).into()
+            handle::outside(stringify!($name), item.into()).into()
         }
     )*};
 }

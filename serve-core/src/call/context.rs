@@ -3,7 +3,7 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,7 +28,8 @@ pub(crate) struct Request {
 pub(crate) struct RequestDetails {
     /// The id, where it does not follow from the number.
     pub(crate) id: Option<Arc<str>>,
-    pub(crate) route: Option<Arc<str>>,
+    /// Set once it is known which one the request takes.
+    pub(crate) route: OnceLock<Arc<str>>,
     pub(crate) multiplexed_model_id: Option<Arc<str>>,
     pub(crate) session_id: Option<Arc<str>>,
     pub(crate) trace: Option<Arc<str>>,
@@ -66,6 +67,19 @@ impl Request {
             (Some(id), _) => id,
             (None, Some(ids)) => ids.of(self.number),
             (None, None) => Arc::from(""),
+        }
+    }
+
+    /// The HTTP route that the request took, once that is known.
+    pub(crate) fn route(&self) -> Option<&Arc<str>> {
+        self.details()?.route.get()
+    }
+
+    /// Says which HTTP route the request takes. The first word counts.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a front door knows routes"))]
+    pub(crate) fn set_route(&self, route: Arc<str>) {
+        if let Some(details) = self.details() {
+            let _ = details.route.set(route);
         }
     }
 
@@ -121,7 +135,7 @@ impl Context {
     /// The route that the HTTP request took, as it is written (`/papers/{id}`).
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.request.details()?.route.as_deref()
+        self.request.route().map(|route| &**route)
     }
 
     /// The model that the request names.

@@ -97,6 +97,8 @@ pub fn schema_of<T: EndpointType>(generator: &mut SchemaGenerator) -> Schema {
 pub(super) struct Facts {
     pub(super) verb: http::Method,
     pub(super) path: &'static str,
+    /// The names in the path, in order.
+    pub(super) path_names: Vec<&'static str>,
     pub(super) method: MethodInfo,
     pub(super) places: &'static [ParamPlace],
     pub(super) traits: Vec<ParamTraits>,
@@ -114,6 +116,7 @@ impl Facts {
         let facts = Self {
             verb: spec.verb.parse().expect("`#[handle]` writes known HTTP methods"),
             path: spec.path,
+            path_names: path_names(spec.path),
             method: M::INFO,
             places: spec.places,
             traits: <M::Args as Arguments<Anywhere>>::traits(),
@@ -132,6 +135,12 @@ impl Facts {
         let raw = [TypeId::of::<Bytes>(), TypeId::of::<Option<Bytes>>()];
         Some((index, raw.contains(&self.traits[index].type_id)))
     }
+}
+
+/// The names of a path's parameters: `{id}` gives `id`, and so does `{*id}`.
+fn path_names(path: &'static str) -> Vec<&'static str> {
+    let braces = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    braces.map(|(name, _)| name.trim_start_matches('*')).collect()
 }
 
 /// An endpoint that is not connected to a running deployment yet.

@@ -263,7 +263,7 @@ mod tests {
             let waker = Waker::noop();
             let (mut running, mut waiting) = (Vec::new(), Vec::<(Ticket, u64)>::new());
             let (mut serial, mut last_served) = (0, None);
-            let mut free = |admission: &mut Admission, key| {
+            let free = |admission: &mut Admission, key| {
                 admission.release(key);
             };
             for step in steps {

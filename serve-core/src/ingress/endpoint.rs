@@ -1,0 +1,130 @@
+//! [`Endpoint`]: a method of a running deployment that is called over HTTP.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::Response;
+use serde::Serialize;
+
+use super::answer::answer;
+use super::failure::Failure;
+use super::interface::Facts;
+use super::parameters::{BodyUse, Input, read_body};
+use super::streaming;
+use super::visit::Visit;
+use crate::call::argument::Here;
+use crate::call::{Arguments, CallError};
+use crate::deployment::{Anywhere, Link};
+use crate::replica::{Method, Scope, Streaming, Unary};
+use crate::router::{Handle, call, stream};
+
+/// Answers the requests of one path and HTTP method.
+pub(super) trait Endpoint: Send + Sync {
+    /// Answers one request. Dropping the future cancels what it led to, and so does
+    /// dropping the response's body.
+    fn serve(self: Arc<Self>, visit: Visit) -> BoxFuture<'static, Response<Body>>;
+}
+
+/// Gives one value.
+pub(super) enum One {}
+
+/// Gives a stream.
+pub(super) enum Many {}
+
+/// The method `M` of a running deployment.
+pub(super) struct TypedEndpoint<M: Method, S> {
+    facts: Arc<Facts>,
+    body_use: BodyUse,
+    status: fn(&M::Err) -> Option<u16>,
+    handle: Handle<M::Deployment>,
+    shape: PhantomData<fn() -> S>,
+}
+
+impl<M: Method, S> TypedEndpoint<M, S>
+where
+    M::Args: Arguments<Anywhere>,
+{
+    pub(super) fn new(facts: Arc<Facts>, status: fn(&M::Err) -> Option<u16>, link: Link) -> Self {
+        let body_use = BodyUse::of(&facts);
+        Self { facts, body_use, status, handle: Handle::connect(link), shape: PhantomData }
+    }
+
+    /// The arguments of the request, or the response to one that has none that fit.
+    async fn arguments(&self, visit: &mut Visit) -> Result<M::Args, Response<Body>> {
+        let body = std::mem::take(&mut visit.body);
+        let body = self.body(visit, body).await?;
+        let input = Input {
+            facts: &self.facts,
+            body_use: self.body_use,
+            head: &visit.head,
+            path: &visit.path,
+            body: &body,
+        };
+        input.arguments().map_err(super::rejection::Rejection::into_response)
+    }
+
+    async fn body(&self, visit: &Visit, body: Body) -> Result<Bytes, Response<Body>> {
+        let reading = read_body(&self.facts, self.body_use, &visit.head, body);
+        // The call keeps the deadline itself; here it holds for a body that does not come.
+        let read = match visit.deadline.as_ref().and_then(|deadline| deadline.at()) {
+            None => reading.await,
+            Some(at) => tokio::time::timeout_at(at, reading).await.map_err(|_| {
+                let late: CallError<String> = CallError::DeadlineExceeded;
+                Failure::of_call(&late, M::INFO.name, &visit.id).into_response()
+            })?,
+        };
+        read.map_err(super::rejection::Rejection::into_response)
+    }
+
+    /// Makes a call as part of the request.
+    fn within<R>(visit: &Visit, call: impl FnOnce() -> R) -> R {
+        Scope::outside(visit.request.clone(), visit.deadline.clone()).enter(call)
+    }
+}
+
+impl<M: Unary> Endpoint for TypedEndpoint<M, One>
+where
+    M::Args: Arguments<Anywhere>,
+    M::Ok: Serialize,
+{
+    fn serve(self: Arc<Self>, mut visit: Visit) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move {
+            let arguments = match self.arguments(&mut visit).await {
+                Ok(arguments) => arguments,
+                Err(response) => return response,
+            };
+            let response = Self::within(&visit, || call::<M>(&self.handle, Here(arguments)));
+            let failure = match response.await {
+                Ok(value) => match answer(value) {
+                    Ok(response) => return response,
+                    Err(error) => {
+                        let error: CallError<M::Err> = CallError::Codec(error.to_string());
+                        Failure::of::<M>(error, self.status, &visit.id)
+                    }
+                },
+                Err(error) => Failure::of::<M>(error, self.status, &visit.id),
+            };
+            failure.into_response()
+        })
+    }
+}
+
+impl<M: Streaming> Endpoint for TypedEndpoint<M, Many>
+where
+    M::Args: Arguments<Anywhere>,
+    M::Ok: Serialize,
+{
+    fn serve(self: Arc<Self>, mut visit: Visit) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move {
+            let arguments = match self.arguments(&mut visit).await {
+                Ok(arguments) => arguments,
+                Err(response) => return response,
+            };
+            let items = Self::within(&visit, || stream::<M>(&self.handle, Here(arguments)));
+            streaming::respond::<M>(items, self.status, &visit).await
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! [`FrontDoor`]: the proxy without its socket. Every HTTP request goes through it, from
+//! a socket or from a test.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwapOption;
+use axum::body::Body;
+use futures::FutureExt;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Response, StatusCode};
+use tokio::time::Instant;
+
+use super::access::{Access, watch};
+use super::connection::Connection;
+use super::failure::Failure;
+use super::metadata::Metadata;
+use super::route_table::RouteTable;
+use super::site::Site;
+use super::visit::Visit;
+use crate::call::context::{Request, RequestDetails};
+use crate::call::deadline::Deadline;
+use crate::call::pending::panic_message;
+use crate::call::spawner::RequestIds;
+use crate::controller::Route;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What Ray Serve's proxy says before it has heard of any application.
+const NOT_POPULATED: &str = "Route table is not populated yet.";
+/// What Ray Serve's proxy says while it drains.
+const DRAINING: &str = "This node is being drained.";
+
+/// Leads each request to the application that its path belongs to.
+pub(crate) struct FrontDoor {
+    /// None until routes were published.
+    sites: ArcSwapOption<RouteTable<Arc<Site>>>,
+    draining: AtomicBool,
+    /// For requests that no application gets.
+    ids: RequestIds,
+}
+
+impl FrontDoor {
+    pub(crate) fn new() -> Self {
+        Self {
+            sites: ArcSwapOption::empty(),
+            draining: AtomicBool::new(false),
+            ids: RequestIds::new(rand::random()),
+        }
+    }
+
+    /// The applications that are reached from now on.
+    pub(crate) fn publish(&self, routes: Vec<Route>) {
+        let sites = routes.into_iter().filter_map(|route| {
+            let (application, prefix) = (route.application.clone(), route.prefix.clone());
+            match Site::new(route) {
+                Ok(site) => Some((prefix, Arc::new(site))),
+                Err(error) => {
+                    tracing::error!(application, "not reachable over HTTP: {error}");
+                    None
+                }
+            }
+        });
+        self.sites.store(Some(Arc::new(RouteTable::new(sites))));
+    }
+
+    /// From now on `/-/healthz` says that this process goes away. Requests are answered
+    /// as before.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers a request that came without a socket.
+    pub(crate) async fn respond(&self, request: http::Request<Body>) -> Response<Body> {
+        self.respond_on(request, None).await
+    }
+
+    /// Answers a request. Dropping the future, or the response's body, cancels it.
+    pub(super) async fn respond_on(
+        &self,
+        request: http::Request<Body>,
+        connection: Option<Arc<Connection>>,
+    ) -> Response<Body> {
+        if request.uri().path().starts_with("/-/") {
+            return self.operate(&request);
+        }
+        let began = Access::begin();
+        let ongoing = connection.as_ref().map(Connection::begin);
+        let (head, body) = request.into_parts();
+        let site = self.sites.load().as_ref().and_then(|sites| sites.find(head.uri.path()).cloned());
+        let metadata = Metadata::of(&head.headers);
+        let id = self.id(&metadata, site.as_deref());
+        let request = Request::with_details(RequestDetails {
+            id: Some(Arc::clone(&id)),
+            multiplexed_model_id: metadata.multiplexed_model_id.map(Arc::from),
+            session_id: metadata.session_id.map(Arc::from),
+            trace: metadata.trace.map(Arc::from),
+            ..RequestDetails::default()
+        });
+        let access = Access::new(began, &head, &request, &id);
+        // A moment that no clock reaches is none.
+        let by = metadata.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = Deadline::for_call(by, None);
+        let response = match site {
+            Some(site) => {
+                let path = Vec::new();
+                let visit =
+                    Visit { head, body, request, id: Arc::clone(&id), deadline, path, connection };
+                serve(&site, visit).await
+            }
+            None => self.no_site(head.uri.path()),
+        };
+        watch(with_id(response, &id), access, ongoing)
+    }
+
+    fn id(&self, metadata: &Metadata<'_>, site: Option<&Site>) -> Arc<str> {
+        match (metadata.request_id, site) {
+            (Some(id), _) => Arc::from(id),
+            (None, Some(site)) => site.new_request().id(Some(site.ids())),
+            (None, None) => self.ids.next(),
+        }
+    }
+
+    fn no_site(&self, path: &str) -> Response<Body> {
+        let sites = self.sites.load();
+        let prefixes: Vec<String> = sites
+            .iter()
+            .flat_map(|sites| sites.sorted())
+            .map(|(prefix, _)| format!("`{prefix}`"))
+            .collect();
+        let there_are = match prefixes.as_slice() {
+            [] => "no application has a route".to_owned(),
+            prefixes => format!("the route prefixes are {} (see /-/routes)", prefixes.join(", ")),
+        };
+        Failure::new(StatusCode::NOT_FOUND, format!("path `{path}` not found: {there_are}"))
+            .into_response()
+    }
+
+    /// The paths that are for whoever operates this: they lead to no application.
+    fn operate(&self, request: &http::Request<Body>) -> Response<Body> {
+        let metadata = Metadata::of(request.headers());
+        let id = self.id(&metadata, None);
+        let response = match request.uri().path() {
+            "/-/healthz" => self.health().map(|()| Response::new(Body::from("success"))),
+            "/-/routes" => self.health_of_routes().map(|sites| {
+                let routes: BTreeMap<&str, &str> =
+                    sites.sorted().into_iter().map(|(prefix, site)| (prefix, &*site.application)).collect();
+                let json = serde_json::to_vec(&routes).expect("a map of texts is JSON");
+                let mut response = Response::new(Body::from(json));
+                let content_type = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }),
+            path => Ok(self.no_site(path)),
+        };
+        let mut response = response.unwrap_or_else(|reason| {
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+        });
+        let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().entry(CONTENT_TYPE).or_insert(content_type);
+        with_id(response, &id)
+    }
+
+    fn health(&self) -> Result<(), &'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(DRAINING);
+        }
+        self.health_of_routes().map(drop)
+    }
+
+    fn health_of_routes(&self) -> Result<Arc<RouteTable<Arc<Site>>>, &'static str> {
+        self.sites.load_full().ok_or(NOT_POPULATED)
+    }
+}
+
+/// Calls run in tasks of their own; but a user's code also runs here, where arguments are
+/// read and results are written.
+async fn serve(site: &Site, visit: Visit) -> Response<Body> {
+    let id = Arc::clone(&visit.id);
+    match AssertUnwindSafe(site.serve(visit)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            tracing::error!(request_id = &*id, "answering panicked: {}", panic_message(&*panic));
+            Failure::internal().into_response()
+        }
+    }
+}
+
+fn with_id(mut response: Response<Body>, id: &str) -> Response<Body> {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}

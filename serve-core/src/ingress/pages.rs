@@ -1,0 +1,68 @@
+//! What each application says of itself: `/openapi.json`, and `/docs`, a page to read and
+//! try it.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, Response};
+
+use super::endpoint::Endpoint;
+use super::interface::Facts;
+use super::openapi::{self, About};
+use super::visit::Visit;
+
+/// The page is whole in itself, and may speak only to where it came from.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+
+/// One page.
+pub(super) enum Page {
+    /// The description, written when first asked for.
+    Description { about: About, endpoints: Vec<Arc<Facts>>, written: OnceLock<Bytes> },
+    /// The page that shows it.
+    Docs,
+}
+
+/// The pages of an application, by path.
+pub(super) fn of(
+    application: &str,
+    prefix: &str,
+    deployment: &str,
+    endpoints: impl Iterator<Item = Arc<Facts>>,
+) -> Vec<(&'static str, Page)> {
+    let about = About {
+        application: application.to_owned(),
+        prefix: prefix.to_owned(),
+        deployment: deployment.to_owned(),
+    };
+    let description =
+        Page::Description { about, endpoints: endpoints.collect(), written: OnceLock::new() };
+    vec![("/openapi.json", description), ("/docs", Page::Docs)]
+}
+
+impl Endpoint for Page {
+    fn serve(self: Arc<Self>, _: Visit) -> BoxFuture<'static, Response<Body>> {
+        let (content_type, body) = match &*self {
+            Self::Description { about, endpoints, written } => {
+                let document = written.get_or_init(|| {
+                    let document = openapi::document(about, endpoints);
+                    serde_json::to_vec_pretty(&document).expect("a JSON value is JSON").into()
+                });
+                ("application/json", Body::from(document.clone()))
+            }
+            Self::Docs => ("text/html; charset=utf-8", Body::from(include_str!("docs.html"))),
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        // A redeploy may change both.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if matches!(*self, Self::Docs) {
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        }
+        Box::pin(std::future::ready(response))
+    }
+}

@@ -1,0 +1,303 @@
+//! `#[routes]`: an axum router of the user's own, served inside a replica.
+//!
+//! A routed request is a call like any other. It takes a slot through the deployment's
+//! router, waits in its queue, runs in a task of its own with context and deadline, and
+//! is cancelled by dropping its response. The slot is held until the response's body
+//! ends; after an upgrade, until the socket is closed.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{MatchedPath, OriginalUri};
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt};
+use http::uri::{PathAndQuery, Uri};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+use tower::util::MapRequestLayer;
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::visit::Visit;
+use crate::call::context::Request;
+use crate::call::pending::{Callee, PendingCall, Place};
+use crate::call::stream::STREAM_CAPACITY;
+use crate::call::{CallError, ResponseStream};
+use crate::replica::{Handlers, Replica, Scope, Shared, Slot, Within};
+use crate::router::Router;
+
+/// The name that errors and logs have for a routed call.
+const NAME: &str = "routes";
+
+/// Makes the axum router of a replica.
+pub(super) trait Routes: Send + Sync {
+    /// The replica's own, made when first asked for; none if its instance is not in this
+    /// process.
+    fn of(&self, replica: &Replica) -> Option<axum::Router>;
+}
+
+/// The method of `D` that is marked `#[routes]`.
+pub(super) struct RoutesOf<D> {
+    make: fn(Arc<D>) -> axum::Router,
+}
+
+impl<D> RoutesOf<D> {
+    pub(super) fn new(make: fn(Arc<D>) -> axum::Router) -> Self {
+        Self { make }
+    }
+}
+
+impl<D> Routes for RoutesOf<D>
+where
+    D: Handlers<Cell = Shared<D>>,
+{
+    fn of(&self, replica: &Replica) -> Option<axum::Router> {
+        let cell = replica.target.instance()?.downcast::<Shared<D>>().ok()?;
+        let made = replica.routes.get_or_init(|| {
+            let routes = (self.make)(Shared::clone(&cell).get());
+            if routes.has_routes() { routes.route_layer(MapRequestLayer::new(note_route)) } else { routes }
+        });
+        Some(made.clone())
+    }
+}
+
+/// The request whose route is to be noted once it is known.
+#[derive(Clone)]
+struct RouteNote {
+    prefix: Arc<str>,
+    request: Request,
+}
+
+/// Inside the user's router, once a path matched: says which.
+fn note_route(request: http::Request<Body>) -> http::Request<Body> {
+    let extensions = request.extensions();
+    if let (Some(note), Some(path)) =
+        (extensions.get::<RouteNote>(), extensions.get::<MatchedPath>())
+    {
+        note.request.set_route(joined(&note.prefix, path.as_str()));
+    }
+    request
+}
+
+/// A path below a prefix.
+pub(super) fn joined(prefix: &str, path: &str) -> Arc<str> {
+    format!("{}{path}", prefix.trim_end_matches('/')).into()
+}
+
+/// What a routed request gives.
+enum Part {
+    /// A response whose body is all there.
+    Whole(Response<Body>),
+    /// A response whose frames follow.
+    Head(http::response::Parts, SizeHint),
+    Frame(Frame<Bytes>),
+}
+
+/// Serves a request by the routes of some replica.
+pub(super) async fn serve(
+    router: &Arc<Router>,
+    routes: &Arc<dyn Routes>,
+    prefix: &Arc<str>,
+    visit: Visit,
+) -> Response<Body> {
+    let id = Arc::clone(&visit.id);
+    let mut parts = start(router, routes, prefix, visit);
+    match parts.next().await {
+        Some(Ok(Part::Whole(response))) => response,
+        Some(Ok(Part::Head(head, size))) => {
+            Response::from_parts(head, Body::new(RoutedBody { parts, size }))
+        }
+        Some(Ok(Part::Frame(_))) | None => Failure::internal().into_response(),
+        Some(Err(error)) => Failure::of_call(&error, NAME, &id).into_response(),
+    }
+}
+
+/// Starts the request as a call of the deployment. Its place is decided before this
+/// returns.
+fn start(
+    router: &Arc<Router>,
+    routes: &Arc<dyn Routes>,
+    prefix: &Arc<str>,
+    visit: Visit,
+) -> ResponseStream<Part> {
+    let mut pending = PendingCall {
+        callee: Arc::clone(router) as Arc<dyn Callee>,
+        method: NAME,
+        request: visit.request.clone(),
+        deadline: visit.deadline.clone(),
+        place: Place::Started,
+    };
+    let admission = match router.admit() {
+        Ok(admission) => admission,
+        Err(error) => return ResponseStream::refused(pending, error),
+    };
+    pending.place = admission.ticket().map_or(Place::Started, Place::Queued);
+    let (sender, parts) = mpsc::channel(STREAM_CAPACITY);
+    let routes = Arc::clone(routes);
+    let prefix = Arc::clone(prefix);
+    let call = async move {
+        let slot = admission.slot().await?;
+        serve_in(slot, &*routes, prefix, visit, sender).await
+    };
+    let deadline = pending.deadline.clone();
+    let task = router.spawner().tokio.spawn(Within::new(deadline, call));
+    ResponseStream::running(pending, parts, task)
+}
+
+/// Serves the request on the replica that the slot is of, until the response's body ends.
+async fn serve_in(
+    slot: Slot,
+    routes: &dyn Routes,
+    prefix: Arc<str>,
+    visit: Visit,
+    parts: mpsc::Sender<Result<Part, CallError>>,
+) -> Result<(), CallError> {
+    let replica = Arc::clone(slot.replica());
+    let Visit { head, body, request, deadline, connection, .. } = visit;
+    let note = RouteNote { prefix: Arc::clone(&prefix), request: request.clone() };
+    let call = async {
+        // Inside the scope, since the user's own code runs to make the routes.
+        let Some(service) = routes.of(&replica) else {
+            return Err(CallError::Unavailable {
+                deployment: replica.context.deployment().to_owned(),
+                started: false,
+                reason: "its `#[routes]` are served only by an instance in this process".to_owned(),
+            });
+        };
+        let mut request = http::Request::from_parts(head, body);
+        strip(&prefix, &mut request);
+        request.extensions_mut().insert(note);
+        let Ok(response) = service.oneshot(request).await.map_err(|never: Infallible| match never {});
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(connection) = connection
+        {
+            keep_slot(&connection);
+        }
+        forward(response, &parts).await;
+        Ok(())
+    };
+    Scope::serving(request, deadline, slot).around(call).await
+}
+
+/// The socket keeps the slot of the current call from now on.
+fn keep_slot(connection: &Connection) {
+    if let Some((replica, slot)) = Scope::current(|scope| scope?.lend_slot()) {
+        connection.hold(replica, slot);
+    }
+}
+
+/// Sends the response until it ends or nobody reads it any more.
+async fn forward(response: Response<Body>, parts: &mpsc::Sender<Result<Part, CallError>>) {
+    let (head, mut body) = response.into_parts();
+    let size = body.size_hint();
+    if body.is_end_stream() {
+        let _ = parts.send(Ok(Part::Whole(Response::from_parts(head, Body::empty())))).await;
+        return;
+    }
+    // Most bodies are one piece, and that is there at once.
+    let mut frame = body.frame().now_or_never();
+    if body.is_end_stream()
+        && let Some(Some(Ok(only))) = frame
+    {
+        match only.into_data() {
+            Ok(data) => {
+                let whole = Response::from_parts(head, Body::from(data));
+                let _ = parts.send(Ok(Part::Whole(whole))).await;
+                return;
+            }
+            Err(trailers) => frame = Some(Some(Ok(trailers))),
+        }
+    }
+    if parts.send(Ok(Part::Head(head, size))).await.is_err() {
+        return;
+    }
+    loop {
+        let next = match frame.take() {
+            Some(next) => next,
+            None => body.frame().await,
+        };
+        let part = match next {
+            Some(Ok(frame)) => Ok(Part::Frame(frame)),
+            Some(Err(error)) => Err(CallError::Transport(error.to_string())),
+            None => return,
+        };
+        let broke = part.is_err();
+        if parts.send(part).await.is_err() || broke {
+            return;
+        }
+    }
+}
+
+/// The body of a routed response. Dropping it cancels the call.
+struct RoutedBody {
+    parts: ResponseStream<Part>,
+    size: SizeHint,
+}
+
+impl HttpBody for RoutedBody {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.parts).poll_next(cx)) {
+            Some(Ok(Part::Frame(frame))) => Some(Ok(frame)),
+            Some(Err(error)) => Some(Err(error)),
+            Some(Ok(Part::Whole(_) | Part::Head(..))) | None => None,
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size.clone()
+    }
+}
+
+/// Moves the prefix off the path, as axum's `nest` does.
+fn strip(prefix: &str, request: &mut http::Request<Body>) {
+    let uri = request.uri();
+    let path = super::route_table::below(prefix, uri.path());
+    if path.len() == uri.path().len() {
+        return;
+    }
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let Ok(path_and_query) = PathAndQuery::try_from(path_and_query) else { return };
+    let mut moved = uri.clone().into_parts();
+    moved.path_and_query = Some(path_and_query);
+    if let Ok(moved) = Uri::from_parts(moved) {
+        let original = std::mem::replace(request.uri_mut(), moved);
+        request.extensions_mut().insert(OriginalUri(original));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_moves_off_the_path_and_the_original_stays_known() {
+        let mut request = http::Request::get("/math/add?by=1").body(Body::empty()).unwrap();
+        strip("/math", &mut request);
+        assert_eq!(request.uri(), "/add?by=1");
+        assert_eq!(request.extensions().get::<OriginalUri>().unwrap().0, "/math/add?by=1");
+        let mut request = http::Request::get("/math?by=1").body(Body::empty()).unwrap();
+        strip("/math", &mut request);
+        assert_eq!(request.uri(), "/?by=1");
+    }
+
+    #[test]
+    fn a_route_is_named_with_its_prefix() {
+        assert_eq!(&*joined("/", "/add"), "/add");
+        assert_eq!(&*joined("/math", "/add"), "/math/add");
+    }
+}

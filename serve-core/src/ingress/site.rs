@@ -1,0 +1,196 @@
+//! [`Site`]: one application as HTTP sees it: its endpoints, its routes, its pages.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use http::header::{ALLOW, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::interface::{Declared, Facts, HttpInterface};
+use super::pages::{self, Page};
+use super::paths::{Declaration, EndpointError, Entry, Paths};
+use super::rejection::Rejection;
+use super::route_table::below;
+use super::routes::{self, Routes, joined};
+use super::visit::Visit;
+use crate::call::context::Request;
+use crate::call::pending::Callee;
+use crate::call::spawner::RequestIds;
+use crate::controller::Route;
+use crate::router::Router;
+
+/// One application that has a route prefix.
+pub(super) struct Site {
+    pub(super) application: Arc<str>,
+    prefix: Arc<str>,
+    router: Arc<Router>,
+    paths: Paths,
+    endpoints: Vec<Served>,
+    /// From here on, `endpoints` are pages of ours.
+    first_page: usize,
+    routes: Option<Arc<dyn Routes>>,
+}
+
+/// An endpoint and its route, with the prefix.
+struct Served {
+    endpoint: Arc<dyn Endpoint>,
+    route: Arc<str>,
+}
+
+/// Where a request goes.
+enum Next {
+    Endpoint(Arc<dyn Endpoint>),
+    /// To the user's routes, and if they know nothing of it, to this page.
+    RoutesThenPage(Arc<dyn Endpoint>),
+    /// To the user's routes, and if they know nothing of it, this is the answer.
+    RoutesThen(Response<Body>),
+    Answer(Response<Body>),
+}
+
+/// Whether endpoints can stand beside each other, before anything is deployed.
+pub(crate) fn check(route: &dyn crate::replica::Kind) -> Result<(), EndpointError> {
+    let Some(interface) = route.http() else { return Ok(()) };
+    let interface = HttpInterface::from_any(interface);
+    Paths::of(interface.endpoints.iter().map(declaration)).map(drop)
+}
+
+fn declaration(declared: &Declared) -> Declaration<'_> {
+    let Facts { verb, path, method, .. } = &*declared.facts;
+    Declaration { verb, path, name: method.name }
+}
+
+impl Site {
+    /// Connects the endpoints of an application to its running ingress.
+    pub(super) fn new(route: Route) -> Result<Self, EndpointError> {
+        let Route { application, prefix, ingress, link } = route;
+        let router: Arc<Router> = link.clone().open().expect("a link leads to a router");
+        let interface = ingress.http().map(HttpInterface::from_any);
+        let HttpInterface { endpoints: declared, routes } =
+            interface.unwrap_or(HttpInterface { endpoints: Vec::new(), routes: None });
+        let typed = Paths::of(declared.iter().map(declaration))?;
+        let pages: Vec<(&'static str, Page)> =
+            pages::of(&application, &prefix, router.name(), declared.iter().map(|one| Arc::clone(&one.facts)))
+                .into_iter()
+                .filter(|(path, _)| !typed.has(path))
+                .collect();
+        let page = |(path, _): &(&'static str, Page)| Declaration { verb: &Method::GET, path, name: path };
+        let paths = Paths::of(declared.iter().map(declaration).chain(pages.iter().map(page)))?;
+        let first_page = declared.len();
+        let mut endpoints: Vec<Served> = declared
+            .into_iter()
+            .map(|Declared { facts, connect }| Served {
+                endpoint: connect(link.clone()),
+                route: joined(&prefix, facts.path),
+            })
+            .collect();
+        endpoints.extend(pages.into_iter().map(|(path, page)| Served {
+            endpoint: Arc::new(page),
+            route: joined(&prefix, path),
+        }));
+        let (application, prefix) = (application.into(), prefix.into());
+        Ok(Self { application, prefix, router, paths, endpoints, first_page, routes })
+    }
+
+    /// A number for a request that brings no id.
+    pub(super) fn new_request(&self) -> Request {
+        self.router.new_request()
+    }
+
+    pub(super) fn ids(&self) -> &RequestIds {
+        &self.router.spawner().ids
+    }
+
+    /// Answers a request whose path has this application's prefix.
+    pub(super) async fn serve(&self, mut visit: Visit) -> Response<Body> {
+        let head_only = visit.head.method == Method::HEAD;
+        let response = match self.next(&mut visit) {
+            Next::Endpoint(endpoint) => endpoint.serve(visit).await,
+            Next::Answer(response) => response,
+            // Their own router answers `HEAD`.
+            Next::RoutesThen(otherwise) => return self.routed(visit).await.unwrap_or(otherwise),
+            Next::RoutesThenPage(page) => {
+                let again = Visit {
+                    head: visit.head.clone(),
+                    body: Body::empty(),
+                    request: visit.request.clone(),
+                    id: Arc::clone(&visit.id),
+                    deadline: visit.deadline.clone(),
+                    path: Vec::new(),
+                    connection: None,
+                };
+                match self.routed(visit).await {
+                    Some(response) => return response,
+                    None => page.serve(again).await,
+                }
+            }
+        };
+        if head_only { without_body(response) } else { response }
+    }
+
+    fn next(&self, visit: &mut Visit) -> Next {
+        let path = below(&self.prefix, visit.head.uri.path());
+        let Some((entry, values)) = self.paths.find(path) else {
+            return Next::RoutesThen(self.not_found(visit.head.uri.path()));
+        };
+        let Some(number) = entry.endpoint(&visit.head.method) else {
+            return Next::RoutesThen(wrong_method(entry, &visit.head.method));
+        };
+        let values = values.map(|value| percent_decode_str(value).decode_utf8().map(Into::into));
+        let values: Result<Vec<String>, _> = values.collect();
+        match values {
+            Ok(values) => visit.path = values,
+            Err(_) => {
+                let message = "a value in the path is not UTF-8";
+                return Next::Answer(Rejection::unfit("path", None, message).into_response());
+            }
+        }
+        let Served { endpoint, route } = &self.endpoints[number];
+        if number >= self.first_page && self.routes.is_some() {
+            return Next::RoutesThenPage(Arc::clone(endpoint));
+        }
+        visit.request.set_route(Arc::clone(route));
+        Next::Endpoint(Arc::clone(endpoint))
+    }
+
+    /// What the user's routes answer, if there are any and they know the path.
+    async fn routed(&self, visit: Visit) -> Option<Response<Body>> {
+        let routes = self.routes.as_ref()?;
+        let known = self.paths.find(below(&self.prefix, visit.head.uri.path())).is_some();
+        let response = routes::serve(&self.router, routes, &self.prefix, visit).await;
+        // Where a path is ours too, what they do not know is ours to answer.
+        let unknown = matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        (!(known && unknown)).then_some(response)
+    }
+
+    fn not_found(&self, path: &str) -> Response<Body> {
+        let docs = joined(&self.prefix, "/docs");
+        let message = format!(
+            "path `{path}` not found: no endpoint of application `{}` (route prefix `{}`) has it; \
+             {docs} lists them",
+            self.application, self.prefix,
+        );
+        Failure::new(StatusCode::NOT_FOUND, message).into_response()
+    }
+}
+
+fn wrong_method(entry: &Entry, method: &Method) -> Response<Body> {
+    if method == Method::OPTIONS {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ALLOW, entry.allow.clone());
+        return response;
+    }
+    Rejection::wrong_method(method, entry.allow.clone()).into_response()
+}
+
+/// What answers `HEAD`: the same, but for the body itself.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
+}

@@ -1,0 +1,165 @@
+//! `name = value` lists, as attributes have them, and the values in them.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Expr, ExprLit, ExprUnary, Ident, Lit, Path, Token, UnOp};
+
+use crate::errors::Errors;
+
+/// One entry: `name`, `name = value` or `name(..)`.
+pub(crate) struct Entry {
+    pub(crate) name: Ident,
+    pub(crate) value: Value,
+}
+
+/// What stands behind an entry's name.
+pub(crate) enum Value {
+    Nothing,
+    Expr(Box<Expr>),
+    Crate(Path),
+    List(TokenStream),
+}
+
+impl Parse for Entry {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let name = Ident::parse_any(input)?;
+        let value = if input.peek(Token![=]) {
+            input.parse::<Token![=]>()?;
+            if name == "crate" {
+                Value::Crate(input.call(Path::parse_mod_style)?)
+            } else {
+                Value::Expr(input.parse()?)
+            }
+        } else if input.peek(syn::token::Paren) {
+            let list;
+            syn::parenthesized!(list in input);
+            Value::List(list.parse()?)
+        } else {
+            Value::Nothing
+        };
+        Ok(Self { name, value })
+    }
+}
+
+/// The entries of a list. What cannot be read is an error, and the list is taken as empty.
+pub(crate) fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
+    let parser = Punctuated::<Entry, Token![,]>::parse_terminated;
+    let entries: Vec<Entry> = match parser.parse2(tokens) {
+        Ok(entries) => entries.into_iter().collect(),
+        Err(error) => {
+            errors.push(error);
+            return Vec::new();
+        }
+    };
+    let mut seen: Vec<String> = Vec::new();
+    for entry in &entries {
+        let name = entry.name.to_string();
+        if seen.contains(&name) {
+            errors.at(&entry.name, format!("`{name}` is given twice"));
+        }
+        seen.push(name);
+    }
+    entries
+}
+
+/// The path of `serve_core` that a macro's options give, for macros with no other option.
+pub(crate) fn crate_path(tokens: TokenStream, errors: &mut Errors) -> Path {
+    let mut path = default_crate();
+    for entry in entries(tokens, errors) {
+        match entry.value {
+            Value::Crate(given) => path = given,
+            _ => errors.at(&entry.name, "the only option here is `crate = path::to::serve_core`"),
+        }
+    }
+    path
+}
+
+pub(crate) fn default_crate() -> Path {
+    syn::parse_quote!(::serve_core)
+}
+
+impl Value {
+    fn literal(&self) -> Option<(bool, &Lit)> {
+        match self {
+            Self::Expr(expr) => match &**expr {
+                Expr::Lit(ExprLit { lit, .. }) => Some((false, lit)),
+                Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => match &**expr {
+                    Expr::Lit(ExprLit { lit, .. }) => Some((true, lit)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn span(&self, name: &Ident) -> Span {
+        match self {
+            Self::Expr(expr) => syn::spanned::Spanned::span(&**expr),
+            Self::Crate(path) => syn::spanned::Spanned::span(path),
+            Self::List(list) => syn::spanned::Spanned::span(list),
+            Self::Nothing => name.span(),
+        }
+    }
+
+    fn expected<T>(&self, name: &Ident, what: &str) -> syn::Result<T> {
+        Err(syn::Error::new(self.span(name), format!("`{name}` takes {what}")))
+    }
+
+    pub(crate) fn count(&self, name: &Ident, at_least: usize) -> syn::Result<usize> {
+        let what = format!("a whole number, at least {at_least}, like `{name} = {}`", at_least.max(1));
+        match self.literal() {
+            Some((false, Lit::Int(int))) => match int.base10_parse::<usize>() {
+                Ok(count) if count >= at_least => Ok(count),
+                _ => self.expected(name, &what),
+            },
+            _ => self.expected(name, &what),
+        }
+    }
+
+    pub(crate) fn number(&self, name: &Ident) -> syn::Result<f64> {
+        let parsed = match self.literal() {
+            Some((false, Lit::Int(int))) => int.base10_parse::<f64>().ok(),
+            Some((false, Lit::Float(float))) => float.base10_parse::<f64>().ok(),
+            _ => None,
+        };
+        match parsed {
+            Some(number) if number.is_finite() => Ok(number),
+            _ => self.expected(name, &format!("a number that is not negative, like `{name} = 0.5`")),
+        }
+    }
+
+    pub(crate) fn text(&self, name: &Ident) -> syn::Result<String> {
+        match self.literal() {
+            Some((false, Lit::Str(text))) => Ok(text.value()),
+            _ => self.expected(name, &format!("a text, like `{name} = \"...\"`")),
+        }
+    }
+
+    pub(crate) fn duration(&self, name: &Ident) -> syn::Result<Duration> {
+        let what = format!("a duration, like `{name} = \"30s\"` or `\"500ms\"`");
+        match self.literal() {
+            Some((false, Lit::Str(text))) => match humantime::parse_duration(&text.value()) {
+                Ok(duration) => Ok(duration),
+                Err(error) => self.expected(name, &format!("{what}; this is none: {error}")),
+            },
+            _ => self.expected(name, &what),
+        }
+    }
+
+    /// A bare word, or a path.
+    pub(crate) fn word(&self) -> Option<String> {
+        match self {
+            Self::Expr(expr) => match &**expr {
+                Expr::Path(path) => path.path.get_ident().map(ToString::to_string),
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}

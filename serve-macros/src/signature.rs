@@ -1,0 +1,238 @@
+//! A method's parameters and what it returns, checked.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{
+    FnArg, GenericArgument, Ident, Pat, PathArguments, ReturnType, Signature, Type, TypeParamBound,
+};
+
+use crate::errors::Errors;
+
+/// The most parameters that a method may have.
+const MOST: usize = 12;
+
+/// One parameter: owned, and named.
+pub(crate) struct Parameter {
+    pub(crate) name: Ident,
+    pub(crate) ty: TokenStream,
+    /// The type as it is written.
+    pub(crate) text: String,
+}
+
+/// What a method returns.
+pub(crate) struct Returns {
+    pub(crate) ok: TokenStream,
+    /// None for a method that cannot fail.
+    pub(crate) err: Option<TokenStream>,
+    pub(crate) shape: Shape,
+    /// The whole type of one value, or of one item.
+    pub(crate) whole: TokenStream,
+    /// As it is written.
+    pub(crate) text: String,
+}
+
+/// How many values come, and how.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Value,
+    Stream { outer_result: bool, item_result: bool },
+}
+
+/// The parameters after the receiver. `None` if one is at fault.
+pub(crate) fn parameters(
+    signature: &Signature,
+    owner: &TokenStream,
+    errors: &mut Errors,
+) -> Option<Vec<Parameter>> {
+    let mut parameters = Vec::new();
+    let mut healthy = true;
+    for input in &signature.inputs {
+        let FnArg::Typed(typed) = input else { continue };
+        let name = match &*typed.pat {
+            Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => ident.ident.clone(),
+            pattern => {
+                errors.at(pattern, "name this parameter: its name is part of how it is called; take it apart in the body");
+                healthy = false;
+                continue;
+            }
+        };
+        if let Some(message) = not_owned(&typed.ty) {
+            errors.at(&typed.ty, message);
+            healthy = false;
+        }
+        let ty = replace_self(typed.ty.to_token_stream(), owner);
+        parameters.push(Parameter { name, ty, text: text_of(&typed.ty) });
+    }
+    if parameters.len() > MOST {
+        errors.at(&signature.ident, format!("a method has at most {MOST} parameters; put some into a struct"));
+        healthy = false;
+    }
+    healthy.then_some(parameters)
+}
+
+/// What is wrong with a parameter that does not own its data.
+fn not_owned(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Reference(reference) => {
+            let owned = match &*reference.elem {
+                Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+                Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
+                other => text_of(other),
+            };
+            Some(format!(
+                "arguments travel between replicas, so they are owned: use `{owned}` instead of `{}`",
+                text_of(ty)
+            ))
+        }
+        Type::ImplTrait(_) => Some(
+            "a parameter has one type, because it is read from the wire: name the type".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+pub(crate) fn returns(output: &ReturnType, owner: &TokenStream, private: &TokenStream) -> Returns {
+    let ReturnType::Type(_, ty) = output else {
+        let whole = quote! { () };
+        return Returns {
+            ok: whole.clone(),
+            err: None,
+            shape: Shape::Value,
+            whole,
+            text: String::new(),
+        };
+    };
+    let text = text_of(ty);
+    if let Some(item) = stream_item(ty) {
+        let shape = Shape::Stream { outer_result: false, item_result: is_result(&item) };
+        return stream_returns(&item, None, shape, owner, private, text);
+    }
+    if is_result(ty)
+        && let Some(item) = first_argument(ty).as_ref().and_then(stream_item)
+    {
+        let outer = fallible(&with_first_argument(ty, &quote! { () }), owner, private).1;
+        let shape = Shape::Stream { outer_result: true, item_result: is_result(&item) };
+        return stream_returns(&item, Some(outer), shape, owner, private, text);
+    }
+    let whole = replace_self(ty.to_token_stream(), owner);
+    if is_result(ty) {
+        let (ok, err) = fallible(&ty.to_token_stream(), owner, private);
+        return Returns { ok, err: Some(err), shape: Shape::Value, whole, text };
+    }
+    Returns { ok: whole.clone(), err: None, shape: Shape::Value, whole, text }
+}
+
+fn stream_returns(
+    item: &Type,
+    outer: Option<TokenStream>,
+    shape: Shape,
+    owner: &TokenStream,
+    private: &TokenStream,
+    text: String,
+) -> Returns {
+    let whole = replace_self(item.to_token_stream(), owner);
+    let (ok, inner) = if is_result(item) {
+        let (ok, err) = fallible(&item.to_token_stream(), owner, private);
+        (ok, Some(err))
+    } else {
+        (whole.clone(), None)
+    };
+    Returns { ok, err: inner.or(outer), shape, whole, text }
+}
+
+/// The two sides of a `Result`, also behind an alias.
+fn fallible(ty: &TokenStream, owner: &TokenStream, private: &TokenStream) -> (TokenStream, TokenStream) {
+    let ty = replace_self(ty.clone(), owner);
+    let span = ty.span();
+    if let Ok(parsed) = syn::parse2::<Type>(ty.clone())
+        && let [ok, err] = &arguments(&parsed)[..]
+    {
+        return (ok.to_token_stream(), err.to_token_stream());
+    }
+    (
+        quote_spanned! { span => <#ty as #private::Fallible>::Ok },
+        quote_spanned! { span => <#ty as #private::Fallible>::Err },
+    )
+}
+
+fn is_result(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
+}
+
+fn arguments(ty: &Type) -> Vec<Type> {
+    let Type::Path(path) = ty else { return Vec::new() };
+    let Some(last) = path.path.segments.last() else { return Vec::new() };
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Vec::new() };
+    let types = arguments.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty.clone()),
+        _ => None,
+    });
+    types.collect()
+}
+
+fn first_argument(ty: &Type) -> Option<Type> {
+    arguments(ty).into_iter().next()
+}
+
+fn with_first_argument(ty: &Type, replacement: &TokenStream) -> TokenStream {
+    let mut ty = ty.clone();
+    if let Type::Path(path) = &mut ty
+        && let Some(last) = path.path.segments.last_mut()
+        && let PathArguments::AngleBracketed(arguments) = &mut last.arguments
+        && let Some(first) = arguments.args.first_mut()
+    {
+        *first = GenericArgument::Type(syn::parse_quote!(#replacement));
+    }
+    ty.to_token_stream()
+}
+
+/// `T` of `impl Stream<Item = T>`.
+fn stream_item(ty: &Type) -> Option<Type> {
+    let Type::ImplTrait(impl_trait) = ty else { return None };
+    impl_trait.bounds.iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else { return None };
+        let last = bound.path.segments.last()?;
+        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+        if last.ident != "Stream" {
+            return None;
+        }
+        arguments.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(item) if item.ident == "Item" => Some(item.ty.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// `tokens` with the deployment's type for `Self`.
+pub(crate) fn replace_self(tokens: TokenStream, owner: &TokenStream) -> TokenStream {
+    let trees = tokens.into_iter().flat_map(|tree| match tree {
+        TokenTree::Ident(ident) if ident == "Self" => {
+            let span = ident.span();
+            let owner = owner.clone().into_iter().map(move |mut tree| {
+                tree.set_span(span);
+                tree
+            });
+            owner.collect::<TokenStream>()
+        }
+        TokenTree::Group(group) => {
+            let mut replaced =
+                proc_macro2::Group::new(group.delimiter(), replace_self(group.stream(), owner));
+            replaced.set_span(group.span());
+            TokenTree::Group(replaced).into()
+        }
+        tree => tree.into(),
+    });
+    trees.collect()
+}
+
+/// A type as people write it.
+pub(crate) fn text_of(ty: &Type) -> String {
+    let mut text = ty.to_token_stream().to_string();
+    for (from, to) in
+        [(" :: ", "::"), (":: ", "::"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), ("& ", "&"), (" ;", ";")]
+    {
+        text = text.replace(from, to);
+    }
+    text
+}
