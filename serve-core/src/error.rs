@@ -127,7 +127,7 @@ where
                 // An internal failure sets none: its message is not for clients.
                 let status = (*fault != Fault::Internal).then(|| fault.status());
                 report.status = report.status.or(status);
-                report.retry_after = report.retry_after.or(fault.retry_after());
+                report.retry_after = report.retry_after.or_else(|| fault.retry_after());
             } else {
                 report.causes.push(cause.to_string());
             }

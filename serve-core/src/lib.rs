@@ -23,12 +23,20 @@
 //! | `testing` | the mock runtime |
 //! | `runtime` | puts the parts together |
 
+#![cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, unused_imports, reason = "some of it is for the HTTP front door alone")
+)]
+
 // Generated code names this crate by its absolute path, also in the crate's own tests.
 extern crate self as serve_core;
 
 #[macro_use]
 mod macros;
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 pub mod application;
 mod call;
 mod controller;
@@ -37,9 +45,6 @@ mod error;
 #[cfg(feature = "http")]
 mod ingress;
 pub mod prelude;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 mod replica;
 mod router;
 mod runtime;
@@ -49,6 +54,7 @@ mod testing;
 #[cfg(feature = "http")]
 pub use axum;
 pub use bytes::Bytes;
+pub use futures;
 pub use serve_macros::{
     application, batch, blocking, check_health, delete, deployment, get, handle, patch, post, put,
     reconfigure, retry, routes, shutdown, task,
@@ -69,8 +75,13 @@ pub use deployment::{
 };
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
-pub use ingress::{HttpClient, HttpResponse};
+pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
 pub use replica::{Handlers, MethodInfo, ParamInfo, context, replica_context};
 pub use router::{AnyHandle, ByNameError, DeploymentHandle};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};
+
+/// The README's code is tested like the rest.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -21,7 +21,7 @@ pub use crate::deployment::{
 };
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
-pub use crate::ingress::{EndpointSpec, HttpInterface, ParamPlace, schema_of};
+pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace, schema_of};
 pub use crate::replica::{
     AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
     Shared, Streaming, Unary, blocking, kind_of,
@@ -29,6 +29,11 @@ pub use crate::replica::{
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};
 pub use crate::testing::{IntoMock, Mock};
+
+// In signatures of the above; generated code does not name them.
+pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
+pub use crate::deployment::{AnyBound, BoundId};
+pub use crate::replica::{AnyValue, Call, Reply, Slot};
 
 /// The two sides of a `Result`, also behind an alias.
 #[diagnostic::on_unimplemented(

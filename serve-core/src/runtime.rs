@@ -242,7 +242,11 @@ impl Runtime {
         self.look_up::<D>(application, Some(deployment))
     }
 
-    fn look_up<D>(&self, application: &str, deployment: Option<&str>) -> Result<D::Handle, DeployError>
+    fn look_up<D>(
+        &self,
+        application: &str,
+        deployment: Option<&str>,
+    ) -> Result<D::Handle, DeployError>
     where
         D: Handlers,
         D::Handle: DeploymentHandle,

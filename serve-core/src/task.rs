@@ -23,7 +23,8 @@ pub trait Task: 'static {
     /// Its name.
     const NAME: &'static str;
     /// Runs it.
-    fn run(args: Self::Args) -> impl Future<Output = Result<Self::Ok, CallError<Self::Err>>> + Send;
+    fn run(args: Self::Args)
+    -> impl Future<Output = Result<Self::Ok, CallError<Self::Err>>> + Send;
 }
 
 /// What stands behind a task's calls.
@@ -64,9 +65,9 @@ pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T:
     let task = tokio.spawn(Within::new(deadline, async move {
         let args = match args {
             Ok(args) => args,
-            Err(args) => args
-                .await
-                .map_err(|error| CallError::Upstream(error.for_task(T::NAME)))?,
+            Err(args) => {
+                args.await.map_err(|error| CallError::Upstream(error.for_task(T::NAME)))?
+            }
         };
         Scope::task(request, inherited, spawner).around(T::run(args)).await
     }));

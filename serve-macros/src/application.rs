@@ -28,7 +28,7 @@ impl Parse for Head {
     }
 }
 
-pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = options::crate_path(options, &mut errors);
     let generated = match Head::parse.parse2(item.clone()) {
@@ -50,7 +50,10 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
         errors.at(&signature.ident, "an application is bound, not run: leave out `async`, and do slow work in the constructors");
     }
     if !signature.generics.params.is_empty() {
-        errors.at(&signature.generics, "an application is found by its name: it has no generic parameters");
+        errors.at(
+            &signature.generics,
+            "an application is found by its name: it has no generic parameters",
+        );
     }
     let (name, ident) = (signature.ident.to_string(), &signature.ident);
     let fallible = match &signature.output {
@@ -59,7 +62,10 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
             Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result")
         ),
         syn::ReturnType::Default => {
-            errors.at(ident, "an application returns `Application<D>` or `Bound<D>`, where `D` is its ingress");
+            errors.at(
+                ident,
+                "an application returns `Application<D>` or `Bound<D>`, where `D` is its ingress",
+            );
             return TokenStream::new();
         }
     };
@@ -68,14 +74,20 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
         [] => (None, quote! { ::core::option::Option::None }),
         [FnArg::Typed(typed)] => {
             let ty = typed.ty.to_token_stream();
-            (Some(ty.clone()), quote! {
-                ::core::option::Option::Some(|| {
-                    #private::schemars::schema_for!(#ty).to_value()
-                })
-            })
+            (
+                Some(ty.clone()),
+                quote! {
+                    ::core::option::Option::Some(|| {
+                        #private::schemars::schema_for!(#ty).to_value()
+                    })
+                },
+            )
         }
         _ => {
-            errors.at(&signature.inputs, "an application takes one argument at most: put several into a struct");
+            errors.at(
+                &signature.inputs,
+                "an application takes one argument at most: put several into a struct",
+            );
             return TokenStream::new();
         }
     };

@@ -7,13 +7,23 @@ use syn::{Attribute, Generics, Signature, Token, Type, Visibility};
 
 /// The attributes that `#[handle]` reads and takes away.
 pub(crate) const MARKERS: [&str; 13] = [
-    "get", "post", "put", "patch", "delete", "batch", "blocking", "reconfigure", "check_health",
-    "shutdown", "retry", "routes", "handle",
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "batch",
+    "blocking",
+    "reconfigure",
+    "check_health",
+    "shutdown",
+    "retry",
+    "routes",
+    "handle",
 ];
 
 /// An `impl` block.
 pub(crate) struct Block {
-    pub(crate) attributes: Vec<Attribute>,
     pub(crate) generics: Generics,
     pub(crate) self_type: Type,
     pub(crate) of_trait: bool,
@@ -51,7 +61,7 @@ impl Parse for Block {
         let cleaned = quote! {
             #(#attributes)* #unsafety #impl_token #generics #trait_path #self_type #where_clause #cleaned
         };
-        Ok(Self { attributes, generics, self_type, of_trait, functions, cleaned })
+        Ok(Self { generics, self_type, of_trait, functions, cleaned })
     }
 }
 
@@ -117,8 +127,8 @@ fn is_marker(attribute: &Attribute) -> bool {
 impl Function {
     /// The marker of this name.
     pub(crate) fn marker(&self, name: &str) -> Option<&Attribute> {
-        self.markers.iter().find(|marker| {
-            marker.path().segments.last().is_some_and(|last| last.ident == name)
-        })
+        self.markers
+            .iter()
+            .find(|marker| marker.path().segments.last().is_some_and(|last| last.ident == name))
     }
 }

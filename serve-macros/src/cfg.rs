@@ -39,34 +39,6 @@ impl Cfg {
         let predicate = self.predicate();
         quote! { #[cfg(#predicate)] }
     }
-
-    /// Holds where one of `cfgs` does. `None` if there are none: it never holds.
-    pub(crate) fn any<'a>(cfgs: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
-        let mut predicates = Vec::new();
-        let mut some = false;
-        for cfg in cfgs {
-            some = true;
-            if cfg.is_always() {
-                return Some(Self::default());
-            }
-            predicates.push(cfg.predicate());
-        }
-        some.then(|| match &predicates[..] {
-            [one] => Self(vec![one.clone()]),
-            all => Self(vec![quote! { any(#(#all),*) }]),
-        })
-    }
-
-    /// Holds where this does not. `None` if this always holds.
-    pub(crate) fn not(&self) -> Option<Self> {
-        let predicate = self.predicate();
-        (!self.is_always()).then(|| Self(vec![quote! { not(#predicate) }]))
-    }
-
-    /// Holds where both do.
-    pub(crate) fn and(&self, other: &Self) -> Self {
-        Self(self.0.iter().chain(&other.0).cloned().collect())
-    }
 }
 
 /// `cfg(p)` asks for `p`; `cfg_attr(q, cfg(p))` asks for `p` where `q` holds.
@@ -86,7 +58,7 @@ fn collect(meta: &Meta, all: &mut Vec<TokenStream>) {
 }
 
 /// The condition of a `cfg_attr`, and what it puts there. `None` for anything else.
-pub(crate) fn split_cfg_attr(meta: &Meta) -> Option<(TokenStream, Vec<Meta>)> {
+fn split_cfg_attr(meta: &Meta) -> Option<(TokenStream, Vec<Meta>)> {
     let Meta::List(list) = meta else { return None };
     if !list.path.is_ident("cfg_attr") {
         return None;
@@ -114,17 +86,5 @@ mod tests {
         assert_eq!(attribute(&both), "#[cfg(all(a,any(not(b),c)))]");
         let nested = [parse_quote!(#[cfg_attr(a, cfg_attr(b, cfg(c)))])];
         assert_eq!(attribute(&nested), "#[cfg(any(not(a),any(not(b),c)))]");
-    }
-
-    #[test]
-    fn any_of_them_and_none_of_them() {
-        let (a, b) = (Cfg::of(&[parse_quote!(#[cfg(a)])]), Cfg::of(&[parse_quote!(#[cfg(b)])]));
-        let any = Cfg::any([&a, &b]).unwrap();
-        assert_eq!(any.attribute().to_string().replace(' ', ""), "#[cfg(any(a,b))]");
-        let none = any.not().unwrap();
-        assert_eq!(none.attribute().to_string().replace(' ', ""), "#[cfg(not(any(a,b)))]");
-        assert!(Cfg::any([&a, &Cfg::default()]).unwrap().is_always());
-        assert!(Cfg::any([]).is_none());
-        assert!(Cfg::default().not().is_none());
     }
 }

@@ -51,7 +51,9 @@ impl Parse for Head {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         if !input.peek(Token![struct]) {
-            return Err(input.error("`#[deployment]` goes on a struct: its fields are what each replica holds"));
+            return Err(input.error(
+                "`#[deployment]` goes on a struct: its fields are what each replica holds",
+            ));
         }
         input.parse::<Token![struct]>()?;
         let head = Self { attributes, visibility, name: input.parse()?, generics: input.parse()? };
@@ -68,7 +70,7 @@ struct Options {
     settings: TokenStream,
 }
 
-pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let options = read(options, &mut errors);
     let generated = match Head::parse.parse2(item.clone()) {
@@ -108,9 +110,8 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
 fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result<()> {
     let option = name.to_string();
     let error = |message: String| Err(syn::Error::new(name.span(), message));
-    let not_built = || {
-        error(format!("`{option}` is not built yet in this version of Serve; leave it out"))
-    };
+    let not_built =
+        || error(format!("`{option}` is not built yet in this version of Serve; leave it out"));
     let setting = match option.as_str() {
         "crate" => {
             let Value::Crate(path) = value else { return error("`crate` takes a path".to_owned()) };
@@ -137,7 +138,9 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
                     "the router `{other}` is not built yet in this version of Serve; leave \
                      `request_router` out for `power_of_two_choices`"
                 )),
-                None => error("`request_router` takes a name, like `power_of_two_choices`".to_owned()),
+                None => {
+                    error("`request_router` takes a name, like `power_of_two_choices`".to_owned())
+                }
             };
         }
         "num_replicas" if value.word().as_deref() == Some("auto") => return not_built(),
@@ -178,7 +181,11 @@ fn generate(head: &Head, options: &Options) -> TokenStream {
     let cfg = Cfg::of(attributes).attribute();
     let (handle, mock) = (format_ident!("{name}Handle"), format_ident!("{name}Mock"));
     let text = options.name.clone().unwrap_or_else(|| name.to_string());
-    let locality = if *local { quote! { InProcess } } else { quote! { Anywhere } };
+    let locality = if *local {
+        quote! { InProcess }
+    } else {
+        quote! { Anywhere }
+    };
     let handle_doc = format!("Typed handle of the [`{name}`] deployment. Cheap to clone.");
     let mock_doc = format!("Answers in place of the methods of [`{name}`], for a mock runtime.");
     quote! {

@@ -46,7 +46,7 @@ struct Constructor {
     span: Span,
 }
 
-pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = options::crate_path(options, &mut errors);
     let block = match Block::parse.parse2(item.clone()) {
@@ -60,14 +60,14 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
             return quote! { #item #errors };
         }
     };
-    let cleaned = block.cleaned.clone();
-    let generated = read(block, krate, &mut errors).map(|model| generate(&model));
+    let cleaned = &block.cleaned;
+    let generated = read(&block, krate, &mut errors).map(|model| generate(&model));
     let errors = errors.into_tokens();
     quote! { #cleaned #generated #errors }
 }
 
 /// A marker outside of a `#[handle]` block.
-pub(crate) fn outside(name: &str, item: TokenStream) -> TokenStream {
+pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
     let message = format!(
         "`#[{name}]` marks a method of an `impl` block that is marked `#[handle]`; put `#[handle]` \
          on the block"
@@ -76,9 +76,12 @@ pub(crate) fn outside(name: &str, item: TokenStream) -> TokenStream {
     quote! { #item #error }
 }
 
-fn read(block: Block, krate: Path, errors: &mut Errors) -> Option<Model> {
+fn read(block: &Block, krate: Path, errors: &mut Errors) -> Option<Model> {
     if block.of_trait {
-        errors.at(&block.self_type, "`#[handle]` goes on an inherent `impl` block: move the methods there");
+        errors.at(
+            &block.self_type,
+            "`#[handle]` goes on an inherent `impl` block: move the methods there",
+        );
         return None;
     }
     if !block.generics.params.is_empty() {
@@ -107,15 +110,28 @@ fn read(block: Block, krate: Path, errors: &mut Errors) -> Option<Model> {
         let cfg = Cfg::of(&function.attributes);
         errors.under(&cfg, |errors| read_function(function, &cfg, &mut model, errors));
     }
-    let _ = block.attributes;
     Some(model)
 }
 
 fn read_function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Errors) {
     let Signature { ident, inputs, .. } = &function.signature;
-    for marker in ["batch", "reconfigure", "check_health", "retry", "get", "post", "put", "patch", "delete", "routes"] {
+    for marker in [
+        "batch",
+        "reconfigure",
+        "check_health",
+        "retry",
+        "get",
+        "post",
+        "put",
+        "patch",
+        "delete",
+        "routes",
+    ] {
         if let Some(attribute) = function.marker(marker) {
-            errors.at(attribute, format!("`#[{marker}]` is not built yet in this version of Serve; leave it out"));
+            errors.at(
+                attribute,
+                format!("`#[{marker}]` is not built yet in this version of Serve; leave it out"),
+            );
         }
     }
     let Some(FnArg::Receiver(receiver)) = inputs.first() else {
@@ -155,7 +171,9 @@ fn read_function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut
 
 fn bad_receiver(receiver: &Receiver) -> Option<&'static str> {
     if !matches!(receiver.kind, ReceiverKind::Reference(..)) {
-        return Some("a method takes `&self` or `&mut self`: the replica keeps its instance for the next call");
+        return Some(
+            "a method takes `&self` or `&mut self`: the replica keeps its instance for the next call",
+        );
     }
     None
 }
@@ -194,12 +212,16 @@ fn read_method(
         return None;
     }
     let forwards = ["doc", "cfg", "deprecated", "must_use"];
-    let forwarded = function.attributes.iter().filter(|attribute| {
-        forwards.iter().any(|name| attribute.path().is_ident(name))
-    });
+    let forwarded = function
+        .attributes
+        .iter()
+        .filter(|attribute| forwards.iter().any(|name| attribute.path().is_ident(name)));
     Some(Method {
         cfg: cfg.clone(),
-        forwarded: forwarded.filter(|attribute| !attribute.path().is_ident("cfg")).cloned().collect(),
+        forwarded: forwarded
+            .filter(|attribute| !attribute.path().is_ident("cfg"))
+            .cloned()
+            .collect(),
         doc: first_paragraph(&function.attributes),
         name: signature.ident.clone(),
         span: signature.ident.span(),
@@ -211,7 +233,11 @@ fn read_method(
     })
 }
 
-fn read_constructor(function: &Function, model: &Model, errors: &mut Errors) -> Option<Constructor> {
+fn read_constructor(
+    function: &Function,
+    model: &Model,
+    errors: &mut Errors,
+) -> Option<Constructor> {
     let signature = &function.signature;
     if !signature.generics.params.is_empty() {
         errors.at(&signature.generics, "a constructor has no generic parameters, because `bind` keeps its arguments for each replica");
@@ -255,7 +281,11 @@ fn generate(model: &Model) -> TokenStream {
         let (cfg, marker) = (method.cfg.attribute(), marker(method));
         quote! { #cfg methods.push(<#marker as #private::Method>::erased()); }
     });
-    let cell = if *exclusive { quote! { Exclusive } } else { quote! { Shared } };
+    let cell = if *exclusive {
+        quote! { Exclusive }
+    } else {
+        quote! { Shared }
+    };
     let shutdown = shutdown(model);
     let bind = bind(model);
     quote! {
@@ -310,7 +340,8 @@ fn method_items(method: &Method, model: &Model) -> TokenStream {
     let (cfg, marker) = (method.cfg.attribute(), marker(method));
     let (ok, err) = (&method.returns.ok, err_of(method));
     let types: Vec<_> = method.parameters.iter().map(|parameter| &parameter.ty).collect();
-    let names: Vec<_> = method.parameters.iter().map(|parameter| parameter.name.to_string()).collect();
+    let names: Vec<_> =
+        method.parameters.iter().map(|parameter| parameter.name.to_string()).collect();
     let names: Vec<_> = names.iter().map(|name| name.trim_start_matches("r#")).collect();
     let texts = method.parameters.iter().map(|parameter| &parameter.text);
     let name = method.name.to_string();
@@ -323,7 +354,11 @@ fn method_items(method: &Method, model: &Model) -> TokenStream {
         None => quote! { #private::NoError },
     };
     let streaming = method.returns.shape != Shape::Value;
-    let shape = if streaming { quote! { Many } } else { quote! { One } };
+    let shape = if streaming {
+        quote! { Many }
+    } else {
+        quote! { One }
+    };
     let run = if streaming { run_stream(method, model) } else { run_value(method, model) };
     quote! {
         #cfg
@@ -368,7 +403,11 @@ fn call_parts(method: &Method, model: &Model) -> (TokenStream, TokenStream) {
     } else {
         quote! { let __serve_this = __serve_cell.get(); }
     };
-    let receiver = if method.mutable { quote! { &mut *__serve_this } } else { quote! { &*__serve_this } };
+    let receiver = if method.mutable {
+        quote! { &mut *__serve_this }
+    } else {
+        quote! { &*__serve_this }
+    };
     let owner = &model.owner;
     let call = quote_spanned! { method.span => #owner::#name(#receiver, #(#names),*) };
     (this, call)
@@ -379,7 +418,11 @@ fn run_value(method: &Method, model: &Model) -> TokenStream {
     let marker = marker(method);
     let names: Vec<_> = method.parameters.iter().map(|parameter| &parameter.name).collect();
     let (this, call) = call_parts(method, model);
-    let awaited = if method.is_async { quote_spanned! { method.span => #call.await } } else { call };
+    let awaited = if method.is_async {
+        quote_spanned! { method.span => #call.await }
+    } else {
+        call
+    };
     let result = match method.returns.err {
         Some(_) => quote! {
             ::core::result::Result::map_err(
@@ -421,7 +464,11 @@ fn run_stream(method: &Method, model: &Model) -> TokenStream {
     let marker = marker(method);
     let names: Vec<_> = method.parameters.iter().map(|parameter| &parameter.name).collect();
     let (this, call) = call_parts(method, model);
-    let awaited = if method.is_async { quote! { #call.await } } else { call };
+    let awaited = if method.is_async {
+        quote! { #call.await }
+    } else {
+        call
+    };
     let Shape::Stream { outer_result, item_result } = method.returns.shape else {
         return TokenStream::new();
     };
@@ -574,8 +621,16 @@ fn shutdown(model: &Model) -> Option<TokenStream> {
     let owner = &model.owner;
     let (cfg, name, is_async, mutable) = model.shutdown.as_ref()?;
     let cfg = cfg.attribute();
-    let get = if model.exclusive { quote! { cell.get().await } } else { quote! { cell.get() } };
-    let receiver = if *mutable { quote! { &mut *this } } else { quote! { &*this } };
+    let get = if model.exclusive {
+        quote! { cell.get().await }
+    } else {
+        quote! { cell.get() }
+    };
+    let receiver = if *mutable {
+        quote! { &mut *this }
+    } else {
+        quote! { &*this }
+    };
     let awaited = is_async.then(|| quote! { .await });
     Some(quote! {
         #cfg

@@ -58,7 +58,7 @@ use proc_macro::TokenStream;
 /// literals; computed ones are set on what `bind` returns: `X::bind().num_replicas(n)`.
 #[proc_macro_attribute]
 pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
-    deployment::expand(options.into(), item.into()).into()
+    deployment::expand(options.into(), &item.into()).into()
 }
 
 /// Makes the methods of a deployment callable through its handle.
@@ -95,7 +95,7 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// `crate = path`: where `serve_core` is, if it is re-exported under another name.
 #[proc_macro_attribute]
 pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
-    handle::expand(options.into(), item.into()).into()
+    handle::expand(options.into(), &item.into()).into()
 }
 
 /// Registers a function that binds a graph, so that `cargo serve run package:function`
@@ -116,7 +116,7 @@ pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
 /// `crate = path`: where `serve_core` is, if it is re-exported under another name.
 #[proc_macro_attribute]
 pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
-    application::expand(options.into(), item.into()).into()
+    application::expand(options.into(), &item.into()).into()
 }
 
 /// Makes a stateless function callable like a deployment's method.
@@ -136,7 +136,7 @@ pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
 /// `crate = path`: where `serve_core` is, if it is re-exported under another name.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
-    task::expand(options.into(), item.into()).into()
+    task::expand(options.into(), &item.into()).into()
 }
 
 macro_rules! markers {
@@ -144,7 +144,7 @@ macro_rules! markers {
         $(#[$doc])*
         #[proc_macro_attribute]
         pub fn $name(_: TokenStream, item: TokenStream) -> TokenStream {
-            handle::outside(stringify!($name), item.into()).into()
+            handle::outside(stringify!($name), &item.into()).into()
         }
     )*};
 }

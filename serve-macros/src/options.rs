@@ -111,7 +111,8 @@ impl Value {
     }
 
     pub(crate) fn count(&self, name: &Ident, at_least: usize) -> syn::Result<usize> {
-        let what = format!("a whole number, at least {at_least}, like `{name} = {}`", at_least.max(1));
+        let what =
+            format!("a whole number, at least {at_least}, like `{name} = {}`", at_least.max(1));
         match self.literal() {
             Some((false, Lit::Int(int))) => match int.base10_parse::<usize>() {
                 Ok(count) if count >= at_least => Ok(count),
@@ -129,7 +130,9 @@ impl Value {
         };
         match parsed {
             Some(number) if number.is_finite() => Ok(number),
-            _ => self.expected(name, &format!("a number that is not negative, like `{name} = 0.5`")),
+            _ => {
+                self.expected(name, &format!("a number that is not negative, like `{name} = 0.5`"))
+            }
         }
     }
 

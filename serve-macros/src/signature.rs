@@ -50,7 +50,9 @@ pub(crate) fn parameters(
     for input in &signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
         let name = match &*typed.pat {
-            Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => ident.ident.clone(),
+            Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => {
+                ident.ident.clone()
+            }
             pattern => {
                 errors.at(pattern, "name this parameter: its name is part of how it is called; take it apart in the body");
                 healthy = false;
@@ -65,7 +67,10 @@ pub(crate) fn parameters(
         parameters.push(Parameter { name, ty, text: text_of(&typed.ty) });
     }
     if parameters.len() > MOST {
-        errors.at(&signature.ident, format!("a method has at most {MOST} parameters; put some into a struct"));
+        errors.at(
+            &signature.ident,
+            format!("a method has at most {MOST} parameters; put some into a struct"),
+        );
         healthy = false;
     }
     healthy.then_some(parameters)
@@ -142,7 +147,11 @@ fn stream_returns(
 }
 
 /// The two sides of a `Result`, also behind an alias.
-fn fallible(ty: &TokenStream, owner: &TokenStream, private: &TokenStream) -> (TokenStream, TokenStream) {
+fn fallible(
+    ty: &TokenStream,
+    owner: &TokenStream,
+    private: &TokenStream,
+) -> (TokenStream, TokenStream) {
     let ty = replace_self(ty.clone(), owner);
     let span = ty.span();
     if let Ok(parsed) = syn::parse2::<Type>(ty.clone())
@@ -229,9 +238,16 @@ pub(crate) fn replace_self(tokens: TokenStream, owner: &TokenStream) -> TokenStr
 /// A type as people write it.
 pub(crate) fn text_of(ty: &Type) -> String {
     let mut text = ty.to_token_stream().to_string();
-    for (from, to) in
-        [(" :: ", "::"), (":: ", "::"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), ("& ", "&"), (" ;", ";")]
-    {
+    for (from, to) in [
+        (" :: ", "::"),
+        (":: ", "::"),
+        (" <", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        (" ,", ","),
+        ("& ", "&"),
+        (" ;", ";"),
+    ] {
         text = text.replace(from, to);
     }
     text

@@ -15,10 +15,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// ``: did you mean `x`?``, or nothing.
-pub(crate) fn did_you_mean<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> String {
+pub(crate) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(given, known) {
         Some(name) => format!(": did you mean `{name}`?"),
         None => String::new(),

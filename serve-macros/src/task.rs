@@ -11,7 +11,7 @@ use crate::errors::Errors;
 use crate::options;
 use crate::signature::{self, Shape};
 
-pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = options::crate_path(options, &mut errors);
     let generated = match Head::parse.parse2(item.clone()) {

@@ -42,7 +42,9 @@ pub enum GraphError {
     )]
     RoutePrefix(String),
     /// Two deployments were given one name.
-    #[error("two deployments of application `{application}` are named `{name}`; rename one with `.name(..)`")]
+    #[error(
+        "two deployments of application `{application}` are named `{name}`; rename one with `.name(..)`"
+    )]
     DuplicateName {
         /// The application.
         application: String,
@@ -94,10 +96,10 @@ impl Plan {
         let mut nodes = Vec::with_capacity(order.len());
         for (visited, name) in order.into_iter().zip(names) {
             let Visited { bound, kind } = visited;
-            bound.options().check().map_err(|source| GraphError::Options {
-                deployment: name.clone(),
-                source,
-            })?;
+            bound
+                .options()
+                .check()
+                .map_err(|source| GraphError::Options { deployment: name.clone(), source })?;
             let mut calls: Vec<usize> =
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
             calls.sort_unstable();
@@ -203,7 +205,8 @@ fn names(application: &str, order: &[Visited]) -> Result<Vec<String>, GraphError
         }
         let base = visited.kind.name();
         let numbered = (1..).map(|number| format!("{base}_{number}"));
-        let name = std::iter::once(base.to_owned()).chain(numbered).find(|name| !taken.contains_key(name));
+        let name =
+            std::iter::once(base.to_owned()).chain(numbered).find(|name| !taken.contains_key(name));
         let name = name.expect("the numbers do not end");
         taken.insert(name.clone(), ());
         names.push(name);

@@ -51,7 +51,10 @@ impl RegisteredApplication {
     ///
     /// # Errors
     /// If the arguments do not fit, or the function fails.
-    pub fn build(&self, arguments: serde_json::Map<String, Value>) -> Result<AnyApplication, BuildError> {
+    pub fn build(
+        &self,
+        arguments: serde_json::Map<String, Value>,
+    ) -> Result<AnyApplication, BuildError> {
         (self.make)(Value::Object(arguments))
     }
 

@@ -80,7 +80,8 @@ pub trait ArgTuple {
     ///
     /// # Errors
     /// Not a failure: the future of the values, if one of them is not here yet.
-    fn split(self) -> Result<Self::Values, BoxFuture<'static, Result<Self::Values, UpstreamError>>>;
+    fn split(self)
+    -> Result<Self::Values, BoxFuture<'static, Result<Self::Values, UpstreamError>>>;
 }
 
 /// Arguments that are all here.

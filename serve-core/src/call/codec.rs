@@ -244,16 +244,17 @@ pub trait Arguments<L>: Send + Sized + 'static {
     ///
     /// # Errors
     /// What the serializer says.
-    fn encode<S: Serializer>(&self, names: &[&'static str], serializer: S) -> Result<S::Ok, S::Error>;
+    fn encode<S: Serializer>(
+        &self,
+        names: &[&'static str],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error>;
     /// Reads that map. A missing name is what serde makes of a missing field: `None` for
     /// an `Option`, else an error.
     ///
     /// # Errors
     /// What the deserializer says.
-    fn decode<'de, D: Deserializer<'de>>(
-        names: Names,
-        deserializer: D,
-    ) -> Result<Self, D::Error>;
+    fn decode<'de, D: Deserializer<'de>>(names: Names, deserializer: D) -> Result<Self, D::Error>;
     /// Reads each parameter from `source`.
     ///
     /// # Errors

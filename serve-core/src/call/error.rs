@@ -336,12 +336,17 @@ mod tests {
     #[test]
     fn an_upstream_failure_keeps_chain_status_and_both_names() {
         let first: CallError = CallError::DeadlineExceeded;
-        let second: CallError =
-            CallError::Upstream(UpstreamError::from_call("A.x".into(), &first).for_consumer("B", "y"));
-        let third: CallError =
-            CallError::Upstream(UpstreamError::from_call("B.y".into(), &second).for_consumer("C", "z"));
+        let second: CallError = CallError::Upstream(
+            UpstreamError::from_call("A.x".into(), &first).for_consumer("B", "y"),
+        );
+        let third: CallError = CallError::Upstream(
+            UpstreamError::from_call("B.y".into(), &second).for_consumer("C", "z"),
+        );
         let text = third.to_string();
-        assert!(text.contains("`C.z`") && text.contains("`B.y`") && text.contains("`A.x`"), "{text}");
+        assert!(
+            text.contains("`C.z`") && text.contains("`B.y`") && text.contains("`A.x`"),
+            "{text}"
+        );
         assert_eq!(third.status(), 408);
         assert_eq!(Error::from(third).status(), Some(408));
     }

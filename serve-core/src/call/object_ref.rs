@@ -150,8 +150,9 @@ impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
         let index = u64::deserialize(deserializer)?;
         let object = Session::object(index).and_then(|object| object.downcast().ok());
         object.map(|object| Self { object }).ok_or_else(|| {
-            serde::de::Error::custom("an `ObjectRef` can be read only as part of the call it came in")
+            serde::de::Error::custom(
+                "an `ObjectRef` can be read only as part of the call it came in",
+            )
         })
     }
 }
-

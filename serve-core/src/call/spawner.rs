@@ -43,7 +43,8 @@ impl RequestIds {
 
     /// The id of the request with this number.
     pub(crate) fn of(&self, number: u64) -> Arc<str> {
-        let bits = u128::from(mix(self.seed ^ mix(number))) << 64 | u128::from(mix(number ^ mix(self.seed)));
+        let bits = u128::from(mix(self.seed ^ mix(number))) << 64
+            | u128::from(mix(number ^ mix(self.seed)));
         let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
         Arc::from(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) as &str)
     }

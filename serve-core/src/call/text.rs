@@ -197,11 +197,16 @@ impl<'de> Deserializer<'de> for Text<'_> {
         {
             return self.json(visitor, "a list");
         }
-        let items = self.values.iter().map(|value| TextItem(Text::new(std::slice::from_ref(value))));
+        let items =
+            self.values.iter().map(|value| TextItem(Text::new(std::slice::from_ref(value))));
         visitor.visit_seq(serde::de::value::SeqDeserializer::new(items))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, TextFault> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, TextFault> {
         self.deserialize_seq(visitor)
     }
 
@@ -364,7 +369,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_what_was_expected() {
-        assert_eq!(read::<u8>(&["-1"]).unwrap_err(), "invalid value `-1`, expected an integer from 0 to 255");
+        assert_eq!(
+            read::<u8>(&["-1"]).unwrap_err(),
+            "invalid value `-1`, expected an integer from 0 to 255"
+        );
         assert_eq!(
             read::<Language>(&["german"]).unwrap_err(),
             "unknown variant `german`, expected `spanish` or `french`"

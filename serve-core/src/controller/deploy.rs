@@ -124,6 +124,11 @@ impl Controller {
         if plan.nodes[0].kind.http().is_none() {
             return Ok(());
         }
+        #[cfg(feature = "http")]
+        crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {
+            application: plan.application.clone(),
+            error,
+        })?;
         let applications = self.applications.lock();
         let taken = applications.iter().find(|(name, other)| {
             **name != plan.application && routed(other).is_some_and(|taken| taken == prefix)
@@ -141,15 +146,14 @@ impl Controller {
     /// Says that the application is being deployed.
     fn begin(&self, plan: &Plan, hidden: bool) {
         let mut applications = self.applications.lock();
-        let application = applications.entry(plan.application.clone()).or_insert_with(|| {
-            RunningApplication {
+        let application =
+            applications.entry(plan.application.clone()).or_insert_with(|| RunningApplication {
                 plan: Plan { nodes: Vec::new(), ..plan.clone() },
                 status: ApplicationStatus::Deploying,
                 message: String::new(),
                 deployments: BTreeMap::new(),
                 hidden,
-            }
-        });
+            });
         application.status = ApplicationStatus::Deploying;
         application.message.clear();
     }
@@ -247,8 +251,9 @@ impl Controller {
             deployments.insert(node.name.clone(), deployment);
         }
         let mut applications = self.applications.lock();
-        let application =
-            applications.get_mut(&plan.application).expect("`begin` put it in, under the same lock");
+        let application = applications
+            .get_mut(&plan.application)
+            .expect("`begin` put it in, under the same lock");
         let kept: Vec<Arc<Router>> =
             deployments.values().map(|deployment| Arc::clone(&deployment.router)).collect();
         let old = application.take_tiers();
@@ -302,7 +307,12 @@ impl Controller {
     }
 
     /// The link of a deployment, if one of that type runs under that name.
-    pub(crate) fn link(&self, application: &str, deployment: &str, type_id: TypeId) -> Option<Link> {
+    pub(crate) fn link(
+        &self,
+        application: &str,
+        deployment: &str,
+        type_id: TypeId,
+    ) -> Option<Link> {
         let applications = self.applications.lock();
         let deployment = applications.get(application)?.deployments.get(deployment)?;
         (deployment.type_id == type_id).then(|| Link::new(Arc::clone(&deployment.router)))
@@ -322,10 +332,11 @@ impl Controller {
             Some(name) => name,
             None => &found.plan.nodes.first().ok_or_else(unknown)?.name,
         };
-        let running = found.deployments.get(name).ok_or_else(|| DeployError::UnknownDeployment {
-            application: application.to_owned(),
-            deployment: name.to_owned(),
-        })?;
+        let running =
+            found.deployments.get(name).ok_or_else(|| DeployError::UnknownDeployment {
+                application: application.to_owned(),
+                deployment: name.to_owned(),
+            })?;
         if running.type_id != expected.0 {
             return Err(DeployError::WrongType {
                 application: application.to_owned(),
@@ -400,7 +411,8 @@ async fn stop_replaced(tiers: Vec<Vec<RunningDeployment>>, kept: Vec<Arc<Router>
                 let timeout = deployment.graceful_shutdown_timeout;
                 replicas::stop(&deployment.router, deployment.replicas, timeout).await;
             } else {
-                replicas::stop_deployment(deployment, "a new version of its application has none").await;
+                replicas::stop_deployment(deployment, "a new version of its application has none")
+                    .await;
             }
         }))
         .await;

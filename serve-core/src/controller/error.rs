@@ -25,6 +25,15 @@ pub enum DeployError {
         /// The application that has it.
         taken_by: String,
     },
+    /// Its HTTP endpoints get in each other's way. Nothing was changed.
+    #[cfg(feature = "http")]
+    #[error("application `{application}`: {error}")]
+    Endpoint {
+        /// The application.
+        application: String,
+        /// Which, and why.
+        error: crate::ingress::EndpointError,
+    },
     /// A replica's constructor failed. What ran before goes on.
     #[error("application `{application}`: a replica of `{deployment}` did not start: {error:#}")]
     Constructor {
@@ -47,7 +56,9 @@ pub enum DeployError {
         deployment: String,
     },
     /// The deployment is of another type than was asked for.
-    #[error("deployment `{deployment}` of application `{application}` is a `{actual}`, not a `{expected}`")]
+    #[error(
+        "deployment `{deployment}` of application `{application}` is a `{actual}`, not a `{expected}`"
+    )]
     WrongType {
         /// The application.
         application: String,

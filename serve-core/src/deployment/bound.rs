@@ -13,7 +13,8 @@ use super::{Deployment, DeploymentOptions, Wiring};
 use crate::error::Error;
 
 /// Makes the instance of one replica.
-pub type Constructor<D> = Arc<dyn Fn(&Wiring) -> BoxFuture<'static, Result<D, Error>> + Send + Sync>;
+pub type Constructor<D> =
+    Arc<dyn Fn(&Wiring) -> BoxFuture<'static, Result<D, Error>> + Send + Sync>;
 
 /// Tells bound deployments apart: two `bind` calls are two deployments, one `Bound`
 /// given to two parents is one.

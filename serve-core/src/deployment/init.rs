@@ -93,9 +93,7 @@ impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Vec<H>> {
         let ids: Vec<_> = self.iter().map(Bound::id).collect();
         let needs = self.into_iter().map(Bound::erase).collect();
-        Init::new(needs, move |wiring| {
-            ids.iter().map(|id| H::connect(wiring.link(*id))).collect()
-        })
+        Init::new(needs, move |wiring| ids.iter().map(|id| H::connect(wiring.link(*id))).collect())
     }
 }
 

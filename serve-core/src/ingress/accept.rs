@@ -67,7 +67,8 @@ fn quality(headers: &HeaderMap, wanted: &str) -> f32 {
         let mut parts = range.split(';').map(str::trim);
         let media_type = parts.next()?;
         media_type.eq_ignore_ascii_case(wanted).then(|| {
-            let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
             quality.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0))
         })
     });
@@ -89,8 +90,14 @@ mod tests {
         assert_eq!(wanted("text/event-stream", ResultKind::Text), Framing::Events);
         assert_eq!(wanted("application/json", ResultKind::Text), Framing::List);
         assert_eq!(wanted("application/json, text/plain, */*", ResultKind::Json), Framing::List);
-        assert_eq!(wanted("application/json;q=0.5, Text/Event-Stream", ResultKind::Json), Framing::Events);
-        assert_eq!(wanted("application/json, text/event-stream;q=0.9", ResultKind::Json), Framing::List);
+        assert_eq!(
+            wanted("application/json;q=0.5, Text/Event-Stream", ResultKind::Json),
+            Framing::Events
+        );
+        assert_eq!(
+            wanted("application/json, text/event-stream;q=0.9", ResultKind::Json),
+            Framing::List
+        );
         assert_eq!(wanted("application/json; q=0, */*", ResultKind::Json), Framing::Lines);
         assert_eq!(wanted("application/x-ndjson", ResultKind::Text), Framing::Lines);
     }

@@ -99,7 +99,8 @@ pub(super) fn watch(
         access.complete(status);
         return response;
     }
-    response.map(|body| Body::new(Watched { body, status, access: Some(access), _ongoing: ongoing }))
+    response
+        .map(|body| Body::new(Watched { body, status, access: Some(access), _ongoing: ongoing }))
 }
 
 /// A body whose end is logged.

@@ -55,7 +55,9 @@ impl ResultKind {
 ///
 /// # Errors
 /// What serde says, if the value cannot be JSON.
-pub(super) fn answer<T: Serialize + 'static>(value: T) -> Result<Response<Body>, serde_json::Error> {
+pub(super) fn answer<T: Serialize + 'static>(
+    value: T,
+) -> Result<Response<Body>, serde_json::Error> {
     let kind = ResultKind::of::<T>();
     let body = match kind {
         ResultKind::Text => same::<T, String>(value).map(Body::from).ok(),
@@ -90,7 +92,8 @@ mod tests {
     #[test]
     fn results_are_sent_as_ray_serve_sends_them() {
         let rows: Vec<Vec<Value>> =
-            serde_json::from_str(include_str!("../../tests/vectors/response_conversion.json")).unwrap();
+            serde_json::from_str(include_str!("../../tests/vectors/response_conversion.json"))
+                .unwrap();
         for row in rows {
             let sent = match row[0].as_str().unwrap() {
                 "None" => sent(()),

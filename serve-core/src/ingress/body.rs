@@ -47,8 +47,9 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
 fn is_json(content_type: &HeaderValue) -> bool {
     let Ok(content_type) = content_type.to_str() else { return false };
     let essence = content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim();
-    let ends_with_json =
-        || essence.len() > 5 && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
+    let ends_with_json = || {
+        essence.len() > 5 && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json")
+    };
     essence.eq_ignore_ascii_case("application/json") || ends_with_json()
 }
 
@@ -59,7 +60,8 @@ mod tests {
     use http::StatusCode;
 
     fn collected(pieces: &'static [&'static str], limit: usize) -> Result<Bytes, StatusCode> {
-        let body = Body::from_stream(stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(*piece)));
+        let body =
+            Body::from_stream(stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(*piece)));
         collect(body, limit).now_or_never().unwrap().map_err(|rejection| rejection.status)
     }
 
@@ -78,8 +80,10 @@ mod tests {
     #[test]
     fn json_comes_under_its_own_types_or_none() {
         let check = |content_type| {
-            check_json(&[(CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect())
-                .is_ok()
+            check_json(
+                &[(CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect(),
+            )
+            .is_ok()
         };
         assert!(check("application/json"));
         assert!(check("Application/JSON; charset=utf-8"));

@@ -13,6 +13,7 @@ use super::answer::answer;
 use super::failure::Failure;
 use super::interface::Facts;
 use super::parameters::{BodyUse, Input, read_body};
+use super::rejection::Rejection;
 use super::streaming;
 use super::visit::Visit;
 use crate::call::argument::Here;
@@ -25,7 +26,7 @@ use crate::router::{Handle, call, stream};
 pub(super) trait Endpoint: Send + Sync {
     /// Answers one request. Dropping the future cancels what it led to, and so does
     /// dropping the response's body.
-    fn serve(self: Arc<Self>, visit: Visit) -> BoxFuture<'static, Response<Body>>;
+    fn serve(self: Arc<Self>, visit: Visit, body: Body) -> BoxFuture<'static, Response<Body>>;
 }
 
 /// Gives one value.
@@ -53,8 +54,7 @@ where
     }
 
     /// The arguments of the request, or the response to one that has none that fit.
-    async fn arguments(&self, visit: &mut Visit) -> Result<M::Args, Response<Body>> {
-        let body = std::mem::take(&mut visit.body);
+    async fn arguments(&self, visit: &Visit, body: Body) -> Result<M::Args, Response<Body>> {
         let body = self.body(visit, body).await?;
         let input = Input {
             facts: &self.facts,
@@ -63,7 +63,7 @@ where
             path: &visit.path,
             body: &body,
         };
-        input.arguments().map_err(super::rejection::Rejection::into_response)
+        input.arguments().map_err(Rejection::into_response)
     }
 
     async fn body(&self, visit: &Visit, body: Body) -> Result<Bytes, Response<Body>> {
@@ -76,7 +76,7 @@ where
                 Failure::of_call(&late, M::INFO.name, &visit.id).into_response()
             })?,
         };
-        read.map_err(super::rejection::Rejection::into_response)
+        read.map_err(Rejection::into_response)
     }
 
     /// Makes a call as part of the request.
@@ -90,9 +90,9 @@ where
     M::Args: Arguments<Anywhere>,
     M::Ok: Serialize,
 {
-    fn serve(self: Arc<Self>, mut visit: Visit) -> BoxFuture<'static, Response<Body>> {
+    fn serve(self: Arc<Self>, visit: Visit, body: Body) -> BoxFuture<'static, Response<Body>> {
         Box::pin(async move {
-            let arguments = match self.arguments(&mut visit).await {
+            let arguments = match self.arguments(&visit, body).await {
                 Ok(arguments) => arguments,
                 Err(response) => return response,
             };
@@ -117,9 +117,9 @@ where
     M::Args: Arguments<Anywhere>,
     M::Ok: Serialize,
 {
-    fn serve(self: Arc<Self>, mut visit: Visit) -> BoxFuture<'static, Response<Body>> {
+    fn serve(self: Arc<Self>, visit: Visit, body: Body) -> BoxFuture<'static, Response<Body>> {
         Box::pin(async move {
-            let arguments = match self.arguments(&mut visit).await {
+            let arguments = match self.arguments(&visit, body).await {
                 Ok(arguments) => arguments,
                 Err(response) => return response,
             };

@@ -33,7 +33,11 @@ impl Failure {
     ) -> Self {
         let CallError::App(error) = error else {
             // The method's own error is gone, so its type does not matter any more.
-            return Self::of_call(&error.map_app(|error| error.to_string()), M::INFO.name, request_id);
+            return Self::of_call(
+                &error.map_app(|error| error.to_string()),
+                M::INFO.name,
+                request_id,
+            );
         };
         let any: &dyn Any = &error;
         let (status, retry_after) = match any.downcast_ref::<Error>() {

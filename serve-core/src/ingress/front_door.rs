@@ -89,7 +89,8 @@ impl FrontDoor {
         let began = Access::begin();
         let ongoing = connection.as_ref().map(Connection::begin);
         let (head, body) = request.into_parts();
-        let site = self.sites.load().as_ref().and_then(|sites| sites.find(head.uri.path()).cloned());
+        let site =
+            self.sites.load().as_ref().and_then(|sites| sites.find(head.uri.path()).cloned());
         let metadata = Metadata::of(&head.headers);
         let id = self.id(&metadata, site.as_deref());
         let request = Request::with_details(RequestDetails {
@@ -107,8 +108,8 @@ impl FrontDoor {
             Some(site) => {
                 let path = Vec::new();
                 let visit =
-                    Visit { head, body, request, id: Arc::clone(&id), deadline, path, connection };
-                serve(&site, visit).await
+                    Visit { head, request, id: Arc::clone(&id), deadline, path, connection };
+                serve(&site, visit, body).await
             }
             None => self.no_site(head.uri.path()),
         };
@@ -145,8 +146,11 @@ impl FrontDoor {
         let response = match request.uri().path() {
             "/-/healthz" => self.health().map(|()| Response::new(Body::from("success"))),
             "/-/routes" => self.health_of_routes().map(|sites| {
-                let routes: BTreeMap<&str, &str> =
-                    sites.sorted().into_iter().map(|(prefix, site)| (prefix, &*site.application)).collect();
+                let routes: BTreeMap<&str, &str> = sites
+                    .sorted()
+                    .into_iter()
+                    .map(|(prefix, site)| (prefix, &*site.application))
+                    .collect();
                 let json = serde_json::to_vec(&routes).expect("a map of texts is JSON");
                 let mut response = Response::new(Body::from(json));
                 let content_type = HeaderValue::from_static("application/json");
@@ -177,9 +181,9 @@ impl FrontDoor {
 
 /// Calls run in tasks of their own; but a user's code also runs here, where arguments are
 /// read and results are written.
-async fn serve(site: &Site, visit: Visit) -> Response<Body> {
+async fn serve(site: &Site, visit: Visit, body: Body) -> Response<Body> {
     let id = Arc::clone(&visit.id);
-    match AssertUnwindSafe(site.serve(visit)).catch_unwind().await {
+    match AssertUnwindSafe(site.serve(visit, body)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
             tracing::error!(request_id = &*id, "answering panicked: {}", panic_message(&*panic));

@@ -173,7 +173,8 @@ impl HttpInterface {
         let facts = Arc::new(Facts::of(&spec));
         let connected = Arc::clone(&facts);
         let connect = Box::new(move |link| {
-            Arc::new(TypedEndpoint::<M, One>::new(connected, spec.status, link)) as Arc<dyn Endpoint>
+            Arc::new(TypedEndpoint::<M, One>::new(connected, spec.status, link))
+                as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { facts, connect });
         self
@@ -189,7 +190,8 @@ impl HttpInterface {
         let facts = Arc::new(Facts::of(&spec));
         let connected = Arc::clone(&facts);
         let connect = Box::new(move |link| {
-            Arc::new(TypedEndpoint::<M, Many>::new(connected, spec.status, link)) as Arc<dyn Endpoint>
+            Arc::new(TypedEndpoint::<M, Many>::new(connected, spec.status, link))
+                as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { facts, connect });
         self
@@ -213,9 +215,10 @@ impl HttpInterface {
 
 impl fmt::Debug for HttpInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let endpoints = self.endpoints.iter().map(|endpoint| {
-            format!("{} {}", endpoint.facts.verb, endpoint.facts.path)
-        });
+        let endpoints = self
+            .endpoints
+            .iter()
+            .map(|endpoint| format!("{} {}", endpoint.facts.verb, endpoint.facts.path));
         f.debug_struct("HttpInterface")
             .field("endpoints", &endpoints.collect::<Vec<_>>())
             .field("routes", &self.routes.is_some())

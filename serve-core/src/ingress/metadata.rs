@@ -50,7 +50,9 @@ impl<'a> Metadata<'a> {
 /// Whether a header is the one that is `wanted`, with `-` or `_`: proxies drop names with
 /// underscores. Case is gone already.
 fn spelled(name: &str, wanted: &str) -> bool {
-    name.bytes().zip(wanted.bytes()).all(|(is, wanted)| is == wanted || (is == b'_' && wanted == b'-'))
+    name.bytes()
+        .zip(wanted.bytes())
+        .all(|(is, wanted)| is == wanted || (is == b'_' && wanted == b'-'))
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {
@@ -76,7 +78,10 @@ mod tests {
         pairs
             .iter()
             .map(|(name, value)| {
-                (http::HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static(value))
+                (
+                    http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_static(value),
+                )
             })
             .collect()
     }

@@ -44,7 +44,7 @@ pub(super) fn of(
 }
 
 impl Endpoint for Page {
-    fn serve(self: Arc<Self>, _: Visit) -> BoxFuture<'static, Response<Body>> {
+    fn serve(self: Arc<Self>, _: Visit, _: Body) -> BoxFuture<'static, Response<Body>> {
         let (content_type, body) = match &*self {
             Self::Description { about, endpoints, written } => {
                 let document = written.get_or_init(|| {

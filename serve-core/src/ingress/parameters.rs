@@ -72,7 +72,9 @@ pub(super) async fn read_body(
     match body_use {
         BodyUse::None => return Ok(Bytes::new()),
         BodyUse::Raw => {}
-        BodyUse::AllFields | BodyUse::SomeFields | BodyUse::Whole => body::check_json(&head.headers)?,
+        BodyUse::AllFields | BodyUse::SomeFields | BodyUse::Whole => {
+            body::check_json(&head.headers)?
+        }
     }
     body::collect(body, facts.max_body).await
 }
@@ -180,7 +182,10 @@ impl ParamSource for Source<'_> {
 }
 
 /// The values of a JSON object by key, unread.
-fn fields<'a>(facts: &Facts, body: &'a Bytes) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, Rejection> {
+fn fields<'a>(
+    facts: &Facts,
+    body: &'a Bytes,
+) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, Rejection> {
     let known: Vec<&'static str> = facts
         .places
         .iter()

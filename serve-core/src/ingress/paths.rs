@@ -189,9 +189,13 @@ mod tests {
             (&Method::GET, "/files/{*path}", "file"),
         ])
         .unwrap();
-        let found = |path| paths.find(path).map(|(entry, values)| (entry, values.collect::<Vec<_>>()));
+        let found =
+            |path| paths.find(path).map(|(entry, values)| (entry, values.collect::<Vec<_>>()));
         let (entry, values) = found("/papers/7").unwrap();
-        assert_eq!((entry.endpoint(&Method::GET), entry.endpoint(&Method::PUT)), (Some(0), Some(1)));
+        assert_eq!(
+            (entry.endpoint(&Method::GET), entry.endpoint(&Method::PUT)),
+            (Some(0), Some(1))
+        );
         assert_eq!(entry.endpoint(&Method::HEAD), Some(0));
         assert_eq!(entry.endpoint(&Method::POST), None);
         assert_eq!(entry.allow, "GET,HEAD,PUT");

@@ -30,14 +30,16 @@ impl<T> RouteTable<T> {
         let reach = path.len().min(self.longest + 1);
         let slashes = path.as_bytes()[..reach].iter().enumerate().rev();
         slashes.filter(|(_, byte)| **byte == b'/').find_map(|(at, _)| {
-            let with_slash = (at < self.longest).then(|| self.by_prefix.get(&path[..=at])).flatten();
+            let with_slash =
+                (at < self.longest).then(|| self.by_prefix.get(&path[..=at])).flatten();
             with_slash.or_else(|| self.by_prefix.get(&path[..at]))
         })
     }
 
     /// Every prefix and its value, sorted.
     pub(super) fn sorted(&self) -> Vec<(&str, &T)> {
-        let mut all: Vec<_> = self.by_prefix.iter().map(|(prefix, value)| (&**prefix, value)).collect();
+        let mut all: Vec<_> =
+            self.by_prefix.iter().map(|(prefix, value)| (&**prefix, value)).collect();
         all.sort_unstable_by_key(|(prefix, _)| *prefix);
         all
     }
@@ -66,7 +68,8 @@ mod tests {
     fn the_longest_prefix_wins_as_in_ray_serve() {
         let vectors: Vectors =
             serde_json::from_str(include_str!("../../tests/vectors/route_match.json")).unwrap();
-        let table = RouteTable::new(vectors.routes.iter().map(|route| (route.clone(), route.clone())));
+        let table =
+            RouteTable::new(vectors.routes.iter().map(|route| (route.clone(), route.clone())));
         for (path, expected) in vectors.rows {
             assert_eq!(table.find(&path), expected.as_ref(), "{path:?}");
         }

@@ -55,13 +55,17 @@ impl<D> RoutesOf<D> {
 
 impl<D> Routes for RoutesOf<D>
 where
-    D: Handlers<Cell = Shared<D>>,
+    D: Handlers<Cell = Shared<D>> + Sync,
 {
     fn of(&self, replica: &Replica) -> Option<axum::Router> {
         let cell = replica.target.instance()?.downcast::<Shared<D>>().ok()?;
         let made = replica.routes.get_or_init(|| {
             let routes = (self.make)(Shared::clone(&cell).get());
-            if routes.has_routes() { routes.route_layer(MapRequestLayer::new(note_route)) } else { routes }
+            if routes.has_routes() {
+                routes.route_layer(MapRequestLayer::new(note_route))
+            } else {
+                routes
+            }
         });
         Some(made.clone())
     }
@@ -105,9 +109,10 @@ pub(super) async fn serve(
     routes: &Arc<dyn Routes>,
     prefix: &Arc<str>,
     visit: Visit,
+    body: Body,
 ) -> Response<Body> {
     let id = Arc::clone(&visit.id);
-    let mut parts = start(router, routes, prefix, visit);
+    let mut parts = start(router, routes, prefix, visit, body);
     match parts.next().await {
         Some(Ok(Part::Whole(response))) => response,
         Some(Ok(Part::Head(head, size))) => {
@@ -125,6 +130,7 @@ fn start(
     routes: &Arc<dyn Routes>,
     prefix: &Arc<str>,
     visit: Visit,
+    body: Body,
 ) -> ResponseStream<Part> {
     let mut pending = PendingCall {
         callee: Arc::clone(router) as Arc<dyn Callee>,
@@ -143,7 +149,7 @@ fn start(
     let prefix = Arc::clone(prefix);
     let call = async move {
         let slot = admission.slot().await?;
-        serve_in(slot, &*routes, prefix, visit, sender).await
+        serve_in(slot, &*routes, prefix, (visit, body), sender).await
     };
     let deadline = pending.deadline.clone();
     let task = router.spawner().tokio.spawn(Within::new(deadline, call));
@@ -155,11 +161,11 @@ async fn serve_in(
     slot: Slot,
     routes: &dyn Routes,
     prefix: Arc<str>,
-    visit: Visit,
+    (visit, body): (Visit, Body),
     parts: mpsc::Sender<Result<Part, CallError>>,
 ) -> Result<(), CallError> {
     let replica = Arc::clone(slot.replica());
-    let Visit { head, body, request, deadline, connection, .. } = visit;
+    let Visit { head, request, deadline, connection, .. } = visit;
     let note = RouteNote { prefix: Arc::clone(&prefix), request: request.clone() };
     let call = async {
         // Inside the scope, since the user's own code runs to make the routes.
@@ -173,7 +179,8 @@ async fn serve_in(
         let mut request = http::Request::from_parts(head, body);
         strip(&prefix, &mut request);
         request.extensions_mut().insert(note);
-        let Ok(response) = service.oneshot(request).await.map_err(|never: Infallible| match never {});
+        let Ok(response) =
+            service.oneshot(request).await.map_err(|never: Infallible| match never {});
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let Some(connection) = connection
         {

@@ -20,6 +20,7 @@ use crate::call::context::Request;
 use crate::call::pending::Callee;
 use crate::call::spawner::RequestIds;
 use crate::controller::Route;
+use crate::replica::Kind;
 use crate::router::Router;
 
 /// One application that has a route prefix.
@@ -51,8 +52,8 @@ enum Next {
 }
 
 /// Whether endpoints can stand beside each other, before anything is deployed.
-pub(crate) fn check(route: &dyn crate::replica::Kind) -> Result<(), EndpointError> {
-    let Some(interface) = route.http() else { return Ok(()) };
+pub(crate) fn check(ingress: &dyn Kind) -> Result<(), EndpointError> {
+    let Some(interface) = ingress.http() else { return Ok(()) };
     let interface = HttpInterface::from_any(interface);
     Paths::of(interface.endpoints.iter().map(declaration)).map(drop)
 }
@@ -71,12 +72,17 @@ impl Site {
         let HttpInterface { endpoints: declared, routes } =
             interface.unwrap_or(HttpInterface { endpoints: Vec::new(), routes: None });
         let typed = Paths::of(declared.iter().map(declaration))?;
-        let pages: Vec<(&'static str, Page)> =
-            pages::of(&application, &prefix, router.name(), declared.iter().map(|one| Arc::clone(&one.facts)))
-                .into_iter()
-                .filter(|(path, _)| !typed.has(path))
-                .collect();
-        let page = |(path, _): &(&'static str, Page)| Declaration { verb: &Method::GET, path, name: path };
+        let pages: Vec<(&'static str, Page)> = pages::of(
+            &application,
+            &prefix,
+            router.name(),
+            declared.iter().map(|one| Arc::clone(&one.facts)),
+        )
+        .into_iter()
+        .filter(|(path, _)| !typed.has(path))
+        .collect();
+        let page =
+            |(path, _): &(&'static str, Page)| Declaration { verb: &Method::GET, path, name: path };
         let paths = Paths::of(declared.iter().map(declaration).chain(pages.iter().map(page)))?;
         let first_page = declared.len();
         let mut endpoints: Vec<Served> = declared
@@ -86,10 +92,12 @@ impl Site {
                 route: joined(&prefix, facts.path),
             })
             .collect();
-        endpoints.extend(pages.into_iter().map(|(path, page)| Served {
-            endpoint: Arc::new(page),
-            route: joined(&prefix, path),
-        }));
+        endpoints.extend(
+            pages.into_iter().map(|(path, page)| Served {
+                endpoint: Arc::new(page),
+                route: joined(&prefix, path),
+            }),
+        );
         let (application, prefix) = (application.into(), prefix.into());
         Ok(Self { application, prefix, router, paths, endpoints, first_page, routes })
     }
@@ -104,26 +112,27 @@ impl Site {
     }
 
     /// Answers a request whose path has this application's prefix.
-    pub(super) async fn serve(&self, mut visit: Visit) -> Response<Body> {
+    pub(super) async fn serve(&self, mut visit: Visit, body: Body) -> Response<Body> {
         let head_only = visit.head.method == Method::HEAD;
         let response = match self.next(&mut visit) {
-            Next::Endpoint(endpoint) => endpoint.serve(visit).await,
+            Next::Endpoint(endpoint) => endpoint.serve(visit, body).await,
             Next::Answer(response) => response,
             // Their own router answers `HEAD`.
-            Next::RoutesThen(otherwise) => return self.routed(visit).await.unwrap_or(otherwise),
+            Next::RoutesThen(otherwise) => {
+                return self.routed(visit, body).await.unwrap_or(otherwise);
+            }
             Next::RoutesThenPage(page) => {
                 let again = Visit {
                     head: visit.head.clone(),
-                    body: Body::empty(),
                     request: visit.request.clone(),
                     id: Arc::clone(&visit.id),
                     deadline: visit.deadline.clone(),
                     path: Vec::new(),
                     connection: None,
                 };
-                match self.routed(visit).await {
+                match self.routed(visit, body).await {
                     Some(response) => return response,
-                    None => page.serve(again).await,
+                    None => page.serve(again, Body::empty()).await,
                 }
             }
         };
@@ -156,12 +165,13 @@ impl Site {
     }
 
     /// What the user's routes answer, if there are any and they know the path.
-    async fn routed(&self, visit: Visit) -> Option<Response<Body>> {
+    async fn routed(&self, visit: Visit, body: Body) -> Option<Response<Body>> {
         let routes = self.routes.as_ref()?;
         let known = self.paths.find(below(&self.prefix, visit.head.uri.path())).is_some();
-        let response = routes::serve(&self.router, routes, &self.prefix, visit).await;
+        let response = routes::serve(&self.router, routes, &self.prefix, visit, body).await;
         // Where a path is ours too, what they do not know is ours to answer.
-        let unknown = matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        let unknown =
+            matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
         (!(known && unknown)).then_some(response)
     }
 

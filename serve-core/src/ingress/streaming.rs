@@ -31,9 +31,10 @@ where
     M::Ok: Serialize,
 {
     let framing = Framing::wanted(&visit.head.headers, ResultKind::of::<M::Ok>());
-    let mut framed = Framed::<M> { items, framing, status, id: Arc::clone(&visit.id), ended: false };
+    let mut framed =
+        Framed::<M> { items, framing, status, id: Arc::clone(&visit.id), ended: false };
     let body = match framing {
-        Framing::List => framed.collect().await.map(Body::from),
+        Framing::List => framed.gather().await.map(Body::from),
         _ => match framed.next_item().await {
             None => Ok(Body::empty()),
             Some(Ok(first)) => {
@@ -75,7 +76,9 @@ where
 {
     fn frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, Failure> {
         let chunk = match item {
-            Ok(item) => chunk(item, self.framing).map_err(|error| CallError::Codec(error.to_string())),
+            Ok(item) => {
+                chunk(item, self.framing).map_err(|error| CallError::Codec(error.to_string()))
+            }
             Err(error) => Err(error),
         };
         chunk.map_err(|error| Failure::of::<M>(error, self.status, &self.id))
@@ -87,7 +90,7 @@ where
     }
 
     /// All items in one array. An error anywhere has its own status: nothing is sent yet.
-    async fn collect(&mut self) -> Result<Vec<u8>, Failure> {
+    async fn gather(&mut self) -> Result<Vec<u8>, Failure> {
         let mut array = vec![b'['];
         while let Some(item) = self.next_item().await {
             if array.len() > 1 {

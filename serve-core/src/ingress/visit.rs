@@ -1,19 +1,17 @@
-//! [`Visit`]: one HTTP request, once the front door has read its head.
+//! [`Visit`]: the head of one HTTP request, once the front door has read it.
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use http::request::Parts;
 
 use super::connection::Connection;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
 
-/// One HTTP request on its way to what answers it. Dropping it, or the future that
-/// answers it, is how a client that goes away cancels everything.
+/// One HTTP request on its way to what answers it. Its body goes beside it, because only
+/// one task may hold that.
 pub(super) struct Visit {
     pub(super) head: Parts,
-    pub(super) body: Body,
     /// What the tree of calls that it leads to shares.
     pub(super) request: Request,
     pub(super) id: Arc<str>,

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "http")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
@@ -24,6 +26,9 @@ pub(crate) struct Replica {
     /// The target's instance, where calls run right on it.
     direct: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) compute: Compute,
+    /// What `#[routes]` made of the instance, once a request has asked for it.
+    #[cfg(feature = "http")]
+    pub(crate) routes: OnceLock<axum::Router>,
     ended: AtomicBool,
     /// The calls that wait for something, to be woken when the replica ends.
     waiting: Mutex<Slab<Waker>>,
@@ -43,6 +48,8 @@ impl Replica {
             owner,
             direct: if target.is_direct() { target.instance() } else { None },
             target,
+            #[cfg(feature = "http")]
+            routes: OnceLock::new(),
             ended: AtomicBool::new(false),
             waiting: Mutex::new(Slab::new()),
         }

@@ -71,9 +71,9 @@ impl<D: Handlers> Kind for KindOf<D> {
     ) -> BoxFuture<'static, Result<Arc<dyn Target>, Error>> {
         let constructor: Constructor<D> = bound.constructor();
         let instance = constructor(wiring);
-        Box::pin(async move {
-            Ok(Arc::new(LocalTarget::<D>::new(instance.await?)) as Arc<dyn Target>)
-        })
+        Box::pin(
+            async move { Ok(Arc::new(LocalTarget::<D>::new(instance.await?)) as Arc<dyn Target>) },
+        )
     }
 }
 

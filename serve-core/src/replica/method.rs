@@ -92,8 +92,11 @@ impl MethodInfo {
     /// The signature as its handle has it: `say_hello(name: String) -> String`.
     #[must_use]
     pub fn signature(&self) -> String {
-        let params: Vec<_> =
-            self.params.iter().map(|param| format!("{}: {}", param.name, param.type_name)).collect();
+        let params: Vec<_> = self
+            .params
+            .iter()
+            .map(|param| format!("{}: {}", param.name, param.type_name))
+            .collect();
         let returns = match self.returns {
             "" => String::new(),
             returns => format!(" -> {returns}"),
@@ -120,11 +123,19 @@ pub trait AnyMethod: Send + Sync {
     /// Its arguments for the wire.
     fn encode_args(&self, args: &AnyValue) -> Result<Payload, CallError>;
     /// Its arguments from the wire.
-    fn decode_args(&self, from: &Payload, directory: &Arc<dyn Directory>) -> Result<AnyValue, CallError>;
+    fn decode_args(
+        &self,
+        from: &Payload,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError>;
     /// Its result for the wire.
     fn encode_ok(&self, value: &AnyValue) -> Result<Payload, CallError>;
     /// Its result from the wire.
-    fn decode_ok(&self, from: &Payload, directory: &Arc<dyn Directory>) -> Result<AnyValue, CallError>;
+    fn decode_ok(
+        &self,
+        from: &Payload,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError>;
     /// Its error for the wire.
     fn encode_err(&self, error: &AnyValue) -> Result<Payload, CallError>;
     /// Its error from the wire.
@@ -148,9 +159,7 @@ pub enum Many {}
 
 impl<M: Unary> Shape<M> for One {
     fn run(cell: <M::Deployment as Handlers>::Cell, args: M::Args) -> Reply {
-        Reply::One(Box::pin(async move {
-            erase::<M>(M::run(cell, args).await)
-        }))
+        Reply::One(Box::pin(async move { erase::<M>(M::run(cell, args).await) }))
     }
 }
 
@@ -234,7 +243,11 @@ impl<M: Method, S: Shape<M>> AnyMethod for Erased<M, S> {
         Payload::write(&Self::named(args))
     }
 
-    fn decode_args(&self, from: &Payload, directory: &Arc<dyn Directory>) -> Result<AnyValue, CallError> {
+    fn decode_args(
+        &self,
+        from: &Payload,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError> {
         let seed = ArgumentsSeed::<LocalityOf<M>, M::Args> {
             names: M::INFO.param_names,
             made: PhantomData,
@@ -246,7 +259,11 @@ impl<M: Method, S: Shape<M>> AnyMethod for Erased<M, S> {
         Payload::of::<LocalityOf<M>, M::Ok>(typed_ref(value))
     }
 
-    fn decode_ok(&self, from: &Payload, directory: &Arc<dyn Directory>) -> Result<AnyValue, CallError> {
+    fn decode_ok(
+        &self,
+        from: &Payload,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError> {
         from.read::<LocalityOf<M>, M::Ok>(Some(directory)).map(|value| Box::new(value) as AnyValue)
     }
 

@@ -15,6 +15,8 @@ mod target;
 
 pub use handlers::{Exclusive, Handlers, InstanceCell, Shared};
 pub(crate) use instance::Replica;
+#[cfg(feature = "http")]
+pub(crate) use instance::WakeAtEnd;
 pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};
 pub use method::{AnyMethod, Erased, Many, Method, MethodInfo, One, ParamInfo, Streaming, Unary};
@@ -24,4 +26,5 @@ pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;
 pub use slot::Slot;
-pub use target::{AnyValue, Call, LocalTarget, Reply, Target};
+pub use target::{AnyValue, Call, Reply};
+pub(crate) use target::{LocalTarget, Target};

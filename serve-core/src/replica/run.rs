@@ -93,11 +93,7 @@ impl<T, E, F: Future<Output = Result<T, CallError<E>>>> Future for Within<F> {
 }
 
 /// True once the deadline has passed; else the task is woken when it does.
-fn passed(
-    deadline: &Deadline,
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    cx: &mut Context<'_>,
-) -> bool {
+fn passed(deadline: &Deadline, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {
     loop {
         match timer {
             None => match deadline.at() {
@@ -197,8 +193,9 @@ fn typed<M: Method>(
 ) -> Result<M::Ok, CallError<M::Err>> {
     match result {
         Ok(value) => Ok(*value.downcast().expect("a reply holds its method's result")),
-        Err(error) => Err(error
-            .map_app(|error| *error.downcast().expect("a reply holds its method's error"))),
+        Err(error) => {
+            Err(error.map_app(|error| *error.downcast().expect("a reply holds its method's error")))
+        }
     }
 }
 

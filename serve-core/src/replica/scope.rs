@@ -54,7 +54,10 @@ impl Scope {
     }
 
     /// Where a request comes in from outside. The request brings its id.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "HTTP is what comes from outside"))]
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "HTTP is what comes from outside")
+    )]
     pub(crate) fn outside(request: Request, deadline: Option<Arc<Deadline>>) -> Self {
         Self { request, deadline, site: RefCell::new(Site::Outside) }
     }
@@ -227,7 +230,5 @@ pub fn context() -> Context {
 /// The replica that the running method belongs to, or `None` outside of any.
 #[must_use]
 pub fn replica_context() -> Option<ReplicaContext> {
-    Scope::current(|scope| {
-        scope?.with_replica(|replica| ReplicaContext::clone(&replica.context))
-    })
+    Scope::current(|scope| scope?.with_replica(|replica| ReplicaContext::clone(&replica.context)))
 }

@@ -19,7 +19,7 @@ use crate::error::Error;
 pub type AnyValue = Box<dyn Any + Send>;
 
 /// What serves the calls of one replica.
-pub trait Target: Send + Sync {
+pub(crate) trait Target: Send + Sync {
     /// The instance (its `Handlers::Cell`), if it is in this process.
     fn instance(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 
@@ -38,6 +38,7 @@ pub trait Target: Send + Sync {
 
 /// A call without its types.
 pub struct Call {
+    /// The method.
     pub method: &'static dyn AnyMethod,
     /// The method's `Args`.
     pub arguments: AnyValue,
@@ -51,17 +52,28 @@ impl fmt::Debug for Call {
 
 /// What a [`Call`] gives: values and errors are the method's `Ok` and `Err`.
 pub enum Reply {
+    /// One value.
     One(BoxFuture<'static, Result<AnyValue, CallError<AnyValue>>>),
+    /// A stream.
     Many(BoxStream<'static, Result<AnyValue, CallError<AnyValue>>>),
 }
 
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::One(_) => "One(..)",
+            Self::Many(_) => "Many(..)",
+        })
+    }
+}
+
 /// An instance in this process.
-pub struct LocalTarget<D: Handlers> {
+pub(crate) struct LocalTarget<D: Handlers> {
     cell: D::Cell,
 }
 
 impl<D: Handlers> LocalTarget<D> {
-    pub fn new(instance: D) -> Self {
+    pub(crate) fn new(instance: D) -> Self {
         Self { cell: D::Cell::new(instance) }
     }
 }

@@ -37,7 +37,10 @@ pub(crate) enum Admitted {
     Now(usize),
     Queued(Ticket),
     /// The queue is full.
-    Overloaded { queued: usize, limit: usize },
+    Overloaded {
+        queued: usize,
+        limit: usize,
+    },
 }
 
 /// What a freed slot leads to.

@@ -181,6 +181,8 @@ fn shown(
 
 impl fmt::Debug for AnyHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnyHandle").field("deployment", &self.deployment_name()).finish_non_exhaustive()
+        f.debug_struct("AnyHandle")
+            .field("deployment", &self.deployment_name())
+            .finish_non_exhaustive()
     }
 }

@@ -26,7 +26,11 @@ struct Entry {
 
 #[derive(Debug)]
 enum State {
-    InLine { before: Option<usize>, after: Option<usize>, waker: Option<Waker> },
+    InLine {
+        before: Option<usize>,
+        after: Option<usize>,
+        waker: Option<Waker>,
+    },
     /// Out of the line: it may take a slot of this replica.
     Granted(usize),
 }

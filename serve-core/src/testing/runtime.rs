@@ -103,8 +103,7 @@ impl MockRuntimeBuilder {
         let mut spawner = Spawner::new(tokio, self.seed);
         spawner.compute_on_tokio = true;
         let records = Arc::<Records>::default();
-        let world =
-            TestWorld { mocks: self.mocks, records: Arc::clone(&records), mode: self.mode };
+        let world = TestWorld { mocks: self.mocks, records: Arc::clone(&records), mode: self.mode };
         let runtime = Runtime::assemble(spawner, self.seed, Arc::new(world));
         MockRuntime { runtime, records }
     }

@@ -85,8 +85,10 @@ fn back(
             let sent = method.encode_ok(&value).map_err(CallError::widen)?;
             return method.decode_ok(&sent, &replica.directory).map_err(CallError::widen);
         }
-        Err(CallError::App(error)) => method.encode_err(&error).and_then(|sent| method.decode_err(&sent)),
-        Err(other) => return Err(cross_failure(other.map_app(drop))),
+        Err(CallError::App(error)) => {
+            method.encode_err(&error).and_then(|sent| method.decode_err(&sent))
+        }
+        Err(other) => return Err(cross_failure(&other.map_app(drop))),
     };
     match crossed {
         Ok(error) => Err(CallError::App(error)),
@@ -95,8 +97,8 @@ fn back(
 }
 
 /// A failure that is not the method's own crosses as it would on a wire.
-fn cross_failure(error: CallError<()>) -> CallError<AnyValue> {
-    let crossed = Payload::of::<crate::deployment::Anywhere, _>(&error)
+fn cross_failure(error: &CallError<()>) -> CallError<AnyValue> {
+    let crossed = Payload::of::<crate::deployment::Anywhere, _>(error)
         .and_then(|sent| sent.read::<crate::deployment::Anywhere, CallError<()>>(None));
     match crossed {
         Ok(error) => error.map_app(|()| Box::new(()) as AnyValue),

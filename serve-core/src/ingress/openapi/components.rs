@@ -1,0 +1,104 @@
+//! Named schemas. A type that is both taken and returned has two, and most often they are
+//! one and the same; where they are not, the returned one is called `…-Output`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::SCHEMAS;
+
+/// All named schemas in one map. References in `results`, and among the returned types,
+/// follow those that had to be renamed.
+pub(super) fn merge<'a>(
+    mut taken: Map<String, Value>,
+    given: Map<String, Value>,
+    results: impl Iterator<Item = &'a mut Value>,
+) -> Map<String, Value> {
+    let renamed = differing(&taken, &given);
+    for (name, mut schema) in given {
+        rename(&mut schema, &renamed);
+        let name = if renamed.contains(&name) { format!("{name}-Output") } else { name };
+        taken.insert(name, schema);
+    }
+    for result in results {
+        rename(result, &renamed);
+    }
+    taken
+}
+
+/// The names whose schemas differ, or refer to such.
+fn differing(taken: &Map<String, Value>, given: &Map<String, Value>) -> BTreeSet<String> {
+    let both = || given.iter().filter(|(name, _)| taken.contains_key(*name));
+    let mut differing: BTreeSet<String> = both()
+        .filter(|(name, schema)| taken[*name] != **schema)
+        .map(|(name, _)| name.clone())
+        .collect();
+    loop {
+        let more: Vec<String> = both()
+            .filter(|(name, schema)| !differing.contains(*name) && refers(schema, &differing))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if more.is_empty() {
+            return differing;
+        }
+        differing.extend(more);
+    }
+}
+
+fn reference(value: &Value) -> Option<&str> {
+    value.get("$ref")?.as_str()?.strip_prefix(SCHEMAS)
+}
+
+fn refers(schema: &Value, names: &BTreeSet<String>) -> bool {
+    reference(schema).is_some_and(|name| names.contains(name))
+        || match schema {
+            Value::Object(map) => map.values().any(|value| refers(value, names)),
+            Value::Array(values) => values.iter().any(|value| refers(value, names)),
+            _ => false,
+        }
+}
+
+fn rename(schema: &mut Value, renamed: &BTreeSet<String>) {
+    if let Some(name) = reference(schema)
+        && renamed.contains(name)
+    {
+        schema["$ref"] = format!("{SCHEMAS}{name}-Output").into();
+    }
+    match schema {
+        Value::Object(map) => map.values_mut().for_each(|value| rename(value, renamed)),
+        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, renamed)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn map(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn only_what_differs_has_two_schemas() {
+        let reference = |name: &str| json!({ "$ref": format!("{SCHEMAS}{name}") });
+        let taken = map(json!({ "Same": 1, "Differs": 2, "Around": [reference("Differs")] }));
+        let given =
+            map(json!({ "Same": 1, "Differs": 3, "Around": [reference("Differs")], "Own": 4 }));
+        let mut results = [reference("Around"), reference("Same")];
+        let merged = merge(taken, given, results.iter_mut());
+        assert_eq!(
+            merged,
+            map(json!({
+                "Same": 1,
+                "Differs": 2,
+                "Differs-Output": 3,
+                "Around": [reference("Differs")],
+                "Around-Output": [reference("Differs-Output")],
+                "Own": 4,
+            }))
+        );
+        assert_eq!(results, [reference("Around-Output"), reference("Same")]);
+    }
+}

@@ -1,0 +1,93 @@
+//! `/openapi.json`: an application's typed endpoints as OpenAPI 3.1, written by hand from
+//! what the endpoints know of themselves. `#[routes]` are not described: nothing is known
+//! of them.
+
+mod components;
+mod operation;
+
+use std::sync::Arc;
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::interface::Facts;
+
+/// Where schemas that have a name stand.
+const SCHEMAS: &str = "#/components/schemas/";
+/// The schema of a rejected request. A dot keeps it apart from the names of Rust types.
+const INPUT_ERROR: &str = "Serve.InputError";
+
+/// What the document says of the whole application.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) application: String,
+    pub(super) prefix: String,
+    /// The ingress.
+    pub(super) deployment: String,
+}
+
+/// The description of an application with these endpoints.
+pub(super) fn document(about: &About, endpoints: &[Arc<Facts>]) -> Value {
+    let (mut takes, mut gives) = (generator(true), generator(false));
+    let mut operations: Vec<(&Facts, Vec<Value>, Value)> = endpoints
+        .iter()
+        .map(|facts| {
+            let params = (facts.params)(&mut takes).into_iter().map(Value::from).collect();
+            (&**facts, params, Value::from((facts.returns)(&mut gives)))
+        })
+        .collect();
+    let results = operations.iter_mut().map(|(_, _, result)| result);
+    let mut schemas =
+        components::merge(takes.take_definitions(true), gives.take_definitions(true), results);
+    schemas.insert(INPUT_ERROR.to_owned(), input_error());
+    let mut paths: Map<String, Value> = Map::new();
+    for (facts, params, result) in operations {
+        let path = paths.entry(templated(facts.path)).or_insert_with(|| json!({}));
+        path[facts.verb.as_str().to_lowercase()] =
+            operation::describe(facts, params, result, &about.deployment);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": about.application, "version": env!("CARGO_PKG_VERSION") },
+        "servers": [{ "url": about.prefix }],
+        "tags": [{ "name": about.deployment }],
+        "paths": paths,
+        "components": { "schemas": schemas },
+    })
+}
+
+fn generator(takes: bool) -> SchemaGenerator {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let settings = if takes { settings.for_deserialize() } else { settings.for_serialize() };
+    settings.into_generator()
+}
+
+/// `/files/{*path}` as OpenAPI writes it, which has no parameters of many segments.
+fn templated(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+fn input_error() -> Value {
+    json!({
+        "type": "object",
+        "description": "What was wrong with the request.",
+        "required": ["error"],
+        "properties": { "error": {
+            "type": "object",
+            "required": ["status", "message"],
+            "properties": {
+                "status": { "type": "integer", "description": "The HTTP status." },
+                "field": {
+                    "type": "string",
+                    "description": "The path to the input at fault, such as `items[2].name`.",
+                },
+                "in": { "type": "string", "enum": ["path", "query", "body"] },
+                "message": { "type": "string", "description": "What was expected." },
+            },
+        }},
+    })
+}

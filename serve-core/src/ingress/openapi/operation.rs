@@ -1,0 +1,142 @@
+//! One endpoint as an OpenAPI operation.
+
+use serde_json::{Map, Value, json};
+
+use super::{INPUT_ERROR, SCHEMAS};
+use crate::ingress::accept::Framing;
+use crate::ingress::answer::ResultKind;
+use crate::ingress::interface::{Facts, ParamPlace};
+
+/// The operation of an endpoint, given the schemas of its parameters and its result.
+pub(super) fn describe(facts: &Facts, params: Vec<Value>, result: Value, tag: &str) -> Value {
+    let mut operation = Map::new();
+    operation.insert("operationId".into(), facts.method.name.into());
+    operation.insert("tags".into(), json!([tag]));
+    let doc = facts.method.doc.trim();
+    if !doc.is_empty() {
+        let summary = doc.split_once(". ").map_or(doc, |(first, _)| first);
+        let summary = summary.split('\n').next().unwrap_or(summary);
+        operation.insert("summary".into(), summary.trim_end_matches('.').into());
+        operation.insert("description".into(), doc.into());
+    }
+    let parameters = parameters(facts, &params);
+    if !parameters.is_empty() {
+        operation.insert("parameters".into(), parameters.into());
+    }
+    if let Some(body) = request_body(facts, &params) {
+        operation.insert("requestBody".into(), body);
+    }
+    operation.insert("responses".into(), responses(facts, result));
+    operation.into()
+}
+
+fn parameters(facts: &Facts, schemas: &[Value]) -> Vec<Value> {
+    let all = facts.places.iter().zip(facts.method.param_names).zip(&facts.traits).zip(schemas);
+    all.filter(|(((place, _), _), _)| matches!(place, ParamPlace::Path | ParamPlace::Query))
+        .map(|(((place, name), traits), schema)| {
+            json!({
+                "name": name,
+                "in": place.word(),
+                // OpenAPI has no path parameters that may be missing.
+                "required": *place == ParamPlace::Path || !traits.may_be_missing,
+                "schema": schema,
+            })
+        })
+        .collect()
+}
+
+fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
+    if let Some((index, raw)) = facts.body_param() {
+        let required = !facts.traits[index].may_be_missing;
+        let content = if raw {
+            json!({ "application/octet-stream": {} })
+        } else {
+            json!({ "application/json": { "schema": schemas[index] } })
+        };
+        return Some(json!({ "required": required, "content": content }));
+    }
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for (index, name) in facts.method.param_names.iter().enumerate() {
+        if facts.places[index] == ParamPlace::Field {
+            properties.insert((*name).to_owned(), schemas[index].clone());
+            if !facts.traits[index].may_be_missing {
+                required.push(*name);
+            }
+        }
+    }
+    if properties.is_empty() {
+        return None;
+    }
+    let is_required = !required.is_empty();
+    let schema = json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    });
+    Some(
+        json!({ "required": is_required, "content": { "application/json": { "schema": schema } } }),
+    )
+}
+
+fn responses(facts: &Facts, result: Value) -> Value {
+    let mut responses = Map::new();
+    responses.insert("200".into(), success(facts, result));
+    let rejected = |description: &str| {
+        let schema = json!({ "$ref": format!("{SCHEMAS}{INPUT_ERROR}") });
+        json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+    };
+    let failed = |description: &str| {
+        let schema = json!({ "type": "string" });
+        json!({ "description": description, "content": { "text/plain": { "schema": schema } } })
+    };
+    let reads_json = facts.places.contains(&ParamPlace::Field)
+        || facts.body_param().is_some_and(|(_, raw)| !raw);
+    if reads_json {
+        responses.insert("400".into(), rejected("The body is not JSON."));
+        responses.insert("415".into(), rejected("The body is not sent as JSON."));
+    }
+    if reads_json || facts.body_param().is_some() {
+        let message = format!("The body is larger than {} bytes.", facts.max_body);
+        responses.insert("413".into(), rejected(&message));
+    }
+    if !facts.places.is_empty() {
+        responses.insert("422".into(), rejected("A parameter is missing, unknown or ill-typed."));
+    }
+    responses.insert("408".into(), failed("The deadline of the request passed."));
+    responses.insert("500".into(), failed("The method failed."));
+    responses.insert("503".into(), failed("Overloaded or unavailable; try again later."));
+    responses.into()
+}
+
+fn success(facts: &Facts, result: Value) -> Value {
+    if !facts.method.streaming {
+        let content = match facts.result {
+            ResultKind::Text => json!({ "schema": { "type": "string" } }),
+            ResultKind::Empty | ResultKind::Raw => json!({}),
+            ResultKind::Json => json!({ "schema": result }),
+        };
+        let content_type = facts.result.content_type();
+        return json!({ "description": "The result.", "content": { content_type: content } });
+    }
+    let mut content = Map::new();
+    let produced = Framing::produced(facts.result);
+    let item = match produced {
+        Framing::Lines => json!({ "schema": result, "description": "One JSON value a line." }),
+        Framing::Raw => json!({}),
+        _ => json!({ "schema": { "type": "string" } }),
+    };
+    content.insert(produced.content_type().to_owned(), item);
+    content.insert(
+        Framing::Events.content_type().to_owned(),
+        json!({ "schema": { "type": "string" }, "description": "An event for each item." }),
+    );
+    content.insert(
+        Framing::List.content_type().to_owned(),
+        json!({ "schema": { "type": "array", "items": result } }),
+    );
+    json!({
+        "description": "A stream of items, sent as the `Accept` header asks.",
+        "content": content,
+    })
+}
