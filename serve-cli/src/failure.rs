@@ -1,5 +1,5 @@
 //! What every error of this crate owes its reader: a sentence and a remedy for
-//! people (through [`miette`]), an exit code for programs.
+//! people (through `miette`), an exit code for programs.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -30,6 +30,7 @@ pub(crate) fn conclude<F: Failure>(outcome: Result<u8, F>) -> ExitCode {
 }
 
 /// Shows an error, unless its reader has seen it.
+#[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
 pub(crate) fn show(failure: impl Failure) {
     if !failure.already_shown() {
         output::note(Report(&failure));

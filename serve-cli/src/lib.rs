@@ -1,7 +1,7 @@
 //! The command line of Serve, in two halves.
 //!
 //! *Outside* is `cargo serve`: it finds the package, builds a program that
-//! links it, and starts that program. *Inside* is that program: [`main`] knows
+//! links it, and starts that program. *Inside* is that program: `main` knows
 //! the applications which are linked into it, and runs, lists, draws or calls
 //! them. Both take the same command line; only the options for cargo stay
 //! outside.
@@ -30,7 +30,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`exit_code`] | the status each failure ends with |
+//! | `exit_code` | the status each failure ends with |
 //! | `arguments` | what both halves read from the command line |
 //! | `failure` | what an error owes its reader: a sentence, a remedy, a status |
 //! | `nearest` | which known name was meant |

@@ -7,10 +7,7 @@ const ALIKE: f64 = 0.7;
 /// The known names that resemble `name`, the most alike first.
 ///
 /// Case and the choice between `-` and `_` do not count as a difference.
-pub(crate) fn nearest<'n>(
-    name: &str,
-    known: impl IntoIterator<Item = &'n str>,
-) -> Vec<&'n str> {
+pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let name = folded(name);
     let mut alike: Vec<(f64, &str)> = known
         .into_iter()

@@ -129,3 +129,28 @@ macro_rules! __settings {
         $($options.$option = $value;)*
     };
 }
+
+/// What `Handlers::http` gives for a deployment with endpoints or `#[routes]`.
+#[cfg(feature = "http")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __http_interface {
+    ($http:ident, $new:expr, $($add:tt)*) => {{
+        let mut $http = $new;
+        $($add)*
+        ::core::option::Option::Some(::std::boxed::Box::new($http))
+    }};
+}
+
+/// Without the feature there is no front door.
+#[cfg(not(feature = "http"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __http_interface {
+    ($($any:tt)*) => {
+        ::core::compile_error!(
+            "HTTP endpoints need the feature `http` of serve-core: \
+             `serve-core = { version = \"0.1\", features = [\"http\"] }`"
+        )
+    };
+}

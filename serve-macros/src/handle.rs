@@ -10,6 +10,7 @@ use syn::{
 
 use crate::block::{Block, Function};
 use crate::cfg::Cfg;
+use crate::endpoint::{self, Endpoint};
 use crate::errors::Errors;
 use crate::options;
 use crate::signature::{self, Parameter, Returns, Shape};
@@ -27,6 +28,7 @@ struct Method {
     blocking: bool,
     parameters: Vec<Parameter>,
     returns: Returns,
+    endpoint: Option<Endpoint>,
 }
 
 /// The block, as it is understood.
@@ -36,6 +38,7 @@ struct Model {
     methods: Vec<Method>,
     constructor: Option<Constructor>,
     shutdown: Option<(Cfg, Ident, bool, bool)>,
+    routes: Option<(Cfg, Ident)>,
     exclusive: bool,
 }
 
@@ -104,6 +107,7 @@ fn read(block: &Block, krate: Path, errors: &mut Errors) -> Option<Model> {
         methods: Vec::new(),
         constructor: None,
         shutdown: None,
+        routes: None,
         exclusive: false,
     };
     for function in &block.functions {
@@ -115,18 +119,7 @@ fn read(block: &Block, krate: Path, errors: &mut Errors) -> Option<Model> {
 
 fn read_function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Errors) {
     let Signature { ident, inputs, .. } = &function.signature;
-    for marker in [
-        "batch",
-        "reconfigure",
-        "check_health",
-        "retry",
-        "get",
-        "post",
-        "put",
-        "patch",
-        "delete",
-        "routes",
-    ] {
+    for marker in ["batch", "reconfigure", "check_health", "retry"] {
         if let Some(attribute) = function.marker(marker) {
             errors.at(
                 attribute,
@@ -150,6 +143,15 @@ fn read_function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut
     if !public && !shutdown {
         if let Some(marker) = function.markers.first() {
             errors.at(marker, "this goes on a `pub` method: private ones are not on the handle");
+        }
+        return;
+    }
+    if function.marker("routes").is_some() {
+        if matches!(receiver.kind, ReceiverKind::Typed(..)) && inputs.len() == 1 {
+            model.routes = Some((cfg.clone(), ident.clone()));
+        } else {
+            errors
+                .at(ident, "`#[routes]` goes on `pub fn routes(self: Arc<Self>) -> axum::Router`");
         }
         return;
     }
@@ -203,6 +205,7 @@ fn read_method(
     let private = private(&model.krate);
     let parameters = signature::parameters(signature, &owner, errors)?;
     let returns = signature::returns(&signature.output, &owner, &private);
+    let endpoint = endpoint::read(function, &parameters, errors);
     let is_async = signature.asyncness.is_some();
     let blocking = function.marker("blocking");
     if let Some(marker) = blocking
@@ -230,6 +233,7 @@ fn read_method(
         blocking: blocking.is_some(),
         parameters,
         returns,
+        endpoint,
     })
 }
 
@@ -287,6 +291,7 @@ fn generate(model: &Model) -> TokenStream {
         quote! { Shared }
     };
     let shutdown = shutdown(model);
+    let http = http(model);
     let bind = bind(model);
     quote! {
         const _: () = {
@@ -305,6 +310,8 @@ fn generate(model: &Model) -> TokenStream {
                 }
 
                 #shutdown
+
+                #http
             }
 
             #[allow(dead_code, clippy::pedantic, reason = "what the user calls of it is the user's choice")]
@@ -353,6 +360,12 @@ fn method_items(method: &Method, model: &Model) -> TokenStream {
         },
         None => quote! { #private::NoError },
     };
+    let endpoint = match &method.endpoint {
+        Some(Endpoint { verb, path, .. }) => {
+            quote! { ::core::option::Option::Some((#verb, #path)) }
+        }
+        None => quote! { ::core::option::Option::None },
+    };
     let streaming = method.returns.shape != Shape::Value;
     let shape = if streaming {
         quote! { Many }
@@ -379,7 +392,7 @@ fn method_items(method: &Method, model: &Model) -> TokenStream {
                 params: &[#(#private::ParamInfo { name: #names, type_name: #texts }),*],
                 param_names: &[#(#names),*],
                 returns: #returns,
-                endpoint: ::core::option::Option::None,
+                endpoint: #endpoint,
                 streaming: #streaming,
             };
 
@@ -644,6 +657,44 @@ fn shutdown(model: &Model) -> Option<TokenStream> {
                 let mut this = #get;
                 #private::Ended::ended(#owner::#name(#receiver)#awaited)
             }))
+        }
+    })
+}
+
+/// The endpoints and `#[routes]`, if there are any.
+fn http(model: &Model) -> Option<TokenStream> {
+    let (krate, owner) = (&model.krate, &model.owner);
+    let private = private(krate);
+    let endpoints: Vec<_> = model
+        .methods
+        .iter()
+        .filter_map(|method| {
+            let spec = method.endpoint.as_ref()?.spec(
+                &private,
+                &method.parameters,
+                &method.returns.ok,
+                method.returns.err.as_ref(),
+            );
+            let (cfg, marker) = (method.cfg.attribute(), marker(method));
+            let add = match method.returns.shape {
+                Shape::Value => quote! { endpoint },
+                Shape::Stream { .. } => quote! { streaming_endpoint },
+            };
+            Some(quote! { #cfg { http = http.#add::<#marker>(#spec); } })
+        })
+        .collect();
+    let routes = model.routes.as_ref().map(|(cfg, name)| {
+        let cfg = cfg.attribute();
+        quote! { #cfg { http = http.routes::<#owner>(#owner::#name); } }
+    });
+    if endpoints.is_empty() && routes.is_none() {
+        return None;
+    }
+    Some(quote! {
+        fn http() -> ::core::option::Option<
+            ::std::boxed::Box<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
+        > {
+            #krate::__http_interface! { http, #private::HttpInterface::new::<#owner>(), #(#endpoints)* #routes }
         }
     })
 }

@@ -14,12 +14,14 @@
 //! | `options` | `name = value` lists and their values |
 //! | `block` | an `impl` block, its bodies unread |
 //! | `signature` | a method's parameters and what it returns |
+//! | `endpoint` | how a method is reached over HTTP |
 //! | `deployment`, `handle`, `application`, `task` | a macro each |
 
 mod application;
 mod block;
 mod cfg;
 mod deployment;
+mod endpoint;
 mod errors;
 mod handle;
 mod options;

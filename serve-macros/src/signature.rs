@@ -20,6 +20,13 @@ pub(crate) struct Parameter {
     pub(crate) text: String,
 }
 
+impl Parameter {
+    /// Its name without `r#`.
+    pub(crate) fn plain_name(&self) -> String {
+        self.name.to_string().trim_start_matches("r#").to_owned()
+    }
+}
+
 /// What a method returns.
 pub(crate) struct Returns {
     pub(crate) ok: TokenStream,

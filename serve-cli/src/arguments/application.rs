@@ -13,13 +13,19 @@ pub(crate) struct ApplicationPath {
 /// Why a word names no application.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum NotAnApplicationPath {
-    #[error("config files cannot be run yet: name an application, as in `hello:language_classifier`")]
+    #[error(
+        "config files cannot be run yet: name an application, as in `hello:language_classifier`"
+    )]
     ConfigFile,
-    #[error("there is no name after the colon: name an application of `{package}`, as in `{package}:app`")]
+    #[error(
+        "there is no name after the colon: name an application of `{package}`, as in `{package}:app`"
+    )]
     NoApplication { package: String },
     #[error("expected APP or PACKAGE:APP, as in `hello:language_classifier`")]
     Malformed,
-    #[error("an application is a function of the package, named without its module: `{suggestion}`")]
+    #[error(
+        "an application is a function of the package, named without its module: `{suggestion}`"
+    )]
     RustPath { suggestion: String },
 }
 
@@ -32,7 +38,9 @@ impl FromStr for ApplicationPath {
         }
         if let Some((path, function)) = text.rsplit_once("::") {
             let package = path.split("::").next().unwrap_or(path);
-            return Err(NotAnApplicationPath::RustPath { suggestion: format!("{package}:{function}") });
+            return Err(NotAnApplicationPath::RustPath {
+                suggestion: format!("{package}:{function}"),
+            });
         }
         let (package, application) = match text.split_once(':') {
             Some((package, application)) => (Some(package), application),
@@ -92,7 +100,10 @@ mod tests {
 
     #[test]
     fn halves_are_refused() {
-        assert_eq!(path("hello:"), Err(NotAnApplicationPath::NoApplication { package: "hello".into() }));
+        assert_eq!(
+            path("hello:"),
+            Err(NotAnApplicationPath::NoApplication { package: "hello".into() })
+        );
         assert_eq!(path(":app"), Err(NotAnApplicationPath::Malformed));
         assert_eq!(path(""), Err(NotAnApplicationPath::Malformed));
         assert_eq!(path("language=german"), Err(NotAnApplicationPath::Malformed));

@@ -41,9 +41,7 @@ impl fmt::Display for Assignment {
 pub(crate) fn repeated(assignments: &[Assignment]) -> Option<&str> {
     assignments.iter().enumerate().find_map(|(index, assignment)| {
         let earlier = assignments.iter().take(index);
-        earlier
-            .map(|earlier| earlier.key.as_str())
-            .find(|key| *key == assignment.key)
+        earlier.map(|earlier| earlier.key.as_str()).find(|key| *key == assignment.key)
     })
 }
 

@@ -1,7 +1,7 @@
 //! What both halves read from the command line.
 //!
 //! *Outside* parses it so that a mistake is found before anything is built,
-//! and hands the same arguments on with [`RunArguments::to_command_line`] and
+//! and hands the same arguments on with `RunArguments::to_command_line` and
 //! its like.
 
 mod application;

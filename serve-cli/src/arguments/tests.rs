@@ -34,13 +34,33 @@ fn a_command_line_survives_being_handed_on() {
     let lines: [&[&str]; 6] = [
         &["run", "app"],
         &[
-            "run", "hello:app", "greeting=-1", "--host", "0.0.0.0", "--port", "0", "--name", "two words",
-            "--route-prefix", "/math", "--open",
+            "run",
+            "hello:app",
+            "greeting=-1",
+            "--host",
+            "0.0.0.0",
+            "--port",
+            "0",
+            "--name",
+            "two words",
+            "--route-prefix",
+            "/math",
+            "--open",
         ],
         &["list", "--json"],
         &["graph", "hello:app", "size=3", "--format", "svg", "-o", "graph.svg"],
         &["graph", "app", "--json"],
-        &["call", "hello:app", "greet", "name=Dora", "--with", "size=3", "--timeout", "1m 30s", "--json"],
+        &[
+            "call",
+            "hello:app",
+            "greet",
+            "name=Dora",
+            "--with",
+            "size=3",
+            "--timeout",
+            "1m 30s",
+            "--json",
+        ],
     ];
     for line in lines {
         let read = Line::read(line.iter().copied());

@@ -50,7 +50,10 @@ impl Banner {
 
     /// The page to open: the application's own, if it has one.
     pub(super) fn front_page(&self) -> String {
-        let page = self.endpoints.iter().find(|endpoint| endpoint.verb == "GET" && !endpoint.path.contains('{'));
+        let page = self
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.verb == "GET" && !endpoint.path.contains('{'));
         self.url(page.map_or("/docs", |endpoint| &endpoint.path))
     }
 
@@ -75,7 +78,8 @@ impl fmt::Display for Banner {
         let widest = rows.iter().map(|(_, url, _)| url.chars().count()).max().unwrap_or_default();
         for (what, url, about) in rows {
             let padding = " ".repeat(widest - url.chars().count());
-            let line = format!("  {what:<8}{LITERAL}{url}{LITERAL:#}{padding}  {FAINT}{about}{FAINT:#}");
+            let line =
+                format!("  {what:<8}{LITERAL}{url}{LITERAL:#}{padding}  {FAINT}{about}{FAINT:#}");
             writeln!(f, "{}", line.trim_end())?;
         }
         if self.everywhere {

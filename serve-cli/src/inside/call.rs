@@ -25,7 +25,11 @@ pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
     executor::block_on(call(arguments, selected.full_name(), application))
 }
 
-async fn call(arguments: &CallArguments, name: String, application: AnyApplication) -> Result<u8, Error> {
+async fn call(
+    arguments: &CallArguments,
+    name: String,
+    application: AnyApplication,
+) -> Result<u8, Error> {
     let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
     let runtime = Runtime::builder()
         .start()
@@ -37,9 +41,9 @@ async fn call(arguments: &CallArguments, name: String, application: AnyApplicati
         let printed = print_all(arguments, &name, &ingress);
         match arguments.timeout {
             None => printed.await,
-            Some(timeout) => tokio::time::timeout(timeout, printed)
-                .await
-                .unwrap_or_else(|_| Err(Error::TimedOut { method: arguments.method.clone(), timeout })),
+            Some(timeout) => tokio::time::timeout(timeout, printed).await.unwrap_or_else(|_| {
+                Err(Error::TimedOut { method: arguments.method.clone(), timeout })
+            }),
         }
     };
     let outcome = tokio::select! {
@@ -53,7 +57,11 @@ async fn call(arguments: &CallArguments, name: String, application: AnyApplicati
 }
 
 /// Prints each result when it is there.
-async fn print_all(arguments: &CallArguments, application: &str, ingress: &AnyHandle) -> Result<u8, Error> {
+async fn print_all(
+    arguments: &CallArguments,
+    application: &str,
+    ingress: &AnyHandle,
+) -> Result<u8, Error> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for value in &arguments.values {
         values.entry(value.key.clone()).or_default().push(value.value.clone());
@@ -66,7 +74,10 @@ async fn print_all(arguments: &CallArguments, application: &str, ingress: &AnyHa
     let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
     let mut results = pin!(results);
     while let Some(result) = results.next().await {
-        let value = result.map_err(|source| Error::Call { method: arguments.method.clone(), source: Box::new(source) })?;
+        let value = result.map_err(|source| Error::Call {
+            method: arguments.method.clone(),
+            source: Box::new(source),
+        })?;
         if arguments.json || !returns_nothing {
             output::result(shown(&value, arguments.json));
         }
@@ -82,7 +93,12 @@ fn shown(value: &Value, json: bool) -> String {
     }
 }
 
-fn not_called(error: ByNameError, application: &str, methods: &[MethodInfo], called: Option<&MethodInfo>) -> Error {
+fn not_called(
+    error: ByNameError,
+    application: &str,
+    methods: &[MethodInfo],
+    called: Option<&MethodInfo>,
+) -> Error {
     match error {
         ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
             application: application.to_owned(),
@@ -91,9 +107,13 @@ fn not_called(error: ByNameError, application: &str, methods: &[MethodInfo], cal
             method,
         },
         error => Error::BadArgument {
-            what: called.map_or_else(|| "the method".to_owned(), |method| format!("the method `{}`", method.name)),
+            what: called.map_or_else(
+                || "the method".to_owned(),
+                |method| format!("the method `{}`", method.name),
+            ),
             problem: error.to_string(),
-            help: called.map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
+            help: called
+                .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
         },
     }
 }

@@ -14,7 +14,8 @@ impl Chain {
     /// The error with all its causes.
     pub(super) fn of(error: &serve_core::Error) -> Box<dyn Error + Send + Sync> {
         let mut messages: Vec<&str> = error.chain().collect();
-        let mut chain = Self { message: messages.pop().unwrap_or_default().to_owned(), cause: None };
+        let mut chain =
+            Self { message: messages.pop().unwrap_or_default().to_owned(), cause: None };
         for message in messages.into_iter().rev() {
             chain = Self { message: message.to_owned(), cause: Some(Box::new(chain)) };
         }

@@ -96,7 +96,9 @@ pub(super) enum Error {
         source: io::Error,
     },
 
-    #[error("`{deployment}`, the ingress of the application `{application}`, has no method `{method}`")]
+    #[error(
+        "`{deployment}`, the ingress of the application `{application}`, has no method `{method}`"
+    )]
     #[diagnostic(code(serve::method_not_found))]
     UnknownMethod {
         application: String,
@@ -158,11 +160,13 @@ fn other(address: SocketAddr) -> u16 {
 impl Failure for Error {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::NoApplications { .. } | Self::UnknownApplication { .. } | Self::SeveralApplications { .. } => {
-                exit_code::APPLICATION_NOT_FOUND
-            }
+            Self::NoApplications { .. }
+            | Self::UnknownApplication { .. }
+            | Self::SeveralApplications { .. } => exit_code::APPLICATION_NOT_FOUND,
             Self::BadArgument { .. } => exit_code::BAD_ARGUMENT,
-            Self::ApplicationFailed { .. } | Self::Graph { .. } | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
+            Self::ApplicationFailed { .. } | Self::Graph { .. } | Self::Deploy { .. } => {
+                exit_code::DEPLOY_FAILED
+            }
             Self::PortTaken { .. } | Self::Address { .. } => exit_code::ADDRESS_UNAVAILABLE,
             Self::UnknownMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,

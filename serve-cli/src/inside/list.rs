@@ -32,7 +32,9 @@ pub(super) fn run(arguments: &ListArguments) -> Result<u8, Error> {
     let mut applications = registered();
     applications.sort_by_key(|application| home.as_deref() != Some(application.package));
     if arguments.json {
-        output::json(&applications.iter().map(|application| entry(application)).collect::<Vec<_>>());
+        output::json(
+            &applications.iter().map(|application| entry(application)).collect::<Vec<_>>(),
+        );
         return Ok(exit_code::OK);
     }
     if applications.is_empty() {

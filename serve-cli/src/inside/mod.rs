@@ -1,7 +1,7 @@
 //! The commands of a program that has applications linked into it.
 //!
-//! [`select`] finds the application that is meant among those registered, and builds
-//! it. [`run`] serves it, [`call`] calls it once, [`graph`] draws it, [`list`] shows all.
+//! `select` finds the application that is meant among those registered, and builds
+//! it. `run` serves it, `call` calls it once, `graph` draws it, `list` shows all.
 
 mod banner;
 mod browser;

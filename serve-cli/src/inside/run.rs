@@ -28,12 +28,21 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
     executor::block_on(serve(arguments, selected.full_name(), application))
 }
 
-async fn serve(arguments: &RunArguments, name: String, application: AnyApplication) -> Result<u8, Error> {
+async fn serve(
+    arguments: &RunArguments,
+    name: String,
+    application: AnyApplication,
+) -> Result<u8, Error> {
     let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
     // Before the port is opened: what is wrong with the graph is wrong on any port.
-    let graph = application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
+    let graph =
+        application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
     let address = SocketAddr::new(arguments.host, arguments.port);
-    let runtime = Runtime::builder().http(address).start().await.map_err(|error| not_listening(address, error))?;
+    let runtime = Runtime::builder()
+        .http(address)
+        .start()
+        .await
+        .map_err(|error| not_listening(address, error))?;
     // Held, since an application ends with its last handle.
     let _ingress = tokio::select! {
         deployed = runtime.run_any(application) => match deployed {
@@ -67,7 +76,9 @@ async fn shut_down(runtime: &Runtime, stop: &mut StopSignal) -> u8 {
 
 fn not_listening(address: SocketAddr, error: StartError) -> Error {
     match error {
-        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => Error::PortTaken { address },
+        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            Error::PortTaken { address }
+        }
         StartError::Listen { source, .. } => Error::Address { address, source },
         other => Error::Runtime(std::io::Error::other(other)),
     }

@@ -80,7 +80,10 @@ fn choices(property: &Value, schema: &Value) -> Vec<String> {
         return words.into_iter().map(str::to_owned).collect();
     }
     let variants = ["oneOf", "anyOf"].into_iter().find_map(|key| property.get(key)?.as_array());
-    let variants = variants.into_iter().flatten().filter(|variant| variant.get("type") != Some(&"null".into()));
+    let variants = variants
+        .into_iter()
+        .flatten()
+        .filter(|variant| variant.get("type") != Some(&"null".into()));
     let each: Vec<Vec<String>> =
         variants.map(|variant| choices(resolved(variant, schema), schema)).collect();
     // With one that is no word, it is no choice of words.
@@ -89,7 +92,10 @@ fn choices(property: &Value, schema: &Value) -> Vec<String> {
 
 /// Follows a reference into the schema's definitions.
 fn resolved<'s>(property: &'s Value, schema: &'s Value) -> &'s Value {
-    let target = property.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    let target = property
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|reference| reference.strip_prefix('#'));
     target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(property)
 }
 
@@ -145,7 +151,10 @@ mod tests {
     #[test]
     fn defaults_are_part_of_the_description() {
         let field = |property: Value| about(&property);
-        assert_eq!(field(json!({"description": "What to say.\nMore.", "default": "Hola"})), "What to say. (default: Hola)");
+        assert_eq!(
+            field(json!({"description": "What to say.\nMore.", "default": "Hola"})),
+            "What to say. (default: Hola)"
+        );
         assert_eq!(field(json!({"default": 3})), "(default: 3)");
         assert_eq!(field(json!({"default": null})), "");
     }

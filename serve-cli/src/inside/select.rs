@@ -48,7 +48,11 @@ fn find<'r>(
     }
 }
 
-fn unknown(registered: &[&RegisteredApplication], path: &ApplicationPath, home: Option<&str>) -> Error {
+fn unknown(
+    registered: &[&RegisteredApplication],
+    path: &ApplicationPath,
+    home: Option<&str>,
+) -> Error {
     if registered.is_empty() {
         return Error::NoApplications { package: home.map(str::to_owned).unwrap_or_default() };
     }
@@ -80,7 +84,10 @@ fn unknown(registered: &[&RegisteredApplication], path: &ApplicationPath, home: 
 }
 
 /// Builds the application with the arguments from the command line.
-pub(super) fn build(selected: &RegisteredApplication, values: &[Assignment]) -> Result<AnyApplication, Error> {
+pub(super) fn build(
+    selected: &RegisteredApplication,
+    values: &[Assignment],
+) -> Result<AnyApplication, Error> {
     let refused = |problem: String| Error::BadArgument {
         what: format!("the application `{}`", selected.full_name()),
         problem,
@@ -91,7 +98,9 @@ pub(super) fn build(selected: &RegisteredApplication, values: &[Assignment]) -> 
     }
     let values = values.iter().map(|assignment| (assignment.key.clone(), assignment.value.clone()));
     selected.build(schema::texts(values)).map_err(|error| match error {
-        BuildError::Failed(source) => Error::ApplicationFailed { name: selected.full_name(), source: Chain::of(&source) },
+        BuildError::Failed(source) => {
+            Error::ApplicationFailed { name: selected.full_name(), source: Chain::of(&source) }
+        }
         // What is left is about the argument.
         error => refused(error.to_string()),
     })

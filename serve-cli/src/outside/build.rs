@@ -115,7 +115,8 @@ impl Building {
         let mut linked_paths = Vec::new();
         let mut serve_cores = BTreeSet::new();
         let stdout = self.cargo.stdout.take();
-        let messages = stdout.into_iter().flat_map(|stdout| Message::parse_stream(BufReader::new(stdout)));
+        let messages =
+            stdout.into_iter().flat_map(|stdout| Message::parse_stream(BufReader::new(stdout)));
         for message in messages.map_while(Result::ok) {
             match message {
                 Message::CompilerArtifact(artifact) => {
@@ -151,7 +152,9 @@ impl Building {
 }
 
 fn warn_of_several(serve_cores: &BTreeSet<String>) {
-    output::warning("the program contains more than one serve-core; the applications of one are invisible to the other");
+    output::warning(
+        "the program contains more than one serve-core; the applications of one are invisible to the other",
+    );
     for id in serve_cores {
         output::note(format_args!("  {id}"));
     }

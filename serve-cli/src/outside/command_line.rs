@@ -123,10 +123,7 @@ impl CargoOptions {
     /// The features to activate, one by one: cargo lets commas and spaces separate them.
     pub(crate) fn feature_names(&self) -> Vec<&str> {
         let given = self.features.features.iter();
-        given
-            .flat_map(|names| names.split([',', ' ']))
-            .filter(|name| !name.is_empty())
-            .collect()
+        given.flat_map(|names| names.split([',', ' '])).filter(|name| !name.is_empty()).collect()
     }
 }
 

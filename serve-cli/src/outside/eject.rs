@@ -5,8 +5,8 @@
 
 use std::fs;
 
-use cargo_metadata::camino::Utf8Path;
 use cargo_metadata::Package;
+use cargo_metadata::camino::Utf8Path;
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::command_line::CargoOptions;
@@ -28,7 +28,8 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
     let Offer::Library { crate_name } = product::offer(package)? else {
         return Err(Error::Exists {
             path: package.manifest_path.clone().into(),
-            help: "it names the package's own binary under [package.metadata.serve] already".to_owned(),
+            help: "it names the package's own binary under [package.metadata.serve] already"
+                .to_owned(),
         });
     };
     let serve_core = workspace
@@ -47,12 +48,15 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
         });
     }
 
-    let text = fs::read_to_string(&package.manifest_path).map_err(Error::file("read", &package.manifest_path))?;
+    let text = fs::read_to_string(&package.manifest_path)
+        .map_err(Error::file("read", &package.manifest_path))?;
     let manifest = edited(&text, package, &serve_cli, directory)?;
     let bin = directory.join("src").join("bin");
     fs::create_dir_all(&bin).map_err(Error::file("create", &bin))?;
-    fs::write(&main, MAIN.replace("{{crate}}", &crate_name)).map_err(Error::file("write", &main))?;
-    fs::write(&package.manifest_path, manifest).map_err(Error::file("write", &package.manifest_path))?;
+    fs::write(&main, MAIN.replace("{{crate}}", &crate_name))
+        .map_err(Error::file("write", &main))?;
+    fs::write(&package.manifest_path, manifest)
+        .map_err(Error::file("write", &package.manifest_path))?;
 
     output::status("Created", &main);
     output::status("Changed", &package.manifest_path);
@@ -64,17 +68,22 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
 }
 
 /// The manifest with the binary named and `serve-cli` added, all else as it was.
-fn edited(text: &str, package: &Package, serve_cli: &ServeCli, directory: &Utf8Path) -> Result<String, Error> {
-    let mut manifest: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| Error::Manifest {
-        path: package.manifest_path.clone().into(),
-        source: Box::new(error),
+fn edited(
+    text: &str,
+    package: &Package,
+    serve_cli: &ServeCli,
+    directory: &Utf8Path,
+) -> Result<String, Error> {
+    let mut manifest: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        Error::Manifest { path: package.manifest_path.clone().into(), source: Box::new(error) }
     })?;
     let autobins = manifest["package"].get("autobins").and_then(Item::as_bool);
     if autobins == Some(false) {
         let mut binary = Table::new();
         binary["name"] = toml_edit::value(BINARY);
         binary["path"] = toml_edit::value(MAIN_FILE);
-        let binaries = manifest.entry("bin").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+        let binaries =
+            manifest.entry("bin").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
         if let Some(binaries) = binaries.as_array_of_tables_mut() {
             binaries.push(binary);
         }
@@ -112,7 +121,9 @@ fn dependency(serve_cli: &ServeCli, directory: &Utf8Path) -> Value {
     let mut table = InlineTable::new();
     for (key, value) in serve_cli.dependency() {
         let value = match (key.as_str(), value) {
-            ("path", toml::Value::String(path)) => relative(path.as_ref(), directory.as_std_path()).into(),
+            ("path", toml::Value::String(path)) => {
+                relative(path.as_ref(), directory.as_std_path()).into()
+            }
             ("version", toml::Value::String(version)) => version.trim_start_matches('=').into(),
             (_, toml::Value::Boolean(flag)) => flag.into(),
             (_, value) => value.as_str().unwrap_or_default().into(),

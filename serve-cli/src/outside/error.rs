@@ -45,15 +45,22 @@ pub(crate) enum Error {
     #[error("no package of this workspace depends on serve-core")]
     #[diagnostic(
         code(serve::package_not_found),
-        help("`cargo serve new NAME` writes a package to start from; `cargo add serve-core` makes one of this package")
+        help(
+            "`cargo serve new NAME` writes a package to start from; `cargo add serve-core` makes one of this package"
+        )
     )]
     NoPackage,
 
     #[error("the package `{package}` does not depend on serve-core, so it has no applications")]
-    #[diagnostic(code(serve::not_runnable), help("`cargo add serve-core --package {package}` adds it"))]
+    #[diagnostic(
+        code(serve::not_runnable),
+        help("`cargo add serve-core --package {package}` adds it")
+    )]
     NotServe { package: String },
 
-    #[error("the package `{package}` has only {binaries}, and no library that could be linked into a program")]
+    #[error(
+        "the package `{package}` has only {binaries}, and no library that could be linked into a program"
+    )]
     #[diagnostic(
         code(serve::not_runnable),
         help(
@@ -68,10 +75,14 @@ pub(crate) enum Error {
     #[diagnostic(code(serve::not_runnable), help("write the applications in `src/lib.rs`"))]
     NoLibrary { package: String },
 
-    #[error("the library of the package `{package}` is built only as {kinds}, which a Rust program cannot link")]
+    #[error(
+        "the library of the package `{package}` is built only as {kinds}, which a Rust program cannot link"
+    )]
     #[diagnostic(
         code(serve::not_runnable),
-        help("add \"lib\" to its crate types in {manifest}:\n\n[lib]\ncrate-type = [{suggestion}]")
+        help(
+            "add \"lib\" to its crate types in {manifest}:\n\n[lib]\ncrate-type = [{suggestion}]"
+        )
     )]
     NotLinkable { package: String, kinds: String, suggestion: String, manifest: Utf8PathBuf },
 
@@ -79,7 +90,9 @@ pub(crate) enum Error {
     #[diagnostic(code(serve::not_runnable), help("name the package that uses it"))]
     ProcMacro { package: String },
 
-    #[error("{manifest} names the binary `{name}` under [package.metadata.serve], but the package `{package}` has none of that name")]
+    #[error(
+        "{manifest} names the binary `{name}` under [package.metadata.serve], but the package `{package}` has none of that name"
+    )]
     #[diagnostic(code(serve::not_runnable))]
     NoSuchBinary {
         package: String,
@@ -96,7 +109,9 @@ pub(crate) enum Error {
     )]
     PackageMetadata { manifest: Utf8PathBuf, problem: String },
 
-    #[error("the package `{package}` depends on serve-core from {found}, where there is no serve-cli beside it")]
+    #[error(
+        "the package `{package}` depends on serve-core from {found}, where there is no serve-cli beside it"
+    )]
     #[diagnostic(
         code(serve::not_runnable),
         help("depend on serve-core as it lies in a whole checkout of Serve, or on a release")
@@ -166,7 +181,10 @@ pub(crate) enum Error {
     },
 
     #[error("there is no checkout of Serve in {path}", path = .path.display())]
-    #[diagnostic(code(serve::file), help("it is the directory which contains `serve-core` and `serve-cli`"))]
+    #[diagnostic(
+        code(serve::file),
+        help("it is the directory which contains `serve-core` and `serve-cli`")
+    )]
     NoCheckout { path: PathBuf },
 
     /// Cargo has said why.
@@ -177,7 +195,10 @@ pub(crate) enum Error {
 
 impl Error {
     /// An error about a file, in the words "cannot `doing` `path`".
-    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn file(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }
     }

@@ -52,8 +52,16 @@ mod tests {
 
     #[test]
     fn only_what_the_build_has_made_is_searched() {
-        let linked = ["native=/work/target/debug/build/onnx/out", "native=/usr/lib", "/work/target/a", "/work/target/a"];
+        let linked = [
+            "native=/work/target/debug/build/onnx/out",
+            "native=/usr/lib",
+            "/work/target/a",
+            "/work/target/a",
+        ];
         let linked: Vec<Utf8PathBuf> = linked.map(Into::into).into();
-        assert_eq!(within(&linked, "/work/target".into()), ["/work/target/a", "/work/target/debug/build/onnx/out"]);
+        assert_eq!(
+            within(&linked, "/work/target".into()),
+            ["/work/target/a", "/work/target/debug/build/onnx/out"]
+        );
     }
 }

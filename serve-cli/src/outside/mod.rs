@@ -1,12 +1,12 @@
 //! `cargo serve`: from a package to a running program.
 //!
-//! 1. [`workspace`] asks cargo what packages there are and chooses one.
-//! 2. [`product`] decides what is built for it: a generated [`launcher`] that
+//! 1. `workspace` asks cargo what packages there are and chooses one.
+//! 2. `product` decides what is built for it: a generated `launcher` that
 //!    links the library, or the binary which the package brings.
-//! 3. [`build`] lets cargo build it and learns where the program is.
-//! 4. [`start`] becomes that program; [`watch`] starts it again after changes.
+//! 3. `build` lets cargo build it and learns where the program is.
+//! 4. `start` becomes that program; `watch` starts it again after changes.
 //!
-//! [`new`] and [`eject`] write packages instead of running them.
+//! `new` and `eject` write packages instead of running them.
 //!
 //! Source text is never read to find applications: the built program knows.
 
@@ -71,7 +71,11 @@ fn run(command: Command) -> Result<u8, Error> {
     }
 }
 
-fn start_program(options: &CargoOptions, meant: Meant<'_>, arguments: Vec<OsString>) -> Result<u8, Error> {
+fn start_program(
+    options: &CargoOptions,
+    meant: Meant<'_>,
+    arguments: Vec<OsString>,
+) -> Result<u8, Error> {
     let product = Product::of(&Workspace::load(options)?, meant)?;
     let built = build::build(&product, options)?;
     start::become_program(&product, &built, arguments)

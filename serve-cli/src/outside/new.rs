@@ -18,7 +18,8 @@ use crate::{exit_code, output};
 const LIBRARY: &str = include_str!("../../templates/lib.rs");
 
 /// Versions that this command was made with: `0.1`, not `0.1.0`, is what one writes.
-const SERVE_VERSION: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+const SERVE_VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
 /// Writes the package.
 pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
@@ -44,9 +45,8 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
 
     let manifest = directory.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).map_err(Error::file("read", &manifest))?;
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| Error::Manifest {
-        path: manifest.clone(),
-        source: Box::new(error),
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        Error::Manifest { path: manifest.clone(), source: Box::new(error) }
     })?;
     add_dependencies(&mut document, serve_core(checkout.as_deref(), &directory));
     fs::write(&manifest, document.to_string()).map_err(Error::file("write", &manifest))?;
@@ -76,7 +76,9 @@ fn checkout(arguments: &NewArguments, directory: &Path) -> Result<Option<PathBuf
             std::path::absolute(path).map(Some).map_err(Error::file("find", path))
         }
         Some(path) => Err(Error::NoCheckout { path: path.clone() }),
-        None => Ok(directory.ancestors().skip(1).find(|above| is_checkout(above)).map(Path::to_owned)),
+        None => {
+            Ok(directory.ancestors().skip(1).find(|above| is_checkout(above)).map(Path::to_owned))
+        }
     }
 }
 
@@ -102,7 +104,8 @@ fn add_dependencies(manifest: &mut DocumentMut, serve_core: Value) {
 
 fn with_features(version: &str, features: &[&str]) -> toml_edit::Item {
     let features: toml_edit::Array = features.iter().copied().collect();
-    let table = InlineTable::from_iter([("version", Value::from(version)), ("features", features.into())]);
+    let table =
+        InlineTable::from_iter([("version", Value::from(version)), ("features", features.into())]);
     toml_edit::value(table)
 }
 
@@ -122,7 +125,10 @@ edition = \"2024\"
 "
         .parse()
         .expect("a manifest");
-        add_dependencies(&mut manifest, serve_core(Some(Path::new("/work/serve")), Path::new("/work/hello")));
+        add_dependencies(
+            &mut manifest,
+            serve_core(Some(Path::new("/work/serve")), Path::new("/work/hello")),
+        );
         insta::assert_snapshot!(manifest.to_string(), @r#"
         [package]
         name = "hello"

@@ -54,9 +54,8 @@ pub(crate) enum Offer {
 impl Product {
     /// The product for the package that is meant.
     pub(crate) fn of(workspace: &Workspace, meant: Meant<'_>) -> Result<Self, Error> {
-        let package = workspace
-            .package(meant.package)
-            .map_err(|error| advise(error, meant.application))?;
+        let package =
+            workspace.package(meant.package).map_err(|error| advise(error, meant.application))?;
         let location = Location::of(workspace);
         let kind = match offer(package)? {
             Offer::Binary { name } => Kind::OwnBinary(name),
@@ -182,12 +181,12 @@ fn named_binary(package: &Package) -> Result<Option<String>, Error> {
         package: package.name.to_string(),
         name: name.to_owned(),
         manifest: package.manifest_path.clone(),
-        help: nearest::did_you_mean(name, binaries.iter().copied()).unwrap_or_else(|| {
-            match binaries.as_slice() {
+        help: nearest::did_you_mean(name, binaries.iter().copied()).unwrap_or_else(
+            || match binaries.as_slice() {
                 [] => "a binary is `src/main.rs` or `src/bin/NAME.rs`".to_owned(),
                 names => format!("it has {}", nearest::listed(names.iter().copied())),
-            }
-        }),
+            },
+        ),
     })
 }
 
@@ -203,7 +202,10 @@ mod tests {
     #[test]
     fn a_library_is_linked_by_its_own_name() {
         let renamed = package("acme-service").library("acme", &["lib"]).build();
-        assert_eq!(offer(&renamed).expect("runnable"), Offer::Library { crate_name: "acme".into() });
+        assert_eq!(
+            offer(&renamed).expect("runnable"),
+            Offer::Library { crate_name: "acme".into() }
+        );
         let both = package("hello").library("hello", &["cdylib", "rlib"]).binary("hello").build();
         assert_eq!(offer(&both).expect("runnable"), Offer::Library { crate_name: "hello".into() });
     }
@@ -228,9 +230,16 @@ mod tests {
 
     #[test]
     fn a_mistake_in_the_metadata_is_not_passed_over() {
-        let with = |serve| package("hello").binary("server").metadata(serde_json::json!({ "serve": serve })).build();
+        let with = |serve| {
+            package("hello")
+                .binary("server")
+                .metadata(serde_json::json!({ "serve": serve }))
+                .build()
+        };
         assert!(error(&with(serde_json::json!({"bin": "sever"}))).contains("the binary `sever`"));
-        assert!(error(&with(serde_json::json!({"binary": "server"}))).contains("`binary` is not known"));
+        assert!(
+            error(&with(serde_json::json!({"binary": "server"}))).contains("`binary` is not known")
+        );
         assert!(error(&with(serde_json::json!({"bin": true}))).contains("`bin` is no string"));
         assert!(error(&with(serde_json::json!("server"))).contains("no table"));
     }

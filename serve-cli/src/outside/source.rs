@@ -39,7 +39,8 @@ impl ServeCli {
 
     fn beside_directory(serve_core: &Package, package: &Package) -> Result<Self, Error> {
         let directory = serve_core.manifest_path.parent();
-        let beside = directory.and_then(|directory| directory.parent()).map(|parent| parent.join(SERVE_CLI));
+        let beside =
+            directory.and_then(|directory| directory.parent()).map(|parent| parent.join(SERVE_CLI));
         match beside {
             Some(path) if path.join("Cargo.toml").is_file() => Ok(Self::Path(path)),
             _ => Err(Error::NoServeCli {
@@ -52,7 +53,8 @@ impl ServeCli {
     fn parse(source: &str, serve_core: &Package) -> Option<Self> {
         if let Some(url) = source.strip_prefix("git+") {
             let url = url.split_once('#').map_or(url, |(url, _commit)| url);
-            let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
+            let (url, query) =
+                url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
             let reference = query
                 .and_then(|query| query.split_once('='))
                 .map(|(kind, name)| (kind.to_owned(), name.to_owned()));
@@ -63,7 +65,10 @@ impl ServeCli {
         } else {
             source.strip_prefix("registry+")?
         };
-        Some(Self::Registry { version: serve_core.version.to_string(), index: Some(index.to_owned()) })
+        Some(Self::Registry {
+            version: serve_core.version.to_string(),
+            index: Some(index.to_owned()),
+        })
     }
 
     /// The dependency, without the command `cargo serve`, which a program has no use for.

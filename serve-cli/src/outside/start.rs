@@ -26,7 +26,11 @@ pub(crate) fn command(product: &Product, built: &Built, arguments: Vec<OsString>
 
 /// Becomes the program: it keeps this process, its signals and its terminal.
 #[cfg(unix)]
-pub(crate) fn become_program(product: &Product, built: &Built, arguments: Vec<OsString>) -> Result<u8, Error> {
+pub(crate) fn become_program(
+    product: &Product,
+    built: &Built,
+    arguments: Vec<OsString>,
+) -> Result<u8, Error> {
     use std::os::unix::process::CommandExt;
 
     let source = command(product, built, arguments).exec();
@@ -35,11 +39,16 @@ pub(crate) fn become_program(product: &Product, built: &Built, arguments: Vec<Os
 
 /// Runs the program and ends as it does. Ctrl-C reaches it through the console.
 #[cfg(not(unix))]
-pub(crate) fn become_program(product: &Product, built: &Built, arguments: Vec<OsString>) -> Result<u8, Error> {
+pub(crate) fn become_program(
+    product: &Product,
+    built: &Built,
+    arguments: Vec<OsString>,
+) -> Result<u8, Error> {
     use crate::exit_code;
 
     let failed = |source| Error::Start { program: built.executable.clone(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         let mut command = tokio::process::Command::from(command(product, built, arguments));
         let mut child = command.spawn().map_err(failed)?;

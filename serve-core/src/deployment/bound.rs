@@ -1,6 +1,6 @@
 //! [`Bound`]: a deployment with its constructor's arguments, ready to run.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -55,7 +55,6 @@ struct Recipe {
     constructor: Arc<dyn Any + Send + Sync>,
     /// What `call` knows about `D`; opened by `application`.
     kind: Arc<dyn Any + Send + Sync>,
-    type_id: TypeId,
     /// Whether its name was set on the `Bound`.
     renamed: bool,
 }
@@ -74,7 +73,6 @@ impl<D: Deployment> Bound<D> {
             needs,
             constructor: Arc::new(constructor),
             kind,
-            type_id: TypeId::of::<D>(),
             renamed: false,
         };
         Self { recipe: Arc::new(recipe), deployment: PhantomData }
@@ -169,10 +167,6 @@ impl AnyBound {
 
     pub(crate) fn needs(&self) -> &[AnyBound] {
         &self.recipe.needs
-    }
-
-    pub(crate) fn type_id(&self) -> TypeId {
-        self.recipe.type_id
     }
 
     pub(crate) fn kind(&self) -> &(dyn Any + Send + Sync) {

@@ -68,7 +68,7 @@ fn quality(headers: &HeaderMap, wanted: &str) -> f32 {
         let media_type = parts.next()?;
         media_type.eq_ignore_ascii_case(wanted).then(|| {
             let quality =
-                parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+                parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
             quality.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0))
         })
     });

@@ -1,4 +1,4 @@
-//! [`HttpClient`]: HTTP without a socket, for tests. Its requests go straight to the front
+//! `HttpClient`: HTTP without a socket, for tests. Its requests go straight to the front
 //! door, and its responses come as they would be sent.
 
 use std::fmt;
@@ -134,10 +134,6 @@ impl HttpRequest {
     }
 
     /// Sends a value as JSON, with its content type.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "`json(value)` and `json(&value)` both read well"
-    )]
     pub fn json(mut self, value: impl Serialize) -> Self {
         self.body = serde_json::to_vec(&value).map(Bytes::from).map_err(Error::from);
         if let Ok(headers) = &mut self.headers {

@@ -1,4 +1,4 @@
-//! [`Connection`]: what the requests on one socket share, and [`Socket`], which ends with
+//! `Connection`: what the requests on one socket share, and `Socket`, which ends with
 //! it.
 //!
 //! A WebSocket lives on after its request was answered: all that ends with it is the

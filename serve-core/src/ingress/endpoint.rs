@@ -1,4 +1,4 @@
-//! [`Endpoint`]: a method of a running deployment that is called over HTTP.
+//! `Endpoint`: a method of a running deployment that is called over HTTP.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

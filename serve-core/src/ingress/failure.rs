@@ -1,4 +1,4 @@
-//! [`Failure`]: how a call that was made failed, as an HTTP client may know it.
+//! `Failure`: how a call that was made failed, as an HTTP client may know it.
 //!
 //! Nothing of the inside leaks: what is not explained by a status of its own is 500
 //! `Internal Server Error`, and the log has the rest.

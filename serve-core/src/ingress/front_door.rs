@@ -1,4 +1,4 @@
-//! [`FrontDoor`]: the proxy without its socket. Every HTTP request goes through it, from
+//! `FrontDoor`: the proxy without its socket. Every HTTP request goes through it, from
 //! a socket or from a test.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! [`HttpInterface`]: what `#[handle]` says of a deployment's endpoints and routes.
+//! `HttpInterface`: what `#[handle]` says of a deployment's endpoints and routes.
 //!
 //! It is made without knowing where the deployment will run; [`Site`](super::site::Site)
 //! connects it to a running one.
@@ -158,13 +158,13 @@ pub struct HttpInterface {
 impl HttpInterface {
     /// No endpoint yet.
     #[must_use]
-    #[expect(clippy::extra_unused_type_parameters, reason = "generated code names its deployment")]
     pub fn new<D: Handlers>() -> Self {
         Self { endpoints: Vec::new(), routes: None }
     }
 
     /// Adds an endpoint that gives one value.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "generated code makes the spec in place")]
     pub fn endpoint<M: Unary>(mut self, spec: EndpointSpec<M>) -> Self
     where
         M::Args: Arguments<Anywhere>,
@@ -182,6 +182,7 @@ impl HttpInterface {
 
     /// Adds an endpoint that gives a stream.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "generated code makes the spec in place")]
     pub fn streaming_endpoint<M: Streaming>(mut self, spec: EndpointSpec<M>) -> Self
     where
         M::Args: Arguments<Anywhere>,

@@ -1,4 +1,4 @@
-//! [`Metadata`]: what the head of a request says beside the arguments: its id, its
+//! `Metadata`: what the head of a request says beside the arguments: its id, its
 //! deadline, the model and the session it is for, its trace.
 
 use std::time::Duration;

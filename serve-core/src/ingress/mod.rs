@@ -1,15 +1,15 @@
 //! HTTP in: which application a request is for, which of its endpoints, what its
 //! arguments are, and how the result is sent.
 //!
-//! A request passes [`Proxy`] (the socket), [`FrontDoor`] (which application),
+//! A request passes `Proxy` (the socket), `FrontDoor` (which application),
 //! [`Site`](site::Site) (which endpoint) and an [`Endpoint`](endpoint::Endpoint), which
 //! reads the arguments, makes the call and sends what it gives. Everything but the socket
-//! is reached by [`HttpClient`] too.
+//! is reached by `HttpClient` too.
 //!
 //! # What an error looks like
 //! What the client got wrong (400, 405, 413, 415, 422) has a JSON body that says where and
-//! what was expected; see [`rejection`]. A call that failed (a method's own status, 404,
-//! 408, 500, 503) has its message as text; see [`failure`]. In a stream that has begun,
+//! what was expected; see `rejection`. A call that failed (a method's own status, 404,
+//! 408, 500, 503) has its message as text; see `failure`. In a stream that has begun,
 //! both are `{"error": {"status": .., "message": ..}}`.
 
 mod accept;

@@ -73,7 +73,7 @@ pub(super) async fn read_body(
         BodyUse::None => return Ok(Bytes::new()),
         BodyUse::Raw => {}
         BodyUse::AllFields | BodyUse::SomeFields | BodyUse::Whole => {
-            body::check_json(&head.headers)?
+            body::check_json(&head.headers)?;
         }
     }
     body::collect(body, facts.max_body).await

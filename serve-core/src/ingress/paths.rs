@@ -1,4 +1,4 @@
-//! [`Paths`]: which endpoint a path and a method lead to, within one application. Plain
+//! `Paths`: which endpoint a path and a method lead to, within one application. Plain
 //! data: endpoints are known by number here.
 
 use http::{HeaderValue, Method};
@@ -173,11 +173,10 @@ fn allow(verbs: &[(Method, usize)]) -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn paths(
-        declarations: &[(&'static Method, &'static str, &'static str)],
-    ) -> Result<Paths, EndpointError> {
-        let one = |(verb, path, name): &(&'static Method, _, _)| Declaration { verb, path, name };
-        Paths::of(declarations.iter().map(one))
+    type Row = (&'static Method, &'static str, &'static str);
+
+    fn paths(rows: &[Row]) -> Result<Paths, EndpointError> {
+        Paths::of(rows.iter().map(|(verb, path, name): &Row| Declaration { verb, path, name }))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! [`Proxy`]: the front door on a socket. HTTP/1.1 and HTTP/2 (with prior knowledge) on
+//! `Proxy`: the front door on a socket. HTTP/1.1 and HTTP/2 (with prior knowledge) on
 //! one port.
 
 use std::convert::Infallible;

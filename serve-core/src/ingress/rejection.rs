@@ -1,4 +1,4 @@
-//! [`Rejection`]: what a client got wrong, answered with a body that says where and what
+//! `Rejection`: what a client got wrong, answered with a body that says where and what
 //! was expected.
 //!
 //! ```json

@@ -1,4 +1,4 @@
-//! [`RouteTable`]: which application a path belongs to. The longest prefix wins, and a
+//! `RouteTable`: which application a path belongs to. The longest prefix wins, and a
 //! prefix ends only where a segment ends: `/route` does not match `/routesuffix`.
 
 use std::collections::HashMap;

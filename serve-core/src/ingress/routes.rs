@@ -263,7 +263,7 @@ impl HttpBody for RoutedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }
 

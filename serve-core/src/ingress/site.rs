@@ -1,4 +1,4 @@
-//! [`Site`]: one application as HTTP sees it: its endpoints, its routes, its pages.
+//! `Site`: one application as HTTP sees it: its endpoints, its routes, its pages.
 
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub(super) struct Site {
 struct Served {
     endpoint: Arc<dyn Endpoint>,
     route: Arc<str>,
+    /// The names of the path's parameters, in order.
+    names: Vec<&'static str>,
 }
 
 /// Where a request goes.
@@ -90,12 +92,13 @@ impl Site {
             .map(|Declared { facts, connect }| Served {
                 endpoint: connect(link.clone()),
                 route: joined(&prefix, facts.path),
+                names: facts.path_names.clone(),
             })
             .collect();
         endpoints.extend(
             pages.into_iter().map(|(path, page)| Served {
                 endpoint: Arc::new(page),
-                route: joined(&prefix, path),
+                route: joined(&prefix, path), names: Vec::new(),
             }),
         );
         let (application, prefix) = (application.into(), prefix.into());
@@ -147,16 +150,17 @@ impl Site {
         let Some(number) = entry.endpoint(&visit.head.method) else {
             return Next::RoutesThen(wrong_method(entry, &visit.head.method));
         };
-        let values = values.map(|value| percent_decode_str(value).decode_utf8().map(Into::into));
-        let values: Result<Vec<String>, _> = values.collect();
-        match values {
-            Ok(values) => visit.path = values,
-            Err(_) => {
-                let message = "a value in the path is not UTF-8";
-                return Next::Answer(Rejection::unfit("path", None, message).into_response());
+        let Served { endpoint, route, names } = &self.endpoints[number];
+        for (at, value) in values.enumerate() {
+            match percent_decode_str(value).decode_utf8() {
+                Ok(value) => visit.path.push(value.into_owned()),
+                Err(_) => {
+                    let field = names.get(at).map(|name| (*name).to_owned());
+                    let rejection = Rejection::unfit("path", field, "invalid value, expected UTF-8");
+                    return Next::Answer(rejection.into_response());
+                }
             }
         }
-        let Served { endpoint, route } = &self.endpoints[number];
         if number >= self.first_page && self.routes.is_some() {
             return Next::RoutesThenPage(Arc::clone(endpoint));
         }

@@ -1,4 +1,4 @@
-//! [`Visit`]: the head of one HTTP request, once the front door has read it.
+//! `Visit`: the head of one HTTP request, once the front door has read it.
 
 use std::sync::Arc;
 

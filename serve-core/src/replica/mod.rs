@@ -26,5 +26,5 @@ pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;
 pub use slot::Slot;
+pub(crate) use target::Target;
 pub use target::{AnyValue, Call, Reply};
-pub(crate) use target::{LocalTarget, Target};

@@ -31,7 +31,9 @@ impl Diagram {
         Self {
             title: title.to_owned(),
             endpoints: endpoints
-                .map(|(verb, path)| format!("{verb} {}", route(graph.route_prefix.as_deref(), path)))
+                .map(|(verb, path)| {
+                    format!("{verb} {}", route(graph.route_prefix.as_deref(), path))
+                })
                 .collect(),
             nodes: graph
                 .deployments
@@ -105,7 +107,11 @@ pub(crate) mod samples {
 
     /// A deployment on its own, without HTTP.
     pub(crate) fn alone() -> Diagram {
-        Diagram { title: "math:adder".to_owned(), endpoints: Vec::new(), nodes: vec![node("Adder", 1, &[])] }
+        Diagram {
+            title: "math:adder".to_owned(),
+            endpoints: Vec::new(),
+            nodes: vec![node("Adder", 1, &[])],
+        }
     }
 }
 

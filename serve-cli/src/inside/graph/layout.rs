@@ -76,7 +76,13 @@ fn boxes(sizes: &[Size], arrows: &[(usize, usize)]) -> Vec<Vertex> {
     }
     let boxes = sizes.iter().zip(layer);
     boxes
-        .map(|(size, layer)| Vertex { layer, size: *size, left: Vec::new(), right: Vec::new(), y: 0.0 })
+        .map(|(size, layer)| Vertex {
+            layer,
+            size: *size,
+            left: Vec::new(),
+            right: Vec::new(),
+            y: 0.0,
+        })
         .collect()
 }
 
@@ -113,13 +119,15 @@ fn layers(vertices: &[Vertex]) -> Vec<Vec<usize>> {
 fn order(layers: &mut [Vec<usize>], vertices: &[Vertex], rightwards: bool) {
     let count = layers.len();
     for step in 1..count {
-        let (layer, beside) = if rightwards { (step, step - 1) } else { (count - 1 - step, count - step) };
+        let (layer, beside) =
+            if rightwards { (step, step - 1) } else { (count - 1 - step, count - step) };
         let position = |vertex: usize| layers[beside].iter().position(|other| *other == vertex);
         let mut keyed: Vec<(f64, usize)> = layers[layer]
             .iter()
             .enumerate()
             .map(|(now, vertex)| {
-                let neighbours = if rightwards { &vertices[*vertex].left } else { &vertices[*vertex].right };
+                let neighbours =
+                    if rightwards { &vertices[*vertex].left } else { &vertices[*vertex].right };
                 let positions = neighbours.iter().filter_map(|neighbour| position(*neighbour));
                 (mean(positions.map(as_number)).unwrap_or_else(|| as_number(now)), *vertex)
             })
@@ -150,7 +158,8 @@ fn align(layers: &[Vec<usize>], vertices: &mut [Vertex], rightwards: bool) {
         let mut offsets = Vec::with_capacity(layer.len());
         for (index, vertex) in layer.iter().enumerate() {
             if let Some(above) = index.checked_sub(1).map(|above| layer[above]) {
-                offset += (vertices[above].size.height + vertices[*vertex].size.height) / 2.0 + DOWN;
+                offset +=
+                    (vertices[above].size.height + vertices[*vertex].size.height) / 2.0 + DOWN;
             }
             offsets.push(offset);
         }
@@ -183,12 +192,19 @@ fn nearest_rising(wanted: Vec<f64>) -> Vec<f64> {
         }
         pools.push((sum, count));
     }
-    pools.into_iter().flat_map(|(sum, count)| std::iter::repeat_n(sum / as_number(count), count)).collect()
+    pools
+        .into_iter()
+        .flat_map(|(sum, count)| std::iter::repeat_n(sum / as_number(count), count))
+        .collect()
 }
 
 fn draw(boxes: usize, layers: &[Vec<usize>], vertices: &[Vertex], chains: &[Vec<usize>]) -> Layout {
-    let top = vertices.iter().map(|vertex| vertex.y - vertex.size.height / 2.0).fold(f64::INFINITY, f64::min);
-    let bottom = vertices.iter().map(|vertex| vertex.y + vertex.size.height / 2.0).fold(0.0, f64::max);
+    let top = vertices
+        .iter()
+        .map(|vertex| vertex.y - vertex.size.height / 2.0)
+        .fold(f64::INFINITY, f64::min);
+    let bottom =
+        vertices.iter().map(|vertex| vertex.y + vertex.size.height / 2.0).fold(0.0, f64::max);
     let mut columns = Vec::with_capacity(layers.len());
     let mut x = 0.0;
     for layer in layers {
@@ -199,7 +215,10 @@ fn draw(boxes: usize, layers: &[Vec<usize>], vertices: &[Vertex], chains: &[Vec<
     let place = |index: usize| {
         let vertex = &vertices[index];
         let (x, width) = columns[vertex.layer];
-        Place { x: x + (width - vertex.size.width) / 2.0, y: vertex.y - vertex.size.height / 2.0 - top }
+        Place {
+            x: x + (width - vertex.size.width) / 2.0,
+            y: vertex.y - vertex.size.height / 2.0 - top,
+        }
     };
     let arrows = chains.iter().map(|chain| {
         let last = chain.len() - 1;
@@ -243,7 +262,9 @@ mod tests {
     #[test]
     fn callers_are_left_of_callees_however_long_the_chain() {
         let placed = layout(&[BOX; 4], &[(0, 1), (1, 2), (0, 3), (2, 3)]).boxes;
-        assert!(placed[0].x < placed[1].x && placed[1].x < placed[2].x && placed[2].x < placed[3].x);
+        assert!(
+            placed[0].x < placed[1].x && placed[1].x < placed[2].x && placed[2].x < placed[3].x
+        );
     }
 
     #[test]
@@ -251,7 +272,10 @@ mod tests {
         let placed = layout(&[BOX; 5], &[(0, 1), (0, 2), (0, 3), (0, 4)]).boxes;
         let mut heights: Vec<f64> = placed[1..].iter().map(|place| place.y).collect();
         heights.sort_by(f64::total_cmp);
-        assert!(heights.windows(2).all(|pair| pair[1] - pair[0] >= BOX.height + DOWN - 1e-9), "{heights:?}");
+        assert!(
+            heights.windows(2).all(|pair| pair[1] - pair[0] >= BOX.height + DOWN - 1e-9),
+            "{heights:?}"
+        );
     }
 
     #[test]

@@ -8,11 +8,17 @@ use super::diagram::Diagram;
 pub(super) fn draw(diagram: &Diagram) -> String {
     let mut source = String::from("flowchart LR\n");
     if !diagram.endpoints.is_empty() {
-        let endpoints: Vec<String> = diagram.endpoints.iter().map(|endpoint| escaped(endpoint)).collect();
+        let endpoints: Vec<String> =
+            diagram.endpoints.iter().map(|endpoint| escaped(endpoint)).collect();
         let _ = writeln!(source, "    http([\"{}\"]) --> d0", endpoints.join("<br/>"));
     }
     for (index, node) in diagram.nodes.iter().enumerate() {
-        let _ = writeln!(source, "    d{index}[\"<b>{}</b><br/>{}\"]", escaped(&node.name), node.replicas());
+        let _ = writeln!(
+            source,
+            "    d{index}[\"<b>{}</b><br/>{}\"]",
+            escaped(&node.name),
+            node.replicas()
+        );
     }
     for (index, node) in diagram.nodes.iter().enumerate() {
         for callee in &node.calls {

@@ -21,7 +21,9 @@ pub(super) use text::tree;
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Error> {
     let selected = select::application(&arguments.application.path)?;
     let application = select::build(selected, &arguments.application.values)?;
-    let graph = application.graph().map_err(|source| Error::Graph { name: selected.full_name(), source })?;
+    let graph = application
+        .graph()
+        .map_err(|source| Error::Graph { name: selected.full_name(), source })?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&graph).map_err(Error::Json)?;
         return write(arguments.output.as_deref(), &json);

@@ -124,7 +124,14 @@ fn draw_node(svg: &mut String, node: &Node, place: Place, size: Size, ingress: b
     let _ = writeln!(svg, "<g transform=\"translate({:.1} {:.1})\">", place.x, place.y);
     // The rearmost sheet first.
     for sheet in (0..node.replicas.clamp(1, 3)).rev() {
-        let back = SHEET * if sheet == 2 { 2.0 } else if sheet == 1 { 1.0 } else { 0.0 };
+        let back = SHEET
+            * if sheet == 2 {
+                2.0
+            } else if sheet == 1 {
+                1.0
+            } else {
+                0.0
+            };
         let _ = writeln!(
             svg,
             "<rect class=\"{class}\" x=\"{back:.0}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"8\"/>",
@@ -132,15 +139,27 @@ fn draw_node(svg: &mut String, node: &Node, place: Place, size: Size, ingress: b
         );
     }
     let middle = width / 2.0;
-    let _ = writeln!(svg, "<text class=\"name\" x=\"{middle:.1}\" y=\"24\">{}</text>", escaped(&node.name));
-    let _ = writeln!(svg, "<text class=\"about\" x=\"{middle:.1}\" y=\"42\">{}</text>", node.replicas());
+    let _ = writeln!(
+        svg,
+        "<text class=\"name\" x=\"{middle:.1}\" y=\"24\">{}</text>",
+        escaped(&node.name)
+    );
+    let _ = writeln!(
+        svg,
+        "<text class=\"about\" x=\"{middle:.1}\" y=\"42\">{}</text>",
+        node.replicas()
+    );
     svg.push_str("</g>\n");
 }
 
 fn draw_endpoints(svg: &mut String, endpoints: &[String], place: Place) {
     let Size { width, height } = endpoints_size(endpoints);
     let _ = writeln!(svg, "<g transform=\"translate({:.1} {:.1})\">", place.x, place.y);
-    let _ = writeln!(svg, "<rect class=\"http\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{:.1}\"/>", 16.0);
+    let _ = writeln!(
+        svg,
+        "<rect class=\"http\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{:.1}\"/>",
+        16.0
+    );
     let mut y = 7.0 + LINE / 2.0 + 4.0;
     for endpoint in endpoints {
         let _ = writeln!(
@@ -165,7 +184,8 @@ fn draw_arrow(svg: &mut String, arrow: &Arrow) {
         let [from, to] = pair else { continue };
         let end = if to == last { to.x - HEAD } else { to.x };
         let bend = f64::midpoint(from.x, end);
-        let _ = write!(path, " C{bend:.1} {:.1} {bend:.1} {:.1} {end:.1} {:.1}", from.y, to.y, to.y);
+        let _ =
+            write!(path, " C{bend:.1} {:.1} {bend:.1} {:.1} {end:.1} {:.1}", from.y, to.y, to.y);
     }
     let _ = writeln!(svg, "<path class=\"arrow\" d=\"{path}\"/>");
     let _ = writeln!(

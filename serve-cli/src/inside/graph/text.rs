@@ -20,7 +20,8 @@ pub(crate) fn tree(diagram: &Diagram) -> String {
     if !diagram.nodes.is_empty() {
         grow(diagram, 0, String::new(), "", &mut drawn, &mut rows);
     }
-    let width = |row: &Row| row.branch.chars().count() + diagram.nodes[row.node].name.chars().count();
+    let width =
+        |row: &Row| row.branch.chars().count() + diagram.nodes[row.node].name.chars().count();
     let widest = rows.iter().map(width).max().unwrap_or_default();
 
     let mut text = String::new();
@@ -59,7 +60,8 @@ fn grow(
         return;
     }
     for (index, callee) in calls.iter().enumerate() {
-        let (fork, on) = if index + 1 == calls.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (fork, on) =
+            if index + 1 == calls.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         grow(diagram, *callee, format!("{below}{fork}"), &format!("{below}{on}"), drawn, rows);
     }
 }

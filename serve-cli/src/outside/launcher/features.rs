@@ -63,15 +63,20 @@ mod tests {
     }
 
     fn selected(flags: &[&str]) -> Result<Features, Error> {
-        let package = package("hello").feature("default").feature("french").feature("spanish").build();
+        let package =
+            package("hello").feature("default").feature("french").feature("spanish").build();
         let line = Line::parse_from(["serve"].iter().chain(flags));
         select(&package, &line.cargo)
     }
 
     #[test]
     fn named_features_are_checked() {
-        let features = selected(&["--features", "spanish,hello/french", "--no-default-features"]).expect("features");
-        assert_eq!(features, Features { without_default: true, names: vec!["french".into(), "spanish".into()] });
+        let features = selected(&["--features", "spanish,hello/french", "--no-default-features"])
+            .expect("features");
+        assert_eq!(
+            features,
+            Features { without_default: true, names: vec!["french".into(), "spanish".into()] }
+        );
         let unknown = selected(&["--features", "frensh"]).expect_err("no such feature");
         assert_eq!(unknown.to_string(), "the package `hello` has no feature `frensh`");
         assert!(selected(&["--features", "serde/derive"]).is_err());

@@ -159,7 +159,8 @@ mod tests {
         assert_eq!(of("[package]\nedition = '2021'"), "2");
         assert_eq!(of("[package]\nname = 'old'"), "1");
         assert_eq!(of("[workspace]\nmembers = []"), "1");
-        let inherited = "[package]\nedition.workspace = true\n[workspace.package]\nedition = '2021'";
+        let inherited =
+            "[package]\nedition.workspace = true\n[workspace.package]\nedition = '2021'";
         assert_eq!(of(inherited), "2");
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct Launcher {
 
 impl Launcher {
     /// The launcher for `package`, whose library is called `crate_name`.
+    #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
     pub(crate) fn new(
         workspace: &Workspace,
         package: &Package,

@@ -92,7 +92,9 @@ impl Changes {
             let written = match &self.changing {
                 None => self.written.recv().await,
                 Some((_, settled)) => {
-                    if let Ok(written) = tokio::time::timeout_at(*settled, self.written.recv()).await {
+                    if let Ok(written) =
+                        tokio::time::timeout_at(*settled, self.written.recv()).await
+                    {
                         written
                     } else {
                         let changed = self.settle();
@@ -117,7 +119,8 @@ impl Changes {
             let _ = self.watch_directories();
         }
         if self.sources.contains(&path) {
-            let (files, settled) = self.changing.get_or_insert_with(|| (BTreeSet::new(), Instant::now()));
+            let (files, settled) =
+                self.changing.get_or_insert_with(|| (BTreeSet::new(), Instant::now()));
             files.insert(path);
             *settled = Instant::now() + SETTLED;
         }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The files of local packages that went into `executable`, if cargo says.
 pub(super) fn of_executable(executable: &Path) -> Vec<PathBuf> {
-    fs::read_to_string(executable.with_extension("d")).map_or_else(|_| Vec::new(), |text| parse(&text))
+    fs::read_to_string(executable.with_extension("d"))
+        .map_or_else(|_| Vec::new(), |text| parse(&text))
 }
 
 /// The right side of every `target: file file\ with\ spaces`.

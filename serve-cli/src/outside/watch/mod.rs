@@ -67,7 +67,8 @@ impl Session<'_> {
                         }
                     }
                     changes.learn(&built)?;
-                    program = Some(Program::start(self.command(&product, &built), &built.executable)?);
+                    program =
+                        Some(Program::start(self.command(&product, &built), &built.executable)?);
                     // The browser is open by then.
                     self.arguments.open = false;
                 }

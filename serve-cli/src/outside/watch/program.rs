@@ -6,8 +6,8 @@ use cargo_metadata::camino::Utf8Path;
 use tokio::process::Child;
 
 use crate::inside::StopSignal;
-use crate::outside::error::Error;
 use crate::output;
+use crate::outside::error::Error;
 
 /// A program that was started. Dropped, it is killed.
 #[derive(Debug)]
@@ -19,9 +19,7 @@ impl Program {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
-        child
-            .map(Self)
-            .map_err(|source| Error::Start { program: executable.to_owned(), source })
+        child.map(Self).map_err(|source| Error::Start { program: executable.to_owned(), source })
     }
 
     /// Waits until the program, if there is one, has ended of itself.

@@ -58,7 +58,8 @@ impl Sources {
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");
         (is_rust || is_manifest(file))
             && self.packages.iter().any(|package| {
-                file.strip_prefix(package).is_ok_and(|below| !below.iter().any(|part| is_hidden(Path::new(part))))
+                file.strip_prefix(package)
+                    .is_ok_and(|below| !below.iter().any(|part| is_hidden(Path::new(part))))
             })
     }
 
@@ -76,7 +77,9 @@ impl Sources {
         }
         // Included from elsewhere.
         for directory in self.read.iter().filter_map(|file| file.parent()) {
-            if !self.packages.iter().any(|package| directory.starts_with(package)) && directory.is_dir() {
+            if !self.packages.iter().any(|package| directory.starts_with(package))
+                && directory.is_dir()
+            {
                 directories.entry(directory.to_owned()).or_insert(RecursiveMode::NonRecursive);
             }
         }

@@ -53,10 +53,7 @@ impl Workspace {
     /// The packages whose source is on this machine and editable, which `package`
     /// is built from: itself, and the path dependencies below it.
     pub(crate) fn local_packages(&self, package: &Package) -> Vec<&Package> {
-        self.below(package)
-            .into_iter()
-            .filter(|package| package.source.is_none())
-            .collect()
+        self.below(package).into_iter().filter(|package| package.source.is_none()).collect()
     }
 
     /// The `serve-core` that `package` is linked with: the nearest one below it.
@@ -188,7 +185,10 @@ fn unknown(name: &str, members: &[&Package], metadata: &Metadata) -> Error {
         nearest::did_you_mean(name, all).unwrap_or_else(|| match serving.as_slice() {
             [] => "none of its packages depends on serve-core".to_owned(),
             [one] => format!("the package with applications is `{one}`"),
-            several => format!("the packages with applications are {}", nearest::listed(several.iter().copied())),
+            several => format!(
+                "the packages with applications are {}",
+                nearest::listed(several.iter().copied())
+            ),
         })
     };
     Error::UnknownPackage { name: name.to_owned(), help }

@@ -84,7 +84,9 @@ pub(crate) fn workspace(members: Vec<PackageJson>, others: Vec<PackageJson>) -> 
             let names = package["dependencies"].as_array().expect("a list");
             let ids: Vec<&Value> = names
                 .iter()
-                .filter_map(|dependency| packages.iter().find(|package| package["name"] == dependency["name"]))
+                .filter_map(|dependency| {
+                    packages.iter().find(|package| package["name"] == dependency["name"])
+                })
                 .map(|package| &package["id"])
                 .collect();
             json!({"id": package["id"], "dependencies": ids, "deps": [], "features": []})
@@ -154,7 +156,10 @@ fn several_candidates_are_listed() {
 #[test]
 fn the_only_member_that_serves_is_taken_in_the_root() {
     let root = package("root").manifest("/work/Cargo.toml");
-    let one = workspace(vec![root, package("hello").depends_on("serve-core")], vec![package("serve-core")]);
+    let one = workspace(
+        vec![root, package("hello").depends_on("serve-core")],
+        vec![package("serve-core")],
+    );
     assert_eq!(chosen(&one, None, "/work"), "hello");
     assert_eq!(chosen(&one, None, "/work/docs"), "hello");
 }
@@ -162,7 +167,10 @@ fn the_only_member_that_serves_is_taken_in_the_root() {
 #[test]
 fn the_innermost_package_is_the_one_of_the_directory() {
     let root = package("root").manifest("/work/Cargo.toml").depends_on("serve-core");
-    let nested = workspace(vec![root, package("hello").depends_on("serve-core")], vec![package("serve-core")]);
+    let nested = workspace(
+        vec![root, package("hello").depends_on("serve-core")],
+        vec![package("serve-core")],
+    );
     assert_eq!(chosen(&nested, None, "/work/hello"), "hello");
     assert_eq!(chosen(&nested, None, "/work"), "root");
 }
@@ -190,9 +198,11 @@ fn nothing_to_serve_says_how_to_begin() {
 #[test]
 fn the_nearest_serve_core_counts() {
     let metadata = two_serving();
-    let workspace = Workspace { metadata, directory: "/work".into(), options: CargoOptions::default() };
+    let workspace =
+        Workspace { metadata, directory: "/work".into(), options: CargoOptions::default() };
     let hello = workspace.package(Some("hello")).expect("a package");
     assert_eq!(workspace.serve_core(hello).map(|core| core.name.as_str()), Some("serve-core"));
-    let local: Vec<&str> = workspace.local_packages(hello).iter().map(|package| package.name.as_str()).collect();
+    let local: Vec<&str> =
+        workspace.local_packages(hello).iter().map(|package| package.name.as_str()).collect();
     assert_eq!(local, ["hello"]);
 }

@@ -76,6 +76,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }

@@ -8,6 +8,7 @@ use crate::ingress::answer::ResultKind;
 use crate::ingress::interface::{Facts, ParamPlace};
 
 /// The operation of an endpoint, given the schemas of its parameters and its result.
+#[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
 pub(super) fn describe(facts: &Facts, params: Vec<Value>, result: Value, tag: &str) -> Value {
     let mut operation = Map::new();
     operation.insert("operationId".into(), facts.method.name.into());
@@ -109,6 +110,7 @@ fn responses(facts: &Facts, result: Value) -> Value {
     responses.into()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
 fn success(facts: &Facts, result: Value) -> Value {
     if !facts.method.streaming {
         let content = match facts.result {

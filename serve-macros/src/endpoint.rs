@@ -1,0 +1,250 @@
+//! `#[get("/path")]` and the other verbs: how a method is reached over HTTP.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote};
+use syn::parse::{ParseStream, Parser};
+use syn::{Attribute, Ident, LitStr, Token};
+
+use crate::block::Function;
+use crate::errors::Errors;
+use crate::signature::Parameter;
+use crate::spelling;
+
+/// The verbs, as attributes.
+pub(crate) const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// One endpoint.
+pub(crate) struct Endpoint {
+    pub(crate) verb: String,
+    pub(crate) path: String,
+    places: Vec<Place>,
+    max_body: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Path,
+    Query,
+    Field,
+    Body,
+}
+
+/// What the attribute says.
+struct Arguments {
+    path: LitStr,
+    body: Option<Ident>,
+    max_body: Option<LitStr>,
+}
+
+/// The endpoint of a method, if it is one.
+pub(crate) fn read(
+    function: &Function,
+    parameters: &[Parameter],
+    errors: &mut Errors,
+) -> Option<Endpoint> {
+    let mut found = VERBS.iter().filter_map(|verb| Some((*verb, function.marker(verb)?)));
+    let (verb, attribute) = found.next()?;
+    if let Some((_, second)) = found.next() {
+        errors.at(second, "a method is one endpoint; write a second method that calls it");
+        return None;
+    }
+    let arguments = match arguments(attribute, verb) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            errors.push(error);
+            return None;
+        }
+    };
+    let path = arguments.path.value();
+    let in_path = match names_in(&path) {
+        Ok(names) => names,
+        Err(message) => {
+            errors.at(&arguments.path, message);
+            return None;
+        }
+    };
+    let named = |name: &str| parameters.iter().any(|parameter| parameter.plain_name() == name);
+    let known = || parameters.iter().map(Parameter::plain_name).collect::<Vec<_>>();
+    for name in in_path.iter().filter(|name| !named(name)) {
+        let known = known();
+        let there = spelling::all_of(known.iter().map(String::as_str));
+        errors.at(
+            &arguments.path,
+            format!("`{{{name}}}` is no parameter of the method; its parameters are {there}"),
+        );
+    }
+    if let Some(body) = &arguments.body {
+        if ["get", "delete"].contains(&verb) {
+            errors.at(body, format!("a {} request has no body", verb.to_uppercase()));
+        } else if !named(&body.to_string()) {
+            errors.at(body, format!("`{body}` is no parameter of the method"));
+        }
+    }
+    let max_body = arguments.max_body.as_ref().and_then(|text| {
+        let size = size(&text.value());
+        if size.is_none() {
+            errors.at(text, "`max_body` takes a size, like `\"32MiB\"` or `\"500kB\"`");
+        }
+        size
+    });
+    let queried = ["get", "delete"].contains(&verb) || arguments.body.is_some();
+    let place = |parameter: &Parameter| {
+        let name = parameter.plain_name();
+        if in_path.contains(&name) {
+            Place::Path
+        } else if arguments.body.as_ref().is_some_and(|body| *body == name) {
+            Place::Body
+        } else if queried {
+            Place::Query
+        } else {
+            Place::Field
+        }
+    };
+    let places = parameters.iter().map(place).collect();
+    Some(Endpoint { verb: verb.to_uppercase(), path, places, max_body })
+}
+
+fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
+    let usage = || syn::Error::new_spanned(attribute, format!("give the path: `#[{verb}(\"/\")]`"));
+    let tokens = attribute.meta.require_list().map_err(|_| usage())?.tokens.clone();
+    let parser = |input: ParseStream<'_>| {
+        let mut arguments =
+            Arguments { path: input.parse().map_err(|_| usage())?, body: None, max_body: None };
+        while !input.is_empty() {
+            input.parse::<Token![,]>()?;
+            if input.is_empty() {
+                break;
+            }
+            let name: Ident = input.parse()?;
+            input.parse::<Token![=]>()?;
+            match name.to_string().as_str() {
+                "body" => arguments.body = Some(input.parse()?),
+                "max_body" => arguments.max_body = Some(input.parse()?),
+                _ => {
+                    return Err(syn::Error::new(
+                        name.span(),
+                        "unknown option; the options are `body` and `max_body`",
+                    ));
+                }
+            }
+        }
+        Ok(arguments)
+    };
+    parser.parse2(tokens)
+}
+
+/// The parameters that a path names.
+fn names_in(path: &str) -> Result<Vec<String>, String> {
+    if !path.starts_with('/') {
+        return Err("a path starts with `/`".to_owned());
+    }
+    let mut names = Vec::new();
+    for segment in path.split('/') {
+        let Some(inner) = segment.strip_prefix('{') else {
+            if segment.contains(['{', '}']) {
+                return Err(format!("`{segment}`: a parameter is a whole segment, like `/{{id}}`"));
+            }
+            continue;
+        };
+        let Some(name) = inner.strip_suffix('}') else {
+            return Err(format!("`{segment}`: a parameter is a whole segment, like `/{{id}}`"));
+        };
+        let name = name.strip_prefix('*').unwrap_or(name);
+        if name.is_empty() || name.contains(['{', '}']) {
+            return Err(format!("`{segment}` names no parameter"));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// Bytes of a size as people write it.
+fn size(text: &str) -> Option<usize> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: usize = text[..digits].parse().ok()?;
+    let unit = match text[digits..].trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+impl Endpoint {
+    /// Its `EndpointSpec`.
+    pub(crate) fn spec(
+        &self,
+        private: &TokenStream,
+        parameters: &[Parameter],
+        ok: &TokenStream,
+        err: Option<&TokenStream>,
+    ) -> TokenStream {
+        let (verb, path) = (&self.verb, &self.path);
+        let places = self.places.iter().map(|place| {
+            let place = format_ident!(
+                "{}",
+                match place {
+                    Place::Path => "Path",
+                    Place::Query => "Query",
+                    Place::Field => "Field",
+                    Place::Body => "Body",
+                }
+            );
+            quote! { #private::ParamPlace::#place }
+        });
+        let max_body = self.max_body.map_or_else(
+            || quote! { ::core::option::Option::None },
+            |bytes| quote! { ::core::option::Option::Some(#bytes) },
+        );
+        let status = match err {
+            Some(err) => quote! {{
+                #[allow(unused_imports, reason = "one of the two fits")]
+                use #private::{StatusByTrait as _, StatusUnknown as _};
+                (&#private::StatusOf::<#err>::NEW).status_of()
+            }},
+            None => quote! { |_| ::core::option::Option::None },
+        };
+        let types = parameters.iter().map(|parameter| parameter.ty.to_token_stream());
+        quote! {
+            #private::EndpointSpec {
+                verb: #verb,
+                path: #path,
+                places: &[#(#places),*],
+                max_body: #max_body,
+                status: #status,
+                params: |generator| {
+                    let _ = &generator;
+                    ::std::vec::Vec::from([#(#private::schema_of::<#types>(generator)),*])
+                },
+                returns: |generator| #private::schema_of::<#ok>(generator),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_its_parameters() {
+        assert_eq!(names_in("/papers/{id}/{*rest}"), Ok(vec!["id".to_owned(), "rest".to_owned()]));
+        assert_eq!(names_in("/"), Ok(Vec::new()));
+        for bad in ["papers", "/a{b}", "/{}", "/{a"] {
+            assert!(names_in(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size("32MiB"), Some(32 << 20));
+        assert_eq!(size("500 kB"), Some(500_000));
+        assert_eq!(size("7"), Some(7));
+        assert_eq!(size("many"), None);
+    }
+}
