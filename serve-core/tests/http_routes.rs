@@ -1,4 +1,5 @@
 //! `#[routes]`: an axum router of the user's own is served as calls are.
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "http")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 

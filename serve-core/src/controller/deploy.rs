@@ -257,6 +257,9 @@ impl Controller {
         let kept: Vec<Arc<Router>> =
             deployments.values().map(|deployment| Arc::clone(&deployment.router)).collect();
         let old = application.take_tiers();
+        for replaced in old.iter().flatten().flat_map(|deployment| &deployment.replicas) {
+            replaced.retire();
+        }
         application.plan = plan.clone();
         application.deployments = deployments;
         application.status = ApplicationStatus::Running;

@@ -37,6 +37,11 @@ impl Drop for RunningReplica {
 }
 
 impl RunningReplica {
+    /// From now on, calls go to other replicas.
+    pub(super) fn retire(&self) {
+        self.router.retire(self.key);
+    }
+
     pub(super) fn id(&self) -> &str {
         self.replica.context.replica_id()
     }

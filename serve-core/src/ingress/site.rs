@@ -95,12 +95,11 @@ impl Site {
                 names: facts.path_names.clone(),
             })
             .collect();
-        endpoints.extend(
-            pages.into_iter().map(|(path, page)| Served {
-                endpoint: Arc::new(page),
-                route: joined(&prefix, path), names: Vec::new(),
-            }),
-        );
+        endpoints.extend(pages.into_iter().map(|(path, page)| Served {
+            endpoint: Arc::new(page),
+            route: joined(&prefix, path),
+            names: Vec::new(),
+        }));
         let (application, prefix) = (application.into(), prefix.into());
         Ok(Self { application, prefix, router, paths, endpoints, first_page, routes })
     }
@@ -156,7 +155,8 @@ impl Site {
                 Ok(value) => visit.path.push(value.into_owned()),
                 Err(_) => {
                     let field = names.get(at).map(|name| (*name).to_owned());
-                    let rejection = Rejection::unfit("path", field, "invalid value, expected UTF-8");
+                    let rejection =
+                        Rejection::unfit("path", field, "invalid value, expected UTF-8");
                     return Next::Answer(rejection.into_response());
                 }
             }

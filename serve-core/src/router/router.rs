@@ -221,6 +221,11 @@ impl Router {
         }
     }
 
+    /// Takes a replica out of routing. Its running calls go on.
+    pub(crate) fn retire(&self, key: usize) {
+        self.state.lock().admission.drain(key);
+    }
+
     /// Takes no more calls. Those that wait are still served.
     pub(crate) fn refuse(&self, reason: &str) {
         self.state.lock().closed = Some(reason.to_owned());
