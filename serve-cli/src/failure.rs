@@ -74,6 +74,13 @@ mod tests {
     fn an_error_has_causes_and_a_remedy() {
         let cause = std::io::Error::other("address\nin use");
         let report = Report(&Example(cause)).to_string();
-        insta::assert_snapshot!(anstream::adapter::strip_str(&report), @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&report), @"
+        error[serve::port]: the port is in use
+          caused by: address
+                     in use
+          help: use another:
+
+                --port 8001
+        ");
     }
 }

@@ -31,8 +31,21 @@ impl CargoServe {
     pub(crate) fn new<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = Command::new(cargo_serve());
         // As cargo calls it.
-        command.arg("serve").args(arguments).current_dir(directory);
-        command.stdin(Stdio::null());
+        command.arg("serve").args(arguments);
+        Self::prepare(command, directory)
+    }
+
+    pub(crate) fn plain_cargo<'a>(
+        directory: &Path,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut command = Command::new(cargo());
+        command.args(arguments);
+        Self::prepare(command, directory)
+    }
+
+    fn prepare(mut command: Command, directory: &Path) -> Self {
+        command.current_dir(directory).stdin(Stdio::null());
         command.env("CARGO", cargo());
         // Of the test, not of what it runs.
         for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_build(name)) {
@@ -58,7 +71,8 @@ impl CargoServe {
     /// If it cannot be started.
     #[must_use]
     pub fn finish(mut self) -> Finished {
-        let Output { status, stdout, stderr } = self.command.output().expect("cargo-serve can be run");
+        let Output { status, stdout, stderr } =
+            self.command.output().expect("cargo-serve can be run");
         let stderr = String::from_utf8_lossy(&stderr);
         let told: Vec<&str> = stderr.lines().filter(|line| !is_progress(line)).collect();
         Finished {
@@ -105,7 +119,9 @@ fn is_progress(line: &str) -> bool {
         return false;
     };
     let verb = verb.trim_start();
-    rest.starts_with(' ') && verb.starts_with(|c: char| c.is_ascii_uppercase()) && !OURS.contains(&verb)
+    rest.starts_with(' ')
+        && verb.starts_with(|c: char| c.is_ascii_uppercase())
+        && !OURS.contains(&verb)
 }
 
 /// The text with the paths of this machine replaced.

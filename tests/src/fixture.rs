@@ -36,13 +36,13 @@ impl Fixture {
         Self::copy(name, &env::temp_dir())
     }
 
-    /// An empty directory below this repository's target directory.
+    /// An empty directory that is far from any package.
     ///
     /// # Panics
     /// If it cannot be made.
     #[must_use]
     pub fn empty() -> Self {
-        Self::make(&fixtures_target().join("copies"), "empty")
+        Self::make(&env::temp_dir(), "empty")
     }
 
     fn make(parent: &Path, name: &str) -> Self {
@@ -84,7 +84,8 @@ impl Fixture {
     /// If it cannot be read.
     #[must_use]
     pub fn read(&self, file: &str) -> String {
-        fs::read_to_string(self.path(file)).unwrap_or_else(|error| panic!("cannot read {file}: {error}"))
+        fs::read_to_string(self.path(file))
+            .unwrap_or_else(|error| panic!("cannot read {file}: {error}"))
     }
 
     /// Replaces text in a file of the copy.
@@ -105,8 +106,22 @@ impl Fixture {
 
     /// `cargo serve` in a directory of the copy.
     #[must_use]
-    pub fn serve_in<'a>(&self, directory: &str, arguments: impl IntoIterator<Item = &'a str>) -> CargoServe {
+    pub fn serve_in<'a>(
+        &self,
+        directory: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> CargoServe {
         CargoServe::new(&self.path(directory), arguments)
+    }
+
+    /// Cargo itself in a directory of the copy.
+    #[must_use]
+    pub fn cargo<'a>(
+        &self,
+        directory: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> CargoServe {
+        CargoServe::plain_cargo(&self.path(directory), arguments)
     }
 }
 
@@ -119,7 +134,8 @@ impl Drop for Fixture {
 
 fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory can be made");
-    let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("no fixture in {}: {error}", from.display()));
+    let entries = fs::read_dir(from)
+        .unwrap_or_else(|error| panic!("no fixture in {}: {error}", from.display()));
     for entry in entries {
         let entry = entry.expect("a directory can be read");
         let target = to.join(entry.file_name());

@@ -22,10 +22,16 @@ pub struct Answer {
 /// If there is no answer.
 #[must_use]
 pub fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
-    try_request(address, method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    try_request(address, method, path, body)
+        .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
 }
 
-pub(crate) fn try_request(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
+pub(crate) fn try_request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let headers = if body.is_empty() {
@@ -33,10 +39,14 @@ pub(crate) fn try_request(address: SocketAddr, method: &str, path: &str, body: &
     } else {
         format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
     };
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}"
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| std::io::Error::other("the answer is no HTTP"))
+    parse(&String::from_utf8_lossy(&answer))
+        .ok_or_else(|| std::io::Error::other("the answer is no HTTP"))
 }
 
 fn parse(answer: &str) -> Option<Answer> {

@@ -42,17 +42,24 @@ pub fn cargo_serve() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let output = Command::new(cargo())
-            .args(["build", "--package", "serve-cli", "--bin", "cargo-serve", "--message-format=json"])
+            .args([
+                "build",
+                "--package",
+                "serve-cli",
+                "--bin",
+                "cargo-serve",
+                "--message-format=json",
+            ])
             .current_dir(repository())
             .stderr(Stdio::inherit())
             .output()
             .expect("cargo can be run");
         assert!(output.status.success(), "cargo-serve does not compile");
         let messages = String::from_utf8_lossy(&output.stdout);
-        let executables = messages.lines().filter_map(|line| {
+        let mut executables = messages.lines().filter_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
             Some(PathBuf::from(message.get("executable")?.as_str()?))
         });
-        executables.last().expect("cargo says where it put the program")
+        executables.next_back().expect("cargo says where it put the program")
     })
 }

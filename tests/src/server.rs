@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::http::{self, Answer};
 
@@ -54,7 +54,8 @@ impl Server {
     pub fn wait_until_up(&mut self) {
         let line = self.wait_for("/-/healthz");
         let url = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
-        self.address = url.and_then(|address| address.parse().ok()).expect("the banner names an address");
+        self.address =
+            url.and_then(|address| address.parse().ok()).expect("the banner names an address");
         let healthy = self.get("/-/healthz");
         assert_eq!(healthy.status, 200, "{healthy:?}");
     }
@@ -64,19 +65,25 @@ impl Server {
     /// # Panics
     /// If the program ends instead.
     pub fn wait_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.said.push_str(&line);
-                    self.said.push('\n');
-                    if line.contains(text) {
-                        return line;
-                    }
-                }
-                Err(_) => panic!("`{text}` was not said:\n{}", self.said),
+            match self.next_line() {
+                Some(line) if line.contains(text) => return line,
+                Some(_) => {}
+                None => panic!("`{text}` was not said:\n{}", self.said),
             }
+        }
+    }
+
+    /// The next line on stderr, until the last.
+    fn next_line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                self.said.push_str(&line);
+                self.said.push('\n');
+                Some(line)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing more is said:\n{}", self.said),
         }
     }
 
@@ -142,12 +149,7 @@ impl Server {
     /// If it does not end.
     pub fn wait(&mut self) -> ExitStatus {
         // Its pipe closes with it, and with all that it has started.
-        let deadline = Instant::now() + PATIENCE;
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            self.said.push_str(&line);
-            self.said.push('\n');
-        }
-        assert!(Instant::now() < deadline, "the server does not end:\n{}", self.said);
+        while self.next_line().is_some() {}
         self.child.wait().expect("the server was started here")
     }
 
@@ -174,6 +176,9 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("id", &self.child.id()).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("id", &self.child.id())
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }

@@ -125,7 +125,21 @@ mod tests {
     #[test]
     fn graph_routes_and_addresses() {
         let banner = banner("0.0.0.0:8000").to_string();
-        insta::assert_snapshot!(anstream::adapter::strip_str(&banner), @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&banner), @"
+
+        Ingress      1 replica
+        └─ Adder     3 replicas
+
+        POST    http://127.0.0.1:8000/math       Ingress.add
+        GET     http://127.0.0.1:8000/math/{id}  Ingress.result
+        GET     http://127.0.0.1:8000/math/all   Ingress.results
+        docs    http://127.0.0.1:8000/docs       
+        health  http://127.0.0.1:8000/-/healthz  
+
+        on every address of this machine
+
+        Ctrl-C stops it.
+        ");
     }
 
     #[test]

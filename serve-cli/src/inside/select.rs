@@ -200,7 +200,6 @@ mod tests {
           words:chain
           words:count
           words:twice
-          words:twice
         ");
     }
 
@@ -213,7 +212,6 @@ mod tests {
           hello:language_classifier
           words:chain
           words:count
-          words:twice
           words:twice
         of the package `other` there are none: a crate that the program never names is not linked (`use other_crate as _;`)
         ");

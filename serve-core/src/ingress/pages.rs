@@ -18,11 +18,24 @@ use super::visit::Visit;
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
+/// The page that shows the description: whole in itself, so that it works offline.
+const DOCS: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<title>API</title>\n<style>\n",
+    include_str!("docs/style.css"),
+    "</style>\n",
+    include_str!("docs/page.html"),
+    "<script>\n",
+    include_str!("docs/script.js"),
+    "</script>\n",
+);
+
 /// One page.
 pub(super) enum Page {
     /// The description, written when first asked for.
     Description { about: About, endpoints: Vec<Arc<Facts>>, written: OnceLock<Bytes> },
-    /// The page that shows it.
+    /// The page to read and try it.
     Docs,
 }
 
@@ -53,7 +66,7 @@ impl Endpoint for Page {
                 });
                 ("application/json", Body::from(document.clone()))
             }
-            Self::Docs => ("text/html; charset=utf-8", Body::from(include_str!("docs.html"))),
+            Self::Docs => ("text/html; charset=utf-8", Body::from(DOCS)),
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();

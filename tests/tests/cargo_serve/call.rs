@@ -1,0 +1,56 @@
+//! `call`: one method, once, without HTTP.
+
+use serve_tests::{Finished, Fixture};
+
+fn call<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Finished {
+    let library = Fixture::new("library");
+    let command = ["call", "greeter:spanish"].into_iter().chain(arguments);
+    library.serve(command).finish()
+}
+
+#[test]
+fn a_string_is_printed_plainly() {
+    let finished = call(["greet", "name=Dora"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "Hola Dora!\n"), "{finished}");
+    let json = call(["greet", "name=Dora", "--json"]);
+    assert_eq!(json.stdout, "\"Hola Dora!\"\n");
+}
+
+#[test]
+fn other_values_are_printed_as_json() {
+    assert_eq!(call(["add", "a=40", "b=2"]).stdout, "{\"a\":40,\"b\":2,\"sum\":42}\n");
+}
+
+#[test]
+fn a_stream_is_printed_line_by_line() {
+    assert_eq!(call(["count", "to=3"]).stdout, "1\n2\n3\n");
+}
+
+#[test]
+fn the_applications_own_argument_is_given_beside() {
+    let library = Fixture::new("library");
+    let command = ["call", "greeter:greeter", "--with", "greeting=Hi", "greet", "name=Dora"];
+    assert_eq!(library.serve(command).finish().stdout, "Hi Dora!\n");
+}
+
+#[test]
+fn an_unknown_method_has_others() {
+    insta::assert_snapshot!(call(["gret", "name=Dora"]), @"");
+}
+
+#[test]
+fn an_argument_that_does_not_fit_is_named() {
+    insta::assert_snapshot!(call(["add", "a=forty", "b=2"]), @"");
+    insta::assert_snapshot!(call(["greet"]), @"");
+    insta::assert_snapshot!(call(["greet", "nam=Dora"]), @"");
+}
+
+#[test]
+fn an_error_of_the_method_is_shown() {
+    insta::assert_snapshot!(call(["fail"]), @"");
+}
+
+#[test]
+fn a_call_can_be_given_up() {
+    insta::assert_snapshot!(call(["sleep", "--timeout", "100ms"]), @"");
+}

@@ -1,0 +1,16 @@
+//! The real `cargo serve`, on real packages.
+//!
+//! The first test to run builds the command and the fixtures' dependencies; the others
+//! wait for that and find them built.
+
+mod call;
+mod features;
+mod inspect;
+mod mistakes;
+mod new_and_eject;
+#[cfg(unix)]
+mod packages;
+#[cfg(unix)]
+mod run;
+#[cfg(unix)]
+mod watch;

@@ -1,0 +1,62 @@
+//! What `cargo serve run` does besides serving.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+
+use rustix::process::Signal;
+use serve_tests::Fixture;
+
+#[test]
+fn arguments_prefix_and_features_reach_the_application() {
+    let library = Fixture::new("library");
+    let arguments =
+        ["run", "greeter:greeter", "greeting=Hi", "times=2", "--route-prefix", "/hello"];
+    let server = library.serve(arguments.into_iter().chain(["--features", "loud"])).start();
+    assert_eq!(server.get("/hello?name=Dora").body, "HI HI DORA");
+    assert_eq!(server.get("/?name=Dora").status, 404);
+}
+
+#[test]
+fn the_banner_shows_graph_routes_and_addresses() {
+    let library = Fixture::new("library");
+    let mut server = library.serve(["run", "greeter:spanish"]).start();
+    let address = server.address().to_string();
+    server.signal(Signal::INT);
+    assert!(server.wait().success(), "{}", server.said());
+    let (_, banner) = server.said().split_once("     Serving").expect("a banner");
+    insta::assert_snapshot!(format!("     Serving{banner}").replace(&address, "[address]"));
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_requests() {
+    let library = Fixture::new("library");
+    let mut server = library.serve(["run", "greeter:spanish"]).start();
+    let mut waiting = TcpStream::connect(server.address()).expect("a connection");
+    waiting.write_all(b"GET /sleep HTTP/1.1\r\nHost: here\r\n\r\n").expect("a request");
+    server.wait_for("now asleep");
+    server.signal(Signal::TERM);
+    server.wait_for("Stopping");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(130));
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    let library = Fixture::new("library");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    let port_text = port.to_string();
+    let finished = library.serve(["run", "greeter:spanish", "--port", &port_text]).finish();
+    let shown = finished.to_string();
+    let next = (port + 1).to_string();
+    insta::assert_snapshot!(shown.replace(&port_text, "[port]").replace(&next, "[another]"), @"");
+}
+
+#[test]
+fn a_constructor_that_fails_names_the_deployment_and_every_cause() {
+    let library = Fixture::new("library");
+    let finished = library.serve(["run", "greeter:broken", "--port", "0"]).finish();
+    assert_eq!(finished.code, Some(7), "{finished}");
+    let error = finished.stderr.find("error[").map(|at| &finished.stderr[at..]);
+    insta::assert_snapshot!(error.expect("an error"), @"");
+}
