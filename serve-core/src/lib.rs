@@ -62,21 +62,24 @@ pub use serve_macros::{
 
 pub use application::{Application, IntoApplication};
 pub use call::{
-    Arg, BlockingIter, CallError, CallOptions, Context, IntoArg, ObjectRef, ReplicaContext,
-    Response, ResponseStream, UpstreamError, Wire,
+    Arg, BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef,
+    ReplicaContext, Response, ResponseStream, UpstreamError, Wire,
 };
 pub use controller::{
-    ApplicationDetails, ApplicationStatus, DeployError, DeploymentDetails, DeploymentStatus,
-    ReplicaDetails, ReplicaState, Status,
+    ApplicationDetails, ApplicationStatus, DeadReplica, Decision, DeployError, DeploymentDetails,
+    DeploymentStatus, DeploymentStatusTrigger, ReplicaDetails, ReplicaState, Status,
 };
 pub use deployment::{
-    Anywhere, Bound, ByBound, ByText, ByValue, Deployment, DeploymentOptions, HandleOf, InProcess,
-    Init, IntoInit, Locality, OptionsError,
+    Anywhere, AutoscalingConfig, Bound, ByBound, ByText, ByValue, Candidate, Deployment,
+    DeploymentOptions, HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter,
+    RequestRouting, RoutedCall,
 };
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
 pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
-pub use replica::{Handlers, MethodInfo, ParamInfo, context, replica_context};
+pub use replica::{
+    BatchLimits, Batching, Handlers, MethodInfo, ParamInfo, batching, context, replica_context,
+};
 pub use router::{AnyHandle, ByNameError, DeploymentHandle};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};

@@ -16,14 +16,14 @@ pub use crate::call::{
     Wire, WireError,
 };
 pub use crate::deployment::{
-    Anywhere, Bound, Constructor, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
+    Anywhere, Bound, Constructor, Content, ContentBySerde, ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
     IntoInit, Link, Wiring,
 };
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace, schema_of};
 pub use crate::replica::{
-    AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
+    AnyMethod, Erased, Exclusive, Handlers, Hook, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
     Shared, Streaming, Unary, blocking, kind_of,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
@@ -148,9 +148,11 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
     }
 }
 
-/// What `bind` makes: `needs` are the bound deployments among its arguments.
+/// What `bind` makes: `needs` are the bound deployments among its arguments, `content` is
+/// what each argument is made of.
 pub fn bound<D: Handlers, F>(
     needs: Vec<crate::deployment::AnyBound>,
+    content: Vec<Content>,
     construct: impl Fn(&Wiring) -> F + Send + Sync + 'static,
 ) -> Bound<D>
 where
@@ -158,7 +160,7 @@ where
 {
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
-    Bound::new(needs, kind, constructor)
+    Bound::new(needs, content, kind, constructor)
 }
 
 /// What a `#[shutdown]` method may return.

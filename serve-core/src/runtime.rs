@@ -12,7 +12,7 @@ use tokio::runtime::Handle as Tokio;
 
 use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::spawner::Spawner;
-use crate::controller::{Controller, DeployError, RealWorld, Status, World};
+use crate::controller::{Controller, DeployError, RealWorld, Resources, Status, World};
 use crate::deployment::{Bound, Deployment, HandleOf};
 #[cfg(feature = "http")]
 use crate::ingress::{FrontDoor, Proxy};
@@ -91,11 +91,22 @@ pub enum StartError {
 }
 
 /// Builds a [`Runtime`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct RuntimeBuilder {
     #[cfg(feature = "http")]
     http: Option<SocketAddr>,
+    resources: Resources,
+}
+
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Self {
+            #[cfg(feature = "http")]
+            http: None,
+            resources: Resources::of_this_machine(),
+        }
+    }
 }
 
 impl RuntimeBuilder {
@@ -107,6 +118,38 @@ impl RuntimeBuilder {
         self
     }
 
+    /// The CPUs that replicas may reserve. Default: those that this process may use, and at
+    /// least 2, so that a small application runs in a small container.
+    pub fn num_cpus(mut self, num_cpus: f64) -> Self {
+        self.resources.num_cpus = num_cpus;
+        self
+    }
+
+    /// The GPUs that replicas may reserve, with the ids `0`, `1`, ...; default none.
+    pub fn num_gpus(mut self, num_gpus: usize) -> Self {
+        self.resources.gpu_ids = Resources::numbered(num_gpus);
+        self
+    }
+
+    /// The GPUs that replicas may reserve, by their ids.
+    pub fn gpu_ids(mut self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.resources.gpu_ids = ids.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The memory that replicas may reserve, in bytes. Default: no limit, because how much
+    /// a process may use is not known everywhere.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.resources.memory = bytes;
+        self
+    }
+
+    /// How much there is of some other resource that replicas may reserve; default 0.
+    pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
+        self.resources.others.insert(name.into(), amount);
+        self
+    }
+
     /// Starts the runtime on the current tokio runtime.
     ///
     /// # Errors
@@ -115,7 +158,8 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
         let seed = rand::random();
-        let runtime = Runtime::assemble(Spawner::new(tokio, seed), seed, Arc::new(RealWorld));
+        let runtime =
+            Runtime::assemble(Spawner::new(tokio, seed), seed, Arc::new(RealWorld), self.resources);
         #[cfg(feature = "http")]
         if let Some(address) = self.http {
             return runtime.listen(address).await;
@@ -130,7 +174,12 @@ impl Runtime {
         RuntimeBuilder::default()
     }
 
-    pub(crate) fn assemble(spawner: Spawner, seed: u64, world: Arc<dyn World>) -> Self {
+    pub(crate) fn assemble(
+        spawner: Spawner,
+        seed: u64,
+        world: Arc<dyn World>,
+        resources: Resources,
+    ) -> Self {
         #[cfg(feature = "http")]
         let front_door = Arc::new(FrontDoor::new());
         #[cfg(feature = "http")]
@@ -141,7 +190,7 @@ impl Runtime {
         #[cfg(not(feature = "http"))]
         let on_routes: Box<dyn Fn(_) + Send + Sync> = Box::new(drop);
         let lease = Lease {
-            controller: Controller::new(Arc::new(spawner), seed, world, on_routes),
+            controller: Controller::new(Arc::new(spawner), seed, world, resources, on_routes),
             #[cfg(feature = "http")]
             front_door,
             #[cfg(feature = "http")]
@@ -164,11 +213,12 @@ impl Runtime {
 
     /// Deploys an application and returns the handle of its ingress once all of it runs.
     ///
-    /// Running a name again is a redeploy: the new version takes over when all of it
-    /// runs, the old one drains, and old handles follow.
+    /// Running a name again is a redeploy: only what changed is replaced, callees before
+    /// callers and a few replicas at a time, no call fails meanwhile, and old handles
+    /// follow. Dropping the future leaves the deploy to go on by itself.
     ///
     /// # Errors
-    /// If the graph makes no sense, its route is taken, or a constructor fails. A version
+    /// If the graph makes no sense, its route is taken, or replicas do not start. A version
     /// that ran before goes on.
     pub async fn run<A: IntoApplication>(
         &self,
@@ -295,6 +345,10 @@ impl Runtime {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.lease.proxy.as_ref().map(Proxy::local_addr)
+    }
+
+    pub(crate) fn controller(&self) -> &Arc<Controller> {
+        &self.lease.controller
     }
 
     #[cfg(feature = "http")]

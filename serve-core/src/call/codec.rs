@@ -207,6 +207,11 @@ impl Session {
         (result, SESSION.take().unwrap_or_default())
     }
 
+    /// True while a call's values are written or read.
+    pub(crate) fn is_open() -> bool {
+        SESSION.with_borrow(Option::is_some)
+    }
+
     pub(crate) fn add_object(object: Arc<dyn Any + Send + Sync>) -> Option<u64> {
         SESSION.with_borrow_mut(|session| {
             let objects = &mut session.as_mut()?.objects;

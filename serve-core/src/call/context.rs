@@ -3,6 +3,7 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -83,6 +84,16 @@ impl Request {
         }
     }
 
+    /// The model that the request names.
+    pub(crate) fn multiplexed_model_id(&self) -> Option<&Arc<str>> {
+        self.details()?.multiplexed_model_id.as_ref()
+    }
+
+    /// The session that the request names.
+    pub(crate) fn session_id(&self) -> Option<&Arc<str>> {
+        self.details()?.session_id.as_ref()
+    }
+
     fn details(&self) -> Option<&RequestDetails> {
         self.details.as_deref()
     }
@@ -141,13 +152,13 @@ impl Context {
     /// The model that the request names.
     #[must_use]
     pub fn multiplexed_model_id(&self) -> Option<&str> {
-        self.request.details()?.multiplexed_model_id.as_deref()
+        self.request.multiplexed_model_id().map(|id| &**id)
     }
 
     /// The session that the request names.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
-        self.request.details()?.session_id.as_deref()
+        self.request.session_id().map(|id| &**id)
     }
 
     /// The W3C `traceparent` that the HTTP request brought.
@@ -172,13 +183,16 @@ impl fmt::Debug for Context {
 }
 
 /// Which replica a method runs in. See [`replica_context()`](crate::replica_context()).
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct ReplicaContext {
     pub(crate) id: Arc<str>,
-    pub(crate) rank: usize,
+    /// Shared, because it changes when replicas before it go.
+    pub(crate) rank: Arc<AtomicUsize>,
     pub(crate) deployment: Arc<str>,
     pub(crate) application: Arc<str>,
     pub(crate) node: Arc<str>,
+    pub(crate) gpu_ids: Arc<[String]>,
     pub(crate) directory: Arc<dyn Directory>,
 }
 
@@ -189,10 +203,11 @@ impl ReplicaContext {
         &self.id
     }
 
-    /// Its place among the replicas of its deployment, from 0.
+    /// Its place among the replicas of its deployment, from 0. It changes when replicas
+    /// before it are taken away, so that no place is left out.
     #[must_use]
     pub fn rank(&self) -> usize {
-        self.rank
+        self.rank.load(Ordering::Relaxed)
     }
 
     /// The deployment's name in its application.
@@ -213,10 +228,11 @@ impl ReplicaContext {
         &self.node
     }
 
-    /// The GPUs it may use. Empty: GPUs are not assigned to replicas yet.
+    /// The GPUs that are reserved for it, by `num_gpus`: one id for each whole GPU, or that
+    /// of the GPU it has a fraction of. Known in the constructor already.
     #[must_use]
     pub fn gpu_ids(&self) -> &[String] {
-        &[]
+        &self.gpu_ids
     }
 }
 
@@ -224,10 +240,11 @@ impl fmt::Debug for ReplicaContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplicaContext")
             .field("replica_id", &self.id)
-            .field("rank", &self.rank)
+            .field("rank", &self.rank())
             .field("deployment", &self.deployment)
             .field("application", &self.application)
             .field("node", &self.node)
+            .field("gpu_ids", &self.gpu_ids)
             .finish_non_exhaustive()
     }
 }

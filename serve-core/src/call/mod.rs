@@ -10,6 +10,7 @@ pub(crate) mod codec;
 pub(crate) mod context;
 pub(crate) mod deadline;
 pub(crate) mod error;
+mod input_stream;
 mod object_ref;
 mod options;
 pub(crate) mod pending;
@@ -24,6 +25,7 @@ pub use codec::{
 };
 pub use context::{Context, Directory, ReplicaContext};
 pub use error::{CallError, UpstreamError};
+pub use input_stream::InputStream;
 pub use object_ref::ObjectRef;
 pub use options::CallOptions;
 pub use response::Response;

@@ -83,6 +83,10 @@ impl<T, E> ResponseStream<T, E> {
         }
     }
 
+    pub(crate) fn full_name(&self) -> String {
+        self.call.full_name()
+    }
+
     /// The items for synchronous code: blocks the thread until the next one is there.
     ///
     /// Where blocking would stop async work, it gives one

@@ -1,94 +1,180 @@
 //! [`RunningApplication`]: what the controller holds of one application.
 
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::replicas::RunningReplica;
-use super::status::{
-    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
-    ReplicaState,
-};
+use tokio::sync::{oneshot, watch};
+
+use super::decide::application_status;
+use super::reconcile::{Order, Outcome, Reconciling};
+use super::spec::Spec;
+use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails};
 use crate::application::Plan;
+use crate::deployment::BoundId;
+use crate::error::Error;
+use crate::replica::Kind;
 use crate::router::Router;
 
 /// One application: what was asked for, and what runs of it.
 #[derive(Debug)]
 pub(super) struct RunningApplication {
+    /// What runs, or was the first to be asked for.
     pub(super) plan: Plan,
-    pub(super) status: ApplicationStatus,
-    pub(super) message: String,
-    pub(super) deployments: BTreeMap<String, RunningDeployment>,
+    pub(super) deployments: BTreeMap<String, Hosted>,
+    pub(super) phase: Phase,
+    /// Why the last deploy failed, if it did.
+    pub(super) failed: Option<String>,
+    /// The route prefix that it has, or is about to have.
+    pub(super) claims: Option<String>,
     /// True if `status` and the like leave it out.
     pub(super) hidden: bool,
+    /// Held while it changes: one change at a time.
+    pub(super) change: Arc<tokio::sync::Mutex<()>>,
+    /// Told to give up a deploy that waits.
+    pub(super) interrupt: watch::Sender<bool>,
 }
 
-/// One deployment that runs.
+/// What is being done to an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Deploying,
+    Settled,
+    Deleting,
+}
+
+/// One deployment and its reconciler. Dropping it ends both, and the calls that run.
 #[derive(Debug)]
-pub(super) struct RunningDeployment {
-    pub(super) type_id: TypeId,
-    pub(super) type_name: &'static str,
+pub(super) struct Hosted {
+    pub(super) kind: Arc<dyn Kind>,
     pub(super) router: Arc<Router>,
-    pub(super) replicas: Vec<RunningReplica>,
-    pub(super) target_num_replicas: usize,
-    pub(super) graceful_shutdown_timeout: Duration,
+    pub(super) spec: Arc<Spec>,
+    pub(super) reconciling: Reconciling,
 }
 
 impl RunningApplication {
+    pub(super) fn new(plan: &Plan, hidden: bool) -> Self {
+        Self {
+            plan: Plan { nodes: Vec::new(), ..plan.clone() },
+            deployments: BTreeMap::new(),
+            phase: Phase::Deploying,
+            failed: None,
+            claims: None,
+            hidden,
+            change: Arc::default(),
+            interrupt: watch::Sender::new(false),
+        }
+    }
+
     pub(super) fn details(&self) -> ApplicationDetails {
-        let deployments = self
-            .deployments
-            .iter()
-            .map(|(name, deployment)| (name.clone(), deployment.details(self.status)))
-            .collect();
+        let deployments: BTreeMap<String, DeploymentDetails> =
+            self.deployments.iter().map(|(name, hosted)| (name.clone(), hosted.details())).collect();
         ApplicationDetails {
-            status: self.status,
-            message: self.message.clone(),
+            status: self.status(),
+            message: self.failed.clone().unwrap_or_default(),
             route_prefix: self.plan.route_prefix.clone(),
             deployments,
         }
     }
 
-    /// The running deployments in the order in which they stop: tiers of those whose
-    /// callers are gone.
-    pub(super) fn take_tiers(&mut self) -> Vec<Vec<RunningDeployment>> {
-        let mut tiers = Vec::new();
-        for tier in self.plan.tiers() {
-            let names = tier.iter().map(|place| &self.plan.nodes[*place].name);
-            tiers.push(names.filter_map(|name| self.deployments.remove(name)).collect());
+    fn status(&self) -> ApplicationStatus {
+        match (self.phase, &self.failed) {
+            (Phase::Deleting, _) => ApplicationStatus::Deleting,
+            (Phase::Deploying, _) => ApplicationStatus::Deploying,
+            (Phase::Settled, Some(_)) => ApplicationStatus::DeployFailed,
+            (Phase::Settled, None) => {
+                let standings: Vec<_> = self
+                    .deployments
+                    .values()
+                    .map(|hosted| hosted.reconciling.shown.borrow().standing.clone())
+                    .collect();
+                application_status(&standings)
+            }
         }
-        // What an earlier version left, if the plan no longer knows it.
-        tiers.push(std::mem::take(&mut self.deployments).into_values().collect());
-        tiers
+    }
+
+    /// True if nothing of it was ever deployed.
+    pub(super) fn is_blank(&self) -> bool {
+        self.plan.nodes.is_empty() && self.deployments.is_empty()
+    }
+
+    /// True if it is reached over HTTP, or is about to be.
+    pub(super) fn is_routed(&self) -> bool {
+        let ingress = self.plan.nodes.first();
+        self.phase != Phase::Deleting && ingress.is_some_and(|node| node.kind.http().is_some())
+    }
+
+    /// The names of the deployments in the order in which they stop: tiers of those whose
+    /// callers are gone.
+    pub(super) fn tiers(&self) -> Vec<Vec<String>> {
+        let name = |place: usize| self.plan.nodes[place].name.clone();
+        let tiers = self.plan.tiers().into_iter();
+        tiers.map(|tier| tier.into_iter().map(name).collect()).collect()
+    }
+
+    /// Which of the running deployments each bound one of the plan stands for.
+    pub(super) fn names(&self) -> HashMap<BoundId, String> {
+        names(&self.plan)
     }
 }
 
-impl RunningDeployment {
-    fn details(&self, application: ApplicationStatus) -> DeploymentDetails {
-        let running = self.replicas.len();
-        let status = match application {
-            ApplicationStatus::Deploying => DeploymentStatus::Updating,
-            ApplicationStatus::Deleting => DeploymentStatus::Updating,
-            _ if running == 0 => DeploymentStatus::DeployFailed,
-            _ => DeploymentStatus::Healthy,
-        };
-        let state = match application {
-            ApplicationStatus::Deleting => ReplicaState::Stopping,
-            _ => ReplicaState::Running,
-        };
+/// The name of each bound deployment of a plan.
+pub(super) fn names(plan: &Plan) -> HashMap<BoundId, String> {
+    plan.nodes.iter().map(|node| (node.bound.id(), node.name.clone())).collect()
+}
+
+impl Hosted {
+    pub(super) fn type_id(&self) -> TypeId {
+        self.kind.type_id()
+    }
+
+    /// From now on, this is asked for.
+    pub(super) fn ask(&mut self, spec: Arc<Spec>) {
+        self.spec = Arc::clone(&spec);
+        // Gone only if the runtime is.
+        let _ = self.reconciling.orders.send(Order::Ask(spec));
+    }
+
+    /// Waits until it is known how a spec fared.
+    pub(super) fn settles(&self, serial: u64) -> impl Future<Output = Result<(), Error>> + use<> {
+        let mut shown = self.reconciling.shown.clone();
+        async move {
+            let known = shown
+                .wait_for(|shown| shown.serial == serial && shown.outcome.is_some())
+                .await
+                .map(|shown| shown.outcome.clone());
+            match known {
+                Ok(Some(Outcome::Failed(error))) => Err(error),
+                Ok(_) => Ok(()),
+                Err(_) => Err(Error::msg("the runtime is shut down")),
+            }
+        }
+    }
+
+    /// Serves who waits, then stops everything.
+    pub(super) fn retire(&self, reason: &str) -> impl Future<Output = ()> + Send + use<> {
+        let (done, stopped) = oneshot::channel();
+        let order = Order::Retire { reason: reason.to_owned(), done };
+        // Not taken, or not answered, only if the runtime is gone.
+        let _ = self.reconciling.orders.send(order);
+        async move {
+            let _ = stopped.await;
+        }
+    }
+
+    fn details(&self) -> DeploymentDetails {
+        let shown = self.reconciling.shown.borrow().clone();
         let load = self.router.status();
         DeploymentDetails {
-            status,
-            message: String::new(),
-            target_num_replicas: self.target_num_replicas,
+            status: shown.standing.status,
+            status_trigger: shown.standing.trigger,
+            message: shown.standing.message,
+            target_num_replicas: shown.target,
             ongoing: load.ongoing,
             queued: load.queued,
-            replicas: self
-                .replicas
-                .iter()
-                .map(|replica| ReplicaDetails { replica_id: replica.id().to_owned(), state })
-                .collect(),
+            replicas: shown.replicas,
+            recent_dead_replicas: shown.dead,
+            autoscaling_decisions: shown.decisions,
         }
     }
 }

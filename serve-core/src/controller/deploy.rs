@@ -1,423 +1,319 @@
-//! [`Controller`]: deploys, redeploys, deletes and looks up applications.
+//! Deploying: how an application comes to run what is asked for, and what happens if it
+//! does not.
+//!
+//! What is new starts at once. What changed is replaced tier by tier, callees before
+//! callers, so that a caller's new version finds its callees'. If anything fails, all of
+//! it goes back to what ran before.
 
-use std::any::TypeId;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures::future::join_all;
-use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::application::{RunningApplication, RunningDeployment};
-use super::directory::WeakDirectory;
+use super::application::{Hosted, Phase, RunningApplication, names};
+use super::controller::Controller;
 use super::error::DeployError;
-use super::replicas::{self, Nursery, RunningReplica};
-use super::status::{ApplicationStatus, Status};
-use super::world::World;
-use crate::application::{AnyApplication, Plan, PlanNode};
-use crate::call::Directory;
-use crate::call::spawner::Spawner;
+use super::reconcile::Reconciler;
+use super::spec::Spec;
+use crate::application::{Plan, PlanNode};
 use crate::deployment::{Link, Wiring};
 use crate::error::Error;
-use crate::replica::{Kind, Replica};
 use crate::router::Router;
 
-/// Every application that runs in this process.
-pub(crate) struct Controller {
-    spawner: Arc<Spawner>,
-    seed: u64,
-    world: Arc<dyn World>,
-    directory: Arc<dyn Directory>,
-    next_replica: AtomicU64,
-    next_router: AtomicU64,
-    applications: Mutex<BTreeMap<String, RunningApplication>>,
-    /// Held while applications change: one change at a time.
-    change: tokio::sync::Mutex<Life>,
-    /// Told after every change of what is routed.
-    on_routes: Box<dyn Fn(Vec<Route>) + Send + Sync>,
+/// What a deploy does to one deployment.
+struct Change {
+    name: String,
+    spec: Arc<Spec>,
+    /// What was asked of it before; none if it is new.
+    before: Option<Arc<Spec>>,
 }
 
-/// Whether applications may still be deployed, and what is being stopped meanwhile.
-#[derive(Default)]
-struct Life {
-    shut_down: bool,
-    stopping: JoinSet<()>,
+/// A deploy that is under way.
+struct Rollout {
+    plan: Plan,
+    /// By the places of the plan.
+    changes: Vec<Change>,
+    /// Those of another type that had one of the plan's names.
+    replaced: Vec<Hosted>,
+    interrupted: watch::Receiver<bool>,
+    _changing: OwnedMutexGuard<()>,
 }
 
-/// An application that has a route prefix, for the front door.
-pub(crate) struct Route {
-    pub(crate) application: String,
-    pub(crate) prefix: String,
-    pub(crate) ingress: Arc<dyn Kind>,
-    pub(crate) link: Link,
-}
-
-/// One deployment on its way into a running application.
-struct Rollout<'a> {
-    node: &'a PlanNode,
-    router: Arc<Router>,
-    /// True if the router serves already, by replicas of the version before.
-    redeploy: bool,
-    started: Vec<Arc<Replica>>,
-    admitted: Vec<RunningReplica>,
+/// Why a deploy went no further.
+enum Stopped {
+    Failed { deployment: String, error: Error },
+    Interrupted,
 }
 
 impl Controller {
-    pub(crate) fn new(
-        spawner: Arc<Spawner>,
-        seed: u64,
-        world: Arc<dyn World>,
-        on_routes: Box<dyn Fn(Vec<Route>) + Send + Sync>,
-    ) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
-            spawner,
-            seed,
-            world,
-            directory: Arc::new(WeakDirectory(this.clone())),
-            next_replica: AtomicU64::new(0),
-            next_router: AtomicU64::new(0),
-            applications: Mutex::default(),
-            change: tokio::sync::Mutex::default(),
-            on_routes,
-        })
-    }
-
-    pub(crate) fn spawner(&self) -> &Arc<Spawner> {
-        &self.spawner
-    }
-
-    /// Deploys an application, or redeploys the one that has its name. Returns the link
-    /// to its ingress once all of it runs.
-    pub(crate) async fn deploy(
-        &self,
-        application: &AnyApplication,
-        hidden: bool,
-    ) -> Result<Link, DeployError> {
-        let plan = Plan::of(application, |kind| self.world.may_mock(kind))?;
-        let mut life = self.change.lock().await;
-        if life.shut_down {
-            return Err(DeployError::ShutDown);
-        }
-        self.check_route(&plan)?;
-        self.begin(&plan, hidden);
-        let mut rollouts = self.rollouts(&plan);
-        if let Err((deployment, error)) = self.start(&plan, &mut rollouts).await {
-            let failed = DeployError::Constructor {
-                application: plan.application.clone(),
-                deployment,
-                error,
-            };
-            self.roll_back(&plan, rollouts, &failed).await;
-            return Err(failed);
-        }
-        let link = Link::new(Arc::clone(&rollouts[0].router));
-        self.commit(&plan, rollouts, &mut life);
-        self.publish_routes();
-        Ok(link)
-    }
-
-    fn check_route(&self, plan: &Plan) -> Result<(), DeployError> {
-        let Some(prefix) = &plan.route_prefix else { return Ok(()) };
-        // An application without endpoints claims no route.
-        if plan.nodes[0].kind.http().is_none() {
-            return Ok(());
-        }
-        #[cfg(feature = "http")]
-        crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {
-            application: plan.application.clone(),
-            error,
-        })?;
-        let applications = self.applications.lock();
-        let taken = applications.iter().find(|(name, other)| {
-            **name != plan.application && routed(other).is_some_and(|taken| taken == prefix)
-        });
-        match taken {
-            Some((name, _)) => Err(DeployError::RouteTaken {
-                application: plan.application.clone(),
-                prefix: prefix.clone(),
-                taken_by: name.clone(),
-            }),
-            None => Ok(()),
+    /// Makes an application run what the plan says. Gives the link to its ingress once all
+    /// of it runs.
+    pub(super) async fn roll_out(&self, plan: Plan, hidden: bool) -> Result<Link, DeployError> {
+        let changing = self.begin_change(&plan, hidden).await?;
+        let rollout = self.prepare(plan, changing);
+        match self.replace(&rollout).await {
+            Ok(()) => Ok(self.commit(rollout)),
+            Err(stopped) => Err(self.go_back(rollout, stopped).await),
         }
     }
 
-    /// Says that the application is being deployed.
-    fn begin(&self, plan: &Plan, hidden: bool) {
-        let mut applications = self.applications.lock();
-        let application =
-            applications.entry(plan.application.clone()).or_insert_with(|| RunningApplication {
-                plan: Plan { nodes: Vec::new(), ..plan.clone() },
-                status: ApplicationStatus::Deploying,
-                message: String::new(),
-                deployments: BTreeMap::new(),
-                hidden,
-            });
-        application.status = ApplicationStatus::Deploying;
-        application.message.clear();
-    }
-
-    /// A router for each deployment: the one that it has, if it is of the same type.
-    fn rollouts<'a>(&self, plan: &'a Plan) -> Vec<Rollout<'a>> {
-        let applications = self.applications.lock();
-        let running = &applications[&plan.application].deployments;
-        let rollout = |node: &'a PlanNode| {
-            let before = running.get(&node.name);
-            let same = before.filter(|before| before.type_id == node.kind.type_id());
-            let router = same.map_or_else(
-                || {
-                    let number = self.next_router.fetch_add(1, Ordering::Relaxed);
-                    let (name, spawner) = (&node.name, &self.spawner);
-                    Arc::new(Router::new(name, &plan.application, spawner, self.seed, number))
-                },
-                |before| Arc::clone(&before.router),
-            );
-            let redeploy = same.is_some_and(|before| !before.replicas.is_empty());
-            Rollout { node, router, redeploy, started: Vec::new(), admitted: Vec::new() }
-        };
-        plan.nodes.iter().map(rollout).collect()
-    }
-
-    /// Starts the replicas, callees first, so that constructors may call them.
-    async fn start(
+    /// Waits for the application's turn to change; puts it in, if it is new, and claims its
+    /// route.
+    async fn begin_change(
         &self,
         plan: &Plan,
-        rollouts: &mut [Rollout<'_>],
-    ) -> Result<(), (String, Error)> {
-        let mut wiring = Wiring::default();
-        for rollout in &*rollouts {
-            wiring.insert(rollout.node.bound.id(), Link::new(Arc::clone(&rollout.router)));
-        }
-        let nursery = Nursery {
-            application: &plan.application,
-            spawner: &self.spawner,
-            world: &*self.world,
-            directory: &self.directory,
-            next_id: &self.next_replica,
-        };
-        for tier in plan.tiers().into_iter().rev() {
-            let starts = tier.iter().map(|place| {
-                let (nursery, wiring) = (&nursery, &wiring);
-                let (node, router) = (rollouts[*place].node, Arc::clone(&rollouts[*place].router));
-                async move {
-                    let started = nursery.start(node, &router, wiring).await;
-                    started.map_err(|error| (node.name.clone(), error))
-                }
-            });
-            for (place, started) in tier.iter().zip(join_all(starts).await) {
-                let rollout = &mut rollouts[*place];
-                rollout.started = started?;
-                if !rollout.redeploy {
-                    rollout.configure();
-                    rollout.admit();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The new version did not start: what ran before goes on, and the status says why.
-    async fn roll_back(&self, plan: &Plan, rollouts: Vec<Rollout<'_>>, why: &DeployError) {
-        for rollout in rollouts {
-            let timeout = rollout.node.options().graceful_shutdown_timeout();
-            if !rollout.redeploy {
-                rollout.router.close("its application failed to deploy");
-            }
-            replicas::stop(&rollout.router, rollout.admitted, timeout).await;
-        }
-        let mut applications = self.applications.lock();
-        if let Some(application) = applications.get_mut(&plan.application) {
-            application.status = ApplicationStatus::DeployFailed;
-            application.message = why.to_string();
-        }
-    }
-
-    /// The new version runs: it takes over, and the old one drains meanwhile.
-    fn commit(&self, plan: &Plan, rollouts: Vec<Rollout<'_>>, life: &mut Life) {
-        let mut deployments = BTreeMap::new();
-        for mut rollout in rollouts {
-            rollout.configure();
-            rollout.admit();
-            let Rollout { node, router, admitted, .. } = rollout;
-            let deployment = RunningDeployment {
-                type_id: node.kind.type_id(),
-                type_name: node.kind.type_name(),
-                router,
-                replicas: admitted,
-                target_num_replicas: node.options().num_replicas(),
-                graceful_shutdown_timeout: node.options().graceful_shutdown_timeout(),
+        hidden: bool,
+    ) -> Result<OwnedMutexGuard<()>, DeployError> {
+        let name = &plan.application;
+        loop {
+            let change = {
+                let mut applications = self.applications.lock();
+                let application = applications
+                    .entry(name.clone())
+                    .or_insert_with(|| RunningApplication::new(plan, hidden));
+                Arc::clone(&application.change)
             };
-            deployments.insert(node.name.clone(), deployment);
+            let changing = Arc::clone(&change).lock_owned().await;
+            let mut applications = self.applications.lock();
+            // It may have been deleted, and made anew, meanwhile.
+            if !applications.get(name).is_some_and(|known| Arc::ptr_eq(&known.change, &change)) {
+                continue;
+            }
+            let refused = if self.is_shut_down() {
+                Some(DeployError::ShutDown)
+            } else {
+                taken_route(&applications, plan)
+            };
+            let application = applications.get_mut(name).expect("looked up under this lock");
+            let Some(refused) = refused else {
+                application.phase = Phase::Deploying;
+                application.claims.clone_from(&plan.route_prefix);
+                return Ok(changing);
+            };
+            if application.is_blank() {
+                applications.remove(name);
+            }
+            return Err(refused);
         }
+    }
+
+    /// Says what is to change, and starts what is new.
+    fn prepare(&self, plan: Plan, changing: OwnedMutexGuard<()>) -> Rollout {
         let mut applications = self.applications.lock();
         let application = applications
             .get_mut(&plan.application)
-            .expect("`begin` put it in, under the same lock");
-        let kept: Vec<Arc<Router>> =
-            deployments.values().map(|deployment| Arc::clone(&deployment.router)).collect();
-        let old = application.take_tiers();
-        for replaced in old.iter().flatten().flat_map(|deployment| &deployment.replicas) {
-            replaced.retire();
+            .expect("an application stays in as long as its change is locked");
+        let routers: Vec<Arc<Router>> =
+            plan.nodes.iter().map(|node| self.router_for(&plan, node, application)).collect();
+        let mut wiring = Wiring::default();
+        for (node, router) in plan.nodes.iter().zip(&routers) {
+            wiring.insert(node.bound.id(), Link::new(Arc::clone(router)));
         }
-        application.plan = plan.clone();
-        application.deployments = deployments;
-        application.status = ApplicationStatus::Running;
-        drop(applications);
-        while life.stopping.try_join_next().is_some() {}
-        if old.iter().any(|tier| !tier.is_empty()) {
-            life.stopping.spawn_on(stop_replaced(old, kept), &self.spawner.tokio);
-        }
-    }
-
-    /// Stops an application, callers before callees.
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), DeployError> {
-        let _life = self.change.lock().await;
-        self.delete_now(name).await
-    }
-
-    async fn delete_now(&self, name: &str) -> Result<(), DeployError> {
-        let tiers = {
-            let mut applications = self.applications.lock();
-            let Some(application) = applications.get_mut(name) else {
-                return Err(DeployError::UnknownApplication(name.to_owned()));
-            };
-            application.status = ApplicationStatus::Deleting;
-            application.take_tiers()
+        let wiring = Arc::new(wiring);
+        let (old_names, new_names) = (application.names(), names(&plan));
+        let kept = |name: &String| {
+            let at = plan.nodes.iter().position(|node| node.name == *name);
+            let before = application.deployments.get(name);
+            at.zip(before).is_some_and(|(at, before)| Arc::ptr_eq(&routers[at], &before.router))
         };
-        self.publish_routes();
-        for tier in tiers {
-            let stops = tier.into_iter().map(|deployment| {
-                replicas::stop_deployment(deployment, "its application was deleted")
-            });
-            join_all(stops).await;
+        let changes: Vec<Change> = plan
+            .nodes
+            .iter()
+            .zip(&routers)
+            .map(|(node, router)| {
+                let before = application.deployments.get(&node.name);
+                let before = before.filter(|before| Arc::ptr_eq(&before.router, router));
+                let same = |new, old| match (new_names.get(&new), old_names.get(&old)) {
+                    (Some(new), Some(old)) => new == old && kept(new),
+                    _ => false,
+                };
+                let before = before.map(|before| Arc::clone(&before.spec));
+                let spec = self.spec_for(node, &wiring, before.as_deref(), same);
+                Change { name: node.name.clone(), spec: Arc::new(spec), before }
+            })
+            .collect();
+        let mut replaced = Vec::new();
+        for (change, router) in changes.iter().zip(routers) {
+            if change.before.is_none() {
+                let spec = Arc::clone(&change.spec);
+                let reconciling = Reconciler::start(
+                    Arc::clone(&spec),
+                    Arc::clone(&router),
+                    &self.nursery,
+                    &self.resources,
+                );
+                let kind = Arc::clone(&spec.node.kind);
+                let hosted = Hosted { kind, router, spec, reconciling };
+                replaced.extend(application.deployments.insert(change.name.clone(), hosted));
+            }
         }
-        self.applications.lock().remove(name);
+        let interrupted = application.interrupt.subscribe();
+        Rollout { plan, changes, replaced, interrupted, _changing: changing }
+    }
+
+    /// The router that the deployment has, if it is of the same type, or a new one.
+    fn router_for(
+        &self,
+        plan: &Plan,
+        node: &PlanNode,
+        application: &RunningApplication,
+    ) -> Arc<Router> {
+        let before = application.deployments.get(&node.name);
+        match before.filter(|before| before.type_id() == node.kind.type_id()) {
+            Some(before) => Arc::clone(&before.router),
+            None => self.new_router(&node.name, &plan.application),
+        }
+    }
+
+    /// What is asked of a deployment, in the version of `before` if its replicas can stay.
+    fn spec_for(
+        &self,
+        node: &PlanNode,
+        wiring: &Arc<Wiring>,
+        before: Option<&Spec>,
+        same: impl Fn(crate::deployment::BoundId, crate::deployment::BoundId) -> bool,
+    ) -> Spec {
+        let serial = self.next_serial();
+        let stays = before.filter(|before| {
+            before.suspended.is_none()
+                && node.bound.is_made_like(&before.node.bound, same)
+                && !before.options().need_other_replicas(node.options())
+        });
+        let told = stays.filter(|before| before.options().user_config == node.options().user_config);
+        Spec {
+            node: node.clone(),
+            wiring: Arc::clone(wiring),
+            serial,
+            version: stays.map_or(serial, |before| before.version),
+            config_version: told.map_or(serial, |before| before.config_version),
+            suspended: None,
+        }
+    }
+
+    /// Asks for what changed, tier by tier, and waits for all of it.
+    async fn replace(&self, rollout: &Rollout) -> Result<(), Stopped> {
+        let mut interrupted = rollout.interrupted.clone();
+        for tier in rollout.plan.tiers().into_iter().rev() {
+            let settling: Vec<_> = {
+                let mut applications = self.applications.lock();
+                let application = applications.get_mut(&rollout.plan.application);
+                let deployments = &mut application.expect("it is being changed").deployments;
+                let changes = tier.iter().map(|place| &rollout.changes[*place]);
+                changes
+                    .filter_map(|change| {
+                        let hosted = deployments.get_mut(&change.name)?;
+                        if change.before.is_some() {
+                            hosted.ask(Arc::clone(&change.spec));
+                        }
+                        let settles = hosted.settles(change.spec.serial);
+                        let deployment = change.name.clone();
+                        Some(async move {
+                            settles.await.map_err(|error| Stopped::Failed { deployment, error })
+                        })
+                    })
+                    .collect()
+            };
+            tokio::select! {
+                biased;
+                settled = futures::future::try_join_all(settling) => settled.map(drop)?,
+                _ = interrupted.wait_for(|interrupted| *interrupted) => {
+                    return Err(Stopped::Interrupted);
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Stops everything, and lets nothing start again.
-    pub(crate) async fn shut_down(&self) {
-        let mut life = self.change.lock().await;
-        life.shut_down = true;
-        let names: Vec<String> = self.applications.lock().keys().cloned().collect();
-        join_all(names.iter().map(|name| async move {
-            // Only fails for a name that is not there.
-            let _ = self.delete_now(name).await;
-        }))
-        .await;
-        while life.stopping.join_next().await.is_some() {}
-    }
-
-    /// The link of a deployment, if one of that type runs under that name.
-    pub(crate) fn link(
-        &self,
-        application: &str,
-        deployment: &str,
-        type_id: TypeId,
-    ) -> Option<Link> {
-        let applications = self.applications.lock();
-        let deployment = applications.get(application)?.deployments.get(deployment)?;
-        (deployment.type_id == type_id).then(|| Link::new(Arc::clone(&deployment.router)))
-    }
-
-    /// The link of a deployment, or of an application's ingress.
-    pub(crate) fn look_up(
-        &self,
-        application: &str,
-        deployment: Option<&str>,
-        expected: (TypeId, &'static str),
-    ) -> Result<Link, DeployError> {
-        let applications = self.applications.lock();
-        let unknown = || DeployError::UnknownApplication(application.to_owned());
-        let found = applications.get(application).ok_or_else(unknown)?;
-        let name = match deployment {
-            Some(name) => name,
-            None => &found.plan.nodes.first().ok_or_else(unknown)?.name,
-        };
-        let running =
-            found.deployments.get(name).ok_or_else(|| DeployError::UnknownDeployment {
-                application: application.to_owned(),
-                deployment: name.to_owned(),
-            })?;
-        if running.type_id != expected.0 {
-            return Err(DeployError::WrongType {
-                application: application.to_owned(),
-                deployment: name.to_owned(),
-                actual: running.type_name,
-                expected: expected.1,
-            });
+    /// All of it runs: what the plan does not know any more stops, callers first.
+    fn commit(&self, rollout: Rollout) -> Link {
+        let Rollout { plan, replaced, .. } = &rollout;
+        let mut applications = self.applications.lock();
+        let application =
+            applications.get_mut(&plan.application).expect("it is being changed");
+        let link = Link::new(Arc::clone(&application.deployments[&plan.nodes[0].name].router));
+        let is_gone = |name: &String| !plan.nodes.iter().any(|node| node.name == *name);
+        let mut gone: Vec<Vec<Hosted>> = Vec::new();
+        for tier in application.plan.tiers() {
+            let names = tier.iter().map(|place| &application.plan.nodes[*place].name);
+            let names: Vec<String> = names.filter(|name| is_gone(name)).cloned().collect();
+            gone.push(names.iter().filter_map(|name| application.deployments.remove(name)).collect());
         }
-        Ok(Link::new(Arc::clone(&running.router)))
-    }
-
-    /// The longest that any running deployment may take to drain.
-    pub(crate) fn longest_grace(&self) -> Duration {
-        let applications = self.applications.lock();
-        let deployments = applications.values().flat_map(|app| app.deployments.values());
-        deployments.map(|deployment| deployment.graceful_shutdown_timeout).max().unwrap_or_default()
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        let applications = self.applications.lock();
-        let shown = applications.iter().filter(|(_, application)| !application.hidden);
-        Status {
-            applications: shown
-                .map(|(name, application)| (name.clone(), application.details()))
-                .collect(),
-        }
-    }
-
-    fn publish_routes(&self) {
-        let applications = self.applications.lock();
-        let route = |(name, application): (&String, &RunningApplication)| {
-            let prefix = routed(application)?.to_owned();
-            let ingress = application.plan.nodes.first()?;
-            let router = &application.deployments.get(&ingress.name)?.router;
-            Some(Route {
-                application: name.clone(),
-                prefix,
-                ingress: Arc::clone(&ingress.kind),
-                link: Link::new(Arc::clone(router)),
-            })
-        };
-        let routes = applications.iter().filter_map(route).collect();
+        application.plan = plan.clone();
+        application.phase = Phase::Settled;
+        application.failed = None;
         drop(applications);
-        (self.on_routes)(routes);
-    }
-}
-
-/// The prefix under which an application is reached, if it is.
-fn routed(application: &RunningApplication) -> Option<&String> {
-    application.plan.nodes.first()?.kind.http()?;
-    application.plan.route_prefix.as_ref()
-}
-
-impl Rollout<'_> {
-    fn configure(&self) {
-        let options = self.node.options();
-        self.router.configure(options.max_queued_requests, options.request_timeout);
+        let Rollout { replaced, .. } = rollout;
+        gone.push(replaced);
+        self.stop_in_background(gone, "a new version of its application has none");
+        self.publish_routes();
+        link
     }
 
-    fn admit(&mut self) {
-        let started = std::mem::take(&mut self.started);
-        self.admitted.extend(replicas::admit(&self.router, self.node, started));
-    }
-}
-
-/// Stops what a new version replaced: single replicas where the router lives on, whole
-/// deployments where it does not.
-async fn stop_replaced(tiers: Vec<Vec<RunningDeployment>>, kept: Vec<Arc<Router>>) {
-    for tier in tiers {
-        join_all(tier.into_iter().map(|deployment| async {
-            if kept.iter().any(|router| Arc::ptr_eq(router, &deployment.router)) {
-                let timeout = deployment.graceful_shutdown_timeout;
-                replicas::stop(&deployment.router, deployment.replicas, timeout).await;
-            } else {
-                replicas::stop_deployment(deployment, "a new version of its application has none")
-                    .await;
+    /// What ran before goes on, what is new stops, and the status says why.
+    async fn go_back(&self, rollout: Rollout, stopped: Stopped) -> DeployError {
+        let name = rollout.plan.application.clone();
+        let interrupted = matches!(stopped, Stopped::Interrupted);
+        let error = match stopped {
+            Stopped::Failed { deployment, error } => {
+                DeployError::Constructor { application: name.clone(), deployment, error }
             }
-        }))
-        .await;
+            Stopped::Interrupted if self.is_shut_down() => DeployError::ShutDown,
+            Stopped::Interrupted => DeployError::Deleted(name.clone()),
+        };
+        let mut dropped = Vec::new();
+        {
+            let mut applications = self.applications.lock();
+            let application = applications.get_mut(&name).expect("it is being changed");
+            let first = application.plan.nodes.is_empty();
+            for change in &rollout.changes {
+                let Some(hosted) = application.deployments.get_mut(&change.name) else { continue };
+                if let Some(before) = &change.before {
+                    // The one that was asked for last holds, whatever its number.
+                    if !Arc::ptr_eq(before, &hosted.spec) {
+                        let serial = self.next_serial();
+                        hosted.ask(Arc::new(Spec { serial, ..Spec::clone(before) }));
+                    }
+                } else if first && !interrupted {
+                    // It stays to be looked at: why it failed, and what of.
+                    let suspended = Some("its application failed to deploy".to_owned());
+                    hosted.ask(Arc::new(Spec { suspended, ..Spec::clone(&change.spec) }));
+                } else {
+                    dropped.extend(application.deployments.remove(&change.name));
+                }
+            }
+            for hosted in rollout.replaced {
+                application.deployments.insert(hosted.spec.node.name.clone(), hosted);
+            }
+            application.phase = Phase::Settled;
+            application.failed = Some(error.to_string());
+            application.claims.clone_from(&application.plan.route_prefix);
+            if first && !interrupted {
+                // So that the tiers of what is left are known.
+                application.plan = rollout.plan;
+            }
+        }
+        join_all(dropped.into_iter().map(|hosted| hosted.retire("its application failed to deploy")))
+            .await;
+        error
     }
+}
+
+/// The prefix that another application has, if the plan wants it.
+fn taken_route(
+    applications: &std::collections::BTreeMap<String, RunningApplication>,
+    plan: &Plan,
+) -> Option<DeployError> {
+    let prefix = plan.route_prefix.as_ref()?;
+    // An application without endpoints claims no route.
+    plan.nodes[0].kind.http()?;
+    let taken_by = applications.iter().find(|(name, other)| {
+        **name != plan.application
+            && other.is_routed()
+            && [other.plan.route_prefix.as_ref(), other.claims.as_ref()].contains(&Some(prefix))
+    })?;
+    Some(DeployError::RouteTaken {
+        application: plan.application.clone(),
+        prefix: prefix.clone(),
+        taken_by: taken_by.0.clone(),
+    })
 }

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::sync::Weak;
 
-use super::deploy::Controller;
+use super::controller::Controller;
 use crate::call::Directory;
 use crate::deployment::Link;
 

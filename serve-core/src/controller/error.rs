@@ -34,16 +34,20 @@ pub enum DeployError {
         /// Which, and why.
         error: crate::ingress::EndpointError,
     },
-    /// A replica's constructor failed. What ran before goes on.
+    /// Replicas did not start: their constructor, `#[reconfigure]` or first
+    /// `#[check_health]` failed too often. What ran before goes on.
     #[error("application `{application}`: a replica of `{deployment}` did not start: {error:#}")]
     Constructor {
         /// The application.
         application: String,
         /// The deployment.
         deployment: String,
-        /// What the constructor said, or its panic.
+        /// What the last one said, or its panic.
         error: Error,
     },
+    /// It was deleted while it was being deployed.
+    #[error("application `{0}` was deleted while it was being deployed")]
+    Deleted(String),
     /// No application of that name.
     #[error("no application is named `{0}`")]
     UnknownApplication(String),

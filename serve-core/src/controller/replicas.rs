@@ -1,32 +1,31 @@
-//! Starting and stopping the replicas of one deployment.
+//! How one replica comes to life, and how it ends.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{join_all, try_join_all};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::application::RunningDeployment;
+use super::spec::Spec;
 use super::world::World;
-use crate::application::PlanNode;
+use crate::call::context::{Request, RequestDetails};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
-use crate::call::{Directory, ReplicaContext};
-use crate::deployment::Wiring;
+use crate::call::{CallError, Directory, ReplicaContext};
 use crate::error::Error;
-use crate::replica::{Release, Replica};
+use crate::replica::{Hook, Release, Replica, Scope};
 use crate::router::Router;
 
 /// A replica that takes calls, and its place in the router.
 ///
 /// Dropping it without stopping it ends its calls: what is left to do where the runtime
-/// is gone.
+/// is gone, or where the replica is killed.
 #[derive(Debug)]
 pub(super) struct RunningReplica {
     key: usize,
-    replica: Arc<Replica>,
+    pub(super) replica: Arc<Replica>,
     router: Arc<Router>,
 }
 
@@ -37,125 +36,152 @@ impl Drop for RunningReplica {
 }
 
 impl RunningReplica {
+    /// Lets a replica take calls.
+    pub(super) fn admit(router: &Arc<Router>, replica: Arc<Replica>, slots: usize) -> Self {
+        let key = router.add(Arc::clone(&replica), slots);
+        Self { key, replica, router: Arc::clone(router) }
+    }
+
     /// From now on, calls go to other replicas.
     pub(super) fn retire(&self) {
         self.router.retire(self.key);
     }
 
-    pub(super) fn id(&self) -> &str {
-        self.replica.context.replica_id()
+    /// Concurrent calls, from now on.
+    pub(super) fn set_slots(&self, slots: usize) {
+        self.router.set_slots(self.key, slots);
+    }
+
+    /// Stops it: no new calls, running ones end, `#[shutdown]`, drop; all within `grace`.
+    pub(super) async fn stop(self, grace: Duration) {
+        let give_up = Instant::now() + grace;
+        self.router.drain(self.key, grace).await;
+        if self.replica.has_ended() {
+            // It ran out of time, and what is left of its calls is gone.
+            return;
+        }
+        let id = self.replica.context.replica_id();
+        match timeout_at(give_up, run_hook(&self.replica, Hook::Shutdown)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("`#[shutdown]` of replica {id} failed: {error:#}"),
+            Err(_) => tracing::warn!("`#[shutdown]` of replica {id} ran out of its time"),
+        }
+        self.replica.end();
     }
 }
 
-/// What starting replicas takes, beside the deployment itself.
-pub(super) struct Nursery<'a> {
-    pub(super) application: &'a str,
-    pub(super) spawner: &'a Arc<Spawner>,
-    pub(super) world: &'a dyn World,
-    pub(super) directory: &'a Arc<dyn Directory>,
-    pub(super) next_id: &'a AtomicU64,
+/// What is known of a replica before it is made.
+#[derive(Debug)]
+pub(super) struct Birth {
+    /// Its id, unique in the runtime.
+    pub(super) id: Arc<str>,
+    pub(super) rank: Arc<AtomicUsize>,
+    pub(super) gpu_ids: Arc<[String]>,
 }
 
-impl Nursery<'_> {
-    /// Starts every replica of a deployment, all at once. If one fails, those that
-    /// started are dropped again.
-    pub(super) async fn start(
-        &self,
-        node: &PlanNode,
-        router: &Arc<Router>,
-        wiring: &Wiring,
-    ) -> Result<Vec<Arc<Replica>>, Error> {
-        let ranks = 0..node.options().num_replicas();
-        let starts = ranks.map(|rank| self.start_one(node, router, wiring, rank));
-        try_join_all(starts).await
-    }
+/// Where replicas are made: what all of a runtime share.
+pub(super) struct Nursery {
+    pub(super) spawner: Arc<Spawner>,
+    pub(super) world: Arc<dyn World>,
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) next_id: AtomicU64,
+}
 
-    async fn start_one(
-        &self,
-        node: &PlanNode,
-        router: &Arc<Router>,
-        wiring: &Wiring,
-        rank: usize,
-    ) -> Result<Arc<Replica>, Error> {
+impl Nursery {
+    /// An id that no other replica of the runtime has.
+    pub(super) fn id_for(&self, spec: &Spec, application: &str) -> Arc<str> {
         let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+        format!("{application}#{}#{number}", spec.node.name).into()
+    }
+
+    /// Makes a replica that is ready for calls: constructed, given its user config, and
+    /// found healthy.
+    ///
+    /// # Errors
+    /// What the user's code said, or its panic.
+    pub(super) async fn raise(
+        &self,
+        spec: &Spec,
+        router: &Arc<Router>,
+        birth: Birth,
+    ) -> Result<Arc<Replica>, Error> {
         let context = ReplicaContext {
-            id: format!("{}#{}#{number}", self.application, node.name).into(),
-            rank,
-            deployment: node.name.as_str().into(),
-            application: self.application.into(),
+            id: birth.id,
+            rank: birth.rank,
+            deployment: Arc::clone(router.name()),
+            application: Arc::clone(router.application()),
             // One process is one node; a cluster will name it.
             node: "local".into(),
-            directory: Arc::clone(self.directory),
+            gpu_ids: birth.gpu_ids,
+            directory: Arc::clone(&self.directory),
         };
-        let target = match self.world.mock(node) {
+        let target = match self.world.mock(&spec.node) {
             Some(mock) => mock,
             None => {
+                let scope = Scope::constructing(
+                    own_request(&self.spawner),
+                    Arc::new(context.clone()),
+                    Arc::clone(&self.spawner),
+                );
                 // The constructor itself may panic before it gives a future.
-                let construct = async { node.kind.construct(&node.bound, wiring).await };
-                match AssertUnwindSafe(construct).catch_unwind().await {
-                    Ok(made) => made?,
-                    Err(panic) => {
-                        let message = panic_message(&*panic);
-                        return Err(Error::msg(format!("its constructor panicked: {message}")));
-                    }
-                }
+                let construct = async {
+                    Ok(spec.node.kind.construct(&spec.node.bound, &spec.wiring).await)
+                };
+                guarded("its constructor", scope.around(construct)).await?
             }
         };
-        let target = self.world.wrap(node, &context, target);
-        let threads = node.options().compute_threads();
+        let target = self.world.wrap(&spec.node, &context, target);
+        let threads = spec.options().compute_threads();
         let owner: Arc<dyn Release> = Arc::<Router>::clone(router);
-        Ok(Arc::new(Replica::new(context, owner, target, self.spawner, threads)))
-    }
-}
-
-/// Lets replicas take calls.
-pub(super) fn admit(
-    router: &Arc<Router>,
-    node: &PlanNode,
-    replicas: Vec<Arc<Replica>>,
-) -> Vec<RunningReplica> {
-    let slots = node.slots();
-    let admit = |replica: Arc<Replica>| RunningReplica {
-        key: router.add(Arc::clone(&replica), slots),
-        replica,
-        router: Arc::clone(router),
-    };
-    replicas.into_iter().map(admit).collect()
-}
-
-/// Stops replicas: no new calls, running ones end, `#[shutdown]`, drop; all within
-/// `timeout`.
-pub(super) async fn stop(router: &Router, replicas: Vec<RunningReplica>, timeout: Duration) {
-    let give_up = tokio::time::Instant::now() + timeout;
-    join_all(replicas.into_iter().map(|running| async move {
-        router.drain(running.key, timeout).await;
-        shut_down(&running.replica, give_up).await;
-        running.replica.end();
-    }))
-    .await;
-}
-
-/// Runs the `#[shutdown]` method of a drained replica.
-pub(super) async fn shut_down(replica: &Replica, give_up: tokio::time::Instant) {
-    let Some(shutdown) = replica.target.shutdown() else { return };
-    let id = replica.context.replica_id();
-    match tokio::time::timeout_at(give_up, AssertUnwindSafe(shutdown).catch_unwind()).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!("`#[shutdown]` of replica {id} failed: {error:#}"),
-        Ok(Err(panic)) => {
-            tracing::warn!("`#[shutdown]` of replica {id} panicked: {}", panic_message(&*panic));
+        let replica = Arc::new(Replica::new(context, owner, target, &self.spawner, threads));
+        if let Some(config) = &spec.options().user_config {
+            run_hook(&replica, Hook::Reconfigure(config)).await?;
         }
-        Err(_) => tracing::warn!("`#[shutdown]` of replica {id} ran out of its time"),
+        let patience = spec.options().health_check_timeout();
+        check_health(&replica, patience).await?;
+        Ok(replica)
     }
 }
 
-/// Stops a whole deployment: what waits is served first, then the replicas stop, all
-/// within the deployment's `graceful_shutdown_timeout`.
-pub(super) async fn stop_deployment(deployment: RunningDeployment, reason: &str) {
-    let RunningDeployment { router, replicas, graceful_shutdown_timeout: timeout, .. } = deployment;
-    let started = tokio::time::Instant::now();
-    router.refuse(reason);
-    router.drain_queue(timeout).await;
-    router.close(reason);
-    stop(&router, replicas, timeout.saturating_sub(started.elapsed())).await;
+/// Asks a replica whether it is healthy. One without `#[check_health]` is.
+pub(super) async fn check_health(replica: &Arc<Replica>, patience: Duration) -> Result<(), Error> {
+    match timeout(patience, run_hook(replica, Hook::CheckHealth)).await {
+        Ok(checked) => checked,
+        Err(_) => Err(Error::msg(format!(
+            "`#[check_health]` did not answer within {}",
+            humantime::format_duration(patience)
+        ))),
+    }
+}
+
+/// Runs a hook of the user's, if there is one, as a request of its own.
+///
+/// # Errors
+/// What it said, or its panic.
+pub(super) async fn run_hook(replica: &Arc<Replica>, hook: Hook<'_>) -> Result<(), Error> {
+    let name = match hook {
+        Hook::CheckHealth => "`#[check_health]`",
+        Hook::Reconfigure(_) => "`#[reconfigure]`",
+        Hook::Shutdown => "`#[shutdown]`",
+    };
+    let Some(run) = replica.target.hook(hook) else { return Ok(()) };
+    let scope = Scope::hosted(own_request(&replica.compute.spawner()), Arc::clone(replica));
+    guarded(name, scope.around(async { Ok(run.await) })).await
+}
+
+/// A request that the runtime itself makes.
+fn own_request(spawner: &Spawner) -> Request {
+    Request::with_details(RequestDetails { id: Some(spawner.ids.next()), ..Default::default() })
+}
+
+/// The user's code `what`, a panic of which is an error like any other.
+async fn guarded<T>(
+    what: &str,
+    run: impl Future<Output = Result<Result<T, Error>, CallError>>,
+) -> Result<T, Error> {
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(ended)) => Err(Error::from(ended)),
+        Err(panic) => Err(Error::msg(format!("{what} panicked: {}", panic_message(&*panic)))),
+    }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::decide::{Decision, DeploymentStatusTrigger};
+use super::reconcile::DeadReplica;
+
 /// Everything a runtime runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -86,6 +89,8 @@ pub struct ApplicationDetails {
 pub struct DeploymentDetails {
     /// How it does.
     pub status: DeploymentStatus,
+    /// How it came to that.
+    pub status_trigger: DeploymentStatusTrigger,
     /// Why, where there is something to say.
     pub message: String,
     /// How many replicas are asked for.
@@ -96,6 +101,10 @@ pub struct DeploymentDetails {
     pub queued: usize,
     /// Those that there are.
     pub replicas: Vec<ReplicaDetails>,
+    /// The last ten that failed, the oldest first.
+    pub recent_dead_replicas: Vec<DeadReplica>,
+    /// The last ten changes of the number of replicas that the load asked for.
+    pub autoscaling_decisions: Vec<Decision>,
 }
 
 /// A replica, as [`Status`] shows it.
@@ -104,6 +113,10 @@ pub struct DeploymentDetails {
 pub struct ReplicaDetails {
     /// Its id.
     pub replica_id: String,
+    /// Its place among the replicas of its deployment, from 0.
+    pub rank: usize,
     /// How it does.
     pub state: ReplicaState,
+    /// Why it does not run, where there is something to say: what it waits for.
+    pub message: String,
 }

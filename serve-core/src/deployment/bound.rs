@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde::Serialize;
 
-use super::{Deployment, DeploymentOptions, Wiring};
+use super::{
+    AutoscalingConfig, Content, Deployment, DeploymentOptions, RequestRouting, Wiring,
+};
 use crate::error::Error;
 
 /// Makes the instance of one replica.
@@ -51,6 +54,10 @@ struct Recipe {
     id: BoundId,
     options: DeploymentOptions,
     needs: Vec<AnyBound>,
+    /// What each argument is made of.
+    content: Vec<Content>,
+    /// Why an option could not be taken, if one could not.
+    fault: Option<String>,
     /// A `Constructor<D>`.
     constructor: Arc<dyn Any + Send + Sync>,
     /// What `call` knows about `D`; opened by `application`.
@@ -64,6 +71,7 @@ impl<D: Deployment> Bound<D> {
     #[doc(hidden)]
     pub fn new(
         needs: Vec<AnyBound>,
+        content: Vec<Content>,
         kind: Arc<dyn Any + Send + Sync>,
         constructor: Constructor<D>,
     ) -> Self {
@@ -71,6 +79,8 @@ impl<D: Deployment> Bound<D> {
             id: BoundId::fresh(),
             options: D::options(),
             needs,
+            content,
+            fault: None,
             constructor: Arc::new(constructor),
             kind,
             renamed: false,
@@ -106,10 +116,22 @@ impl<D: Deployment> Bound<D> {
         })
     }
 
-    /// How many replicas; at least 1.
+    /// How many replicas; at least 1. Ends autoscaling, if the deployment had any.
     #[must_use]
     pub fn num_replicas(self, num_replicas: usize) -> Self {
-        self.with(|options| options.num_replicas = Some(num_replicas))
+        self.with(|options| {
+            options.num_replicas = Some(num_replicas);
+            options.autoscaling = None;
+        })
+    }
+
+    /// Lets the number of replicas follow the load. Ends a fixed `num_replicas`.
+    #[must_use]
+    pub fn autoscaling(self, autoscaling: AutoscalingConfig) -> Self {
+        self.with(|options| {
+            options.autoscaling = Some(autoscaling);
+            options.num_replicas = None;
+        })
     }
 
     /// Concurrent calls on each replica; at least 1. Never exceeded.
@@ -131,17 +153,93 @@ impl<D: Deployment> Bound<D> {
         self.with(|options| options.request_timeout = Some(timeout))
     }
 
-    /// CPUs of each replica: rounded up, the number of its threads for `#[blocking]`
-    /// methods.
+    /// CPUs reserved for each replica: rounded up, the number of its threads for
+    /// `#[blocking]` methods.
     #[must_use]
     pub fn num_cpus(self, num_cpus: f64) -> Self {
         self.with(|options| options.num_cpus = Some(num_cpus))
+    }
+
+    /// GPUs reserved for each replica: a whole number, or a fraction of one.
+    #[must_use]
+    pub fn num_gpus(self, num_gpus: f64) -> Self {
+        self.with(|options| options.num_gpus = Some(num_gpus))
+    }
+
+    /// Memory reserved for each replica, in bytes.
+    #[must_use]
+    pub fn memory(self, bytes: u64) -> Self {
+        self.with(|options| options.memory = Some(bytes))
+    }
+
+    /// An amount of some other resource reserved for each replica.
+    #[must_use]
+    pub fn resource(self, name: impl Into<String>, amount: f64) -> Self {
+        self.with(|options| {
+            options.resources.insert(name.into(), amount);
+        })
+    }
+
+    /// Replicas on one node, at most; at least 1.
+    #[must_use]
+    pub fn max_replicas_per_node(self, limit: usize) -> Self {
+        self.with(|options| options.max_replicas_per_node = Some(limit))
+    }
+
+    /// How often `#[check_health]` is called.
+    #[must_use]
+    pub fn health_check_period(self, period: Duration) -> Self {
+        self.with(|options| options.health_check_period = Some(period))
+    }
+
+    /// How long one `#[check_health]` may take.
+    #[must_use]
+    pub fn health_check_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.health_check_timeout = Some(timeout))
     }
 
     /// How long running calls may go on when a replica is stopped.
     #[must_use]
     pub fn graceful_shutdown_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.graceful_shutdown_timeout = Some(timeout))
+    }
+
+    /// Failed starts before a deploy fails, at least 1; and never more than three for each
+    /// replica.
+    #[must_use]
+    pub fn max_constructor_retry_count(self, count: usize) -> Self {
+        self.with(|options| options.max_constructor_retry_count = Some(count))
+    }
+
+    /// The part of the replicas that an update replaces at a time, above 0 and up to 1.
+    #[must_use]
+    pub fn rolling_update_percentage(self, part: f64) -> Self {
+        self.with(|options| options.rolling_update_percentage = Some(part))
+    }
+
+    /// Replicas beyond the wanted number that an update may run meanwhile, in percent of
+    /// it, from 0 to 100.
+    #[must_use]
+    pub fn max_surge_percent(self, percent: f64) -> Self {
+        self.with(|options| options.max_surge_percent = Some(percent))
+    }
+
+    /// Which replica gets a call.
+    #[must_use]
+    pub fn request_router(self, routing: RequestRouting) -> Self {
+        self.with(|options| options.request_router = Some(routing))
+    }
+
+    /// What the deployment's `#[reconfigure]` method is given: before a replica takes its
+    /// first call, and without a restart whenever a redeploy changes it.
+    ///
+    /// It is checked against the method's type before anything is deployed.
+    #[must_use]
+    pub fn user_config(self, config: impl Serialize) -> Self {
+        self.change(|recipe| match serde_json::to_value(config) {
+            Ok(config) => recipe.options.user_config = Some(config),
+            Err(error) => recipe.fault = Some(format!("`user_config` cannot be JSON: {error}")),
+        })
     }
 }
 
@@ -167,6 +265,35 @@ impl AnyBound {
 
     pub(crate) fn needs(&self) -> &[AnyBound] {
         &self.recipe.needs
+    }
+
+    /// Why it cannot be deployed, if an option could not be taken.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.recipe.fault.as_deref()
+    }
+
+    /// True if replicas of both are surely made alike, where `same` says which bound
+    /// deployments stand for each other.
+    pub(crate) fn is_made_like(
+        &self,
+        other: &Self,
+        same: impl Fn(BoundId, BoundId) -> bool,
+    ) -> bool {
+        let (mine, theirs) = (&self.recipe.content, &other.recipe.content);
+        let alike = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {
+            (Content::Value(mine), Content::Value(theirs)) => mine == theirs,
+            (
+                Content::Handles { of: mine, keys: my_keys },
+                Content::Handles { of: theirs, keys: their_keys },
+            ) => {
+                mine.len() == theirs.len()
+                    && my_keys == their_keys
+                    && mine.iter().zip(theirs).all(|(mine, theirs)| same(*mine, *theirs))
+            }
+            // The very same argument is alike, whatever it is made of.
+            _ => Arc::ptr_eq(&self.recipe.constructor, &other.recipe.constructor),
+        };
+        mine.len() == theirs.len() && mine.iter().zip(theirs).all(alike)
     }
 
     pub(crate) fn kind(&self) -> &(dyn Any + Send + Sync) {

@@ -5,17 +5,35 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::{AnyBound, Bound, HandleOf, Wiring};
+use super::content::digest;
+use super::{AnyBound, Bound, Content, HandleOf, Wiring};
 
 /// A way to make one `T` for each replica, and the deployments it leads to.
 pub struct Init<T> {
     make: Arc<dyn Fn(&Wiring) -> T + Send + Sync>,
     needs: Vec<AnyBound>,
+    /// None for a plain value.
+    handles: Option<Content>,
 }
 
 impl<T: 'static> Init<T> {
-    fn new(needs: Vec<AnyBound>, make: impl Fn(&Wiring) -> T + Send + Sync + 'static) -> Self {
-        Self { make: Arc::new(make), needs }
+    fn value(make: impl Fn(&Wiring) -> T + Send + Sync + 'static) -> Self {
+        Self { make: Arc::new(make), needs: Vec::new(), handles: None }
+    }
+
+    /// Handles of `needs`, told apart by their order and by `keys`.
+    fn handles_of(
+        needs: Vec<AnyBound>,
+        keys: Vec<u64>,
+        make: impl Fn(&Wiring) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let of = needs.iter().map(AnyBound::id).collect();
+        Self { make: Arc::new(make), needs, handles: Some(Content::Handles { of, keys }) }
+    }
+
+    /// What it is made of, if that is handles.
+    pub(super) fn handles(&self) -> Option<Content> {
+        self.handles.clone()
     }
 
     /// The value for one replica.
@@ -64,7 +82,7 @@ pub enum ByText {}
 
 impl<T: Clone + Send + Sync + 'static> IntoInit<T, ByValue> for T {
     fn into_init(self) -> Init<T> {
-        Init::new(Vec::new(), move |_| self.clone())
+        Init::value(move |_| self.clone())
     }
 }
 
@@ -77,7 +95,7 @@ impl IntoInit<String, ByText> for &str {
 impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
     fn into_init(self) -> Init<H> {
         let id = self.id();
-        Init::new(vec![self.erase()], move |wiring| H::connect(wiring.link(id)))
+        Init::handles_of(vec![self.erase()], Vec::new(), move |wiring| H::connect(wiring.link(id)))
     }
 }
 
@@ -85,7 +103,7 @@ impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> 
     fn into_init(self) -> Init<Option<H>> {
         let id = self.as_ref().map(Bound::id);
         let needs = self.map(Bound::erase).into_iter().collect();
-        Init::new(needs, move |wiring| id.map(|id| H::connect(wiring.link(id))))
+        Init::handles_of(needs, Vec::new(), move |wiring| id.map(|id| H::connect(wiring.link(id))))
     }
 }
 
@@ -93,7 +111,9 @@ impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Vec<H>> {
         let ids: Vec<_> = self.iter().map(Bound::id).collect();
         let needs = self.into_iter().map(Bound::erase).collect();
-        Init::new(needs, move |wiring| ids.iter().map(|id| H::connect(wiring.link(*id))).collect())
+        Init::handles_of(needs, Vec::new(), move |wiring| {
+            ids.iter().map(|id| H::connect(wiring.link(*id))).collect()
+        })
     }
 }
 
@@ -109,9 +129,14 @@ where
     H: HandleOf,
 {
     fn into_init(self) -> Init<HashMap<K, H>> {
-        let ids: Vec<_> = self.iter().map(|(key, bound)| (key.clone(), bound.id())).collect();
-        let needs = self.into_values().map(Bound::erase).collect();
-        Init::new(needs, move |wiring| {
+        // In an order that does not depend on the map's.
+        let mut entries: Vec<(u64, K, Bound<H::Deployment>)> =
+            self.into_iter().map(|(key, bound)| (digest(&key), key, bound)).collect();
+        entries.sort_by_key(|(digest, ..)| *digest);
+        let keys = entries.iter().map(|(digest, ..)| *digest).collect();
+        let ids: Vec<_> = entries.iter().map(|(_, key, bound)| (key.clone(), bound.id())).collect();
+        let needs = entries.into_iter().map(|(_, _, bound)| bound.erase()).collect();
+        Init::handles_of(needs, keys, move |wiring| {
             ids.iter().map(|(key, id)| (key.clone(), H::connect(wiring.link(*id)))).collect()
         })
     }

@@ -3,15 +3,23 @@
 //! Nothing here runs anything. [`Bound`] is a recipe; `application` turns recipes
 //! into a graph and `controller` makes replicas of it.
 
+pub(crate) mod autoscaling;
 mod bound;
+mod content;
 mod init;
 mod link;
 mod options;
+mod routing;
 
+pub use autoscaling::AutoscalingConfig;
 pub use bound::{AnyBound, Bound, BoundId, Constructor};
+pub(crate) use content::digest;
+pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};
 pub use options::{DeploymentOptions, OptionsError};
+pub(crate) use routing::ArgumentsByPlace;
+pub use routing::{Candidate, CustomRouting, RequestRouter, RequestRouting, RoutedCall};
 
 /// A struct that replicas are made of. Implemented by `#[deployment]`.
 #[diagnostic::on_unimplemented(

@@ -1,8 +1,13 @@
 //! [`DeploymentOptions`]: what a deployment runs under, and which values make sense.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use thiserror::Error;
+
+use super::autoscaling::{AutoscalingConfig, AutoscalingError};
+use super::routing::RequestRouting;
 
 /// Options of a deployment. `None` means the default that each getter names.
 ///
@@ -13,25 +18,53 @@ use thiserror::Error;
 pub struct DeploymentOptions {
     /// The name in the application; default: the struct's name.
     pub name: Option<String>,
-    /// See [`DeploymentOptions::num_replicas`].
+    /// See [`DeploymentOptions::num_replicas`]. Excludes `autoscaling`.
     pub num_replicas: Option<usize>,
+    /// How the number of replicas follows the load; default: it does not.
+    pub autoscaling: Option<AutoscalingConfig>,
     /// See [`DeploymentOptions::max_ongoing_requests`].
     pub max_ongoing_requests: Option<usize>,
     /// Calls waiting for a replica, over the whole deployment; default: no limit.
     pub max_queued_requests: Option<usize>,
     /// The deadline of a call that brings none; default: none.
     pub request_timeout: Option<Duration>,
-    /// CPUs of each replica; default 0. Sizes the threads of `#[blocking]` methods.
+    /// CPUs reserved for each replica; default 0. Sizes the threads of `#[blocking]`
+    /// methods.
     pub num_cpus: Option<f64>,
+    /// GPUs reserved for each replica, whole or a fraction of one; default 0.
+    pub num_gpus: Option<f64>,
+    /// Memory reserved for each replica, in bytes; default 0.
+    pub memory: Option<u64>,
+    /// Other resources reserved for each replica, by name; default none.
+    pub resources: BTreeMap<String, f64>,
+    /// Replicas on one node; default: no limit.
+    pub max_replicas_per_node: Option<usize>,
+    /// See [`DeploymentOptions::health_check_period`].
+    pub health_check_period: Option<Duration>,
+    /// See [`DeploymentOptions::health_check_timeout`].
+    pub health_check_timeout: Option<Duration>,
     /// See [`DeploymentOptions::graceful_shutdown_timeout`].
     pub graceful_shutdown_timeout: Option<Duration>,
+    /// See [`DeploymentOptions::max_constructor_retry_count`].
+    pub max_constructor_retry_count: Option<usize>,
+    /// See [`DeploymentOptions::rolling_update_percentage`].
+    pub rolling_update_percentage: Option<f64>,
+    /// See [`DeploymentOptions::max_surge_percent`].
+    pub max_surge_percent: Option<f64>,
+    /// Which replica gets a call; default: power of two choices.
+    pub request_router: Option<RequestRouting>,
+    /// What `#[reconfigure]` is given, as JSON; default: it is not called.
+    pub user_config: Option<Value>,
 }
 
 impl DeploymentOptions {
-    /// Replicas: 1 unless set.
+    /// Replicas: 1 unless set. With autoscaling, how many there are at first.
     #[must_use]
     pub fn num_replicas(&self) -> usize {
-        self.num_replicas.unwrap_or(1)
+        match &self.autoscaling {
+            Some(autoscaling) => autoscaling.initial_replicas(),
+            None => self.num_replicas.unwrap_or(1),
+        }
     }
 
     /// Concurrent calls on each replica: 100 unless set (Ray Serve's own default is 5).
@@ -40,10 +73,43 @@ impl DeploymentOptions {
         self.max_ongoing_requests.unwrap_or(100)
     }
 
+    /// How often `#[check_health]` is called: every 10 s unless set, as in Ray Serve.
+    #[must_use]
+    pub fn health_check_period(&self) -> Duration {
+        self.health_check_period.unwrap_or(Duration::from_secs(10))
+    }
+
+    /// How long one `#[check_health]` may take: 30 s unless set, as in Ray Serve.
+    #[must_use]
+    pub fn health_check_timeout(&self) -> Duration {
+        self.health_check_timeout.unwrap_or(Duration::from_secs(30))
+    }
+
     /// How long a drained replica's calls may go on: 20 s unless set, as in Ray Serve.
     #[must_use]
     pub fn graceful_shutdown_timeout(&self) -> Duration {
         self.graceful_shutdown_timeout.unwrap_or(Duration::from_secs(20))
+    }
+
+    /// Failed starts before a deploy fails: 20 unless set, as in Ray Serve; and never more
+    /// than three for each replica.
+    #[must_use]
+    pub fn max_constructor_retry_count(&self) -> usize {
+        self.max_constructor_retry_count.unwrap_or(20)
+    }
+
+    /// The part of the replicas that an update replaces at a time: 0.2 unless set, as in
+    /// Ray Serve.
+    #[must_use]
+    pub fn rolling_update_percentage(&self) -> f64 {
+        self.rolling_update_percentage.unwrap_or(0.2)
+    }
+
+    /// Replicas beyond the wanted number that an update may run meanwhile, in percent of
+    /// it: 0 unless set, as in Ray Serve.
+    #[must_use]
+    pub fn max_surge_percent(&self) -> f64 {
+        self.max_surge_percent.unwrap_or(0.0)
     }
 
     /// Threads for `#[blocking]` methods: `num_cpus` rounded up, at least one.
@@ -58,6 +124,14 @@ impl DeploymentOptions {
         threads.max(1)
     }
 
+    /// True if replicas under `other` must be made anew, because what they hold or were
+    /// made with differs. Every other option changes in place.
+    pub(crate) fn need_other_replicas(&self, other: &Self) -> bool {
+        (self.num_cpus, self.num_gpus, self.memory, self.max_replicas_per_node)
+            != (other.num_cpus, other.num_gpus, other.memory, other.max_replicas_per_node)
+            || self.resources != other.resources
+    }
+
     /// Refuses values that make no sense.
     ///
     /// # Errors
@@ -68,18 +142,64 @@ impl DeploymentOptions {
         {
             return Err(OptionsError::Name(name.clone()));
         }
+        if let Some(autoscaling) = &self.autoscaling {
+            if self.num_replicas.is_some() {
+                return Err(OptionsError::FixedAndAutoscaled);
+            }
+            autoscaling.check()?;
+        }
         for (option, value) in [
             ("num_replicas", self.num_replicas),
             ("max_ongoing_requests", self.max_ongoing_requests),
+            ("max_replicas_per_node", self.max_replicas_per_node),
+            ("max_constructor_retry_count", self.max_constructor_retry_count),
         ] {
             if value == Some(0) {
                 return Err(OptionsError::Zero { option });
             }
         }
-        if let Some(num_cpus) = self.num_cpus
-            && !(0.0..=65_536.0).contains(&num_cpus)
+        for (option, value) in [
+            ("health_check_period", self.health_check_period),
+            ("health_check_timeout", self.health_check_timeout),
+        ] {
+            if value == Some(Duration::ZERO) {
+                return Err(OptionsError::NoTime { option });
+            }
+        }
+        self.check_numbers()
+    }
+
+    fn check_numbers(&self) -> Result<(), OptionsError> {
+        // A node has neither more CPUs nor more GPUs than this.
+        const MOST: f64 = 65_536.0;
+        let resources = self.resources.iter().map(|(name, amount)| (name.as_str(), *amount));
+        let amounts = [("num_cpus", self.num_cpus), ("num_gpus", self.num_gpus)];
+        let amounts = amounts.into_iter().filter_map(|(name, amount)| Some((name, amount?)));
+        for (option, value) in amounts.chain(resources) {
+            if !(0.0..=MOST).contains(&value) {
+                let option = option.to_owned();
+                return Err(OptionsError::Range { option, value, from: 0.0, to: MOST });
+            }
+        }
+        if let Some(gpus) = self.num_gpus
+            && gpus > 1.0
+            && gpus.fract() != 0.0
         {
-            return Err(OptionsError::Cpus(num_cpus));
+            return Err(OptionsError::FractionOfSeveral(gpus));
+        }
+        let percentages = [
+            ("rolling_update_percentage", self.rolling_update_percentage, 0.0, 1.0),
+            ("max_surge_percent", self.max_surge_percent, 0.0, 100.0),
+        ];
+        for (option, value, from, to) in percentages {
+            if let Some(value) = value
+                && !(from..=to).contains(&value)
+            {
+                return Err(OptionsError::Range { option: option.to_owned(), value, from, to });
+            }
+        }
+        if self.rolling_update_percentage == Some(0.0) {
+            return Err(OptionsError::NothingAtATime);
         }
         Ok(())
     }
@@ -98,7 +218,78 @@ pub enum OptionsError {
         /// The option.
         option: &'static str,
     },
-    /// CPUs below zero, not finite, or absurdly many.
-    #[error("`num_cpus` is {0}: give a number from 0 to 65536")]
-    Cpus(f64),
+    /// A duration that must not be zero.
+    #[error("`{option}` is 0: give some time, like 10 s")]
+    NoTime {
+        /// The option.
+        option: &'static str,
+    },
+    /// A number below or above what makes sense, or not finite.
+    #[error("`{option}` is {value}: give a number from {from} to {to}")]
+    Range {
+        /// The option, or the resource.
+        option: String,
+        /// Its value.
+        value: f64,
+        /// The least.
+        from: f64,
+        /// The most.
+        to: f64,
+    },
+    /// More than one GPU, but not a whole number of them.
+    #[error("`num_gpus` is {0}: give a whole number, or a fraction of one")]
+    FractionOfSeveral(f64),
+    /// An update that would never get on.
+    #[error("`rolling_update_percentage` is 0: give more, up to 1")]
+    NothingAtATime,
+    /// A fixed number of replicas, and one that follows the load.
+    #[error("`num_replicas` and `autoscaling` exclude each other: leave one out")]
+    FixedAndAutoscaled,
+    /// An option of autoscaling.
+    #[error(transparent)]
+    Autoscaling(#[from] AutoscalingError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let said = |change: fn(&mut DeploymentOptions)| {
+            let mut options = DeploymentOptions::default();
+            change(&mut options);
+            options.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(said(|_| {}), Ok(()));
+        let cases: [(fn(&mut DeploymentOptions), &str); 6] = [
+            (|o| o.num_replicas = Some(0), "`num_replicas` is 0: give at least 1"),
+            (|o| o.num_cpus = Some(-1.0), "`num_cpus` is -1: give a number from 0 to 65536"),
+            (|o| o.num_cpus = Some(f64::NAN), "`num_cpus` is NaN: give a number from 0 to 65536"),
+            (
+                |o| o.num_gpus = Some(1.5),
+                "`num_gpus` is 1.5: give a whole number, or a fraction of one",
+            ),
+            (
+                |o| o.max_surge_percent = Some(101.0),
+                "`max_surge_percent` is 101: give a number from 0 to 100",
+            ),
+            (
+                |o| o.health_check_period = Some(Duration::ZERO),
+                "`health_check_period` is 0: give some time, like 10 s",
+            ),
+        ];
+        for (change, message) in cases {
+            assert_eq!(said(change), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn only_what_replicas_hold_needs_other_replicas() {
+        let old = DeploymentOptions::default();
+        let more = DeploymentOptions { num_replicas: Some(3), ..old.clone() };
+        assert!(!old.need_other_replicas(&more));
+        let larger = DeploymentOptions { num_cpus: Some(2.0), ..old.clone() };
+        assert!(old.need_other_replicas(&larger));
+    }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::method::AnyMethod;
@@ -24,10 +25,17 @@ pub trait Handlers: Deployment {
     /// The methods that a handle has.
     #[doc(hidden)]
     fn methods() -> Vec<&'static dyn AnyMethod>;
-    /// The method marked `#[shutdown]`, on the drained instance.
+    /// Runs the method that is marked for `hook`; none if there is none.
     #[doc(hidden)]
-    fn shutdown(cell: Self::Cell) -> Option<BoxFuture<'static, Result<(), Error>>> {
-        drop(cell);
+    fn hook(cell: Self::Cell, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
+        let _ = (cell, hook);
+        None
+    }
+    /// Whether a user config is what the method marked `#[reconfigure]` takes; none if
+    /// there is no such method.
+    #[doc(hidden)]
+    fn check_user_config(config: &Value) -> Option<Result<(), Error>> {
+        let _ = config;
         None
     }
     /// Its endpoints and `#[routes]`: an `ingress::HttpInterface`, opaque here.
@@ -35,6 +43,17 @@ pub trait Handlers: Deployment {
     fn http() -> Option<Box<dyn Any + Send + Sync>> {
         None
     }
+}
+
+/// When the runtime itself calls a deployment.
+#[derive(Clone, Copy, Debug)]
+pub enum Hook<'a> {
+    /// On schedule: `#[check_health]`.
+    CheckHealth,
+    /// With the user config, before the first call and when it changes: `#[reconfigure]`.
+    Reconfigure(&'a Value),
+    /// On the drained instance: `#[shutdown]`.
+    Shutdown,
 }
 
 /// How a replica holds its instance.

@@ -3,19 +3,22 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-#[cfg(feature = "http")]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
 use slab::Slab;
 
+use super::batch::{BatchSettings, Batchers};
 use super::compute::Compute;
 use super::slot::Release;
 use super::target::Target;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, ReplicaContext};
+
+/// Panics in a row, without a success between them, that make a replica unfit.
+const PANICS: usize = 3;
 
 /// One running instance of a deployment, wherever it runs.
 pub(crate) struct Replica {
@@ -26,6 +29,12 @@ pub(crate) struct Replica {
     /// The target's instance, where calls run right on it.
     direct: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) compute: Compute,
+    pub(crate) batchers: Batchers,
+    pub(crate) batch_settings: BatchSettings,
+    /// Panics since the last success.
+    panics: AtomicUsize,
+    /// Told when the replica is not fit to go on.
+    report_unfit: OnceLock<Box<dyn Fn(String) + Send + Sync>>,
     /// What `#[routes]` made of the instance, once a request has asked for it.
     #[cfg(feature = "http")]
     pub(crate) routes: OnceLock<axum::Router>,
@@ -46,6 +55,10 @@ impl Replica {
             compute: Compute::new(&context.id, compute_threads, spawner),
             context: Arc::new(context),
             owner,
+            batchers: Batchers::default(),
+            batch_settings: BatchSettings::default(),
+            panics: AtomicUsize::new(0),
+            report_unfit: OnceLock::new(),
             direct: if target.is_direct() { target.instance() } else { None },
             target,
             #[cfg(feature = "http")]
@@ -58,6 +71,29 @@ impl Replica {
     /// The instance (its `Handlers::Cell`), where calls run right on it.
     pub(crate) fn direct(&self) -> Option<&(dyn Any + Send + Sync)> {
         self.direct.as_deref()
+    }
+
+    /// Whom to tell, once, that the replica is not fit to go on, and why.
+    pub(crate) fn report_unfit_to(&self, report: impl Fn(String) + Send + Sync + 'static) {
+        // A replica is watched by the one reconciler that made it.
+        let _ = self.report_unfit.set(Box::new(report));
+    }
+
+    /// A call was served.
+    pub(crate) fn succeeded(&self) {
+        // Most often it is 0, and the cache line stays shared.
+        if self.panics.load(Ordering::Relaxed) != 0 {
+            self.panics.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A call panicked.
+    pub(crate) fn panicked(&self) {
+        if self.panics.fetch_add(1, Ordering::Relaxed) + 1 == PANICS
+            && let Some(report) = self.report_unfit.get()
+        {
+            report(format!("{PANICS} calls in a row panicked"));
+        }
     }
 
     /// Ends the replica now: its running calls are dropped at their await and fail with

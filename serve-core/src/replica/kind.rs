@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 use super::handlers::{Handlers, InstanceCell};
 use super::method::AnyMethod;
@@ -24,6 +25,8 @@ pub(crate) trait Kind: Send + Sync {
     fn travels(&self) -> bool;
     fn methods(&self) -> Vec<&'static dyn AnyMethod>;
     fn http(&self) -> Option<Box<dyn Any + Send + Sync>>;
+    /// Whether a user config fits; none if the deployment takes none.
+    fn check_user_config(&self, config: &Value) -> Option<Result<(), Error>>;
     /// Makes one instance, by the user's constructor.
     fn construct(
         &self,
@@ -62,6 +65,10 @@ impl<D: Handlers> Kind for KindOf<D> {
 
     fn http(&self) -> Option<Box<dyn Any + Send + Sync>> {
         D::http()
+    }
+
+    fn check_user_config(&self, config: &Value) -> Option<Result<(), Error>> {
+        D::check_user_config(config)
     }
 
     fn construct(

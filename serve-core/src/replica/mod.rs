@@ -3,6 +3,7 @@
 //! `router` decides which replica a call goes to and counts its slots; a [`Slot`] is the
 //! proof that one was taken.
 
+mod batch;
 mod compute;
 mod handlers;
 mod instance;
@@ -13,7 +14,11 @@ mod scope;
 mod slot;
 mod target;
 
-pub use handlers::{Exclusive, Handlers, InstanceCell, Shared};
+pub use batch::{
+    BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, batched, batched_stream,
+    batching, rows_of_result, rows_of_results, rows_of_values,
+};
+pub use handlers::{Exclusive, Handlers, Hook, InstanceCell, Shared};
 pub(crate) use instance::Replica;
 #[cfg(feature = "http")]
 pub(crate) use instance::WakeAtEnd;

@@ -30,8 +30,10 @@ pub(crate) struct Scope {
 enum Site {
     /// A replica, by this slot.
     Slot(Slot),
-    /// A replica whose slot went along with its compute work.
-    SlotLent(Arc<Replica>),
+    /// A replica, without a slot: its hooks, or work whose slot went along elsewhere.
+    Replica(Arc<Replica>),
+    /// A constructor, whose replica is not there yet.
+    Constructor(Arc<ReplicaContext>, Arc<Spawner>),
     /// No replica: a task.
     Task(Arc<Spawner>),
     /// None: the front door.
@@ -42,6 +44,20 @@ impl Scope {
     /// A method that runs by `slot`.
     pub(crate) fn serving(request: Request, deadline: Option<Arc<Deadline>>, slot: Slot) -> Self {
         Self { request, deadline, site: RefCell::new(Site::Slot(slot)) }
+    }
+
+    /// The runtime's own calls of a replica. Each is a request of its own.
+    pub(crate) fn hosted(request: Request, replica: Arc<Replica>) -> Self {
+        Self { request, deadline: None, site: RefCell::new(Site::Replica(replica)) }
+    }
+
+    /// A constructor.
+    pub(crate) fn constructing(
+        request: Request,
+        context: Arc<ReplicaContext>,
+        spawner: Arc<Spawner>,
+    ) -> Self {
+        Self { request, deadline: None, site: RefCell::new(Site::Constructor(context, spawner)) }
     }
 
     /// A task that runs on no replica.
@@ -89,13 +105,16 @@ impl Scope {
         f()
     }
 
-    /// The same scope for compute work, which takes the slot along. None if there is no
-    /// slot to take.
+    /// The same scope for compute work, which takes the slot along, if there is one. None
+    /// outside of a replica.
     pub(crate) fn lend_slot(&self) -> Option<(Arc<Replica>, Self)> {
         let mut site = self.site.borrow_mut();
-        let Site::Slot(slot) = &*site else { return None };
-        let replica = Arc::clone(slot.replica());
-        let lent = mem::replace(&mut *site, Site::SlotLent(Arc::clone(&replica)));
+        let replica = match &*site {
+            Site::Slot(slot) => Arc::clone(slot.replica()),
+            Site::Replica(replica) => Arc::clone(replica),
+            Site::Constructor(..) | Site::Task(_) | Site::Outside => return None,
+        };
+        let lent = mem::replace(&mut *site, Site::Replica(Arc::clone(&replica)));
         let scope = Self {
             request: self.request.clone(),
             deadline: self.deadline.clone(),
@@ -115,24 +134,36 @@ impl Scope {
     fn with_replica<R>(&self, f: impl FnOnce(&Arc<Replica>) -> R) -> Option<R> {
         match &*self.site.borrow() {
             Site::Slot(slot) => Some(f(slot.replica())),
-            Site::SlotLent(replica) => Some(f(replica)),
-            Site::Task(_) | Site::Outside => None,
+            Site::Replica(replica) => Some(f(replica)),
+            Site::Constructor(..) | Site::Task(_) | Site::Outside => None,
         }
+    }
+
+    fn replica_context(&self) -> Option<Arc<ReplicaContext>> {
+        if let Site::Constructor(context, _) = &*self.site.borrow() {
+            return Some(Arc::clone(context));
+        }
+        self.with_replica(|replica| Arc::clone(&replica.context))
+    }
+
+    /// The replica that the code runs on, if it is one's.
+    pub(crate) fn replica(&self) -> Option<Arc<Replica>> {
+        self.with_replica(Arc::clone)
     }
 
     /// Where the calls of the running code run.
     pub(crate) fn spawner(&self) -> Option<Arc<Spawner>> {
         match &*self.site.borrow() {
             Site::Slot(slot) => Some(slot.replica().compute.spawner()),
-            Site::SlotLent(replica) => Some(replica.compute.spawner()),
-            Site::Task(spawner) => Some(Arc::clone(spawner)),
+            Site::Replica(replica) => Some(replica.compute.spawner()),
+            Site::Constructor(_, spawner) | Site::Task(spawner) => Some(Arc::clone(spawner)),
             Site::Outside => None,
         }
     }
 
     /// Where the running replica looks deployments up.
     pub(crate) fn directory() -> Option<Arc<dyn Directory>> {
-        Self::current(|scope| scope?.with_replica(|replica| Arc::clone(&replica.context.directory)))
+        Self::current(|scope| Some(Arc::clone(&scope?.replica_context()?.directory)))
     }
 }
 
@@ -219,7 +250,7 @@ impl<T, E, F: Future<Output = Result<T, CallError<E>>>> Future for InScope<F> {
 pub fn context() -> Context {
     Scope::current(|scope| match scope {
         Some(scope) => {
-            let replica = scope.with_replica(|replica| Arc::clone(&replica.context));
+            let replica = scope.replica_context();
             let ids = scope.spawner().map(|spawner| Arc::clone(&spawner.ids));
             Context::new(scope.request.clone(), scope.deadline.clone(), replica, ids.as_deref())
         }
@@ -230,5 +261,5 @@ pub fn context() -> Context {
 /// The replica that the running method belongs to, or `None` outside of any.
 #[must_use]
 pub fn replica_context() -> Option<ReplicaContext> {
-    Scope::current(|scope| scope?.with_replica(|replica| ReplicaContext::clone(&replica.context)))
+    Scope::current(|scope| scope?.replica_context().map(|context| ReplicaContext::clone(&context)))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::handlers::{Handlers, InstanceCell};
+use super::handlers::{Handlers, Hook, InstanceCell};
 use super::method::AnyMethod;
 use crate::call::CallError;
 use crate::error::Error;
@@ -32,8 +32,8 @@ pub(crate) trait Target: Send + Sync {
     /// Serves a call that does not take the short path.
     fn call(&self, call: Call) -> Reply;
 
-    /// Runs the deployment's `#[shutdown]` method, if there is one.
-    fn shutdown(&self) -> Option<BoxFuture<'static, Result<(), Error>>>;
+    /// Runs the deployment's method that is marked for `hook`, if there is one.
+    fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>>;
 }
 
 /// A call without its types.
@@ -87,7 +87,7 @@ impl<D: Handlers> Target for LocalTarget<D> {
         call.method.run(&self.cell, call.arguments)
     }
 
-    fn shutdown(&self) -> Option<BoxFuture<'static, Result<(), Error>>> {
-        D::shutdown(self.cell.clone())
+    fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
+        D::hook(self.cell.clone(), hook)
     }
 }

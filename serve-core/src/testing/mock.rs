@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt, stream};
 
 use crate::call::CallError;
 use crate::error::Error;
-use crate::replica::{AnyValue, Call, Handlers, Method, Reply, Streaming, Target, Unary};
+use crate::replica::{AnyValue, Call, Handlers, Hook, Method, Reply, Streaming, Target, Unary};
 
 /// Answers for the methods of `D`; what every `XMock` wraps.
 pub struct Mock<D> {
@@ -153,7 +153,7 @@ impl Target for Answers {
         }
     }
 
-    fn shutdown(&self) -> Option<BoxFuture<'static, Result<(), Error>>> {
+    fn hook(&self, _: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
         None
     }
 }

@@ -3,16 +3,18 @@
 use std::any::TypeId;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle as Tokio;
 
+use super::faults::Faults;
 use super::mock::{Answers, IntoMock};
 use super::record::{CallRecord, Records};
 use super::target::TestTarget;
 use crate::application::PlanNode;
-use crate::call::ReplicaContext;
+use crate::call::{CallError, ReplicaContext};
 use crate::call::spawner::Spawner;
-use crate::controller::World;
+use crate::controller::{Resources, World};
 use crate::deployment::Deployment;
 use crate::replica::{Kind, Target};
 use crate::runtime::Runtime;
@@ -61,15 +63,23 @@ pub enum Mode {
 pub struct MockRuntime {
     runtime: Runtime,
     records: Arc<Records>,
+    faults: Arc<Faults>,
 }
 
 /// Builds a [`MockRuntime`].
-#[derive(Default)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct MockRuntimeBuilder {
     mocks: Vec<Answers>,
     seed: u64,
     mode: Mode,
+    resources: Resources,
+}
+
+impl Default for MockRuntimeBuilder {
+    fn default() -> Self {
+        let (mocks, mode) = (Vec::new(), Mode::default());
+        Self { mocks, seed: 0, mode, resources: Resources::plenty() }
+    }
 }
 
 impl MockRuntimeBuilder {
@@ -92,6 +102,30 @@ impl MockRuntimeBuilder {
         self
     }
 
+    /// The CPUs that there are; default 1,000, whatever machine the test runs on.
+    pub fn num_cpus(mut self, num_cpus: f64) -> Self {
+        self.resources.num_cpus = num_cpus;
+        self
+    }
+
+    /// The GPUs that there are, with the ids `0`, `1`, ...; default 1,000.
+    pub fn num_gpus(mut self, num_gpus: usize) -> Self {
+        self.resources.gpu_ids = Resources::numbered(num_gpus);
+        self
+    }
+
+    /// The memory that there is, in bytes; default 1 PiB.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.resources.memory = bytes;
+        self
+    }
+
+    /// How much there is of some other resource. Default: as much of each as is asked for.
+    pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
+        self.resources.others.insert(name.into(), amount);
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Panics
@@ -102,10 +136,15 @@ impl MockRuntimeBuilder {
             .expect("a mock runtime starts inside a tokio runtime: use `#[tokio::test]`");
         let mut spawner = Spawner::new(tokio, self.seed);
         spawner.compute_on_tokio = true;
-        let records = Arc::<Records>::default();
-        let world = TestWorld { mocks: self.mocks, records: Arc::clone(&records), mode: self.mode };
-        let runtime = Runtime::assemble(spawner, self.seed, Arc::new(world));
-        MockRuntime { runtime, records }
+        let (records, faults) = (Arc::<Records>::default(), Arc::<Faults>::default());
+        let world = TestWorld {
+            mocks: self.mocks,
+            records: Arc::clone(&records),
+            faults: Arc::clone(&faults),
+            mode: self.mode,
+        };
+        let runtime = Runtime::assemble(spawner, self.seed, Arc::new(world), self.resources);
+        MockRuntime { runtime, records, faults }
     }
 }
 
@@ -131,6 +170,25 @@ impl MockRuntime {
         self.records.of(TypeId::of::<D>())
     }
 
+    /// Ends a replica at once, as if its process had died: the one of this rank, of every
+    /// deployment of type `D`. Its running calls fail with `Unavailable { started: true }`,
+    /// those that it had not begun go to others, and a new replica takes its place. False
+    /// if there is no such replica.
+    pub fn kill_replica<D: Deployment>(&self, rank: usize) -> bool {
+        self.runtime.controller().kill(TypeId::of::<D>(), rank)
+    }
+
+    /// From now on, each call of a method of `D` takes this much longer. Zero ends that.
+    pub fn delay<D: Deployment>(&self, method: &str, delay: Duration) {
+        self.faults.delay(TypeId::of::<D>(), method, delay);
+    }
+
+    /// The next call of a method of `D` fails with `error` instead of being served. Called
+    /// several times, the next calls fail one after the other.
+    pub fn fail_next<D: Deployment>(&self, method: &str, error: CallError) {
+        self.faults.fail_next(TypeId::of::<D>(), method, error);
+    }
+
     /// HTTP without a socket: requests go straight to the front door.
     #[cfg(feature = "http")]
     #[must_use]
@@ -151,6 +209,7 @@ impl Deref for MockRuntime {
 struct TestWorld {
     mocks: Vec<Answers>,
     records: Arc<Records>,
+    faults: Arc<Faults>,
     mode: Mode,
 }
 
@@ -179,6 +238,7 @@ impl World for TestWorld {
             deployment: node.kind.type_id(),
             replica: replica.clone(),
             records: Arc::clone(&self.records),
+            faults: Arc::clone(&self.faults),
             wire: self.mode == Mode::Wire && node.kind.travels(),
         })
     }

@@ -3,14 +3,17 @@
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
+use tokio::time::sleep;
 
+use super::faults::{Faults, Wrong};
 use super::record::{CallRecord, Records};
 use crate::call::{CallError, Payload, ReplicaContext};
 use crate::error::Error;
-use crate::replica::{AnyMethod, AnyValue, Call, Reply, Target};
+use crate::replica::{AnyMethod, AnyValue, Call, Hook, Reply, Target};
 
 /// Stands before every target of a mock runtime.
 pub(super) struct TestTarget {
@@ -18,6 +21,7 @@ pub(super) struct TestTarget {
     pub(super) deployment: TypeId,
     pub(super) replica: ReplicaContext,
     pub(super) records: Arc<Records>,
+    pub(super) faults: Arc<Faults>,
     /// Whether calls are encoded and decoded.
     pub(super) wire: bool,
 }
@@ -50,15 +54,28 @@ impl Target for TestTarget {
             arguments: method.show_args(&call.arguments),
         };
         self.records.add(self.deployment, record);
+        let Wrong { delay, failure } = self.faults.next(self.deployment, method.info().name);
+        let reply = match failure {
+            Some(failure) => failed(method, failure),
+            None => self.serve(call),
+        };
+        if delay.is_zero() { reply } else { late(reply, delay) }
+    }
+
+    fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
+        self.target.hook(hook)
+    }
+}
+
+impl TestTarget {
+    fn serve(&self, call: Call) -> Reply {
+        let method = call.method;
         if !self.wire {
             return self.target.call(call);
         }
         let call = match self.cross(call) {
             Ok(call) => call,
-            Err(error) if method.info().streaming => {
-                return Reply::Many(stream::once(async { Err(error.widen()) }).boxed());
-            }
-            Err(error) => return Reply::One(async { Err(error.widen()) }.boxed()),
+            Err(error) => return failed(method, error),
         };
         let replica = self.replica.clone();
         match self.target.call(call) {
@@ -68,9 +85,30 @@ impl Target for TestTarget {
             }
         }
     }
+}
 
-    fn shutdown(&self) -> Option<BoxFuture<'static, Result<(), Error>>> {
-        self.target.shutdown()
+/// A call that fails.
+fn failed(method: &dyn AnyMethod, error: CallError) -> Reply {
+    if method.info().streaming {
+        Reply::Many(stream::once(async { Err(error.widen()) }).boxed())
+    } else {
+        Reply::One(async { Err(error.widen()) }.boxed())
+    }
+}
+
+/// The same reply after a pause.
+fn late(reply: Reply, delay: Duration) -> Reply {
+    match reply {
+        Reply::One(one) => Reply::One(
+            async move {
+                sleep(delay).await;
+                one.await
+            }
+            .boxed(),
+        ),
+        Reply::Many(many) => {
+            Reply::Many(stream::once(sleep(delay)).flat_map(|()| stream::empty()).chain(many).boxed())
+        }
     }
 }
 

@@ -1,0 +1,160 @@
+//! [`InputStream`]: a stream as an argument.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::argument::{Arg, IntoArg};
+use super::codec::{Payload, Session};
+use super::error::CallError;
+use super::pending::PendingCall;
+use super::stream::ResponseStream;
+use crate::deployment::Anywhere;
+
+/// A stream as an argument: what a method takes for a parameter of this type is a
+/// [`ResponseStream`] of another call, or any `Stream` of `T`.
+///
+/// It is a stream of `Result<T, CallError>`. The method starts at once and reads when it
+/// wants to; an item is made only as fast as it is read, as far as the producer lets
+/// itself be stopped. A failure of the call that produces it is its last item, as
+/// [`CallError::Upstream`]. **Dropping it stops the producer**, and it is dropped with the
+/// call that it was given to.
+///
+/// ```
+/// use serve_core::prelude::*;
+/// # use serve_core::futures;
+///
+/// #[deployment]
+/// #[derive(Default)]
+/// struct Adder;
+///
+/// #[handle]
+/// impl Adder {
+///     pub async fn sum(&self, numbers: InputStream<i64>) -> Result<i64> {
+///         Ok(numbers.try_fold(0, |sum, number| async move { Ok(sum + number) }).await?)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> serve_core::Result<()> {
+/// let runtime = Runtime::builder().start().await?;
+/// let adder = runtime.run(Adder::bind()).await?;
+/// assert_eq!(adder.sum(futures::stream::iter([1, 2, 3])).await?, 6);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "dropping a stream stops its producer"]
+pub struct InputStream<T> {
+    /// Taken out when it is sent over a wire.
+    items: Mutex<Option<BoxStream<'static, Result<T, CallError>>>>,
+}
+
+impl<T: Send + 'static> InputStream<T> {
+    /// The stream of these items.
+    pub fn new(items: impl Stream<Item = T> + Send + 'static) -> Self {
+        Self::of_results(items.map(Ok))
+    }
+
+    fn of_results(items: impl Stream<Item = Result<T, CallError>> + Send + 'static) -> Self {
+        Self { items: Mutex::new(Some(items.boxed())) }
+    }
+}
+
+impl<T> Stream for InputStream<T> {
+    type Item = Result<T, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.items.get_mut() {
+            Some(items) => items.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &*self.items.lock() {
+            Some(items) => items.size_hint(),
+            None => (0, Some(0)),
+        }
+    }
+}
+
+impl<T> fmt::Debug for InputStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InputStream")
+    }
+}
+
+impl<T, E> IntoArg<InputStream<T>> for ResponseStream<T, E>
+where
+    T: Send + 'static,
+    E: fmt::Display + fmt::Debug + Send + 'static,
+{
+    fn into_arg(self) -> Arg<InputStream<T>> {
+        let producer = self.full_name();
+        let items = self.map(move |item| {
+            item.map_err(|error| {
+                CallError::Upstream(PendingCall::upstream(producer.clone(), &error))
+            })
+        });
+        Arg::Value(InputStream::of_results(items))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, S> IntoArg<InputStream<T>> for S
+where
+    T: Send + 'static,
+    S: Stream<Item = T> + Send + 'static,
+{
+    fn into_arg(self) -> Arg<InputStream<T>> {
+        Arg::Value(InputStream::new(self))
+    }
+}
+
+/// A stream on a wire.
+struct Crossing(Mutex<Option<BoxStream<'static, Result<Payload, CallError>>>>);
+
+impl<T> Serialize for InputStream<T>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        if !Session::is_open() {
+            return Err(S::Error::custom("an `InputStream` can be sent only as part of a call"));
+        }
+        let items = self.items.lock().take();
+        let items = items.ok_or_else(|| S::Error::custom("an `InputStream` can be sent once"))?;
+        let items = items.map(|item| Payload::of::<Anywhere, T>(&item?)).boxed();
+        let crossing = Arc::new(Crossing(Mutex::new(Some(items))));
+        let index = Session::add_object(crossing).expect("the session is open");
+        serializer.serialize_u64(index)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for InputStream<T>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let index = u64::deserialize(deserializer)?;
+        let crossing = Session::object(index).and_then(|object| object.downcast::<Crossing>().ok());
+        let items = crossing.and_then(|crossing| crossing.0.lock().take());
+        let items = items.ok_or_else(|| {
+            serde::de::Error::custom(
+                "an `InputStream` can be read only as part of the call it came in",
+            )
+        })?;
+        let directory = Session::directory();
+        Ok(Self::of_results(
+            items.map(move |item| item?.read::<Anywhere, T>(directory.as_ref())),
+        ))
+    }
+}

@@ -1,0 +1,258 @@
+//! [`rollout`]: which replicas start and which stop next, so that those of the version
+//! asked for replace all others and there are as many as wanted.
+
+/// What is to be decided on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RolloutInput<'a> {
+    /// Those that are not stopping.
+    pub(crate) replicas: &'a [ReplicaView],
+    /// How many are wanted.
+    pub(crate) target: usize,
+    /// The part of them that is replaced at a time.
+    pub(crate) rolling_update_percentage: f64,
+    /// How many more than wanted there may be meanwhile, in percent.
+    pub(crate) max_surge_percent: f64,
+    /// False while failed starts are waited out.
+    pub(crate) may_start: bool,
+    /// True once it is certain that the version asked for does not start.
+    pub(crate) given_up: bool,
+    /// True if a new replica waits for room that an old one has.
+    pub(crate) no_room: bool,
+}
+
+/// One replica, as far as this is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReplicaView {
+    /// The later it was begun, the larger.
+    pub(crate) number: u64,
+    /// True if it is of the version asked for.
+    pub(crate) current: bool,
+    /// True if it takes calls.
+    pub(crate) running: bool,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rollout {
+    /// How many start.
+    pub(crate) start: usize,
+    /// Which stop.
+    pub(crate) stop: Vec<u64>,
+}
+
+/// What to do now.
+///
+/// As in Ray Serve, a part of the old ones stops and as many new ones start, unless there
+/// may be a surge: then the new ones start first. Unlike there, the last replica that
+/// serves does not stop before another does, unless it has the only room there is; and a
+/// version that does not start stops no more old ones.
+pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
+    if input.given_up {
+        return Rollout::default();
+    }
+    let current = input.replicas.iter().filter(|replica| replica.current).count();
+    let mut stop = surplus(input, current);
+    let current = current.min(input.target);
+    let (old_running, old_starting): (Vec<&ReplicaView>, _) =
+        input.replicas.iter().filter(|replica| !replica.current).partition(|old| old.running);
+    stop.extend(old_starting.iter().map(|old| old.number));
+    if old_running.is_empty() {
+        let start = if input.may_start { input.target - current } else { 0 };
+        return Rollout { start, stop };
+    }
+    let surge = surge(input);
+    let at_least = match surge {
+        // New ones come first, so that as many as wanted serve all the time.
+        Some(_) => input.target,
+        None => input.target.saturating_sub(batch(input)),
+    };
+    let serving = old_running.len() + running(input, true).min(input.target);
+    let mut old: Vec<u64> = old_running.iter().map(|old| old.number).collect();
+    old.sort_unstable();
+    let stopping = old.len().min(serving.saturating_sub(at_least));
+    // While starts fail, what serves is left alone, but for what nobody wants.
+    let stopping = if input.may_start {
+        stopping
+    } else {
+        stopping.min(serving.saturating_sub(input.target))
+    };
+    stop.extend(old.drain(..stopping));
+    let room = (input.target + surge.unwrap_or(0)).saturating_sub(current + old.len());
+    let start = if input.may_start { room.min(input.target - current) } else { 0 };
+    Rollout { start, stop }
+}
+
+/// Those of the version asked for that are not wanted: first who does not serve yet, then
+/// the newest.
+fn surplus(input: &RolloutInput<'_>, current: usize) -> Vec<u64> {
+    let mut all: Vec<&ReplicaView> =
+        input.replicas.iter().filter(|replica| replica.current).collect();
+    all.sort_by_key(|replica| (replica.running, std::cmp::Reverse(replica.number)));
+    all.iter().take(current.saturating_sub(input.target)).map(|replica| replica.number).collect()
+}
+
+fn running(input: &RolloutInput<'_>, current: bool) -> usize {
+    input.replicas.iter().filter(|replica| replica.current == current && replica.running).count()
+}
+
+/// How many are replaced at a time: at least one.
+fn batch(input: &RolloutInput<'_>) -> usize {
+    part(input.target, input.rolling_update_percentage, f64::floor).max(1)
+}
+
+/// How many more than wanted there may be; none if old ones stop first.
+fn surge(input: &RolloutInput<'_>) -> Option<usize> {
+    if input.no_room {
+        return None;
+    }
+    let allowed = part(input.target, input.max_surge_percent / 100.0, f64::ceil);
+    let would_leave_none = input.target <= batch(input);
+    match allowed {
+        0 if would_leave_none => Some(1),
+        0 => None,
+        allowed => Some(allowed),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a part, from 0 to 1, of a number of replicas"
+)]
+fn part(of: usize, share: f64, round: fn(f64) -> f64) -> usize {
+    round(of as f64 * share) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn input(replicas: &[ReplicaView], target: usize) -> RolloutInput<'_> {
+        RolloutInput {
+            replicas,
+            target,
+            rolling_update_percentage: 0.2,
+            max_surge_percent: 0.0,
+            may_start: true,
+            given_up: false,
+            no_room: false,
+        }
+    }
+
+    fn old(number: u64) -> ReplicaView {
+        ReplicaView { number, current: false, running: true }
+    }
+
+    fn new(number: u64, running: bool) -> ReplicaView {
+        ReplicaView { number, current: true, running }
+    }
+
+    #[test]
+    fn a_steady_deployment_is_left_alone() {
+        let replicas = [new(0, true), new(1, true)];
+        assert_eq!(rollout(&input(&replicas, 2)), Rollout::default());
+    }
+
+    #[test]
+    fn the_wanted_number_is_met() {
+        assert_eq!(rollout(&input(&[], 3)), Rollout { start: 3, stop: vec![] });
+        let replicas = [new(0, true), new(1, true), new(2, false)];
+        let fewer = rollout(&input(&replicas, 1));
+        assert_eq!(fewer, Rollout { start: 0, stop: vec![2, 1] }, "who does not serve yet first");
+    }
+
+    #[test]
+    fn a_part_is_replaced_at_a_time() {
+        let replicas: Vec<_> = (0..10).map(old).collect();
+        assert_eq!(rollout(&input(&replicas, 10)), Rollout { start: 2, stop: vec![0, 1] });
+        let meanwhile: Vec<_> = (2..10).map(old).chain([new(10, false), new(11, true)]).collect();
+        assert_eq!(rollout(&input(&meanwhile, 10)), Rollout { start: 1, stop: vec![2] });
+    }
+
+    #[test]
+    fn with_a_surge_new_ones_start_first() {
+        let replicas: Vec<_> = (0..4).map(old).collect();
+        let surging = RolloutInput { max_surge_percent: 25.0, ..input(&replicas, 4) };
+        assert_eq!(rollout(&surging), Rollout { start: 1, stop: vec![] });
+    }
+
+    #[test]
+    fn the_only_replica_serves_until_another_does() {
+        let replicas = [old(0)];
+        assert_eq!(rollout(&input(&replicas, 1)), Rollout { start: 1, stop: vec![] });
+        let replicas = [old(0), new(1, false)];
+        assert_eq!(rollout(&input(&replicas, 1)), Rollout::default());
+        let replicas = [old(0), new(1, true)];
+        assert_eq!(rollout(&input(&replicas, 1)), Rollout { start: 0, stop: vec![0] });
+    }
+
+    #[test]
+    fn the_only_replica_makes_room_where_there_is_no_other() {
+        let replicas = [old(0), new(1, false)];
+        let full = RolloutInput { no_room: true, ..input(&replicas, 1) };
+        assert_eq!(rollout(&full), Rollout { start: 0, stop: vec![0] });
+    }
+
+    #[test]
+    fn a_version_that_does_not_start_stops_no_more_old_ones() {
+        let replicas: Vec<_> = (0..10).map(old).collect();
+        let failing = RolloutInput { may_start: false, ..input(&replicas, 10) };
+        assert_eq!(rollout(&failing), Rollout::default());
+        let failed = RolloutInput { given_up: true, ..input(&replicas, 10) };
+        assert_eq!(rollout(&failed), Rollout::default());
+    }
+
+    proptest! {
+        /// From any start, with starts that succeed in any order, every replica is
+        /// replaced; meanwhile enough serve and there are never too many.
+        #[test]
+        fn an_update_ends_and_serves_meanwhile(
+            before in 0_usize..12,
+            target in 1_usize..12,
+            batch_share in 0.05_f64..1.0,
+            surge in 0.0_f64..100.0,
+            choices in prop::collection::vec(any::<prop::sample::Index>(), 200),
+        ) {
+            let mut replicas: Vec<ReplicaView> = (0..before as u64).map(old).collect();
+            let mut next = before as u64;
+            let floor = {
+                let all = RolloutInput {
+                    rolling_update_percentage: batch_share, max_surge_percent: surge,
+                    ..input(&replicas, target)
+                };
+                before.min(target.saturating_sub(batch(&all)).max(1))
+            };
+            let ceiling = {
+                let all = RolloutInput {
+                    rolling_update_percentage: batch_share, max_surge_percent: surge,
+                    ..input(&replicas, target)
+                };
+                before.max(target + super::surge(&all).unwrap_or(0))
+            };
+            for choice in choices {
+                let decided = rollout(&RolloutInput {
+                    rolling_update_percentage: batch_share, max_surge_percent: surge,
+                    ..input(&replicas, target)
+                });
+                replicas.retain(|replica| !decided.stop.contains(&replica.number));
+                for _ in 0..decided.start {
+                    replicas.push(new(next, false));
+                    next += 1;
+                }
+                let serving = replicas.iter().filter(|replica| replica.running).count();
+                prop_assert!(serving >= floor, "{serving} serve, of at least {floor}");
+                prop_assert!(replicas.len() <= ceiling, "{} of at most {ceiling}", replicas.len());
+                let starting: Vec<usize> =
+                    (0..replicas.len()).filter(|at| !replicas[*at].running).collect();
+                if starting.is_empty() {
+                    break;
+                }
+                replicas[starting[choice.index(starting.len())]].running = true;
+            }
+            prop_assert!(replicas.iter().all(|replica| replica.current && replica.running));
+            prop_assert_eq!(replicas.len(), target);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! [`HealthWatch`]: asks a replica on schedule whether it is healthy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::Order;
+use crate::call::spawner::Spawner;
+use crate::controller::replicas::check_health;
+use crate::deployment::{DeploymentOptions, digest};
+use crate::replica::{Hook, Replica};
+
+/// Failures in a row that replace a replica, as in Ray Serve.
+const FAILURES: usize = 3;
+
+/// The health checks of one replica. Dropping it ends them.
+#[derive(Debug)]
+pub(super) struct HealthWatch(JoinHandle<()>);
+
+impl HealthWatch {
+    /// Starts the checks; none if the deployment has no `#[check_health]`, so that an idle
+    /// replica costs nothing.
+    pub(super) fn start(
+        number: u64,
+        replica: &Arc<Replica>,
+        options: &DeploymentOptions,
+        spawner: &Spawner,
+        reports: &mpsc::WeakUnboundedSender<Order>,
+    ) -> Option<Self> {
+        replica.target.hook(Hook::CheckHealth)?;
+        let replica = Arc::clone(replica);
+        let (period, patience) = (options.health_check_period(), options.health_check_timeout());
+        let reports = reports.clone();
+        let watch = async move {
+            let reason = until_unhealthy(&replica, period, patience).await;
+            if let Some(reports) = reports.upgrade() {
+                let _ = reports.send(Order::Unfit { number, reason });
+            }
+        };
+        Some(Self(spawner.tokio.spawn(watch)))
+    }
+}
+
+impl Drop for HealthWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Asks until the replica has failed three times in a row. Gives the reason.
+async fn until_unhealthy(replica: &Arc<Replica>, period: Duration, patience: Duration) -> String {
+    // The same in every run, because its id is.
+    let mut random = SmallRng::seed_from_u64(digest(&replica.context.replica_id()));
+    let mut failures = 0;
+    loop {
+        // A tenth more or less, as in Ray Serve, so that replicas are not asked all at once.
+        let share = random.random_range(0.9..=1.1);
+        sleep(period.mul_f64(share)).await;
+        match check_health(replica, patience).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if failures == FAILURES {
+                    return format!("{FAILURES} health checks in a row failed, the last: {error:#}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! [`Reconciler`]: the loop that makes what runs of one deployment what is asked of it.
+//!
+//! It does nothing until something happens: an order, a replica that started or ended, a
+//! failed health check, a change of the load. [`State`] decides; the loop acts.
+
+mod autoscaler;
+mod health;
+mod shown;
+mod state;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use self::autoscaler::Autoscaler;
+use self::health::HealthWatch;
+pub(super) use self::shown::{Outcome, Shown};
+pub use self::state::DeadReplica;
+use self::state::{Phase, State, Step};
+use super::replicas::{Birth, Nursery, RunningReplica, run_hook};
+use super::resources::{NodeResources, Reservation};
+use super::spec::Spec;
+use crate::error::Error;
+use crate::replica::{Hook, Replica};
+use crate::router::Router;
+
+/// What the reconciler of a deployment is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// From now on, this is asked for.
+    Ask(Arc<Spec>),
+    /// Serve who waits, stop everything, then say so.
+    Retire { reason: String, done: oneshot::Sender<()> },
+    /// The replica with this id is gone, and its calls with it.
+    Killed { id: Arc<str> },
+    /// A replica is not fit to go on.
+    Unfit { number: u64, reason: String },
+}
+
+/// Makes what runs of one deployment what is asked of it.
+pub(super) struct Reconciler {
+    nursery: Arc<Nursery>,
+    resources: Arc<NodeResources>,
+    router: Arc<Router>,
+    state: State,
+    lives: HashMap<u64, Life>,
+    tasks: JoinSet<Done>,
+    /// Which replica a task that may be aborted belongs to.
+    starting: HashMap<tokio::task::Id, u64>,
+    autoscaler: Option<Autoscaler>,
+    /// Few come: one for each deploy, each failed health check, each kill.
+    orders: mpsc::UnboundedReceiver<Order>,
+    /// For what reports on replicas. Weak, so that the loop ends with its owner.
+    reports: mpsc::WeakUnboundedSender<Order>,
+    shown: watch::Sender<Shown>,
+    retiring: Vec<oneshot::Sender<()>>,
+    /// When all of a deployment that retires must have stopped.
+    give_up: Option<Instant>,
+}
+
+/// What there is of a replica.
+#[derive(Default)]
+struct Life {
+    rank: Arc<AtomicUsize>,
+    reservation: Option<Reservation>,
+    start: Option<AbortHandle>,
+    running: Option<RunningReplica>,
+    health: Option<HealthWatch>,
+}
+
+/// What a task has done.
+enum Done {
+    Started(u64, Result<Arc<Replica>, Error>),
+    Stopped(u64),
+    Reconfigured(u64, u64, Result<(), Error>),
+    /// Who waited has been served or turned away.
+    QueueDrained,
+}
+
+/// The other end of a [`Reconciler`], which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Reconciling {
+    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) shown: watch::Receiver<Shown>,
+}
+
+impl Reconciler {
+    /// Starts to reconcile.
+    pub(super) fn start(
+        spec: Arc<Spec>,
+        router: Arc<Router>,
+        nursery: &Arc<Nursery>,
+        resources: &Arc<NodeResources>,
+    ) -> Reconciling {
+        let (orders, received) = mpsc::unbounded_channel();
+        let state = State::new(spec);
+        let (shown, seen) = watch::channel(Shown::of(&state, None));
+        let mut reconciler = Self {
+            nursery: Arc::clone(nursery),
+            resources: Arc::clone(resources),
+            router,
+            state,
+            lives: HashMap::new(),
+            tasks: JoinSet::new(),
+            starting: HashMap::new(),
+            autoscaler: None,
+            orders: received,
+            reports: orders.downgrade(),
+            shown,
+            retiring: Vec::new(),
+            give_up: None,
+        };
+        reconciler.configure();
+        nursery.spawner.tokio.spawn(reconciler.run());
+        Reconciling { orders, shown: seen }
+    }
+
+    async fn run(mut self) {
+        let mut room = self.resources.changes();
+        loop {
+            self.advance();
+            self.show();
+            if self.state.is_gone() && self.tasks.is_empty() {
+                self.retiring.drain(..).for_each(|done| drop(done.send(())));
+                return;
+            }
+            let wake = self.wake_at();
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    // Dropping the lives ends what still runs.
+                    None => return,
+                },
+                Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+                    self.note(done);
+                }
+                // Its sender lives as long as the runtime.
+                _ = room.changed(), if self.state.waits_for_room() => {}
+                () = self.router.load_changed(), if self.autoscaler.is_some() => {}
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let autoscaler = self.autoscaler.as_ref().and_then(Autoscaler::next_at);
+        [self.state.next_at(), autoscaler].into_iter().flatten().min()
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Ask(spec) => {
+                let was_suspended = self.state.spec().suspended.is_some();
+                self.state.ask(spec);
+                if was_suspended && self.state.spec().suspended.is_none() {
+                    self.router.open();
+                }
+                self.configure();
+            }
+            Order::Retire { reason, done } => {
+                self.retiring.push(done);
+                self.retire(reason);
+            }
+            Order::Killed { id } => {
+                let killed = self.state.members().iter().find(|member| member.id == id);
+                if let Some(number) = killed.map(|member| member.number) {
+                    self.lives.remove(&number);
+                    self.state.died(number, "it was killed");
+                }
+            }
+            Order::Unfit { number, reason } => {
+                if let Some(step) = self.state.unfit(number, &reason) {
+                    tracing::warn!(
+                        deployment = &**self.router.name(),
+                        application = &**self.router.application(),
+                        "a replica is replaced: {reason}"
+                    );
+                    self.act(step);
+                }
+            }
+        }
+    }
+
+    /// What holds for the whole deployment, as its spec has it.
+    fn configure(&mut self) {
+        let spec = Arc::clone(self.state.spec());
+        let options = spec.options();
+        self.router.configure(options);
+        let slots = spec.node.slots();
+        for (number, life) in &mut self.lives {
+            if let Some(running) = &life.running {
+                running.set_slots(slots);
+                life.health = HealthWatch::start(
+                    *number,
+                    &running.replica,
+                    options,
+                    &self.nursery.spawner,
+                    &self.reports,
+                );
+            }
+        }
+        self.autoscaler = match (&options.autoscaling, self.autoscaler.take()) {
+            (None, _) => None,
+            (Some(config), Some(mut old)) => {
+                old.reconfigure(config, options);
+                Some(old)
+            }
+            (Some(config), None) => Some(Autoscaler::new(config, options, &self.router)),
+        };
+        if let Some(reason) = &spec.suspended {
+            self.router.close(reason);
+        }
+    }
+
+    fn retire(&mut self, reason: String) {
+        self.autoscaler = None;
+        self.router.refuse(&reason);
+        let grace = self.state.spec().options().graceful_shutdown_timeout();
+        self.give_up.get_or_insert_with(|| Instant::now() + grace);
+        let router = Arc::clone(&self.router);
+        self.tasks.spawn(async move {
+            router.drain_queue(grace).await;
+            router.close(&reason);
+            Done::QueueDrained
+        });
+    }
+
+    /// Does what there is to do now.
+    fn advance(&mut self) {
+        if let Some(autoscaler) = &mut self.autoscaler
+            && let Some((target, reason)) = autoscaler.decide(&self.router, &self.state)
+        {
+            self.state.scale(target, &reason);
+        }
+        let now = Instant::now();
+        self.place_those_that_wait();
+        let (nursery, application) = (&self.nursery, self.router.application());
+        let steps = self.state.next(now, |spec| nursery.id_for(spec, application));
+        for step in steps {
+            self.act(step);
+        }
+    }
+
+    fn place_those_that_wait(&mut self) {
+        let waiting: Vec<u64> = self
+            .state
+            .members()
+            .iter()
+            .filter(|member| matches!(member.phase, Phase::Waiting(_)))
+            .map(|member| member.number)
+            .collect();
+        for number in waiting {
+            self.begin(number);
+        }
+    }
+
+    fn act(&mut self, step: Step) {
+        match step {
+            Step::Start(number) => self.begin(number),
+            Step::Stop(number) => self.end(number),
+            Step::Reconfigure(number) => self.reconfigure(number),
+            Step::Rank(number, rank) => {
+                if let Some(life) = self.lives.get(&number) {
+                    life.rank.store(rank, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Starts a replica, if there is room for it.
+    fn begin(&mut self, number: u64) {
+        let Some(member) = self.state.member(number).cloned() else { return };
+        let spec = Arc::clone(self.state.spec());
+        let reservation = match self.resources.reserve(spec.options(), &self.router) {
+            Ok(reservation) => reservation,
+            Err(reason) => {
+                if member.phase != Phase::Waiting(reason.clone()) {
+                    tracing::warn!(
+                        deployment = &**self.router.name(),
+                        application = &**self.router.application(),
+                        "a replica waits for room: {reason}"
+                    );
+                    self.state.waits(number, reason);
+                }
+                return;
+            }
+        };
+        self.state.placed(number);
+        let rank = Arc::new(AtomicUsize::new(member.rank));
+        let birth =
+            Birth { id: member.id, rank: Arc::clone(&rank), gpu_ids: reservation.gpu_ids() };
+        let (nursery, router) = (Arc::clone(&self.nursery), Arc::clone(&self.router));
+        let start = self.tasks.spawn(async move {
+            Done::Started(number, nursery.raise(&spec, &router, birth).await)
+        });
+        self.starting.insert(start.id(), number);
+        let life =
+            Life { rank, reservation: Some(reservation), start: Some(start), ..Life::default() };
+        self.lives.insert(number, life);
+    }
+
+    /// Stops a replica, or its start.
+    fn end(&mut self, number: u64) {
+        let Some(life) = self.lives.get_mut(&number) else {
+            // It waited for room.
+            self.state.stopped(number);
+            return;
+        };
+        life.health = None;
+        let Some(running) = life.running.take() else {
+            // Its end is noted when the task is gone.
+            if let Some(start) = life.start.take() {
+                start.abort();
+            }
+            return;
+        };
+        running.retire();
+        let mut grace = self.state.spec().options().graceful_shutdown_timeout();
+        if let Some(give_up) = self.give_up {
+            grace = grace.min(give_up.saturating_duration_since(Instant::now()));
+        }
+        self.tasks.spawn(async move {
+            running.stop(grace).await;
+            Done::Stopped(number)
+        });
+    }
+
+    fn reconfigure(&mut self, number: u64) {
+        let spec = Arc::clone(self.state.spec());
+        let running = self.lives.get(&number).and_then(|life| life.running.as_ref());
+        let (Some(running), Some(config)) = (running, spec.options().user_config.clone()) else {
+            // Without a config there is nothing to be told.
+            self.state.reconfigured(number, spec.config_version);
+            return;
+        };
+        let replica = Arc::clone(&running.replica);
+        self.tasks.spawn(async move {
+            let told = run_hook(&replica, Hook::Reconfigure(&config)).await;
+            Done::Reconfigured(number, spec.config_version, told)
+        });
+    }
+
+    fn note(&mut self, done: Result<(tokio::task::Id, Done), JoinError>) {
+        match done {
+            Ok((task, Done::Started(number, outcome))) => {
+                self.starting.remove(&task);
+                match outcome {
+                    Ok(replica) => self.admit(number, replica),
+                    Err(error) => self.start_failed(number, error),
+                }
+            }
+            Ok((_, Done::Stopped(number))) => {
+                self.lives.remove(&number);
+                self.state.stopped(number);
+            }
+            Ok((_, Done::Reconfigured(number, version, told))) => match told {
+                Ok(()) => self.state.reconfigured(number, version),
+                Err(error) => {
+                    let reason = format!("it could not be reconfigured: {error:#}");
+                    self.obey(Order::Unfit { number, reason });
+                }
+            },
+            Ok((_, Done::QueueDrained)) => self.state.retire(),
+            Err(error) => {
+                let Some(number) = self.starting.remove(&error.id()) else { return };
+                self.lives.remove(&number);
+                self.state.stopped(number);
+            }
+        }
+    }
+
+    fn admit(&mut self, number: u64, replica: Arc<Replica>) {
+        let stopping = self.state.member(number).is_none_or(|member| member.phase == Phase::Stopping);
+        let Some(life) = self.lives.get_mut(&number) else { return };
+        life.start = None;
+        if stopping {
+            self.lives.remove(&number);
+            self.state.stopped(number);
+            return;
+        }
+        let spec = self.state.spec();
+        let reports = self.reports.clone();
+        replica.report_unfit_to(move |reason| {
+            if let Some(reports) = reports.upgrade() {
+                let _ = reports.send(Order::Unfit { number, reason });
+            }
+        });
+        life.health = HealthWatch::start(
+            number,
+            &replica,
+            spec.options(),
+            &self.nursery.spawner,
+            &self.reports,
+        );
+        life.running = Some(RunningReplica::admit(&self.router, replica, spec.node.slots()));
+        self.state.started(number);
+    }
+
+    fn start_failed(&mut self, number: u64, error: Error) {
+        tracing::warn!(
+            deployment = &**self.router.name(),
+            application = &**self.router.application(),
+            "a replica did not start: {error:#}"
+        );
+        self.lives.remove(&number);
+        self.state.start_failed(number, error, Instant::now());
+    }
+
+    fn show(&self) {
+        let now = Shown::of(&self.state, self.autoscaler.as_ref());
+        self.shown.send_if_modified(|shown| {
+            let changed = *shown != now;
+            *shown = now;
+            changed
+        });
+    }
+}

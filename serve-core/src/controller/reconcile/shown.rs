@@ -1,0 +1,57 @@
+//! [`Shown`]: what is to be seen of a deployment, as its reconciler last left it.
+
+use super::autoscaler::Autoscaler;
+use super::state::{DeadReplica, Phase, State};
+use crate::controller::decide::{Decision, Standing};
+use crate::controller::status::ReplicaDetails;
+use crate::error::Error;
+
+/// What is to be seen of a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::controller) struct Shown {
+    pub(in crate::controller) standing: Standing,
+    pub(in crate::controller) target: usize,
+    pub(in crate::controller) replicas: Vec<ReplicaDetails>,
+    pub(in crate::controller) dead: Vec<DeadReplica>,
+    pub(in crate::controller) decisions: Vec<Decision>,
+    /// The spec that this is about.
+    pub(in crate::controller) serial: u64,
+    /// How that spec fared, once it is known.
+    pub(in crate::controller) outcome: Option<Outcome>,
+}
+
+/// How a spec fared.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::controller) enum Outcome {
+    /// All that was asked for takes calls.
+    Met,
+    /// It cannot be met: replicas do not start.
+    Failed(Error),
+}
+
+impl Shown {
+    pub(super) fn of(state: &State, autoscaler: Option<&Autoscaler>) -> Self {
+        let replicas = state.members().iter().map(|member| ReplicaDetails {
+            replica_id: member.id.to_string(),
+            rank: member.rank,
+            state: member.phase.shown(),
+            message: match &member.phase {
+                Phase::Waiting(reason) => reason.clone(),
+                _ => String::new(),
+            },
+        });
+        let outcome = match state.failed() {
+            Some(error) => Some(Outcome::Failed(error.clone())),
+            None => state.is_met().then_some(Outcome::Met),
+        };
+        Self {
+            standing: state.standing().clone(),
+            target: state.target(),
+            replicas: replicas.collect(),
+            dead: state.dead().cloned().collect(),
+            decisions: autoscaler.map(Autoscaler::decisions).unwrap_or_default(),
+            serial: state.spec().serial,
+            outcome,
+        }
+    }
+}

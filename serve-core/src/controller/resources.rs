@@ -1,0 +1,114 @@
+//! [`NodeResources`]: what the replicas of a runtime have reserved, and who waits for more.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+pub(crate) use super::decide::Resources;
+use super::decide::{Capacity, Demand, Grant};
+use crate::deployment::DeploymentOptions;
+use crate::router::Router;
+
+/// The resources of this process's node.
+pub(super) struct NodeResources {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Counts what was given back.
+    freed: watch::Sender<u64>,
+}
+
+struct State {
+    capacity: Capacity,
+    /// Replicas of each deployment, by application and name.
+    replicas: HashMap<(Arc<str>, Arc<str>), usize>,
+}
+
+/// What one replica has reserved. **Dropping it gives it back.**
+pub(super) struct Reservation {
+    shared: Arc<Shared>,
+    deployment: (Arc<str>, Arc<str>),
+    grant: Grant,
+}
+
+impl NodeResources {
+    pub(super) fn new(resources: Resources) -> Self {
+        let state = State { capacity: Capacity::new(resources), replicas: HashMap::new() };
+        let shared = Shared { state: Mutex::new(state), freed: watch::Sender::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Reserves what a replica of a deployment needs.
+    ///
+    /// # Errors
+    /// Why there is no room for it, in a sentence.
+    pub(super) fn reserve(
+        &self,
+        options: &DeploymentOptions,
+        router: &Router,
+    ) -> Result<Reservation, String> {
+        let demand = Demand {
+            num_cpus: options.num_cpus.unwrap_or_default(),
+            num_gpus: options.num_gpus.unwrap_or_default(),
+            memory: options.memory.unwrap_or_default(),
+            others: options.resources.clone(),
+        };
+        let deployment = (Arc::clone(router.application()), Arc::clone(router.name()));
+        let mut state = self.shared.state.lock();
+        let there = state.replicas.get(&deployment).copied().unwrap_or_default();
+        if let Some(most) = options.max_replicas_per_node
+            && there >= most
+        {
+            return Err(format!("the node has {there} replicas of it, of at most {most}"));
+        }
+        let grant = state.capacity.reserve(&demand)?;
+        *state.replicas.entry(deployment.clone()).or_default() += 1;
+        Ok(Reservation { shared: Arc::clone(&self.shared), deployment, grant })
+    }
+
+    /// Changes whenever something is given back.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.freed.subscribe()
+    }
+}
+
+impl Reservation {
+    /// The GPUs that are reserved.
+    pub(super) fn gpu_ids(&self) -> Arc<[String]> {
+        self.shared.state.lock().capacity.gpu_ids(&self.grant).into()
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.capacity.release(&self.grant);
+        if let Some(there) = state.replicas.get_mut(&self.deployment) {
+            *there -= 1;
+            if *there == 0 {
+                state.replicas.remove(&self.deployment);
+            }
+        }
+        drop(state);
+        self.shared.freed.send_modify(|freed| *freed += 1);
+    }
+}
+
+impl fmt::Debug for NodeResources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeResources")
+            .field("capacity", &self.shared.state.lock().capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("grant", &self.grant).finish_non_exhaustive()
+    }
+}

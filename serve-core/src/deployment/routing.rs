@@ -1,0 +1,179 @@
+//! [`RequestRouting`]: how a replica is chosen for a call, and [`RequestRouter`], a choice
+//! of the user's own.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
+/// How a replica is chosen for a call, among those with a free slot.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum RequestRouting {
+    /// Of two random replicas, the one with fewer ongoing calls. A call that names a model
+    /// goes to a replica that holds it, one that names a session to the session's own.
+    #[default]
+    PowerOfTwoChoices,
+    /// One after the other.
+    RoundRobin,
+    /// By the session id, or else the request id: calls of one session go to one replica,
+    /// as long as it has a free slot, and few move when replicas come or go.
+    ConsistentHash,
+    /// As a type of the user's own says.
+    Custom(CustomRouting),
+}
+
+impl RequestRouting {
+    /// As `R` says. A deployment has one `R`, made when it is deployed.
+    #[must_use]
+    pub fn custom<R: RequestRouter + Default>() -> Self {
+        Self::Custom(CustomRouting {
+            type_id: TypeId::of::<R>(),
+            type_name: std::any::type_name::<R>(),
+            make: || Arc::new(R::default()),
+        })
+    }
+}
+
+/// A [`RequestRouter`] by its type. See [`RequestRouting::custom`].
+#[derive(Clone, Copy)]
+pub struct CustomRouting {
+    type_id: TypeId,
+    type_name: &'static str,
+    make: fn() -> Arc<dyn RequestRouter>,
+}
+
+impl CustomRouting {
+    pub(crate) fn make(&self) -> Arc<dyn RequestRouter> {
+        (self.make)()
+    }
+}
+
+impl PartialEq for CustomRouting {
+    fn eq(&self, other: &Self) -> bool {
+        self.type_id == other.type_id
+    }
+}
+
+impl fmt::Debug for CustomRouting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name)
+    }
+}
+
+/// Chooses the replica for a call: `#[deployment(request_router = MyRouter)]`.
+///
+/// It is asked with the deployment's lock held, for each call that finds a free slot, so
+/// it decides at once on what it is given: it must not call handles. A router that panics
+/// has not chosen, and power of two choices does.
+///
+/// ```
+/// use serve_core::prelude::*;
+/// use serve_core::{Candidate, RequestRouter, RoutedCall};
+///
+/// /// Long texts go to the first replica, short ones to the others.
+/// #[derive(Debug, Default)]
+/// struct ByLength;
+///
+/// impl RequestRouter for ByLength {
+///     fn choose(&self, call: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize> {
+///         let long = call.argument::<String>("text").is_some_and(|text| text.len() > 1000);
+///         candidates.iter().position(|candidate| (candidate.rank == 0) == long)
+///     }
+/// }
+///
+/// #[deployment(num_replicas = 3, request_router = ByLength)]
+/// #[derive(Default)]
+/// struct Summarizer;
+/// # #[handle]
+/// # impl Summarizer {
+/// #     pub async fn summarize(&self, text: String) -> String { text }
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a request router",
+    label = "this type does not implement `RequestRouter`",
+    note = "`request_router` takes `power_of_two_choices`, `round_robin`, `consistent_hash`, or a \
+            type that implements `serve_core::RequestRouter` and `Default`"
+)]
+pub trait RequestRouter: Send + Sync + 'static {
+    /// The place in `candidates` of the replica that gets the call; `None` leaves it to
+    /// power of two choices. There is at least one candidate.
+    fn choose(&self, call: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize>;
+
+    /// A call was given to the replica with this id, by [`choose`](Self::choose) or from
+    /// the queue.
+    fn on_routed(&self, call: &RoutedCall<'_>, replica_id: &str) {
+        let _ = (call, replica_id);
+    }
+
+    /// A replica takes no more calls.
+    fn on_removed(&self, replica_id: &str) {
+        let _ = replica_id;
+    }
+}
+
+/// A replica that could take the call now.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Candidate<'a> {
+    /// Its id, unique in the runtime.
+    pub replica_id: &'a str,
+    /// Its place among the replicas of its deployment, from 0.
+    pub rank: usize,
+    /// Calls that run on it.
+    pub ongoing: usize,
+    /// Calls that may run on it at a time.
+    pub max_ongoing_requests: usize,
+}
+
+/// A call that is looking for a replica.
+#[derive(Clone, Copy)]
+pub struct RoutedCall<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) session_id: Option<&'a str>,
+    pub(crate) multiplexed_model_id: Option<&'a str>,
+    pub(crate) arguments: &'a dyn ArgumentsByPlace,
+}
+
+/// A call's arguments without their types.
+pub(crate) trait ArgumentsByPlace {
+    fn at(&self, place: usize) -> Option<&dyn Any>;
+}
+
+impl<'a> RoutedCall<'a> {
+    /// The method that is called.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// The session that the request names.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&'a str> {
+        self.session_id
+    }
+
+    /// The model that the request names.
+    #[must_use]
+    pub fn multiplexed_model_id(&self) -> Option<&'a str> {
+        self.multiplexed_model_id
+    }
+
+    /// An argument by its name, if the method has one of that name and type.
+    #[must_use]
+    pub fn argument<T: 'static>(&self, name: &str) -> Option<&'a T> {
+        let place = self.names.iter().position(|known| *known == name)?;
+        self.arguments.at(place)?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for RoutedCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedCall")
+            .field("method", &self.method)
+            .field("session_id", &self.session_id)
+            .field("multiplexed_model_id", &self.multiplexed_model_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,273 @@
+//! `#[batch]`: calls that one run of a method serves together.
+//!
+//! Each call takes a slot like any other and waits in the replica's [`Batcher`] of its
+//! method. `queue` decides when a batch closes; here it is run, in a task of its own, and
+//! its results go back to the calls.
+
+mod queue;
+mod run;
+mod settings;
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+pub use self::queue::BatchLimits;
+use self::queue::{BatchQueue, Next};
+use self::run::CellOf;
+pub use self::run::{
+    BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result, rows_of_results,
+    rows_of_values,
+};
+pub(crate) use self::settings::BatchSettings;
+use self::settings::Overrides;
+pub use self::settings::{Batching, batching};
+use super::instance::Replica;
+use super::method::Method;
+use super::scope::Scope;
+use crate::call::CallError;
+use crate::call::context::Request;
+use crate::call::pending::panic_message;
+
+/// A method marked `#[batch]`.
+pub trait Batched: Method {
+    /// As the attribute has them.
+    const LIMITS: BatchLimits;
+    /// False for a `#[blocking]` method, which runs on though nobody waits for it.
+    const INTERRUPTIBLE: bool;
+    /// What one item weighs: 1, or what `batch_size_fn` says.
+    fn weight(args: &Self::Args) -> usize {
+        let _ = args;
+        1
+    }
+}
+
+/// What one call gets: values, or the failure of its part.
+pub type Item<M> = Result<<M as Method>::Ok, CallError<<M as Method>::Err>>;
+
+/// The batches of one method on one replica.
+pub(crate) struct Batcher<M: Batched> {
+    replica: Weak<Replica>,
+    overrides: Arc<Overrides>,
+    state: Mutex<State<M>>,
+    run: Run<M>,
+}
+
+/// Runs a batch, and gives each call its items.
+type Run<M> = fn(Arc<Replica>, Vec<Call<M>>) -> BoxFuture<'static, ()>;
+
+struct State<M: Batched> {
+    queue: BatchQueue<Call<M>>,
+    /// When the timer that runs goes off, if one does.
+    timer: Option<Instant>,
+}
+
+/// One call that waits for its batch, or runs in it.
+pub(crate) struct Call<M: Batched> {
+    cell: CellOf<M>,
+    args: M::Args,
+    items: mpsc::Sender<Item<M>>,
+    request: Request,
+    seat: Arc<Mutex<Seat>>,
+}
+
+/// Where a call's item is.
+enum Seat {
+    Waiting,
+    /// With others that this many callers wait for.
+    Running { callers: Arc<AtomicUsize>, batch: Option<AbortHandle> },
+    /// Its caller is gone.
+    Left,
+}
+
+/// Leaves the batch, or its queue, when dropped.
+pub(crate) struct Place<M: Batched> {
+    batcher: Arc<Batcher<M>>,
+    number: u64,
+    seat: Arc<Mutex<Seat>>,
+}
+
+impl<M: Batched> Batcher<M> {
+    fn new(replica: &Arc<Replica>, run: Run<M>) -> Self {
+        Self {
+            replica: Arc::downgrade(replica),
+            overrides: replica.batch_settings.of(M::INFO.name),
+            state: Mutex::new(State { queue: BatchQueue::default(), timer: None }),
+            run,
+        }
+    }
+
+    /// The batcher of the method on a replica, made when first asked for.
+    pub(crate) fn of(replica: &Arc<Replica>, run: Run<M>) -> Arc<Self> {
+        replica.batchers.get_or_make(|| Self::new(replica, run))
+    }
+
+    /// An item comes. It leaves when the place is dropped.
+    pub(crate) fn push(
+        self: &Arc<Self>,
+        cell: CellOf<M>,
+        args: M::Args,
+        capacity: usize,
+    ) -> Result<(Place<M>, mpsc::Receiver<Item<M>>), CallError<M::Err>> {
+        let limits = self.overrides.over(M::LIMITS);
+        // The user's function: a panic in it concerns this caller only.
+        let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args)))
+            .map_err(|panic| CallError::Panicked(format!("`batch_size_fn`: {}", panic_message(&*panic))))?;
+        if weight > limits.max_batch_size {
+            return Err(CallError::Panicked(format!(
+                "an item of `{}` weighs {weight}, more than a whole batch may \
+                 (max_batch_size = {})",
+                M::INFO.name,
+                limits.max_batch_size
+            )));
+        }
+        let (items, received) = mpsc::channel(capacity);
+        let request = Scope::current(|scope| scope.map(|scope| scope.request().clone()));
+        let request = request.unwrap_or_default();
+        let model = request.multiplexed_model_id().cloned();
+        let seat = Arc::new(Mutex::new(Seat::Waiting));
+        let call = Call { cell, args, items, request, seat: Arc::clone(&seat) };
+        let number = self.state.lock().queue.push(call, weight, model, Instant::now());
+        let place = Place { batcher: Arc::clone(self), number, seat };
+        self.drive();
+        Ok((place, received))
+    }
+
+    /// Does what there is to do now.
+    fn drive(self: &Arc<Self>) {
+        loop {
+            let now = Instant::now();
+            let mut state = self.state.lock();
+            match state.queue.next(now, self.overrides.over(M::LIMITS)) {
+                Next::Run(calls) => {
+                    drop(state);
+                    self.start(calls);
+                }
+                Next::WaitUntil(at) => {
+                    if state.timer.is_none_or(|timer| timer > at) {
+                        state.timer = Some(at);
+                        drop(state);
+                        self.wake_at(at);
+                    }
+                    return;
+                }
+                Next::Idle => return,
+            }
+        }
+    }
+
+    fn wake_at(self: &Arc<Self>, at: Instant) {
+        let Some(replica) = self.replica.upgrade() else { return };
+        let batcher = Arc::downgrade(self);
+        // Ends with its one look.
+        replica.compute.spawner().tokio.spawn(async move {
+            sleep_until(at).await;
+            if let Some(batcher) = batcher.upgrade() {
+                let mut state = batcher.state.lock();
+                if state.timer == Some(at) {
+                    state.timer = None;
+                }
+                drop(state);
+                batcher.drive();
+            }
+        });
+    }
+
+    fn start(self: &Arc<Self>, calls: Vec<Call<M>>) {
+        let ended = Finished(Arc::clone(self));
+        // A replica that is gone takes its calls with it.
+        let Some(replica) = self.replica.upgrade() else { return };
+        let callers = Arc::new(AtomicUsize::new(0));
+        let seats: Vec<_> = calls.iter().map(|call| Arc::clone(&call.seat)).collect();
+        for seat in &seats {
+            let mut seat = seat.lock();
+            if matches!(*seat, Seat::Waiting) {
+                callers.fetch_add(1, Ordering::Relaxed);
+                *seat = Seat::Running { callers: Arc::clone(&callers), batch: None };
+            }
+        }
+        // What one batch does is, to the log and to the calls it makes, part of its first
+        // item's request.
+        let request = calls.first().map(|call| call.request.clone()).unwrap_or_default();
+        let run = (self.run)(Arc::clone(&replica), calls);
+        let scope = Scope::hosted(request, Arc::clone(&replica));
+        let task = replica.compute.spawner().tokio.spawn(async move {
+            let _ended = ended;
+            let run = async {
+                run.await;
+                Ok::<(), CallError>(())
+            };
+            // Its calls see for themselves that their replica ended.
+            let _ = scope.around(run).await;
+        });
+        if !M::INTERRUPTIBLE {
+            return;
+        }
+        for seat in seats {
+            if let Seat::Running { batch, .. } = &mut *seat.lock() {
+                *batch = Some(task.abort_handle());
+            }
+        }
+        // Every caller may have left between the two looks.
+        if callers.load(Ordering::Acquire) == 0 {
+            task.abort();
+        }
+    }
+}
+
+/// Says that a batch has ended, however it has.
+struct Finished<M: Batched>(Arc<Batcher<M>>);
+
+impl<M: Batched> Drop for Finished<M> {
+    fn drop(&mut self) {
+        self.0.state.lock().queue.finished();
+        self.0.drive();
+    }
+}
+
+impl<M: Batched> Drop for Place<M> {
+    fn drop(&mut self) {
+        let left = self.batcher.state.lock().queue.leave(self.number);
+        // After the lock: it holds the user's values.
+        drop(left);
+        let seat = std::mem::replace(&mut *self.seat.lock(), Seat::Left);
+        if let Seat::Running { callers, batch } = seat
+            && callers.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(batch) = batch
+        {
+            batch.abort();
+        }
+    }
+}
+
+/// The batchers of a replica, by method.
+#[derive(Default)]
+pub(crate) struct Batchers(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
+
+impl Batchers {
+    fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut batchers = self.0.lock();
+        // A deployment has few such methods.
+        let known = batchers.iter().find(|(type_id, _)| *type_id == TypeId::of::<T>());
+        if let Some(known) = known.and_then(|(_, batcher)| Arc::clone(batcher).downcast().ok()) {
+            return known;
+        }
+        let made = Arc::new(make());
+        batchers.push((TypeId::of::<T>(), Arc::clone(&made) as _));
+        made
+    }
+}
+
+impl fmt::Debug for Batchers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Batchers").field(&self.0.lock().len()).finish()
+    }
+}

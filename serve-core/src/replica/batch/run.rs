@@ -1,0 +1,194 @@
+//! How a batch runs: the arguments of many calls into one run of the user's method, and
+//! its results back to the calls.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_stream::stream;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
+
+use super::{Batched, Batcher, Call, Item};
+use crate::call::CallError;
+use crate::call::pending::panic_message;
+use crate::call::stream::STREAM_CAPACITY;
+use crate::replica::handlers::Handlers;
+use crate::replica::instance::Replica;
+use crate::replica::method::Method;
+use crate::replica::scope::Scope;
+
+/// The cell of the deployment that a method is of.
+pub(crate) type CellOf<M> = <<M as Method>::Deployment as Handlers>::Cell;
+
+/// A batched method that gives each call one value.
+pub trait BatchedUnary: Batched {
+    /// Runs it on the arguments of several calls. Gives a result for each.
+    fn run_batch(
+        cell: CellOf<Self>,
+        args: Vec<Self::Args>,
+    ) -> impl Future<Output = Vec<Item<Self>>> + Send;
+}
+
+/// A batched method that gives each call many values.
+pub trait BatchedStreaming: Batched {
+    /// Runs it on the arguments of several calls. Each step gives an item for each, or none
+    /// for a call that has ended.
+    fn run_batch(
+        cell: CellOf<Self>,
+        args: Vec<Self::Args>,
+    ) -> impl Stream<Item = Vec<Option<Item<Self>>>> + Send;
+}
+
+/// One call of a batched method, on the replica that it has a slot of.
+pub async fn batched<M: BatchedUnary>(cell: CellOf<M>, args: M::Args) -> Item<M> {
+    let replica = current_replica();
+    let batcher = Batcher::of(&replica, run_unary::<M>);
+    let (_place, mut items) = batcher.push(cell, args, 1)?;
+    items.recv().await.unwrap_or_else(|| Err(replica.ended_error()))
+}
+
+/// One call of a batched method that gives many values.
+pub fn batched_stream<M: BatchedStreaming>(
+    cell: CellOf<M>,
+    args: M::Args,
+) -> impl Stream<Item = Item<M>> + Send {
+    stream! {
+        let replica = current_replica();
+        let batcher = Batcher::of(&replica, run_streaming::<M>);
+        match batcher.push(cell, args, STREAM_CAPACITY) {
+            Ok((_place, mut items)) => {
+                while let Some(item) = items.recv().await {
+                    yield item;
+                }
+            }
+            Err(error) => yield Err(error),
+        }
+    }
+}
+
+fn current_replica() -> Arc<Replica> {
+    Scope::current(|scope| scope?.replica()).expect("a method of a deployment runs on a replica")
+}
+
+fn run_unary<M: BatchedUnary>(
+    replica: Arc<Replica>,
+    calls: Vec<Call<M>>,
+) -> BoxFuture<'static, ()> {
+    async move {
+        let Some((cell, args, callers)) = split(calls) else { return };
+        let run = AssertUnwindSafe(async { M::run_batch(cell, args).await }).catch_unwind();
+        match run.await {
+            Ok(rows) if rows.len() == callers.len() => {
+                replica.succeeded();
+                for (row, caller) in rows.into_iter().zip(callers) {
+                    // It has room for the one item, or its caller is gone.
+                    let _ = caller.try_send(row);
+                }
+            }
+            Ok(rows) => tell_all(&callers, &wrong_length::<M>(callers.len(), rows.len())),
+            Err(panic) => {
+                replica.panicked();
+                tell_all(&callers, &panic_message(&*panic));
+            }
+        }
+    }
+    .boxed()
+}
+
+fn run_streaming<M: BatchedStreaming>(
+    replica: Arc<Replica>,
+    calls: Vec<Call<M>>,
+) -> BoxFuture<'static, ()> {
+    async move {
+        let Some((cell, args, callers)) = split(calls) else { return };
+        let mut callers: Vec<Option<mpsc::Sender<Item<M>>>> =
+            callers.into_iter().map(Some).collect();
+        let run = async {
+            let mut steps = pin!(M::run_batch(cell, args));
+            while let Some(step) = steps.next().await {
+                if step.len() != callers.len() {
+                    return Err(wrong_length::<M>(callers.len(), step.len()));
+                }
+                for (item, caller) in step.into_iter().zip(&mut callers) {
+                    let Some(receiver) = caller else { continue };
+                    let goes_on = match item {
+                        Some(item) => receiver.send(item).await.is_ok(),
+                        None => false,
+                    };
+                    if !goes_on {
+                        *caller = None;
+                    }
+                }
+                if callers.iter().all(Option::is_none) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let failure = match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(Ok(())) => {
+                replica.succeeded();
+                return;
+            }
+            Ok(Err(wrong)) => wrong,
+            Err(panic) => {
+                replica.panicked();
+                panic_message(&*panic)
+            }
+        };
+        for caller in callers.into_iter().flatten() {
+            // As long as it takes: the error is the last that comes.
+            let _ = caller.send(Err(CallError::Panicked(failure.clone()))).await;
+        }
+    }
+    .boxed()
+}
+
+type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<mpsc::Sender<Item<M>>>);
+
+/// The arguments and the callers, in the same order.
+fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
+    let cell = calls.first()?.cell.clone();
+    let (args, callers) = calls.into_iter().map(|call| (call.args, call.items)).unzip();
+    Some((cell, args, callers))
+}
+
+fn tell_all<T, E>(callers: &[mpsc::Sender<Result<T, CallError<E>>>], failure: &str) {
+    for caller in callers {
+        let _ = caller.try_send(Err(CallError::Panicked(failure.to_owned())));
+    }
+}
+
+fn wrong_length<M: Method>(given: usize, returned: usize) -> String {
+    format!(
+        "`{}` was given a batch of {given} and returned {returned}: a `#[batch]` method returns \
+         one result for each item, in order",
+        M::INFO.name
+    )
+}
+
+/// For `#[handle]`: what a method that returns `Vec<R>` gives.
+#[doc(hidden)]
+pub fn rows_of_values<R, E>(rows: Vec<R>) -> Vec<Result<R, CallError<E>>> {
+    rows.into_iter().map(Ok).collect()
+}
+
+/// For `#[handle]`: what a method that returns `Vec<Result<R, E>>` gives.
+#[doc(hidden)]
+pub fn rows_of_results<R, E>(rows: Vec<Result<R, E>>) -> Vec<Result<R, CallError<E>>> {
+    rows.into_iter().map(|row| row.map_err(CallError::App)).collect()
+}
+
+/// For `#[handle]`: what a method that returns `Result<Vec<R>, E>` gives, for `n` calls.
+#[doc(hidden)]
+pub fn rows_of_result<R, E: Clone>(
+    rows: Result<Vec<R>, E>,
+    n: usize,
+) -> Vec<Result<R, CallError<E>>> {
+    match rows {
+        Ok(rows) => rows_of_values(rows),
+        Err(error) => (0..n).map(|_| Err(CallError::App(error.clone()))).collect(),
+    }
+}

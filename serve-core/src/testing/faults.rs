@@ -1,0 +1,52 @@
+//! [`Faults`]: what a test makes go wrong on purpose.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::call::CallError;
+
+/// What goes wrong with the calls of each method.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Mutex<HashMap<(TypeId, String), Fault>>);
+
+#[derive(Debug, Default)]
+struct Fault {
+    delay: Duration,
+    /// For the next calls, in this order.
+    failures: Vec<CallError>,
+}
+
+/// What is wrong with one call.
+#[derive(Debug, Default)]
+pub(super) struct Wrong {
+    pub(super) delay: Duration,
+    pub(super) failure: Option<CallError>,
+}
+
+impl Faults {
+    pub(super) fn delay(&self, deployment: TypeId, method: &str, delay: Duration) {
+        self.0.lock().entry((deployment, method.to_owned())).or_default().delay = delay;
+    }
+
+    pub(super) fn fail_next(&self, deployment: TypeId, method: &str, failure: CallError) {
+        self.0.lock().entry((deployment, method.to_owned())).or_default().failures.push(failure);
+    }
+
+    /// What is wrong with a call that is made now.
+    pub(super) fn next(&self, deployment: TypeId, method: &str) -> Wrong {
+        let mut faults = self.0.lock();
+        if faults.is_empty() {
+            return Wrong::default();
+        }
+        match faults.get_mut(&(deployment, method.to_owned())) {
+            None => Wrong::default(),
+            Some(fault) => Wrong {
+                delay: fault.delay,
+                failure: (!fault.failures.is_empty()).then(|| fault.failures.remove(0)),
+            },
+        }
+    }
+}
