@@ -83,20 +83,23 @@ pub(crate) fn parameters(
     healthy.then_some(parameters)
 }
 
+/// The type to use instead of a reference.
+fn owned(reference: &syn::TypeReference) -> String {
+    match &*reference.elem {
+        Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+        Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
+        other => text_of(other),
+    }
+}
+
 /// What is wrong with a parameter that does not own its data.
 fn not_owned(ty: &Type) -> Option<String> {
     match ty {
-        Type::Reference(reference) => {
-            let owned = match &*reference.elem {
-                Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
-                Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
-                other => text_of(other),
-            };
-            Some(format!(
-                "arguments travel between replicas, so they are owned: use `{owned}` instead of `{}`",
-                text_of(ty)
-            ))
-        }
+        Type::Reference(reference) => Some(format!(
+            "arguments travel between replicas, so they are owned: use `{}` instead of `{}`",
+            owned(reference),
+            text_of(ty)
+        )),
         Type::ImplTrait(_) => Some(
             "a parameter has one type, because it is read from the wire: name the type".to_owned(),
         ),
@@ -104,17 +107,50 @@ fn not_owned(ty: &Type) -> Option<String> {
     }
 }
 
-pub(crate) fn returns(output: &ReturnType, owner: &TokenStream, private: &TokenStream) -> Returns {
+/// What a method returns. `None` if it is at fault.
+pub(crate) fn returns(
+    output: &ReturnType,
+    owner: &TokenStream,
+    private: &TokenStream,
+    errors: &mut Errors,
+) -> Option<Returns> {
     let ReturnType::Type(_, ty) = output else {
         let whole = quote! { () };
-        return Returns {
+        return Some(Returns {
             ok: whole.clone(),
             err: None,
             shape: Shape::Value,
             whole,
             text: String::new(),
-        };
+        });
     };
+    let value = if is_result(ty) { first_argument(ty) } else { None };
+    let value = value.as_ref().unwrap_or(ty);
+    if let Some(message) = not_returned(value) {
+        errors.at(value, message);
+        return None;
+    }
+    Some(known_returns(ty, owner, private))
+}
+
+/// What is wrong with a result that cannot leave its replica.
+fn not_returned(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Reference(reference) => Some(format!(
+            "results travel between replicas, so they are owned: use `{}` instead of `{}`",
+            owned(reference),
+            text_of(ty)
+        )),
+        Type::ImplTrait(_) if stream_item(ty).is_none() => Some(
+            "a result has one type, because it is written to the wire: name the type, or return \
+             `impl Stream<Item = T>`"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn known_returns(ty: &Type, owner: &TokenStream, private: &TokenStream) -> Returns {
     let text = text_of(ty);
     if let Some(item) = stream_item(ty) {
         let shape = Shape::Stream { outer_result: false, item_result: is_result(&item) };
@@ -172,7 +208,8 @@ fn fallible(
     )
 }
 
-fn is_result(ty: &Type) -> bool {
+/// Whether it is called `Result`, which an alias may be too.
+pub(crate) fn is_result(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
 }
 
