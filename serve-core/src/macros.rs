@@ -116,6 +116,10 @@ macro_rules! __deployment {
                 fn into_mock(self) -> __private::Mock<$name> {
                     self.mock
                 }
+
+                fn from_mock(mock: __private::Mock<$name>) -> Self {
+                    Self { mock }
+                }
             }
         };
     };

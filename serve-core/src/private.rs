@@ -6,6 +6,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+#[path = "private/checks.rs"]
+mod checks;
+
+pub use checks::*;
 pub use {async_stream, futures, inventory, schemars, serde, serde_json};
 
 pub use crate::application::{
@@ -21,10 +25,12 @@ pub use crate::deployment::{
 };
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
-pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace, schema_of};
+pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
-    AnyMethod, Erased, Exclusive, Handlers, Hook, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
-    Shared, Streaming, Unary, blocking, kind_of,
+    AnyMethod, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased, Exclusive, Handlers,
+    Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Shared,
+    Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result, rows_of_results,
+    rows_of_values,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};
@@ -58,11 +64,13 @@ impl<T, E> Fallible for Result<T, E> {
     }
 }
 
-/// Fails to compile, on the user's own type, if it cannot cross a handle of `D`.
-pub const fn assert_wire<D: Deployment, T: Wire<D::Locality>>() {}
-
-/// Fails to compile, on the user's own signature, if a future is not `Send`.
-pub const fn assert_send<T: Send>(_: &T) {}
+/// The result of a method that may fail, as its call has it.
+///
+/// # Errors
+/// The method's own, as [`CallError::App`].
+pub fn fallible<R: Fallible>(result: R) -> Result<R::Ok, CallError<R::Err>> {
+    result.into_result().map_err(CallError::App)
+}
 
 /// Turns a constructor's error into [`Error`]: by `Into` where it can, else by `Display`.
 /// Called as `(&&Raised::new(error)).raise()`; method resolution takes the first that fits.
@@ -151,7 +159,7 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
 /// What `bind` makes: `needs` are the bound deployments among its arguments, `content` is
 /// what each argument is made of.
 pub fn bound<D: Handlers, F>(
-    needs: Vec<crate::deployment::AnyBound>,
+    needs: &[&[AnyBound]],
     content: Vec<Content>,
     construct: impl Fn(&Wiring) -> F + Send + Sync + 'static,
 ) -> Bound<D>
@@ -160,7 +168,41 @@ where
 {
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
-    Bound::new(needs, content, kind, constructor)
+    Bound::new(needs.concat(), content, kind, constructor)
+}
+
+/// A deployment without a constructor: its instances are made by [`Default`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no constructor",
+    label = "neither a `new` in this block nor a `Default`",
+    note = "write `pub fn new(..) -> Self` in the block marked `#[handle]`, or derive `Default` for \
+            `{Self}`"
+)]
+pub trait ByDefault {
+    /// An instance.
+    fn by_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<D: Default> ByDefault for D {
+    fn by_default() -> Self {
+        D::default()
+    }
+}
+
+/// What `bind` makes for a deployment without a constructor.
+#[must_use]
+pub fn bound_by_default<D: Handlers + ByDefault>() -> Bound<D> {
+    bound(&[], Vec::new(), |_| std::future::ready(Ok(D::by_default())))
+}
+
+/// `mock` with one more answer.
+#[must_use]
+pub fn mocked<M: IntoMock>(
+    mock: M,
+    add: impl FnOnce(Mock<M::Deployment>) -> Mock<M::Deployment>,
+) -> M {
+    M::from_mock(add(mock.into_mock()))
 }
 
 /// What a `#[shutdown]` method may return.

@@ -7,6 +7,7 @@ use syn::{Attribute, Ident, LitStr, Token};
 
 use crate::block::Function;
 use crate::errors::Errors;
+use crate::options;
 use crate::signature::Parameter;
 use crate::spelling;
 
@@ -81,7 +82,7 @@ pub(crate) fn read(
         }
     }
     let max_body = arguments.max_body.as_ref().and_then(|text| {
-        let size = size(&text.value());
+        let size = options::size(&text.value()).and_then(|size| usize::try_from(size).ok());
         if size.is_none() {
             errors.at(text, "`max_body` takes a size, like `\"32MiB\"` or `\"500kB\"`");
         }
@@ -158,23 +159,6 @@ fn names_in(path: &str) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Bytes of a size as people write it.
-fn size(text: &str) -> Option<usize> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: usize = text[..digits].parse().ok()?;
-    let unit = match text[digits..].trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(unit)
-}
-
 impl Endpoint {
     /// Its `EndpointSpec`.
     pub(crate) fn spec(
@@ -210,6 +194,10 @@ impl Endpoint {
             None => quote! { |_| ::core::option::Option::None },
         };
         let types = parameters.iter().map(|parameter| parameter.ty.to_token_stream());
+        let schemas = quote! {
+            #[allow(unused_imports, reason = "one of the two fits")]
+            use #private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
+        };
         quote! {
             #private::EndpointSpec {
                 verb: #verb,
@@ -218,10 +206,14 @@ impl Endpoint {
                 max_body: #max_body,
                 status: #status,
                 params: |generator| {
+                    #schemas
                     let _ = &generator;
-                    ::std::vec::Vec::from([#(#private::schema_of::<#types>(generator)),*])
+                    <::std::vec::Vec<_> as ::core::convert::From<_>>::from([#((&#private::SchemaOf::<#types>::NEW).schema(generator)),*])
                 },
-                returns: |generator| #private::schema_of::<#ok>(generator),
+                returns: |generator| {
+                    #schemas
+                    (&#private::SchemaOf::<#ok>::NEW).schema(generator)
+                },
             }
         }
     }
@@ -238,13 +230,5 @@ mod tests {
         for bad in ["papers", "/a{b}", "/{}", "/{a"] {
             assert!(names_in(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn sizes_are_read_as_people_write_them() {
-        assert_eq!(size("32MiB"), Some(32 << 20));
-        assert_eq!(size("500 kB"), Some(500_000));
-        assert_eq!(size("7"), Some(7));
-        assert_eq!(size("many"), None);
     }
 }

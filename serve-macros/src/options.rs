@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -82,6 +83,25 @@ pub(crate) fn default_crate() -> Path {
     syn::parse_quote!(::serve_core)
 }
 
+/// Bytes of a size as people write it.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
 impl Value {
     fn literal(&self) -> Option<(bool, &Lit)> {
         match self {
@@ -154,6 +174,25 @@ impl Value {
         }
     }
 
+    /// A path.
+    pub(crate) fn path(&self, name: &Ident, what: &str) -> syn::Result<TokenStream> {
+        match self {
+            Self::Expr(expr) if matches!(**expr, Expr::Path(_)) => Ok(expr.to_token_stream()),
+            _ => self.expected(name, what),
+        }
+    }
+
+    /// A size in bytes, as people write it.
+    pub(crate) fn size(&self, name: &Ident) -> syn::Result<u64> {
+        let what = format!("a size, like `{name} = \"2GiB\"` or `\"500MB\"`");
+        let parsed = match self.literal() {
+            Some((false, Lit::Str(text))) => size(&text.value()),
+            Some((false, Lit::Int(int))) => int.base10_parse::<u64>().ok(),
+            _ => None,
+        };
+        parsed.map_or_else(|| self.expected(name, &what), Ok)
+    }
+
     /// A bare word, or a path.
     pub(crate) fn word(&self) -> Option<String> {
         match self {
@@ -164,5 +203,20 @@ impl Value {
             },
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size("32MiB"), Some(32 << 20));
+        assert_eq!(size("500 kB"), Some(500_000));
+        assert_eq!(size("2TB"), Some(2_000_000_000_000));
+        assert_eq!(size("7"), Some(7));
+        assert_eq!(size("many"), None);
+        assert_eq!(size("99999999999TiB"), None);
     }
 }

@@ -83,20 +83,23 @@ pub(crate) fn parameters(
     healthy.then_some(parameters)
 }
 
+/// The type to use instead of a reference.
+fn owned(reference: &syn::TypeReference) -> String {
+    match &*reference.elem {
+        Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+        Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
+        other => text_of(other),
+    }
+}
+
 /// What is wrong with a parameter that does not own its data.
 fn not_owned(ty: &Type) -> Option<String> {
     match ty {
-        Type::Reference(reference) => {
-            let owned = match &*reference.elem {
-                Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
-                Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
-                other => text_of(other),
-            };
-            Some(format!(
-                "arguments travel between replicas, so they are owned: use `{owned}` instead of `{}`",
-                text_of(ty)
-            ))
-        }
+        Type::Reference(reference) => Some(format!(
+            "arguments travel between replicas, so they are owned: use `{}` instead of `{}`",
+            owned(reference),
+            text_of(ty)
+        )),
         Type::ImplTrait(_) => Some(
             "a parameter has one type, because it is read from the wire: name the type".to_owned(),
         ),
@@ -104,17 +107,50 @@ fn not_owned(ty: &Type) -> Option<String> {
     }
 }
 
-pub(crate) fn returns(output: &ReturnType, owner: &TokenStream, private: &TokenStream) -> Returns {
+/// What a method returns. `None` if it is at fault.
+pub(crate) fn returns(
+    output: &ReturnType,
+    owner: &TokenStream,
+    private: &TokenStream,
+    errors: &mut Errors,
+) -> Option<Returns> {
     let ReturnType::Type(_, ty) = output else {
         let whole = quote! { () };
-        return Returns {
+        return Some(Returns {
             ok: whole.clone(),
             err: None,
             shape: Shape::Value,
             whole,
             text: String::new(),
-        };
+        });
     };
+    let value = if is_result(ty) { first_argument(ty) } else { None };
+    let value = value.as_ref().unwrap_or(ty);
+    if let Some(message) = not_returned(value) {
+        errors.at(value, message);
+        return None;
+    }
+    Some(known_returns(ty, owner, private))
+}
+
+/// What is wrong with a result that cannot leave its replica.
+fn not_returned(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Reference(reference) => Some(format!(
+            "results travel between replicas, so they are owned: use `{}` instead of `{}`",
+            owned(reference),
+            text_of(ty)
+        )),
+        Type::ImplTrait(_) if stream_item(ty).is_none() => Some(
+            "a result has one type, because it is written to the wire: name the type, or return \
+             `impl Stream<Item = T>`"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn known_returns(ty: &Type, owner: &TokenStream, private: &TokenStream) -> Returns {
     let text = text_of(ty);
     if let Some(item) = stream_item(ty) {
         let shape = Shape::Stream { outer_result: false, item_result: is_result(&item) };
@@ -172,8 +208,25 @@ fn fallible(
     )
 }
 
-fn is_result(ty: &Type) -> bool {
+/// Whether it is called `Result`, which an alias may be too.
+pub(crate) fn is_result(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
+}
+
+/// `T` of `Name<T>`, whatever path leads to the name.
+pub(crate) fn argument_of(ty: &Type, name: &str) -> Option<Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last()?;
+    (last.ident == name).then(|| first_argument(ty))?
+}
+
+/// What a call gets that gets one row of what a batched method returns.
+pub(crate) fn of_row(row: &Type, shape: Shape, owner: &TokenStream, private: &TokenStream) -> Returns {
+    let text = text_of(row);
+    if shape != Shape::Value {
+        return stream_returns(row, None, shape, owner, private, format!("impl Stream<Item = {text}>"));
+    }
+    known_returns(row, owner, private)
 }
 
 fn arguments(ty: &Type) -> Vec<Type> {
@@ -187,11 +240,11 @@ fn arguments(ty: &Type) -> Vec<Type> {
     types.collect()
 }
 
-fn first_argument(ty: &Type) -> Option<Type> {
+pub(crate) fn first_argument(ty: &Type) -> Option<Type> {
     arguments(ty).into_iter().next()
 }
 
-fn with_first_argument(ty: &Type, replacement: &TokenStream) -> TokenStream {
+pub(crate) fn with_first_argument(ty: &Type, replacement: &TokenStream) -> TokenStream {
     let mut ty = ty.clone();
     if let Type::Path(path) = &mut ty
         && let Some(last) = path.path.segments.last_mut()
@@ -204,7 +257,7 @@ fn with_first_argument(ty: &Type, replacement: &TokenStream) -> TokenStream {
 }
 
 /// `T` of `impl Stream<Item = T>`.
-fn stream_item(ty: &Type) -> Option<Type> {
+pub(crate) fn stream_item(ty: &Type) -> Option<Type> {
     let Type::ImplTrait(impl_trait) = ty else { return None };
     impl_trait.bounds.iter().find_map(|bound| {
         let TypeParamBound::Trait(bound) = bound else { return None };

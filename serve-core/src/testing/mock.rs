@@ -41,6 +41,9 @@ pub trait IntoMock {
     type Deployment: Handlers;
     /// The answers inside.
     fn into_mock(self) -> Mock<Self::Deployment>;
+    /// A mock with these answers.
+    #[doc(hidden)]
+    fn from_mock(mock: Mock<Self::Deployment>) -> Self;
 }
 
 impl<D: Handlers> Mock<D> {

@@ -1,0 +1,295 @@
+//! `#[batch]`: a method that takes and returns columns, and its calls, which take and
+//! return one row each.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Attribute, Meta, ReturnType, Type};
+
+use super::methods;
+use super::model::{Batch, Kind, Method, Model, Rows};
+use crate::block::Function;
+use crate::errors::Errors;
+use crate::options::{self, Entry};
+use crate::signature::{self, Parameter, Returns, Shape};
+use crate::spelling;
+
+/// The options, and what holds without them.
+const OPTIONS: [&str; 4] =
+    ["max_batch_size", "batch_wait_timeout", "max_concurrent_batches", "batch_size_fn"];
+const MAX_BATCH_SIZE: usize = 8;
+/// Ray Serve's default too.
+const BATCH_WAIT_TIMEOUT: Duration = Duration::from_millis(10);
+const MAX_CONCURRENT_BATCHES: usize = 1;
+
+const RETURNS: &str = "a `#[batch]` method returns one result for each item: `Vec<R>`, \
+                       `Vec<Result<R, E>>`, `Result<Vec<R>, E>`, or `impl Stream<Item = Vec<Option<R>>>`";
+
+/// A batched method: what its handle returns, and how it is run. `parameters` become what
+/// the handle takes.
+pub(super) fn read(
+    marker: &Attribute,
+    function: &Function,
+    parameters: &mut [Parameter],
+    model: &Model,
+    errors: &mut Errors,
+) -> Option<(Returns, Batch)> {
+    let mut batch = Batch {
+        max_batch_size: MAX_BATCH_SIZE,
+        batch_wait_timeout: BATCH_WAIT_TIMEOUT,
+        max_concurrent_batches: MAX_CONCURRENT_BATCHES,
+        batch_size_fn: None,
+        columns: parameters.iter().map(|parameter| parameter.ty.clone()).collect(),
+        rows: Rows::Values,
+    };
+    if let Meta::List(list) = &marker.meta {
+        for entry in options::entries(list.tokens.clone(), errors) {
+            if let Err(error) = option(&entry, model, &mut batch) {
+                errors.push(error);
+            }
+        }
+    }
+    if parameters.is_empty() {
+        errors.at(&function.signature.ident, "a `#[batch]` method takes `Vec<T>`s, at least one");
+        return None;
+    }
+    let mut healthy = true;
+    for parameter in parameters {
+        let parsed = syn::parse2::<Type>(parameter.ty.clone()).ok();
+        let Some(item) = parsed.as_ref().and_then(|ty| signature::argument_of(ty, "Vec")) else {
+            errors.at(
+                &parameter.ty,
+                format!(
+                    "a `#[batch]` method takes `Vec<T>` for each parameter, and its handle takes one \
+                     `T`: use `Vec<{}>`",
+                    parameter.text
+                ),
+            );
+            healthy = false;
+            continue;
+        };
+        parameter.text = signature::text_of(&item);
+        parameter.ty = item.to_token_stream();
+    }
+    let (returns, rows) = returned(&function.signature.output, function, model, errors)?;
+    batch.rows = rows;
+    healthy.then_some((returns, batch))
+}
+
+fn option(Entry { name, value }: &Entry, model: &Model, batch: &mut Batch) -> syn::Result<()> {
+    match name.to_string().as_str() {
+        "max_batch_size" => batch.max_batch_size = value.count(name, 1)?,
+        "batch_wait_timeout" => batch.batch_wait_timeout = value.duration(name)?,
+        "max_concurrent_batches" => batch.max_concurrent_batches = value.count(name, 1)?,
+        "batch_size_fn" => {
+            let owner = model.owner.to_token_stream();
+            let path = value.path(name, "a function that takes `&T`, like `batch_size_fn = weigh`")?;
+            batch.batch_size_fn = Some(signature::replace_self(path, &owner));
+        }
+        unknown => {
+            let near = spelling::did_you_mean(unknown, OPTIONS);
+            return Err(syn::Error::new(
+                name.span(),
+                format!(
+                    "unknown option `{unknown}`{near}; the options are {}",
+                    spelling::all_of(OPTIONS)
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What one call gets of what the method returns.
+fn returned(
+    output: &ReturnType,
+    function: &Function,
+    model: &Model,
+    errors: &mut Errors,
+) -> Option<(Returns, Rows)> {
+    let ReturnType::Type(_, ty) = output else {
+        errors.at(&function.signature.ident, RETURNS);
+        return None;
+    };
+    let (owner, private) = (model.owner.to_token_stream(), model.private());
+    let one = |row: &Type, shape| signature::of_row(row, shape, &owner, &private);
+    if let Some(row) = signature::argument_of(ty, "Vec") {
+        let rows = if signature::is_result(&row) { Rows::Results } else { Rows::Values };
+        return Some((one(&row, Shape::Value), rows));
+    }
+    if signature::is_result(ty)
+        && let Some(row) =
+            signature::first_argument(ty).and_then(|ok| signature::argument_of(&ok, "Vec"))
+    {
+        let row = signature::with_first_argument(ty, &row.to_token_stream());
+        let row = syn::parse2(row).ok()?;
+        return Some((one(&row, Shape::Value), Rows::Whole));
+    }
+    let step = signature::stream_item(ty).and_then(|step| signature::argument_of(&step, "Vec"));
+    if let Some(row) = step.and_then(|step| signature::argument_of(&step, "Option")) {
+        let fallible = signature::is_result(&row);
+        let shape = Shape::Stream { outer_result: false, item_result: fallible };
+        return Some((one(&row, shape), Rows::Steps { fallible }));
+    }
+    errors.at(ty, RETURNS);
+    None
+}
+
+/// How the method runs: its calls by way of the replica's batcher, and batches of them.
+pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
+    let private = model.private();
+    let marker = method.marker();
+    let limits = limits(batch, &private);
+    let interruptible = method.kind != Kind::Blocking;
+    let weight = batch.batch_size_fn.as_ref().map(|weigh| weight(method, weigh));
+    let body = body(method, batch, model);
+    let (kind, ran, out, calls, of_call) = match batch.rows {
+        Rows::Steps { .. } => (
+            quote! { BatchedStreaming },
+            quote! {
+                #private::futures::Stream<
+                    Item = ::std::vec::Vec<::core::option::Option<#private::BatchItem<Self>>>,
+                >
+            },
+            quote! { #private::async_stream::stream! { #body } },
+            quote! { Streaming },
+            quote! { batched_stream },
+        ),
+        _ => (
+            quote! { BatchedUnary },
+            quote! {
+                ::core::future::Future<
+                    Output = ::core::result::Result<
+                        ::std::vec::Vec<#private::BatchItem<Self>>,
+                        #private::CallError,
+                    >,
+                >
+            },
+            quote! { async move { #body } },
+            quote! { Unary },
+            quote! { batched },
+        ),
+    };
+    let result = quote! {
+        ::core::result::Result<
+            <Self as #private::Method>::Ok,
+            #private::CallError<<Self as #private::Method>::Err>,
+        >
+    };
+    let gives = match batch.rows {
+        Rows::Steps { .. } => quote! { #private::futures::Stream<Item = #result> },
+        _ => quote! { ::core::future::Future<Output = #result> },
+    };
+    quote_spanned! { method.name.span() =>
+        const _: () = {
+            #[automatically_derived]
+            impl #private::Batched for #marker {
+                const LIMITS: #private::BatchLimits = #limits;
+                const INTERRUPTIBLE: ::core::primitive::bool = #interruptible;
+                #weight
+            }
+
+            #[automatically_derived]
+            #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+            impl #private::#kind for #marker {
+                fn run_batch(
+                    __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+                    __serve_rows: ::std::vec::Vec<<Self as #private::Method>::Args>,
+                ) -> impl #ran + ::core::marker::Send {
+                    #out
+                }
+            }
+
+            #[automatically_derived]
+            impl #private::#calls for #marker {
+                fn run(
+                    cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+                    args: <Self as #private::Method>::Args,
+                ) -> impl #gives + ::core::marker::Send {
+                    #private::#of_call::<Self>(cell, args)
+                }
+            }
+        };
+    }
+}
+
+fn limits(batch: &Batch, private: &TokenStream) -> TokenStream {
+    let Batch { max_batch_size, max_concurrent_batches, .. } = batch;
+    let wait = batch.batch_wait_timeout;
+    let (secs, nanos) = (wait.as_secs(), wait.subsec_nanos());
+    quote! {
+        #private::BatchLimits {
+            max_batch_size: #max_batch_size,
+            batch_wait_timeout: ::core::time::Duration::new(#secs, #nanos),
+            max_concurrent_batches: #max_concurrent_batches,
+        }
+    }
+}
+
+fn weight(method: &Method, weigh: &TokenStream) -> TokenStream {
+    let names = method.parameter_names();
+    quote! {
+        fn weight(args: &Self::Args) -> ::core::primitive::usize {
+            let (#(#names,)*) = args;
+            #weigh(#(#names),*)
+        }
+    }
+}
+
+/// Rows into columns, the user's method, and rows again.
+fn body(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
+    let private = model.private();
+    let (names, columns) = (method.parameter_names(), &batch.columns);
+    let rows: Vec<_> =
+        (0..names.len()).map(|index| quote::format_ident!("__serve_row_{index}")).collect();
+    let (this, call) = methods::call(method, model);
+    let n = quote! { __serve_count };
+    let split = quote! {
+        let #n = __serve_rows.len();
+        #(let mut #names: #columns = ::std::vec::Vec::with_capacity(#n);)*
+        for (#(#rows,)*) in __serve_rows {
+            #(#names.push(#rows);)*
+        }
+    };
+    let turned = match batch.rows {
+        Rows::Values => quote! { #private::rows_of_values(#call) },
+        Rows::Results => quote! { #private::rows_of_results(#call) },
+        Rows::Whole => quote! { #private::rows_of_result(#call, #n) },
+        Rows::Steps { fallible } => {
+            let item = if fallible {
+                quote! { #private::fallible(__serve_item) }
+            } else {
+                quote! { ::core::result::Result::Ok(__serve_item) }
+            };
+            return quote! {
+                #split
+                #this
+                let __serve_steps = #call;
+                let mut __serve_steps = ::core::pin::pin!(__serve_steps);
+                while let ::core::option::Option::Some(__serve_step) =
+                    #private::futures::StreamExt::next(&mut __serve_steps).await
+                {
+                    yield ::core::iter::Iterator::collect::<::std::vec::Vec<_>>(
+                        ::core::iter::Iterator::map(
+                            ::core::iter::IntoIterator::into_iter(__serve_step),
+                            |__serve_item| ::core::option::Option::map(
+                                __serve_item,
+                                |__serve_item| #item,
+                            ),
+                        ),
+                    );
+                }
+            };
+        }
+    };
+    if method.kind == Kind::Blocking {
+        quote! {
+            #split
+            #this
+            #private::blocking(move || ::core::result::Result::Ok(#turned)).await
+        }
+    } else {
+        quote! { #split #this ::core::result::Result::Ok(#turned) }
+    }
+}

@@ -1,0 +1,171 @@
+//! `Handlers`: what the runtime knows of the block as a whole: its methods, how the
+//! instance is held, the methods that the runtime itself calls, endpoints and `#[routes]`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::model::{Hook, Model, Routes, When};
+use crate::cfg::Cfg;
+
+/// The impl of `Handlers`.
+pub(super) fn handlers(model: &Model) -> TokenStream {
+    let private = model.private();
+    let owner = &model.owner;
+    let registrations = model.methods.iter().map(|method| {
+        let (cfg, marker) = (method.cfg.attribute(), method.marker());
+        quote! { #cfg <#marker as #private::Method>::erased(), }
+    });
+    let cell = cell(model);
+    let hooks = hooks(model);
+    let http = http(model);
+    // On the type: that is where a second block for it is reported.
+    quote_spanned! { owner.span() =>
+        #[automatically_derived]
+        impl #private::Handlers for #owner {
+            #cell
+
+            fn methods() -> ::std::vec::Vec<&'static dyn #private::AnyMethod> {
+                let methods: &[&'static dyn #private::AnyMethod] = &[#(#registrations)*];
+                methods.to_vec()
+            }
+
+            #hooks
+
+            #http
+        }
+    }
+}
+
+/// Exclusive where any `&mut self` method is there.
+fn cell(model: &Model) -> TokenStream {
+    let (private, owner) = (model.private(), &model.owner);
+    let of =
+        |cell: TokenStream| quote_spanned! { owner.span() => type Cell = #private::#cell<#owner>; };
+    let cfgs: Vec<_> = model.exclusive.iter().collect();
+    let exclusive = Cfg::any_of(&cfgs).map(|cfg| {
+        let (cfg, cell) = (cfg.attribute(), of(quote! { Exclusive }));
+        quote! { #cfg #cell }
+    });
+    let shared = Cfg::none_of(&cfgs).map(|cfg| {
+        let (cfg, cell) = (cfg.attribute(), of(quote! { Shared }));
+        quote! { #cfg #cell }
+    });
+    quote! { #exclusive #shared }
+}
+
+/// What the runtime itself calls, if there is anything.
+fn hooks(model: &Model) -> Option<TokenStream> {
+    if model.hooks.is_empty() {
+        return None;
+    }
+    let private = model.private();
+    let arms = model.hooks.iter().map(|hook| arm(hook, model));
+    let check = model.hooks.iter().filter_map(|hook| {
+        let When::Reconfigure(ty) = &hook.when else { return None };
+        let cfg = hook.cfg.attribute();
+        // On the type, where the compiler complains if it cannot be read.
+        let read = quote_spanned! { ty.span() => read_user_config::<#ty> };
+        Some(quote! {
+            #cfg
+            fn check_user_config(
+                config: &#private::serde_json::Value,
+            ) -> ::core::option::Option<::core::result::Result<(), #private::Error>> {
+                ::core::option::Option::Some(#private::#read(config).map(::core::mem::drop))
+            }
+        })
+    });
+    Some(quote! {
+        #[allow(deprecated, unreachable_patterns, clippy::all, clippy::pedantic, reason = "generated for any hook")]
+        fn hook(
+            cell: Self::Cell,
+            hook: #private::Hook<'_>,
+        ) -> ::core::option::Option<
+            #private::futures::future::BoxFuture<'static, ::core::result::Result<(), #private::Error>>,
+        > {
+            let _ = &cell;
+            match hook {
+                #(#arms)*
+                _ => ::core::option::Option::None,
+            }
+        }
+
+        #(#check)*
+    })
+}
+
+fn arm(hook: &Hook, model: &Model) -> TokenStream {
+    let (private, owner) = (model.private(), &model.owner);
+    let Hook { name, is_async, mutable, .. } = hook;
+    let cfg = hook.cfg.attribute();
+    let (mutability, receiver) = if *mutable {
+        (Some(quote! { mut }), quote! { &mut *this })
+    } else {
+        (None, quote! { &*this })
+    };
+    let awaited = is_async.then(|| quote! { .await });
+    let (pattern, read, argument) = match &hook.when {
+        When::CheckHealth => (quote! { CheckHealth }, None, None),
+        When::Shutdown => (quote! { Shutdown }, None, None),
+        When::Reconfigure(ty) => (
+            quote! { Reconfigure(config) },
+            Some(quote! { let config = #private::read_user_config::<#ty>(config); }),
+            Some(quote! { , config? }),
+        ),
+    };
+    let ended = quote_spanned! { name.span() =>
+        #private::Ended::ended(#owner::#name(#receiver #argument)#awaited)
+    };
+    quote! {
+        #cfg
+        #private::Hook::#pattern => {
+            #read
+            ::core::option::Option::Some(::std::boxed::Box::pin(async move {
+                let #mutability this = cell.get().await;
+                #ended
+            }))
+        }
+    }
+}
+
+/// The endpoints and `#[routes]`, if there are any.
+fn http(model: &Model) -> Option<TokenStream> {
+    let (krate, owner) = (&model.krate, &model.owner);
+    let private = model.private();
+    let endpoints: Vec<_> = model
+        .methods
+        .iter()
+        .filter_map(|method| {
+            let spec = method.endpoint.as_ref()?.spec(
+                &private,
+                &method.parameters,
+                &method.returns.ok,
+                method.returns.err.as_ref(),
+            );
+            let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
+            Some(quote! {
+                #cfg {
+                    use #private::{EndpointIfWire as _, EndpointOtherwise as _};
+                    let checked = &#private::Checked::<#marker, #private::#shape>::NEW;
+                    http = checked.endpoint(http, #spec);
+                }
+            })
+        })
+        .collect();
+    let routes = model.routes.iter().map(|Routes { cfg, name }| {
+        let cfg = cfg.attribute();
+        let routes = quote_spanned! { name.span() => http.routes::<#owner>(#owner::#name) };
+        quote! { #cfg { http = #routes; } }
+    });
+    if endpoints.is_empty() && model.routes.is_empty() {
+        return None;
+    }
+    Some(quote! {
+        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+        fn http() -> ::core::option::Option<
+            ::std::boxed::Box<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
+        > {
+            #krate::__http_interface! { http, #private::HttpInterface::new::<#owner>(), #(#endpoints)* #(#routes)* }
+        }
+    })
+}
