@@ -67,7 +67,7 @@ pub use call::{
 };
 pub use controller::{
     ApplicationDetails, ApplicationStatus, DeployError, DeploymentDetails, DeploymentStatus,
-    ReplicaDetails, ReplicaState, Status,
+    DeploymentStatusTrigger, ReplicaDetails, ReplicaState, Status,
 };
 pub use deployment::{
     Anywhere, Bound, ByBound, ByText, ByValue, Deployment, DeploymentOptions, HandleOf, InProcess,

@@ -4,6 +4,7 @@
 //! [`Controller`] owns every running application of one process. `runtime` is its face.
 
 mod application;
+mod decide;
 mod directory;
 mod replicas;
 mod status;
@@ -13,6 +14,7 @@ mod deploy;
 mod error;
 
 pub(crate) use deploy::{Controller, Route};
+pub use decide::DeploymentStatusTrigger;
 pub use error::DeployError;
 pub use status::{
     ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
