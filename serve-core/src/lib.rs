@@ -70,8 +70,9 @@ pub use controller::{
     DeploymentStatusTrigger, ReplicaDetails, ReplicaState, Status,
 };
 pub use deployment::{
-    Anywhere, Bound, ByBound, ByText, ByValue, Deployment, DeploymentOptions, HandleOf, InProcess,
-    Init, IntoInit, Locality, OptionsError,
+    Aggregation, Anywhere, AutoscalingConfig, AutoscalingContext, AutoscalingError,
+    AutoscalingPolicy, Bound, ByBound, ByText, ByValue, Deployment, DeploymentOptions, HandleOf,
+    InProcess, Init, IntoInit, Locality, OptionsError, TargetOngoingRequests,
 };
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]

@@ -9,7 +9,7 @@ pub use serde::{Deserialize, Serialize};
 
 pub use crate::application::{Application, IntoApplication};
 pub use crate::call::{CallError, CallOptions, ObjectRef, Response, ResponseStream};
-pub use crate::deployment::{Bound, Deployment};
+pub use crate::deployment::{AutoscalingConfig, Bound, Deployment};
 pub use crate::error::{Error, HttpStatus, Result};
 pub use crate::router::DeploymentHandle;
 pub use crate::runtime::Runtime;

@@ -13,8 +13,8 @@ mod world;
 mod deploy;
 mod error;
 
-pub(crate) use deploy::{Controller, Route};
 pub use decide::DeploymentStatusTrigger;
+pub(crate) use deploy::{Controller, Route};
 pub use error::DeployError;
 pub use status::{
     ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,

@@ -3,11 +3,16 @@
 //! Nothing here runs anything. [`Bound`] is a recipe; `application` turns recipes
 //! into a graph and `controller` makes replicas of it.
 
+mod autoscaling;
 mod bound;
 mod init;
 mod link;
 mod options;
 
+pub use autoscaling::{
+    Aggregation, AutoscalingConfig, AutoscalingContext, AutoscalingError, AutoscalingPolicy,
+    TargetOngoingRequests,
+};
 pub use bound::{AnyBound, Bound, BoundId, Constructor};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};

@@ -7,6 +7,8 @@ mod admission;
 mod any_handle;
 mod dispatch;
 mod handle;
+#[cfg_attr(not(test), expect(dead_code, reason = "autoscaled deployments record their load next"))]
+mod load;
 mod queue;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
@@ -14,4 +16,6 @@ mod router;
 pub use any_handle::{AnyHandle, ByNameError};
 pub use dispatch::{call, stream};
 pub use handle::{DeploymentHandle, Handle};
+#[cfg(test)]
+pub(crate) use load::LoadWindow;
 pub(crate) use router::Router;

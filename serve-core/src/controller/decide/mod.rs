@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), expect(dead_code, reason = "the controller takes these up next"))]
 
+mod autoscale;
 mod status;
 
 pub use status::DeploymentStatusTrigger;

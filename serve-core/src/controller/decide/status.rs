@@ -189,9 +189,8 @@ pub(crate) fn application_status<'a>(
     deployments: impl IntoIterator<Item = &'a Standing>,
 ) -> ApplicationStatus {
     // A state without a rank is at least not a settled one.
-    let rank_of = |standing: &Standing| {
-        rank(standing.status, standing.trigger).unwrap_or(Rank::Changing)
-    };
+    let rank_of =
+        |standing: &Standing| rank(standing.status, standing.trigger).unwrap_or(Rank::Changing);
     match deployments.into_iter().map(rank_of).min() {
         Some(Rank::DeployFailed) => ApplicationStatus::DeployFailed,
         Some(Rank::Unhealthy) => ApplicationStatus::Unhealthy,
@@ -315,7 +314,8 @@ mod tests {
         let growing = (DeploymentStatus::Upscaling, DeploymentStatusTrigger::Autoscaling);
         let by_hand = (DeploymentStatus::Upscaling, DeploymentStatusTrigger::ConfigUpdateStarted);
         let ill = (DeploymentStatus::Unhealthy, DeploymentStatusTrigger::HealthCheckFailed);
-        let failed = (DeploymentStatus::DeployFailed, DeploymentStatusTrigger::ReplicaStartupFailed);
+        let failed =
+            (DeploymentStatus::DeployFailed, DeploymentStatusTrigger::ReplicaStartupFailed);
         assert_eq!(of(&[]), ApplicationStatus::Running);
         assert_eq!(of(&[healthy, growing]), ApplicationStatus::Running);
         assert_eq!(of(&[healthy, by_hand]), ApplicationStatus::Deploying);
