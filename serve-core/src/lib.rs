@@ -66,13 +66,15 @@ pub use call::{
     ReplicaContext, Response, ResponseStream, UpstreamError, Wire,
 };
 pub use controller::{
-    ApplicationDetails, ApplicationStatus, DeadReplica, Decision, DeployError, DeploymentDetails,
-    DeploymentStatus, DeploymentStatusTrigger, ReplicaDetails, ReplicaState, Status,
+    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeployError,
+    DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, ReplicaDetails, ReplicaState,
+    Status,
 };
 pub use deployment::{
-    Anywhere, AutoscalingConfig, Bound, ByBound, ByText, ByValue, Candidate, Deployment,
-    DeploymentOptions, HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter,
-    RequestRouting, RoutedCall,
+    Aggregation, Anywhere, AutoscalingConfig, AutoscalingContext, AutoscalingError,
+    AutoscalingPolicy, Bound, ByBound, ByText, ByValue, Candidate, Deployment, DeploymentOptions,
+    HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter, RequestRouting,
+    RoutedCall, TargetOngoingRequests,
 };
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]

@@ -11,7 +11,7 @@ pub use crate::application::{Application, IntoApplication};
 pub use crate::call::{
     CallError, CallOptions, InputStream, ObjectRef, Response, ResponseStream,
 };
-pub use crate::deployment::{Bound, Deployment};
+pub use crate::deployment::{AutoscalingConfig, Bound, Deployment};
 pub use crate::error::{Error, HttpStatus, Result};
 pub use crate::router::DeploymentHandle;
 pub use crate::runtime::Runtime;

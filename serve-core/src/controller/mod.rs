@@ -20,12 +20,12 @@ mod status;
 mod world;
 
 pub(crate) use controller::{Controller, Route};
-pub use decide::{Decision, DeploymentStatusTrigger};
+pub use decide::DeploymentStatusTrigger;
 pub use error::DeployError;
 pub use reconcile::DeadReplica;
 pub(crate) use resources::Resources;
 pub use status::{
-    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
-    ReplicaState, Status,
+    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeploymentDetails,
+    DeploymentStatus, ReplicaDetails, ReplicaState, Status,
 };
 pub(crate) use world::{RealWorld, World};

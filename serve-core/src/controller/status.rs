@@ -2,10 +2,11 @@
 //! Serve's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::decide::{Decision, DeploymentStatusTrigger};
+use super::decide::DeploymentStatusTrigger;
 use super::reconcile::DeadReplica;
 
 /// Everything a runtime runs.
@@ -104,7 +105,21 @@ pub struct DeploymentDetails {
     /// The last ten that failed, the oldest first.
     pub recent_dead_replicas: Vec<DeadReplica>,
     /// The last ten changes of the number of replicas that the load asked for.
-    pub autoscaling_decisions: Vec<Decision>,
+    pub autoscaling_decisions: Vec<AutoscalingDecision>,
+}
+
+/// A change of the number of replicas that the load asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AutoscalingDecision {
+    /// When, since the deployment was first deployed.
+    pub at: Duration,
+    /// How many there were to be before.
+    pub from: usize,
+    /// How many there were to be from then on.
+    pub to: usize,
+    /// Why, in a sentence.
+    pub reason: String,
 }
 
 /// A replica, as [`Status`] shows it.

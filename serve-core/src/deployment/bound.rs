@@ -11,7 +11,8 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::{
-    AutoscalingConfig, Content, Deployment, DeploymentOptions, RequestRouting, Wiring,
+    AutoscalingConfig, AutoscalingPolicy, Content, Deployment, DeploymentOptions, RequestRouting,
+    SharedPolicy, Wiring,
 };
 use crate::error::Error;
 
@@ -132,6 +133,13 @@ impl<D: Deployment> Bound<D> {
             options.autoscaling = Some(autoscaling);
             options.num_replicas = None;
         })
+    }
+
+    /// How many replicas a load asks for, by a rule of the user's own. It has an effect
+    /// only with autoscaling.
+    #[must_use]
+    pub fn autoscaling_policy(self, policy: impl AutoscalingPolicy + 'static) -> Self {
+        self.with(|options| options.autoscaling_policy = Some(SharedPolicy::new(policy)))
     }
 
     /// Concurrent calls on each replica; at least 1. Never exceeded.

@@ -3,7 +3,7 @@
 //! Nothing here runs anything. [`Bound`] is a recipe; `application` turns recipes
 //! into a graph and `controller` makes replicas of it.
 
-pub(crate) mod autoscaling;
+mod autoscaling;
 mod bound;
 mod content;
 mod init;
@@ -11,7 +11,10 @@ mod link;
 mod options;
 mod routing;
 
-pub use autoscaling::AutoscalingConfig;
+pub use autoscaling::{
+    Aggregation, AutoscalingConfig, AutoscalingContext, AutoscalingError, AutoscalingPolicy,
+    SharedPolicy, TargetOngoingRequests,
+};
 pub use bound::{AnyBound, Bound, BoundId, Constructor};
 pub(crate) use content::digest;
 pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};

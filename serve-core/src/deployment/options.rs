@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::autoscaling::{AutoscalingConfig, AutoscalingError};
+use super::autoscaling::{AutoscalingConfig, AutoscalingError, SharedPolicy};
 use super::routing::RequestRouting;
 
 /// Options of a deployment. `None` means the default that each getter names.
@@ -22,6 +22,9 @@ pub struct DeploymentOptions {
     pub num_replicas: Option<usize>,
     /// How the number of replicas follows the load; default: it does not.
     pub autoscaling: Option<AutoscalingConfig>,
+    /// How many replicas a load asks for; default: as many as `target_ongoing_requests`
+    /// says.
+    pub autoscaling_policy: Option<SharedPolicy>,
     /// See [`DeploymentOptions::max_ongoing_requests`].
     pub max_ongoing_requests: Option<usize>,
     /// Calls waiting for a replica, over the whole deployment; default: no limit.
@@ -62,7 +65,7 @@ impl DeploymentOptions {
     #[must_use]
     pub fn num_replicas(&self) -> usize {
         match &self.autoscaling {
-            Some(autoscaling) => autoscaling.initial_replicas(),
+            Some(autoscaling) => autoscaling.first_target(None),
             None => self.num_replicas.unwrap_or(1),
         }
     }

@@ -7,6 +7,7 @@ mod admission;
 mod any_handle;
 mod dispatch;
 mod handle;
+mod load;
 mod queue;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
@@ -14,4 +15,6 @@ mod router;
 pub use any_handle::{AnyHandle, ByNameError};
 pub use dispatch::{call, stream};
 pub use handle::{DeploymentHandle, Handle};
+#[cfg(test)]
+pub(crate) use load::LoadWindow;
 pub(crate) use router::Router;

@@ -209,7 +209,9 @@ impl Reconciler {
                 old.reconfigure(config, options);
                 Some(old)
             }
-            (Some(config), None) => Some(Autoscaler::new(config, options, &self.router)),
+            (Some(config), None) => {
+                Some(Autoscaler::new(config, options, self.state.target(), &self.router))
+            }
         };
         if let Some(reason) = &spec.suspended {
             self.router.close(reason);
@@ -232,7 +234,7 @@ impl Reconciler {
     /// Does what there is to do now.
     fn advance(&mut self) {
         if let Some(autoscaler) = &mut self.autoscaler
-            && let Some((target, reason)) = autoscaler.decide(&self.router, &self.state)
+            && let Some((target, reason)) = autoscaler.decide(&self.state)
         {
             self.state.scale(target, &reason);
         }

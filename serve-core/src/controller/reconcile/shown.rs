@@ -2,8 +2,8 @@
 
 use super::autoscaler::Autoscaler;
 use super::state::{DeadReplica, Phase, State};
-use crate::controller::decide::{Decision, Standing};
-use crate::controller::status::ReplicaDetails;
+use crate::controller::decide::Standing;
+use crate::controller::status::{AutoscalingDecision, ReplicaDetails};
 use crate::error::Error;
 
 /// What is to be seen of a deployment.
@@ -13,7 +13,7 @@ pub(in crate::controller) struct Shown {
     pub(in crate::controller) target: usize,
     pub(in crate::controller) replicas: Vec<ReplicaDetails>,
     pub(in crate::controller) dead: Vec<DeadReplica>,
-    pub(in crate::controller) decisions: Vec<Decision>,
+    pub(in crate::controller) decisions: Vec<AutoscalingDecision>,
     /// The spec that this is about.
     pub(in crate::controller) serial: u64,
     /// How that spec fared, once it is known.

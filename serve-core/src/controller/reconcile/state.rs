@@ -175,8 +175,9 @@ impl State {
         let old = std::mem::replace(&mut self.spec, spec);
         let before = self.target;
         self.target = match &self.spec.options().autoscaling {
+            // As many as the load asked for before.
             Some(config) if old.options().autoscaling.is_some() => {
-                self.target.clamp(config.min_replicas(), config.max_replicas())
+                config.first_target(Some(self.target))
             }
             _ => self.spec.options().num_replicas(),
         };

@@ -1,0 +1,102 @@
+//! A change is made once it has been wanted for its delay without a break.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use crate::deployment::AutoscalingConfig;
+
+/// A direction that is wanted, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    up: bool,
+    since: Duration,
+}
+
+/// The target after the delays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delayed {
+    pub(super) target: usize,
+    /// When a change that is pending will be made, if it stays wanted.
+    pub(super) due: Option<Duration>,
+}
+
+/// Whether `desired` becomes the target now. `pending` is what the last decision left.
+///
+/// What counts is that the *direction* lasts: the size of the change is the one wanted in
+/// the end. The last replica has a delay of its own, so a decrease from more than one
+/// ends at one.
+pub(super) fn delayed(
+    config: &AutoscalingConfig,
+    pending: &mut Option<Pending>,
+    desired: usize,
+    target: usize,
+    now: Duration,
+) -> Delayed {
+    let (delay, up, desired) = match desired.cmp(&target) {
+        Ordering::Equal => {
+            *pending = None;
+            return Delayed { target, due: None };
+        }
+        Ordering::Greater => (config.upscale_delay, true, desired),
+        Ordering::Less if target == 1 => {
+            (config.downscale_to_zero_delay.unwrap_or(config.downscale_delay), false, desired)
+        }
+        Ordering::Less => (config.downscale_delay, false, desired.max(1)),
+    };
+    let since = match *pending {
+        Some(pending) if pending.up == up => pending.since,
+        _ => now,
+    };
+    let due = since.saturating_add(delay);
+    if now >= due {
+        *pending = None;
+        Delayed { target: desired, due: None }
+    } else {
+        *pending = Some(Pending { up, since });
+        Delayed { target, due: Some(due) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ray Serve subtracts floats. To whole nanoseconds, which its two sides of a
+    /// comparison differ by far less than.
+    fn nanoseconds(seconds: f64) -> Duration {
+        Duration::from_nanos((seconds * 1e9).round() as u64)
+    }
+
+    #[test]
+    fn every_delayed_decision_of_ray_serve_is_ours() {
+        let text = include_str!("../../../../tests/vectors/delay_logic.json");
+        let runs: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        assert_eq!(runs.len(), 100);
+        let mut compared = 0;
+        for (number, run) in runs.iter().enumerate() {
+            let delay = |key: &str| run[key].as_f64().map(nanoseconds);
+            let mut config = AutoscalingConfig::auto()
+                .upscale_delay(delay("up").unwrap())
+                .downscale_delay(delay("down").unwrap());
+            config.downscale_to_zero_delay = delay("to_zero");
+            let mut pending = None;
+            for step in run["steps(now,desired,current_target,decision)"].as_array().unwrap() {
+                let now = nanoseconds(step[0].as_f64().unwrap());
+                let count = |at: usize| usize::try_from(step[at].as_u64().unwrap()).unwrap();
+                let ours = delayed(&config, &mut pending, count(1), count(2), now);
+                assert_eq!(ours.target, count(3), "run {number}: {step}");
+                assert_eq!(ours.due.is_some(), pending.is_some());
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 6000);
+    }
+
+    #[test]
+    fn a_delay_longer_than_time_itself_is_never_over() {
+        let config = AutoscalingConfig::auto().upscale_delay(Duration::MAX);
+        let now = Duration::from_secs(1_000_000);
+        let ours = delayed(&config, &mut None, 5, 1, now);
+        assert_eq!(ours, Delayed { target: 1, due: Some(Duration::MAX) });
+    }
+}

@@ -1,0 +1,52 @@
+//! [`DecisionLog`]: the last changes of a deployment's target, for people.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// As many as Ray Serve keeps.
+const KEPT: usize = 10;
+
+/// The last ten changes, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DecisionLog {
+    entries: VecDeque<LoggedDecision>,
+}
+
+/// One change of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoggedDecision {
+    /// Since the origin of the clock that decisions are made by.
+    pub(crate) at: Duration,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// A sentence.
+    pub(crate) reason: String,
+}
+
+impl DecisionLog {
+    pub(super) fn push(&mut self, at: Duration, from: usize, to: usize, reason: String) {
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(LoggedDecision { at, from, to, reason });
+    }
+
+    pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = &LoggedDecision> {
+        self.entries.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_ten_are_kept() {
+        let mut log = DecisionLog::default();
+        for number in 0..25 {
+            log.push(Duration::from_secs(number), 1, 2, String::new());
+        }
+        let kept: Vec<u64> = log.entries().map(|entry| entry.at.as_secs()).collect();
+        assert_eq!(kept, (15..25).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,361 @@
+//! How many replicas a deployment's load asks for, and from when on.
+//!
+//! ```text
+//! load over the window -> policy -> factors -> bounds -> delay -> target
+//! ```
+//!
+//! As in Ray Serve, which `tests/vectors/` compares step by step, but for three things:
+//! whether a call waits is read off the present, not off the window's mean, so that the
+//! first call of a sleeping deployment wakes it at once; no deployment goes to zero while
+//! a call runs or waits, whatever the aggregation says; and a target outside changed
+//! bounds moves into them without delay.
+
+mod delay;
+mod factors;
+mod log;
+mod reason;
+mod series;
+#[cfg(test)]
+mod simulation;
+
+use std::time::Duration;
+
+use delay::Pending;
+use log::DecisionLog;
+pub(crate) use log::LoggedDecision;
+use reason::Reason;
+
+use crate::deployment::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
+
+/// Under which rules a deployment scales.
+pub(crate) struct Asked<'a> {
+    pub(crate) application: &'a str,
+    pub(crate) deployment: &'a str,
+    /// Has passed its own check.
+    pub(crate) config: &'a AutoscalingConfig,
+    pub(crate) policy: &'a dyn AutoscalingPolicy,
+}
+
+/// What there is of a deployment at the moment of a decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Observed {
+    /// Replicas that take calls.
+    pub(crate) running: usize,
+    /// Calls that run now.
+    pub(crate) ongoing: usize,
+    /// Calls that wait now.
+    pub(crate) queued: usize,
+    /// Both, aggregated over the look-back period.
+    pub(crate) load: f64,
+}
+
+impl Observed {
+    fn calls(&self) -> usize {
+        self.ongoing + self.queued
+    }
+
+    /// True if the window says what the present does, so that time alone changes nothing.
+    fn is_settled(&self) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "no deployment has 2^52 calls")]
+        let calls = self.calls() as f64;
+        // Room for the rounding of one division.
+        (self.load - calls).abs() <= 1e-9 * calls.max(1.0)
+    }
+}
+
+/// What a deployment's autoscaling remembers.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaling {
+    target: usize,
+    pending: Option<Pending>,
+    scaled_up_at: Option<Duration>,
+    scaled_down_at: Option<Duration>,
+    log: DecisionLog,
+}
+
+/// What is decided.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Decision {
+    /// How many replicas to have.
+    pub(crate) target: usize,
+    pub(crate) reason: Reason,
+    /// When to decide again though nothing happens meanwhile; none if only a change of
+    /// the calls or of the running replicas can lead to another decision.
+    pub(crate) again: Option<Duration>,
+}
+
+impl Scaling {
+    /// Of a deployment that starts with `target` replicas
+    /// (see [`AutoscalingConfig::first_target`]).
+    pub(crate) fn new(target: usize) -> Self {
+        let log = DecisionLog::default();
+        Self { target, pending: None, scaled_up_at: None, scaled_down_at: None, log }
+    }
+
+    pub(crate) fn target(&self) -> usize {
+        self.target
+    }
+
+    pub(crate) fn log(&self) -> &DecisionLog {
+        &self.log
+    }
+
+    fn scale(&mut self, target: usize, reason: &Reason, now: Duration) {
+        if target == self.target {
+            return;
+        }
+        let at =
+            if target > self.target { &mut self.scaled_up_at } else { &mut self.scaled_down_at };
+        *at = Some(now);
+        self.log.push(now, self.target, target, reason.to_string());
+        self.target = target;
+    }
+}
+
+/// Decides how many replicas a deployment should have, and writes down what it did.
+///
+/// To be called when a call starts or ends after a decision whose `again` is none, when
+/// one waits and no replica runs, when the number of running replicas changes, and at
+/// `again`.
+pub(crate) fn decide(
+    asked: &Asked<'_>,
+    state: &mut Scaling,
+    observed: &Observed,
+    now: Duration,
+) -> Decision {
+    let config = asked.config;
+    let (target, reason, due) = if observed.running == 0 && observed.calls() > 0 {
+        state.pending = None;
+        let wake = factors::to_count(config.upscaling_factor.ceil());
+        let target = config.bounded(state.target.max(wake));
+        (target, Reason::Woken { calls: observed.calls(), target }, None)
+    } else {
+        weigh(asked, state, observed, now)
+    };
+    state.scale(target, &reason, now);
+    Decision { target, reason, again: again(asked, observed, due, now) }
+}
+
+/// The target where replicas run or no call waits for one, why, and when a pending change
+/// is due.
+fn weigh(
+    asked: &Asked<'_>,
+    state: &mut Scaling,
+    observed: &Observed,
+    now: Duration,
+) -> (usize, Reason, Option<Duration>) {
+    let config = asked.config;
+    let in_bounds = config.bounded(state.target);
+    if in_bounds != state.target {
+        state.pending = None;
+        return (in_bounds, Reason::Bounds { min: config.min_replicas, target: in_bounds }, None);
+    }
+    let desired = asked.policy.desired_replicas(&context(asked, state, observed, now));
+    if desired.is_nan() {
+        state.pending = None;
+        return (state.target, Reason::NotANumber, None);
+    }
+    let scaled = factors::scaled(
+        desired.max(0.0),
+        observed.running,
+        config.upscaling_factor,
+        config.downscaling_factor,
+    );
+    let least = i64::from(observed.calls() > 0);
+    let wanted = usize::try_from(scaled.max(least)).unwrap_or(0);
+    let bounded = config.bounded(wanted);
+    let delayed = delay::delayed(config, &mut state.pending, bounded, state.target, now);
+    let load = observed.load;
+    let reason = if delayed.target != state.target {
+        Reason::Scaled { load, from: state.target, target: delayed.target }
+    } else if let Some(due) = delayed.due {
+        Reason::Waiting { load, wanted: bounded, target: state.target, left: due - now }
+    } else {
+        Reason::Settled { load, wanted, target: state.target }
+    };
+    (delayed.target, reason, delayed.due)
+}
+
+fn context<'a>(
+    asked: &Asked<'a>,
+    state: &Scaling,
+    observed: &Observed,
+    now: Duration,
+) -> AutoscalingContext<'a> {
+    let since = |then: Option<Duration>| then.map(|then| now.saturating_sub(then));
+    let mut context = AutoscalingContext::new(asked.config);
+    context.application = asked.application;
+    context.deployment = asked.deployment;
+    context.running = observed.running;
+    context.target = state.target;
+    context.ongoing = observed.ongoing;
+    context.queued = observed.queued;
+    context.load = observed.load;
+    context.now = now;
+    context.since_scale_up = since(state.scaled_up_at);
+    context.since_scale_down = since(state.scaled_down_at);
+    context
+}
+
+/// When time alone may change the decision.
+fn again(
+    asked: &Asked<'_>,
+    observed: &Observed,
+    due: Option<Duration>,
+    now: Duration,
+) -> Option<Duration> {
+    // A direction must hold without a break, so it is watched while it is pending.
+    let watched = due.is_some() || !observed.is_settled();
+    let next = watched.then(|| now + period(asked.config));
+    let asks = asked.policy.ask_every().map(|every| now + every.max(SHORTEST_PERIOD));
+    [next, due, asks].into_iter().flatten().min()
+}
+
+/// No more decisions than these while the load moves: 1/64 of the look-back period, which
+/// is 0.47 s of its default 30 s; Ray Serve's loop runs each 0.1 s.
+fn period(config: &AutoscalingConfig) -> Duration {
+    (config.look_back_period / 64).clamp(SHORTEST_PERIOD, Duration::from_secs(1))
+}
+
+/// What keeps a tiny look-back period, or a policy, from keeping a core busy.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::TargetOngoingRequests;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn asked<'a>(config: &'a AutoscalingConfig, policy: &'a dyn AutoscalingPolicy) -> Asked<'a> {
+        Asked { application: "app", deployment: "Model", config, policy }
+    }
+
+    fn idle(running: usize) -> Observed {
+        Observed { running, ongoing: 0, queued: 0, load: 0.0 }
+    }
+
+    fn busy(running: usize, ongoing: usize) -> Observed {
+        Observed { running, ongoing, queued: 0, load: ongoing as f64 }
+    }
+
+    fn at_once() -> AutoscalingConfig {
+        AutoscalingConfig::auto().upscale_delay(seconds(0)).downscale_delay(seconds(0))
+    }
+
+    #[test]
+    fn a_load_is_met_once_it_has_lasted_and_the_log_says_why() {
+        let config = AutoscalingConfig::auto();
+        let asked = asked(&config, &TargetOngoingRequests);
+        let mut state = Scaling::new(1);
+        let first = decide(&asked, &mut state, &busy(1, 7), seconds(100));
+        assert_eq!(first.target, 1);
+        assert_eq!(
+            first.reason.to_string(),
+            "a load of 7.00 asks for 4 replicas: 3 more in 30s if it lasts"
+        );
+        assert_eq!(first.again, Some(seconds(100) + seconds(30) / 64));
+        let second = decide(&asked, &mut state, &busy(1, 7), seconds(130));
+        assert_eq!(second.target, 4);
+        let logged: Vec<_> = state.log().entries().collect();
+        assert_eq!(logged.len(), 1);
+        assert_eq!((logged[0].at, logged[0].from, logged[0].to), (seconds(130), 1, 4));
+        assert_eq!(logged[0].reason, "a load of 7.00 has asked for 3 more for long enough");
+    }
+
+    #[test]
+    fn the_first_call_of_a_sleeping_deployment_wakes_it_at_once() {
+        let config = AutoscalingConfig::auto().min_replicas(0).upscaling_factor(1.5);
+        let asked = asked(&config, &TargetOngoingRequests);
+        let mut state = Scaling::new(0);
+        assert_eq!(decide(&asked, &mut state, &idle(0), seconds(1)).target, 0);
+        // The window's mean is still 0: the call has lasted for no time.
+        let first = Observed { queued: 1, ..idle(0) };
+        let woken = decide(&asked, &mut state, &first, seconds(1));
+        assert_eq!(woken.target, 2, "the upscaling factor, rounded up");
+        // Another call before a replica runs asks for nothing more.
+        let more = Observed { queued: 9, load: 5.0, ..idle(0) };
+        assert_eq!(decide(&asked, &mut state, &more, seconds(2)).target, 2);
+    }
+
+    #[test]
+    fn an_idle_deployment_is_left_alone() {
+        let config = AutoscalingConfig::auto();
+        let asked = asked(&config, &TargetOngoingRequests);
+        let mut state = Scaling::new(1);
+        let decision = decide(&asked, &mut state, &idle(1), seconds(1));
+        assert_eq!(decision.again, None);
+        assert_eq!(decision.reason.to_string(), "a load of 0.00 asks for no more than 1 replica");
+        let fading = Observed { load: 0.4, ..idle(1) };
+        assert!(decide(&asked, &mut state, &fading, seconds(2)).again.is_some());
+    }
+
+    #[test]
+    fn no_deployment_goes_to_zero_while_a_call_runs() {
+        let config = at_once().min_replicas(0);
+        let asked = asked(&config, &TargetOngoingRequests);
+        let mut state = Scaling::new(1);
+        // What `aggregation = "min"` says of a load that comes and goes.
+        let running = Observed { ongoing: 1, ..idle(1) };
+        assert_eq!(decide(&asked, &mut state, &running, seconds(1)).target, 1);
+        assert_eq!(decide(&asked, &mut state, &idle(1), seconds(2)).target, 0);
+    }
+
+    #[test]
+    fn many_replicas_go_to_one_before_they_go_to_zero() {
+        let config = at_once().min_replicas(0).downscale_to_zero_delay(seconds(60));
+        let asked = asked(&config, &TargetOngoingRequests);
+        let mut state = Scaling::new(8);
+        let mut targets = Vec::new();
+        for second in [0, 1, 60, 61] {
+            let running = idle(state.target());
+            targets.push(decide(&asked, &mut state, &running, seconds(second)).target);
+        }
+        assert_eq!(targets, [1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn new_bounds_hold_at_once() {
+        let config = AutoscalingConfig::auto().min_replicas(5).max_replicas(6);
+        let asked = asked(&config, &TargetOngoingRequests);
+        for (before, after) in [(1, 5), (5, 5), (9, 6)] {
+            let mut state = Scaling::new(before);
+            assert_eq!(decide(&asked, &mut state, &busy(before, 11), seconds(1)).target, after);
+        }
+    }
+
+    #[test]
+    fn a_policy_of_ones_own_is_asked_and_its_answer_bounded() {
+        for (answer, target) in
+            [(3.2, 4), (-7.0, 1), (f64::INFINITY, 100), (f64::NEG_INFINITY, 1), (f64::NAN, 2)]
+        {
+            let config = at_once();
+            let policy = move |context: &AutoscalingContext<'_>| {
+                assert_eq!((context.deployment, context.running, context.target), ("Model", 2, 2));
+                answer
+            };
+            let mut state = Scaling::new(2);
+            let decision = decide(&asked(&config, &policy), &mut state, &busy(2, 3), seconds(1));
+            assert_eq!(decision.target, target, "{answer}");
+            assert!(decision.again.is_some(), "it may look at the clock");
+        }
+    }
+
+    #[test]
+    fn a_policy_knows_how_long_ago_replicas_were_added() {
+        let config = at_once();
+        let policy = |context: &AutoscalingContext<'_>| match context.since_scale_up {
+            Some(since) if since >= Duration::from_secs(5) => 3.0,
+            _ => 2.0,
+        };
+        let asked = asked(&config, &policy);
+        let mut state = Scaling::new(1);
+        let targets = [1, 2, 6].map(|second| {
+            let running = busy(state.target(), 1);
+            decide(&asked, &mut state, &running, seconds(second)).target
+        });
+        assert_eq!(targets, [2, 2, 3]);
+    }
+}

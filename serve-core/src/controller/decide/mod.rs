@@ -1,0 +1,29 @@
+//! What the controller decides, as pure functions of (asked, observed, now) on plain data.
+//!
+//! Nothing here starts, stops or waits for anything, reads a clock or draws a random
+//! number: `now` comes from the caller, and what is decided comes back as a value. The
+//! loops that act on it are the controller's.
+//!
+//! | module | decides |
+//! |---|---|
+//! | `status` | a deployment's status, and its application's |
+//! | `autoscale` | how many replicas a load asks for |
+//! | `rollout` | which replicas start and which stop |
+//! | `restart` | whether a failed start is tried again |
+//! | `ranks` | the places of the replicas |
+//! | `resources` | what fits on a node |
+
+mod autoscale;
+mod ranks;
+mod resources;
+mod restart;
+mod rollout;
+mod status;
+
+pub(crate) use autoscale::{Asked, LoggedDecision, Observed, Scaling, decide as autoscale};
+pub(crate) use ranks::{close_gaps, first_free_rank};
+pub(crate) use resources::{Capacity, Demand, Grant, Resources};
+pub(crate) use restart::{StartFailures, Verdict};
+pub(crate) use rollout::{ReplicaView, Rollout, RolloutInput, rollout};
+pub use status::DeploymentStatusTrigger;
+pub(crate) use status::{Event, Standing, application_status};

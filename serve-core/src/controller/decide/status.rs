@@ -1,0 +1,334 @@
+//! The status machine: how a deployment's status follows from what happens to it, and an
+//! application's from its deployments'.
+//!
+//! Ray Serve's own tables: `tests/vectors/status_machine.json` holds its answers, and the
+//! tests here compare every row.
+
+use serde::Serialize;
+
+use crate::controller::status::{ApplicationStatus, DeploymentStatus};
+
+/// How a deployment came to its [`DeploymentStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum DeploymentStatusTrigger {
+    /// Nothing to say, as after it recovered from a failure.
+    Unspecified,
+    /// It was deployed, or its number of replicas was changed by hand.
+    ConfigUpdateStarted,
+    /// What was deployed runs.
+    ConfigUpdateCompleted,
+    /// The replicas that were added run.
+    UpscaleCompleted,
+    /// The replicas that were taken away are gone.
+    DownscaleCompleted,
+    /// Its load asked for more or fewer replicas.
+    Autoscaling,
+    /// Replicas did not start.
+    ReplicaStartupFailed,
+    /// A process that its replicas share did not start.
+    DeploymentActorFailed,
+    /// A replica failed its health checks, or ended by itself.
+    HealthCheckFailed,
+    /// The controller itself failed.
+    InternalError,
+    /// It is being stopped.
+    Deleting,
+}
+
+/// What happens to a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Event {
+    /// As many replicas of the version asked for run as were asked for, and no others.
+    Healthy,
+    /// It was deployed with other code, options or arguments.
+    ConfigUpdate,
+    AutoscaleUp,
+    AutoscaleDown,
+    /// It was deployed with more replicas, and nothing else changed.
+    ManuallyIncreaseNumReplicas,
+    ManuallyDecreaseNumReplicas,
+    ReplicaStartupFailed,
+    DeploymentActorFailed,
+    HealthCheckFailed,
+    InternalError,
+    Delete,
+}
+
+/// A deployment's status, how it came to that, and what there is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) status: DeploymentStatus,
+    pub(crate) trigger: DeploymentStatusTrigger,
+    pub(crate) message: String,
+}
+
+impl Standing {
+    /// Of a deployment that has just been asked for.
+    pub(crate) fn new() -> Self {
+        Self {
+            status: DeploymentStatus::Updating,
+            trigger: DeploymentStatusTrigger::ConfigUpdateStarted,
+            message: String::new(),
+        }
+    }
+
+    /// After `event`. An event that says nothing new in this state leaves all of it, the
+    /// message too, as it is.
+    #[must_use]
+    pub(crate) fn after(self, event: Event, message: impl Into<String>) -> Self {
+        match next(self.status, self.trigger, event) {
+            Some((status, trigger)) => Self { status, trigger, message: message.into() },
+            None => self,
+        }
+    }
+}
+
+/// The state that `event` leads to; none if it changes nothing.
+fn next(
+    status: DeploymentStatus,
+    trigger: DeploymentStatusTrigger,
+    event: Event,
+) -> Option<(DeploymentStatus, DeploymentStatusTrigger)> {
+    use DeploymentStatus::{DeployFailed, Downscaling, Healthy, Unhealthy, Updating, Upscaling};
+    use DeploymentStatusTrigger as Trigger;
+
+    let next = match (event, status) {
+        (Event::InternalError, _) => (Unhealthy, Trigger::InternalError),
+        (Event::Delete, _) => (Updating, Trigger::Deleting),
+        (Event::ConfigUpdate, _) => (Updating, Trigger::ConfigUpdateStarted),
+
+        (Event::Healthy, Healthy) => return None,
+        (Event::Healthy, Updating) => (Healthy, Trigger::ConfigUpdateCompleted),
+        (Event::Healthy, Upscaling) => (Healthy, Trigger::UpscaleCompleted),
+        (Event::Healthy, Downscaling) => (Healthy, Trigger::DownscaleCompleted),
+        (Event::Healthy, Unhealthy | DeployFailed) => (Healthy, Trigger::Unspecified),
+
+        // A failure is not hidden by a change of the number of replicas.
+        (
+            Event::AutoscaleUp
+            | Event::AutoscaleDown
+            | Event::ManuallyIncreaseNumReplicas
+            | Event::ManuallyDecreaseNumReplicas,
+            Unhealthy | DeployFailed,
+        ) => return None,
+        (Event::AutoscaleUp, Updating | Healthy) => (Upscaling, Trigger::Autoscaling),
+        (Event::AutoscaleDown, Updating | Healthy) => (Downscaling, Trigger::Autoscaling),
+        // What was asked for by hand ends before the load may ask for something else.
+        (Event::AutoscaleUp, _) if trigger == Trigger::Autoscaling => (Upscaling, trigger),
+        (Event::AutoscaleDown, _) if trigger == Trigger::Autoscaling => (Downscaling, trigger),
+        (Event::AutoscaleUp | Event::AutoscaleDown, _) => return None,
+
+        (
+            Event::ManuallyIncreaseNumReplicas | Event::ManuallyDecreaseNumReplicas,
+            Upscaling | Downscaling,
+        ) if !matches!(trigger, Trigger::Autoscaling | Trigger::ConfigUpdateStarted) => {
+            return None;
+        }
+        (Event::ManuallyIncreaseNumReplicas | Event::ManuallyDecreaseNumReplicas, Updating) => {
+            return None;
+        }
+        (Event::ManuallyIncreaseNumReplicas, _) => (Upscaling, Trigger::ConfigUpdateStarted),
+        (Event::ManuallyDecreaseNumReplicas, _) => (Downscaling, Trigger::ConfigUpdateStarted),
+
+        // The replicas that run are enough: one that does not start is tried again.
+        (Event::ReplicaStartupFailed, Healthy) => return None,
+        (Event::ReplicaStartupFailed, Updating | DeployFailed) => {
+            (DeployFailed, Trigger::ReplicaStartupFailed)
+        }
+        (Event::ReplicaStartupFailed, _) => (Unhealthy, Trigger::ReplicaStartupFailed),
+
+        (Event::DeploymentActorFailed, Updating | DeployFailed) => {
+            (DeployFailed, Trigger::DeploymentActorFailed)
+        }
+        (Event::DeploymentActorFailed, _) => return None,
+
+        (Event::HealthCheckFailed, Updating | DeployFailed) => {
+            (DeployFailed, Trigger::HealthCheckFailed)
+        }
+        (Event::HealthCheckFailed, _) => (Unhealthy, Trigger::HealthCheckFailed),
+    };
+    Some(next)
+}
+
+/// How much a deployment's state says about its application; the first that any
+/// deployment has wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    DeployFailed,
+    Unhealthy,
+    Changing,
+    /// Autoscaling is part of normal life.
+    Steady,
+}
+
+/// None for states that no sequence of events leads to.
+fn rank(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Option<Rank> {
+    match (status, trigger) {
+        (DeploymentStatus::DeployFailed, _) => Some(Rank::DeployFailed),
+        (DeploymentStatus::Unhealthy, _) => Some(Rank::Unhealthy),
+        (DeploymentStatus::Updating, _) => Some(Rank::Changing),
+        (DeploymentStatus::Healthy, _) => Some(Rank::Steady),
+        (
+            DeploymentStatus::Upscaling | DeploymentStatus::Downscaling,
+            DeploymentStatusTrigger::ConfigUpdateStarted,
+        ) => Some(Rank::Changing),
+        (
+            DeploymentStatus::Upscaling | DeploymentStatus::Downscaling,
+            DeploymentStatusTrigger::Autoscaling,
+        ) => Some(Rank::Steady),
+        (DeploymentStatus::Upscaling | DeploymentStatus::Downscaling, _) => None,
+    }
+}
+
+/// The status of an application that has these deployments and is not being deleted.
+/// RUNNING if it has none.
+pub(crate) fn application_status<'a>(
+    deployments: impl IntoIterator<Item = &'a Standing>,
+) -> ApplicationStatus {
+    // A state without a rank is at least not a settled one.
+    let rank_of =
+        |standing: &Standing| rank(standing.status, standing.trigger).unwrap_or(Rank::Changing);
+    match deployments.into_iter().map(rank_of).min() {
+        Some(Rank::DeployFailed) => ApplicationStatus::DeployFailed,
+        Some(Rank::Unhealthy) => ApplicationStatus::Unhealthy,
+        Some(Rank::Changing) => ApplicationStatus::Deploying,
+        Some(Rank::Steady) | None => ApplicationStatus::Running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUSES: [DeploymentStatus; 6] = [
+        DeploymentStatus::Updating,
+        DeploymentStatus::Healthy,
+        DeploymentStatus::Unhealthy,
+        DeploymentStatus::DeployFailed,
+        DeploymentStatus::Upscaling,
+        DeploymentStatus::Downscaling,
+    ];
+    const TRIGGERS: [DeploymentStatusTrigger; 11] = [
+        DeploymentStatusTrigger::Unspecified,
+        DeploymentStatusTrigger::ConfigUpdateStarted,
+        DeploymentStatusTrigger::ConfigUpdateCompleted,
+        DeploymentStatusTrigger::UpscaleCompleted,
+        DeploymentStatusTrigger::DownscaleCompleted,
+        DeploymentStatusTrigger::Autoscaling,
+        DeploymentStatusTrigger::ReplicaStartupFailed,
+        DeploymentStatusTrigger::DeploymentActorFailed,
+        DeploymentStatusTrigger::HealthCheckFailed,
+        DeploymentStatusTrigger::InternalError,
+        DeploymentStatusTrigger::Deleting,
+    ];
+    const EVENTS: [Event; 11] = [
+        Event::Healthy,
+        Event::ConfigUpdate,
+        Event::AutoscaleUp,
+        Event::AutoscaleDown,
+        Event::ManuallyIncreaseNumReplicas,
+        Event::ManuallyDecreaseNumReplicas,
+        Event::ReplicaStartupFailed,
+        Event::DeploymentActorFailed,
+        Event::HealthCheckFailed,
+        Event::InternalError,
+        Event::Delete,
+    ];
+
+    fn vectors() -> serde_json::Value {
+        serde_json::from_str(include_str!("../../../tests/vectors/status_machine.json")).unwrap()
+    }
+
+    /// The one of `all` that is written as `name`.
+    fn named<T: Serialize + Copy>(all: &[T], name: &serde_json::Value) -> T {
+        *all.iter().find(|one| serde_json::to_value(one).unwrap() == *name).unwrap()
+    }
+
+    fn standing(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Standing {
+        Standing { status, trigger, message: "old".to_owned() }
+    }
+
+    #[test]
+    fn every_transition_of_ray_serve_is_ours() {
+        let vectors = vectors();
+        let rows = vectors["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), 396);
+        for row in rows {
+            let before = standing(named(&STATUSES, &row[0]), named(&TRIGGERS, &row[1]));
+            let expected = Standing {
+                status: named(&STATUSES, &row[3]),
+                trigger: named(&TRIGGERS, &row[4]),
+                message: row[5].as_str().unwrap().to_owned(),
+            };
+            assert_eq!(before.after(named(&EVENTS, &row[2]), "new"), expected, "{row}");
+        }
+    }
+
+    #[test]
+    fn every_rank_of_ray_serve_is_ours() {
+        let vectors = vectors();
+        let rows = vectors["ranks"].as_array().unwrap();
+        assert_eq!(rows.len(), 66);
+        for row in rows {
+            let ours = rank(named(&STATUSES, &row[0]), named(&TRIGGERS, &row[1]));
+            assert_eq!(ours.map(|rank| rank as u64), row[2].as_u64(), "{row}");
+        }
+    }
+
+    /// The states that some sequence of events leads to.
+    fn reachable() -> Vec<(DeploymentStatus, DeploymentStatusTrigger)> {
+        let start = Standing::new();
+        let mut seen = vec![(start.status, start.trigger)];
+        let mut at = 0;
+        while let Some(&(status, trigger)) = seen.get(at) {
+            for event in EVENTS {
+                let Some(after) = next(status, trigger, event) else { continue };
+                if !seen.contains(&after) {
+                    seen.push(after);
+                }
+            }
+            at += 1;
+        }
+        seen
+    }
+
+    #[test]
+    fn every_state_that_can_be_reached_has_a_rank() {
+        let reachable = reachable();
+        assert!(reachable.len() > 10, "{reachable:?}");
+        for (status, trigger) in reachable {
+            assert!(rank(status, trigger).is_some(), "{status:?} by {trigger:?}");
+        }
+    }
+
+    #[test]
+    fn the_worst_deployment_decides_how_an_application_does() {
+        let of = |statuses: &[(DeploymentStatus, DeploymentStatusTrigger)]| {
+            let all: Vec<_> = statuses.iter().map(|(s, t)| standing(*s, *t)).collect();
+            application_status(&all)
+        };
+        let healthy = (DeploymentStatus::Healthy, DeploymentStatusTrigger::Unspecified);
+        let growing = (DeploymentStatus::Upscaling, DeploymentStatusTrigger::Autoscaling);
+        let by_hand = (DeploymentStatus::Upscaling, DeploymentStatusTrigger::ConfigUpdateStarted);
+        let ill = (DeploymentStatus::Unhealthy, DeploymentStatusTrigger::HealthCheckFailed);
+        let failed =
+            (DeploymentStatus::DeployFailed, DeploymentStatusTrigger::ReplicaStartupFailed);
+        assert_eq!(of(&[]), ApplicationStatus::Running);
+        assert_eq!(of(&[healthy, growing]), ApplicationStatus::Running);
+        assert_eq!(of(&[healthy, by_hand]), ApplicationStatus::Deploying);
+        assert_eq!(of(&[by_hand, ill]), ApplicationStatus::Unhealthy);
+        assert_eq!(of(&[ill, failed, healthy]), ApplicationStatus::DeployFailed);
+    }
+
+    #[test]
+    fn a_failed_check_while_deploying_fails_the_deploy_and_later_makes_it_unhealthy() {
+        let deploying = Standing::new().after(Event::HealthCheckFailed, "no answer");
+        assert_eq!(deploying.status, DeploymentStatus::DeployFailed);
+        assert_eq!(deploying.message, "no answer");
+        let running = Standing::new().after(Event::Healthy, "").after(Event::HealthCheckFailed, "");
+        assert_eq!(running.status, DeploymentStatus::Unhealthy);
+    }
+}

@@ -1,0 +1,194 @@
+//! [`AutoscalingPolicy`]: how many replicas a load asks for. The default is
+//! [`TargetOngoingRequests`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::AutoscalingConfig;
+
+/// A rule for how many replicas a deployment should have.
+///
+/// It says what is wanted now. Around it the controller applies the config: factors, then
+/// bounds, then delays; and it starts a replica at once when a call waits and none runs,
+/// without asking. So a policy is a plain function, and a closure is one.
+///
+/// ```
+/// use serve_core::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
+///
+/// // One replica for each 10 calls, and always one to spare.
+/// let policy = |context: &AutoscalingContext<'_>| context.load / 10.0 + 1.0;
+///
+/// let config = AutoscalingConfig::auto();
+/// let mut context = AutoscalingContext::new(&config);
+/// context.load = 20.0;
+/// assert_eq!(policy.desired_replicas(&context), 3.0);
+/// ```
+pub trait AutoscalingPolicy: Send + Sync {
+    /// How many replicas are wanted, in fractions: it is rounded up, after the factors.
+    ///
+    /// Below zero means zero, infinity the upper bound. For what is not a number nothing
+    /// changes. Called on the controller's own task: it must not block.
+    fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64;
+
+    /// How often to ask while the load stands still: each second unless overridden. None
+    /// for a policy that looks at the load and the replicas alone, so that an idle
+    /// deployment costs nothing.
+    fn ask_every(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+}
+
+impl<F> AutoscalingPolicy for F
+where
+    F: Fn(&AutoscalingContext<'_>) -> f64 + Send + Sync,
+{
+    fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64 {
+        self(context)
+    }
+}
+
+/// A policy as the options of a deployment hold it. The same one, not an equal one, is the
+/// same.
+#[derive(Clone)]
+pub struct SharedPolicy(Arc<dyn AutoscalingPolicy>);
+
+impl SharedPolicy {
+    pub(crate) fn new(policy: impl AutoscalingPolicy + 'static) -> Self {
+        Self(Arc::new(policy))
+    }
+
+    pub(crate) fn get(&self) -> &dyn AutoscalingPolicy {
+        &*self.0
+    }
+}
+
+impl Default for SharedPolicy {
+    fn default() -> Self {
+        Self::new(TargetOngoingRequests)
+    }
+}
+
+impl PartialEq for SharedPolicy {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for SharedPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedPolicy")
+    }
+}
+
+/// What a policy may look at.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AutoscalingContext<'a> {
+    /// The application's name.
+    pub application: &'a str,
+    /// The deployment's name in it.
+    pub deployment: &'a str,
+    /// The deployment's options.
+    pub config: &'a AutoscalingConfig,
+    /// Replicas that take calls.
+    pub running: usize,
+    /// Replicas that are asked for.
+    pub target: usize,
+    /// Calls that run now.
+    pub ongoing: usize,
+    /// Calls that wait now.
+    pub queued: usize,
+    /// Calls that ran or waited, aggregated over the look-back period as the config says.
+    pub load: f64,
+    /// The time since the runtime started.
+    pub now: Duration,
+    /// The time since replicas were last added, if they ever were.
+    pub since_scale_up: Option<Duration>,
+    /// The time since replicas were last taken away, if they ever were.
+    pub since_scale_down: Option<Duration>,
+}
+
+impl<'a> AutoscalingContext<'a> {
+    /// A deployment that nothing is known of: every number is 0 and every name empty.
+    /// For a policy's own tests, which set the fields that they are about.
+    #[must_use]
+    pub fn new(config: &'a AutoscalingConfig) -> Self {
+        Self {
+            application: "",
+            deployment: "",
+            config,
+            running: 0,
+            target: 0,
+            ongoing: 0,
+            queued: 0,
+            load: 0.0,
+            now: Duration::ZERO,
+            since_scale_up: None,
+            since_scale_down: None,
+        }
+    }
+
+    /// Calls that run or wait now.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.ongoing + self.queued
+    }
+}
+
+/// The default policy: so many replicas that each has `target_ongoing_requests` calls.
+///
+/// While none runs yet, those asked for stay asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TargetOngoingRequests;
+
+impl AutoscalingPolicy for TargetOngoingRequests {
+    fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64 {
+        if context.running == 0 {
+            #[expect(clippy::cast_precision_loss, reason = "no deployment has 2^52 replicas")]
+            let target = context.target as f64;
+            return target;
+        }
+        without_rounding(context.load / context.config.target_ongoing_requests)
+    }
+
+    fn ask_every(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// The whole number that a quotient is but for the last bits of a division: 2.1 calls at
+/// 0.3 a replica are 7 replicas, and must not be rounded up to 8.
+fn without_rounding(quotient: f64) -> f64 {
+    let whole = quotient.round();
+    if (quotient - whole).abs() <= whole * 4.0 * f64::EPSILON { whole } else { quotient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_policy_wants_the_load_divided_by_the_target() {
+        let config = AutoscalingConfig::auto().target_ongoing_requests(4.0);
+        let mut context = AutoscalingContext::new(&config);
+        (context.running, context.target, context.load) = (1, 3, 10.0);
+        assert_eq!(TargetOngoingRequests.desired_replicas(&context), 2.5);
+        context.running = 0;
+        assert_eq!(TargetOngoingRequests.desired_replicas(&context), 3.0);
+    }
+    #[test]
+    fn the_last_bits_of_a_division_start_no_replica() {
+        for (load, target, replicas) in
+            [(2.1, 0.3, 7.0), (2.1, 0.7, 3.0), (50.7, 3.9, 13.0), (0.7, 0.1, 7.0)]
+        {
+            let config = AutoscalingConfig::auto().target_ongoing_requests(target);
+            let mut context = AutoscalingContext::new(&config);
+            (context.running, context.load) = (1, load);
+            assert_eq!(TargetOngoingRequests.desired_replicas(&context), replicas);
+        }
+        assert_eq!(without_rounding(3.000_001), 3.000_001);
+        assert_eq!(without_rounding(0.0), 0.0);
+        assert_eq!(without_rounding(f64::INFINITY), f64::INFINITY);
+    }
+}
