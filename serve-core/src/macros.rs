@@ -129,8 +129,14 @@ macro_rules! __deployment {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __settings {
-    ($options:ident, $(options.$option:ident = $value:expr;)*) => {
-        $($options.$option = $value;)*
+    ($options:ident,) => {};
+    ($options:ident, options.$option:ident = $value:expr; $($rest:tt)*) => {
+        $options.$option = $value;
+        $crate::__settings!($options, $($rest)*);
+    };
+    ($options:ident, options.resources.insert($name:expr, $amount:expr); $($rest:tt)*) => {
+        $options.resources.insert($name, $amount);
+        $crate::__settings!($options, $($rest)*);
     };
 }
 

@@ -20,14 +20,15 @@ pub use crate::call::{
     Wire, WireError,
 };
 pub use crate::deployment::{
-    Anywhere, Bound, Constructor, Content, ContentBySerde, ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
-    IntoInit, Link, Wiring,
+    Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentBySerde, ContentOf,
+    ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
+    IntoInit, Link, RequestRouting, Wiring,
 };
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
-    AnyMethod, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased, Exclusive, Handlers,
+    AnyMethod, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased, Exclusive, Handlers,
     Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Shared,
     Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result, rows_of_results,
     rows_of_values,
@@ -205,7 +206,28 @@ pub fn mocked<M: IntoMock>(
     M::from_mock(add(mock.into_mock()))
 }
 
-/// What a `#[shutdown]` method may return.
+/// The user config, for a `#[reconfigure]` method.
+///
+/// # Errors
+/// Where it does not fit, and what was expected.
+pub fn read_user_config<T: serde::de::DeserializeOwned>(
+    config: &serde_json::Value,
+) -> Result<T, Error> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." => Error::msg(error.into_inner()),
+            _ => Error::msg(format!("`{path}`: {}", error.into_inner())),
+        }
+    })
+}
+
+/// What a `#[check_health]`, `#[reconfigure]` or `#[shutdown]` method may return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be what this method returns",
+    label = "the runtime itself calls this method",
+    note = "it returns nothing, or a `Result<(), E>` whose error can be shown"
+)]
 pub trait Ended {
     /// Whether it went well.
     fn ended(self) -> Result<(), Error>;

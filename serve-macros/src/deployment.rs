@@ -1,41 +1,42 @@
 //! `#[deployment]`: a struct's name and options, and its handle.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream, Parser};
+use syn::spanned::Spanned;
 use syn::{Attribute, Generics, Ident, Path, Token, Visibility};
 
+use crate::autoscaling;
 use crate::cfg::Cfg;
 use crate::errors::Errors;
 use crate::options::{self, Entry, Value};
 use crate::spelling;
 
-/// Options that have an effect.
-const BUILT: [&str; 10] = [
+/// What `#[deployment]` takes.
+const OPTIONS: [&str; 22] = [
     "name",
     "num_replicas",
     "max_ongoing_requests",
     "max_queued_requests",
     "request_timeout",
     "num_cpus",
-    "graceful_shutdown_timeout",
-    "request_router",
-    "local",
-    "crate",
-];
-
-/// Options that are known and have none yet.
-const NOT_BUILT: [&str; 10] = [
     "num_gpus",
     "memory",
     "resources",
     "autoscaling",
     "health_check_period",
     "health_check_timeout",
+    "graceful_shutdown_timeout",
     "max_constructor_retry_count",
     "max_replicas_per_node",
     "rolling_update_percentage",
     "max_surge_percent",
+    "request_router",
+    "local",
+    "crate",
+    // Said to be given to `Bound`, where it can be any value.
+    "user_config",
+    "autoscaling_policy",
 ];
 
 /// A struct's head; the rest is not read.
@@ -99,8 +100,22 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         name: None,
         settings: TokenStream::new(),
     };
-    for entry in options::entries(tokens, errors) {
-        if let Err(error) = read_one(&entry, &mut options) {
+    let entries = options::entries(tokens, errors);
+    // First, because what the others give names it.
+    for entry in &entries {
+        if let Value::Crate(path) = &entry.value {
+            options.krate = path.clone();
+        }
+    }
+    let has = |option: &str| entries.iter().find(|entry| entry.name == option);
+    if let (Some(_), Some(autoscaling)) = (has("num_replicas"), has("autoscaling")) {
+        errors.at(
+            &autoscaling.name,
+            "`num_replicas` and `autoscaling` exclude each other: leave one out",
+        );
+    }
+    for entry in &entries {
+        if let Err(error) = read_one(entry, &mut options) {
             errors.push(error);
         }
     }
@@ -110,12 +125,10 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
 fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result<()> {
     let option = name.to_string();
     let error = |message: String| Err(syn::Error::new(name.span(), message));
-    let not_built =
-        || error(format!("`{option}` is not built yet in this version of Serve; leave it out"));
+    let krate = options.krate.clone();
     let setting = match option.as_str() {
         "crate" => {
-            let Value::Crate(path) = value else { return error("`crate` takes a path".to_owned()) };
-            options.krate = path.clone();
+            let Value::Crate(_) = value else { return error("`crate` takes a path".to_owned()) };
             return Ok(());
         }
         "local" => {
@@ -131,20 +144,34 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             options.name = Some(text);
             return Ok(());
         }
-        "request_router" => {
-            return match value.word().as_deref() {
-                Some("power_of_two_choices") => Ok(()),
-                Some(other) => error(format!(
-                    "the router `{other}` is not built yet in this version of Serve; leave \
-                     `request_router` out for `power_of_two_choices`"
-                )),
-                None => {
-                    error("`request_router` takes a name, like `power_of_two_choices`".to_owned())
-                }
-            };
+        "resources" => {
+            for Entry { name, value } in nested(name, value, "resources(tpu = 1.0)")? {
+                let (resource, amount) = (name.to_string(), value.number(&name)?);
+                options.settings.extend(quote! {
+                    options.resources.insert(::std::string::String::from(#resource), #amount);
+                });
+            }
+            return Ok(());
         }
-        "num_replicas" if value.word().as_deref() == Some("auto") => return not_built(),
-        "num_replicas" | "max_ongoing_requests" => {
+        "request_router" => {
+            let routing = routing(name, value, &krate)?;
+            quote! { #routing }
+        }
+        "autoscaling" => autoscaling::read(name, value, &krate)?,
+        "num_replicas" if value.word().as_deref() == Some("auto") => {
+            options.settings.extend(quote! {
+                options.autoscaling =
+                    ::core::option::Option::Some(#krate::__private::AutoscalingConfig::auto());
+            });
+            return Ok(());
+        }
+        "num_replicas" => match value.count(name, 1) {
+            Ok(count) => quote! { #count },
+            Err(error) => {
+                return Err(syn::Error::new(error.span(), format!("{error}, or `\"auto\"`")));
+            }
+        },
+        "max_ongoing_requests" | "max_replicas_per_node" | "max_constructor_retry_count" => {
             let count = value.count(name, 1)?;
             quote! { #count }
         }
@@ -156,23 +183,95 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             let number = value.number(name)?;
             quote! { #number }
         }
-        "request_timeout" | "graceful_shutdown_timeout" => {
-            let duration = value.duration(name)?;
-            let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
-            quote! { ::core::time::Duration::new(#secs, #nanos) }
+        "num_gpus" => {
+            let number = value.number_where(
+                name,
+                |gpus| gpus <= 1.0 || gpus.fract() == 0.0,
+                "a whole number of GPUs, or a fraction of one",
+            )?;
+            quote! { #number }
         }
-        known if NOT_BUILT.contains(&known) => return not_built(),
+        "rolling_update_percentage" => {
+            let number = value.number_where(
+                name,
+                |part| part > 0.0 && part <= 1.0,
+                "a part of the replicas, above 0 and up to 1",
+            )?;
+            quote! { #number }
+        }
+        "max_surge_percent" => {
+            let number = value.number_where(
+                name,
+                |percent| percent <= 100.0,
+                "a percentage, from 0 to 100",
+            )?;
+            quote! { #number }
+        }
+        "memory" => {
+            let bytes = value.size(name)?;
+            quote! { #bytes }
+        }
+        "request_timeout" | "graceful_shutdown_timeout" => duration(value.duration(name)?),
+        "health_check_period" | "health_check_timeout" => {
+            let duration_given = value.duration(name)?;
+            if duration_given.is_zero() {
+                return error(format!("`{option}` is more than nothing, like `{option} = \"10s\"`"));
+            }
+            duration(duration_given)
+        }
+        "user_config" | "autoscaling_policy" => {
+            return error(format!(
+                "`{option}` is given to what `bind` returns: `X::bind(..).{option}(..)`"
+            ));
+        }
         unknown => {
-            let all = || BUILT.iter().chain(&NOT_BUILT).copied();
-            let near = spelling::did_you_mean(unknown, all());
+            let near = spelling::did_you_mean(unknown, OPTIONS);
             return error(format!(
                 "unknown option `{unknown}`{near}; the options are {}",
-                spelling::all_of(all())
+                spelling::all_of(OPTIONS.into_iter().take(20))
             ));
         }
     };
     options.settings.extend(quote! { options.#name = ::core::option::Option::Some(#setting); });
     Ok(())
+}
+
+/// The entries of `name(..)`.
+pub(crate) fn nested(name: &Ident, value: &Value, example: &str) -> syn::Result<Vec<Entry>> {
+    let Value::List(list) = value else {
+        return Err(syn::Error::new(name.span(), format!("`{name}` takes a list, like `{example}`")));
+    };
+    let mut errors = Errors::default();
+    let entries = options::entries(list.clone(), &mut errors);
+    match errors.into_first() {
+        Some(error) => Err(error),
+        None => Ok(entries),
+    }
+}
+
+/// A duration as an expression.
+pub(crate) fn duration(duration: std::time::Duration) -> TokenStream {
+    let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote! { ::core::time::Duration::new(#secs, #nanos) }
+}
+
+/// One of ours by its name, or a type of the user's own.
+fn routing(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream> {
+    let routing = quote! { #krate::__private::RequestRouting };
+    Ok(match value.word().as_deref() {
+        Some("power_of_two_choices") => quote! { #routing::PowerOfTwoChoices },
+        Some("round_robin") => quote! { #routing::RoundRobin },
+        Some("consistent_hash") => quote! { #routing::ConsistentHash },
+        _ => {
+            let path = value.path(
+                name,
+                "`power_of_two_choices`, `round_robin`, `consistent_hash`, or a type that implements \
+                 `RequestRouter`",
+            )?;
+            // On the type, where the compiler complains if it is none.
+            quote_spanned! { path.span() => #routing::custom::<#path>() }
+        }
+    })
 }
 
 fn generate(head: &Head, options: &Options) -> TokenStream {

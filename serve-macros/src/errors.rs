@@ -35,6 +35,11 @@ impl Errors {
         self.found.len() == before
     }
 
+    /// The first fault, if there is any.
+    pub(crate) fn into_first(self) -> Option<syn::Error> {
+        self.found.into_iter().next().map(|(_, error)| error)
+    }
+
     /// The faults as `compile_error!` items.
     pub(crate) fn into_tokens(self) -> TokenStream {
         let errors = self.found.into_iter().map(|(cfg, error)| {

@@ -18,6 +18,7 @@
 //! | `deployment`, `handle`, `application`, `task` | a macro each |
 
 mod application;
+mod autoscaling;
 mod block;
 mod cfg;
 mod deployment;

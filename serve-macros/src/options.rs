@@ -156,6 +156,19 @@ impl Value {
         }
     }
 
+    /// A number that is not negative and for which `holds`.
+    pub(crate) fn number_where(
+        &self,
+        name: &Ident,
+        holds: impl Fn(f64) -> bool,
+        what: &str,
+    ) -> syn::Result<f64> {
+        match self.number(name) {
+            Ok(number) if holds(number) => Ok(number),
+            _ => self.expected(name, what),
+        }
+    }
+
     pub(crate) fn text(&self, name: &Ident) -> syn::Result<String> {
         match self.literal() {
             Some((false, Lit::Str(text))) => Ok(text.value()),

@@ -59,6 +59,14 @@ pub enum GraphError {
         /// The option.
         source: OptionsError,
     },
+    /// The user config is not what the deployment takes.
+    #[error("deployment `{deployment}`: {reason}")]
+    UserConfig {
+        /// The deployment.
+        deployment: String,
+        /// Where it does not fit.
+        reason: String,
+    },
 }
 
 impl PlanNode {
@@ -100,6 +108,7 @@ impl Plan {
                 .options()
                 .check()
                 .map_err(|source| GraphError::Options { deployment: name.clone(), source })?;
+            check_user_config(&name, &bound, &*kind)?;
             let mut calls: Vec<usize> =
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
             calls.sort_unstable();
@@ -172,6 +181,25 @@ impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
             }
         }
         self.callees_first.push(Visited { bound: bound.clone(), kind });
+    }
+}
+
+/// Whether the user config is one that the deployment takes.
+fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<(), GraphError> {
+    let refused = |reason: String| {
+        Err(GraphError::UserConfig { deployment: name.to_owned(), reason })
+    };
+    if let Some(fault) = bound.fault() {
+        return refused(fault.to_owned());
+    }
+    let Some(config) = &bound.options().user_config else { return Ok(()) };
+    match kind.check_user_config(config) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => refused(format!("`user_config` does not fit: {error:#}")),
+        None => refused(
+            "it was given a `user_config` and has no method that takes it: mark one `#[reconfigure]`"
+                .to_owned(),
+        ),
     }
 }
 

@@ -40,6 +40,13 @@ pub trait Method: Sized + Send + Sync + 'static {
     type ErrCodec: 'static;
     /// What is said of it.
     const INFO: MethodInfo;
+    /// How often it may run again after the replica that it ran on died: `#[retry]`.
+    const RETRIES: usize = 0;
+    /// A copy of its arguments, to run again with; none unless it is marked `#[retry]`.
+    fn copy_args(args: &Self::Args) -> Option<Self::Args> {
+        let _ = args;
+        None
+    }
     /// The same method without its types.
     fn erased() -> &'static dyn AnyMethod;
 }

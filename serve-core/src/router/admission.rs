@@ -18,6 +18,8 @@ pub(crate) struct Admission {
     free: Vec<usize>,
     queue: Queue,
     max_queued: Option<usize>,
+    /// Of all replicas.
+    ongoing: usize,
 }
 
 /// The slots of one replica.
@@ -63,6 +65,16 @@ impl Admission {
         self.queue.len()
     }
 
+    /// Calls that run or wait.
+    pub(crate) fn load(&self) -> usize {
+        self.ongoing + self.queue.len()
+    }
+
+    /// Calls that run.
+    pub(crate) fn ongoing_in_all(&self) -> usize {
+        self.ongoing
+    }
+
     pub(crate) fn ongoing(&self, key: usize) -> usize {
         self.replicas.get(key).map_or(0, |slots| slots.ongoing)
     }
@@ -98,7 +110,8 @@ impl Admission {
     fn occupy(&mut self, key: usize) {
         let slots = &mut self.replicas[key];
         slots.ongoing += 1;
-        if slots.ongoing == slots.limit {
+        self.ongoing += 1;
+        if slots.ongoing >= slots.limit {
             self.remove_from_free(key);
         }
     }
@@ -122,21 +135,24 @@ impl Admission {
 
     /// A slot of this replica is free again.
     pub(crate) fn release(&mut self, key: usize) -> Freed {
-        if !self.replicas[key].draining
+        let slots = &self.replicas[key];
+        // It may have more than it may, since the limit was lowered.
+        if !slots.draining
+            && slots.ongoing <= slots.limit
             && let Some(waker) = self.queue.grant(key)
         {
             return Freed::Passed(waker);
         }
         let slots = &mut self.replicas[key];
         slots.ongoing -= 1;
-        if !slots.draining {
-            self.add_to_free(key);
-            Freed::Kept
-        } else if slots.ongoing == 0 {
-            Freed::Drained
-        } else {
-            Freed::Kept
+        self.ongoing -= 1;
+        if slots.draining {
+            return if slots.ongoing == 0 { Freed::Drained } else { Freed::Kept };
         }
+        if slots.ongoing < slots.limit {
+            self.add_to_free(key);
+        }
+        Freed::Kept
     }
 
     /// A new replica takes calls. Gives its key and the wakers of the calls that waited
@@ -144,17 +160,39 @@ impl Admission {
     pub(crate) fn add(&mut self, limit: usize) -> (usize, Vec<Waker>) {
         let slots = Slots { limit, ongoing: 0, free_at: None, draining: false };
         let key = self.replicas.insert(slots);
+        let wakers = self.fill(key);
+        (key, wakers)
+    }
+
+    /// Gives a replica's free slots to who waits. Gives the wakers of those.
+    fn fill(&mut self, key: usize) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        while self.replicas[key].ongoing < limit
+        while self.replicas[key].ongoing < self.replicas[key].limit
             && let Some(waker) = self.queue.grant(key)
         {
             self.replicas[key].ongoing += 1;
+            self.ongoing += 1;
             wakers.extend(waker);
         }
-        if self.replicas[key].ongoing < limit {
+        if self.replicas[key].ongoing < self.replicas[key].limit {
             self.add_to_free(key);
         }
-        (key, wakers)
+        wakers
+    }
+
+    /// A replica has another number of slots from now on. Gives the wakers of the calls
+    /// that waited for more. Running calls beyond a lower limit go on.
+    pub(crate) fn set_limit(&mut self, key: usize, limit: usize) -> Vec<Waker> {
+        let Some(slots) = self.replicas.get_mut(key) else { return Vec::new() };
+        slots.limit = limit;
+        if slots.draining {
+            return Vec::new();
+        }
+        if slots.ongoing >= limit {
+            self.remove_from_free(key);
+            return Vec::new();
+        }
+        self.fill(key)
     }
 
     /// The replica takes no more calls. Gives the number that go on.
@@ -163,6 +201,11 @@ impl Admission {
         let slots = &mut self.replicas[key];
         slots.draining = true;
         slots.ongoing
+    }
+
+    /// True if the replica takes no more calls.
+    pub(crate) fn is_draining(&self, key: usize) -> bool {
+        self.replicas.get(key).is_none_or(|slots| slots.draining)
     }
 
     /// Forgets a replica that has drained.

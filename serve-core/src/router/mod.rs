@@ -5,6 +5,7 @@
 
 mod admission;
 mod any_handle;
+mod budget;
 mod dispatch;
 mod handle;
 mod load;

@@ -11,13 +11,16 @@ use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
+use super::load::LoadWindow;
 use super::queue::Waiting;
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::spawner::Spawner;
+use crate::deployment::{Aggregation, DeploymentOptions};
 use crate::replica::{Release, Replica, Slot};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
@@ -35,6 +38,10 @@ pub(crate) struct Router {
     state: Mutex<State>,
     /// Told whenever the last call of a draining replica ends, or the queue empties.
     quiet: Notify,
+    /// Told of the next change of the load after it was asked for.
+    load_changed: Notify,
+    /// What the times of the load count from.
+    origin: Instant,
 }
 
 struct State {
@@ -44,6 +51,21 @@ struct State {
     random: SmallRng,
     /// Why no call is taken, if none is.
     closed: Option<String>,
+    /// How loaded it was, if its number of replicas follows that.
+    load: Option<LoadWindow>,
+    /// Whether the next change of the load is to be told.
+    tell_of_load: bool,
+}
+
+/// How loaded a deployment is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Load {
+    /// Calls that run now.
+    pub(crate) ongoing: usize,
+    /// Calls that wait now.
+    pub(crate) queued: usize,
+    /// Both, over the look-back period.
+    pub(crate) aggregated: f64,
 }
 
 /// What is to be seen of a router.
@@ -74,8 +96,12 @@ impl Router {
                 replicas: Vec::new(),
                 random: SmallRng::seed_from_u64(seed ^ number),
                 closed: None,
+                load: None,
+                tell_of_load: false,
             }),
             quiet: Notify::new(),
+            load_changed: Notify::new(),
+            origin: Instant::now(),
         }
     }
 
@@ -100,22 +126,61 @@ impl Router {
     }
 
     /// Options that hold for the whole deployment.
-    pub(crate) fn configure(
-        &self,
-        max_queued_requests: Option<usize>,
-        request_timeout: Option<Duration>,
-    ) {
+    pub(crate) fn configure(&self, options: &DeploymentOptions) {
         // No timeout is as long as 584 years.
-        let nanos = request_timeout
+        let nanos = options
+            .request_timeout
             .map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.request_timeout.store(nanos, Ordering::Relaxed);
-        self.state.lock().admission.set_max_queued(max_queued_requests);
+        let mut state = self.state.lock();
+        state.admission.set_max_queued(options.max_queued_requests);
+        match (&options.autoscaling, &mut state.load) {
+            (None, load) => *load = None,
+            (Some(config), Some(load)) => load.set_look_back(config.look_back_period),
+            (Some(config), load) => *load = Some(LoadWindow::new(config.look_back_period)),
+        }
+        self.note_load(&mut state);
+    }
+
+    /// Writes the load down, if anyone reads it. Called after each change of it, under the
+    /// same lock.
+    fn note_load(&self, state: &mut State) {
+        if let Some(load) = &mut state.load {
+            load.record(self.origin.elapsed(), state.admission.load());
+            if std::mem::take(&mut state.tell_of_load) {
+                self.load_changed.notify_one();
+            }
+        }
+    }
+
+    /// How loaded it is, and the time since its origin.
+    pub(crate) fn load(&self, aggregation: Aggregation) -> (Load, Duration) {
+        let now = self.origin.elapsed();
+        let state = self.state.lock();
+        let aggregated = state.load.as_ref().map_or(0.0, |load| load.aggregate(now, aggregation));
+        let (ongoing, queued) = (state.admission.ongoing_in_all(), state.admission.queued());
+        (Load { ongoing, queued, aggregated }, now)
+    }
+
+    /// The moment that a time since its origin stands for.
+    pub(crate) fn moment(&self, since_origin: Duration) -> Instant {
+        self.origin + since_origin
+    }
+
+    /// Asks for the next change of the load to be told.
+    pub(crate) fn tell_of_load(&self) {
+        self.state.lock().tell_of_load = true;
+    }
+
+    /// Waits for a change of the load that was asked for.
+    pub(crate) async fn load_changed(&self) {
+        self.load_changed.notified().await;
     }
 
     /// Decides a call's place: a slot, the end of the queue, or neither.
     pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, CallError> {
         let mut state = self.state.lock();
-        let State { admission, replicas, random, closed } = &mut *state;
+        let State { admission, random, closed, .. } = &mut *state;
         if let Some(reason) = closed {
             return Err(CallError::Unavailable {
                 deployment: self.name.to_string(),
@@ -123,7 +188,10 @@ impl Router {
                 reason: reason.clone(),
             });
         }
-        match admission.admit(|n| random.random_range(0..n)) {
+        let admitted = admission.admit(|n| random.random_range(0..n));
+        self.note_load(&mut state);
+        let State { replicas, .. } = &mut *state;
+        match admitted {
             Admitted::Now(key) => {
                 let replica = replicas[key].as_ref().map(Arc::clone);
                 drop(state);
@@ -221,6 +289,34 @@ impl Router {
         }
     }
 
+    /// A replica has another number of slots from now on.
+    pub(crate) fn set_slots(&self, key: usize, slots: usize) {
+        let wakers = self.state.lock().admission.set_limit(key, slots);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends the replica of this rank at once. Gives its id; none if there is no such
+    /// replica.
+    pub(crate) fn kill(&self, rank: usize) -> Option<Arc<str>> {
+        let killed = {
+            let state = self.state.lock();
+            let mut replicas = state.replicas.iter().enumerate();
+            replicas.find_map(|(key, replica)| {
+                let replica = replica.as_ref()?;
+                let takes_calls = !state.admission.is_draining(key) && !replica.has_ended();
+                (takes_calls && replica.context.rank() == rank).then(|| (key, Arc::clone(replica)))
+            })
+        };
+        let (key, replica) = killed?;
+        self.discard(key, &replica);
+        Some(Arc::clone(&replica.context.id))
+    }
+
+    /// Takes calls again.
+    pub(crate) fn open(&self) {
+        self.state.lock().closed = None;
+    }
+
     /// Takes a replica out of routing. Its running calls go on.
     pub(crate) fn retire(&self, key: usize) {
         self.state.lock().admission.drain(key);
@@ -236,6 +332,7 @@ impl Router {
         let mut state = self.state.lock();
         state.closed = Some(reason.to_owned());
         let wakers = state.admission.clear_queue();
+        self.note_load(&mut state);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -253,8 +350,8 @@ impl Router {
 
     pub(crate) fn status(&self) -> RouterStatus {
         let state = self.state.lock();
-        let ongoing = (0..state.replicas.len()).map(|key| state.admission.ongoing(key)).sum();
-        RouterStatus { queued: state.admission.queued(), ongoing }
+        let (ongoing, queued) = (state.admission.ongoing_in_all(), state.admission.queued());
+        RouterStatus { queued, ongoing }
     }
 }
 
@@ -272,6 +369,7 @@ impl Release for Router {
     fn release(&self, key: usize) {
         let mut state = self.state.lock();
         let freed = state.admission.release(key);
+        self.note_load(&mut state);
         let queue_emptied = state.admission.queued() == 0;
         // Dropped after the lock is: its instance may hold handles, and so slots.
         let gone = match freed {
@@ -309,6 +407,7 @@ impl Callee for Router {
     fn leave(&self, ticket: Ticket) {
         let mut state = self.state.lock();
         state.admission.leave(ticket);
+        self.note_load(&mut state);
         let empty = state.admission.queued() == 0;
         drop(state);
         if empty {

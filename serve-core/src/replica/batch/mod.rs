@@ -50,7 +50,7 @@ pub trait Batched: Method {
     }
 }
 
-/// What one call gets: values, or the failure of its part.
+/// What one call of a batched method gets: a value, or the failure of its part.
 pub type Item<M> = Result<<M as Method>::Ok, CallError<<M as Method>::Err>>;
 
 /// The batches of one method on one replica.
