@@ -62,8 +62,7 @@ pub(crate) async fn measure(table: &mut Table) {
     let ours = runtime.http_address().expect("it was asked for");
     let listener = TcpListener::bind(loopback).await.expect("a port is free");
     let bare = listener.local_addr().expect("it is bound");
-    let routes =
-        axum::Router::new().route("/", post(|Json(paper)| ready(Json(summarize(paper)))));
+    let routes = axum::Router::new().route("/", post(|Json(paper)| ready(Json(summarize(paper)))));
     let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
 
     let name = "HTTP endpoint, JSON in and out, time";
@@ -73,8 +72,7 @@ pub(crate) async fn measure(table: &mut Table) {
     }
     let name = "HTTP endpoint, JSON in and out, throughput";
     if table.wants(name) {
-        let (ours, bare) =
-            (requests(ours, CONNECTIONS).await, requests(bare, CONNECTIONS).await);
+        let (ours, bare) = (requests(ours, CONNECTIONS).await, requests(bare, CONNECTIONS).await);
         let time = paired(ours, bare).await;
         let (lower, upper) = (time.upper.recip(), time.lower.recip());
         let ratio = Ratio { median: time.median.recip(), lower, upper, ..time };
@@ -88,7 +86,10 @@ type Connection = SendRequest<Full<Bytes>>;
 type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Requests to `address` over that many connections; a repetition is one request.
-async fn requests(address: SocketAddr, connections: usize) -> impl Fn(usize) -> BoxFuture + Send + Sync {
+async fn requests(
+    address: SocketAddr,
+    connections: usize,
+) -> impl Fn(usize) -> BoxFuture + Send + Sync {
     let connections = join_all((0..connections).map(|_| connect(address))).await;
     let connections: Arc<[_]> = connections.into_iter().map(Mutex::new).map(Arc::new).collect();
     move |repeats| {

@@ -21,7 +21,7 @@ pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};
 pub use method::{AnyMethod, Erased, Many, Method, MethodInfo, One, ParamInfo, Streaming, Unary};
 pub use run::blocking;
-pub(crate) use run::{WaitThenRun, Within, serve_one, serve_stream};
+pub(crate) use run::{Serving, Within, serve_one, serve_stream};
 pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;
