@@ -157,10 +157,16 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
     }
 }
 
+/// The bound deployments among all arguments of a constructor.
+#[must_use]
+pub fn all_needs(needs: &[&[AnyBound]]) -> Vec<AnyBound> {
+    needs.concat()
+}
+
 /// What `bind` makes: `needs` are the bound deployments among its arguments, `content` is
 /// what each argument is made of.
 pub fn bound<D: Handlers, F>(
-    needs: &[&[AnyBound]],
+    needs: Vec<AnyBound>,
     content: Vec<Content>,
     construct: impl Fn(&Wiring) -> F + Send + Sync + 'static,
 ) -> Bound<D>
@@ -169,7 +175,7 @@ where
 {
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
-    Bound::new(needs.concat(), content, kind, constructor)
+    Bound::new(needs, content, kind, constructor)
 }
 
 /// A deployment without a constructor: its instances are made by [`Default`].
@@ -194,7 +200,7 @@ impl<D: Default> ByDefault for D {
 /// What `bind` makes for a deployment without a constructor.
 #[must_use]
 pub fn bound_by_default<D: Handlers + ByDefault>() -> Bound<D> {
-    bound(&[], Vec::new(), |_| std::future::ready(Ok(D::by_default())))
+    bound(Vec::new(), Vec::new(), |_| std::future::ready(Ok(D::by_default())))
 }
 
 /// `mock` with one more answer.

@@ -4,17 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::handle::Handle;
 use super::router::{Place as Admission, Router};
 use crate::call::context::Request;
-use crate::call::deadline::Deadline;
-use crate::call::pending::{Callee, PendingCall, Place, Ticket};
+use crate::call::pending::{Callee, Outcome, PendingCall, Place, Ticket};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, CallError, Response, ResponseStream, UpstreamError};
-use crate::replica::{
-    Method, Slot, Streaming, Unary, WaitThenRun, Within, serve_one, serve_stream,
-};
+use crate::replica::{Method, Replica, Serving, Slot, Streaming, Unary, serve_one, serve_stream};
 
 /// Starts a call that gives one value.
 ///
@@ -25,36 +23,12 @@ pub fn call<M: Unary>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> Response<M::Ok, M::Err> {
-    let (request, deadline) = handle.begin();
-    let router = handle.router();
-    let mut pending = pending::<M>(router, &request, deadline.as_ref());
-    let tokio = &router.spawner().tokio;
-    let task = match args.split() {
-        Ok(args) => {
-            let admission = match router.admit() {
-                Ok(admission) => admission,
-                Err(error) => return Response::refused(pending, error.widen()),
-            };
-            pending.place = place(admission.ticket());
-            let inherited = deadline.clone();
-            let begin = move |slot| serve_one::<M>(slot, request, inherited, args);
-            let call = match admission {
-                Admission::Now(slot) => WaitThenRun::Running { call: begin(slot) },
-                Admission::Queued(slot) => WaitThenRun::Waiting { slot, begin: Some(begin) },
-            };
-            tokio.spawn(Within::new(deadline, call))
-        }
-        Err(args) => {
-            let (arrival, place) = Arrival::of::<M>(router, args);
-            pending.place = place;
-            let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let (slot, args) = arrival.slot().await.map_err(CallError::widen)?;
-                serve_one::<M>(slot, request, inherited, args).await
-            }))
-        }
-    };
-    Response::running(pending, task)
+    let (request, mut pending) = pending::<M>(handle);
+    let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
+    match start::<M, _, _>(handle.router(), request, &mut pending, args.split(), begin) {
+        Ok(task) => Response::running(pending, task),
+        Err(error) => Response::refused(pending, error.widen()),
+    }
 }
 
 /// Starts a call that gives many values. As [`call`] otherwise.
@@ -63,53 +37,64 @@ pub fn stream<M: Streaming>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> ResponseStream<M::Ok, M::Err> {
-    let (request, deadline) = handle.begin();
-    let router = handle.router();
-    let mut pending = pending::<M>(router, &request, deadline.as_ref());
-    let tokio = &router.spawner().tokio;
+    let (request, mut pending) = pending::<M>(handle);
     let (sender, items) = mpsc::channel(STREAM_CAPACITY);
-    let task = match args.split() {
-        Ok(args) => {
-            let admission = match router.admit() {
-                Ok(admission) => admission,
-                Err(error) => return ResponseStream::refused(pending, error.widen()),
-            };
-            pending.place = place(admission.ticket());
-            let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let slot = admission.slot().await.map_err(CallError::widen)?;
-                serve_stream::<M>(slot, request, inherited, args, sender).await
-            }))
-        }
-        Err(args) => {
-            let (arrival, place) = Arrival::of::<M>(router, args);
-            pending.place = place;
-            let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let (slot, args) = arrival.slot().await.map_err(CallError::widen)?;
-                serve_stream::<M>(slot, request, inherited, args, sender).await
-            }))
-        }
-    };
-    ResponseStream::running(pending, items, task)
-}
-
-fn pending<M: Method>(
-    router: &Arc<Router>,
-    request: &Request,
-    deadline: Option<&Arc<Deadline>>,
-) -> PendingCall {
-    PendingCall {
-        callee: Arc::clone(router) as Arc<dyn Callee>,
-        method: M::INFO.name,
-        request: request.clone(),
-        deadline: deadline.cloned(),
-        place: Place::Started,
+    let begin = |replica: &Arc<Replica>, args| serve_stream::<M>(replica, args, sender);
+    match start::<M, _, _>(handle.router(), request, &mut pending, args.split(), begin) {
+        Ok(task) => ResponseStream::running(pending, items, task),
+        Err(error) => ResponseStream::refused(pending, error.widen()),
     }
 }
 
-fn place(ticket: Option<Ticket>) -> Place {
-    ticket.map_or(Place::Started, Place::Queued)
+/// What is known of a call that is made now, here, and the request that it is part of if
+/// it does not begin one.
+fn pending<M: Method>(handle: &Handle<M::Deployment>) -> (Option<Request>, PendingCall) {
+    let (request, deadline) = handle.begin();
+    let pending = PendingCall {
+        callee: Arc::clone(handle.router()) as Arc<dyn Callee>,
+        method: M::INFO.name,
+        request: Request::default(),
+        deadline,
+        place: Place::Started,
+    };
+    (request, pending)
+}
+
+type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
+
+/// Starts a call's task. An error is what `begin` was not called for.
+fn start<M: Method, T: Send + 'static, F>(
+    router: &Arc<Router>,
+    request: Option<Request>,
+    pending: &mut PendingCall,
+    args: Split<M::Args>,
+    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Send + 'static,
+) -> Result<JoinHandle<Outcome<T, M::Err>>, CallError>
+where
+    F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
+{
+    let deadline = pending.deadline.clone();
+    let tokio = &router.spawner().tokio;
+    match args {
+        Ok(args) => {
+            let (request, admission) = router.admit_as(request);
+            pending.request = request.clone();
+            Ok(tokio.spawn(match admission? {
+                Admission::Now(slot) => Serving::now(slot, args, request, deadline, begin),
+                Admission::Queued(queued) => {
+                    pending.place = queued.ticket().map_or(Place::Started, Place::Queued);
+                    Serving::later(queued.with(args), request, deadline, begin)
+                }
+            }))
+        }
+        Err(args) => {
+            let request = request.unwrap_or_else(|| router.new_request());
+            pending.request = request.clone();
+            let (arrival, place) = Arrival::of::<M>(router, args);
+            pending.place = place;
+            Ok(tokio.spawn(Serving::later(arrival.slot(), request, deadline, begin)))
+        }
+    }
 }
 
 /// A call whose arguments are still to come: neither queued nor ongoing until they have.

@@ -74,7 +74,8 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
                 use #private::{ContentBySerde as _, ContentOtherwise as _};
                 ::std::vec::Vec::from([#((&&#private::ContentOf::new(&#inits)).content()),*])
             };
-            #private::bound::<#owner, _>(&[#(#inits.needs()),*], __serve_content, move |__serve_wiring| {
+            let __serve_needs = #private::all_needs(&[#(#inits.needs()),*]);
+            #private::bound::<#owner, _>(__serve_needs, __serve_content, move |__serve_wiring| {
                 let _ = __serve_wiring;
                 #(let #names = #inits.make(__serve_wiring);)*
                 async move { #made }

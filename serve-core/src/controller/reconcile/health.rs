@@ -32,7 +32,10 @@ impl HealthWatch {
         spawner: &Spawner,
         reports: &mpsc::WeakUnboundedSender<Order>,
     ) -> Option<Self> {
-        replica.target.hook(Hook::CheckHealth)?;
+        let checks = replica.target.hook(Hook::CheckHealth).is_some();
+        if !checks {
+            return None;
+        }
         let replica = Arc::clone(replica);
         let (period, patience) = (options.health_check_period(), options.health_check_timeout());
         let reports = reports.clone();

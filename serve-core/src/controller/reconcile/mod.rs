@@ -125,7 +125,10 @@ impl Reconciler {
             self.advance();
             self.show();
             if self.state.is_gone() && self.tasks.is_empty() {
-                self.retiring.drain(..).for_each(|done| drop(done.send(())));
+                for done in self.retiring.drain(..) {
+                    // Who waited for it may be gone.
+                    let _ = done.send(());
+                }
                 return;
             }
             let wake = self.wake_at();

@@ -102,6 +102,6 @@ impl Batching {
 /// ```
 #[must_use]
 pub fn batching(method: &str) -> Option<Batching> {
-    let replica = Scope::current(|scope| scope?.replica())?;
+    let replica = Scope::current(|scope| scope?.replica().cloned())?;
     Some(Batching { overrides: replica.batch_settings.of(method) })
 }
