@@ -117,7 +117,7 @@ where
         {
             return Poll::Ready(Err(Box::new(replica.ended_error())));
         }
-        let entered = Entered::new(this.scope);
+        let entered = Entered::polling(this.scope);
         let StepProjection::Running { method } = this.step.as_mut().project() else {
             unreachable!("a task is not polled after it was ready");
         };
@@ -127,11 +127,12 @@ where
             this.step.set(Step::Done);
         }
         drop(entered);
-        // Most short calls are ready here, and never register.
-        if polled.is_pending()
-            && let Some(scope) = this.scope
-        {
-            scope.wake_at_end(cx.waker());
+        match (&polled, this.scope) {
+            // Most short calls are ready here, and never register.
+            (Poll::Pending, Some(scope)) => scope.wake_at_end(cx.waker()),
+            // An error of the method's own is an answer too.
+            (Poll::Ready(Ok(_) | Err(CallError::App(_))), Some(scope)) => scope.succeeded(),
+            _ => {}
         }
         polled.map_err(Box::new)
     }
@@ -286,5 +287,8 @@ where
 {
     let (replica, scope) = Scope::lend_slot().expect("a `#[blocking]` method runs in a slot");
     let done = replica.compute.run(move || scope.enter(job));
-    done.await.unwrap_or_else(|panic| Err(CallError::Panicked(panic)))
+    done.await.unwrap_or_else(|panic| {
+        replica.panicked();
+        Err(CallError::Panicked(panic))
+    })
 }

@@ -34,11 +34,18 @@ enum Site {
     /// A replica, without a slot: its hooks, or work whose slot went along elsewhere.
     Replica(Arc<Replica>, Option<WakerKey>),
     /// A constructor, whose replica is not there yet.
-    Constructor(Arc<ReplicaContext>, Arc<Spawner>),
+    Constructor(Arc<Newborn>),
     /// No replica: a task.
     Task(Arc<Spawner>),
     /// None: the front door, or a call that waits for its slot.
     Outside,
+}
+
+/// What is known of a replica while its constructor runs. Shared, so that a scope, which
+/// every call moves, stays small.
+struct Newborn {
+    context: Arc<ReplicaContext>,
+    spawner: Arc<Spawner>,
 }
 
 impl Scope {
@@ -58,7 +65,8 @@ impl Scope {
         context: Arc<ReplicaContext>,
         spawner: Arc<Spawner>,
     ) -> Self {
-        Self { request, deadline: None, site: Site::Constructor(context, spawner) }
+        let newborn = Arc::new(Newborn { context, spawner });
+        Self { request, deadline: None, site: Site::Constructor(newborn) }
     }
 
     /// A task that runs on no replica.
@@ -144,7 +152,7 @@ impl Scope {
 
     fn replica_context(&self) -> Option<&Arc<ReplicaContext>> {
         match &self.site {
-            Site::Constructor(context, _) => Some(context),
+            Site::Constructor(newborn) => Some(&newborn.context),
             _ => self.replica().map(|replica| &replica.context),
         }
     }
@@ -159,12 +167,20 @@ impl Scope {
         }
     }
 
+    /// A call was served.
+    pub(super) fn succeeded(&self) {
+        if let Some(replica) = self.replica() {
+            replica.succeeded();
+        }
+    }
+
     /// Where the calls of the running code run.
     pub(crate) fn spawner(&self) -> Option<Arc<Spawner>> {
         match &self.site {
             Site::Slot(slot, _) => Some(slot.replica().compute.spawner()),
             Site::Replica(replica, _) => Some(replica.compute.spawner()),
-            Site::Constructor(_, spawner) | Site::Task(spawner) => Some(Arc::clone(spawner)),
+            Site::Constructor(newborn) => Some(Arc::clone(&newborn.spawner)),
+            Site::Task(spawner) => Some(Arc::clone(spawner)),
             Site::Outside => None,
         }
     }
@@ -191,18 +207,36 @@ fn swap_current(scope: &mut Option<Scope>) {
 }
 
 /// Makes a scope current, and puts it and the one before back when dropped.
-pub(super) struct Entered<'a>(&'a mut Option<Scope>);
+pub(super) struct Entered<'a> {
+    scope: &'a mut Option<Scope>,
+    /// Whether a panic in it is one of a call.
+    polling: bool,
+}
 
 impl<'a> Entered<'a> {
     pub(super) fn new(scope: &'a mut Option<Scope>) -> Self {
         swap_current(scope);
-        Self(scope)
+        Self { scope, polling: false }
+    }
+
+    /// The same while a call runs: its replica is told of a panic.
+    pub(super) fn polling(scope: &'a mut Option<Scope>) -> Self {
+        let mut entered = Self::new(scope);
+        entered.polling = true;
+        entered
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        swap_current(self.0);
+        swap_current(self.scope);
+        // Most often one look at a number that no thread changes.
+        if self.polling
+            && std::thread::panicking()
+            && let Some(replica) = self.scope.as_ref().and_then(Scope::replica)
+        {
+            replica.panicked();
+        }
     }
 }
 

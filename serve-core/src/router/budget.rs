@@ -5,30 +5,36 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// One retry, in the units that are counted.
+const ONE: u64 = 1000;
 /// Retries are paid for by calls: each call earns a fifth of a retry (Finagle's
 /// `RetryBudget` and tower's `TpsBudget` have the same rate).
-const EARNED: f64 = 0.2;
+const EARNED: u64 = ONE / 5;
 /// Beside that, as many a second are free, so that a rare call can be retried at all;
 /// Finagle's and tower's number.
-const FREE_A_SECOND: f64 = 10.0;
+const FREE_A_SECOND: u64 = 10;
 /// What is earned lasts so long; Finagle's and tower's number.
 const LASTS: Duration = Duration::from_secs(10);
 
 /// How many retries there may be.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
-    saved: f64,
+    saved: u64,
     at: Option<Instant>,
 }
 
 impl RetryBudget {
+    /// What is free in its whole time, and as much again for what calls earn. (A
+    /// millisecond's worth of what is free in a second is as many thousandths.)
+    const MOST: u64 = 2 * LASTS.as_secs() * FREE_A_SECOND * ONE;
+
     pub(super) const fn new() -> Self {
-        Self { saved: 0.0, at: None }
+        Self { saved: 0, at: None }
     }
 
     /// A call that may be retried was made.
     pub(super) fn earn(&mut self) {
-        self.saved = (self.saved + EARNED).min(self.most());
+        self.saved = (self.saved + EARNED).min(Self::MOST);
     }
 
     /// Takes one retry out. False if there is none left.
@@ -38,17 +44,13 @@ impl RetryBudget {
             // At first, all that is free.
             None => LASTS,
         };
-        self.saved = (self.saved + passed.as_secs_f64() * FREE_A_SECOND).min(self.most());
-        if self.saved < 1.0 {
+        let free = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX) * FREE_A_SECOND;
+        self.saved = (self.saved + free).min(Self::MOST);
+        if self.saved < ONE {
             return false;
         }
-        self.saved -= 1.0;
+        self.saved -= ONE;
         true
-    }
-
-    fn most(&self) -> f64 {
-        // What is free in its whole time, and as much again for what calls earn.
-        LASTS.as_secs_f64() * FREE_A_SECOND * 2.0
     }
 }
 

@@ -28,7 +28,7 @@ pub trait BatchedUnary: Batched {
     fn run_batch(
         cell: CellOf<Self>,
         args: Vec<Self::Args>,
-    ) -> impl Future<Output = Vec<Item<Self>>> + Send;
+    ) -> impl Future<Output = Result<Vec<Item<Self>>, CallError>> + Send;
 }
 
 /// A batched method that gives each call many values.
@@ -80,17 +80,21 @@ fn run_unary<M: BatchedUnary>(
         let Some((cell, args, callers)) = split(calls) else { return };
         let run = AssertUnwindSafe(async { M::run_batch(cell, args).await }).catch_unwind();
         match run.await {
-            Ok(rows) if rows.len() == callers.len() => {
+            Ok(Ok(rows)) if rows.len() == callers.len() => {
                 replica.succeeded();
                 for (row, caller) in rows.into_iter().zip(callers) {
                     // It has room for the one item, or its caller is gone.
                     let _ = caller.try_send(row);
                 }
             }
-            Ok(rows) => tell_all(&callers, &wrong_length::<M>(callers.len(), rows.len())),
+            Ok(Ok(rows)) => {
+                let wrong = wrong_length::<M>(callers.len(), rows.len());
+                tell_all(&callers, &CallError::Panicked(wrong));
+            }
+            Ok(Err(error)) => tell_all(&callers, &error),
             Err(panic) => {
                 replica.panicked();
-                tell_all(&callers, &panic_message(&*panic));
+                tell_all(&callers, &CallError::Panicked(panic_message(&*panic)));
             }
         }
     }
@@ -155,9 +159,9 @@ fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     Some((cell, args, callers))
 }
 
-fn tell_all<T, E>(callers: &[mpsc::Sender<Result<T, CallError<E>>>], failure: &str) {
+fn tell_all<T, E>(callers: &[mpsc::Sender<Result<T, CallError<E>>>], failure: &CallError) {
     for caller in callers {
-        let _ = caller.try_send(Err(CallError::Panicked(failure.to_owned())));
+        let _ = caller.try_send(Err(failure.clone().widen()));
     }
 }
 
