@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures::future::{BoxFuture, Either};
 use futures::{Stream, StreamExt};
 use pin_project_lite::pin_project;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, PermitIterator};
 use tokio::time::{Sleep, sleep_until};
 
 use super::handlers::Handlers;
@@ -239,15 +239,28 @@ pub(crate) fn serve_stream<M: Streaming>(
 }
 
 /// Sends until the stream ends or its consumer does.
+///
+/// Places in the channel are taken as many at a time as are free, and waited for one by
+/// one: the consumer sees no difference, and a semaphore is not asked for each item.
 async fn forward<M: Method>(
     stream: impl Stream<Item = Result<M::Ok, CallError<M::Err>>>,
     items: &mpsc::Sender<Outcome<M::Ok, M::Err>>,
 ) {
     let mut stream = pin!(stream);
+    let mut places = None::<PermitIterator<'_, _>>;
     while let Some(item) = stream.next().await {
-        if items.send(item.map_err(Box::new)).await.is_err() {
-            return;
-        }
+        let place = match places.as_mut().and_then(Iterator::next) {
+            Some(place) => place,
+            None => {
+                let Ok(mut more) = items.reserve_many(items.capacity().max(1)).await else {
+                    return;
+                };
+                let place = more.next().expect("at least one was asked for");
+                places = Some(more);
+                place
+            }
+        };
+        place.send(item.map_err(Box::new));
     }
 }
 
