@@ -77,7 +77,7 @@ pub use deployment::{
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
 pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
-pub use replica::{Handlers, MethodInfo, ParamInfo, context, replica_context};
+pub use replica::{Handlers, MethodInfo, Multiplexed, ParamInfo, context, replica_context};
 pub use router::{AnyHandle, ByNameError, DeploymentHandle};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};

@@ -89,6 +89,24 @@ impl Scope {
         f()
     }
 
+    /// The same request on the same replica, for work that several calls wait for: without
+    /// the slot and the deadline, which are one call's own.
+    pub(crate) fn for_shared_work(&self) -> Self {
+        let site = match &*self.site.borrow() {
+            Site::Slot(slot) => Site::SlotLent(Arc::clone(slot.replica())),
+            Site::SlotLent(replica) => Site::SlotLent(Arc::clone(replica)),
+            Site::Task(spawner) => Site::Task(Arc::clone(spawner)),
+            Site::Outside => Site::Outside,
+        };
+        Self { request: self.request.clone(), deadline: None, site: RefCell::new(site) }
+    }
+
+    /// Runs `f` with `scope` current, or with none, and gives it back.
+    pub(crate) fn enter_for_now<R>(scope: &mut Option<Self>, f: impl FnOnce() -> R) -> R {
+        let _entered = Entered::new(scope);
+        f()
+    }
+
     /// The same scope for compute work, which takes the slot along. None if there is no
     /// slot to take.
     pub(crate) fn lend_slot(&self) -> Option<(Arc<Replica>, Self)> {
