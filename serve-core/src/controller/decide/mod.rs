@@ -7,6 +7,8 @@
 #![cfg_attr(not(test), expect(dead_code, reason = "the controller takes these up next"))]
 
 mod autoscale;
+mod rollout;
 mod status;
+mod stop_order;
 
 pub use status::DeploymentStatusTrigger;
