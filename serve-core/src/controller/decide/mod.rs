@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), expect(dead_code, reason = "the controller takes these up next"))]
 
 mod autoscale;
+mod ranks;
 mod restart;
 mod rollout;
 mod status;
