@@ -8,6 +8,7 @@
 
 mod autoscale;
 mod ranks;
+mod resources;
 mod restart;
 mod rollout;
 mod status;
