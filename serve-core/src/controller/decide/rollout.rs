@@ -270,11 +270,13 @@ mod tests {
                 next_key += 1;
             }
             let after = before(&replicas);
-            // Never fewer than the target less a batch, nor none where one served, unless
-            // there is no room for both.
-            let cramped = step.pending > 0;
-            let least = asked.target.saturating_sub(asked.batch());
-            let least = if cramped { least } else { least.max(asked.target.min(1)) };
+            // With surge all of the target serves on; without, all but a batch, and one at
+            // least. Where there is no room for both, all but a batch.
+            let least = match (step.pending, asked.surge()) {
+                (1.., _) => asked.target.saturating_sub(asked.batch()),
+                (0, 1..) => asked.target,
+                (0, 0) => asked.target.saturating_sub(asked.batch()).max(asked.target.min(1)),
+            };
             assert!(after >= least.min(serving), "{after} of {serving} serve: {step:?}");
             // Never more than the target and the surge, but for what there was.
             assert!(replicas.len() <= (asked.target + asked.surge()).max(live), "{step:?}");
