@@ -80,7 +80,8 @@ pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
 pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
 pub use replica::{
-    BatchLimits, Batching, Handlers, MethodInfo, ParamInfo, batching, context, replica_context,
+    BatchLimits, Batching, Handlers, MethodInfo, Multiplexed, ParamInfo, batching, context,
+    replica_context,
 };
 pub use router::{AnyHandle, ByNameError, DeploymentHandle};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};

@@ -13,6 +13,7 @@ pub use crate::call::{
 };
 pub use crate::deployment::{AutoscalingConfig, Bound, Deployment};
 pub use crate::error::{Error, HttpStatus, Result};
+pub use crate::replica::Multiplexed;
 pub use crate::router::DeploymentHandle;
 pub use crate::runtime::Runtime;
 pub use crate::testing::{MockRuntime, Mode};

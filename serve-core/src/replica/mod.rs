@@ -9,6 +9,7 @@ mod handlers;
 mod instance;
 mod kind;
 mod method;
+mod multiplex;
 mod run;
 mod scope;
 mod slot;
@@ -27,6 +28,7 @@ pub(crate) use kind::{Kind, kind_in};
 pub use method::{
     AnyMethod, Erased, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Streaming, Unary,
 };
+pub use multiplex::Multiplexed;
 pub use run::blocking;
 pub(crate) use run::{Serving, Within, serve_one, serve_stream};
 pub(crate) use scope::Scope;

@@ -116,6 +116,25 @@ impl Scope {
         f()
     }
 
+    /// The same request on the same replica, for work that several calls wait for: without
+    /// the slot and the deadline, which are one call's own.
+    pub(crate) fn for_shared_work(&self) -> Self {
+        let site = match &self.site {
+            Site::Slot(slot, _) => Site::Replica(Arc::clone(slot.replica()), None),
+            Site::Replica(replica, _) => Site::Replica(Arc::clone(replica), None),
+            Site::Constructor(newborn) => Site::Constructor(Arc::clone(newborn)),
+            Site::Task(spawner) => Site::Task(Arc::clone(spawner)),
+            Site::Outside => Site::Outside,
+        };
+        Self { request: self.request.clone(), deadline: None, site }
+    }
+
+    /// Runs `f` with `scope` current, or with none, and gives it back.
+    pub(crate) fn enter_for_now<R>(scope: &mut Option<Self>, f: impl FnOnce() -> R) -> R {
+        let _entered = Entered::new(scope);
+        f()
+    }
+
     /// The current scope for compute work, which takes the slot along, if there is one.
     /// None outside of a replica.
     pub(crate) fn lend_slot() -> Option<(Arc<Replica>, Self)> {

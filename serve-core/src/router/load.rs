@@ -288,7 +288,7 @@ mod tests {
         let now = changes.last().unwrap().0 + 10;
         let window = recorded(&changes, look_back);
         // No two neighbours joined would fit into a grain.
-        assert!(window.segments.len() <= EXACT_CHANGES + 2 * GRAIN as usize + 1);
+        assert!(window.segments.len() <= EXACT_CHANGES + 2 * usize::try_from(GRAIN).unwrap() + 1);
         let (mean, min, max) = by_definition(&changes, now, look_back);
         let at = Duration::from_nanos(now);
         let error = (window.aggregate(at, Aggregation::Mean) - mean).abs();

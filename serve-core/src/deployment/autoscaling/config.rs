@@ -197,12 +197,6 @@ impl AutoscalingConfig {
         replicas.min(self.max_replicas).max(self.min_replicas)
     }
 
-    /// How many replicas a deploy asks for: as many as the load asked for `before` it, or
-    /// at the first deploy the initial number.
-    pub(crate) fn first_target(&self, before: Option<usize>) -> usize {
-        self.bounded(before.or(self.initial_replicas).unwrap_or(self.min_replicas))
-    }
-
     /// Refuses values that make no sense.
     ///
     /// # Errors
@@ -395,15 +389,5 @@ mod tests {
         assert!(unknown.contains("upscale_delay_s") && unknown.contains("`upscale_delay`"));
         let bad = parse(r#"{"upscale_delay": "soon"}"#);
         assert!(bad.contains("\"soon\" is no duration like \"30s\""), "{bad}");
-    }
-
-    #[test]
-    fn a_redeploy_keeps_what_the_load_asked_for_within_the_new_bounds() {
-        let config = AutoscalingConfig::new().min_replicas(2).max_replicas(6).initial_replicas(3);
-        assert_eq!(config.first_target(None), 3);
-        assert_eq!(config.first_target(Some(5)), 5);
-        assert_eq!(config.first_target(Some(9)), 6);
-        assert_eq!(config.first_target(Some(0)), 2);
-        assert_eq!(AutoscalingConfig::new().min_replicas(0).first_target(None), 0);
     }
 }

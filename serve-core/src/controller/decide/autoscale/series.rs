@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn seconds(seconds: f64) -> Duration {
-        Duration::from_nanos((seconds * 1e9).round() as u64)
+        Duration::from_secs_f64(seconds)
     }
 
     fn steps(value: &serde_json::Value) -> Vec<Step> {

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use super::{Asked, Observed, Scaling, decide};
+use super::{Asked, Observed, Scaling, decide, first_target};
 use crate::deployment::{Aggregation, AutoscalingConfig, TargetOngoingRequests};
 use crate::router::LoadWindow;
 
@@ -24,7 +24,7 @@ fn simulate(
 ) -> Vec<Moment> {
     let asked =
         Asked { application: "app", deployment: "Model", config, policy: &TargetOngoingRequests };
-    let mut state = Scaling::new(config.first_target(None));
+    let mut state = Scaling::new(first_target(config, None));
     let mut window = LoadWindow::new(config.look_back_period);
     let mut running = state.target();
     // When those that are asked for beyond the running ones will run.
@@ -68,6 +68,15 @@ fn highest(changes: &[Moment]) -> usize {
 
 const DAY: u64 = 24 * 60 * 60;
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small number that is not negative, and rounded"
+)]
+fn whole(calls: f64) -> usize {
+    calls.round() as usize
+}
+
 /// Evenly spread over 0..1, and the same in every run.
 fn noise(state: &mut u64) -> f64 {
     // Knuth's multiplier, MMIX.
@@ -79,8 +88,8 @@ fn noise(state: &mut u64) -> f64 {
 fn a_day_is_followed_with_one_turn_for_each_of_its_own() {
     let config = AutoscalingConfig::auto().max_replicas(12);
     // Three days, each with one low and one high.
-    let load = |second: u64| (10.0 - 10.0 * (second as f64 / DAY as f64 * TAU).cos()).round();
-    let changes = simulate(&config, 5, 3 * DAY, |second| load(second) as usize);
+    let load = |second: u64| 10.0 - 10.0 * (second as f64 / DAY as f64 * TAU).cos();
+    let changes = simulate(&config, 5, 3 * DAY, |second| whole(load(second)));
     assert_eq!(highest(&changes), 10, "20 calls at noon, 2 on each");
     assert_eq!(turns(&changes), 5, "up and down, three times: {changes:?}");
     assert_eq!(changes.last().unwrap().target, 1);
@@ -92,7 +101,7 @@ fn a_noisy_day_is_followed_without_flapping() {
     let mut seed = 7;
     let load = |second: u64| 10.0 - 10.0 * (second as f64 / DAY as f64 * TAU).cos();
     let changes = simulate(&config, 5, 3 * DAY, |second| {
-        (load(second) + 6.0 * (noise(&mut seed) - 0.5)).max(0.0).round() as usize
+        whole((load(second) + 6.0 * (noise(&mut seed) - 0.5)).max(0.0))
     });
     assert_eq!(turns(&changes), 5, "{changes:?}");
 }
