@@ -39,7 +39,7 @@ pub use crate::testing::{IntoMock, Mock};
 
 // In signatures of the above; generated code does not name them.
 pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
-pub use crate::deployment::{AnyBound, BoundId};
+pub use crate::deployment::{AnyBound, ArgumentsByPlace, BoundId, CustomRouting, SharedPolicy};
 pub use crate::replica::{AnyValue, Call, Reply, Slot};
 
 /// The two sides of a `Result`, also behind an alias.

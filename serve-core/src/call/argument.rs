@@ -1,9 +1,12 @@
 //! [`IntoArg`]: what may stand for a method's parameter when it is called.
 
-use futures::future::BoxFuture;
+use std::any::Any;
 use std::fmt;
 
+use futures::future::BoxFuture;
+
 use super::error::UpstreamError;
+use crate::deployment::ArgumentsByPlace;
 
 /// An argument on its way: here, or still being made by another call.
 pub enum Arg<T> {
@@ -117,6 +120,33 @@ macro_rules! arg_tuple {
         }
     };
 }
+
+macro_rules! by_place {
+    ($($value:ident $place:tt)*) => {
+        impl<$($value: 'static),*> ArgumentsByPlace for ($($value,)*) {
+            fn at(&self, place: usize) -> Option<&dyn Any> {
+                match place {
+                    $($place => Some(&self.$place),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+by_place!();
+by_place!(A 0);
+by_place!(A 0 B 1);
+by_place!(A 0 B 1 C 2);
+by_place!(A 0 B 1 C 2 D 3);
+by_place!(A 0 B 1 C 2 D 3 E 4);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
+by_place!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
 
 impl ArgTuple for () {
     type Values = ();

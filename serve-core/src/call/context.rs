@@ -84,6 +84,11 @@ impl Request {
         }
     }
 
+    /// True if nothing is known of it but its number.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.details.is_none()
+    }
+
     /// The model that the request names.
     pub(crate) fn multiplexed_model_id(&self) -> Option<&Arc<str>> {
         self.details()?.multiplexed_model_id.as_ref()

@@ -21,8 +21,9 @@ pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};
 pub use options::{DeploymentOptions, OptionsError};
-pub(crate) use routing::ArgumentsByPlace;
-pub use routing::{Candidate, CustomRouting, RequestRouter, RequestRouting, RoutedCall};
+pub use routing::{
+    ArgumentsByPlace, Candidate, CustomRouting, RequestRouter, RequestRouting, RoutedCall,
+};
 
 /// A struct that replicas are made of. Implemented by `#[deployment]`.
 #[diagnostic::on_unimplemented(

@@ -15,8 +15,9 @@ pub enum RequestRouting {
     PowerOfTwoChoices,
     /// One after the other.
     RoundRobin,
-    /// By the session id, or else the request id: calls of one session go to one replica,
-    /// as long as it has a free slot, and few move when replicas come or go.
+    /// By the session id: calls of one session go to one replica, as long as it has a free
+    /// slot, and few sessions move when replicas come or go. Calls without a session go by
+    /// power of two choices.
     ConsistentHash,
     /// As a type of the user's own says.
     Custom(CustomRouting),
@@ -100,12 +101,6 @@ pub trait RequestRouter: Send + Sync + 'static {
     /// power of two choices. There is at least one candidate.
     fn choose(&self, call: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize>;
 
-    /// A call was given to the replica with this id, by [`choose`](Self::choose) or from
-    /// the queue.
-    fn on_routed(&self, call: &RoutedCall<'_>, replica_id: &str) {
-        let _ = (call, replica_id);
-    }
-
     /// A replica takes no more calls.
     fn on_removed(&self, replica_id: &str) {
         let _ = replica_id;
@@ -137,7 +132,8 @@ pub struct RoutedCall<'a> {
 }
 
 /// A call's arguments without their types.
-pub(crate) trait ArgumentsByPlace {
+pub trait ArgumentsByPlace {
+    /// The one at this place in the method's signature.
     fn at(&self, place: usize) -> Option<&dyn Any>;
 }
 

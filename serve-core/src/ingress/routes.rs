@@ -30,7 +30,7 @@ use crate::call::pending::{Callee, Outcome, PendingCall, Place};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
 use crate::replica::{Handlers, Replica, Scope, Shared, Slot, Within};
-use crate::router::Router;
+use crate::router::{Router, Wanted};
 
 /// The name that errors and logs have for a routed call.
 const NAME: &str = "routes";
@@ -139,7 +139,8 @@ fn start(
         deadline: visit.deadline.clone(),
         place: Place::Started,
     };
-    let admission = match router.admit() {
+    let (_, admission) = router.admit(Some(visit.request.clone()), Wanted::opaque(NAME));
+    let admission = match admission {
         Ok(admission) => admission,
         Err(error) => return ResponseStream::refused(pending, error),
     };

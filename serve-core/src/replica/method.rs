@@ -19,7 +19,7 @@ use crate::call::codec::{ArgumentsSeed, NamedArguments, Outgoing};
 use crate::call::context::Directory;
 use crate::call::text::{TextError, TextSource};
 use crate::call::{Arguments, CallError, ErrorCodec, Payload, Wire};
-use crate::deployment::Deployment;
+use crate::deployment::{ArgumentsByPlace, Deployment};
 
 type LocalityOf<M> = <<M as Method>::Deployment as Deployment>::Locality;
 
@@ -31,7 +31,7 @@ pub trait Method: Sized + Send + Sync + 'static {
     /// Whose method it is.
     type Deployment: Handlers;
     /// Its parameters.
-    type Args: Send + 'static;
+    type Args: ArgumentsByPlace + Send + 'static;
     /// What it returns, or one item of its stream.
     type Ok: Send + 'static;
     /// Its error; [`Infallible`](std::convert::Infallible) if it has none.

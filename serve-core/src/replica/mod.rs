@@ -30,7 +30,7 @@ pub use method::{
 };
 pub use multiplex::Multiplexed;
 pub use run::blocking;
-pub(crate) use run::{Serving, Within, serve_one, serve_stream};
+pub(crate) use run::{Serving, Turn, Within, serve_one, serve_stream};
 pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{self, Poll};
 
@@ -88,6 +89,8 @@ struct Cache<M> {
     state: Mutex<State<M>>,
     /// Held while it is called, so that it hears of changes in their order.
     listener: Mutex<Option<Listener>>,
+    /// Whether the replica's router hears of changes.
+    attached: AtomicBool,
 }
 
 struct State<M> {
@@ -136,6 +139,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 max_models,
                 state: Mutex::new(state),
                 listener: Mutex::new(None),
+                attached: AtomicBool::new(false),
             }),
             loader: Arc::new(move |id| loader(id).map(|made| made.map_err(Into::into)).boxed()),
         }
@@ -161,6 +165,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
     /// # Errors
     /// What the loader's error says.
     pub async fn get(&self, id: &str) -> Result<Arc<M>, Error> {
+        self.attach();
         let found = self.cache.state.lock().find(id, self.cache.max_models, || self.load(id));
         match found {
             Found::Model(model) => Ok(model),
@@ -169,8 +174,31 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 self.cache.announce();
                 Ok(model)
             }
-            Found::Loading(load) => load.await,
+            Found::Loading(load) => {
+                // Before it is loaded, so that more calls for it come here, and wait.
+                self.cache.announce();
+                load.await
+            }
         }
+    }
+
+    /// Lets the router know what this replica holds, from the first call on.
+    fn attach(&self) {
+        if self.cache.attached.load(Ordering::Relaxed) {
+            return;
+        }
+        let replica = Scope::current(|scope| Some(Arc::downgrade(scope?.replica()?)));
+        let Some(replica) = replica else { return };
+        if self.cache.attached.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Tells this collection from others of the replica.
+        let collection = Arc::as_ptr(&self.cache).addr();
+        self.on_change(move |ids| {
+            if let Some(replica) = replica.upgrade() {
+                replica.owner.hold_models(replica.key(), collection, ids);
+            }
+        });
     }
 
     /// The ids of the models that are loaded, the one asked for last at the end.
@@ -179,12 +207,9 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         self.cache.loaded()
     }
 
-    /// Calls `listener` with the ids of the loaded models whenever these change, and once
-    /// now; in the place of the listener before. It must not call `on_change`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "replicas tell the router what they hold next")
-    )]
+    /// Calls `listener` with the ids of the models that are loaded or being loaded whenever
+    /// these change, and once now; in the place of the listener before. It must not call
+    /// `on_change`.
     pub(crate) fn on_change(&self, listener: impl Fn(&[String]) + Send + Sync + 'static) {
         *self.cache.listener.lock() = Some(Box::new(listener));
         self.cache.announce();
@@ -211,7 +236,14 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 let mut state = cache.state.lock();
                 // It is this load's: no other starts before this one is gone.
                 state.loading.remove(id);
-                let model = made.clone()?;
+                let model = match &made {
+                    Ok(model) => Arc::clone(model),
+                    Err(_) => {
+                        drop(state);
+                        cache.announce();
+                        return made;
+                    }
+                };
                 state.insert(id.clone(), model, cache.max_models)
             };
             // A model may take long to drop, or call back.
@@ -234,10 +266,12 @@ impl<M> Drop for Entry<M> {
     fn drop(&mut self) {
         let mut state = self.cache.state.lock();
         let newer = state.loading.get(&self.id).and_then(WeakShared::upgrade);
-        if newer.is_none() {
-            state.loading.remove(&self.id);
+        if newer.is_none() && state.loading.remove(&self.id).is_some() {
+            drop(state);
+            self.cache.announce();
+        } else {
+            drop(state);
         }
-        drop(state);
         // If this was the last of it, its own entry wants the lock.
         drop(newer);
     }
@@ -264,9 +298,18 @@ impl<M> Cache<M> {
         self.state.lock().models.iter().map(|(id, _)| id.clone()).collect()
     }
 
+    /// Those that are loaded, and those that will be.
+    fn held(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let loaded = state.models.iter().map(|(id, _)| id);
+        let mut loading: Vec<&String> = state.loading.keys().collect();
+        loading.sort_unstable();
+        loaded.chain(loading).cloned().collect()
+    }
+
     fn announce(&self) {
         if let Some(listener) = &*self.listener.lock() {
-            listener(&self.loaded());
+            listener(&self.held());
         }
     }
 }
@@ -320,7 +363,7 @@ impl<M> fmt::Debug for Multiplexed<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use futures::future::{join, join_all};

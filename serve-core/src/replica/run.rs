@@ -58,24 +58,11 @@ pin_project! {
 }
 
 impl<W, B, F> Serving<W, B, F> {
-    /// A call that has its slot.
-    pub(crate) fn now<A>(
-        slot: Slot,
-        args: A,
-        request: Request,
-        deadline: Option<Arc<Deadline>>,
-        begin: B,
-    ) -> Self
-    where
-        B: FnOnce(&Arc<Replica>, A) -> F,
-    {
-        let step = Step::Running { method: begin(slot.replica(), args) };
-        let scope = Some(Scope::serving(request, deadline, slot));
-        Self { step, timer: None, scope }
-    }
-
     /// A call that gets its slot, and its arguments, from `way`.
-    pub(crate) fn later(
+    ///
+    /// The method's future is made when the task first runs, so that until then the call
+    /// can go to another replica.
+    pub(crate) fn new(
         way: W,
         request: Request,
         deadline: Option<Arc<Deadline>>,
@@ -86,10 +73,18 @@ impl<W, B, F> Serving<W, B, F> {
     }
 }
 
-impl<W, B, F, A, T, E> Future for Serving<W, B, F>
+/// What a call gets its slot and its arguments from.
+pub(crate) trait Turn: Future<Output = Result<(Slot, Self::Args), CallError>> + Unpin {
+    /// The call's arguments.
+    type Args;
+    /// The replica of the slot ended before the call began: looks for another.
+    fn turn(&mut self, slot: Slot, args: Self::Args) -> Result<(), CallError>;
+}
+
+impl<W, B, F, T, E> Future for Serving<W, B, F>
 where
-    W: Future<Output = Result<(Slot, A), CallError>>,
-    B: FnOnce(&Arc<Replica>, A) -> F,
+    W: Turn,
+    B: FnOnce(&Arc<Replica>, W::Args) -> F,
     F: Future<Output = Result<T, CallError<E>>>,
 {
     type Output = Outcome<T, E>;
@@ -102,10 +97,16 @@ where
         {
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
-        if let StepProjection::Waiting { way, begin } = this.step.as_mut().project() {
-            let (slot, args) = match ready!(way.poll(cx)) {
-                Ok(got) => got,
-                Err(error) => return Poll::Ready(Err(Box::new(error.widen()))),
+        if let StepProjection::Waiting { mut way, begin } = this.step.as_mut().project() {
+            let (slot, args) = loop {
+                let turned = match ready!(way.as_mut().poll(cx)) {
+                    Ok((slot, args)) if slot.replica().has_ended() => way.turn(slot, args),
+                    Ok(got) => break got,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = turned {
+                    return Poll::Ready(Err(Box::new(error.widen())));
+                }
             };
             let begin = begin.take().expect("a slot is waited for once");
             let method = begin(slot.replica(), args);

@@ -1,5 +1,6 @@
 //! [`Slot`]: the right to run one call on one replica.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +10,10 @@ use super::instance::Replica;
 pub(crate) trait Release: Send + Sync {
     /// The slot of the replica known to the router as `key` is free again.
     fn release(&self, key: usize);
+    /// That replica holds these models, of one of its collections, from now on.
+    fn hold_models(&self, key: usize, collection: usize, ids: &[String]);
+    /// The router itself, for a call that must go elsewhere.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// The right to run one call on one replica. **Dropping it frees the slot**, which goes

@@ -92,6 +92,16 @@ impl Admission {
         }
     }
 
+    /// Decides the place of a call that had one before: a slot, or else the head of the
+    /// queue, whatever its limit.
+    pub(crate) fn admit_again(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
+        if let Some(key) = self.pick(random) {
+            self.occupy(key);
+            return Admitted::Now(key);
+        }
+        Admitted::Queued(self.queue.push_front())
+    }
+
     /// Power of two choices: of two random replicas with a free slot, the one with fewer
     /// ongoing calls.
     fn pick(&self, mut random: impl FnMut(usize) -> usize) -> Option<usize> {
@@ -107,7 +117,8 @@ impl Admission {
         Some(if fewer { second } else { first })
     }
 
-    fn occupy(&mut self, key: usize) {
+    /// A call is given a slot of this replica, which has a free one.
+    pub(crate) fn occupy(&mut self, key: usize) {
         let slots = &mut self.replicas[key];
         slots.ongoing += 1;
         self.ongoing += 1;
@@ -201,6 +212,21 @@ impl Admission {
         let slots = &mut self.replicas[key];
         slots.draining = true;
         slots.ongoing
+    }
+
+    /// The keys of the replicas with a free slot, in no order.
+    pub(crate) fn free(&self) -> &[usize] {
+        &self.free
+    }
+
+    /// True if the replica has a free slot and takes calls.
+    pub(crate) fn is_free(&self, key: usize) -> bool {
+        self.replicas.get(key).is_some_and(|slots| slots.free_at.is_some())
+    }
+
+    /// How many calls may run on a replica.
+    pub(crate) fn limit(&self, key: usize) -> usize {
+        self.replicas.get(key).map_or(0, |slots| slots.limit)
     }
 
     /// True if the replica takes no more calls.

@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::router::Router;
+use super::router::{Router, Wanted};
 use crate::call::CallError;
 use crate::call::pending::{Callee, task_failure};
 use crate::call::text::{TextError, TextSource};
@@ -119,7 +119,8 @@ async fn serve_by_name(
     method: &'static dyn AnyMethod,
     arguments: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
-    let slot = match router.admit() {
+    let (request, place) = router.admit(None, Wanted::opaque(method.info().name));
+    let slot = match place {
         Ok(place) => place.slot().await,
         Err(error) => Err(error),
     };
@@ -128,7 +129,6 @@ async fn serve_by_name(
         Err(error) => return stream::once(async { Err(error.widen()) }).boxed(),
     };
     let replica = Arc::clone(slot.replica());
-    let request = router.new_request();
     let tokio = &router.spawner().tokio;
     let (sender, mut items) = tokio::sync::mpsc::channel(1);
     // In a task of its own, like every call, so that a panic fails the call alone.

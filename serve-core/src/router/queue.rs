@@ -65,6 +65,21 @@ impl Queue {
         Ticket { key, serial }
     }
 
+    /// Lets a call in before all others.
+    pub(crate) fn push_front(&mut self) -> Ticket {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let state = State::InLine { before: None, after: self.head, waker: None };
+        let key = self.entries.insert(Entry { serial, state });
+        match self.head {
+            Some(head) => self.line_mut(head).0.replace(key),
+            None => self.tail.replace(key),
+        };
+        self.head = Some(key);
+        self.waiting += 1;
+        Ticket { key, serial }
+    }
+
     /// Gives the head of the line a slot of replica `slot`. `None` if nobody waits, else
     /// the waker to wake, if the call has one yet.
     pub(crate) fn grant(&mut self, slot: usize) -> Option<Option<Waker>> {
@@ -183,6 +198,21 @@ mod tests {
         assert_eq!(stand(&mut queue, tickets[3]), Waiting::Granted(11));
         assert_eq!(stand(&mut queue, late), Waiting::Granted(12));
         assert_eq!(stand(&mut queue, tickets[0]), Waiting::Gone);
+    }
+
+    #[test]
+    fn who_was_served_before_is_let_in_first() {
+        let mut queue = Queue::default();
+        let again = queue.push_front();
+        let later = queue.push();
+        let first = queue.push_front();
+        for slot in [10, 11, 12] {
+            assert!(queue.grant(slot).is_some());
+        }
+        let waker = Waker::noop();
+        assert_eq!(queue.poll(first, waker), Waiting::Granted(10));
+        assert_eq!(queue.poll(again, waker), Waiting::Granted(11));
+        assert_eq!(queue.poll(later, waker), Waiting::Granted(12));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! [`Router`]: the running end of a deployment in this process.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
@@ -14,14 +16,18 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
+use super::budget::RetryBudget;
 use super::load::LoadWindow;
 use super::queue::Waiting;
+use super::routing::Routing;
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::spawner::Spawner;
-use crate::deployment::{Aggregation, DeploymentOptions};
-use crate::replica::{Release, Replica, Slot};
+use crate::deployment::{
+    Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouting, RoutedCall,
+};
+use crate::replica::{Release, Replica, Slot, Turn};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
 ///
@@ -52,6 +58,10 @@ struct State {
     next_request: u64,
     /// Why no call is taken, if none is.
     closed: Option<String>,
+    routing: Routing,
+    /// What `routing` was made of.
+    routed_by: RequestRouting,
+    budget: RetryBudget,
     /// How loaded it was, if its number of replicas follows that.
     load: Option<LoadWindow>,
     /// Whether the next change of the load is to be told.
@@ -97,6 +107,9 @@ impl Router {
                 // A million million requests each, and eight million routers.
                 next_request: (number << 40) & (u64::MAX >> 1),
                 closed: None,
+                routing: Routing::default(),
+                routed_by: RequestRouting::default(),
+                budget: RetryBudget::new(),
                 load: None,
                 tell_of_load: false,
             }),
@@ -135,6 +148,11 @@ impl Router {
         self.request_timeout.store(nanos, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.admission.set_max_queued(options.max_queued_requests);
+        let routing = options.request_router.clone().unwrap_or_default();
+        if routing != state.routed_by {
+            state.routing.set_policy(&routing);
+            state.routed_by = routing;
+        }
         match (&options.autoscaling, &mut state.load) {
             (None, load) => *load = None,
             (Some(config), Some(load)) => load.set_look_back(config.look_back_period),
@@ -178,36 +196,59 @@ impl Router {
         self.load_changed.notified().await;
     }
 
-    /// Decides a call's place: a slot, the end of the queue, or neither.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Place, CallError> {
-        self.place(self.state.lock())
-    }
-
-    /// The same for a call that may begin a request.
-    pub(crate) fn admit_as(
+    /// Decides a call's place: a slot, the end of the queue, or neither. The call may begin
+    /// a request.
+    pub(crate) fn admit(
         self: &Arc<Self>,
         request: Option<Request>,
+        call: Wanted<'_>,
     ) -> (Request, Result<Place, CallError>) {
         let mut state = self.state.lock();
         let request = request.unwrap_or_else(|| state.new_request());
-        (request, self.place(state))
-    }
-
-    fn place(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Result<Place, CallError> {
-        let State { admission, random, closed, .. } = &mut *state;
-        if let Some(reason) = closed {
-            return Err(CallError::Unavailable {
+        if let Some(reason) = &state.closed {
+            let unavailable = CallError::Unavailable {
                 deployment: self.name.to_string(),
                 started: false,
                 reason: reason.clone(),
-            });
+            };
+            return (request, Err(unavailable));
         }
-        let admitted = admission.admit(|n| random.random_range(0..n));
+        let State { admission, replicas, routing, random, .. } = &mut *state;
+        let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
+            None
+        } else {
+            routing.choose(admission, replicas, &call.of(&request))
+        };
+        let admitted = match chosen {
+            Some(key) => {
+                admission.occupy(key);
+                Admitted::Now(key)
+            }
+            None => admission.admit(|n| random.random_range(0..n)),
+        };
+        let place = self.place(state, admitted);
+        (request, place)
+    }
+
+    /// A place for a call whose replica ended before it began: before all that wait, and
+    /// however many there are.
+    fn admit_again(self: &Arc<Self>) -> Result<Place, CallError> {
+        let mut state = self.state.lock();
+        let State { admission, random, .. } = &mut *state;
+        let admitted = admission.admit_again(|n| random.random_range(0..n));
+        self.place(state, admitted)
+    }
+
+    /// What became of a call, as the call sees it.
+    fn place(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        admitted: Admitted,
+    ) -> Result<Place, CallError> {
         self.note_load(&mut state);
-        let State { replicas, .. } = &mut *state;
         match admitted {
             Admitted::Now(key) => {
-                let replica = replicas[key].as_ref().map(Arc::clone);
+                let replica = state.replicas[key].as_ref().map(Arc::clone);
                 drop(state);
                 Ok(Place::Now(Self::slot(replica)))
             }
@@ -221,6 +262,21 @@ impl Router {
                 retry_after: crate::error::Fault::Overloaded.retry_after(),
             }),
         }
+    }
+
+    /// A call that may be retried was made.
+    pub(crate) fn earn_retry(&self) {
+        self.state.lock().budget.earn();
+    }
+
+    /// Takes one retry out of the budget. False if there is none left.
+    pub(crate) fn spend_retry(&self) -> bool {
+        self.state.lock().budget.spend(Instant::now())
+    }
+
+    /// The way of a call that runs again, with these arguments.
+    pub(crate) fn way_again<A>(self: &Arc<Self>, args: A) -> Result<Way<A>, CallError> {
+        Ok(Way::from(self.admit_again()?, args))
     }
 
     fn slot(replica: Option<Arc<Replica>>) -> Slot {
@@ -237,6 +293,7 @@ impl Router {
         }
         replica.set_key(key);
         state.replicas[key] = Some(replica);
+        state.routing.added();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         key
@@ -248,6 +305,7 @@ impl Router {
         let (replica, ongoing) = {
             let mut state = self.state.lock();
             let replica = state.replicas.get(key)?.clone()?;
+            state.routing.removed(key, &replica);
             (replica, state.admission.drain(key))
         };
         if ongoing > 0 {
@@ -273,6 +331,7 @@ impl Router {
         if !known.is_some_and(|known| Arc::ptr_eq(known, replica)) {
             return;
         }
+        state.routing.removed(key, replica);
         let gone = match state.admission.drain(key) {
             0 => state.forget(key),
             _ => None,
@@ -333,7 +392,11 @@ impl Router {
 
     /// Takes a replica out of routing. Its running calls go on.
     pub(crate) fn retire(&self, key: usize) {
-        self.state.lock().admission.drain(key);
+        let mut state = self.state.lock();
+        state.admission.drain(key);
+        if let Some(replica) = state.replicas.get(key).cloned().flatten() {
+            state.routing.removed(key, &replica);
+        }
     }
 
     /// Takes no more calls. Those that wait are still served.
@@ -386,6 +449,14 @@ impl State {
 }
 
 impl Release for Router {
+    fn hold_models(&self, key: usize, collection: usize, ids: &[String]) {
+        self.state.lock().routing.hold_models(key, collection, ids);
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
     fn release(&self, key: usize) {
         let mut state = self.state.lock();
         let freed = state.admission.release(key);
@@ -461,12 +532,91 @@ impl Place {
         }
     }
 
-    /// The slot, now or when its turn comes.
+    /// The slot, now or when its turn comes, of a replica that has not ended.
     pub(crate) async fn slot(self) -> Result<Slot, CallError> {
-        match self {
-            Self::Now(slot) => Ok(slot),
-            Self::Queued(queued) => queued.await,
+        let (slot, ()) = Way::from(self, ()).settle().await?;
+        Ok(slot)
+    }
+}
+
+/// A call that looks for a place, as far as routing is concerned.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) args: &'a dyn ArgumentsByPlace,
+}
+
+impl<'a> Wanted<'a> {
+    /// A call whose arguments are nobody's business.
+    pub(crate) fn opaque(method: &'static str) -> Self {
+        Self { method, names: &[], args: &() }
+    }
+
+    fn of(self, request: &'a Request) -> RoutedCall<'a> {
+        RoutedCall {
+            method: self.method,
+            names: self.names,
+            session_id: request.session_id().map(|id| &**id),
+            multiplexed_model_id: request.multiplexed_model_id().map(|id| &**id),
+            arguments: self.args,
         }
+    }
+}
+
+/// How a call comes to its slot, with its arguments.
+pub(crate) enum Way<A> {
+    Here(Option<(Slot, A)>),
+    Queued(QueuedWith<A>),
+    /// Its arguments come first.
+    Arriving(BoxFuture<'static, Result<(Slot, A), CallError>>),
+}
+
+/// The arguments are only moved.
+impl<A> Unpin for Way<A> {}
+
+impl<A> Way<A> {
+    pub(crate) fn from(place: Place, args: A) -> Self {
+        match place {
+            Place::Now(slot) => Self::Here(Some((slot, args))),
+            Place::Queued(queued) => Self::Queued(queued.with(args)),
+        }
+    }
+
+    /// The slot of a replica that has not ended.
+    async fn settle(mut self) -> Result<(Slot, A), CallError> {
+        loop {
+            let (slot, args) = (&mut self).await?;
+            if !slot.replica().has_ended() {
+                return Ok((slot, args));
+            }
+            self.turn(slot, args)?;
+        }
+    }
+}
+
+impl<A> Future for Way<A> {
+    type Output = Result<(Slot, A), CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Here(here) => Poll::Ready(Ok(here.take().expect("a slot is taken once"))),
+            Self::Queued(queued) => Pin::new(queued).poll(cx),
+            Self::Arriving(arriving) => arriving.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<A> Turn for Way<A> {
+    type Args = A;
+
+    fn turn(&mut self, slot: Slot, args: A) -> Result<(), CallError> {
+        let owner = Arc::clone(&slot.replica().owner);
+        let router = owner.as_any().downcast::<Router>();
+        drop(slot);
+        let router = router.expect("a replica's slots are its router's");
+        *self = router.way_again(args)?;
+        Ok(())
     }
 }
 
@@ -479,12 +629,8 @@ pub(crate) struct QueuedCall {
 }
 
 impl QueuedCall {
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
-        self.ticket
-    }
-
     /// The same, with the arguments that the call waits with.
-    pub(crate) fn with<A>(self, args: A) -> QueuedWith<A> {
+    fn with<A>(self, args: A) -> QueuedWith<A> {
         QueuedWith { call: self, args: Some(args) }
     }
 }
@@ -561,7 +707,7 @@ mod tests {
     #[test]
     fn a_call_adds_little_to_the_future_of_its_method() {
         type Method = [u64; 8];
-        type Call = Serving<QueuedWith<(u64,)>, (), Method>;
+        type Call = Serving<Way<(u64,)>, (), Method>;
         let added = size_of::<Call>() - size_of::<Method>();
         assert!(added <= 56, "{added} bytes: scope 40, timer 8, state 8");
     }

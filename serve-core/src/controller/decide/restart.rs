@@ -44,6 +44,11 @@ impl StartFailures {
         if !self.proven {
             return Verdict::GiveUp;
         }
+        if self.pause_ends.is_some_and(|ends| now < ends) {
+            // It was begun with those whose failure is waited out already.
+            self.in_a_row -= 1;
+            return Verdict::TryAgain;
+        }
         let doubled = u32::try_from(beyond).ok().and_then(|beyond| 1_u64.checked_shl(beyond));
         let pause = doubled.map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE);
         self.pause_ends = Some(now + pause);
@@ -83,18 +88,28 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_has_started_is_tried_for_ever_with_longer_pauses() {
+    fn replicas_that_fail_together_are_waited_for_once() {
         let (mut failures, now) = (StartFailures::default(), Instant::now());
+        failures.started();
+        for _ in 0..8 {
+            failures.failed(now, 20, 1);
+        }
+        assert!(failures.may_start(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_version_that_has_started_is_tried_for_ever_with_longer_pauses() {
+        let (mut failures, mut now) = (StartFailures::default(), Instant::now());
         failures.started();
         let mut pauses = Vec::new();
         for _ in 0..12 {
             assert_eq!(failures.failed(now, 20, 1), Verdict::TryAgain);
-            pauses.push(failures.pause_ends().map_or(0, |ends| (ends - now).as_secs()));
+            let ends = failures.pause_ends().unwrap_or(now);
+            pauses.push((ends - now).as_secs());
+            assert!(ends == now || !failures.may_start(now));
+            now = ends;
+            assert!(failures.may_start(now));
         }
         assert_eq!(pauses, [0, 0, 1, 2, 4, 8, 16, 32, 64, 64, 64, 64]);
-        assert!(!failures.may_start(now));
-        assert!(failures.may_start(now + Duration::from_secs(64)));
-        failures.started();
-        assert!(failures.may_start(now));
     }
 }

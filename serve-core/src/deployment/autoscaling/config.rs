@@ -197,6 +197,12 @@ impl AutoscalingConfig {
         replicas.min(self.max_replicas).max(self.min_replicas)
     }
 
+    /// How many replicas a deploy asks for: as many as the load asked for `before` it, or
+    /// at the first deploy the initial number.
+    pub(crate) fn first_target(&self, before: Option<usize>) -> usize {
+        self.bounded(before.or(self.initial_replicas).unwrap_or(self.min_replicas))
+    }
+
     /// Refuses values that make no sense.
     ///
     /// # Errors
