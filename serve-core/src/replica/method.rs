@@ -236,7 +236,8 @@ impl<M: Method, S: Shape<M>> AnyMethod for Erased<M, S> {
     }
 
     fn show_err(&self, error: &AnyValue) -> String {
-        typed_ref::<M::Err>(error).to_string()
+        // With its causes, where an error has them.
+        format!("{:#}", typed_ref::<M::Err>(error))
     }
 
     fn encode_args(&self, args: &AnyValue) -> Result<Payload, CallError> {
