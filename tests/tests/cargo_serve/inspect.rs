@@ -5,7 +5,19 @@ use serve_tests::Fixture;
 #[test]
 fn applications_are_listed_for_people() {
     let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["list"]).finish(), @"");
+    insta::assert_snapshot!(library.serve(["list"]).finish(), @"
+    exit code: 0
+    ----- stdout -----
+    greeter:broken
+        An application whose constructor fails.
+        src/lib.rs:117
+    greeter:greeter greeting=STRING [times=INTEGER]
+        Says hello in the words it is given.
+        src/lib.rs:89
+    greeter:spanish
+        Says hello in Spanish.
+        src/lib.rs:95
+    ");
 }
 
 #[test]
@@ -17,13 +29,26 @@ fn applications_are_listed_for_programs() {
 #[test]
 fn a_graph_is_drawn_as_text() {
     let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["graph", "greeter:spanish"]).finish(), @"");
+    insta::assert_snapshot!(library.serve(["graph", "greeter:spanish"]).finish(), @"
+    exit code: 0
+    ----- stdout -----
+    Greeter      1 replica   GET /   POST /add   GET /sleep
+    └─ Shouter   2 replicas
+    ");
 }
 
 #[test]
 fn a_graph_is_drawn_as_mermaid() {
     let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["graph", "spanish", "--format", "mermaid"]).finish(), @"");
+    insta::assert_snapshot!(library.serve(["graph", "spanish", "--format", "mermaid"]).finish(), @r#"
+    exit code: 0
+    ----- stdout -----
+    flowchart LR
+        http(["GET /<br/>POST /add<br/>GET /sleep"]) --> d0
+        d0["<b>Greeter</b><br/>1 replica"]
+        d1["<b>Shouter</b><br/>2 replicas"]
+        d0 --> d1
+    "#);
 }
 
 #[test]
@@ -34,6 +59,18 @@ fn a_graph_is_drawn_as_svg_into_a_file() {
     assert_eq!(finished.code, Some(0), "{finished}");
     assert_eq!(finished.stdout, "");
     insta::assert_snapshot!(library.read("graph.svg"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let library = Fixture::new("library");
+    let finished = library.serve(["graph", "spanish", "-o", "no/such/graph.txt"]).finish();
+    insta::assert_snapshot!(finished, @"
+    exit code: 1
+    ----- stderr -----
+    error[serve::file]: cannot write no/such/graph.txt
+      caused by: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
