@@ -10,7 +10,7 @@ use serve_core::prelude::*;
 
 /// Says hello in Spanish. Three replicas share the calls.
 #[deployment(num_replicas = 3)]
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct SpanishResponder;
 
 #[handle]
@@ -23,7 +23,7 @@ impl SpanishResponder {
 
 /// Says hello in French.
 #[deployment]
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct FrenchResponder;
 
 #[handle]
@@ -46,6 +46,7 @@ pub enum Language {
 
 /// The way in: passes each request on to the responder for its language.
 #[deployment]
+#[derive(Debug)]
 pub struct LanguageClassifier {
     spanish: SpanishResponderHandle,
     french: FrenchResponderHandle,
