@@ -1,9 +1,13 @@
 //! Copies of fixture packages.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use crate::command::CargoServe;
 #[cfg(unix)]
@@ -30,6 +34,22 @@ impl Fixture {
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self::copy(name, &fixtures_target().join("copies"))
+    }
+
+    /// A copy that tests which change nothing in it have together: it is built once. To
+    /// ask for features is a change, too, of the launcher.
+    ///
+    /// # Panics
+    /// If there is no such fixture, or it cannot be copied.
+    #[must_use]
+    pub fn shared(name: &'static str) -> Arc<Self> {
+        static SHARED: Mutex<BTreeMap<&str, Weak<Fixture>>> = Mutex::new(BTreeMap::new());
+        let mut shared = SHARED.lock();
+        shared.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let fixture = Arc::new(Self::new(name));
+            shared.insert(name, Arc::downgrade(&fixture));
+            fixture
+        })
     }
 
     /// A copy that is far from this repository.

@@ -3,7 +3,7 @@
 use serve_tests::{Finished, Fixture};
 
 fn call<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Finished {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let command = ["call", "greeter:spanish"].into_iter().chain(arguments);
     library.serve(command).finish()
 }
@@ -28,7 +28,7 @@ fn a_stream_is_printed_line_by_line() {
 
 #[test]
 fn the_applications_own_argument_is_given_beside() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let command = ["call", "greeter:greeter", "--with", "greeting=Hi", "greet", "name=Dora"];
     assert_eq!(library.serve(command).finish().stdout, "Hi Dora!\n");
 }

@@ -7,7 +7,7 @@ use serve_tests::Fixture;
 
 #[test]
 fn an_unknown_feature_is_found_before_anything_is_built() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["list", "--features", "lout"]).finish(), @"
     exit code: 2
     ----- stderr -----

@@ -4,7 +4,7 @@ use serve_tests::Fixture;
 
 #[test]
 fn applications_are_listed_for_people() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["list"]).finish(), @"
     exit code: 0
     ----- stdout -----
@@ -22,13 +22,13 @@ fn applications_are_listed_for_people() {
 
 #[test]
 fn applications_are_listed_for_programs() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["list", "greeter", "--json"]).finish());
 }
 
 #[test]
 fn a_graph_is_drawn_as_text() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["graph", "greeter:spanish"]).finish(), @"
     exit code: 0
     ----- stdout -----
@@ -39,7 +39,7 @@ fn a_graph_is_drawn_as_text() {
 
 #[test]
 fn a_graph_is_drawn_as_mermaid() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["graph", "spanish", "--format", "mermaid"]).finish(), @r#"
     exit code: 0
     ----- stdout -----
@@ -63,7 +63,7 @@ fn a_graph_is_drawn_as_svg_into_a_file() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_named() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let finished = library.serve(["graph", "spanish", "-o", "no/such/graph.txt"]).finish();
     insta::assert_snapshot!(finished, @"
     exit code: 1
@@ -75,7 +75,7 @@ fn a_file_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_graph_is_there_for_programs() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let finished = library.serve(["graph", "spanish", "--json"]).finish();
     let graph: serde_json::Value = serde_json::from_str(&finished.stdout).expect("JSON");
     assert_eq!(graph["deployments"][0]["name"], "Greeter");

@@ -3,7 +3,7 @@
 use serve_tests::{Finished, Fixture};
 
 fn library<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Finished {
-    Fixture::new("library").serve(arguments).finish()
+    Fixture::shared("library").serve(arguments).finish()
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_new_package_passes_its_test_and_runs() {
 
 #[test]
 fn nothing_is_overwritten() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["new", "src"]).finish(), @"
     exit code: 12
     ----- stderr -----

@@ -20,7 +20,7 @@ fn arguments_prefix_and_features_reach_the_application() {
 
 #[test]
 fn the_banner_shows_graph_routes_and_addresses() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:spanish"]).start();
     let address = server.address().to_string();
     server.signal(Signal::INT);
@@ -31,7 +31,7 @@ fn the_banner_shows_graph_routes_and_addresses() {
 
 #[test]
 fn a_second_signal_does_not_wait_for_requests() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:spanish"]).start();
     let mut waiting = TcpStream::connect(server.address()).expect("a connection");
     waiting.write_all(b"GET /sleep HTTP/1.1\r\nHost: here\r\n\r\n").expect("a request");
@@ -44,7 +44,7 @@ fn a_second_signal_does_not_wait_for_requests() {
 
 #[test]
 fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port();
     let port_text = port.to_string();
@@ -61,7 +61,7 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
 
 #[test]
 fn a_constructor_that_fails_names_the_deployment_and_every_cause() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let finished = library.serve(["run", "greeter:broken", "--port", "0"]).finish();
     assert_eq!(finished.code, Some(7), "{finished}");
     let error = finished.stderr.find("error[").map(|at| &finished.stderr[at..]);
