@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -70,10 +70,17 @@ impl Fixture {
         Self::make(&env::temp_dir(), "empty")
     }
 
+    /// A directory for this test, which has the same name in every run: what cargo builds
+    /// for it takes the place of what it built before. A test has one of each name.
     fn make(parent: &Path, name: &str) -> Self {
-        static COPIES: AtomicU32 = AtomicU32::new(0);
-        let number = COPIES.fetch_add(1, Ordering::Relaxed);
-        let directory = parent.join(format!("serve-{name}-{}-{number}", std::process::id()));
+        let thread = std::thread::current();
+        let test = thread.name().expect("a test's thread has its name").replace("::", "-");
+        // Checkouts share the temporary directory.
+        let mut hasher = DefaultHasher::new();
+        repository().hash(&mut hasher);
+        let directory = parent.join(format!("serve-{name}-{test}-{:08x}", hasher.finish() >> 32));
+        // What a run that was cut short has left.
+        let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).expect("a directory can be made");
         // On some systems the temporary directory is a link.
         Self { directory: directory.canonicalize().expect("the directory was just made") }
