@@ -154,9 +154,15 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
     }
 }
 
-/// What `bind` makes: `needs` are the bound deployments among its arguments.
+/// The bound deployments among the arguments of `bind`.
+#[must_use]
+pub fn needs(of_each: &[&[AnyBound]]) -> Vec<AnyBound> {
+    of_each.concat()
+}
+
+/// What `bind` makes.
 pub fn bound<D: Handlers, F>(
-    needs: &[&[AnyBound]],
+    needs: Vec<AnyBound>,
     construct: impl Fn(&Wiring) -> F + Send + Sync + 'static,
 ) -> Bound<D>
 where
@@ -164,15 +170,15 @@ where
 {
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
-    Bound::new(needs.concat(), kind, constructor)
+    Bound::new(needs, kind, constructor)
 }
 
 /// A deployment without a constructor: its instances are made by [`Default`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no constructor",
     label = "neither a `new` in this block nor a `Default`",
-    note = "write `pub fn new(..) -> Self` in the block marked `#[handle]`, or derive `Default` for \
-            `{Self}`"
+    note = "write `pub fn new(..) -> Self` here, or derive `Default` for `{Self}`; all methods of a \
+            deployment are in one block marked `#[handle]`, together with `new`"
 )]
 pub trait ByDefault {
     /// An instance.
@@ -189,7 +195,7 @@ impl<D: Default> ByDefault for D {
 /// What `bind` makes for a deployment without a constructor.
 #[must_use]
 pub fn bound_by_default<D: Handlers + ByDefault>() -> Bound<D> {
-    bound(&[], |_| std::future::ready(Ok(D::by_default())))
+    bound(Vec::new(), |_| std::future::ready(Ok(D::by_default())))
 }
 
 /// `mock` with one more answer.

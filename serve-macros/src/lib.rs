@@ -27,6 +27,8 @@ mod handle;
 mod hygiene;
 mod options;
 mod signature;
+#[cfg(test)]
+mod snapshots;
 mod spelling;
 mod task;
 

@@ -74,6 +74,7 @@ impl IntoInit<String, ByText> for &str {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
     fn into_init(self) -> Init<H> {
         let id = self.id();
@@ -81,6 +82,7 @@ impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Option<H>> {
         let id = self.as_ref().map(Bound::id);
@@ -89,6 +91,7 @@ impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> 
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Vec<H>> {
         let ids: Vec<_> = self.iter().map(Bound::id).collect();
@@ -97,12 +100,14 @@ impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf, const N: usize> IntoInit<Vec<H>, ByBound> for [Bound<H::Deployment>; N] {
     fn into_init(self) -> Init<Vec<H>> {
         Vec::from(self).into_init()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K, H> IntoInit<HashMap<K, H>, ByBound> for HashMap<K, Bound<H::Deployment>>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,

@@ -1,7 +1,7 @@
 //! `Handlers`: what the runtime knows of the block as a whole: its methods, how the
 //! instance is held, `#[shutdown]`, endpoints and `#[routes]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -39,16 +39,20 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
 
 /// Exclusive where any `&mut self` method is there.
 fn cell(model: &Model) -> TokenStream {
-    let (private, owner) = (model.private(), &model.owner);
-    let of =
-        |cell: TokenStream| quote_spanned! { owner.span() => type Cell = #private::#cell<#owner>; };
+    let owner = &model.owner;
+    // So that a field that is not `Sync` is reported on the type.
+    let private = model.private_at(owner.span());
+    let of = |cell: &str| {
+        let cell = Ident::new(cell, owner.span());
+        quote_spanned! { owner.span() => type Cell = #private::#cell<#owner>; }
+    };
     let cfgs: Vec<_> = model.exclusive.iter().collect();
     let exclusive = Cfg::any_of(&cfgs).map(|cfg| {
-        let (cfg, cell) = (cfg.attribute(), of(quote! { Exclusive }));
+        let (cfg, cell) = (cfg.attribute(), of("Exclusive"));
         quote! { #cfg #cell }
     });
     let shared = Cfg::none_of(&cfgs).map(|cfg| {
-        let (cfg, cell) = (cfg.attribute(), of(quote! { Shared }));
+        let (cfg, cell) = (cfg.attribute(), of("Shared"));
         quote! { #cfg #cell }
     });
     quote! { #exclusive #shared }

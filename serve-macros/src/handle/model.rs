@@ -1,6 +1,6 @@
 //! [`Model`]: a `#[handle]` block as it is understood, before anything is generated.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::Path;
 
@@ -93,6 +93,11 @@ impl Model {
     pub(super) fn private(&self) -> TokenStream {
         let krate = &self.krate;
         quote! { #krate::__private }
+    }
+
+    /// The same with the span of what the user wrote, so that the compiler points there.
+    pub(super) fn private_at(&self, span: Span) -> TokenStream {
+        crate::signature::respan(self.private(), span)
     }
 
     /// The type of the deployment's locality.
