@@ -27,8 +27,8 @@ pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
-    AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
-    MethodError, Shape, Shared, Streaming, Unary, blocking, kind_of,
+    AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodError, MethodInfo,
+    One, ParamInfo, Shape, Shared, Streaming, Unary, blocking, kind_of,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};

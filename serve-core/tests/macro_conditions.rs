@@ -86,8 +86,10 @@ async fn an_absent_method_leaves_nothing_behind() -> Result<()> {
     let sparse = runtime.run(Sparse::bind(1)).await?;
     assert_eq!(sparse.start().await?, 1);
     assert_eq!(sparse.there().await?, 2);
-    let methods: Vec<_> =
-        <Sparse as serve_core::Handlers>::methods().iter().map(|method| method.info().name).collect();
+    let methods: Vec<_> = <Sparse as serve_core::Handlers>::methods()
+        .iter()
+        .map(|method| method.info().name)
+        .collect();
     assert_eq!(methods, ["start", "there"]);
     Ok(())
 }

@@ -11,17 +11,31 @@ mod inside {
 
 /// Names that generated code might use for its own.
 mod names {
-    #[derive(::std::fmt::Debug, ::std::clone::Clone, ::std::cmp::PartialEq)]
-    #[derive(::serde::Serialize, ::serde::Deserialize)]
+    #[derive(
+        ::std::fmt::Debug,
+        ::std::clone::Clone,
+        ::std::cmp::PartialEq,
+        ::serde::Serialize,
+        ::serde::Deserialize,
+    )]
     pub struct F(pub u8);
-    #[derive(::std::fmt::Debug, ::std::clone::Clone, ::std::cmp::PartialEq)]
-    #[derive(::serde::Serialize, ::serde::Deserialize)]
+    #[derive(
+        ::std::fmt::Debug,
+        ::std::clone::Clone,
+        ::std::cmp::PartialEq,
+        ::serde::Serialize,
+        ::serde::Deserialize,
+    )]
     pub struct A(pub u8);
-    #[derive(::std::fmt::Debug, ::std::clone::Clone, ::std::cmp::PartialEq)]
-    #[derive(::serde::Serialize, ::serde::Deserialize)]
+    #[derive(
+        ::std::fmt::Debug,
+        ::std::clone::Clone,
+        ::std::cmp::PartialEq,
+        ::serde::Serialize,
+        ::serde::Deserialize,
+    )]
     pub struct M0(pub u8);
-    #[derive(::std::fmt::Debug)]
-    #[derive(::serde::Serialize, ::serde::Deserialize)]
+    #[derive(::std::fmt::Debug, ::serde::Serialize, ::serde::Deserialize)]
     pub struct Failure;
 
     impl ::std::fmt::Display for Failure {
@@ -34,7 +48,7 @@ mod names {
 use inside::renamed::{application, deployment, futures, handle, task};
 use names::{A, F, Failure, M0};
 
-#[deployment(crate = crate::inside::renamed, num_replicas = 1, request_timeout = "30s")]
+#[deployment(crate = crate::inside::renamed, num_replicas = 1, graceful_shutdown_timeout = "30s")]
 struct Named {
     start: M0,
 }
@@ -111,7 +125,11 @@ async fn double(input: u8, args: u8) -> u8 {
 
 #[task(crate = crate::inside::renamed)]
 fn refuse(input: u8) -> ::std::result::Result<A, Failure> {
-    if input == 0 { ::std::result::Result::Err(Failure) } else { ::std::result::Result::Ok(A(input)) }
+    if input == 0 {
+        ::std::result::Result::Err(Failure)
+    } else {
+        ::std::result::Result::Ok(A(input))
+    }
 }
 
 /// As `tokio::test` does, which needs names in scope.

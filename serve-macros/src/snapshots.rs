@@ -50,9 +50,7 @@ snapshot!(
             /// The sum.
             #[cfg(unix)]
             #[must_use]
-            pub async fn add(&self, a: u64, others: Vec<Self>) -> u64 {
-                bodies are not read
-            }
+            pub async fn add(&self, a: u64, others: Vec<Self>) -> u64 {}
 
             fn private(&self) {}
         }

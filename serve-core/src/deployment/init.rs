@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::{AnyBound, Bound, HandleOf, Wiring};
+use super::{AnyBound, Bound, Deployment, HandleOf, Wiring};
 
 /// A way to make one `T` for each replica, and the deployments it leads to.
 pub struct Init<T> {
@@ -75,7 +75,7 @@ impl IntoInit<String, ByText> for &str {
 }
 
 #[diagnostic::do_not_recommend]
-impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
+impl<H: HandleOf<Deployment = D>, D: Deployment> IntoInit<H, ByBound> for Bound<D> {
     fn into_init(self) -> Init<H> {
         let id = self.id();
         Init::new(vec![self.erase()], move |wiring| H::connect(wiring.link(id)))

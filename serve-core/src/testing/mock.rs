@@ -66,7 +66,6 @@ impl<D: Deployment> Mock<D> {
         self.answers.name = Some(name.to_owned());
         self
     }
-
 }
 
 impl<D: Handlers> Mock<D> {

@@ -1,7 +1,7 @@
 //! `Handlers`: what the runtime knows of the block as a whole: its methods, how the
 //! instance is held, `#[shutdown]`, endpoints and `#[routes]`.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -16,14 +16,13 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
         let (cfg, marker) = (method.cfg.attribute(), method.marker());
         quote! { #cfg <#marker as #private::Method>::erased(), }
     });
-    let cell = cell(model);
     let shutdown = model.shutdown.iter().map(|shutdown| self::shutdown(shutdown, model));
     let http = http(model);
     // On the type: that is where a second block for it is reported.
     quote_spanned! { owner.span() =>
         #[automatically_derived]
         impl #private::Handlers for #owner {
-            #cell
+            type Cell = __ServeCell;
 
             fn methods() -> ::std::vec::Vec<&'static dyn #private::AnyMethod> {
                 let methods: &[&'static dyn #private::AnyMethod] = &[#(#registrations)*];
@@ -37,23 +36,17 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
     }
 }
 
-/// Exclusive where any `&mut self` method is there.
-fn cell(model: &Model) -> TokenStream {
-    let owner = &model.owner;
-    // So that a field that is not `Sync` is reported on the type.
-    let private = model.private_at(owner.span());
-    let of = |cell: &str| {
-        let cell = Ident::new(cell, owner.span());
-        quote_spanned! { owner.span() => type Cell = #private::#cell<#owner>; }
-    };
+/// `__ServeCell`, how the instance is held: alone where any `&mut self` method is there.
+pub(super) fn cell(model: &Model) -> TokenStream {
+    let (private, owner) = (model.private(), &model.owner);
     let cfgs: Vec<_> = model.exclusive.iter().collect();
     let exclusive = Cfg::any_of(&cfgs).map(|cfg| {
-        let (cfg, cell) = (cfg.attribute(), of("Exclusive"));
-        quote! { #cfg #cell }
+        let cfg = cfg.attribute();
+        quote! { #cfg type __ServeCell = #private::Exclusive<#owner>; }
     });
     let shared = Cfg::none_of(&cfgs).map(|cfg| {
-        let (cfg, cell) = (cfg.attribute(), of("Shared"));
-        quote! { #cfg #cell }
+        let cfg = cfg.attribute();
+        quote! { #cfg type __ServeCell = #private::Shared<#owner>; }
     });
     quote! { #exclusive #shared }
 }
@@ -79,7 +72,7 @@ fn shutdown(shutdown: &Shutdown, model: &Model) -> TokenStream {
             #private::futures::future::BoxFuture<'static, ::core::result::Result<(), #private::Error>>,
         > {
             ::core::option::Option::Some(::std::boxed::Box::pin(async move {
-                let #mutability this = cell.get().await;
+                let #mutability this = __ServeCell::get(cell).await;
                 #ended
             }))
         }
