@@ -18,7 +18,7 @@ impl Sparse {
         nothing
     }
 
-    #[cfg(all())]
+    #[cfg(test)]
     pub fn new(start: u64) -> Self {
         Self { start }
     }
@@ -27,7 +27,7 @@ impl Sparse {
         self.start
     }
 
-    #[cfg(all())]
+    #[cfg(test)]
     pub async fn there(&self) -> u64 {
         self.start + 1
     }
@@ -99,7 +99,7 @@ struct Exclusive(Arc<std::sync::atomic::AtomicUsize>);
 
 #[handle]
 impl Exclusive {
-    #[cfg(all())]
+    #[cfg(test)]
     pub async fn alone(&mut self) -> usize {
         use std::sync::atomic::Ordering::SeqCst;
         let others = self.0.fetch_add(1, SeqCst);

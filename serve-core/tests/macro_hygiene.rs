@@ -93,6 +93,7 @@ impl Named {
         ::std::result::Result::Ok(futures::stream::iter(made))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is a name")]
     /// Every name that generated code has for a local.
     pub async fn locals(
         &self,
@@ -135,7 +136,7 @@ fn refuse(input: u8) -> ::std::result::Result<A, Failure> {
 /// As `tokio::test` does, which needs names in scope.
 fn on_a_paused_clock(test: impl ::std::future::Future<Output = ()>) {
     let mut builder = ::tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().start_paused(true).build().unwrap().block_on(test);
+    builder.enable_all().start_paused(true).build().expect("a runtime starts").block_on(test);
 }
 
 #[application(crate = crate::inside::renamed)]

@@ -21,8 +21,8 @@ macro_rules! snapshot {
     };
 }
 
-fn handle(item: TokenStream) -> TokenStream {
-    crate::handle::expand(TokenStream::new(), &item)
+fn handle(item: &TokenStream) -> TokenStream {
+    crate::handle::expand(TokenStream::new(), item)
 }
 
 snapshot!(
@@ -41,7 +41,7 @@ snapshot!(
 
 snapshot!(
     handle_unary,
-    handle(quote! {
+    handle(&quote! {
         impl Adder {
             pub fn new(offset: u64) -> Self {
                 Self { offset }
@@ -59,7 +59,7 @@ snapshot!(
 
 snapshot!(
     handle_fallible,
-    handle(quote! {
+    handle(&quote! {
         impl Adder {
             pub async fn new() -> Result<Self> {}
             pub async fn add(&self, a: u64) -> Result<u64, Overflow> {}
@@ -69,7 +69,7 @@ snapshot!(
 
 snapshot!(
     handle_stream,
-    handle(quote! {
+    handle(&quote! {
         impl Adder {
             pub async fn count(&self, to: u64) -> Result<impl Stream<Item = Result<u64>>, Overflow> {}
         }
@@ -78,7 +78,7 @@ snapshot!(
 
 snapshot!(
     handle_blocking,
-    handle(quote! {
+    handle(&quote! {
         impl Adder {
             #[blocking]
             pub fn crunch(&self, numbers: Vec<u64>) -> u64 {}
@@ -88,7 +88,7 @@ snapshot!(
 
 snapshot!(
     handle_mutable,
-    handle(quote! {
+    handle(&quote! {
         impl Adder {
             #[cfg(unix)]
             pub async fn reset(&mut self) {}
@@ -101,7 +101,7 @@ snapshot!(
 
 snapshot!(
     handle_endpoint,
-    handle(quote! {
+    handle(&quote! {
         impl Adder {
             #[post("/add/{a}", max_body = "1KiB")]
             pub async fn add(&self, a: u64, b: u64) -> Result<u64> {}

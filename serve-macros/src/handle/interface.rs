@@ -21,6 +21,7 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
     // On the type: that is where a second block for it is reported.
     quote_spanned! { owner.span() =>
         #[automatically_derived]
+        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any block")]
         impl #private::Handlers for #owner {
             type Cell = __ServeCell;
 
@@ -65,7 +66,6 @@ fn shutdown(shutdown: &Shutdown, model: &Model) -> TokenStream {
         quote_spanned! { name.span() => #private::Ended::ended(#owner::#name(#receiver)#awaited) };
     quote! {
         #cfg
-        #[allow(deprecated, reason = "the user's choice")]
         fn shutdown(
             cell: Self::Cell,
         ) -> ::core::option::Option<
@@ -112,7 +112,6 @@ fn http(model: &Model) -> Option<TokenStream> {
         return None;
     }
     Some(quote! {
-        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
         fn http() -> ::core::option::Option<
             ::std::boxed::Box<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
         > {
