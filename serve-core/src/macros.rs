@@ -20,7 +20,7 @@ macro_rules! __deployment {
 
                 fn options() -> __private::DeploymentOptions {
                     #[allow(unused_mut, reason = "there may be no option")]
-                    let mut options = __private::DeploymentOptions::default();
+                    let mut options: __private::DeploymentOptions = ::core::default::Default::default();
                     $crate::__settings!(options, $($settings)*);
                     options
                 }
@@ -115,6 +115,10 @@ macro_rules! __deployment {
 
                 fn into_mock(self) -> __private::Mock<$name> {
                     self.mock
+                }
+
+                fn from_mock(mock: __private::Mock<$name>) -> Self {
+                    Self { mock }
                 }
             }
         };

@@ -6,6 +6,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+#[path = "private/checks.rs"]
+mod checks;
+
+pub use checks::*;
 pub use {async_stream, futures, inventory, schemars, serde, serde_json};
 
 pub use crate::application::{
@@ -21,10 +25,10 @@ pub use crate::deployment::{
 };
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
-pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace, schema_of};
+pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
-    AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodInfo, One, ParamInfo,
-    Shared, Streaming, Unary, blocking, kind_of,
+    AnyMethod, Erased, Exclusive, Handlers, InstanceCell, Many, Method, MethodError, MethodInfo,
+    One, ParamInfo, Shape, Shared, Streaming, Unary, blocking, kind_of,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};
@@ -58,11 +62,13 @@ impl<T, E> Fallible for Result<T, E> {
     }
 }
 
-/// Fails to compile, on the user's own type, if it cannot cross a handle of `D`.
-pub const fn assert_wire<D: Deployment, T: Wire<D::Locality>>() {}
-
-/// Fails to compile, on the user's own signature, if a future is not `Send`.
-pub const fn assert_send<T: Send>(_: &T) {}
+/// The result of a method that may fail, as its call has it.
+///
+/// # Errors
+/// The method's own, as [`CallError::App`].
+pub fn fallible<R: Fallible>(result: R) -> Result<R::Ok, CallError<R::Err>> {
+    result.into_result().map_err(CallError::App)
+}
 
 /// Turns a constructor's error into [`Error`]: by `Into` where it can, else by `Display`.
 /// Called as `(&&Raised::new(error)).raise()`; method resolution takes the first that fits.
@@ -148,9 +154,15 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
     }
 }
 
-/// What `bind` makes: `needs` are the bound deployments among its arguments.
+/// The bound deployments among the arguments of `bind`.
+#[must_use]
+pub fn needs(of_each: &[&[AnyBound]]) -> Vec<AnyBound> {
+    of_each.concat()
+}
+
+/// What `bind` makes.
 pub fn bound<D: Handlers, F>(
-    needs: Vec<crate::deployment::AnyBound>,
+    needs: Vec<AnyBound>,
     construct: impl Fn(&Wiring) -> F + Send + Sync + 'static,
 ) -> Bound<D>
 where
@@ -159,6 +171,40 @@ where
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
     Bound::new(needs, kind, constructor)
+}
+
+/// A deployment without a constructor: its instances are made by [`Default`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no constructor",
+    label = "neither a `new` in this block nor a `Default`",
+    note = "write `pub fn new(..) -> Self` here, or derive `Default` for `{Self}`; all methods of a \
+            deployment are in one block marked `#[handle]`, together with `new`"
+)]
+pub trait ByDefault {
+    /// An instance.
+    fn by_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<D: Default> ByDefault for D {
+    fn by_default() -> Self {
+        D::default()
+    }
+}
+
+/// What `bind` makes for a deployment without a constructor.
+#[must_use]
+pub fn bound_by_default<D: Handlers + ByDefault>() -> Bound<D> {
+    bound(Vec::new(), |_| std::future::ready(Ok(D::by_default())))
+}
+
+/// `mock` with one more answer.
+#[must_use]
+pub fn mocked<M: IntoMock>(
+    mock: M,
+    add: impl FnOnce(Mock<M::Deployment>) -> Mock<M::Deployment>,
+) -> M {
+    M::from_mock(add(mock.into_mock()))
 }
 
 /// What a `#[shutdown]` method may return.

@@ -31,6 +31,30 @@ impl Cfg {
         }
     }
 
+    /// Where any of `all` holds. `None` if that is nowhere.
+    pub(crate) fn any_of(all: &[&Self]) -> Option<Self> {
+        if all.is_empty() {
+            return None;
+        }
+        if all.iter().any(|cfg| cfg.is_always()) {
+            return Some(Self::default());
+        }
+        let predicates = all.iter().map(|cfg| cfg.predicate());
+        Some(Self(vec![quote! { any(#(#predicates),*) }]))
+    }
+
+    /// Where none of `all` holds. `None` if that is nowhere.
+    pub(crate) fn none_of(all: &[&Self]) -> Option<Self> {
+        match Self::any_of(all) {
+            None => Some(Self::default()),
+            Some(any) if any.is_always() => None,
+            Some(any) => {
+                let predicate = any.predicate();
+                Some(Self(vec![quote! { not(#predicate) }]))
+            }
+        }
+    }
+
     /// As one attribute; nothing for an item that is always there.
     pub(crate) fn attribute(&self) -> TokenStream {
         if self.is_always() {
@@ -55,6 +79,19 @@ fn collect(meta: &Meta, all: &mut Vec<TokenStream>) {
         }
         all.extend(inner.into_iter().map(|inner| quote! { any(not(#condition), #inner) }));
     }
+}
+
+/// The attribute if it is one of `names`; of a `cfg_attr`, what it holds of them.
+pub(crate) fn only(attribute: &Attribute, names: &[&str]) -> Option<TokenStream> {
+    fn only(meta: &Meta, names: &[&str]) -> Option<TokenStream> {
+        if let Some((condition, metas)) = split_cfg_attr(meta) {
+            let kept: Vec<_> = metas.iter().filter_map(|meta| only(meta, names)).collect();
+            return (!kept.is_empty()).then(|| quote! { cfg_attr(#condition, #(#kept),*) });
+        }
+        names.iter().any(|name| meta.path().is_ident(name)).then(|| meta.to_token_stream())
+    }
+    let meta = only(&attribute.meta, names)?;
+    Some(quote! { #[#meta] })
 }
 
 /// The condition of a `cfg_attr`, and what it puts there. `None` for anything else.
@@ -84,7 +121,23 @@ mod tests {
         assert_eq!(attribute(&[parse_quote!(#[cfg(a)]), parse_quote!(#[doc = "x"])]), "#[cfg(a)]");
         let both = [parse_quote!(#[cfg(a)]), parse_quote!(#[cfg_attr(b, cfg(c), inline)])];
         assert_eq!(attribute(&both), "#[cfg(all(a,any(not(b),c)))]");
+        let none = Cfg::none_of(&[&Cfg::of(&both), &Cfg::of(&[parse_quote!(#[cfg(d)])])]);
+        let text = none.map(|cfg| cfg.attribute().to_string().replace(' ', ""));
+        assert_eq!(text.as_deref(), Some("#[cfg(not(any(all(a,any(not(b),c)),d)))]"));
+        assert!(Cfg::none_of(&[&Cfg::default()]).is_none());
         let nested = [parse_quote!(#[cfg_attr(a, cfg_attr(b, cfg(c)))])];
         assert_eq!(attribute(&nested), "#[cfg(any(not(a),any(not(b),c)))]");
+    }
+
+    #[test]
+    fn a_conditional_attribute_keeps_its_condition() {
+        let text = |attribute: &Attribute| {
+            only(attribute, &["doc", "deprecated"]).map(|kept| kept.to_string().replace(' ', ""))
+        };
+        assert_eq!(text(&parse_quote!(#[inline])), None);
+        assert_eq!(text(&parse_quote!(#[deprecated])).as_deref(), Some("#[deprecated]"));
+        let both = text(&parse_quote!(#[cfg_attr(a, inline, deprecated)]));
+        assert_eq!(both.as_deref(), Some("#[cfg_attr(a,deprecated)]"));
+        assert_eq!(text(&parse_quote!(#[cfg_attr(a, inline)])), None);
     }
 }

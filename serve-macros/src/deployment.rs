@@ -167,7 +167,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             let near = spelling::did_you_mean(unknown, all());
             return error(format!(
                 "unknown option `{unknown}`{near}; the options are {}",
-                spelling::all_of(all())
+                spelling::all_of(BUILT)
             ));
         }
     };

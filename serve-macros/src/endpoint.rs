@@ -210,6 +210,10 @@ impl Endpoint {
             None => quote! { |_| ::core::option::Option::None },
         };
         let types = parameters.iter().map(|parameter| parameter.ty.to_token_stream());
+        let schemas = quote! {
+            #[allow(unused_imports, reason = "one of the two fits")]
+            use #private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
+        };
         quote! {
             #private::EndpointSpec {
                 verb: #verb,
@@ -218,10 +222,14 @@ impl Endpoint {
                 max_body: #max_body,
                 status: #status,
                 params: |generator| {
+                    #schemas
                     let _ = &generator;
-                    ::std::vec::Vec::from([#(#private::schema_of::<#types>(generator)),*])
+                    <::std::vec::Vec<_> as ::core::convert::From<_>>::from([#((&#private::SchemaOf::<#types>::NEW).schema(generator)),*])
                 },
-                returns: |generator| #private::schema_of::<#ok>(generator),
+                returns: |generator| {
+                    #schemas
+                    (&#private::SchemaOf::<#ok>::NEW).schema(generator)
+                },
             }
         }
     }

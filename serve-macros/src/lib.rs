@@ -10,7 +10,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `errors`, `cfg`, `spelling` | errors, conditions, and near names |
+//! | `errors`, `cfg`, `spelling`, `hygiene` | errors, conditions, near names and free ones |
 //! | `options` | `name = value` lists and their values |
 //! | `block` | an `impl` block, its bodies unread |
 //! | `signature` | a method's parameters and what it returns |
@@ -24,8 +24,11 @@ mod deployment;
 mod endpoint;
 mod errors;
 mod handle;
+mod hygiene;
 mod options;
 mod signature;
+#[cfg(test)]
+mod snapshots;
 mod spelling;
 mod task;
 

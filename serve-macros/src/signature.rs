@@ -1,6 +1,6 @@
 //! A method's parameters and what it returns, checked.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
@@ -83,20 +83,23 @@ pub(crate) fn parameters(
     healthy.then_some(parameters)
 }
 
+/// The type to use instead of a reference.
+fn owned(reference: &syn::TypeReference) -> String {
+    match &*reference.elem {
+        Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+        Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
+        other => text_of(other),
+    }
+}
+
 /// What is wrong with a parameter that does not own its data.
 fn not_owned(ty: &Type) -> Option<String> {
     match ty {
-        Type::Reference(reference) => {
-            let owned = match &*reference.elem {
-                Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
-                Type::Slice(slice) => format!("Vec<{}>", text_of(&slice.elem)),
-                other => text_of(other),
-            };
-            Some(format!(
-                "arguments travel between replicas, so they are owned: use `{owned}` instead of `{}`",
-                text_of(ty)
-            ))
-        }
+        Type::Reference(reference) => Some(format!(
+            "arguments travel between replicas, so they are owned: use `{}` instead of `{}`",
+            owned(reference),
+            text_of(ty)
+        )),
         Type::ImplTrait(_) => Some(
             "a parameter has one type, because it is read from the wire: name the type".to_owned(),
         ),
@@ -104,17 +107,50 @@ fn not_owned(ty: &Type) -> Option<String> {
     }
 }
 
-pub(crate) fn returns(output: &ReturnType, owner: &TokenStream, private: &TokenStream) -> Returns {
+/// What a method returns. `None` if it is at fault.
+pub(crate) fn returns(
+    output: &ReturnType,
+    owner: &TokenStream,
+    private: &TokenStream,
+    errors: &mut Errors,
+) -> Option<Returns> {
     let ReturnType::Type(_, ty) = output else {
         let whole = quote! { () };
-        return Returns {
+        return Some(Returns {
             ok: whole.clone(),
             err: None,
             shape: Shape::Value,
             whole,
             text: String::new(),
-        };
+        });
     };
+    let value = if is_result(ty) { first_argument(ty) } else { None };
+    let value = value.as_ref().unwrap_or(ty);
+    if let Some(message) = not_returned(value) {
+        errors.at(value, message);
+        return None;
+    }
+    Some(known_returns(ty, owner, private))
+}
+
+/// What is wrong with a result that cannot leave its replica.
+fn not_returned(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Reference(reference) => Some(format!(
+            "results travel between replicas, so they are owned: use `{}` instead of `{}`",
+            owned(reference),
+            text_of(ty)
+        )),
+        Type::ImplTrait(_) if stream_item(ty).is_none() => Some(
+            "a result has one type, because it is written to the wire: name the type, or return \
+             `impl Stream<Item = T>`"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn known_returns(ty: &Type, owner: &TokenStream, private: &TokenStream) -> Returns {
     let text = text_of(ty);
     if let Some(item) = stream_item(ty) {
         let shape = Shape::Stream { outer_result: false, item_result: is_result(&item) };
@@ -160,19 +196,21 @@ fn fallible(
     private: &TokenStream,
 ) -> (TokenStream, TokenStream) {
     let ty = replace_self(ty.clone(), owner);
-    let span = ty.span();
-    if let Ok(parsed) = syn::parse2::<Type>(ty.clone())
-        && let [ok, err] = &arguments(&parsed)[..]
-    {
+    let visible = syn::parse2::<Type>(ty.clone()).map(|ty| arguments(&ty)).unwrap_or_default();
+    if let [ok, err] = &visible[..] {
         return (ok.to_token_stream(), err.to_token_stream());
     }
+    // The one argument that an alias shows is its success type, more often than not.
+    let at = visible.first().map_or_else(|| ty.span(), Spanned::span);
+    let private = respan(private.clone(), at);
     (
-        quote_spanned! { span => <#ty as #private::Fallible>::Ok },
-        quote_spanned! { span => <#ty as #private::Fallible>::Err },
+        quote_spanned! { at => <#ty as #private::Fallible>::Ok },
+        quote_spanned! { ty.span() => <#ty as #private::Fallible>::Err },
     )
 }
 
-fn is_result(ty: &Type) -> bool {
+/// Whether it is called `Result`, which an alias may be too.
+pub(crate) fn is_result(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
 }
 
@@ -238,6 +276,19 @@ pub(crate) fn replace_self(tokens: TokenStream, owner: &TokenStream) -> TokenStr
             TokenTree::Group(replaced).into()
         }
         tree => tree.into(),
+    });
+    trees.collect()
+}
+
+/// `tokens`, all of them with this span.
+pub(crate) fn respan(tokens: TokenStream, span: Span) -> TokenStream {
+    let trees = tokens.into_iter().map(|mut tree| {
+        if let TokenTree::Group(group) = &tree {
+            let inner = respan(group.stream(), span);
+            tree = proc_macro2::Group::new(group.delimiter(), inner).into();
+        }
+        tree.set_span(span);
+        tree
     });
     trees.collect()
 }

@@ -35,7 +35,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     }
     let (name, visibility) = (&signature.ident, &head.visibility);
     let parameters = signature::parameters(signature, &quote! { Self }, errors)?;
-    let returns = signature::returns(&signature.output, &quote! { Self }, &private);
+    let returns = signature::returns(&signature.output, &quote! { Self }, &private, errors)?;
     if returns.shape != Shape::Value {
         errors.at(&signature.output, "a task returns one value; collect the stream");
         return None;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::{AnyBound, Bound, HandleOf, Wiring};
+use super::{AnyBound, Bound, Deployment, HandleOf, Wiring};
 
 /// A way to make one `T` for each replica, and the deployments it leads to.
 pub struct Init<T> {
@@ -74,13 +74,15 @@ impl IntoInit<String, ByText> for &str {
     }
 }
 
-impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
+#[diagnostic::do_not_recommend]
+impl<H: HandleOf<Deployment = D>, D: Deployment> IntoInit<H, ByBound> for Bound<D> {
     fn into_init(self) -> Init<H> {
         let id = self.id();
         Init::new(vec![self.erase()], move |wiring| H::connect(wiring.link(id)))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Option<H>> {
         let id = self.as_ref().map(Bound::id);
@@ -89,6 +91,7 @@ impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> 
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Vec<H>> {
         let ids: Vec<_> = self.iter().map(Bound::id).collect();
@@ -97,12 +100,14 @@ impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf, const N: usize> IntoInit<Vec<H>, ByBound> for [Bound<H::Deployment>; N] {
     fn into_init(self) -> Init<Vec<H>> {
         Vec::from(self).into_init()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K, H> IntoInit<HashMap<K, H>, ByBound> for HashMap<K, Bound<H::Deployment>>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,

@@ -88,11 +88,6 @@ impl<T: JsonSchema> EndpointType for T {
     }
 }
 
-/// The schema of `T`, for `EndpointSpec`.
-pub fn schema_of<T: EndpointType>(generator: &mut SchemaGenerator) -> Schema {
-    T::schema(generator)
-}
-
 /// What is known of an endpoint without its types.
 pub(super) struct Facts {
     pub(super) verb: http::Method,

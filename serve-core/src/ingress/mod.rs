@@ -38,7 +38,7 @@ mod visit;
 
 pub use client::{HttpClient, HttpRequest, HttpResponse};
 pub(crate) use front_door::FrontDoor;
-pub use interface::{EndpointSpec, EndpointType, HttpInterface, ParamPlace, schema_of};
+pub use interface::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use paths::EndpointError;
 pub(crate) use proxy::Proxy;
 pub(crate) use site::check;

@@ -60,7 +60,7 @@ where
     fn of(&self, replica: &Replica) -> Option<axum::Router> {
         let cell = replica.target.instance()?.downcast::<Shared<D>>().ok()?;
         let made = replica.routes.get_or_init(|| {
-            let routes = (self.make)(Shared::clone(&cell).get());
+            let routes = (self.make)(Shared::clone(&cell).instance());
             if routes.has_routes() {
                 routes.route_layer(MapRequestLayer::new(note_route))
             } else {

@@ -51,7 +51,14 @@ pub struct Shared<D>(Arc<D>);
 impl<D> Shared<D> {
     /// The instance.
     #[must_use]
-    pub fn get(self) -> Arc<D> {
+    pub fn instance(self) -> Arc<D> {
+        self.0
+    }
+
+    /// The instance, at once. As of [`Exclusive`], so that generated code need not know
+    /// which it has.
+    #[expect(clippy::unused_async, reason = "as of `Exclusive`")]
+    pub async fn get(self) -> Arc<D> {
         self.0
     }
 }

@@ -24,22 +24,37 @@ use crate::deployment::Deployment;
 type LocalityOf<M> = <<M as Method>::Deployment as Deployment>::Locality;
 
 /// One method of a deployment, with its types.
+///
+/// That they can cross a handle is asked for where they do, in [`Erased`]. `#[handle]`
+/// checks it besides, on the user's own types, so that one at fault gives one error.
 pub trait Method: Sized + Send + Sync + 'static {
     /// Whose method it is.
     type Deployment: Handlers;
     /// Its parameters.
-    type Args: Arguments<<Self::Deployment as Deployment>::Locality>;
+    type Args: Send + 'static;
     /// What it returns, or one item of its stream.
-    type Ok: Wire<<Self::Deployment as Deployment>::Locality>;
+    type Ok: Send + 'static;
     /// Its error; [`Infallible`](std::convert::Infallible) if it has none.
-    type Err: fmt::Display + fmt::Debug + Send + 'static;
+    type Err: MethodError;
     /// How its error travels.
-    type ErrCodec: ErrorCodec<Self::Err>;
+    type ErrCodec: 'static;
     /// What is said of it.
     const INFO: MethodInfo;
     /// The same method without its types.
     fn erased() -> &'static dyn AnyMethod;
 }
+
+/// The error of a handle's method: it can be shown.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a handle's method",
+    label = "this error cannot be shown",
+    note = "derive `Debug` for `{Self}` and implement `Display`; `thiserror` does both",
+    note = "or return `serve_core::Result<T>`: `?` turns any standard error into its error"
+)]
+pub trait MethodError: fmt::Display + fmt::Debug + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display + fmt::Debug + Send + 'static> MethodError for E {}
 
 /// A method that returns one value.
 pub trait Unary: Method {
@@ -200,7 +215,10 @@ fn typed_ref<T: 'static>(value: &AnyValue) -> &T {
     value.downcast_ref().expect("a method's boxes hold its own types")
 }
 
-impl<M: Method, S: Shape<M>> Erased<M, S> {
+impl<M: Method, S> Erased<M, S>
+where
+    M::Args: Arguments<LocalityOf<M>>,
+{
     fn named(args: &AnyValue) -> NamedArguments<'_, LocalityOf<M>, M::Args> {
         NamedArguments {
             names: M::INFO.param_names,
@@ -210,7 +228,12 @@ impl<M: Method, S: Shape<M>> Erased<M, S> {
     }
 }
 
-impl<M: Method, S: Shape<M>> AnyMethod for Erased<M, S> {
+impl<M: Method, S: Shape<M>> AnyMethod for Erased<M, S>
+where
+    M::Args: Arguments<LocalityOf<M>>,
+    M::Ok: Wire<LocalityOf<M>>,
+    M::ErrCodec: ErrorCodec<M::Err>,
+{
     fn info(&self) -> MethodInfo {
         M::INFO
     }

@@ -19,7 +19,10 @@ pub(crate) use instance::Replica;
 pub(crate) use instance::WakeAtEnd;
 pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};
-pub use method::{AnyMethod, Erased, Many, Method, MethodInfo, One, ParamInfo, Streaming, Unary};
+pub use method::{
+    AnyMethod, Erased, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Streaming,
+    Unary,
+};
 pub use run::blocking;
 pub(crate) use run::{WaitThenRun, Within, serve_one, serve_stream};
 pub(crate) use scope::Scope;

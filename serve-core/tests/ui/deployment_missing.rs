@@ -1,0 +1,16 @@
+use serve_core::prelude::*;
+
+pub struct Adder;
+
+#[handle]
+impl Adder {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub async fn one(&self) -> u64 {
+        1
+    }
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use serve_core::prelude::*;
+
+#[deployment]
+pub enum Adder {
+    Plain,
+}
+
+fn main() {}

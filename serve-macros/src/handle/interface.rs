@@ -1,0 +1,121 @@
+//! `Handlers`: what the runtime knows of the block as a whole: its methods, how the
+//! instance is held, `#[shutdown]`, endpoints and `#[routes]`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::model::{Model, Routes, Shutdown};
+use crate::cfg::Cfg;
+
+/// The impl of `Handlers`.
+pub(super) fn handlers(model: &Model) -> TokenStream {
+    let private = model.private();
+    let owner = &model.owner;
+    let registrations = model.methods.iter().map(|method| {
+        let (cfg, marker) = (method.cfg.attribute(), method.marker());
+        quote! { #cfg <#marker as #private::Method>::erased(), }
+    });
+    let shutdown = model.shutdown.iter().map(|shutdown| self::shutdown(shutdown, model));
+    let http = http(model);
+    // On the type: that is where a second block for it is reported.
+    quote_spanned! { owner.span() =>
+        #[automatically_derived]
+        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any block")]
+        impl #private::Handlers for #owner {
+            type Cell = __ServeCell;
+
+            fn methods() -> ::std::vec::Vec<&'static dyn #private::AnyMethod> {
+                let methods: &[&'static dyn #private::AnyMethod] = &[#(#registrations)*];
+                methods.to_vec()
+            }
+
+            #(#shutdown)*
+
+            #http
+        }
+    }
+}
+
+/// `__ServeCell`, how the instance is held: alone where any `&mut self` method is there.
+pub(super) fn cell(model: &Model) -> TokenStream {
+    let (private, owner) = (model.private(), &model.owner);
+    let cfgs: Vec<_> = model.exclusive.iter().collect();
+    let exclusive = Cfg::any_of(&cfgs).map(|cfg| {
+        let cfg = cfg.attribute();
+        quote! { #cfg type __ServeCell = #private::Exclusive<#owner>; }
+    });
+    let shared = Cfg::none_of(&cfgs).map(|cfg| {
+        let cfg = cfg.attribute();
+        quote! { #cfg type __ServeCell = #private::Shared<#owner>; }
+    });
+    quote! { #exclusive #shared }
+}
+
+fn shutdown(shutdown: &Shutdown, model: &Model) -> TokenStream {
+    let (private, owner) = (model.private(), &model.owner);
+    let Shutdown { name, is_async, mutable, .. } = shutdown;
+    let cfg = shutdown.cfg.attribute();
+    let (mutability, receiver) = if *mutable {
+        (Some(quote! { mut }), quote! { &mut *this })
+    } else {
+        (None, quote! { &*this })
+    };
+    let awaited = is_async.then(|| quote! { .await });
+    let ended =
+        quote_spanned! { name.span() => #private::Ended::ended(#owner::#name(#receiver)#awaited) };
+    quote! {
+        #cfg
+        fn shutdown(
+            cell: Self::Cell,
+        ) -> ::core::option::Option<
+            #private::futures::future::BoxFuture<'static, ::core::result::Result<(), #private::Error>>,
+        > {
+            ::core::option::Option::Some(::std::boxed::Box::pin(async move {
+                let #mutability this = __ServeCell::get(cell).await;
+                #ended
+            }))
+        }
+    }
+}
+
+/// The endpoints and `#[routes]`, if there are any.
+fn http(model: &Model) -> Option<TokenStream> {
+    let (krate, owner) = (&model.krate, &model.owner);
+    let private = model.private();
+    let endpoints: Vec<_> = model
+        .methods
+        .iter()
+        .filter_map(|method| {
+            let spec = method.endpoint.as_ref()?.spec(
+                &private,
+                &method.parameters,
+                &method.returns.ok,
+                method.returns.err.as_ref(),
+            );
+            let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
+            Some(quote! {
+                #cfg {
+                    use #private::{EndpointIfWire as _, EndpointOtherwise as _};
+                    let checked = &#private::Checked::<#marker, #private::#shape>::NEW;
+                    http = checked.endpoint(http, #spec);
+                }
+            })
+        })
+        .collect();
+    let routes = model.routes.iter().map(|Routes { cfg, name }| {
+        let cfg = cfg.attribute();
+        let routes = quote_spanned! { name.span() => http.routes::<#owner>(#owner::#name) };
+        quote! { #cfg { http = #routes; } }
+    });
+    if endpoints.is_empty() && model.routes.is_empty() {
+        return None;
+    }
+    Some(quote! {
+        fn http() -> ::core::option::Option<
+            ::std::boxed::Box<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
+        > {
+            #krate::__http_interface! { http, #private::HttpInterface::new::<#owner>(), #(#endpoints)* #(#routes)* }
+        }
+    })
+}

@@ -1,0 +1,179 @@
+//! One method: the empty type that stands for it, what is said of it, and how it runs.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::model::{Kind, Method, Model};
+use crate::endpoint::Endpoint;
+use crate::signature::Shape;
+
+/// The marker type of a method, and its impls.
+pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
+    let private = model.private();
+    let owner = &model.owner;
+    let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
+    let (ok, err) = (&method.returns.ok, method.err());
+    let types = method.parameter_types();
+    let names: Vec<_> = method.parameters.iter().map(|parameter| parameter.plain_name()).collect();
+    let texts = method.parameters.iter().map(|parameter| &parameter.text);
+    let (name, doc, returns) = (method.plain_name(), &method.doc, &method.returns.text);
+    let locality = model.locality();
+    let codec = match &method.returns.err {
+        Some(_) => quote! { #private::WireError<#locality> },
+        None => quote! { #private::NoError },
+    };
+    let endpoint = match &method.endpoint {
+        Some(Endpoint { verb, path, .. }) => {
+            quote! { ::core::option::Option::Some((#verb, #path)) }
+        }
+        None => quote! { ::core::option::Option::None },
+    };
+    let streaming = method.streams();
+    let run = match method.returns.shape {
+        Shape::Value => run_value(method, model),
+        Shape::Stream { outer_result, item_result } => {
+            run_stream(method, model, outer_result, item_result)
+        }
+    };
+    quote! {
+        #cfg
+        #[allow(non_camel_case_types, reason = "named after the method")]
+        enum #marker {}
+
+        #cfg
+        #[automatically_derived]
+        impl #private::Method for #marker {
+            type Deployment = #owner;
+            type Args = (#(#types,)*);
+            type Ok = #ok;
+            type Err = #err;
+            type ErrCodec = #codec;
+            const INFO: #private::MethodInfo = #private::MethodInfo {
+                name: #name,
+                doc: #doc,
+                params: &[#(#private::ParamInfo { name: #names, type_name: #texts }),*],
+                param_names: &[#(#names),*],
+                returns: #returns,
+                endpoint: #endpoint,
+                streaming: #streaming,
+            };
+
+            fn erased() -> &'static dyn #private::AnyMethod {
+                use #private::{ErasedIfWire as _, ErasedOtherwise as _};
+                (&#private::Checked::<Self, #private::#shape>::NEW).erased()
+            }
+        }
+
+        #cfg
+        #run
+    }
+}
+
+/// `__serve_this`, and the call of the user's method on it.
+fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream) {
+    let owner = &model.owner;
+    let (names, name) = (method.parameter_names(), &method.name);
+    let (mutable, receiver) = if method.mutable {
+        (Some(quote! { mut }), quote! { &mut *__serve_this })
+    } else {
+        (None, quote! { &*__serve_this })
+    };
+    let this = quote! { let #mutable __serve_this = __ServeCell::get(__serve_cell).await; };
+    let awaited = (method.kind == Kind::Async).then(|| quote_spanned! { name.span() => .await });
+    let call = quote_spanned! { name.span() => #owner::#name(#receiver, #(#names),*) #awaited };
+    (this, call)
+}
+
+fn run_value(method: &Method, model: &Model) -> TokenStream {
+    let private = model.private();
+    let (marker, names) = (method.marker(), method.parameter_names());
+    let (this, call) = call(method, model);
+    let result = match method.returns.err {
+        Some(_) => quote! { #private::fallible(#call) },
+        None => quote! { ::core::result::Result::Ok(#call) },
+    };
+    let body = if method.kind == Kind::Blocking {
+        quote! { #this #private::blocking(move || { #result }).await }
+    } else {
+        quote! { #this #result }
+    };
+    // The span is where the compiler reports a future that is not `Send`.
+    quote_spanned! { method.name.span() =>
+        #[automatically_derived]
+        #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+        impl #private::Unary for #marker {
+            fn run(
+                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+                __serve_args: <Self as #private::Method>::Args,
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<
+                    <Self as #private::Method>::Ok,
+                    #private::CallError<<Self as #private::Method>::Err>,
+                >,
+            > + ::core::marker::Send {
+                async move {
+                    let (#(#names,)*) = __serve_args;
+                    #body
+                }
+            }
+        }
+    }
+}
+
+fn run_stream(
+    method: &Method,
+    model: &Model,
+    outer_result: bool,
+    item_result: bool,
+) -> TokenStream {
+    let private = model.private();
+    let (marker, names) = (method.marker(), method.parameter_names());
+    let (this, call) = call(method, model);
+    let item = if item_result {
+        quote! { #private::fallible(__serve_item) }
+    } else {
+        quote! { ::core::result::Result::Ok(__serve_item) }
+    };
+    let forward = quote! {
+        let mut __serve_stream = ::core::pin::pin!(__serve_stream);
+        while let ::core::option::Option::Some(__serve_item) =
+            #private::futures::StreamExt::next(&mut __serve_stream).await
+        {
+            yield #item;
+        }
+    };
+    let body = if outer_result {
+        quote! {
+            let __serve_made = #private::Fallible::into_result(#call);
+            match __serve_made {
+                ::core::result::Result::Ok(__serve_stream) => { #forward }
+                ::core::result::Result::Err(__serve_error) => {
+                    yield ::core::result::Result::Err(#private::CallError::App(__serve_error));
+                }
+            }
+        }
+    } else {
+        quote! { let __serve_stream = #call; #forward }
+    };
+    quote_spanned! { method.name.span() =>
+        #[automatically_derived]
+        #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+        impl #private::Streaming for #marker {
+            fn run(
+                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+                __serve_args: <Self as #private::Method>::Args,
+            ) -> impl #private::futures::Stream<
+                Item = ::core::result::Result<
+                    <Self as #private::Method>::Ok,
+                    #private::CallError<<Self as #private::Method>::Err>,
+                >,
+            > + ::core::marker::Send {
+                #private::async_stream::stream! {
+                    let (#(#names,)*) = __serve_args;
+                    #this
+                    #body
+                }
+            }
+        }
+    }
+}

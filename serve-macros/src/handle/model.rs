@@ -1,0 +1,156 @@
+//! [`Model`]: a `#[handle]` block as it is understood, before anything is generated.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote};
+use syn::Path;
+
+use crate::cfg::Cfg;
+use crate::endpoint::Endpoint;
+use crate::signature::{Parameter, Returns, Shape};
+
+/// The block.
+pub(super) struct Model {
+    pub(super) krate: Path,
+    /// The deployment's type, as it is written after `impl`.
+    pub(super) owner: Path,
+    pub(super) methods: Vec<Method>,
+    /// `new`. More than one only under different conditions.
+    pub(super) constructors: Vec<Constructor>,
+    /// The conditions of those that cannot be used, whose `bind` is left out.
+    pub(super) faulty_constructors: Vec<Cfg>,
+    pub(super) shutdown: Vec<Shutdown>,
+    pub(super) routes: Vec<Routes>,
+    /// The conditions of each `&mut self` method: with one of them, calls run one at a
+    /// time.
+    pub(super) exclusive: Vec<Cfg>,
+}
+
+/// A method of the handle.
+pub(super) struct Method {
+    pub(super) cfg: Cfg,
+    /// The user's documentation and the like, for the handle's method.
+    pub(super) forwarded: Vec<TokenStream>,
+    /// The first paragraph of the documentation.
+    pub(super) doc: String,
+    pub(super) name: Ident,
+    pub(super) mutable: bool,
+    pub(super) kind: Kind,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) returns: Returns,
+    pub(super) endpoint: Option<Endpoint>,
+}
+
+/// How a method's body is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An `async fn`.
+    Async,
+    /// A plain `fn`, on the thread that polls the call.
+    Inline,
+    /// A plain `fn`, on the replica's own threads.
+    Blocking,
+}
+
+/// `new`.
+pub(super) struct Constructor {
+    pub(super) cfg: Cfg,
+    pub(super) name: Ident,
+    pub(super) is_async: bool,
+    pub(super) fallible: bool,
+    pub(super) parameters: Vec<Parameter>,
+}
+
+/// The method marked `#[shutdown]`.
+pub(super) struct Shutdown {
+    pub(super) cfg: Cfg,
+    pub(super) name: Ident,
+    pub(super) is_async: bool,
+    pub(super) mutable: bool,
+}
+
+/// The method marked `#[routes]`.
+pub(super) struct Routes {
+    pub(super) cfg: Cfg,
+    pub(super) name: Ident,
+}
+
+impl Model {
+    /// The last word of the deployment's type.
+    pub(super) fn name(&self) -> &Ident {
+        let last = self.owner.segments.last();
+        &last.expect("`read` takes only a type with a name").ident
+    }
+
+    /// The path of `XHandle` or `XMock`, beside the deployment.
+    pub(super) fn beside(&self, suffix: &str) -> Path {
+        let mut path = self.owner.clone();
+        let last = path.segments.last_mut().expect("`read` takes only a type with a name");
+        last.ident = format_ident!("{}{suffix}", last.ident);
+        path
+    }
+
+    /// The path of what generated code uses.
+    pub(super) fn private(&self) -> TokenStream {
+        let krate = &self.krate;
+        quote! { #krate::__private }
+    }
+
+    /// The same with the span of what the user wrote, so that the compiler points there.
+    pub(super) fn private_at(&self, span: Span) -> TokenStream {
+        crate::signature::respan(self.private(), span)
+    }
+
+    /// The type of the deployment's locality.
+    pub(super) fn locality(&self) -> TokenStream {
+        let (private, owner) = (self.private(), &self.owner);
+        quote! { <#owner as #private::Deployment>::Locality }
+    }
+}
+
+impl Method {
+    /// The empty type that stands for the method.
+    pub(super) fn marker(&self) -> Ident {
+        format_ident!("__Serve_{}", self.name)
+    }
+
+    /// Its name without `r#`.
+    pub(super) fn plain_name(&self) -> String {
+        self.name.to_string().trim_start_matches("r#").to_owned()
+    }
+
+    pub(super) fn streams(&self) -> bool {
+        self.returns.shape != Shape::Value
+    }
+
+    /// `One` or `Many`.
+    pub(super) fn shape(&self) -> Ident {
+        format_ident!("{}", if self.streams() { "Many" } else { "One" })
+    }
+
+    /// Its error's type.
+    pub(super) fn err(&self) -> TokenStream {
+        let infallible = || quote! { ::core::convert::Infallible };
+        self.returns.err.clone().unwrap_or_else(infallible)
+    }
+
+    pub(super) fn parameter_names(&self) -> Vec<&Ident> {
+        self.parameters.iter().map(|parameter| &parameter.name).collect()
+    }
+
+    pub(super) fn parameter_types(&self) -> Vec<&TokenStream> {
+        self.parameters.iter().map(|parameter| &parameter.ty).collect()
+    }
+
+    /// All its types, to look for names in.
+    pub(super) fn types(&self) -> TokenStream {
+        let (types, whole) = (self.parameter_types(), &self.returns.whole);
+        quote! { #(#types)* #whole }
+    }
+}
+
+impl Constructor {
+    /// All its types, to look for names in.
+    pub(super) fn types(&self) -> TokenStream {
+        self.parameters.iter().map(|parameter| parameter.ty.to_token_stream()).collect()
+    }
+}

@@ -1,0 +1,309 @@
+//! From a [`Block`] to a [`Model`]: what each function of it is for, and whether it can be
+//! that.
+//!
+//! A marker that makes a function something other than a method of the handle is a
+//! [`Role`]; one that changes how a method runs is read in [`method`].
+
+use quote::ToTokens;
+use syn::{Attribute, FnArg, Path, Receiver, ReceiverKind, Safety, Signature, Type, Visibility};
+
+use super::model::{Constructor, Kind, Method, Model, Routes, Shutdown};
+use crate::block::{Block, Function};
+use crate::cfg::Cfg;
+use crate::endpoint;
+use crate::errors::Errors;
+use crate::signature::{self, Shape};
+
+/// Markers that are known and have no effect yet.
+const NOT_BUILT: [&str; 4] = ["batch", "reconfigure", "check_health", "retry"];
+
+/// Markers that take no arguments.
+const BARE: [&str; 3] = ["blocking", "shutdown", "routes"];
+
+/// Attributes that the handle's method has too. `cfg` is repeated on all that comes of a
+/// method, not only here.
+const FORWARDED: [&str; 3] = ["doc", "deprecated", "must_use"];
+
+/// What a function of the block is for.
+enum Role {
+    /// `new`.
+    Constructor,
+    /// A method of the handle.
+    Method,
+    Shutdown,
+    Routes,
+    /// The user's own: private, or without a receiver.
+    Own,
+    /// It stands where `bind` is to be, which is an error already.
+    Reserved,
+}
+
+/// The block, as it is understood. `None` if it is not that of a deployment at all.
+pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<Model> {
+    if block.of_trait {
+        errors.at(
+            &block.self_type,
+            "`#[handle]` goes on an inherent `impl` block: move the methods there",
+        );
+        return None;
+    }
+    const GENERIC: &str = "a deployment has no generic parameters, because its replicas are started by name; \
+         wrap the types you need: `struct ScorerOfDogs(Scorer<Dog>);`";
+    if !block.generics.params.is_empty() {
+        errors.at(&block.generics, GENERIC);
+        return None;
+    }
+    let owner = match &block.self_type {
+        Type::Path(path) if path.qself.is_none() => path.path.clone(),
+        _ => {
+            errors.at(&block.self_type, "`#[handle]` goes on the `impl` block of a struct");
+            return None;
+        }
+    };
+    if !owner.segments.last()?.arguments.is_empty() {
+        errors.at(&owner, GENERIC);
+        return None;
+    }
+    let mut model = Model {
+        krate,
+        owner,
+        methods: Vec::new(),
+        constructors: Vec::new(),
+        faulty_constructors: Vec::new(),
+        shutdown: Vec::new(),
+        routes: Vec::new(),
+        exclusive: Vec::new(),
+    };
+    for read in &block.functions {
+        let cfg = Cfg::of(&read.attributes);
+        errors.under(&cfg, |errors| {
+            function(read, &cfg, &mut model, errors);
+        });
+    }
+    Some(model)
+}
+
+fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Errors) -> Option<()> {
+    check_markers(function, errors);
+    let cfg = cfg.clone();
+    match role(function, errors)? {
+        Role::Own => {}
+        Role::Reserved => model.faulty_constructors.push(cfg),
+        Role::Constructor => match constructor(function, cfg.clone(), model, errors) {
+            Some(read) => model.constructors.push(read),
+            None => model.faulty_constructors.push(cfg),
+        },
+        Role::Routes => model.routes.push(routes(function, cfg, errors)?),
+        Role::Shutdown => {
+            let read = shutdown(function, cfg, errors)?;
+            model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
+            model.shutdown.push(read);
+        }
+        Role::Method => {
+            let read = method(function, cfg, model, errors)?;
+            model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
+            model.methods.push(read);
+        }
+    }
+    Some(())
+}
+
+/// Faults of the markers themselves, whatever they are on.
+fn check_markers(function: &Function, errors: &mut Errors) {
+    for marker in &function.markers {
+        let Some(last) = marker.path().segments.last() else { continue };
+        let name = last.ident.to_string();
+        if NOT_BUILT.contains(&name.as_str()) {
+            errors.at(
+                marker,
+                format!("`#[{name}]` is not built yet in this version of Serve; leave it out"),
+            );
+        } else if BARE.contains(&name.as_str()) && marker.meta.require_path_only().is_err() {
+            errors.at(marker, format!("`#[{name}]` takes no arguments"));
+        } else if name == "handle" {
+            errors.at(
+                marker,
+                "`#[handle]` goes on the `impl` block, once; its `pub` methods need no mark",
+            );
+        }
+    }
+}
+
+/// What the function is for. `None` if its markers cannot be on it.
+fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
+    let ident = &function.signature.ident;
+    if !matches!(function.signature.inputs.first(), Some(FnArg::Receiver(_))) {
+        if let Some(marker) = function.markers.first() {
+            errors.at(marker, "this goes on a method, with `&self` or `&mut self`");
+            return None;
+        }
+        if ident == "bind" {
+            errors.at(
+                ident,
+                "`bind` is what `#[handle]` writes for this deployment; give this function another name",
+            );
+            return Some(Role::Reserved);
+        }
+        return Some(if ident == "new" { Role::Constructor } else { Role::Own });
+    }
+    for (marker, role) in [("shutdown", Role::Shutdown), ("routes", Role::Routes)] {
+        let Some(attribute) = function.marker(marker) else { continue };
+        if function.markers.len() > 1 {
+            errors.at(attribute, format!("a method marked `#[{marker}]` has no other mark"));
+            return None;
+        }
+        return Some(role);
+    }
+    if matches!(function.visibility, Visibility::Public(_)) {
+        if ident == "bind" {
+            errors.at(
+                ident,
+                "`bind` is what `#[handle]` writes for this deployment; give this method another name",
+            );
+            return Some(Role::Reserved);
+        }
+        return Some(Role::Method);
+    }
+    if let Some(marker) = function.markers.first() {
+        errors.at(marker, "this goes on a `pub` method: private ones are not on the handle");
+        return None;
+    }
+    Some(Role::Own)
+}
+
+/// Whether the receiver is `&mut self`. `None` if it is neither that nor `&self`.
+fn receiver(signature: &Signature, errors: &mut Errors) -> Option<bool> {
+    match signature.inputs.first() {
+        Some(FnArg::Receiver(Receiver {
+            kind: ReceiverKind::Reference(_, _, mutability), ..
+        })) => Some(mutability.is_some()),
+        other => {
+            errors.at(
+                other,
+                "a method takes `&self` or `&mut self`: the replica keeps its instance for the next call",
+            );
+            None
+        }
+    }
+}
+
+fn routes(function: &Function, cfg: Cfg, errors: &mut Errors) -> Option<Routes> {
+    let Signature { ident, inputs, .. } = &function.signature;
+    let typed = matches!(
+        inputs.first(),
+        Some(FnArg::Receiver(Receiver { kind: ReceiverKind::Typed(..), .. }))
+    );
+    if !typed || inputs.len() != 1 || function.signature.asyncness.is_some() {
+        let place =
+            inputs.first().map_or_else(|| ident.to_token_stream(), ToTokens::to_token_stream);
+        errors.at(
+            place,
+            "`#[routes]` goes on `pub fn routes(self: Arc<Self>) -> axum::Router`: the router is \
+             made once and shares the instance with every request",
+        );
+        return None;
+    }
+    Some(Routes { cfg, name: ident.clone() })
+}
+
+fn shutdown(function: &Function, cfg: Cfg, errors: &mut Errors) -> Option<Shutdown> {
+    let signature = &function.signature;
+    let mutable = receiver(signature, errors)?;
+    if let Some(parameter) = signature.inputs.iter().nth(1) {
+        errors.at(parameter, "a `#[shutdown]` method takes nothing besides `&self` or `&mut self`");
+        return None;
+    }
+    let is_async = signature.asyncness.is_some();
+    Some(Shutdown { cfg, name: signature.ident.clone(), is_async, mutable })
+}
+
+fn constructor(
+    function: &Function,
+    cfg: Cfg,
+    model: &Model,
+    errors: &mut Errors,
+) -> Option<Constructor> {
+    let signature = &function.signature;
+    if !signature.generics.params.is_empty() {
+        errors.at(
+            &signature.generics,
+            "a constructor has no generic parameters, because `bind` keeps its arguments for each replica",
+        );
+        return None;
+    }
+    let parameters = signature::parameters(signature, &model.owner.to_token_stream(), errors)?;
+    let fallible = match &signature.output {
+        syn::ReturnType::Type(_, ty) => signature::is_result(ty),
+        syn::ReturnType::Default => false,
+    };
+    let is_async = signature.asyncness.is_some();
+    Some(Constructor { cfg, name: signature.ident.clone(), is_async, fallible, parameters })
+}
+
+/// A method of the handle, and the markers that change how it runs.
+fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> Option<Method> {
+    let signature = &function.signature;
+    let mutable = receiver(signature, errors)?;
+    let generics = &signature.generics;
+    if !generics.params.is_empty() {
+        errors.at(
+            generics,
+            "a method of a handle has no generic parameters, because it is called by name, also from \
+             other processes; write one method for each type, or take an enum",
+        );
+        return None;
+    }
+    if matches!(signature.safety, Safety::Unsafe(_)) || signature.abi.is_some() {
+        errors.at(&signature.ident, "a method of a handle is neither `unsafe` nor `extern`");
+        return None;
+    }
+    let owner = model.owner.to_token_stream();
+    let parameters = signature::parameters(signature, &owner, errors)?;
+    let returns = signature::returns(&signature.output, &owner, &model.private(), errors)?;
+    let endpoint = endpoint::read(function, &parameters, errors);
+    let is_async = signature.asyncness.is_some();
+    let kind = match function.marker("blocking") {
+        Some(marker) if is_async => {
+            errors.at(
+                marker,
+                "a `#[blocking]` method runs on a thread of its own, so it is a plain `fn`: leave out \
+                 `async`, or leave out `#[blocking]`",
+            );
+            return None;
+        }
+        Some(marker) if returns.shape != Shape::Value => {
+            errors.at(marker, "a `#[blocking]` method returns one value, not a stream");
+            return None;
+        }
+        Some(_) => Kind::Blocking,
+        None if is_async => Kind::Async,
+        None => Kind::Inline,
+    };
+    Some(Method {
+        cfg,
+        forwarded: function
+            .attributes
+            .iter()
+            .filter_map(|attribute| crate::cfg::only(attribute, &FORWARDED))
+            .collect(),
+        doc: first_paragraph(&function.attributes),
+        name: signature.ident.clone(),
+        mutable,
+        kind,
+        parameters,
+        returns,
+        endpoint,
+    })
+}
+
+fn first_paragraph(attributes: &[Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| {
+        let syn::Meta::NameValue(meta) = &attribute.meta else { return None };
+        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &meta.value else {
+            return None;
+        };
+        meta.path.is_ident("doc").then(|| text.value().trim().to_owned())
+    });
+    let paragraph: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    paragraph.join(" ")
+}
