@@ -7,8 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::handle::Handle;
-use super::router::{Place as Admission, Router};
-use crate::call::context::Request;
+use super::router::{Place as Admission, QueuedWith, Router};
 use crate::call::pending::{Callee, Outcome, PendingCall, Place, Ticket};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, CallError, Response, ResponseStream, UpstreamError};
@@ -23,9 +22,9 @@ pub fn call<M: Unary>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> Response<M::Ok, M::Err> {
-    let (request, mut pending) = pending::<M>(handle);
     let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
-    match start::<M, _, _>(handle.router(), request, &mut pending, args.split(), begin) {
+    let (pending, task) = start::<M, _, _>(handle, args.split(), begin);
+    match task {
         Ok(task) => Response::running(pending, task),
         Err(error) => Response::refused(pending, error.widen()),
     }
@@ -37,64 +36,66 @@ pub fn stream<M: Streaming>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> ResponseStream<M::Ok, M::Err> {
-    let (request, mut pending) = pending::<M>(handle);
     let (sender, items) = mpsc::channel(STREAM_CAPACITY);
     let begin = |replica: &Arc<Replica>, args| serve_stream::<M>(replica, args, sender);
-    match start::<M, _, _>(handle.router(), request, &mut pending, args.split(), begin) {
+    let (pending, task) = start::<M, _, _>(handle, args.split(), begin);
+    match task {
         Ok(task) => ResponseStream::running(pending, items, task),
         Err(error) => ResponseStream::refused(pending, error.widen()),
     }
 }
 
-/// What is known of a call that is made now, here, and the request that it is part of if
-/// it does not begin one.
-fn pending<M: Method>(handle: &Handle<M::Deployment>) -> (Option<Request>, PendingCall) {
-    let (request, deadline) = handle.begin();
-    let pending = PendingCall {
-        callee: Arc::clone(handle.router()) as Arc<dyn Callee>,
-        method: M::INFO.name,
-        request: Request::default(),
-        deadline,
-        place: Place::Started,
-    };
-    (request, pending)
-}
-
 type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
+type Task<T, E> = JoinHandle<Outcome<T, E>>;
 
-/// Starts a call's task. An error is what `begin` was not called for.
+/// Starts a call's task, or says why it is refused.
 fn start<M: Method, T: Send + 'static, F>(
-    router: &Arc<Router>,
-    request: Option<Request>,
-    pending: &mut PendingCall,
+    handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
     begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Send + 'static,
-) -> Result<JoinHandle<Outcome<T, M::Err>>, CallError>
+) -> (PendingCall, Result<Task<T, M::Err>, CallError>)
 where
     F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
 {
-    let deadline = pending.deadline.clone();
+    let (mut request, deadline) = (handle.request(), handle.deadline());
+    let router = handle.router();
     let tokio = &router.spawner().tokio;
-    match args {
+    let mut place = Place::Started;
+    let task = match args {
         Ok(args) => {
-            let (request, admission) = router.admit_as(request);
-            pending.request = request.clone();
-            Ok(tokio.spawn(match admission? {
-                Admission::Now(slot) => Serving::now(slot, args, request, deadline, begin),
-                Admission::Queued(queued) => {
-                    pending.place = queued.ticket().map_or(Place::Started, Place::Queued);
-                    Serving::later(queued.with(args), request, deadline, begin)
-                }
-            }))
+            let mut state = router.lock();
+            if !request.has_begun() {
+                request = state.new_request();
+            }
+            let (own, inherited) = (request.clone(), deadline.clone());
+            if let Some(slot) = state.free_slot() {
+                drop(state);
+                Ok(tokio
+                    .spawn(Serving::<QueuedWith<_>, _, _>::now(slot, args, own, inherited, begin)))
+            } else {
+                router.place(state).map(|admission| match admission {
+                    Admission::Now(slot) => tokio.spawn(Serving::<QueuedWith<_>, _, _>::now(
+                        slot, args, own, inherited, begin,
+                    )),
+                    Admission::Queued(queued) => {
+                        place = queued.ticket().map_or(Place::Started, Place::Queued);
+                        tokio.spawn(Serving::later(queued.with(args), own, inherited, begin))
+                    }
+                })
+            }
         }
         Err(args) => {
-            let request = request.unwrap_or_else(|| router.new_request());
-            pending.request = request.clone();
-            let (arrival, place) = Arrival::of::<M>(router, args);
-            pending.place = place;
-            Ok(tokio.spawn(Serving::later(arrival.slot(), request, deadline, begin)))
+            if !request.has_begun() {
+                request = router.new_request();
+            }
+            let arrival = Arrival::of::<M>(router, args);
+            place = Place::AfterArguments(Arc::clone(&arrival.ticket));
+            let (own, inherited) = (request.clone(), deadline.clone());
+            Ok(tokio.spawn(Serving::later(arrival.slot(), own, inherited, begin)))
         }
-    }
+    };
+    let callee = Arc::clone(router) as Arc<dyn Callee>;
+    (PendingCall { callee, method: M::INFO.name, request, deadline, place }, task)
 }
 
 /// A call whose arguments are still to come: neither queued nor ongoing until they have.
@@ -109,10 +110,9 @@ impl<A> Arrival<A> {
     fn of<M: Method<Args = A>>(
         router: &Arc<Router>,
         args: BoxFuture<'static, Result<A, UpstreamError>>,
-    ) -> (Self, Place) {
+    ) -> Self {
         let ticket = Arc::new(OnceLock::new());
-        let place = Place::AfterArguments(Arc::clone(&ticket));
-        (Self { router: Arc::clone(router), method: M::INFO.name, args, ticket }, place)
+        Self { router: Arc::clone(router), method: M::INFO.name, args, ticket }
     }
 
     async fn slot(self) -> Result<(Slot, A), CallError> {

@@ -35,7 +35,8 @@ pub(crate) struct Router {
     quiet: Notify,
 }
 
-struct State {
+/// What a router's lock guards.
+pub(crate) struct State {
     admission: Admission,
     /// By the keys of `admission`.
     replicas: Vec<Option<Arc<Replica>>>,
@@ -73,7 +74,7 @@ impl Router {
                 replicas: Vec::new(),
                 random: SmallRng::seed_from_u64(seed ^ number),
                 // A million million requests each, and eight million routers.
-                next_request: (number << 40) & (u64::MAX >> 1),
+                next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
                 closed: None,
             }),
             quiet: Notify::new(),
@@ -118,17 +119,16 @@ impl Router {
         self.place(self.state.lock())
     }
 
-    /// The same for a call that may begin a request.
-    pub(crate) fn admit_as(
-        self: &Arc<Self>,
-        request: Option<Request>,
-    ) -> (Request, Result<Place, CallError>) {
-        let mut state = self.state.lock();
-        let request = request.unwrap_or_else(|| state.new_request());
-        (request, self.place(state))
+    /// The first half of [`Router::admit`], for calls that find a free slot. Without one,
+    /// `place` decides, under the same lock.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 
-    fn place(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Result<Place, CallError> {
+    pub(crate) fn place(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+    ) -> Result<Place, CallError> {
         let State { admission, replicas, random, closed, .. } = &mut *state;
         if let Some(reason) = closed {
             return Err(CallError::Unavailable {
@@ -273,7 +273,16 @@ impl Router {
 }
 
 impl State {
-    fn new_request(&mut self) -> Request {
+    /// A slot, if one is free and calls are taken.
+    pub(crate) fn free_slot(&mut self) -> Option<Slot> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let key = self.admission.admit_now(|n| self.random.random_range(0..n))?;
+        Some(Router::slot(self.replicas[key].clone()))
+    }
+
+    pub(crate) fn new_request(&mut self) -> Request {
         let number = self.next_request;
         self.next_request += 1;
         Request::new(number)
