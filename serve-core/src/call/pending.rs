@@ -96,6 +96,19 @@ impl fmt::Debug for PendingCall {
     }
 }
 
+/// What a call's task gives. The error is boxed, because tokio moves a result several
+/// times, and a `CallError` is five times as large as most results.
+pub(crate) type Outcome<T, E> = Result<T, Box<CallError<E>>>;
+
+/// What became of a call's task.
+pub(crate) fn outcome<T, E>(ended: Result<Outcome<T, E>, JoinError>) -> Result<T, CallError<E>> {
+    match ended {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(*error),
+        Err(error) => Err(task_failure(error)),
+    }
+}
+
 /// How a call's task ended, if not by returning.
 pub(crate) fn task_failure<E>(error: JoinError) -> CallError<E> {
     if error.is_cancelled() {

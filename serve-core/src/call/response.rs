@@ -12,7 +12,7 @@ use super::argument::{Arg, IntoArg};
 use super::blocking;
 use super::error::CallError;
 use super::object_ref::ObjectRef;
-use super::pending::{PendingCall, task_failure};
+use super::pending::{Outcome, PendingCall, outcome, task_failure};
 
 /// A call in flight that will give one `T`, or fail with a `CallError<E>`.
 ///
@@ -29,8 +29,8 @@ pub struct Response<T, E = Infallible> {
 }
 
 enum State<T, E> {
-    Running(JoinHandle<Result<T, CallError<E>>>),
-    Refused(CallError<E>),
+    Running(JoinHandle<Outcome<T, E>>),
+    Refused(Box<CallError<E>>),
     Done,
 }
 
@@ -38,12 +38,12 @@ enum State<T, E> {
 impl<T, E> Unpin for Response<T, E> {}
 
 impl<T, E> Response<T, E> {
-    pub(crate) fn running(call: PendingCall, task: JoinHandle<Result<T, CallError<E>>>) -> Self {
+    pub(crate) fn running(call: PendingCall, task: JoinHandle<Outcome<T, E>>) -> Self {
         Self { state: State::Running(task), call }
     }
 
     pub(crate) fn refused(call: PendingCall, error: CallError<E>) -> Self {
-        Self { state: State::Refused(error), call }
+        Self { state: State::Refused(Box::new(error)), call }
     }
 
     /// The id of the request that the call belongs to.
@@ -133,10 +133,10 @@ impl<T, E> Future for Response<T, E> {
         if let State::Running(task) = &mut self.state {
             let result = ready!(Pin::new(task).poll(cx));
             self.state = State::Done;
-            return Poll::Ready(result.unwrap_or_else(|error| Err(task_failure(error))));
+            return Poll::Ready(outcome(result));
         }
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Refused(error) => Poll::Ready(Err(error)),
+            State::Refused(error) => Poll::Ready(Err(*error)),
             _ => panic!("a `Response` was polled after it had given its result"),
         }
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::blocking;
 use super::error::CallError;
-use super::pending::{PendingCall, task_failure};
+use super::pending::{Outcome, PendingCall, outcome};
 
 /// Items that wait between producer and consumer, at most. Enough that neither is woken
 /// for each item; small, because a slow consumer is meant to stop its producer.
@@ -27,14 +27,14 @@ pub(crate) const STREAM_CAPACITY: usize = 16;
 /// `let items: Vec<_> = stream.try_collect().await?;`
 #[must_use = "dropping a stream cancels its call; read it, or `detach()` it"]
 pub struct ResponseStream<T, E = Infallible> {
-    items: Option<mpsc::Receiver<Result<T, CallError<E>>>>,
+    items: Option<mpsc::Receiver<Outcome<T, E>>>,
     state: State<E>,
     call: PendingCall,
 }
 
 enum State<E> {
-    Running(JoinHandle<Result<(), CallError<E>>>),
-    Refused(CallError<E>),
+    Running(JoinHandle<Outcome<(), E>>),
+    Refused(Box<CallError<E>>),
     Done,
 }
 
@@ -43,14 +43,14 @@ impl<T, E> Unpin for ResponseStream<T, E> {}
 impl<T, E> ResponseStream<T, E> {
     pub(crate) fn running(
         call: PendingCall,
-        items: mpsc::Receiver<Result<T, CallError<E>>>,
-        task: JoinHandle<Result<(), CallError<E>>>,
+        items: mpsc::Receiver<Outcome<T, E>>,
+        task: JoinHandle<Outcome<(), E>>,
     ) -> Self {
         Self { items: Some(items), state: State::Running(task), call }
     }
 
     pub(crate) fn refused(call: PendingCall, error: CallError<E>) -> Self {
-        Self { items: None, state: State::Refused(error), call }
+        Self { items: None, state: State::Refused(Box::new(error)), call }
     }
 
     /// The id of the request that the call belongs to.
@@ -98,18 +98,17 @@ impl<T, E> Stream for ResponseStream<T, E> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(items) = &mut self.items {
             match ready!(items.poll_recv(cx)) {
-                Some(item) => return Poll::Ready(Some(item)),
+                Some(item) => return Poll::Ready(Some(item.map_err(|error| *error))),
                 None => self.items = None,
             }
         }
         if let State::Running(task) = &mut self.state {
             let end = ready!(Pin::new(task).poll(cx));
             self.state = State::Done;
-            let end = end.unwrap_or_else(|error| Err(task_failure(error)));
-            return Poll::Ready(end.err().map(Err));
+            return Poll::Ready(outcome(end).err().map(Err));
         }
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Refused(error) => Poll::Ready(Some(Err(error))),
+            State::Refused(error) => Poll::Ready(Some(Err(*error))),
             _ => Poll::Ready(None),
         }
     }

@@ -26,7 +26,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::visit::Visit;
 use crate::call::context::Request;
-use crate::call::pending::{Callee, PendingCall, Place};
+use crate::call::pending::{Callee, Outcome, PendingCall, Place};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
 use crate::replica::{Handlers, Replica, Scope, Shared, Slot, Within};
@@ -162,7 +162,7 @@ async fn serve_in(
     routes: &dyn Routes,
     prefix: Arc<str>,
     (visit, body): (Visit, Body),
-    parts: mpsc::Sender<Result<Part, CallError>>,
+    parts: mpsc::Sender<Outcome<Part, Infallible>>,
 ) -> Result<(), CallError> {
     let replica = Arc::clone(slot.replica());
     let Visit { head, request, deadline, connection, .. } = visit;
@@ -194,13 +194,13 @@ async fn serve_in(
 
 /// The socket keeps the slot of the current call from now on.
 fn keep_slot(connection: &Connection) {
-    if let Some((replica, slot)) = Scope::current(|scope| scope?.lend_slot()) {
+    if let Some((replica, slot)) = Scope::lend_slot() {
         connection.hold(replica, slot);
     }
 }
 
 /// Sends the response until it ends or nobody reads it any more.
-async fn forward(response: Response<Body>, parts: &mpsc::Sender<Result<Part, CallError>>) {
+async fn forward(response: Response<Body>, parts: &mpsc::Sender<Outcome<Part, Infallible>>) {
     let (head, mut body) = response.into_parts();
     let size = body.size_hint();
     if body.is_end_stream() {
@@ -231,7 +231,7 @@ async fn forward(response: Response<Body>, parts: &mpsc::Sender<Result<Part, Cal
         };
         let part = match next {
             Some(Ok(frame)) => Ok(Part::Frame(frame)),
-            Some(Err(error)) => Err(CallError::Transport(error.to_string())),
+            Some(Err(error)) => Err(Box::new(CallError::Transport(error.to_string()))),
             None => return,
         };
         let broke = part.is_err();

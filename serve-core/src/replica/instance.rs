@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 #[cfg(feature = "http")]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub(crate) struct Replica {
     pub(crate) context: Arc<ReplicaContext>,
     /// Takes its slots back. The two hold each other until the owner forgets the replica.
     pub(crate) owner: Arc<dyn Release>,
+    /// What the owner knows it as.
+    key: AtomicUsize,
     pub(crate) target: Arc<dyn Target>,
     /// The target's instance, where calls run right on it.
     direct: Option<Arc<dyn Any + Send + Sync>>,
@@ -46,6 +49,7 @@ impl Replica {
             compute: Compute::new(&context.id, compute_threads, spawner),
             context: Arc::new(context),
             owner,
+            key: AtomicUsize::new(usize::MAX),
             direct: if target.is_direct() { target.instance() } else { None },
             target,
             #[cfg(feature = "http")]
@@ -53,6 +57,16 @@ impl Replica {
             ended: AtomicBool::new(false),
             waiting: Mutex::new(Slab::new()),
         }
+    }
+
+    /// What the owner knows it as. Its slots, which come later, give the key back.
+    pub(crate) fn key(&self) -> usize {
+        self.key.load(Ordering::Relaxed)
+    }
+
+    /// The owner has it now, as `key`.
+    pub(crate) fn set_key(&self, key: usize) {
+        self.key.store(key, Ordering::Relaxed);
     }
 
     /// The instance (its `Handlers::Cell`), where calls run right on it.
@@ -82,14 +96,27 @@ impl Replica {
         }
     }
 
-    /// Wakes `waker` when the replica ends, until the result is dropped.
-    pub(crate) fn wake_at_end(self: &Arc<Self>, waker: &Waker) -> WakeAtEnd {
+    /// Wakes `waker` when the replica ends, until `forget_waker`.
+    pub(super) fn remember_waker(&self, waker: &Waker) -> WakerKey {
         let key = self.waiting.lock().insert(waker.clone());
         // `end` may have swept between the caller's look at the flag and the insertion.
         if self.has_ended() {
             waker.wake_by_ref();
         }
-        WakeAtEnd { replica: Arc::clone(self), key }
+        let key = u32::try_from(key + 1).ok().and_then(NonZeroU32::new);
+        WakerKey(key.expect("fewer than four thousand million calls run on a replica"))
+    }
+
+    pub(super) fn forget_waker(&self, WakerKey(key): WakerKey) {
+        let waker = self.waiting.lock().try_remove(key.get() as usize - 1);
+        // Which may free a task, and run user code: not under the lock.
+        drop(waker);
+    }
+
+    /// Wakes `waker` when the replica ends, until the result is dropped.
+    #[cfg(feature = "http")]
+    pub(crate) fn wake_at_end(self: &Arc<Self>, waker: &Waker) -> WakeAtEnd {
+        WakeAtEnd { key: self.remember_waker(waker), replica: Arc::clone(self) }
     }
 }
 
@@ -99,14 +126,20 @@ impl fmt::Debug for Replica {
     }
 }
 
+/// Where a replica keeps a waker. Half a word, because every call has room for one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WakerKey(NonZeroU32);
+
 /// See [`Replica::wake_at_end`].
+#[cfg(feature = "http")]
 pub(crate) struct WakeAtEnd {
     replica: Arc<Replica>,
-    key: usize,
+    key: WakerKey,
 }
 
+#[cfg(feature = "http")]
 impl Drop for WakeAtEnd {
     fn drop(&mut self) {
-        self.replica.waiting.lock().try_remove(self.key);
+        self.replica.forget_waker(self.key);
     }
 }

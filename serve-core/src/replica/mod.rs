@@ -24,7 +24,7 @@ pub use method::{
     Unary,
 };
 pub use run::blocking;
-pub(crate) use run::{WaitThenRun, Within, serve_one, serve_stream};
+pub(crate) use run::{Serving, Within, serve_one, serve_stream};
 pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;

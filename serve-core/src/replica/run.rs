@@ -8,62 +8,138 @@ use std::task::{Context, Poll, ready};
 use futures::future::{BoxFuture, Either};
 use futures::{Stream, StreamExt};
 use pin_project_lite::pin_project;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, PermitIterator};
 use tokio::time::{Sleep, sleep_until};
 
 use super::handlers::Handlers;
 use super::instance::Replica;
 use super::method::{Method, Streaming, Unary};
-use super::scope::Scope;
+use super::scope::{Entered, Scope};
 use super::slot::Slot;
 use super::target::{AnyValue, Call, Reply};
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
+use crate::call::pending::Outcome;
 
 pin_project! {
-    /// A call that waits for its slot, and then runs: what `begin` makes of the slot.
+    /// A call of a deployment: waits for its slot, makes the method's future and runs it
+    /// in its scope, until its deadline passes or its replica ends.
     ///
-    /// One small state machine rather than an `async` block, because tokio moves a task's
-    /// future several times, and most calls never wait.
-    #[project = WaitThenRunProjection]
-    pub(crate) enum WaitThenRun<W, B, F> {
-        Waiting { #[pin] slot: W, begin: Option<B> },
-        Running { #[pin] call: F },
+    /// One state machine instead of a wrapper for each of these, because tokio moves a
+    /// task's future several times: each thing is held once, and the larger half of it is
+    /// the user's own future.
+    pub(crate) struct Serving<W, B, F> {
+        #[pin]
+        step: Step<W, B, F>,
+        timer: Option<Pin<Box<Sleep>>>,
+        // Last, because the slot in it is freed last.
+        scope: Option<Scope>,
     }
-}
 
-impl<W, B, F, T, E> Future for WaitThenRun<W, B, F>
-where
-    W: Future<Output = Result<Slot, CallError>>,
-    B: FnOnce(Slot) -> F,
-    F: Future<Output = Result<T, CallError<E>>>,
-{
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match self.as_mut().project() {
-                WaitThenRunProjection::Running { call } => return call.poll(cx),
-                WaitThenRunProjection::Waiting { slot, begin } => {
-                    let slot = match ready!(slot.poll(cx)) {
-                        Ok(slot) => slot,
-                        Err(error) => return Poll::Ready(Err(error.widen())),
-                    };
-                    let begin = begin.take().expect("a slot is waited for once");
-                    let call = begin(slot);
-                    self.set(Self::Running { call });
-                }
+    impl<W, B, F> PinnedDrop for Serving<W, B, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let StepProjection::Running { .. } = this.step.as_mut().project() {
+                let _entered = Entered::new(this.scope);
+                this.step.set(Step::Done);
             }
         }
     }
 }
 
 pin_project! {
-    /// A future, until a deadline. Without one it costs a look at an `Option`.
-    ///
-    /// These wrappers are structs rather than `async` functions because the latter would
-    /// hold, and move, the method's future several times over.
+    #[project = StepProjection]
+    enum Step<W, B, F> {
+        Waiting { #[pin] way: W, begin: Option<B> },
+        Running { #[pin] method: F },
+        Done,
+    }
+}
+
+impl<W, B, F> Serving<W, B, F> {
+    /// A call that has its slot.
+    pub(crate) fn now<A>(
+        slot: Slot,
+        args: A,
+        request: Request,
+        deadline: Option<Arc<Deadline>>,
+        begin: B,
+    ) -> Self
+    where
+        B: FnOnce(&Arc<Replica>, A) -> F,
+    {
+        let step = Step::Running { method: begin(slot.replica(), args) };
+        let scope = Some(Scope::serving(request, deadline, slot));
+        Self { step, timer: None, scope }
+    }
+
+    /// A call that gets its slot, and its arguments, from `way`.
+    pub(crate) fn later(
+        way: W,
+        request: Request,
+        deadline: Option<Arc<Deadline>>,
+        begin: B,
+    ) -> Self {
+        let step = Step::Waiting { way, begin: Some(begin) };
+        Self { step, timer: None, scope: Some(Scope::outside(request, deadline)) }
+    }
+}
+
+impl<W, B, F, A, T, E> Future for Serving<W, B, F>
+where
+    W: Future<Output = Result<(Slot, A), CallError>>,
+    B: FnOnce(&Arc<Replica>, A) -> F,
+    F: Future<Output = Result<T, CallError<E>>>,
+{
+    type Output = Outcome<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let scope = this.scope.as_mut().expect("a scope is away only while it is current");
+        if let Some(deadline) = scope.deadline()
+            && passed(deadline, this.timer, cx)
+        {
+            return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
+        }
+        if let StepProjection::Waiting { way, begin } = this.step.as_mut().project() {
+            let (slot, args) = match ready!(way.poll(cx)) {
+                Ok(got) => got,
+                Err(error) => return Poll::Ready(Err(Box::new(error.widen()))),
+            };
+            let begin = begin.take().expect("a slot is waited for once");
+            let method = begin(slot.replica(), args);
+            scope.take_slot(slot);
+            this.step.set(Step::Running { method });
+        }
+        if let Some(replica) = scope.replica()
+            && replica.has_ended()
+        {
+            return Poll::Ready(Err(Box::new(replica.ended_error())));
+        }
+        let entered = Entered::new(this.scope);
+        let StepProjection::Running { method } = this.step.as_mut().project() else {
+            unreachable!("a task is not polled after it was ready");
+        };
+        let polled = method.poll(cx);
+        if polled.is_ready() {
+            // While its scope is current, as when it is dropped halfway.
+            this.step.set(Step::Done);
+        }
+        drop(entered);
+        // Most short calls are ready here, and never register.
+        if polled.is_pending()
+            && let Some(scope) = this.scope
+        {
+            scope.wake_at_end(cx.waker());
+        }
+        polled.map_err(Box::new)
+    }
+}
+
+pin_project! {
+    /// What is not a call of a deployment's method, until a deadline. Without one it costs
+    /// a look at an `Option`.
     pub(crate) struct Within<F> {
         #[pin]
         future: F,
@@ -79,16 +155,16 @@ impl<F> Within<F> {
 }
 
 impl<T, E, F: Future<Output = Result<T, CallError<E>>>> Future for Within<F> {
-    type Output = F::Output;
+    type Output = Outcome<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Some(deadline) = this.deadline.as_deref()
             && passed(deadline, this.timer, cx)
         {
-            return Poll::Ready(Err(CallError::DeadlineExceeded));
+            return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
-        this.future.poll(cx)
+        this.future.poll(cx).map_err(Box::new)
     }
 }
 
@@ -120,16 +196,13 @@ fn passed(deadline: &Deadline, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Con
 
 /// Runs a method that gives one value.
 pub(crate) fn serve_one<M: Unary>(
-    slot: Slot,
-    request: Request,
-    deadline: Option<Arc<Deadline>>,
+    replica: &Arc<Replica>,
     args: M::Args,
 ) -> impl Future<Output = Result<M::Ok, CallError<M::Err>>> + Send + use<M> {
-    let call = match local_cell::<M>(slot.replica()) {
+    match local_cell::<M>(replica) {
         Some(cell) => Either::Left(M::run(cell, args)),
-        None => Either::Right(serve_foreign::<M>(Arc::clone(slot.replica()), args)),
-    };
-    Scope::serving(request, deadline, slot).around(call)
+        None => Either::Right(serve_foreign::<M>(Arc::clone(replica), args)),
+    }
 }
 
 /// A call by the long path. Boxed, so that the short one stays small.
@@ -146,34 +219,47 @@ fn serve_foreign<M: Unary>(
 }
 
 /// Runs a method that gives many values, and sends them.
-pub(crate) async fn serve_stream<M: Streaming>(
-    slot: Slot,
-    request: Request,
-    deadline: Option<Arc<Deadline>>,
+pub(crate) fn serve_stream<M: Streaming>(
+    replica: &Arc<Replica>,
     args: M::Args,
-    items: mpsc::Sender<Result<M::Ok, CallError<M::Err>>>,
-) -> Result<(), CallError<M::Err>> {
-    let replica = Arc::clone(slot.replica());
-    let call = async {
+    items: mpsc::Sender<Outcome<M::Ok, M::Err>>,
+) -> impl Future<Output = Result<(), CallError<M::Err>>> + Send + use<M> {
+    let replica = Arc::clone(replica);
+    async move {
         match local_cell::<M>(&replica) {
-            Some(cell) => forward(M::run(cell, args), &items).await,
+            Some(cell) => forward::<M>(M::run(cell, args), &items).await,
             None => match foreign::<M>(&replica, args) {
-                Reply::Many(stream) => forward(stream.map(typed::<M>), &items).await,
+                Reply::Many(stream) => forward::<M>(stream.map(typed::<M>), &items).await,
                 Reply::One(_) => unreachable!("a streaming method replies with a stream"),
             },
         }
         Ok(())
-    };
-    Scope::serving(request, deadline, slot).around(call).await
+    }
 }
 
 /// Sends until the stream ends or its consumer does.
-async fn forward<T>(stream: impl Stream<Item = T>, items: &mpsc::Sender<T>) {
+///
+/// Places in the channel are taken as many at a time as are free, and waited for one by
+/// one: the consumer sees no difference, and a semaphore is not asked for each item.
+async fn forward<M: Method>(
+    stream: impl Stream<Item = Result<M::Ok, CallError<M::Err>>>,
+    items: &mpsc::Sender<Outcome<M::Ok, M::Err>>,
+) {
     let mut stream = pin!(stream);
+    let mut places = None::<PermitIterator<'_, _>>;
     while let Some(item) = stream.next().await {
-        if items.send(item).await.is_err() {
-            return;
-        }
+        let place = match places.as_mut().and_then(Iterator::next) {
+            Some(place) => place,
+            None => {
+                let Ok(mut more) = items.reserve_many(items.capacity().max(1)).await else {
+                    return;
+                };
+                let place = more.next().expect("at least one was asked for");
+                places = Some(more);
+                place
+            }
+        };
+        place.send(item.map_err(Box::new));
     }
 }
 
@@ -211,8 +297,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    let lent = Scope::current(|scope| scope?.lend_slot());
-    let (replica, scope) = lent.expect("a `#[blocking]` method runs in a slot");
+    let (replica, scope) = Scope::lend_slot().expect("a `#[blocking]` method runs in a slot");
     let done = replica.compute.run(move || scope.enter(job));
     done.await.unwrap_or_else(|panic| Err(CallError::Panicked(panic)))
 }

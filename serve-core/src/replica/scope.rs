@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
+use std::task::{self, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use super::instance::{Replica, WakeAtEnd};
+use super::instance::{Replica, WakerKey};
 use super::slot::Slot;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
@@ -23,25 +23,26 @@ thread_local! {
 pub(crate) struct Scope {
     request: Request,
     deadline: Option<Arc<Deadline>>,
-    site: RefCell<Site>,
+    site: Site,
 }
 
-/// What a scope's code runs on.
+/// What a scope's code runs on. The keys are of the wakers that a replica has for its
+/// end; here they fit beside the tag.
 enum Site {
     /// A replica, by this slot.
-    Slot(Slot),
+    Slot(Slot, Option<WakerKey>),
     /// A replica whose slot went along with its compute work.
-    SlotLent(Arc<Replica>),
+    SlotLent(Arc<Replica>, Option<WakerKey>),
     /// No replica: a task.
     Task(Arc<Spawner>),
-    /// None: the front door.
+    /// None: the front door, or a call that waits for its slot.
     Outside,
 }
 
 impl Scope {
     /// A method that runs by `slot`.
     pub(crate) fn serving(request: Request, deadline: Option<Arc<Deadline>>, slot: Slot) -> Self {
-        Self { request, deadline, site: RefCell::new(Site::Slot(slot)) }
+        Self { request, deadline, site: Site::Slot(slot, None) }
     }
 
     /// A task that runs on no replica.
@@ -50,16 +51,36 @@ impl Scope {
         deadline: Option<Arc<Deadline>>,
         spawner: Arc<Spawner>,
     ) -> Self {
-        Self { request, deadline, site: RefCell::new(Site::Task(spawner)) }
+        Self { request, deadline, site: Site::Task(spawner) }
     }
 
-    /// Where a request comes in from outside. The request brings its id.
-    #[cfg_attr(
-        not(feature = "http"),
-        expect(dead_code, reason = "HTTP is what comes from outside")
-    )]
+    /// Where a request comes in from outside, which brings its id; and a call that has no
+    /// slot yet.
     pub(crate) fn outside(request: Request, deadline: Option<Arc<Deadline>>) -> Self {
-        Self { request, deadline, site: RefCell::new(Site::Outside) }
+        Self { request, deadline, site: Site::Outside }
+    }
+
+    /// The slot that the call waited for.
+    pub(super) fn take_slot(&mut self, slot: Slot) {
+        self.site = Site::Slot(slot, None);
+    }
+
+    /// The request of the current scope; without one, a request that has not begun.
+    ///
+    /// This and [`Scope::current_deadline`] give what fits in registers. Through memory, as
+    /// `current` would give it, a call spends as long on waiting for its own stores as on
+    /// all its atomics.
+    pub(crate) fn current_request() -> Request {
+        let request = CURRENT.try_with(|current| match &*current.borrow() {
+            Some(scope) => scope.request.clone(),
+            None => Request::default(),
+        });
+        request.unwrap_or_default()
+    }
+
+    /// The deadline of the current scope.
+    pub(crate) fn current_deadline() -> Option<Arc<Deadline>> {
+        CURRENT.try_with(|current| current.borrow().as_ref()?.deadline.clone()).ok().flatten()
     }
 
     /// Runs `f` with the current scope, if a call is being served.
@@ -79,7 +100,7 @@ impl Scope {
     /// `future`, with this scope current while it runs and while it is dropped, until the
     /// replica ends. The slot is freed last.
     pub(crate) fn around<F>(self, future: F) -> InScope<F> {
-        InScope { future: Some(future), scope: Some(self), wake: None }
+        InScope { future: Some(future), scope: Some(self) }
     }
 
     /// Runs `f` with this scope current.
@@ -89,19 +110,18 @@ impl Scope {
         f()
     }
 
-    /// The same scope for compute work, which takes the slot along. None if there is no
+    /// The current scope for compute work, which takes the slot along. None if there is no
     /// slot to take.
-    pub(crate) fn lend_slot(&self) -> Option<(Arc<Replica>, Self)> {
-        let mut site = self.site.borrow_mut();
-        let Site::Slot(slot) = &*site else { return None };
-        let replica = Arc::clone(slot.replica());
-        let lent = mem::replace(&mut *site, Site::SlotLent(Arc::clone(&replica)));
-        let scope = Self {
-            request: self.request.clone(),
-            deadline: self.deadline.clone(),
-            site: RefCell::new(lent),
+    pub(crate) fn lend_slot() -> Option<(Arc<Replica>, Self)> {
+        let lend = |scope: &mut Self| {
+            let Site::Slot(slot, wake) = &mut scope.site else { return None };
+            let (replica, wake) = (Arc::clone(slot.replica()), wake.take());
+            let rest = Site::SlotLent(Arc::clone(&replica), wake);
+            let site = mem::replace(&mut scope.site, rest);
+            let (request, deadline) = (scope.request.clone(), scope.deadline.clone());
+            Some((replica, Self { request, deadline, site }))
         };
-        Some((replica, scope))
+        CURRENT.try_with(|current| lend(current.borrow_mut().as_mut()?)).ok()?
     }
 
     pub(crate) fn request(&self) -> &Request {
@@ -112,19 +132,29 @@ impl Scope {
         self.deadline.as_ref()
     }
 
-    fn with_replica<R>(&self, f: impl FnOnce(&Arc<Replica>) -> R) -> Option<R> {
-        match &*self.site.borrow() {
-            Site::Slot(slot) => Some(f(slot.replica())),
-            Site::SlotLent(replica) => Some(f(replica)),
+    pub(super) fn replica(&self) -> Option<&Arc<Replica>> {
+        match &self.site {
+            Site::Slot(slot, _) => Some(slot.replica()),
+            Site::SlotLent(replica, _) => Some(replica),
             Site::Task(_) | Site::Outside => None,
+        }
+    }
+
+    /// Wakes the task when its replica ends. A task keeps one waker for life, so once is
+    /// enough.
+    pub(super) fn wake_at_end(&mut self, waker: &Waker) {
+        match &mut self.site {
+            Site::Slot(slot, wake @ None) => *wake = Some(slot.replica().remember_waker(waker)),
+            Site::SlotLent(replica, wake @ None) => *wake = Some(replica.remember_waker(waker)),
+            _ => {}
         }
     }
 
     /// Where the calls of the running code run.
     pub(crate) fn spawner(&self) -> Option<Arc<Spawner>> {
-        match &*self.site.borrow() {
-            Site::Slot(slot) => Some(slot.replica().compute.spawner()),
-            Site::SlotLent(replica) => Some(replica.compute.spawner()),
+        match &self.site {
+            Site::Slot(slot, _) => Some(slot.replica().compute.spawner()),
+            Site::SlotLent(replica, _) => Some(replica.compute.spawner()),
             Site::Task(spawner) => Some(Arc::clone(spawner)),
             Site::Outside => None,
         }
@@ -132,7 +162,17 @@ impl Scope {
 
     /// Where the running replica looks deployments up.
     pub(crate) fn directory() -> Option<Arc<dyn Directory>> {
-        Self::current(|scope| scope?.with_replica(|replica| Arc::clone(&replica.context.directory)))
+        Self::current(|scope| Some(Arc::clone(&scope?.replica()?.context.directory)))
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        match &self.site {
+            Site::Slot(slot, Some(wake)) => slot.replica().forget_waker(*wake),
+            Site::SlotLent(replica, Some(wake)) => replica.forget_waker(*wake),
+            _ => {}
+        }
     }
 }
 
@@ -142,10 +182,10 @@ fn swap_current(scope: &mut Option<Scope>) {
 }
 
 /// Makes a scope current, and puts it and the one before back when dropped.
-struct Entered<'a>(&'a mut Option<Scope>);
+pub(super) struct Entered<'a>(&'a mut Option<Scope>);
 
 impl<'a> Entered<'a> {
-    fn new(scope: &'a mut Option<Scope>) -> Self {
+    pub(super) fn new(scope: &'a mut Option<Scope>) -> Self {
         swap_current(scope);
         Self(scope)
     }
@@ -163,15 +203,15 @@ pin_project! {
         #[pin]
         future: Option<F>,
         scope: Option<Scope>,
-        wake: Option<WakeAtEnd>,
     }
 
     impl<F> PinnedDrop for InScope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let entered = Entered::new(this.scope);
-            this.future.set(None);
-            drop(entered);
+            if this.future.is_some() {
+                let _entered = Entered::new(this.scope);
+                this.future.set(None);
+            }
         }
     }
 }
@@ -182,10 +222,10 @@ impl<T, E, F: Future<Output = Result<T, CallError<E>>>> Future for InScope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let scope = this.scope.as_ref().expect("a scope is away only while it is current");
-        if let Some(Some(ended)) =
-            scope.with_replica(|replica| replica.has_ended().then(|| replica.ended_error()))
+        if let Some(replica) = scope.replica()
+            && replica.has_ended()
         {
-            return Poll::Ready(Err(ended));
+            return Poll::Ready(Err(replica.ended_error()));
         }
         let entered = Entered::new(this.scope);
         let future = this.future.as_mut().as_pin_mut().expect("taken only when dropped");
@@ -195,13 +235,11 @@ impl<T, E, F: Future<Output = Result<T, CallError<E>>>> Future for InScope<F> {
             this.future.set(None);
         }
         drop(entered);
-        // Most short calls are ready here, and never register. A task keeps one waker for
-        // life, so once is enough.
-        if polled.is_pending() && this.wake.is_none() {
-            *this.wake = this
-                .scope
-                .as_ref()
-                .and_then(|scope| scope.with_replica(|replica| replica.wake_at_end(cx.waker())));
+        // Most short calls are ready here, and never register.
+        if polled.is_pending()
+            && let Some(scope) = this.scope
+        {
+            scope.wake_at_end(cx.waker());
         }
         polled
     }
@@ -219,7 +257,7 @@ impl<T, E, F: Future<Output = Result<T, CallError<E>>>> Future for InScope<F> {
 pub fn context() -> Context {
     Scope::current(|scope| match scope {
         Some(scope) => {
-            let replica = scope.with_replica(|replica| Arc::clone(&replica.context));
+            let replica = scope.replica().map(|replica| Arc::clone(&replica.context));
             let ids = scope.spawner().map(|spawner| Arc::clone(&spawner.ids));
             Context::new(scope.request.clone(), scope.deadline.clone(), replica, ids.as_deref())
         }
@@ -230,5 +268,5 @@ pub fn context() -> Context {
 /// The replica that the running method belongs to, or `None` outside of any.
 #[must_use]
 pub fn replica_context() -> Option<ReplicaContext> {
-    Scope::current(|scope| scope?.with_replica(|replica| ReplicaContext::clone(&replica.context)))
+    Scope::current(|scope| Some(ReplicaContext::clone(&scope?.replica()?.context)))
 }

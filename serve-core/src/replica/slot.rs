@@ -13,14 +13,15 @@ pub(crate) trait Release: Send + Sync {
 
 /// The right to run one call on one replica. **Dropping it frees the slot**, which goes
 /// to the head of the queue at once.
+///
+/// A pointer and no more: slots travel with every call, and what does not move is free.
 pub struct Slot {
     replica: Arc<Replica>,
-    key: usize,
 }
 
 impl Slot {
-    pub(crate) fn new(replica: Arc<Replica>, key: usize) -> Self {
-        Self { replica, key }
+    pub(crate) fn new(replica: Arc<Replica>) -> Self {
+        Self { replica }
     }
 
     pub(crate) fn replica(&self) -> &Arc<Replica> {
@@ -30,7 +31,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.replica.owner.release(self.key);
+        self.replica.owner.release(self.replica.key());
     }
 }
 

@@ -69,8 +69,7 @@ impl Admission {
 
     /// Decides a call's place. `random` gives a number below its argument.
     pub(crate) fn admit(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
-        if let Some(key) = self.pick(random) {
-            self.occupy(key);
+        if let Some(key) = self.admit_now(random) {
             return Admitted::Now(key);
         }
         let queued = self.queue.len();
@@ -78,6 +77,13 @@ impl Admission {
             Some(limit) if queued >= limit => Admitted::Overloaded { queued, limit },
             _ => Admitted::Queued(self.queue.push()),
         }
+    }
+
+    /// Gives a free slot: the key of its replica.
+    pub(crate) fn admit_now(&mut self, random: impl FnMut(usize) -> usize) -> Option<usize> {
+        let key = self.pick(random)?;
+        self.occupy(key);
+        Some(key)
     }
 
     /// Power of two choices: of two random replicas with a free slot, the one with fewer

@@ -4,17 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::handle::Handle;
-use super::router::{Place as Admission, Router};
-use crate::call::context::Request;
-use crate::call::deadline::Deadline;
-use crate::call::pending::{Callee, PendingCall, Place, Ticket};
+use super::router::{Place as Admission, QueuedWith, Router};
+use crate::call::pending::{Callee, Outcome, PendingCall, Place, Ticket};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, CallError, Response, ResponseStream, UpstreamError};
-use crate::replica::{
-    Method, Slot, Streaming, Unary, WaitThenRun, Within, serve_one, serve_stream,
-};
+use crate::replica::{Method, Replica, Serving, Slot, Streaming, Unary, serve_one, serve_stream};
 
 /// Starts a call that gives one value.
 ///
@@ -25,36 +22,12 @@ pub fn call<M: Unary>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> Response<M::Ok, M::Err> {
-    let (request, deadline) = handle.begin();
-    let router = handle.router();
-    let mut pending = pending::<M>(router, &request, deadline.as_ref());
-    let tokio = &router.spawner().tokio;
-    let task = match args.split() {
-        Ok(args) => {
-            let admission = match router.admit() {
-                Ok(admission) => admission,
-                Err(error) => return Response::refused(pending, error.widen()),
-            };
-            pending.place = place(admission.ticket());
-            let inherited = deadline.clone();
-            let begin = move |slot| serve_one::<M>(slot, request, inherited, args);
-            let call = match admission {
-                Admission::Now(slot) => WaitThenRun::Running { call: begin(slot) },
-                Admission::Queued(slot) => WaitThenRun::Waiting { slot, begin: Some(begin) },
-            };
-            tokio.spawn(Within::new(deadline, call))
-        }
-        Err(args) => {
-            let (arrival, place) = Arrival::of::<M>(router, args);
-            pending.place = place;
-            let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let (slot, args) = arrival.slot().await.map_err(CallError::widen)?;
-                serve_one::<M>(slot, request, inherited, args).await
-            }))
-        }
-    };
-    Response::running(pending, task)
+    let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
+    let (pending, task) = start::<M, _, _>(handle, args.split(), begin);
+    match task {
+        Ok(task) => Response::running(pending, task),
+        Err(error) => Response::refused(pending, error.widen()),
+    }
 }
 
 /// Starts a call that gives many values. As [`call`] otherwise.
@@ -63,53 +36,66 @@ pub fn stream<M: Streaming>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> ResponseStream<M::Ok, M::Err> {
-    let (request, deadline) = handle.begin();
-    let router = handle.router();
-    let mut pending = pending::<M>(router, &request, deadline.as_ref());
-    let tokio = &router.spawner().tokio;
     let (sender, items) = mpsc::channel(STREAM_CAPACITY);
-    let task = match args.split() {
-        Ok(args) => {
-            let admission = match router.admit() {
-                Ok(admission) => admission,
-                Err(error) => return ResponseStream::refused(pending, error.widen()),
-            };
-            pending.place = place(admission.ticket());
-            let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let slot = admission.slot().await.map_err(CallError::widen)?;
-                serve_stream::<M>(slot, request, inherited, args, sender).await
-            }))
-        }
-        Err(args) => {
-            let (arrival, place) = Arrival::of::<M>(router, args);
-            pending.place = place;
-            let inherited = deadline.clone();
-            tokio.spawn(Within::new(deadline, async move {
-                let (slot, args) = arrival.slot().await.map_err(CallError::widen)?;
-                serve_stream::<M>(slot, request, inherited, args, sender).await
-            }))
-        }
-    };
-    ResponseStream::running(pending, items, task)
-}
-
-fn pending<M: Method>(
-    router: &Arc<Router>,
-    request: &Request,
-    deadline: Option<&Arc<Deadline>>,
-) -> PendingCall {
-    PendingCall {
-        callee: Arc::clone(router) as Arc<dyn Callee>,
-        method: M::INFO.name,
-        request: request.clone(),
-        deadline: deadline.cloned(),
-        place: Place::Started,
+    let begin = |replica: &Arc<Replica>, args| serve_stream::<M>(replica, args, sender);
+    let (pending, task) = start::<M, _, _>(handle, args.split(), begin);
+    match task {
+        Ok(task) => ResponseStream::running(pending, items, task),
+        Err(error) => ResponseStream::refused(pending, error.widen()),
     }
 }
 
-fn place(ticket: Option<Ticket>) -> Place {
-    ticket.map_or(Place::Started, Place::Queued)
+type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
+type Task<T, E> = JoinHandle<Outcome<T, E>>;
+
+/// Starts a call's task, or says why it is refused.
+fn start<M: Method, T: Send + 'static, F>(
+    handle: &Handle<M::Deployment>,
+    args: Split<M::Args>,
+    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Send + 'static,
+) -> (PendingCall, Result<Task<T, M::Err>, CallError>)
+where
+    F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
+{
+    let (mut request, deadline) = (handle.request(), handle.deadline());
+    let router = handle.router();
+    let tokio = &router.spawner().tokio;
+    let mut place = Place::Started;
+    let task = match args {
+        Ok(args) => {
+            let mut state = router.lock();
+            if !request.has_begun() {
+                request = state.new_request();
+            }
+            let (own, inherited) = (request.clone(), deadline.clone());
+            if let Some(slot) = state.free_slot() {
+                drop(state);
+                Ok(tokio
+                    .spawn(Serving::<QueuedWith<_>, _, _>::now(slot, args, own, inherited, begin)))
+            } else {
+                router.place(state).map(|admission| match admission {
+                    Admission::Now(slot) => tokio.spawn(Serving::<QueuedWith<_>, _, _>::now(
+                        slot, args, own, inherited, begin,
+                    )),
+                    Admission::Queued(queued) => {
+                        place = queued.ticket().map_or(Place::Started, Place::Queued);
+                        tokio.spawn(Serving::later(queued.with(args), own, inherited, begin))
+                    }
+                })
+            }
+        }
+        Err(args) => {
+            if !request.has_begun() {
+                request = router.new_request();
+            }
+            let arrival = Arrival::of::<M>(router, args);
+            place = Place::AfterArguments(Arc::clone(&arrival.ticket));
+            let (own, inherited) = (request.clone(), deadline.clone());
+            Ok(tokio.spawn(Serving::later(arrival.slot(), own, inherited, begin)))
+        }
+    };
+    let callee = Arc::clone(router) as Arc<dyn Callee>;
+    (PendingCall { callee, method: M::INFO.name, request, deadline, place }, task)
 }
 
 /// A call whose arguments are still to come: neither queued nor ongoing until they have.
@@ -124,10 +110,9 @@ impl<A> Arrival<A> {
     fn of<M: Method<Args = A>>(
         router: &Arc<Router>,
         args: BoxFuture<'static, Result<A, UpstreamError>>,
-    ) -> (Self, Place) {
+    ) -> Self {
         let ticket = Arc::new(OnceLock::new());
-        let place = Place::AfterArguments(Arc::clone(&ticket));
-        (Self { router: Arc::clone(router), method: M::INFO.name, args, ticket }, place)
+        Self { router: Arc::clone(router), method: M::INFO.name, args, ticket }
     }
 
     async fn slot(self) -> Result<(Slot, A), CallError> {

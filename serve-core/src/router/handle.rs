@@ -53,21 +53,26 @@ impl<D: Deployment> Handle<D> {
         self.options = Some(Arc::new(options));
     }
 
-    /// The request and the deadline of a call that is made now, here.
-    pub(crate) fn begin(&self) -> (Request, Option<Arc<Deadline>>) {
+    /// The request of a call that is made now, here. It has not begun if nothing is known
+    /// of it.
+    pub(crate) fn request(&self) -> Request {
+        let request = Scope::current_request();
+        match self.options.as_deref() {
+            Some(options) if options.change_request() => {
+                let begun = if request.has_begun() { request } else { self.router.new_request() };
+                begun.with_options(options)
+            }
+            _ => request,
+        }
+    }
+
+    /// The deadline of a call that is made now, here.
+    pub(crate) fn deadline(&self) -> Option<Arc<Deadline>> {
         let options = self.options.as_deref();
         let timeout =
             options.and_then(|options| options.timeout).or_else(|| self.router.request_timeout());
         let own = timeout.map(|timeout| Instant::now() + timeout);
-        Scope::current(|scope| {
-            let request =
-                scope.map_or_else(|| self.router.new_request(), |scope| scope.request().clone());
-            let request = match options {
-                Some(options) if options.change_request() => request.with_options(options),
-                _ => request,
-            };
-            (request, Deadline::for_call(own, scope.and_then(Scope::deadline)))
-        })
+        Deadline::for_call(own, Scope::current_deadline().as_ref())
     }
 }
 
