@@ -5,6 +5,7 @@
 mod components;
 mod operation;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::SchemaGenerator;
@@ -12,6 +13,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::interface::Facts;
+use super::paths::numbered;
 
 /// Where schemas that have a name stand.
 const SCHEMAS: &str = "#/components/schemas/";
@@ -42,10 +44,13 @@ pub(super) fn document(about: &About, endpoints: &[Arc<Facts>]) -> Value {
         components::merge(takes.take_definitions(true), gives.take_definitions(true), results);
     schemas.insert(INPUT_ERROR.to_owned(), input_error());
     let mut paths: Map<String, Value> = Map::new();
+    let mut firsts: HashMap<String, &Facts> = HashMap::new();
     for (facts, params, result) in operations {
-        let path = paths.entry(templated(facts.path)).or_insert_with(|| json!({}));
+        // OpenAPI takes `/papers/{id}` and `/papers/{paper}` for one path: the first names it.
+        let first = *firsts.entry(numbered(facts.path)).or_insert(facts);
+        let path = paths.entry(templated(first.path)).or_insert_with(|| json!({}));
         path[facts.verb.as_str().to_lowercase()] =
-            operation::describe(facts, params, result, &about.deployment);
+            operation::describe(facts, &first.path_names, params, result, &about.deployment);
     }
     json!({
         "openapi": "3.1.0",
