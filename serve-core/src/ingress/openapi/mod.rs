@@ -2,6 +2,7 @@
 //! what the endpoints know of themselves. `#[routes]` are not described: nothing is known
 //! of them.
 
+mod bounds;
 mod components;
 mod operation;
 
@@ -52,14 +53,17 @@ pub(super) fn document(about: &About, endpoints: &[Arc<Facts>]) -> Value {
         path[facts.verb.as_str().to_lowercase()] =
             operation::describe(facts, &first.path_names, params, result, &about.deployment);
     }
-    json!({
+    components::retain_used(&mut schemas, &paths);
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": { "title": about.application, "version": env!("CARGO_PKG_VERSION") },
         "servers": [{ "url": about.prefix }],
         "tags": [{ "name": about.deployment }],
         "paths": paths,
         "components": { "schemas": schemas },
-    })
+    });
+    bounds::add(&mut document);
+    document
 }
 
 fn generator(takes: bool) -> SchemaGenerator {

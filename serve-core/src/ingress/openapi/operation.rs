@@ -59,7 +59,8 @@ fn parameters(facts: &Facts, path_names: &[&str], schemas: &[Value]) -> Vec<Valu
 
 fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
     if let Some((index, raw)) = facts.body_param() {
-        let required = !facts.traits[index].may_be_missing;
+        // No bytes are bytes too.
+        let required = !raw && !facts.traits[index].may_be_missing;
         let content = if raw {
             json!({ "application/octet-stream": {} })
         } else {
@@ -118,6 +119,9 @@ fn responses(facts: &Facts, result: Value) -> Value {
     responses.insert("408".into(), failed("The deadline of the request passed."));
     responses.insert("500".into(), failed("The method failed."));
     responses.insert("503".into(), failed("Overloaded or unavailable; try again later."));
+    if facts.fallible {
+        responses.insert("default".into(), failed("The method's own error, if it has a status."));
+    }
     responses.into()
 }
 
@@ -134,22 +138,29 @@ fn success(facts: &Facts, result: Value) -> Value {
     }
     let mut content = Map::new();
     let produced = Framing::produced(facts.result);
+    let as_produced = match produced {
+        Framing::Lines => "one JSON value a line",
+        _ => "as they come",
+    };
     let item = match produced {
-        Framing::Lines => json!({ "schema": result, "description": "One JSON value a line." }),
+        Framing::Lines => json!({ "schema": result }),
         Framing::Raw => json!({}),
         _ => json!({ "schema": { "type": "string" } }),
     };
     content.insert(produced.content_type().to_owned(), item);
     content.insert(
         Framing::Events.content_type().to_owned(),
-        json!({ "schema": { "type": "string" }, "description": "An event for each item." }),
+        json!({ "schema": { "type": "string" } }),
     );
     content.insert(
         Framing::List.content_type().to_owned(),
         json!({ "schema": { "type": "array", "items": result } }),
     );
     json!({
-        "description": "A stream of items, sent as the `Accept` header asks.",
+        "description": format!(
+            "A stream of items, sent as the `Accept` header asks: all in one JSON array, an event \
+             for each, or {as_produced}."
+        ),
         "content": content,
     })
 }
