@@ -112,6 +112,11 @@ impl Scope {
         self.deadline.as_ref()
     }
 
+    /// True where a call made here is the request's own, rather than one that it leads to.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(&*self.site.borrow(), Site::Outside)
+    }
+
     fn with_replica<R>(&self, f: impl FnOnce(&Arc<Replica>) -> R) -> Option<R> {
         match &*self.site.borrow() {
             Site::Slot(slot) => Some(f(slot.replica())),

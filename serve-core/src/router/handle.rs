@@ -56,10 +56,13 @@ impl<D: Deployment> Handle<D> {
     /// The request and the deadline of a call that is made now, here.
     pub(crate) fn begin(&self) -> (Request, Option<Arc<Deadline>>) {
         let options = self.options.as_deref();
-        let timeout =
-            options.and_then(|options| options.timeout).or_else(|| self.router.request_timeout());
-        let own = timeout.map(|timeout| Instant::now() + timeout);
         Scope::current(|scope| {
+            // A request from outside brings its deadline with it, for this very call.
+            let brings_one =
+                scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some());
+            let by_default = || self.router.request_timeout().filter(|_| !brings_one);
+            let timeout = options.and_then(|options| options.timeout).or_else(by_default);
+            let own = timeout.map(|timeout| Instant::now() + timeout);
             let request =
                 scope.map_or_else(|| self.router.new_request(), |scope| scope.request().clone());
             let request = match options {
