@@ -290,6 +290,20 @@ async fn a_dropped_stream_stops_its_producer_down_the_tree() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_blocking_wait_in_async_code_is_refused_and_cancels() -> Result<()> {
+    let (runtime, worker, events) = worker().await?;
+    assert_eq!(worker.work("a", 5).result(), Err(CallError::BlockingInAsync));
+    let late = worker.work("b", 5).result_timeout(Duration::from_secs(9));
+    assert_eq!(late, Err(CallError::BlockingInAsync));
+    let items: Vec<_> = worker.count(5).blocking_iter().collect();
+    assert_eq!(items, [Err(CallError::BlockingInAsync)]);
+    sleep(MS).await;
+    assert_eq!(load(&runtime, "Worker"), (0, 0));
+    assert_eq!(take(&events), [""; 0]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_the_calls_own_and_what_ran_beside_it_goes_on() -> Result<()> {
     let (runtime, worker, _) = worker().await?;
     let beside = worker.work("beside", 5);

@@ -1,4 +1,5 @@
 //! What a failed call says, and what becomes of it under `?`.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ struct Classifier {
     spanish: SpanishResponderHandle,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Language {
     Spanish,
@@ -48,7 +48,6 @@ impl Classifier {
         Self { spanish }
     }
 
-    #[post("/")]
     pub async fn greet(&self, language: Language, name: String) -> Result<String> {
         match language {
             Language::Spanish => Ok(self.spanish.say_hello(name).await?),
@@ -146,23 +145,5 @@ async fn the_same_seed_is_the_same_run() -> Result<()> {
     }
     assert_eq!(run(7).await?, run(7).await?);
     assert_ne!(run(7).await?, run(8).await?);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn http_comes_without_a_socket() -> Result<()> {
-    let spanish = SpanishResponderMock::new().say_hello(|name: String| async move { name });
-    let runtime = MockRuntime::builder().mock(spanish).start();
-    runtime.run(classifier()).await?;
-    let http = runtime.http();
-    let response =
-        http.post("/").json(serde_json::json!({"language": "spanish", "name": "Dora"})).await?;
-    assert_eq!((response.status().as_u16(), response.text().await?.as_str()), (200, "Dora"));
-    let response =
-        http.post("/").json(&serde_json::json!({"language": "french", "name": "Dora"})).await?;
-    assert_eq!(
-        (response.status().as_u16(), response.text().await?.as_str()),
-        (404, "no French here")
-    );
     Ok(())
 }

@@ -70,6 +70,7 @@ async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type()
     let math = Application::new(top(&events, 2)).name("math").route_prefix("/math");
     let math: TopHandle = runtime.run(math).await?;
     assert_eq!((by_default.number().await?, math.number().await?), (1, 2));
+    #[cfg(feature = "http")]
     assert_eq!(runtime.http_address(), None, "no port is opened unless it is asked for");
 
     let status = runtime.status();
@@ -181,47 +182,6 @@ async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<
     Ok(())
 }
 
-#[deployment]
-struct Site(String);
-
-#[handle]
-impl Site {
-    fn new(name: String) -> Self {
-        Self(name)
-    }
-
-    #[get("/")]
-    pub async fn name(&self) -> String {
-        self.0.clone()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_application_without_endpoints_claims_no_route() -> Result<()> {
-    let runtime = MockRuntime::builder().start();
-    let events = Events::default();
-    runtime.run(Application::new(top(&events, 1)).name("one")).await?;
-    runtime.run(Application::new(top(&events, 2)).name("two")).await?;
-    let site = |name: &str| Application::new(Site::bind(name)).name(name);
-    runtime.run(site("site")).await?;
-    assert_eq!(runtime.http().get("/").await?.text().await?, "site");
-    // Nor does one that says so.
-    runtime.run(site("silent").without_route()).await?;
-    let taken = runtime.run(site("other")).await.unwrap_err().to_string();
-    for word in ["`/`", "`other`", "`site`", ".route_prefix("] {
-        assert!(taken.contains(word), "{taken}");
-    }
-    // A refused deploy changes nothing, and the prefix is free once its owner is gone.
-    assert!(!runtime.status().applications.contains_key("other"));
-    runtime.delete("site").await?;
-    runtime.run(site("other")).await?;
-    assert_eq!(runtime.http().get("/").await?.text().await?, "other");
-    for bad in ["x", "/x/", "", "/{x}"] {
-        assert!(runtime.run(site("bad").route_prefix(bad)).await.is_err(), "{bad:?}");
-    }
-    Ok(())
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
@@ -238,4 +198,50 @@ async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> R
     settle().await;
     assert_eq!(*events.lock(), ["leaf dropped"]);
     Ok(())
+}
+
+#[cfg(feature = "http")]
+mod routed {
+    use super::*;
+
+    #[deployment]
+    struct Site(String);
+
+    #[handle]
+    impl Site {
+        fn new(name: String) -> Self {
+            Self(name)
+        }
+
+        #[get("/")]
+        pub async fn name(&self) -> String {
+            self.0.clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_without_endpoints_claims_no_route() -> Result<()> {
+        let runtime = MockRuntime::builder().start();
+        let events = Events::default();
+        runtime.run(Application::new(top(&events, 1)).name("one")).await?;
+        runtime.run(Application::new(top(&events, 2)).name("two")).await?;
+        let site = |name: &str| Application::new(Site::bind(name)).name(name);
+        runtime.run(site("site")).await?;
+        assert_eq!(runtime.http().get("/").await?.text().await?, "site");
+        // Nor does one that says so.
+        runtime.run(site("silent").without_route()).await?;
+        let taken = runtime.run(site("other")).await.unwrap_err().to_string();
+        for word in ["`/`", "`other`", "`site`", ".route_prefix("] {
+            assert!(taken.contains(word), "{taken}");
+        }
+        // A refused deploy changes nothing, and the prefix is free once its owner is gone.
+        assert!(!runtime.status().applications.contains_key("other"));
+        runtime.delete("site").await?;
+        runtime.run(site("other")).await?;
+        assert_eq!(runtime.http().get("/").await?.text().await?, "other");
+        for bad in ["x", "/x/", "", "/{x}"] {
+            assert!(runtime.run(site("bad").route_prefix(bad)).await.is_err(), "{bad:?}");
+        }
+        Ok(())
+    }
 }
