@@ -19,6 +19,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::MapRequestLayer;
 
@@ -26,6 +27,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::visit::Visit;
 use crate::call::context::Request;
+use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, Outcome, PendingCall, Place};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
@@ -129,9 +131,13 @@ fn start(
     router: &Arc<Router>,
     routes: &Arc<dyn Routes>,
     prefix: &Arc<str>,
-    visit: Visit,
+    mut visit: Visit,
     body: Body,
 ) -> ResponseStream<Part> {
+    if visit.deadline.is_none() {
+        let by_default = router.request_timeout().map(|timeout| Instant::now() + timeout);
+        visit.deadline = Deadline::for_call(by_default, None);
+    }
     let mut pending = PendingCall {
         callee: Arc::clone(router) as Arc<dyn Callee>,
         method: NAME,

@@ -132,6 +132,11 @@ impl Scope {
         self.deadline.as_ref()
     }
 
+    /// True where a call made here is the request's own, rather than one that it leads to.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.site, Site::Outside)
+    }
+
     pub(super) fn replica(&self) -> Option<&Arc<Replica>> {
         match &self.site {
             Site::Slot(slot, _) => Some(slot.replica()),

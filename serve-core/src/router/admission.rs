@@ -182,11 +182,6 @@ impl Admission {
         self.queue.poll(ticket, waker)
     }
 
-    /// A queued call goes away, and only if it is still queued.
-    pub(crate) fn leave(&mut self, ticket: Ticket) {
-        self.queue.leave(ticket);
-    }
-
     /// A queued call goes away. Gives the key of the replica whose slot it had been
     /// granted, which must now be released.
     pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<usize> {
@@ -307,9 +302,11 @@ mod tests {
                         waiting = still;
                     }
                     Step::Leave(n) if !waiting.is_empty() => {
-                        // As a dropped response does; its task abandons the ticket later.
+                        // As a dropped response does; its task finds the ticket gone later.
                         let (ticket, _) = waiting[n % waiting.len()];
-                        admission.leave(ticket);
+                        if let Some(key) = admission.abandon(ticket) {
+                            free(&mut admission, key);
+                        }
                     }
                     Step::Abandon(n) if !waiting.is_empty() => {
                         let (ticket, _) = waiting.remove(n % waiting.len());

@@ -69,8 +69,14 @@ impl<D: Deployment> Handle<D> {
     /// The deadline of a call that is made now, here.
     pub(crate) fn deadline(&self) -> Option<Arc<Deadline>> {
         let options = self.options.as_deref();
-        let timeout =
-            options.and_then(|options| options.timeout).or_else(|| self.router.request_timeout());
+        // A request from outside brings its deadline with it, for this very call.
+        let brings_one = || {
+            Scope::current(|scope| {
+                scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
+            })
+        };
+        let by_default = || self.router.request_timeout().filter(|_| !brings_one());
+        let timeout = options.and_then(|options| options.timeout).or_else(by_default);
         let own = timeout.map(|timeout| Instant::now() + timeout);
         Deadline::for_call(own, Scope::current_deadline().as_ref())
     }

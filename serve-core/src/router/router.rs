@@ -337,9 +337,13 @@ impl Callee for Router {
 
     fn leave(&self, ticket: Ticket) {
         let mut state = self.state.lock();
-        state.admission.leave(ticket);
+        // Its turn may have come without its task having seen it: the slot is free at once too.
+        let granted = state.admission.abandon(ticket);
         let empty = state.admission.queued() == 0;
         drop(state);
+        if let Some(key) = granted {
+            self.release(key);
+        }
         if empty {
             self.quiet.notify_waiters();
         }
@@ -427,11 +431,7 @@ impl Future for QueuedCall {
 impl Drop for QueuedCall {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let granted = self.router.state.lock().admission.abandon(ticket);
-            match granted {
-                Some(key) => self.router.release(key),
-                None => self.router.leave(ticket),
-            }
+            self.router.leave(ticket);
         }
     }
 }
