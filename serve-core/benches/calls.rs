@@ -42,7 +42,8 @@ impl Relay {
     }
 }
 
-/// All repetitions in one `block_on`, which costs more than a call does.
+/// All repetitions in one `block_on`, whose own wake-up for each result is in the time: the
+/// figures are to be compared with each other and with earlier ones, not with `ratios`.
 fn repeated(tokio: &Tokio, times: u64, call: impl AsyncFn() -> bool) -> Duration {
     tokio.block_on(async {
         let begin = Instant::now();
