@@ -153,7 +153,9 @@ async fn path_and_query_parameters_and_whole_bodies_are_described() -> Result<()
     let parameters = paper["parameters"].as_array().unwrap();
     let known: Vec<_> = parameters
         .iter()
-        .map(|one| (one["name"].as_str().unwrap(), one["in"].as_str().unwrap(), one["required"] == true))
+        .map(|one| {
+            (one["name"].as_str().unwrap(), one["in"].as_str().unwrap(), one["required"] == true)
+        })
         .collect();
     assert_eq!(known, [("id", "path", true), ("tag", "query", true), ("limit", "query", false)]);
     assert_eq!(parameters[0]["schema"]["type"], "integer");
