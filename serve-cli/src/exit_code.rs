@@ -1,6 +1,7 @@
 //! The exit codes of `cargo serve` and of every program built with it.
 //!
-//! They are part of the interface: a script may rely on them.
+//! They are part of the interface: a script may rely on them. `cargo serve --help`
+//! shows them all.
 
 /// The command did what was asked.
 pub const OK: u8 = 0;
@@ -19,7 +20,7 @@ pub const PACKAGE_NOT_FOUND: u8 = 3;
 /// names no binary of its own, or does not depend on Serve.
 pub const NOT_RUNNABLE: u8 = 4;
 
-/// No such application is linked into the program.
+/// No such application is linked into the program, or several have that name.
 pub const APPLICATION_NOT_FOUND: u8 = 5;
 
 /// An argument of the application or of the called method is missing, unknown
@@ -44,12 +45,53 @@ pub const TIMED_OUT: u8 = 11;
 /// `new` or `eject` would have overwritten something.
 pub const ALREADY_EXISTS: u8 = 12;
 
-/// The build failed. Cargo's own code.
+/// The command is planned, and not in this version.
+pub const NOT_BUILT: u8 = 13;
+
+/// Cargo failed to build the package, or to make a new one. Cargo's own code.
 pub const BUILD_FAILED: u8 = 101;
 
 /// `cargo metadata` failed: a manifest is invalid, or a dependency cannot be
 /// resolved.
 pub const METADATA_FAILED: u8 = 102;
 
-/// Stopped by a second Ctrl-C, without waiting for the requests in progress.
+/// Stopped by a second signal, without waiting for the requests in progress; a `call`,
+/// which has none, by the first.
 pub const INTERRUPTED: u8 = 130;
+
+/// Each code with what it means in a few words, as `--help` shows it.
+pub const ALL: [(u8, &str); 17] = [
+    (OK, "it did what was asked"),
+    (FAILED, "it failed for a reason without a code of its own"),
+    (USAGE, "the command line was not understood"),
+    (PACKAGE_NOT_FOUND, "there is no such package, or several would do"),
+    (NOT_RUNNABLE, "the package cannot be made into a program"),
+    (APPLICATION_NOT_FOUND, "there is no such application, or several"),
+    (BAD_ARGUMENT, "an argument is missing, unknown or of the wrong type"),
+    (DEPLOY_FAILED, "the application was refused or did not start"),
+    (ADDRESS_UNAVAILABLE, "the address is in use or may not be used"),
+    (METHOD_NOT_FOUND, "the ingress has no such method"),
+    (CALL_FAILED, "the call was made and failed"),
+    (TIMED_OUT, "the call took longer than `--timeout`"),
+    (ALREADY_EXISTS, "something would have been overwritten"),
+    (NOT_BUILT, "the command is planned, and not in this version"),
+    (BUILD_FAILED, "cargo failed to build the package, or to make a new one"),
+    (METADATA_FAILED, "cargo could not read a manifest or resolve a dependency"),
+    (INTERRUPTED, "a second Ctrl-C or SIGTERM did not wait for requests"),
+];
+
+/// The codes as the end of a help text.
+pub(crate) fn help() -> String {
+    let lines = ALL.iter().map(|(code, meaning)| format!("\n  {code:>3}  {meaning}"));
+    format!("Exit codes:{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_in_order() {
+        assert!(ALL.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

@@ -35,6 +35,7 @@
 //! | `failure` | what an error owes its reader: a sentence, a remedy, a status |
 //! | `nearest` | which known name was meant |
 //! | `output` | results on stdout, everything else on stderr |
+//! | `planned` | commands that are to come |
 //! | `inside` | the commands of a linked program |
 //! | `outside` | cargo: packages, launchers, builds, processes |
 
@@ -44,6 +45,7 @@ mod failure;
 mod inside;
 mod nearest;
 mod output;
+mod planned;
 
 #[cfg(feature = "cargo")]
 #[doc(hidden)]

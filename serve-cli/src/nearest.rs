@@ -30,7 +30,8 @@ pub(crate) fn did_you_mean<'n>(
     }
 }
 
-/// `one`, `two` and `three`: names for the middle of a sentence.
+/// `one`, `two`, `three`: names for the middle of a sentence.
+#[cfg(feature = "cargo")]
 pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")

@@ -10,16 +10,11 @@ use serve_core::prelude::*;
 
 /// Says hello in Spanish. Three replicas share the calls.
 #[deployment(num_replicas = 3)]
+#[derive(Debug, Default)]
 pub struct SpanishResponder;
 
 #[handle]
 impl SpanishResponder {
-    /// Replicas are made by this.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        Self
-    }
-
     /// Greets someone.
     pub async fn say_hello(&self, name: String) -> String {
         format!("Hola {name}")
@@ -28,16 +23,11 @@ impl SpanishResponder {
 
 /// Says hello in French.
 #[deployment]
+#[derive(Debug, Default)]
 pub struct FrenchResponder;
 
 #[handle]
 impl FrenchResponder {
-    /// Replicas are made by this.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        Self
-    }
-
     /// Greets someone.
     pub async fn say_hello(&self, name: String) -> String {
         format!("Bonjour {name}")
@@ -56,6 +46,7 @@ pub enum Language {
 
 /// The way in: passes each request on to the responder for its language.
 #[deployment]
+#[derive(Debug)]
 pub struct LanguageClassifier {
     spanish: SpanishResponderHandle,
     french: FrenchResponderHandle,
@@ -91,10 +82,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn greets_in_spanish() -> Result<()> {
-        let spanish = SpanishResponderMock::new().say_hello(|name: String| async move { format!("¡Hola, {name}!") });
+        let spanish = SpanishResponderMock::new()
+            .say_hello(|name: String| async move { format!("¡Hola, {name}!") });
         let runtime = MockRuntime::builder().mock(spanish).start();
         let classifier = runtime.run(language_classifier()).await?;
-        assert_eq!(classifier.greet(Language::Spanish, "Dora").await?, "¡Hola, Dora!");
+        let greeting = classifier.greet(Language::Spanish, "Dora").await?;
+        assert_eq!(greeting, "¡Hola, Dora!");
         assert_eq!(runtime.calls::<SpanishResponder>(), ["say_hello"]);
         Ok(())
     }

@@ -86,8 +86,34 @@ impl Error {
     }
 
     /// The message and then its causes, the nearest first.
-    pub fn chain(&self) -> impl Iterator<Item = &str> {
+    pub fn chain(&self) -> impl DoubleEndedIterator<Item = &str> {
         std::iter::once(self.0.message.as_str()).chain(self.0.causes.iter().map(String::as_str))
+    }
+
+    /// The error and its causes. Of a call's own failure somewhere among them, the status.
+    pub(crate) fn from_chain(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut whole = Self::msg(error);
+        let report = &mut *whole.0;
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(fault) = cause.downcast_ref::<Fault>() {
+                // An internal failure sets none: its message is not for clients.
+                let status = (*fault != Fault::Internal).then(|| fault.status());
+                report.status = report.status.or(status);
+                report.retry_after = report.retry_after.or_else(|| fault.retry_after());
+            } else {
+                report.causes.push(cause.to_string());
+            }
+            source = cause.source();
+        }
+        whole
+    }
+
+    /// The same error as a caller has it: what it says to clients is the callee's own.
+    pub(crate) fn without_status(mut self) -> Self {
+        self.0.status = None;
+        self.0.retry_after = None;
+        self
     }
 
     /// An error from a value that can only be shown. Keeps an [`Error`] as it is.
@@ -107,33 +133,6 @@ pub(crate) fn same<A: 'static, B: 'static>(value: A) -> std::result::Result<B, A
     match (&mut slot as &mut dyn std::any::Any).downcast_mut::<Option<B>>().and_then(Option::take) {
         Some(value) => Ok(value),
         None => Err(slot.expect("taken only when the types are the same")),
-    }
-}
-
-impl<E> From<E> for Error
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    fn from(error: E) -> Self {
-        let mut report = Report {
-            message: error.to_string(),
-            causes: Vec::new(),
-            status: None,
-            retry_after: None,
-        };
-        let mut source = error.source();
-        while let Some(cause) = source {
-            if let Some(fault) = cause.downcast_ref::<Fault>() {
-                // An internal failure sets none: its message is not for clients.
-                let status = (*fault != Fault::Internal).then(|| fault.status());
-                report.status = report.status.or(status);
-                report.retry_after = report.retry_after.or_else(|| fault.retry_after());
-            } else {
-                report.causes.push(cause.to_string());
-            }
-            source = cause.source();
-        }
-        Self(Box::new(report))
     }
 }
 

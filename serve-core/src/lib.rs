@@ -2,9 +2,60 @@
 //! whose methods other deployments call through typed handles; each has its own replicas
 //! and limits. A graph that compiles is wired correctly.
 //!
-//! Start with `#[deployment]` and `#[handle]` (see [`prelude`]), then run what `bind`
-//! returns with [`Runtime`], or mark a function `#[application]` and use
-//! `cargo serve run`.
+//! ```
+//! use serve_core::prelude::*;
+//!
+//! #[deployment(num_replicas = 3)]
+//! struct Adder(i64);
+//!
+//! #[handle]
+//! impl Adder {
+//!     pub fn new(by: i64) -> Self { Self(by) }
+//!     pub async fn add(&self, input: i64) -> i64 { input + self.0 }
+//! }
+//!
+//! #[deployment]
+//! struct Twice { adder: AdderHandle }
+//!
+//! #[handle]
+//! impl Twice {
+//!     pub fn new(adder: AdderHandle) -> Self { Self { adder } }
+//!
+//!     pub async fn run(&self, input: i64) -> Result<i64> {
+//!         let once = self.adder.add(input);       // not awaited: it goes into the next call
+//!         Ok(self.adder.add(once).await?)
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<()> {
+//!     let runtime = Runtime::builder().start().await?;
+//!     let twice = runtime.run(Twice::bind(Adder::bind(1))).await?;
+//!     assert_eq!(twice.run(5).await?, 7);
+//!     runtime.shutdown().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | what is usually imported | [`prelude`] |
+//! | what a deployment may look like | [`deployment`](macro@deployment), [`handle`](macro@handle) |
+//! | what a call gives, and how it fails | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
+//! | running a graph | [`Runtime`]; [`application`](macro@application) for `cargo serve run` |
+//! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
+//! | tests | [`MockRuntime`] |
+//!
+//! `docs/` in the repository is the guide: a page for each of these, and one for those who
+//! come from Ray Serve.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `http` | on | endpoints, `#[routes]`, OpenAPI, and the port to reach them |
 //!
 //! # Inside
 //! A module uses only those above it in this list:
@@ -87,7 +138,24 @@ pub use router::{AnyHandle, ByNameError, DeploymentHandle};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};
 
-/// The README's code is tested like the rest.
+/// The code of the README and of the guide is tested like the rest.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod guide {
+    macro_rules! pages {
+        ($($name:ident: $file:literal;)*) => {$(
+            #[doc = include_str!(concat!("../../", $file))]
+            struct $name;
+        )*};
+    }
+
+    pages! {
+        Readme: "README.md";
+        GettingStarted: "docs/getting-started.md";
+        Deployments: "docs/deployments.md";
+        Composition: "docs/composition.md";
+        Calls: "docs/calls.md";
+        Http: "docs/http.md";
+        Testing: "docs/testing.md";
+        FromRayServe: "docs/from-ray-serve.md";
+    }
+}

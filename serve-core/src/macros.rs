@@ -20,7 +20,7 @@ macro_rules! __deployment {
 
                 fn options() -> __private::DeploymentOptions {
                     #[allow(unused_mut, reason = "there may be no option")]
-                    let mut options = __private::DeploymentOptions::default();
+                    let mut options: __private::DeploymentOptions = ::core::default::Default::default();
                     $crate::__settings!(options, $($settings)*);
                     options
                 }

@@ -157,10 +157,10 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
     }
 }
 
-/// The bound deployments among all arguments of a constructor.
+/// The bound deployments among the arguments of `bind`.
 #[must_use]
-pub fn all_needs(needs: &[&[AnyBound]]) -> Vec<AnyBound> {
-    needs.concat()
+pub fn needs(of_each: &[&[AnyBound]]) -> Vec<AnyBound> {
+    of_each.concat()
 }
 
 /// What `bind` makes: `needs` are the bound deployments among its arguments, `content` is
@@ -182,8 +182,8 @@ where
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no constructor",
     label = "neither a `new` in this block nor a `Default`",
-    note = "write `pub fn new(..) -> Self` in the block marked `#[handle]`, or derive `Default` for \
-            `{Self}`"
+    note = "write `pub fn new(..) -> Self` here, or derive `Default` for `{Self}`; all methods of a \
+            deployment are in one block marked `#[handle]`, together with `new`"
 )]
 pub trait ByDefault {
     /// An instance.

@@ -1,11 +1,13 @@
 //! The access log: one line a request.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serve_core::prelude::*;
 use tokio::time::sleep;
 use tracing::field::{Field, Visit};
@@ -67,7 +69,7 @@ impl tracing::Subscriber for Lines {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.0.lock().unwrap().push(text.0.trim().to_owned());
+        self.0.lock().push(text.0.trim().to_owned());
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -79,7 +81,7 @@ impl tracing::Subscriber for Lines {
 async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Result<()> {
     let lines = Lines::default();
     let _default = tracing::subscriber::set_default(lines.clone());
-    let take = || std::mem::take(&mut *lines.0.lock().unwrap());
+    let take = || std::mem::take(&mut *lines.0.lock());
     let runtime = MockRuntime::builder().start();
     runtime.run(Application::new(Slow::bind()).route_prefix("/slow")).await?;
     let http = runtime.http();

@@ -99,7 +99,7 @@ async fn the_document_names_the_application_and_every_endpoint() -> Result<()> {
             "get /words",
             "post /greet",
             "post /image",
-            "put /papers/{number}",
+            "put /papers/{id}",
         ]
     );
     Ok(())
@@ -163,7 +163,7 @@ async fn path_and_query_parameters_and_whole_bodies_are_described() -> Result<()
     assert!(paper["responses"].get("400").is_none());
     assert!(paper["responses"]["422"].is_object());
 
-    let put = &document["paths"]["/papers/{number}"]["put"];
+    let put = &document["paths"]["/papers/{id}"]["put"];
     let taken = &put["requestBody"]["content"]["application/json"]["schema"];
     assert_eq!(taken, &json!({"$ref": "#/components/schemas/Paper"}));
     // What is taken may lack `tags`; what is returned never does.
@@ -171,12 +171,16 @@ async fn path_and_query_parameters_and_whole_bodies_are_described() -> Result<()
     assert_eq!(given, &json!({"$ref": "#/components/schemas/Paper-Output"}));
     let schemas = &document["components"]["schemas"];
     assert_eq!(schemas["Paper"]["required"], json!(["title"]));
+    assert!(schemas.get("Bytes").is_none(), "raw bytes are not described by a schema");
+    assert_eq!(parameters[0]["schema"]["maximum"], u32::MAX);
+    // It may fail with a status of its own.
+    assert!(paper["responses"]["default"].is_object() && put["responses"].get("default").is_none());
     assert_eq!(schemas["Paper-Output"]["required"], json!(["title", "tags"]));
 
     let image = &document["paths"]["/image"]["post"];
     assert_eq!(
         image["requestBody"],
-        json!({"required": true, "content": {"application/octet-stream": {}}})
+        json!({"required": false, "content": {"application/octet-stream": {}}})
     );
     assert_eq!(image["responses"]["200"]["content"], json!({"application/octet-stream": {}}));
     assert_eq!(image["responses"]["413"]["description"], "The body is larger than 100 bytes.");
@@ -210,6 +214,43 @@ async fn the_docs_page_is_whole_in_itself() -> Result<()> {
     for outside in ["http://", "https://", "src=", "@import", "url("] {
         assert!(!page.contains(outside), "the page refers to {outside}");
     }
+    Ok(())
+}
+
+#[deployment]
+struct Renaming;
+
+#[handle]
+impl Renaming {
+    fn new() -> Self {
+        Self
+    }
+
+    #[get("/{id}/pages/{page}")]
+    pub async fn page(&self, id: u32, page: u32) -> u32 {
+        id + page
+    }
+
+    #[delete("/{paper}/pages/{number}")]
+    pub async fn tear_out(&self, number: u32, paper: u32, page: Option<u32>) -> u32 {
+        number + paper + page.unwrap_or_default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_with_two_names_for_one_place_is_described_once() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Renaming::bind()).await?;
+    let document: Value = runtime.http().get("/openapi.json").await?.json().await?;
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.keys().collect::<Vec<_>>(), ["/{id}/pages/{page}"]);
+    let parameters = paths["/{id}/pages/{page}"]["delete"]["parameters"].as_array().unwrap();
+    let known: Vec<_> = parameters
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap(), one["in"].as_str().unwrap()))
+        .collect();
+    assert_eq!(known, [("page", "path"), ("id", "path"), ("page", "query")]);
+    assert_eq!(runtime.http().delete("/1/pages/2?page=4").await?.text().await?, "7");
     Ok(())
 }
 

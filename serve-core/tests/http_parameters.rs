@@ -218,6 +218,12 @@ async fn a_body_that_is_not_json_is_400_whatever_else_is_wrong_with_it() -> Resu
     }
     let (status, _) = error(http.post("/sum").body("[1, 2").await?).await?;
     assert_eq!(status, 400);
+    // However deep it goes, and though it is no object either.
+    let (status, error_of_depth) =
+        error(http.post("/greet").body("[".repeat(100_000)).await?).await?;
+    assert_eq!(status, 400);
+    let message = error_of_depth["message"].as_str().unwrap();
+    assert!(message.contains("EOF while parsing"), "{message}");
     let declared = http.post("/greet").header("content-type", "application/json").await?;
     let (status, error) = error(declared).await?;
     assert_eq!(

@@ -1,6 +1,7 @@
 //! The front door on a real socket: both versions of HTTP, clients that go away, shutdown
 //! and WebSockets.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::net::SocketAddr;

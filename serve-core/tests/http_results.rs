@@ -296,6 +296,35 @@ async fn the_timeout_header_sets_the_deadline() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_deployments_timeout_is_for_requests_that_bring_none() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let bound = Desk::bind(Narrow::bind()).request_timeout(Duration::from_secs(5));
+    runtime.run(bound).await?;
+    let http = runtime.http();
+    assert_eq!(http.get("/slow?seconds=1").await?.text().await?, "5.0");
+    assert_eq!(http.get("/slow?seconds=9").await?.status(), 408);
+    for (seconds, left) in [("20", "20.0"), ("2", "2.0")] {
+        let request = http.get("/slow?seconds=1").header("x-request-timeout-seconds", seconds);
+        assert_eq!(request.await?.text().await?, left);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_before_its_answer_is_503() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let bound = Desk::bind(Narrow::bind()).graceful_shutdown_timeout(Duration::from_secs(2));
+    runtime.run(bound).await?;
+    let running = tokio::spawn(runtime.http().get("/slow?seconds=9").into_future());
+    sleep(Duration::from_millis(1)).await;
+    runtime.delete("default").await?;
+    let response = running.await??;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.header("retry-after"), None);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_is_still_a_method_of_its_handle() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let desk = runtime.run(Desk::bind(Narrow::bind())).await?;

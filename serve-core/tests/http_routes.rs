@@ -245,6 +245,20 @@ async fn a_deadline_and_a_panic_end_a_routed_request() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_deployments_timeout_holds_for_a_routed_request_that_brings_none() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let bound = Site::bind(Echo::bind(), Arc::<Counts>::default());
+    runtime.run(bound.request_timeout(Duration::from_secs(5))).await?;
+    let http = runtime.http();
+    let began = tokio::time::Instant::now();
+    assert_eq!(http.get("/slow").await?.status(), 408);
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+    let patient = http.get("/slow").header("x-request-timeout-seconds", "20").await?;
+    assert_eq!(patient.text().await?, "slow");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_routes_do_not_outlive_their_replica() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     assert_eq!(runtime.http().get("/items/7").await?.status(), 200);

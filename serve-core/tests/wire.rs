@@ -58,6 +58,10 @@ impl Echo {
         Ok(object.await?)
     }
 
+    pub async fn same(&self, echoes: Vec<EchoHandle>) -> Vec<EchoHandle> {
+        echoes
+    }
+
     pub async fn through(&self, echo: EchoHandle, value: Value) -> Result<Value> {
         Ok(echo.value(value).await?)
     }
@@ -89,7 +93,9 @@ async fn five_hard_serde_types_survive_the_wire() -> Result<()> {
         assert_eq!(echo.flat(nameless).await, Err(CallError::App("no name".to_owned())));
         assert_eq!(echo.reference(ObjectRef::put("here".to_owned())).await?, "here");
         assert_eq!(echo.through(echo.clone(), json!(7)).await?, json!(7));
-        assert_eq!(runtime.calls::<Echo>().len(), 8);
+        let [back] = &echo.same(vec![echo.clone()]).await?[..] else { panic!("one was sent") };
+        assert_eq!(back.value(json!(8)).await?, json!(8));
+        assert_eq!(runtime.calls::<Echo>().len(), 10);
     }
     Ok(())
 }

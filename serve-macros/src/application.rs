@@ -116,7 +116,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
                     schema: #schema,
                     make: |value| {
                         let application = #bound;
-                        ::core::result::Result::Ok(#private::AnyApplication::from(
+                        ::core::result::Result::Ok(::core::convert::Into::into(
                             #private::IntoApplication::into_application(application),
                         ))
                     },

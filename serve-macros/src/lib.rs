@@ -28,6 +28,8 @@ mod handle;
 mod hygiene;
 mod options;
 mod signature;
+#[cfg(test)]
+mod snapshots;
 mod spelling;
 mod task;
 

@@ -1,6 +1,6 @@
 //! A method's parameters and what it returns, checked.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
@@ -196,15 +196,16 @@ fn fallible(
     private: &TokenStream,
 ) -> (TokenStream, TokenStream) {
     let ty = replace_self(ty.clone(), owner);
-    let span = ty.span();
-    if let Ok(parsed) = syn::parse2::<Type>(ty.clone())
-        && let [ok, err] = &arguments(&parsed)[..]
-    {
+    let visible = syn::parse2::<Type>(ty.clone()).map(|ty| arguments(&ty)).unwrap_or_default();
+    if let [ok, err] = &visible[..] {
         return (ok.to_token_stream(), err.to_token_stream());
     }
+    // The one argument that an alias shows is its success type, more often than not.
+    let at = visible.first().map_or_else(|| ty.span(), Spanned::span);
+    let private = respan(private.clone(), at);
     (
-        quote_spanned! { span => <#ty as #private::Fallible>::Ok },
-        quote_spanned! { span => <#ty as #private::Fallible>::Err },
+        quote_spanned! { at => <#ty as #private::Fallible>::Ok },
+        quote_spanned! { ty.span() => <#ty as #private::Fallible>::Err },
     )
 }
 
@@ -291,6 +292,19 @@ pub(crate) fn replace_self(tokens: TokenStream, owner: &TokenStream) -> TokenStr
             TokenTree::Group(replaced).into()
         }
         tree => tree.into(),
+    });
+    trees.collect()
+}
+
+/// `tokens`, all of them with this span.
+pub(crate) fn respan(tokens: TokenStream, span: Span) -> TokenStream {
+    let trees = tokens.into_iter().map(|mut tree| {
+        if let TokenTree::Group(group) = &tree {
+            let inner = respan(group.stream(), span);
+            tree = proc_macro2::Group::new(group.delimiter(), inner).into();
+        }
+        tree.set_span(span);
+        tree
     });
     trees.collect()
 }

@@ -14,10 +14,10 @@ pub(crate) fn nearest<'a>(
         .map(|(_, name)| name)
 }
 
-/// ``: did you mean `x`?``, or nothing.
+/// `` (did you mean `x`?)``, or nothing.
 pub(crate) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(given, known) {
-        Some(name) => format!(": did you mean `{name}`?"),
+        Some(name) => format!(" (did you mean `{name}`?)"),
         None => String::new(),
     }
 }
@@ -43,7 +43,7 @@ mod tests {
         assert_eq!(nearest("num_cpu", known), Some("num_cpus"));
         assert_eq!(nearest("replicas", known), Some("num_replicas"));
         assert_eq!(nearest("colour", known), None);
-        assert_eq!(did_you_mean("nmae", known), ": did you mean `name`?");
+        assert_eq!(did_you_mean("nmae", known), " (did you mean `name`?)");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::repository::{cargo, cargo_serve, fixtures_target, repository};
+use crate::repository::{cargo, cargo_serve, fixtures_target, repository, shared_target};
 use crate::server::Server;
 
 /// `cargo serve` with its arguments, about to run.
@@ -35,6 +35,13 @@ impl CargoServe {
         Self::prepare(command, directory)
     }
 
+    /// `cargo serve` in the root of this repository, for its examples.
+    #[must_use]
+    pub fn in_repository<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        // As a directory of its own it shares what fixtures have built.
+        Self::new(repository(), arguments).env("CARGO_TARGET_DIR", shared_target())
+    }
+
     pub(crate) fn plain_cargo<'a>(
         directory: &Path,
         arguments: impl IntoIterator<Item = &'a str>,
@@ -55,7 +62,8 @@ impl CargoServe {
         // Built once and thrown away.
         command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
         command.env("NO_COLOR", "1").env_remove("RUST_LOG").env_remove("CLICOLOR_FORCE");
-        Self { command, directory: directory.to_owned() }
+        // Without a slash at the end.
+        Self { command, directory: directory.components().collect() }
     }
 
     /// Sets a variable of its environment.
@@ -114,7 +122,8 @@ fn is_of_this_build(name: &OsStr) -> bool {
 
 /// Whether a line is one of cargo's, with a verb that ends in its twelfth column.
 fn is_progress(line: &str) -> bool {
-    const OURS: [&str; 4] = ["Serving", "Stopping", "Created", "Changed"];
+    const OURS: [&str; 7] =
+        ["Starting", "Serving", "Stopping", "Waiting", "Created", "Changed", "Wrote"];
     let Some((verb, rest)) = line.split_at_checked(12) else {
         return false;
     };

@@ -84,6 +84,8 @@ pub fn language_classifier() -> Application<LanguageClassifier> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -91,12 +93,11 @@ mod tests {
         let runtime = MockRuntime::builder().start();
         runtime.run(language_classifier()).await?;
         for (language, greeting) in [("spanish", "Hola Dora"), ("french", "Bonjour Dora")] {
-            let body = serde_json_of(language);
-            let response = runtime.http().post("/").json(&body).await?;
+            let response = runtime.http().post("/").json(dora_in(language)).await?;
             assert_eq!(response.status(), 200);
             assert_eq!(response.text().await?, greeting);
         }
-        let response = runtime.http().post("/").json(serde_json_of("german")).await?;
+        let response = runtime.http().post("/").json(dora_in("german")).await?;
         assert_eq!(response.status(), 422);
         let text = response.text().await?;
         for word in ["language", "german", "spanish", "french"] {
@@ -106,7 +107,7 @@ mod tests {
         Ok(())
     }
 
-    fn serde_json_of(language: &str) -> std::collections::BTreeMap<&str, &str> {
+    fn dora_in(language: &str) -> BTreeMap<&str, &str> {
         [("language", language), ("name", "Dora")].into()
     }
 
@@ -119,6 +120,18 @@ mod tests {
         assert_eq!(classifier.greet(Language::Spanish, "Dora").await?, "¡Hola, Dora!");
         assert_eq!(runtime.calls::<SpanishResponder>(), ["say_hello"]);
         Ok(())
+    }
+
+    #[test]
+    fn the_readme_shows_this_very_code() {
+        let (code, _) = include_str!("lib.rs").split_once("#[cfg(test)]").expect("tests follow");
+        let left_out = ["//!", "///", "#[expect", "#[derive(Debug)]"];
+        let shown: Vec<_> = code
+            .lines()
+            .filter(|line| !left_out.iter().any(|start| line.trim_start().starts_with(start)))
+            .collect();
+        let shown = shown.join("\n");
+        assert!(include_str!("../../../README.md").contains(shown.trim()), "expected\n{shown}");
     }
 
     #[tokio::test]

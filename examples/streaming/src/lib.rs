@@ -1,5 +1,6 @@
 //! Streaming: a caller that passes a streamer's items on as they come.
 
+use serve_core::futures::stream;
 use serve_core::prelude::*;
 
 /// Counts.
@@ -11,12 +12,8 @@ pub struct Streamer;
 impl Streamer {
     /// The numbers below `limit`.
     pub fn count(&self, limit: u32) -> impl Stream<Item = u32> {
-        futures_of(0..limit)
+        stream::iter(0..limit)
     }
-}
-
-fn futures_of<T>(items: impl Iterator<Item = T> + Send) -> impl Stream<Item = T> + Send {
-    serve_core::futures::stream::iter(items)
 }
 
 /// Streams what it gets from a [`Streamer`].

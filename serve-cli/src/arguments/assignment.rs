@@ -13,7 +13,7 @@ pub(crate) struct Assignment {
 /// Why a word is no `key=value`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotAnAssignment {
-    #[error("expected KEY=VALUE, as in `{0}=...`")]
+    #[error("expected KEY=VALUE, as in `name={0}`")]
     NoEquals(String),
     #[error("there is no key before the `=`")]
     NoKey,

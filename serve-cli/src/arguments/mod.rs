@@ -1,13 +1,11 @@
 //! What both halves read from the command line.
 //!
-//! *Outside* parses it so that a mistake is found before anything is built,
-//! and hands the same arguments on with `RunArguments::to_command_line` and
-//! its like.
+//! *Outside* parses it so that a mistake is found before anything is built, and hands
+//! the same arguments on.
 
 mod application;
 mod assignment;
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -121,88 +119,6 @@ pub(crate) struct CallArguments {
     pub(crate) json: bool,
 }
 
-impl RunArguments {
-    /// The same again as `run ...`.
-    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
-        let mut line = vec!["run".into()];
-        line.push(format!("--host={}", self.host).into());
-        line.push(format!("--port={}", self.port).into());
-        if let Some(name) = &self.name {
-            line.push(format!("--name={name}").into());
-        }
-        if let Some(prefix) = &self.route_prefix {
-            line.push(format!("--route-prefix={prefix}").into());
-        }
-        if self.open {
-            line.push("--open".into());
-        }
-        line.extend(self.application.to_command_line());
-        line
-    }
-}
-
-impl ApplicationArguments {
-    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
-        positional(&self.path, None, &self.values)
-    }
-}
-
-impl ListArguments {
-    /// The same again as `list ...`.
-    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
-        let mut line = vec!["list".into()];
-        if self.json {
-            line.push("--json".into());
-        }
-        line
-    }
-}
-
-impl GraphArguments {
-    /// The same again as `graph ...`.
-    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
-        let mut line = vec!["graph".into()];
-        if self.json {
-            line.push("--json".into());
-        } else if let Some(format) = self.format.to_possible_value() {
-            line.push(format!("--format={}", format.get_name()).into());
-        }
-        if let Some(file) = &self.output {
-            line.extend(["--output".into(), file.into()]);
-        }
-        line.extend(self.application.to_command_line());
-        line
-    }
-}
-
-impl CallArguments {
-    /// The same again as `call ...`.
-    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
-        let mut line = vec!["call".into()];
-        line.extend(self.with.iter().map(|value| format!("--with={value}").into()));
-        if let Some(timeout) = self.timeout {
-            line.push(format!("--timeout={}", humantime::format_duration(timeout)).into());
-        }
-        if self.json {
-            line.push("--json".into());
-        }
-        line.extend(positional(&self.path, Some(&self.method), &self.values));
-        line
-    }
-}
-
-/// What has no option before it; the `--` lets a value begin with a dash.
-fn positional(
-    path: &ApplicationPath,
-    method: Option<&str>,
-    values: &[Assignment],
-) -> impl Iterator<Item = OsString> + use<> {
-    let mut words = vec!["--".to_owned(), path.to_string()];
-    words.extend(method.map(str::to_owned));
-    words.extend(values.iter().map(Assignment::to_string));
-    words.into_iter().map(OsString::from)
-}
-
 fn host(text: &str) -> Result<IpAddr, String> {
     match text {
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -221,4 +137,12 @@ fn route_prefix(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_an_address() {
+        assert_eq!(host("localhost"), Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert!(host("example.org").is_err(), "names are not looked up");
+    }
+}

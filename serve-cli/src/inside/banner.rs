@@ -24,6 +24,8 @@ struct Endpoint {
     path: String,
     /// `LanguageClassifier.greet`
     method: String,
+    /// Whether a request needs to say nothing more.
+    plain: bool,
 }
 
 impl Banner {
@@ -37,6 +39,7 @@ impl Banner {
                     verb,
                     path: route(Some(graph.route_prefix.as_deref()?), path),
                     method: format!("{}.{}", node.name, method.name),
+                    plain: method.param_names.is_empty(),
                 })
             })
         });
@@ -48,12 +51,9 @@ impl Banner {
         }
     }
 
-    /// The page to open: the application's own, if it has one.
+    /// The page to open: the application's own, if it has one that needs no parameters.
     pub(super) fn front_page(&self) -> String {
-        let page = self
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.verb == "GET" && !endpoint.path.contains('{'));
+        let page = self.endpoints.iter().find(|endpoint| endpoint.verb == "GET" && endpoint.plain);
         self.url(page.map_or("/docs", |endpoint| &endpoint.path))
     }
 
@@ -77,10 +77,12 @@ impl fmt::Display for Banner {
             .collect();
         let widest = rows.iter().map(|(_, url, _)| url.chars().count()).max().unwrap_or_default();
         for (what, url, about) in rows {
-            let padding = " ".repeat(widest - url.chars().count());
-            let line =
-                format!("  {what:<8}{LITERAL}{url}{LITERAL:#}{padding}  {FAINT}{about}{FAINT:#}");
-            writeln!(f, "{}", line.trim_end())?;
+            write!(f, "  {what:<8}{LITERAL}{url}{LITERAL:#}")?;
+            if !about.is_empty() {
+                let padding = " ".repeat(widest - url.chars().count());
+                write!(f, "{padding}  {FAINT}{about}{FAINT:#}")?;
+            }
+            writeln!(f)?;
         }
         if self.everywhere {
             writeln!(f, "\n  {FAINT}on every address of this machine{FAINT:#}")?;
@@ -108,6 +110,7 @@ mod tests {
             verb,
             path: path.to_owned(),
             method: format!("Ingress.{method}"),
+            plain: method == "results",
         };
         let address: SocketAddr = address.parse().expect("an address");
         Banner {
@@ -133,8 +136,8 @@ mod tests {
         POST    http://127.0.0.1:8000/math       Ingress.add
         GET     http://127.0.0.1:8000/math/{id}  Ingress.result
         GET     http://127.0.0.1:8000/math/all   Ingress.results
-        docs    http://127.0.0.1:8000/docs       
-        health  http://127.0.0.1:8000/-/healthz  
+        docs    http://127.0.0.1:8000/docs
+        health  http://127.0.0.1:8000/-/healthz
 
         on every address of this machine
 

@@ -16,6 +16,9 @@ use super::{executor, logging, select};
 use crate::arguments::CallArguments;
 use crate::{exit_code, nearest, output};
 
+/// Texts by the names of parameters; a list has several.
+type Values = BTreeMap<String, Vec<String>>;
+
 /// Calls the method that is meant.
 pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
     // The result is what counts.
@@ -62,7 +65,7 @@ async fn print_all(
     application: &str,
     ingress: &AnyHandle,
 ) -> Result<u8, Error> {
-    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut values = Values::new();
     for value in &arguments.values {
         values.entry(value.key.clone()).or_default().push(value.value.clone());
     }
@@ -70,7 +73,7 @@ async fn print_all(
     let called = methods.iter().find(|method| method.name == arguments.method);
     let results = ingress
         .call(&arguments.method, &values)
-        .map_err(|error| not_called(error, application, &methods, called))?;
+        .map_err(|error| not_called(error, application, &methods, called, &values))?;
     let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
     let mut results = pin!(results);
     while let Some(result) = results.next().await {
@@ -98,6 +101,7 @@ fn not_called(
     application: &str,
     methods: &[MethodInfo],
     called: Option<&MethodInfo>,
+    values: &Values,
 ) -> Error {
     match error {
         ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
@@ -111,10 +115,24 @@ fn not_called(
                 || "the method".to_owned(),
                 |method| format!("the method `{}`", method.name),
             ),
-            problem: error.to_string(),
+            problem: problem(&error, values),
             help: called
                 .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
         },
+    }
+}
+
+fn problem(error: &ByNameError, values: &Values) -> String {
+    match error {
+        ByNameError::UnknownParameter { parameter, known, .. } => {
+            let near = nearest::did_you_mean(parameter, known.iter().copied());
+            let near = near.map(|near| format!("; {near}")).unwrap_or_default();
+            format!("it has no parameter `{parameter}`{near}")
+        }
+        ByNameError::Argument(fault) if !values.contains_key(fault.name) => {
+            format!("`{}` is missing", fault.name)
+        }
+        error => error.to_string(),
     }
 }
 

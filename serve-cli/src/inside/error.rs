@@ -120,6 +120,13 @@ pub(super) enum Error {
     #[diagnostic(code(serve::timed_out), help("`--timeout` sets how long to wait"))]
     TimedOut { method: String, timeout: Duration },
 
+    #[error("`serve_cli::main` was called from async code, and starts a runtime of its own")]
+    #[diagnostic(
+        code(serve::runtime),
+        help("call it from a `main` without `#[tokio::main]`: `fn main() -> ExitCode`")
+    )]
+    InsideTokio,
+
     #[error("the runtime could not be started")]
     #[diagnostic(code(serve::runtime))]
     Runtime(#[source] io::Error),
@@ -171,7 +178,9 @@ impl Failure for Error {
             Self::UnknownMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,
             Self::TimedOut { .. } => exit_code::TIMED_OUT,
-            Self::Runtime(_) | Self::Write { .. } | Self::Json(_) => exit_code::FAILED,
+            Self::InsideTokio | Self::Runtime(_) | Self::Write { .. } | Self::Json(_) => {
+                exit_code::FAILED
+            }
         }
     }
 }

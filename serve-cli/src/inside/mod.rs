@@ -16,11 +16,10 @@ mod logging;
 mod run;
 mod schema;
 mod select;
+mod starting;
 mod stop;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::failure::conclude;
 use command_line::{Command, CommandLine};
@@ -35,10 +34,15 @@ pub(crate) use stop::StopSignal;
 /// and returns the status to exit with, one of [`exit_code`](crate::exit_code). Errors
 /// are on stderr by then.
 ///
-/// It starts a tokio runtime of its own, so it is not called from within one.
+/// It starts a tokio runtime of its own, so it is not called from within one: there it
+/// fails with an error that says so. Logs go to stderr as `RUST_LOG` says, unless `main`
+/// has set a `tracing` subscriber before.
 #[must_use]
 pub fn main() -> ExitCode {
-    conclude(execute(CommandLine::parse().command))
+    match CommandLine::read(std::env::args_os()) {
+        Ok(command) => conclude(execute(command)),
+        Err(planned) => conclude(Err(planned)),
+    }
 }
 
 fn execute(command: Command) -> Result<u8, Error> {

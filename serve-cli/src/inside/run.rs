@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::banner::Banner;
 use super::error::Error;
 use super::stop::StopSignal;
-use super::{browser, executor, logging, select};
+use super::{browser, executor, logging, select, starting};
 use crate::arguments::RunArguments;
 use crate::{exit_code, output};
 
@@ -43,6 +43,7 @@ async fn serve(
         .start()
         .await
         .map_err(|error| not_listening(address, error))?;
+    output::status("Starting", &name);
     // Held, since an application ends with its last handle.
     let _ingress = tokio::select! {
         deployed = runtime.run_any(application) => match deployed {
@@ -53,6 +54,7 @@ async fn serve(
             }
         },
         () = stop.received() => return Ok(shut_down(&runtime, &mut stop).await),
+        never = starting::narrate() => match never {},
     };
 
     let banner = Banner::new(&name, &graph, runtime.http_address().unwrap_or(address));

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::arguments::Assignment;
+use crate::nearest;
+
 /// One `key=value` that an application takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
@@ -29,6 +32,31 @@ pub(super) fn fields(schema: &Value) -> Vec<Field> {
         .collect();
     fields.sort_by_key(|field| !field.required);
     fields
+}
+
+/// What is missing among the values, or what is there and not known.
+pub(super) fn mismatch(schema: &Value, values: &[Assignment]) -> Option<String> {
+    let fields = fields(schema);
+    let given = |key: &str| values.iter().any(|value| value.key == key);
+    if is_closed(schema) {
+        let keys = || fields.iter().map(|field| field.key.as_str());
+        let unknown = values.iter().find(|value| !keys().any(|key| key == value.key));
+        if let Some(Assignment { key, .. }) = unknown {
+            let near = nearest::did_you_mean(key, keys());
+            let near = near.map(|near| format!("; {near}")).unwrap_or_default();
+            return Some(format!("there is no `{key}`{near}"));
+        }
+    }
+    let missing = fields.iter().find(|field| field.required && !given(&field.key));
+    missing.map(|field| format!("`{}` is missing", field.key))
+}
+
+/// Whether the properties are all there are: further ones may come from a map, or from
+/// one of several shapes.
+fn is_closed(schema: &Value) -> bool {
+    let open = ["additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"];
+    schema.get("properties").is_some()
+        && open.iter().all(|key| matches!(schema.get(key), None | Some(Value::Bool(false))))
 }
 
 impl Field {
@@ -130,6 +158,31 @@ mod tests {
             "required": ["times"],
         });
         assert_eq!(usage(&schema), ["times=INTEGER", "[greeting=STRING]", "[loud=true|false]"]);
+    }
+
+    #[test]
+    fn what_is_unknown_or_missing_is_named() {
+        let mut schema = json!({
+            "properties": {"greeting": {"type": "string"}, "times": {"type": "integer"}},
+            "required": ["greeting"],
+        });
+        let problem = |schema: &Value, values: &[&str]| {
+            let values: Vec<Assignment> =
+                values.iter().map(|value| value.parse().expect("an assignment")).collect();
+            mismatch(schema, &values)
+        };
+        assert_eq!(problem(&schema, &["greeting=Hi"]), None);
+        assert_eq!(problem(&schema, &["times=1"]).as_deref(), Some("`greeting` is missing"));
+        assert_eq!(
+            problem(&schema, &["greeting=Hi", "tims=1"]).as_deref(),
+            Some("there is no `tims`; did you mean `times`?")
+        );
+        assert_eq!(
+            problem(&schema, &["greeting=Hi", "colour=red"]).as_deref(),
+            Some("there is no `colour`")
+        );
+        schema["additionalProperties"] = json!({"type": "string"});
+        assert_eq!(problem(&schema, &["greeting=Hi", "colour=red"]), None, "a map takes it");
     }
 
     #[test]

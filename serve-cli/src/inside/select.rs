@@ -96,6 +96,11 @@ pub(super) fn build(
     if let Some(key) = repeated(values) {
         return Err(refused(format!("`{key}` is given twice")));
     }
+    // Said of the schema, since a type may pass over what it does not know.
+    let schema = selected.argument_schema().unwrap_or_default();
+    if let Some(problem) = schema::mismatch(&schema, values) {
+        return Err(refused(problem));
+    }
     let values = values.iter().map(|assignment| (assignment.key.clone(), assignment.value.clone()));
     selected.build(schema::texts(values)).map_err(|error| match error {
         BuildError::Failed(source) => {
@@ -113,7 +118,7 @@ pub(super) fn fields(application: &RegisteredApplication) -> Vec<Field> {
 
 fn takes(fields: &[Field]) -> String {
     if fields.is_empty() {
-        return "it takes no arguments".to_owned();
+        return "leave them out".to_owned();
     }
     let width = fields.iter().map(|field| field.usage().len()).max().unwrap_or_default();
     let lines = fields.iter().map(|field| {

@@ -159,3 +159,33 @@ fn warn_of_several(serve_cores: &BTreeSet<String>) {
         output::note(format_args!("  {id}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        cargo: CargoOptions,
+    }
+
+    fn options(flags: &[&str]) -> CargoOptions {
+        Line::parse_from(["serve"].iter().chain(flags)).cargo
+    }
+
+    #[test]
+    fn what_is_for_cargo_is_passed_on() {
+        let own = Kind::OwnBinary("server".to_owned());
+        let flags = |given: &[&str]| build_flags(&options(given), &own);
+        assert_eq!(flags(&["-r", "--offline", "--locked"]), ["--release", "--locked", "--offline"]);
+        assert_eq!(flags(&["--profile", "fast"]), ["--profile=fast"]);
+        let features = |given: &[&str]| feature_flags(&options(given));
+        assert_eq!(
+            features(&["--all-features", "--no-default-features", "-F", "a,b"]),
+            ["--all-features", "--no-default-features", "--features=a,b"]
+        );
+    }
+}

@@ -1,10 +1,13 @@
 //! The command line of `cargo serve`: the inside's, and the options for cargo.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::arguments::{CallArguments, GraphArguments, ListArguments, RunArguments};
+use crate::exit_code;
+use crate::planned::{self, Planned};
 
 /// Build, run and inspect Serve applications.
 #[derive(Debug, Parser)]
@@ -67,6 +70,20 @@ pub(crate) enum Command {
         cargo: CargoOptions,
     },
 
+    /// Build the program that runs a package's applications, and print where it is
+    #[command(after_help = BUILD_EXAMPLES)]
+    Build {
+        /// The package; the one in this directory if it is not named
+        package: Option<String>,
+
+        /// Put the program there, in place of one that is there already
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        #[command(flatten)]
+        cargo: CargoOptions,
+    },
+
     /// Write a new package with an example application
     New(NewArguments),
 
@@ -78,6 +95,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         cargo: CargoOptions,
     },
+}
+
+impl CommandLine {
+    /// What these words ask for. A mistake among them ends the process, with help.
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, Planned> {
+        let matches = Self::whole().get_matches_from(words);
+        if let Some(planned) = planned::asked_for(&matches) {
+            return Err(planned);
+        }
+        Ok(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command)
+    }
+
+    fn whole() -> clap::Command {
+        planned::add_to(Self::command().after_long_help(exit_code::help()))
+    }
 }
 
 /// What to write, and what it depends on.
@@ -131,28 +163,16 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   cargo serve run hello:language_classifier
   cargo serve run hello:language_classifier --port 9000 --watch
-  cargo serve run greeter greeting=Hi          # of the package in this directory";
+  cargo serve run greeter greeting=Hi          # of this package";
 
 const CALL_EXAMPLES: &str = "\
 Example:
   cargo serve call hello:language_classifier greet language=spanish name=Dora";
 
+const BUILD_EXAMPLES: &str = "\
+Example:
+  cargo serve build hello --release -o server
+  ./server run hello:language_classifier       # needs no cargo";
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn features_are_separated_as_cargo_does() {
-        let line = ["cargo-serve", "list", "-F", "a,b", "--features", "c d"];
-        let Command::List { cargo, .. } = CommandLine::parse_from(line).command else {
-            panic!("not `list`")
-        };
-        assert_eq!(cargo.feature_names(), ["a", "b", "c", "d"]);
-    }
-}
+mod tests;

@@ -26,10 +26,9 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
     let workspace = Workspace::load(options)?;
     let package = workspace.package(package)?;
     let Offer::Library { crate_name } = product::offer(package)? else {
-        return Err(Error::Exists {
-            path: package.manifest_path.clone().into(),
-            help: "it names the package's own binary under [package.metadata.serve] already"
-                .to_owned(),
+        return Err(Error::HasProgram {
+            package: package.name.to_string(),
+            manifest: package.manifest_path.clone(),
         });
     };
     let serve_core = workspace

@@ -180,6 +180,15 @@ pub(crate) enum Error {
         help: String,
     },
 
+    #[error("the package `{package}` has its own program already")]
+    #[diagnostic(
+        code(serve::exists),
+        help(
+            "{manifest} names it under [package.metadata.serve]; without that, `cargo serve` generates one"
+        )
+    )]
+    HasProgram { package: String, manifest: Utf8PathBuf },
+
     #[error("there is no checkout of Serve in {path}", path = .path.display())]
     #[diagnostic(
         code(serve::file),
@@ -222,7 +231,7 @@ impl Failure for Error {
             Self::Metadata | Self::UnreadableMetadata(_) => exit_code::METADATA_FAILED,
             Self::BuildFailed { code } | Self::New { code } => *code,
             Self::NoExecutable => exit_code::BUILD_FAILED,
-            Self::Exists { .. } => exit_code::ALREADY_EXISTS,
+            Self::Exists { .. } | Self::HasProgram { .. } => exit_code::ALREADY_EXISTS,
             Self::NoCargo(_)
             | Self::Start { .. }
             | Self::File { .. }

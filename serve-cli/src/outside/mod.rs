@@ -4,7 +4,8 @@
 //! 2. `product` decides what is built for it: a generated `launcher` that
 //!    links the library, or the binary which the package brings.
 //! 3. `build` lets cargo build it and learns where the program is.
-//! 4. `start` becomes that program; `watch` starts it again after changes.
+//! 4. `start` becomes that program; `watch` starts it again after changes; `deliver`
+//!    puts it where it was asked for.
 //!
 //! `new` and `eject` write packages instead of running them.
 //!
@@ -12,8 +13,10 @@
 
 mod build;
 mod command_line;
+mod deliver;
 mod eject;
 mod error;
+mod handed_on;
 mod launcher;
 mod library_path;
 mod new;
@@ -26,11 +29,11 @@ mod watch;
 mod workspace;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::failure::conclude;
+use crate::{exit_code, output};
 
 use command_line::{CargoOptions, Command, CommandLine};
 use error::Error;
@@ -46,8 +49,10 @@ pub fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "serve") {
         words.remove(1);
     }
-    let command = CommandLine::parse_from(words).command;
-    conclude(run(command))
+    match CommandLine::read(words) {
+        Ok(command) => conclude(run(command)),
+        Err(planned) => conclude(Err(planned)),
+    }
 }
 
 fn run(command: Command) -> Result<u8, Error> {
@@ -66,9 +71,31 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Call { call, cargo } => {
             start_program(&cargo, Meant::by(&call.path), call.to_command_line())
         }
+        Command::Build { package, output, cargo } => {
+            build_program(&cargo, package.as_deref(), output.as_deref())
+        }
         Command::New(arguments) => new::run(&arguments),
         Command::Eject { package, cargo } => eject::run(&cargo, package.as_deref()),
     }
+}
+
+/// Its path is the result, for scripts.
+fn build_program(
+    options: &CargoOptions,
+    package: Option<&str>,
+    output: Option<&Path>,
+) -> Result<u8, Error> {
+    let meant = Meant { package, application: None };
+    let product = Product::of(&Workspace::load(options)?, meant)?;
+    let built = build::build(&product, options)?;
+    match output {
+        None => output::result(&built.executable),
+        Some(file) => {
+            deliver::put(&built.executable, file)?;
+            output::result(file.display());
+        }
+    }
+    Ok(exit_code::OK)
 }
 
 fn start_program(

@@ -8,6 +8,7 @@ use super::paired::Ratio;
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
     AtMost(f64),
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP has throughput"))]
     AtLeast(f64),
 }
 

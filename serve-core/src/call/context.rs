@@ -37,9 +37,14 @@ pub(crate) struct RequestDetails {
 }
 
 impl Request {
-    /// A new tree of calls. No two of a runtime have the same number.
+    /// A new tree of calls. No two of a runtime have the same number, and none has 0.
     pub(crate) fn new(number: u64) -> Self {
         Self { number, details: None }
+    }
+
+    /// False for the default: its number is still to be given.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.number != 0 || self.details.is_some()
     }
 
     /// A new tree of calls of which something is known, its id at least.

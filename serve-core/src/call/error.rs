@@ -1,5 +1,6 @@
 //! [`CallError`]: how a call fails, and what is known then.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
@@ -225,15 +226,16 @@ impl UpstreamError {
     }
 
     /// What a failed call means to whoever waits for its result.
-    pub(crate) fn from_call<E: fmt::Display + fmt::Debug>(
+    pub(crate) fn from_call<E: fmt::Display + fmt::Debug + 'static>(
         producer: String,
         error: &CallError<E>,
     ) -> Self {
+        let cause = own_error(error).and_then(|own| Cause::of(own.chain()));
         Self {
             producer,
             consumer: None,
             retryable: error.is_retryable(),
-            cause: Box::new(Cause::copy(error)),
+            cause: Box::new(cause.unwrap_or_else(|| Cause::copy(error))),
         }
     }
 }
@@ -278,6 +280,13 @@ impl Cause {
         }
     }
 
+    /// A message and its causes, with no failure of a call's own among them.
+    fn of<'a>(chain: impl DoubleEndedIterator<Item = &'a str>) -> Option<Self> {
+        chain.rev().fold(None, |next, message| {
+            Some(Self { message: message.to_owned(), next: next.map(Box::new), fault: None })
+        })
+    }
+
     fn root_fault(&self) -> Fault {
         match (&self.next, self.fault) {
             (_, Some(fault)) => fault,
@@ -299,6 +308,27 @@ impl std::error::Error for Cause {
             (Some(next), _) => Some(&**next),
             (None, Some(fault)) => Some(fault),
             (None, None) => None,
+        }
+    }
+}
+
+/// The method's own error, if it is an [`Error`]: it has causes that its text does not show.
+fn own_error<E: 'static>(error: &CallError<E>) -> Option<&Error> {
+    match error {
+        CallError::App(own) => (own as &dyn Any).downcast_ref(),
+        _ => None,
+    }
+}
+
+impl<E> From<E> for Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    fn from(error: E) -> Self {
+        let called = (&error as &dyn Any).downcast_ref::<CallError<Error>>();
+        match called.and_then(own_error) {
+            Some(own) => own.clone().without_status(),
+            None => Self::from_chain(&error),
         }
     }
 }
@@ -349,6 +379,16 @@ mod tests {
         );
         assert_eq!(third.status(), 408);
         assert_eq!(Error::from(third).status(), Some(408));
+    }
+
+    #[test]
+    fn an_upstream_failure_keeps_the_causes_of_the_methods_own_error() {
+        let own = Error::msg("no such paper").with_status(404).context("cannot look it up");
+        let failed = UpstreamError::from_call("A.x".into(), &CallError::App(own));
+        let error = Error::from(CallError::<Error>::Upstream(failed));
+        let chain: Vec<_> = error.chain().skip(1).collect();
+        assert_eq!(chain, ["cannot look it up", "no such paper"]);
+        assert_eq!(error.status(), None);
     }
 
     #[test]

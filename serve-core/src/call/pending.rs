@@ -22,7 +22,8 @@ pub(crate) trait Callee: Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;
     fn spawner(&self) -> &Arc<Spawner>;
-    /// Gives a queued call's place back. Nothing happens if it has left the queue.
+    /// Gives a queued call's place back, or the slot that it was granted and has not taken.
+    /// Nothing happens if it has neither.
     fn leave(&self, ticket: Ticket);
 }
 
@@ -78,7 +79,7 @@ impl PendingCall {
     }
 
     /// The failure of this call, as whoever waits for its result sees it.
-    pub(crate) fn upstream<E: fmt::Display + fmt::Debug>(
+    pub(crate) fn upstream<E: fmt::Display + fmt::Debug + 'static>(
         full_name: String,
         error: &CallError<E>,
     ) -> UpstreamError {

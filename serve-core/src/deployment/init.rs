@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::content::digest;
-use super::{AnyBound, Bound, Content, HandleOf, Wiring};
+use super::{AnyBound, Bound, Content, Deployment, HandleOf, Wiring};
 
 /// A way to make one `T` for each replica, and the deployments it leads to.
 pub struct Init<T> {
@@ -92,13 +92,15 @@ impl IntoInit<String, ByText> for &str {
     }
 }
 
-impl<H: HandleOf> IntoInit<H, ByBound> for Bound<H::Deployment> {
+#[diagnostic::do_not_recommend]
+impl<H: HandleOf<Deployment = D>, D: Deployment> IntoInit<H, ByBound> for Bound<D> {
     fn into_init(self) -> Init<H> {
         let id = self.id();
         Init::handles_of(vec![self.erase()], Vec::new(), move |wiring| H::connect(wiring.link(id)))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Option<H>> {
         let id = self.as_ref().map(Bound::id);
@@ -107,6 +109,7 @@ impl<H: HandleOf> IntoInit<Option<H>, ByBound> for Option<Bound<H::Deployment>> 
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     fn into_init(self) -> Init<Vec<H>> {
         let ids: Vec<_> = self.iter().map(Bound::id).collect();
@@ -117,12 +120,14 @@ impl<H: HandleOf> IntoInit<Vec<H>, ByBound> for Vec<Bound<H::Deployment>> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<H: HandleOf, const N: usize> IntoInit<Vec<H>, ByBound> for [Bound<H::Deployment>; N] {
     fn into_init(self) -> Init<Vec<H>> {
         Vec::from(self).into_init()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K, H> IntoInit<HashMap<K, H>, ByBound> for HashMap<K, Bound<H::Deployment>>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,

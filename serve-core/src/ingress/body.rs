@@ -1,12 +1,21 @@
 //! Takes the body of a request in, as far as its endpoint allows.
 
+use std::time::Duration;
+
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
+use tokio::time::timeout;
 
 use super::rejection::Rejection;
+
+/// A client that sends nothing of a body for so long is given up, as nginx does
+/// (`client_body_timeout`): it would hold its memory and its connection for ever.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The whole body, if it has at most `limit` bytes. One that came in one piece is not
 /// copied.
@@ -16,7 +25,7 @@ pub(super) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejec
     }
     let mut whole = Bytes::new();
     let mut pieces = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = next(&mut body).await? {
         let frame = frame.map_err(|_| Rejection::broken_body())?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + pieces.len() + data.len() > limit {
@@ -32,6 +41,14 @@ pub(super) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejec
         }
     }
     Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
+}
+
+async fn next(body: &mut Body) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Rejection> {
+    // Most bodies are all there, and need no timer.
+    match body.frame().now_or_never() {
+        Some(frame) => Ok(frame),
+        None => timeout(PAUSE, body.frame()).await.map_err(|_| Rejection::paused_body(PAUSE)),
+    }
 }
 
 /// Whether the body is sent as JSON: `application/json`, `+json`, or without a type.
@@ -56,8 +73,9 @@ fn is_json(content_type: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::{FutureExt, stream};
+    use futures::{StreamExt, stream};
     use http::StatusCode;
+    use tokio::time::{Instant, sleep};
 
     fn collected(pieces: &'static [&'static str], limit: usize) -> Result<Bytes, StatusCode> {
         let body =
@@ -65,7 +83,20 @@ mod tests {
         collect(body, limit).now_or_never().unwrap().map_err(|rejection| rejection.status)
     }
 
-    use futures::StreamExt;
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_come_slowly_but_not_stop() {
+        let began = Instant::now();
+        let pieces = stream::iter(1..=4).then(|piece| async move {
+            sleep(Duration::from_secs(50)).await;
+            Ok::<_, std::io::Error>(piece.to_string())
+        });
+        assert_eq!(collect(Body::from_stream(pieces), 9).await.unwrap(), "1234");
+        assert_eq!(began.elapsed(), Duration::from_secs(200));
+        let stops = stream::iter([Ok::<_, std::io::Error>("a")]).chain(stream::pending());
+        let given_up = collect(Body::from_stream(stops), 9).await.unwrap_err();
+        assert_eq!(given_up.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(began.elapsed(), Duration::from_secs(260));
+    }
 
     #[test]
     fn a_body_up_to_the_limit_is_taken_whole() {

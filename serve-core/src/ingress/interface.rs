@@ -4,6 +4,7 @@
 //! connects it to a running one.
 
 use std::any::{Any, TypeId};
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -99,6 +100,8 @@ pub(super) struct Facts {
     pub(super) traits: Vec<ParamTraits>,
     pub(super) max_body: usize,
     pub(super) result: ResultKind,
+    /// Whether the method has an error of its own.
+    pub(super) fallible: bool,
     pub(super) params: fn(&mut SchemaGenerator) -> Vec<Schema>,
     pub(super) returns: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -117,6 +120,7 @@ impl Facts {
             traits: <M::Args as Arguments<Anywhere>>::traits(),
             max_body: spec.max_body.unwrap_or(DEFAULT_MAX_BODY),
             result: ResultKind::of::<M::Ok>(),
+            fallible: TypeId::of::<M::Err>() != TypeId::of::<Infallible>(),
             params: spec.params,
             returns: spec.returns,
         };

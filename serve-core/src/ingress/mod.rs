@@ -7,10 +7,10 @@
 //! is reached by `HttpClient` too.
 //!
 //! # What an error looks like
-//! What the client got wrong (400, 405, 413, 415, 422) has a JSON body that says where and
-//! what was expected; see `rejection`. A call that failed (a method's own status, 404,
-//! 408, 500, 503) has its message as text; see `failure`. In a stream that has begun,
-//! both are `{"error": {"status": .., "message": ..}}`.
+//! What the client got wrong (400, 405, 413, 415, 422, and 408 for a body that stops coming)
+//! has a JSON body that says where and what was expected; see `rejection`. A call that failed
+//! (a method's own status, 404, 408, 500, 503) has its message as text; see `failure`. In a
+//! stream that has begun, both are `{"error": {"status": .., "message": ..}}`.
 
 mod accept;
 mod access;

@@ -198,13 +198,15 @@ fn fields<'a>(
         alternatives(names).unwrap_or_else(|| "nothing".to_owned())
     };
     let Fields(fields) = serde_json::from_slice(body).map_err(|error| {
-        if error.classify() == Category::Data
-            && let Ok(()) = check_syntax(body)
-        {
-            let message = format!("{}, with {}", without_position(&error), list());
-            return Rejection::unfit("body", None, message);
+        if error.classify() != Category::Data {
+            return not_json(body, &error);
         }
-        not_json(body, &error)
+        // The parser stops at the first value that is no object: the rest may be no JSON.
+        if let Err(rejection) = check_syntax(body) {
+            return rejection;
+        }
+        let message = format!("{}, with {}", without_position(&error), list());
+        Rejection::unfit("body", None, message)
     })?;
     match fields.iter().find(|(key, _)| !known.contains(&&**key)) {
         Some((unknown, _)) => {

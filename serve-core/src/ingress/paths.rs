@@ -143,7 +143,7 @@ impl Entry {
 }
 
 /// The path with numbers for names: `/papers/{id}` and `/papers/{paper}` are one.
-fn numbered(path: &str) -> String {
+pub(super) fn numbered(path: &str) -> String {
     let mut pattern = String::with_capacity(path.len());
     let mut rest = path;
     for number in 0.. {

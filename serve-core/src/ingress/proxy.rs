@@ -25,6 +25,9 @@ use super::front_door::FrontDoor;
 /// `keep_alive_timeout_s`), at the latest after twice as long: one look every 90 s costs
 /// less than a timer for each request.
 const IDLE: Duration = Duration::from_secs(90);
+/// What the peer of an idle connection has to take leave in: long enough for a request
+/// that was already on its way.
+const GOODBYE: Duration = Duration::from_secs(5);
 /// How often an HTTP/2 peer is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
 /// A pause after the system refused to accept, most often for want of file descriptors,
@@ -148,12 +151,20 @@ async fn serve(
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut looks = interval_at(Instant::now() + IDLE, IDLE);
-    let mut stopping = false;
+    let (mut stopping, mut leaving) = (false, false);
     loop {
         tokio::select! {
             // The peer's own mistakes end here; they concern nobody else.
             _ = serving.as_mut() => return,
-            _ = looks.tick() => if connection.is_idle() { return },
+            _ = looks.tick() => if connection.is_idle() {
+                // A peer that is in the middle of a request's head gets no more time.
+                if leaving {
+                    return;
+                }
+                leaving = true;
+                serving.as_mut().graceful_shutdown();
+                looks.reset_after(GOODBYE);
+            },
             _ = stop_moment(&mut stopped), if !stopping => {
                 stopping = true;
                 serving.as_mut().graceful_shutdown();

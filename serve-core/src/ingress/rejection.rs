@@ -10,6 +10,7 @@
 //! both are left out where the whole request is at fault.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -79,6 +80,12 @@ impl Rejection {
     /// 400: the body broke off.
     pub(super) fn broken_body() -> Self {
         Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, "the body broke off") }
+    }
+
+    /// 408: nothing more of the body came for so long.
+    pub(super) fn paused_body(pause: Duration) -> Self {
+        let message = format!("nothing of the body came for {} s", pause.as_secs());
+        Self { place: Some("body"), ..Self::new(StatusCode::REQUEST_TIMEOUT, message) }
     }
 
     /// 413.

@@ -19,6 +19,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::MapRequestLayer;
 
@@ -26,6 +27,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::visit::Visit;
 use crate::call::context::Request;
+use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, Outcome, PendingCall, Place};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
@@ -129,9 +131,13 @@ fn start(
     router: &Arc<Router>,
     routes: &Arc<dyn Routes>,
     prefix: &Arc<str>,
-    visit: Visit,
+    mut visit: Visit,
     body: Body,
 ) -> ResponseStream<Part> {
+    if visit.deadline.is_none() {
+        let by_default = router.request_timeout().map(|timeout| Instant::now() + timeout);
+        visit.deadline = Deadline::for_call(by_default, None);
+    }
     let mut pending = PendingCall {
         callee: Arc::clone(router) as Arc<dyn Callee>,
         method: NAME,
@@ -139,8 +145,7 @@ fn start(
         deadline: visit.deadline.clone(),
         place: Place::Started,
     };
-    let (_, admission) = router.admit(Some(visit.request.clone()), Wanted::opaque(NAME));
-    let admission = match admission {
+    let admission = match router.admit(&visit.request, Wanted::opaque(NAME)) {
         Ok(admission) => admission,
         Err(error) => return ResponseStream::refused(pending, error),
     };

@@ -266,7 +266,8 @@ where
     }
 
     fn show_err(&self, error: &AnyValue) -> String {
-        typed_ref::<M::Err>(error).to_string()
+        // With its causes, where an error has them.
+        format!("{:#}", typed_ref::<M::Err>(error))
     }
 
     fn encode_args(&self, args: &AnyValue) -> Result<Payload, CallError> {

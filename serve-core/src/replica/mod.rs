@@ -26,7 +26,8 @@ pub(crate) use instance::WakeAtEnd;
 pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};
 pub use method::{
-    AnyMethod, Erased, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Streaming, Unary,
+    AnyMethod, Erased, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Streaming,
+    Unary,
 };
 pub use multiplex::Multiplexed;
 pub use run::blocking;

@@ -89,6 +89,24 @@ impl Scope {
         self.site = Site::Slot(slot, None);
     }
 
+    /// The request of the current scope; without one, a request that has not begun.
+    ///
+    /// This and [`Scope::current_deadline`] give what fits in registers. Through memory, as
+    /// `current` would give it, a call spends as long on waiting for its own stores as on
+    /// all its atomics.
+    pub(crate) fn current_request() -> Request {
+        let request = CURRENT.try_with(|current| match &*current.borrow() {
+            Some(scope) => scope.request.clone(),
+            None => Request::default(),
+        });
+        request.unwrap_or_default()
+    }
+
+    /// The deadline of the current scope.
+    pub(crate) fn current_deadline() -> Option<Arc<Deadline>> {
+        CURRENT.try_with(|current| current.borrow().as_ref()?.deadline.clone()).ok().flatten()
+    }
+
     /// Runs `f` with the current scope, if a call is being served.
     pub(crate) fn current<R>(f: impl FnOnce(Option<&Scope>) -> R) -> R {
         let mut f = Some(f);
@@ -158,6 +176,11 @@ impl Scope {
 
     pub(crate) fn deadline(&self) -> Option<&Arc<Deadline>> {
         self.deadline.as_ref()
+    }
+
+    /// True where a call made here is the request's own, rather than one that it leads to.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.site, Site::Outside)
     }
 
     /// The replica that the code runs on, if it is one's.

@@ -81,8 +81,7 @@ impl Admission {
 
     /// Decides a call's place. `random` gives a number below its argument.
     pub(crate) fn admit(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
-        if let Some(key) = self.pick(random) {
-            self.occupy(key);
+        if let Some(key) = self.admit_now(random) {
             return Admitted::Now(key);
         }
         let queued = self.queue.len();
@@ -100,6 +99,13 @@ impl Admission {
             return Admitted::Now(key);
         }
         Admitted::Queued(self.queue.push_front())
+    }
+
+    /// Gives a free slot: the key of its replica.
+    pub(crate) fn admit_now(&mut self, random: impl FnMut(usize) -> usize) -> Option<usize> {
+        let key = self.pick(random)?;
+        self.occupy(key);
+        Some(key)
     }
 
     /// Power of two choices: of two random replicas with a free slot, the one with fewer
@@ -245,11 +251,6 @@ impl Admission {
         self.queue.poll(ticket, waker)
     }
 
-    /// A queued call goes away, and only if it is still queued.
-    pub(crate) fn leave(&mut self, ticket: Ticket) {
-        self.queue.leave(ticket);
-    }
-
     /// A queued call goes away. Gives the key of the replica whose slot it had been
     /// granted, which must now be released.
     pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<usize> {
@@ -370,9 +371,11 @@ mod tests {
                         waiting = still;
                     }
                     Step::Leave(n) if !waiting.is_empty() => {
-                        // As a dropped response does; its task abandons the ticket later.
+                        // As a dropped response does; its task finds the ticket gone later.
                         let (ticket, _) = waiting[n % waiting.len()];
-                        admission.leave(ticket);
+                        if let Some(key) = admission.abandon(ticket) {
+                            free(&mut admission, key);
+                        }
                     }
                     Step::Abandon(n) if !waiting.is_empty() => {
                         let (ticket, _) = waiting.remove(n % waiting.len());

@@ -119,8 +119,8 @@ async fn serve_by_name(
     method: &'static dyn AnyMethod,
     arguments: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
-    let (request, place) = router.admit(None, Wanted::opaque(method.info().name));
-    let slot = match place {
+    let request = router.new_request();
+    let slot = match router.admit(&request, Wanted::opaque(method.info().name)) {
         Ok(place) => place.slot().await,
         Err(error) => Err(error),
     };

@@ -29,9 +29,9 @@ pub fn call<M: Unary>(
     if M::RETRIES > 0 {
         return retrying::<M>(handle, args);
     }
-    let (request, mut pending) = pending::<M>(handle);
     let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
-    match start::<M, _, _>(handle.router(), request, &mut pending, args, begin) {
+    let (pending, task) = start::<M, _, _>(handle, args, begin);
+    match task {
         Ok(task) => Response::running(pending, task),
         Err(error) => Response::refused(pending, error.widen()),
     }
@@ -43,70 +43,73 @@ pub fn stream<M: Streaming>(
     handle: &Handle<M::Deployment>,
     args: impl ArgTuple<Values = M::Args>,
 ) -> ResponseStream<M::Ok, M::Err> {
-    let (request, mut pending) = pending::<M>(handle);
     let (sender, items) = mpsc::channel(STREAM_CAPACITY);
     let begin = |replica: &Arc<Replica>, args| serve_stream::<M>(replica, args, sender);
-    match start::<M, _, _>(handle.router(), request, &mut pending, args.split(), begin) {
+    let (pending, task) = start::<M, _, _>(handle, args.split(), begin);
+    match task {
         Ok(task) => ResponseStream::running(pending, items, task),
         Err(error) => ResponseStream::refused(pending, error.widen()),
     }
 }
 
-/// What is known of a call that is made now, here, and the request that it is part of if
-/// it does not begin one.
-fn pending<M: Method>(handle: &Handle<M::Deployment>) -> (Option<Request>, PendingCall) {
-    let (request, deadline) = handle.begin();
-    let pending = PendingCall {
-        callee: Arc::clone(handle.router()) as Arc<dyn Callee>,
-        method: M::INFO.name,
-        request: Request::default(),
-        deadline,
-        place: Place::Started,
-    };
-    (request, pending)
-}
-
 type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
+type Task<T, E> = JoinHandle<Outcome<T, E>>;
 
-/// Starts a call's task. An error is what `begin` was not called for.
+/// Starts a call's task, or says why it is refused.
 fn start<M: Method, T: Send + 'static, F>(
-    router: &Arc<Router>,
-    request: Option<Request>,
-    pending: &mut PendingCall,
+    handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
     begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Send + 'static,
-) -> Result<JoinHandle<Outcome<T, M::Err>>, CallError>
+) -> (PendingCall, Result<Task<T, M::Err>, CallError>)
 where
     F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
 {
-    let (request, way) = way::<M>(router, request, pending, args)?;
-    let deadline = pending.deadline.clone();
-    Ok(router.spawner().tokio.spawn(Serving::new(way, request, deadline, begin)))
+    let (pending, way) = way::<M>(handle, args);
+    let task = way.map(|way| {
+        let (request, deadline) = (pending.request.clone(), pending.deadline.clone());
+        let tokio = &handle.router().spawner().tokio;
+        tokio.spawn(Serving::new(way, request, deadline, begin))
+    });
+    (pending, task)
 }
 
 /// Decides a call's place, if its arguments are here.
 fn way<M: Method>(
-    router: &Arc<Router>,
-    request: Option<Request>,
-    pending: &mut PendingCall,
+    handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
-) -> Result<(Request, Way<M::Args>), CallError> {
-    match args {
+) -> (PendingCall, Result<Way<M::Args>, CallError>) {
+    let (mut request, deadline) = (handle.request(), handle.deadline());
+    let router = handle.router();
+    let mut place = Place::Started;
+    let way = match args {
         Ok(args) => {
-            let (request, admission) = router.admit(request, wanted::<M>(&args));
-            pending.request = request.clone();
-            let admission = admission?;
-            pending.place = admission.ticket().map_or(Place::Started, Place::Queued);
-            Ok((request, Way::from(admission, args)))
+            let mut state = router.lock();
+            if !request.has_begun() {
+                request = state.new_request();
+            }
+            if let Some(slot) = router.free_slot(&mut state, &request) {
+                drop(state);
+                Ok(Way::Here(Some((slot, args))))
+            } else {
+                router.place(state, &request, wanted::<M>(&args)).map(|admission| {
+                    place = admission.ticket().map_or(Place::Started, Place::Queued);
+                    Way::from(admission, args)
+                })
+            }
         }
         Err(args) => {
-            let request = request.unwrap_or_else(|| router.new_request());
-            pending.request = request.clone();
-            let (arrival, place) = Arrival::<M>::of(router, request.clone(), args);
-            pending.place = place;
-            Ok((request, Way::Arriving(Box::pin(arrival.slot()))))
+            if !request.has_begun() {
+                request = router.new_request();
+            }
+            let ticket = Arc::new(OnceLock::new());
+            place = Place::AfterArguments(Arc::clone(&ticket));
+            let (router, request) = (Arc::clone(router), request.clone());
+            let arrival = Arrival::<M> { router, request, args, ticket };
+            Ok(Way::Arriving(Box::pin(arrival.slot())))
         }
-    }
+    };
+    let callee = Arc::clone(router) as Arc<dyn Callee>;
+    (PendingCall { callee, method: M::INFO.name, request, deadline, place }, way)
 }
 
 fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
@@ -118,28 +121,15 @@ fn retrying<M: Unary>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
 ) -> Response<M::Ok, M::Err> {
-    let (request, mut pending) = pending::<M>(handle);
-    let router = Arc::clone(handle.router());
-    let way = match args {
-        Ok(args) => {
-            let kept = M::copy_args(&args);
-            let way = way::<M>(&router, request, &mut pending, Ok(args));
-            way.map(|(request, way)| (request, way, kept))
-        }
-        Err(args) => {
-            let request = request.unwrap_or_else(|| router.new_request());
-            pending.request = request.clone();
-            let (arrival, place) = Arrival::<M>::of(&router, request.clone(), args);
-            pending.place = place;
-            Ok((request, Way::Arriving(Box::pin(arrival.slot())), None))
-        }
-    };
-    let (request, way, kept) = match way {
+    let kept = args.as_ref().ok().and_then(M::copy_args);
+    let (pending, way) = way::<M>(handle, args);
+    let way = match way {
         Ok(way) => way,
         Err(error) => return Response::refused(pending, error.widen()),
     };
+    let router = Arc::clone(handle.router());
     router.earn_retry();
-    let deadline = pending.deadline.clone();
+    let (request, deadline) = (pending.request.clone(), pending.deadline.clone());
     let tokio = router.spawner().tokio.clone();
     let task = tokio.spawn(run_with_retries::<M>(router, request, deadline, way, kept));
     Response::running(pending, task)
@@ -186,22 +176,11 @@ struct Arrival<M: Method> {
 }
 
 impl<M: Method> Arrival<M> {
-    fn of(
-        router: &Arc<Router>,
-        request: Request,
-        args: BoxFuture<'static, Result<M::Args, UpstreamError>>,
-    ) -> (Self, Place) {
-        let ticket = Arc::new(OnceLock::new());
-        let place = Place::AfterArguments(Arc::clone(&ticket));
-        (Self { router: Arc::clone(router), request, args, ticket }, place)
-    }
-
     async fn slot(self) -> Result<(Slot, M::Args), CallError> {
         let args = self.args.await.map_err(|error| {
             CallError::Upstream(error.for_consumer(self.router.name(), M::INFO.name))
         })?;
-        let (_, admission) = self.router.admit(Some(self.request), wanted::<M>(&args));
-        let admission = admission?;
+        let admission = self.router.admit(&self.request, wanted::<M>(&args))?;
         if let Some(ticket) = admission.ticket() {
             // Set once, here; the response reads it when it is dropped.
             let _ = self.ticket.set(ticket);

@@ -53,24 +53,32 @@ impl<D: Deployment> Handle<D> {
         self.options = Some(Arc::new(options));
     }
 
-    /// The request and the deadline of a call that is made now, here. No request if the
-    /// call begins one of which nothing is known.
-    pub(crate) fn begin(&self) -> (Option<Request>, Option<Arc<Deadline>>) {
+    /// The request of a call that is made now, here. It has not begun if nothing is known
+    /// of it.
+    pub(crate) fn request(&self) -> Request {
+        let request = Scope::current_request();
+        match self.options.as_deref() {
+            Some(options) if options.change_request() => {
+                let begun = if request.has_begun() { request } else { self.router.new_request() };
+                begun.with_options(options)
+            }
+            _ => request,
+        }
+    }
+
+    /// The deadline of a call that is made now, here.
+    pub(crate) fn deadline(&self) -> Option<Arc<Deadline>> {
         let options = self.options.as_deref();
-        let timeout =
-            options.and_then(|options| options.timeout).or_else(|| self.router.request_timeout());
+        // A request from outside brings its deadline with it, for this very call.
+        let brings_one = || {
+            Scope::current(|scope| {
+                scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
+            })
+        };
+        let by_default = || self.router.request_timeout().filter(|_| !brings_one());
+        let timeout = options.and_then(|options| options.timeout).or_else(by_default);
         let own = timeout.map(|timeout| Instant::now() + timeout);
-        Scope::current(|scope| {
-            let request = scope.map(|scope| scope.request().clone());
-            let request = match options {
-                Some(options) if options.change_request() => {
-                    let request = request.unwrap_or_else(|| self.router.new_request());
-                    Some(request.with_options(options))
-                }
-                _ => request,
-            };
-            (request, Deadline::for_call(own, scope.and_then(Scope::deadline)))
-        })
+        Deadline::for_call(own, Scope::current_deadline().as_ref())
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) struct Router {
     origin: Instant,
 }
 
-struct State {
+/// What a router's lock guards.
+pub(crate) struct State {
     admission: Admission,
     /// By the keys of `admission`.
     replicas: Vec<Option<Arc<Replica>>>,
@@ -105,7 +106,7 @@ impl Router {
                 replicas: Vec::new(),
                 random: SmallRng::seed_from_u64(seed ^ number),
                 // A million million requests each, and eight million routers.
-                next_request: (number << 40) & (u64::MAX >> 1),
+                next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
                 closed: None,
                 routing: Routing::default(),
                 routed_by: RequestRouting::default(),
@@ -196,28 +197,51 @@ impl Router {
         self.load_changed.notified().await;
     }
 
-    /// Decides a call's place: a slot, the end of the queue, or neither. The call may begin
-    /// a request.
+    /// Decides a call's place: a slot, the end of the queue, or neither.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        request: Option<Request>,
+        request: &Request,
         call: Wanted<'_>,
-    ) -> (Request, Result<Place, CallError>) {
-        let mut state = self.state.lock();
-        let request = request.unwrap_or_else(|| state.new_request());
+    ) -> Result<Place, CallError> {
+        self.place(self.state.lock(), request, call)
+    }
+
+    /// The lock under which a call's place is decided: by `free_slot`, for most calls, or
+    /// else by `place`.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// A free slot for a call that power of two choices routes. Apart from the rest of
+    /// `place`, so that what most calls get passes through registers.
+    #[inline]
+    pub(crate) fn free_slot(&self, state: &mut State, request: &Request) -> Option<Slot> {
+        if !(request.is_plain() && state.routing.is_plain()) {
+            return None;
+        }
+        let slot = state.free_slot()?;
+        self.note_load(state);
+        Some(slot)
+    }
+
+    pub(crate) fn place(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        request: &Request,
+        call: Wanted<'_>,
+    ) -> Result<Place, CallError> {
         if let Some(reason) = &state.closed {
-            let unavailable = CallError::Unavailable {
+            return Err(CallError::Unavailable {
                 deployment: self.name.to_string(),
                 started: false,
                 reason: reason.clone(),
-            };
-            return (request, Err(unavailable));
+            });
         }
         let State { admission, replicas, routing, random, .. } = &mut *state;
         let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
             None
         } else {
-            routing.choose(admission, replicas, &call.of(&request))
+            routing.choose(admission, replicas, &call.of(request))
         };
         let admitted = match chosen {
             Some(key) => {
@@ -226,8 +250,7 @@ impl Router {
             }
             None => admission.admit(|n| random.random_range(0..n)),
         };
-        let place = self.place(state, admitted);
-        (request, place)
+        self.placed(state, admitted)
     }
 
     /// A place for a call whose replica ended before it began: before all that wait, and
@@ -236,11 +259,11 @@ impl Router {
         let mut state = self.state.lock();
         let State { admission, random, .. } = &mut *state;
         let admitted = admission.admit_again(|n| random.random_range(0..n));
-        self.place(state, admitted)
+        self.placed(state, admitted)
     }
 
     /// What became of a call, as the call sees it.
-    fn place(
+    fn placed(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         admitted: Admitted,
@@ -433,7 +456,16 @@ impl Router {
 }
 
 impl State {
-    fn new_request(&mut self) -> Request {
+    /// A slot, if one is free and calls are taken.
+    pub(crate) fn free_slot(&mut self) -> Option<Slot> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let key = self.admission.admit_now(|n| self.random.random_range(0..n))?;
+        Some(Router::slot(self.replicas[key].clone()))
+    }
+
+    pub(crate) fn new_request(&mut self) -> Request {
         let number = self.next_request;
         self.next_request += 1;
         Request::new(number)
@@ -497,10 +529,14 @@ impl Callee for Router {
 
     fn leave(&self, ticket: Ticket) {
         let mut state = self.state.lock();
-        state.admission.leave(ticket);
+        // Its turn may have come without its task having seen it: the slot is free at once too.
+        let granted = state.admission.abandon(ticket);
         self.note_load(&mut state);
         let empty = state.admission.queued() == 0;
         drop(state);
+        if let Some(key) = granted {
+            self.release(key);
+        }
         if empty {
             self.quiet.notify_waiters();
         }
@@ -663,11 +699,7 @@ impl Future for QueuedCall {
 impl Drop for QueuedCall {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let granted = self.router.state.lock().admission.abandon(ticket);
-            match granted {
-                Some(key) => self.router.release(key),
-                None => self.router.leave(ticket),
-            }
+            self.router.leave(ticket);
         }
     }
 }

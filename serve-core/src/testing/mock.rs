@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, stream};
 
 use crate::call::CallError;
+use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::replica::{AnyValue, Call, Handlers, Hook, Method, Reply, Streaming, Target, Unary};
 
@@ -46,7 +47,7 @@ pub trait IntoMock {
     fn from_mock(mock: Mock<Self::Deployment>) -> Self;
 }
 
-impl<D: Handlers> Mock<D> {
+impl<D: Deployment> Mock<D> {
     /// A mock with no answer yet.
     #[must_use]
     pub fn new() -> Self {
@@ -65,7 +66,9 @@ impl<D: Handlers> Mock<D> {
         self.answers.name = Some(name.to_owned());
         self
     }
+}
 
+impl<D: Handlers> Mock<D> {
     /// Answers a method that gives one value.
     #[must_use]
     pub fn on_unary<M, F, Fut>(self, answer: F) -> Self
@@ -113,7 +116,7 @@ fn erase<M: Method>(
     }
 }
 
-impl<D: Handlers> Default for Mock<D> {
+impl<D: Deployment> Default for Mock<D> {
     fn default() -> Self {
         Self::new()
     }

@@ -22,9 +22,8 @@ impl Adder {
     }
 }
 
-async fn run(runtime: &Runtime) -> Result<()> {
-    runtime.run(Adder::new()).await?;
-    Ok(())
+fn run(runtime: &Runtime) {
+    let _ = runtime.run(Adder::new());
 }
 
 fn main() {}

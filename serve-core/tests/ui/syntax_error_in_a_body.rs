@@ -10,7 +10,8 @@ impl Adder {
     }
 
     pub async fn one(&self) -> u64 {
-        self.0. ;
+        let number = ;
+        number
     }
 
     pub async fn two(&self) -> u64 {

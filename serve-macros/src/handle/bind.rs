@@ -46,6 +46,7 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
         (0..names.len()).map(|index| hygiene::fresh(&format!("M{index}"), &mentioned)).collect();
     let inits: Vec<_> = (0..names.len()).map(|index| format_ident!("__serve_{index}")).collect();
     let arguments = names.iter().zip(&types).zip(&markers).map(|((name, ty), marker)| {
+        let private = model.private_at(ty.span());
         quote_spanned! { ty.span() => #name: impl #private::IntoInit<#ty, #marker> }
     });
     let awaited = is_async.then(|| quote_spanned! { new.span() => .await });
@@ -74,7 +75,7 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
                 use #private::{ContentBySerde as _, ContentOtherwise as _};
                 ::std::vec::Vec::from([#((&&#private::ContentOf::new(&#inits)).content()),*])
             };
-            let __serve_needs = #private::all_needs(&[#(#inits.needs()),*]);
+            let __serve_needs = #private::needs(&[#(#inits.needs()),*]);
             #private::bound::<#owner, _>(__serve_needs, __serve_content, move |__serve_wiring| {
                 let _ = __serve_wiring;
                 #(let #names = #inits.make(__serve_wiring);)*

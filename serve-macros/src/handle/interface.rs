@@ -16,14 +16,14 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
         let (cfg, marker) = (method.cfg.attribute(), method.marker());
         quote! { #cfg <#marker as #private::Method>::erased(), }
     });
-    let cell = cell(model);
     let hooks = hooks(model);
     let http = http(model);
     // On the type: that is where a second block for it is reported.
     quote_spanned! { owner.span() =>
         #[automatically_derived]
+        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any block")]
         impl #private::Handlers for #owner {
-            #cell
+            type Cell = __ServeCell;
 
             fn methods() -> ::std::vec::Vec<&'static dyn #private::AnyMethod> {
                 let methods: &[&'static dyn #private::AnyMethod] = &[#(#registrations)*];
@@ -37,19 +37,17 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
     }
 }
 
-/// Exclusive where any `&mut self` method is there.
-fn cell(model: &Model) -> TokenStream {
+/// `__ServeCell`, how the instance is held: alone where any `&mut self` method is there.
+pub(super) fn cell(model: &Model) -> TokenStream {
     let (private, owner) = (model.private(), &model.owner);
-    let of =
-        |cell: TokenStream| quote_spanned! { owner.span() => type Cell = #private::#cell<#owner>; };
     let cfgs: Vec<_> = model.exclusive.iter().collect();
     let exclusive = Cfg::any_of(&cfgs).map(|cfg| {
-        let (cfg, cell) = (cfg.attribute(), of(quote! { Exclusive }));
-        quote! { #cfg #cell }
+        let cfg = cfg.attribute();
+        quote! { #cfg type __ServeCell = #private::Exclusive<#owner>; }
     });
     let shared = Cfg::none_of(&cfgs).map(|cfg| {
-        let (cfg, cell) = (cfg.attribute(), of(quote! { Shared }));
-        quote! { #cfg #cell }
+        let cfg = cfg.attribute();
+        quote! { #cfg type __ServeCell = #private::Shared<#owner>; }
     });
     quote! { #exclusive #shared }
 }
@@ -121,7 +119,7 @@ fn arm(hook: &Hook, model: &Model) -> TokenStream {
         #private::Hook::#pattern => {
             #read
             ::core::option::Option::Some(::std::boxed::Box::pin(async move {
-                let #mutability this = cell.get().await;
+                let #mutability this = __ServeCell::get(cell).await;
                 #ended
             }))
         }
@@ -161,7 +159,6 @@ fn http(model: &Model) -> Option<TokenStream> {
         return None;
     }
     Some(quote! {
-        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
         fn http() -> ::core::option::Option<
             ::std::boxed::Box<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
         > {

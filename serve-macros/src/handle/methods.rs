@@ -105,7 +105,7 @@ pub(super) fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream)
     } else {
         (None, quote! { &*__serve_this })
     };
-    let this = quote! { let #mutable __serve_this = __serve_cell.get().await; };
+    let this = quote! { let #mutable __serve_this = __ServeCell::get(__serve_cell).await; };
     let awaited = (method.kind == Kind::Async).then(|| quote_spanned! { name.span() => .await });
     let call = quote_spanned! { name.span() => #owner::#name(#receiver, #(#names),*) #awaited };
     (this, call)

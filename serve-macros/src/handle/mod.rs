@@ -65,11 +65,13 @@ fn generate(model: &Model) -> TokenStream {
     let checks = model.methods.iter().map(|method| checks::of(method, model));
     let stubs = model.methods.iter().map(|method| stubs::method(method, model));
     let mocks = model.methods.iter().map(|method| mocks::method(method, model));
-    let handlers = interface::handlers(model);
+    let (cell, handlers) = (interface::cell(model), interface::handlers(model));
     let bind = bind::all(model);
     quote! {
         const _: () = {
             #(#checks)*
+
+            #cell
 
             #(#methods)*
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::Path;
 
@@ -137,6 +137,11 @@ impl Model {
     pub(super) fn private(&self) -> TokenStream {
         let krate = &self.krate;
         quote! { #krate::__private }
+    }
+
+    /// The same with the span of what the user wrote, so that the compiler points there.
+    pub(super) fn private_at(&self, span: Span) -> TokenStream {
+        crate::signature::respan(self.private(), span)
     }
 
     /// The type of the deployment's locality.

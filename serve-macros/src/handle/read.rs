@@ -40,6 +40,8 @@ enum Role {
     Routes,
     /// The user's own: private, or without a receiver.
     Own,
+    /// It stands where `bind` is to be, which is an error already.
+    Reserved,
 }
 
 /// The block, as it is understood. `None` if it is not that of a deployment at all.
@@ -52,7 +54,7 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
         return None;
     }
     const GENERIC: &str = "a deployment has no generic parameters, because its replicas are started by name; \
-         write one struct for each type you need: `struct DogScorer(Scorer<Dog>);`";
+         wrap the types you need: `struct ScorerOfDogs(Scorer<Dog>);`";
     if !block.generics.params.is_empty() {
         errors.at(&block.generics, GENERIC);
         return None;
@@ -92,6 +94,7 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
     let cfg = cfg.clone();
     match role(function, errors)? {
         Role::Own => {}
+        Role::Reserved => model.faulty_constructors.push(cfg),
         Role::Constructor => match constructor(function, cfg.clone(), model, errors) {
             Some(read) => model.constructors.push(read),
             None => model.faulty_constructors.push(cfg),
@@ -140,7 +143,7 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
                 ident,
                 "`bind` is what `#[handle]` writes for this deployment; give this function another name",
             );
-            return None;
+            return Some(Role::Reserved);
         }
         return Some(if ident == "new" { Role::Constructor } else { Role::Own });
     }
@@ -158,7 +161,7 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
                 ident,
                 "`bind` is what `#[handle]` writes for this deployment; give this method another name",
             );
-            return None;
+            return Some(Role::Reserved);
         }
         return Some(Role::Method);
     }

@@ -16,6 +16,7 @@ pub(super) fn method(method: &Method, model: &Model) -> TokenStream {
     let (names, types) = (method.parameter_names(), method.parameter_types());
     let arguments = names.iter().zip(&types).map(|(name, ty)| {
         // So that a note about this bound shows the user's own parameter.
+        let private = model.private_at(ty.span());
         quote_spanned! { ty.span() => #name: impl #private::IntoArg<#ty> }
     });
     let ok = &method.returns.ok;

@@ -3,7 +3,7 @@
 use serve_tests::{Finished, Fixture};
 
 fn call<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Finished {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let command = ["call", "greeter:spanish"].into_iter().chain(arguments);
     library.serve(command).finish()
 }
@@ -28,29 +28,65 @@ fn a_stream_is_printed_line_by_line() {
 
 #[test]
 fn the_applications_own_argument_is_given_beside() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let command = ["call", "greeter:greeter", "--with", "greeting=Hi", "greet", "name=Dora"];
     assert_eq!(library.serve(command).finish().stdout, "Hi Dora!\n");
 }
 
 #[test]
 fn an_unknown_method_has_others() {
-    insta::assert_snapshot!(call(["gret", "name=Dora"]), @"");
+    insta::assert_snapshot!(call(["gret", "name=Dora"]), @"
+    exit code: 9
+    ----- stderr -----
+    error[serve::method_not_found]: `Greeter`, the ingress of the application `greeter:spanish`, has no method `gret`
+      help: did you mean `greet`? it has
+              greet(name: String) -> Result<String>
+              add(a: i64, b: i64) -> Sum
+              count(to: u32) -> impl Stream<Item = u32>
+              fail() -> Result<String>
+              sleep()
+    ");
 }
 
 #[test]
 fn an_argument_that_does_not_fit_is_named() {
-    insta::assert_snapshot!(call(["add", "a=forty", "b=2"]), @"");
-    insta::assert_snapshot!(call(["greet"]), @"");
-    insta::assert_snapshot!(call(["greet", "nam=Dora"]), @"");
+    insta::assert_snapshot!(call(["add", "a=forty", "b=2"]), @"
+    exit code: 6
+    ----- stderr -----
+    error[serve::bad_argument]: the method `add` cannot take these arguments: `a`: invalid value `forty`, expected an integer
+      help: it is `add(a: i64, b: i64) -> Sum`
+    ");
+    insta::assert_snapshot!(call(["greet"]), @"
+    exit code: 6
+    ----- stderr -----
+    error[serve::bad_argument]: the method `greet` cannot take these arguments: `name` is missing
+      help: it is `greet(name: String) -> Result<String>`
+    ");
+    insta::assert_snapshot!(call(["greet", "nam=Dora"]), @"
+    exit code: 6
+    ----- stderr -----
+    error[serve::bad_argument]: the method `greet` cannot take these arguments: it has no parameter `nam`; did you mean `name`?
+      help: it is `greet(name: String) -> Result<String>`
+    ");
 }
 
 #[test]
 fn an_error_of_the_method_is_shown() {
-    insta::assert_snapshot!(call(["fail"]), @"");
+    insta::assert_snapshot!(call(["fail"]), @"
+    exit code: 10
+    ----- stderr -----
+    error[serve::call_failed]: the call of `fail` failed
+      caused by: cannot greet: the disk is full
+    ");
 }
 
 #[test]
 fn a_call_can_be_given_up() {
-    insta::assert_snapshot!(call(["sleep", "--timeout", "100ms"]), @"");
+    insta::assert_snapshot!(call(["sleep", "--timeout", "100ms"]), @"
+    exit code: 11
+    ----- stderr -----
+    now asleep
+    error[serve::timed_out]: the call of `sleep` was given up after 100ms
+      help: `--timeout` sets how long to wait
+    ");
 }

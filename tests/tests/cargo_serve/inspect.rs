@@ -4,26 +4,51 @@ use serve_tests::Fixture;
 
 #[test]
 fn applications_are_listed_for_people() {
-    let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["list"]).finish(), @"");
+    let library = Fixture::shared("library");
+    insta::assert_snapshot!(library.serve(["list"]).finish(), @"
+    exit code: 0
+    ----- stdout -----
+    greeter:broken
+        An application whose constructor fails.
+        src/lib.rs:117
+    greeter:greeter greeting=STRING [times=INTEGER]
+        Says hello in the words it is given.
+        src/lib.rs:89
+    greeter:spanish
+        Says hello in Spanish.
+        src/lib.rs:95
+    ");
 }
 
 #[test]
 fn applications_are_listed_for_programs() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     insta::assert_snapshot!(library.serve(["list", "greeter", "--json"]).finish());
 }
 
 #[test]
 fn a_graph_is_drawn_as_text() {
-    let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["graph", "greeter:spanish"]).finish(), @"");
+    let library = Fixture::shared("library");
+    insta::assert_snapshot!(library.serve(["graph", "greeter:spanish"]).finish(), @"
+    exit code: 0
+    ----- stdout -----
+    Greeter      1 replica   GET /   POST /add   GET /sleep
+    └─ Shouter   2 replicas
+    ");
 }
 
 #[test]
 fn a_graph_is_drawn_as_mermaid() {
-    let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["graph", "spanish", "--format", "mermaid"]).finish(), @"");
+    let library = Fixture::shared("library");
+    insta::assert_snapshot!(library.serve(["graph", "spanish", "--format", "mermaid"]).finish(), @r#"
+    exit code: 0
+    ----- stdout -----
+    flowchart LR
+        http(["GET /<br/>POST /add<br/>GET /sleep"]) --> d0
+        d0["<b>Greeter</b><br/>1 replica"]
+        d1["<b>Shouter</b><br/>2 replicas"]
+        d0 --> d1
+    "#);
 }
 
 #[test]
@@ -37,8 +62,20 @@ fn a_graph_is_drawn_as_svg_into_a_file() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let library = Fixture::shared("library");
+    let finished = library.serve(["graph", "spanish", "-o", "no/such/graph.txt"]).finish();
+    insta::assert_snapshot!(finished, @"
+    exit code: 1
+    ----- stderr -----
+    error[serve::file]: cannot write no/such/graph.txt
+      caused by: No such file or directory (os error 2)
+    ");
+}
+
+#[test]
 fn a_graph_is_there_for_programs() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let finished = library.serve(["graph", "spanish", "--json"]).finish();
     let graph: serde_json::Value = serde_json::from_str(&finished.stdout).expect("JSON");
     assert_eq!(graph["deployments"][0]["name"], "Greeter");

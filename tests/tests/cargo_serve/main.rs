@@ -3,8 +3,10 @@
 //! The first test to run builds the command and the fixtures' dependencies; the others
 //! wait for that and find them built.
 
+mod build;
 mod call;
 mod features;
+mod guide;
 mod inspect;
 mod mistakes;
 mod new_and_eject;

@@ -11,7 +11,14 @@ fn checkout() -> &'static str {
 fn a_new_package_passes_its_test_and_runs() {
     let here = Fixture::empty();
     let created = here.serve(["new", "hola", "--path", checkout()]).finish();
-    insta::assert_snapshot!(created, @"");
+    insta::assert_snapshot!(created, @"
+    exit code: 0
+    ----- stderr -----
+         Created the package `hola`. Next:
+
+      cd hola
+      cargo serve run language_classifier
+    ");
     std::fs::copy(serve_tests::repository().join("Cargo.lock"), here.path("hola/Cargo.lock"))
         .expect("a lock file");
 
@@ -19,6 +26,8 @@ fn a_new_package_passes_its_test_and_runs() {
     let called = here.serve_in("hola", command).finish();
     assert_eq!(called.stdout, "Hola Dora\n", "{called}");
 
+    let formatted = here.cargo("hola", ["fmt", "--check"]).finish();
+    assert_eq!(formatted.code, Some(0), "{formatted}");
     let tested =
         here.cargo("hola", ["test", "--quiet"]).env("CARGO_TARGET_DIR", shared_target()).finish();
     assert_eq!(tested.code, Some(0), "{tested}");
@@ -28,8 +37,13 @@ fn a_new_package_passes_its_test_and_runs() {
 
 #[test]
 fn nothing_is_overwritten() {
-    let library = Fixture::new("library");
-    insta::assert_snapshot!(library.serve(["new", "src"]).finish(), @"");
+    let library = Fixture::shared("library");
+    insta::assert_snapshot!(library.serve(["new", "src"]).finish(), @"
+    exit code: 12
+    ----- stderr -----
+    error[serve::exists]: src exists already
+      help: choose another name; nothing was written
+    ");
 }
 
 #[test]
@@ -47,5 +61,10 @@ fn an_ejected_package_goes_on_working() {
     assert_eq!(called.stdout, "Hola Dora!\n", "{called}");
 
     let again = library.serve(["eject"]).finish();
-    insta::assert_snapshot!(again, @"");
+    insta::assert_snapshot!(again, @"
+    exit code: 12
+    ----- stderr -----
+    error[serve::exists]: the package `greeter` has its own program already
+      help: [fixture]/Cargo.toml names it under [package.metadata.serve]; without that, `cargo serve` generates one
+    ");
 }

@@ -13,7 +13,7 @@ fn answer_then_stop(mut server: Server) -> String {
 
 #[test]
 fn a_library() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let server = library.serve(["run", "greeter:spanish"]).start();
     assert_eq!(server.get("/?name=Dora").body, "Hola Dora!");
     let added = server.post("/add", r#"{"a": 1, "b": 2}"#);
@@ -66,7 +66,7 @@ fn a_package_outside_with_its_own_lock_file_and_a_patch() {
 /// The manifest may be somewhere else than we are.
 #[test]
 fn a_manifest_in_another_directory() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let here = Fixture::empty();
     let manifest = library.path("Cargo.toml");
     let manifest = manifest.to_str().expect("a path in UTF-8");

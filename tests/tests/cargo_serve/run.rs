@@ -9,27 +9,29 @@ use serve_tests::Fixture;
 #[test]
 fn arguments_prefix_and_features_reach_the_application() {
     let library = Fixture::new("library");
-    let arguments =
-        ["run", "greeter:greeter", "greeting=Hi", "times=2", "--route-prefix", "/hello"];
-    let server = library.serve(arguments.into_iter().chain(["--features", "loud"])).start();
+    let application = ["run", "greeter:greeter", "greeting=Hi", "times=2"];
+    let options = ["--route-prefix", "/hello", "--name", "polite", "--features", "loud"];
+    let server = library.serve(application.into_iter().chain(options)).start();
     assert_eq!(server.get("/hello?name=Dora").body, "HI HI DORA");
     assert_eq!(server.get("/?name=Dora").status, 404);
+    let nothing = server.get("/hello/nothing");
+    assert!(nothing.body.contains("application `polite`"), "{nothing:?}");
 }
 
 #[test]
 fn the_banner_shows_graph_routes_and_addresses() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:spanish"]).start();
     let address = server.address().to_string();
     server.signal(Signal::INT);
     assert!(server.wait().success(), "{}", server.said());
-    let (_, banner) = server.said().split_once("     Serving").expect("a banner");
-    insta::assert_snapshot!(format!("     Serving{banner}").replace(&address, "[address]"));
+    let (_, banner) = server.said().split_once("    Starting").expect("a banner");
+    insta::assert_snapshot!(format!("    Starting{banner}").replace(&address, "[address]"));
 }
 
 #[test]
 fn a_second_signal_does_not_wait_for_requests() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:spanish"]).start();
     let mut waiting = TcpStream::connect(server.address()).expect("a connection");
     waiting.write_all(b"GET /sleep HTTP/1.1\r\nHost: here\r\n\r\n").expect("a request");
@@ -42,21 +44,31 @@ fn a_second_signal_does_not_wait_for_requests() {
 
 #[test]
 fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port();
     let port_text = port.to_string();
     let finished = library.serve(["run", "greeter:spanish", "--port", &port_text]).finish();
     let shown = finished.to_string();
     let next = (port + 1).to_string();
-    insta::assert_snapshot!(shown.replace(&port_text, "[port]").replace(&next, "[another]"), @"");
+    insta::assert_snapshot!(shown.replace(&port_text, "[port]").replace(&next, "[another]"), @"
+    exit code: 8
+    ----- stderr -----
+    error[serve::address_unavailable]: the port [port] of 127.0.0.1 is in use
+      help: stop the program that uses it, or serve on another: `--port [another]`; `--port 0` picks a free one
+    ");
 }
 
 #[test]
 fn a_constructor_that_fails_names_the_deployment_and_every_cause() {
-    let library = Fixture::new("library");
+    let library = Fixture::shared("library");
     let finished = library.serve(["run", "greeter:broken", "--port", "0"]).finish();
     assert_eq!(finished.code, Some(7), "{finished}");
     let error = finished.stderr.find("error[").map(|at| &finished.stderr[at..]);
-    insta::assert_snapshot!(error.expect("an error"), @"");
+    insta::assert_snapshot!(error.expect("an error"), @"
+    error[serve::deploy_failed]: the application `greeter:broken` could not be started
+      caused by: a replica of `Broken` did not start
+      caused by: cannot load the model
+      caused by: no such file: model.onnx
+    ");
 }

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 
 use cargo_metadata::camino::Utf8Path;
 
-use super::write_if_changed;
+use super::{replace, write_if_changed};
 use crate::outside::error::Error;
 
 /// The user's lock file as it was taken over last.
@@ -26,6 +26,6 @@ pub(super) fn follow(users: &Utf8Path, directory: &Utf8Path) -> Result<(), Error
     if ours.is_file() && fs::read_to_string(&taken_over).is_ok_and(|last| last == content) {
         return Ok(());
     }
-    fs::write(&ours, &content).map_err(Error::file("write", &ours))?;
+    replace(&ours, &content)?;
     write_if_changed(&taken_over, &content)
 }

@@ -103,5 +103,12 @@ fn write_if_changed(path: &Utf8Path, content: &str) -> Result<(), Error> {
     if fs::read(path).is_ok_and(|now| now == content.as_bytes()) {
         return Ok(());
     }
-    fs::write(path, content).map_err(Error::file("write", path))
+    replace(path, content)
+}
+
+/// Writes the file in one step: another `cargo serve` may be about to read it.
+fn replace(path: &Utf8Path, content: &str) -> Result<(), Error> {
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&new, content).map_err(Error::file("write", &new))?;
+    fs::rename(&new, path).map_err(Error::file("write", path))
 }

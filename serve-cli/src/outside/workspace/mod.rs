@@ -161,7 +161,10 @@ fn choose<'m>(
         [one] => Ok(one),
         [first, ..] => Err(Error::SeveralPackages {
             candidates: members.iter().map(|package| package.name.to_string()).collect(),
-            help: format!("name one, as in `{}:APP`, or go to its directory", first.name),
+            help: format!(
+                "name one after the command, such as `{}`, or go to its directory",
+                first.name
+            ),
         }),
     }
 }

@@ -149,7 +149,7 @@ fn several_candidates_are_listed() {
     assert_eq!(
         chosen(&two_serving(), None, "/work"),
         "which package? 2 of this workspace depend on serve-core: chain, hello; \
-         name one, as in `chain:APP`, or go to its directory"
+         name one after the command, such as `chain`, or go to its directory"
     );
 }
 

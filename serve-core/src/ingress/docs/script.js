@@ -120,8 +120,17 @@ function endpoint(base, path, verb, operation) {
       make("span", { class: "hint" }, operation.summary ?? "")), section);
 }
 
+/** What comes back; the ways to fail, which are many and much the same, folded away. */
 function responses(all) {
-  return make("table", {}, ...Object.entries(all).map(([status, response]) => {
+  const entries = Object.entries(all);
+  const failures = entries.filter(([status]) => !status.startsWith("2"));
+  const names = failures.map(([status]) => (status === "default" ? "others" : status)).join(", ");
+  return make("div", {}, tableOf(entries.filter(([status]) => status.startsWith("2"))),
+    make("details", { class: "more" }, make("summary", {}, `Errors: ${names}`), tableOf(failures)));
+}
+
+function tableOf(entries) {
+  return make("table", {}, ...entries.map(([status, response]) => {
     const kinds = Object.entries(response.content ?? {});
     return make("tr", {},
       make("td", {}, make("code", { class: status < 400 ? "ok" : "" }, status)),
@@ -143,8 +152,11 @@ function trial(base, path, verb, operation, parameters, bodyType, body) {
     make("textarea", { spellcheck: "false", "aria-label": "Body" },
       isJson ? JSON.stringify(exampleOf(body.schema), null, 2) : "");
   const accepts = Object.keys(operation.responses["200"]?.content ?? {});
+  // As produced, so that a stream shows as it comes.
+  const usual = accepts.find((type) => !["application/json", "text/event-stream"].includes(type));
   const accept = accepts.length > 1
-    ? make("select", { "aria-label": "Accept" }, ...accepts.map((type) => make("option", {}, type))) : null;
+    ? make("select", { "aria-label": "Accept" },
+      ...accepts.map((type) => make("option", { selected: type === usual }, type))) : null;
   const send = make("button", { class: "main", type: "submit" }, "Send");
   const stop = make("button", { type: "button", disabled: true }, "Stop");
   const outcome = make("p", { class: "hint", "aria-live": "polite" });
@@ -173,18 +185,23 @@ function trial(base, path, verb, operation, parameters, bodyType, body) {
       say("");
       output.hidden = false;
       await show(response, output);
-      say(`  ${response.headers.get("x-request-id") ?? ""}`);
+      say(`  request ${response.headers.get("x-request-id") ?? ""}`);
     } catch (error) {
       outcome.textContent = error.name === "AbortError" ? "Stopped." : `Failed: ${error.message}`;
     }
+    running = null;
     send.disabled = false;
     stop.disabled = true;
   }
 
-  return make("form", { onsubmit: submit },
+  const onkeydown = (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !running) form.requestSubmit();
+  };
+  const form = make("form", { onsubmit: submit, onkeydown },
     ...inputs.map((one) => make("label", {}, make("span", {}, make("code", {}, one.name),
       one.required ? requiredMark() : null), one.input)),
     text, make("div", { class: "row" }, send, stop, accept), outcome, output);
+  return form;
 }
 
 function addressOf(base, path, inputs) {

@@ -26,6 +26,28 @@ pub(super) fn merge<'a>(
     taken
 }
 
+/// Throws out what nothing in `paths` leads to: raw bytes have a schema, and are not
+/// described by it.
+pub(super) fn retain_used(schemas: &mut Map<String, Value>, paths: &Map<String, Value>) {
+    let mut used = BTreeSet::new();
+    paths.values().for_each(|path| collect(path, schemas, &mut used));
+    schemas.retain(|name, _| used.contains(name));
+}
+
+fn collect(value: &Value, schemas: &Map<String, Value>, used: &mut BTreeSet<String>) {
+    if let Some(name) = reference(value)
+        && used.insert(name.to_owned())
+        && let Some(schema) = schemas.get(name)
+    {
+        collect(schema, schemas, used);
+    }
+    match value {
+        Value::Object(map) => map.values().for_each(|value| collect(value, schemas, used)),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, schemas, used)),
+        _ => {}
+    }
+}
+
 /// The names whose schemas differ, or refer to such.
 fn differing(taken: &Map<String, Value>, given: &Map<String, Value>) -> BTreeSet<String> {
     let both = || given.iter().filter(|(name, _)| taken.contains_key(*name));
@@ -79,6 +101,18 @@ mod tests {
     #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn only_what_is_used_is_kept_however_far_away() {
+        let reference = |name: &str| json!({ "$ref": format!("{SCHEMAS}{name}") });
+        let mut schemas = map(json!({
+            "Used": { "items": reference("Inner") },
+            "Inner": { "anyOf": [reference("Used")] },
+            "Unused": reference("Used"),
+        }));
+        retain_used(&mut schemas, &map(json!({ "/": { "get": [reference("Used")] } })));
+        assert_eq!(schemas.keys().collect::<Vec<_>>(), ["Inner", "Used"]);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! what the endpoints know of themselves. `#[routes]` are not described: nothing is known
 //! of them.
 
+mod bounds;
 mod components;
 mod operation;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::SchemaGenerator;
@@ -12,6 +14,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::interface::Facts;
+use super::paths::numbered;
 
 /// Where schemas that have a name stand.
 const SCHEMAS: &str = "#/components/schemas/";
@@ -42,19 +45,25 @@ pub(super) fn document(about: &About, endpoints: &[Arc<Facts>]) -> Value {
         components::merge(takes.take_definitions(true), gives.take_definitions(true), results);
     schemas.insert(INPUT_ERROR.to_owned(), input_error());
     let mut paths: Map<String, Value> = Map::new();
+    let mut firsts: HashMap<String, &Facts> = HashMap::new();
     for (facts, params, result) in operations {
-        let path = paths.entry(templated(facts.path)).or_insert_with(|| json!({}));
+        // OpenAPI takes `/papers/{id}` and `/papers/{paper}` for one path: the first names it.
+        let first = *firsts.entry(numbered(facts.path)).or_insert(facts);
+        let path = paths.entry(templated(first.path)).or_insert_with(|| json!({}));
         path[facts.verb.as_str().to_lowercase()] =
-            operation::describe(facts, params, result, &about.deployment);
+            operation::describe(facts, &first.path_names, params, result, &about.deployment);
     }
-    json!({
+    components::retain_used(&mut schemas, &paths);
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": { "title": about.application, "version": env!("CARGO_PKG_VERSION") },
         "servers": [{ "url": about.prefix }],
         "tags": [{ "name": about.deployment }],
         "paths": paths,
         "components": { "schemas": schemas },
-    })
+    });
+    bounds::add(&mut document);
+    document
 }
 
 fn generator(takes: bool) -> SchemaGenerator {

@@ -7,9 +7,16 @@ use crate::ingress::accept::Framing;
 use crate::ingress::answer::ResultKind;
 use crate::ingress::interface::{Facts, ParamPlace};
 
-/// The operation of an endpoint, given the schemas of its parameters and its result.
+/// The operation of an endpoint, given the names that its path has here and the schemas of
+/// its parameters and its result.
 #[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
-pub(super) fn describe(facts: &Facts, params: Vec<Value>, result: Value, tag: &str) -> Value {
+pub(super) fn describe(
+    facts: &Facts,
+    path_names: &[&'static str],
+    params: Vec<Value>,
+    result: Value,
+    tag: &str,
+) -> Value {
     let mut operation = Map::new();
     operation.insert("operationId".into(), facts.method.name.into());
     operation.insert("tags".into(), json!([tag]));
@@ -20,7 +27,7 @@ pub(super) fn describe(facts: &Facts, params: Vec<Value>, result: Value, tag: &s
         operation.insert("summary".into(), summary.trim_end_matches('.').into());
         operation.insert("description".into(), doc.into());
     }
-    let parameters = parameters(facts, &params);
+    let parameters = parameters(facts, path_names, &params);
     if !parameters.is_empty() {
         operation.insert("parameters".into(), parameters.into());
     }
@@ -31,12 +38,16 @@ pub(super) fn describe(facts: &Facts, params: Vec<Value>, result: Value, tag: &s
     operation.into()
 }
 
-fn parameters(facts: &Facts, schemas: &[Value]) -> Vec<Value> {
+fn parameters(facts: &Facts, path_names: &[&str], schemas: &[Value]) -> Vec<Value> {
+    let named = |name| {
+        let at = facts.path_names.iter().position(|known| *known == name);
+        at.and_then(|at| path_names.get(at)).copied().unwrap_or(name)
+    };
     let all = facts.places.iter().zip(facts.method.param_names).zip(&facts.traits).zip(schemas);
     all.filter(|(((place, _), _), _)| matches!(place, ParamPlace::Path | ParamPlace::Query))
         .map(|(((place, name), traits), schema)| {
             json!({
-                "name": name,
+                "name": if *place == ParamPlace::Path { named(name) } else { name },
                 "in": place.word(),
                 // OpenAPI has no path parameters that may be missing.
                 "required": *place == ParamPlace::Path || !traits.may_be_missing,
@@ -48,7 +59,8 @@ fn parameters(facts: &Facts, schemas: &[Value]) -> Vec<Value> {
 
 fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
     if let Some((index, raw)) = facts.body_param() {
-        let required = !facts.traits[index].may_be_missing;
+        // No bytes are bytes too.
+        let required = !raw && !facts.traits[index].may_be_missing;
         let content = if raw {
             json!({ "application/octet-stream": {} })
         } else {
@@ -107,6 +119,9 @@ fn responses(facts: &Facts, result: Value) -> Value {
     responses.insert("408".into(), failed("The deadline of the request passed."));
     responses.insert("500".into(), failed("The method failed."));
     responses.insert("503".into(), failed("Overloaded or unavailable; try again later."));
+    if facts.fallible {
+        responses.insert("default".into(), failed("The method's own error, if it has a status."));
+    }
     responses.into()
 }
 
@@ -123,22 +138,29 @@ fn success(facts: &Facts, result: Value) -> Value {
     }
     let mut content = Map::new();
     let produced = Framing::produced(facts.result);
+    let as_produced = match produced {
+        Framing::Lines => "one JSON value a line",
+        _ => "as they come",
+    };
     let item = match produced {
-        Framing::Lines => json!({ "schema": result, "description": "One JSON value a line." }),
+        Framing::Lines => json!({ "schema": result }),
         Framing::Raw => json!({}),
         _ => json!({ "schema": { "type": "string" } }),
     };
     content.insert(produced.content_type().to_owned(), item);
     content.insert(
         Framing::Events.content_type().to_owned(),
-        json!({ "schema": { "type": "string" }, "description": "An event for each item." }),
+        json!({ "schema": { "type": "string" } }),
     );
     content.insert(
         Framing::List.content_type().to_owned(),
         json!({ "schema": { "type": "array", "items": result } }),
     );
     json!({
-        "description": "A stream of items, sent as the `Accept` header asks.",
+        "description": format!(
+            "A stream of items, sent as the `Accept` header asks: all in one JSON array, an event \
+             for each, or {as_produced}."
+        ),
         "content": content,
     })
 }

@@ -1,0 +1,165 @@
+//! What *outside* hands on to the program: the arguments that it has read itself, as
+//! the program reads them again.
+
+use std::ffi::OsString;
+
+use clap::ValueEnum;
+
+use crate::arguments::{
+    ApplicationArguments, ApplicationPath, Assignment, CallArguments, GraphArguments,
+    ListArguments, RunArguments,
+};
+
+impl RunArguments {
+    /// The same again as `run ...`.
+    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
+        let mut line = vec!["run".into()];
+        line.push(format!("--host={}", self.host).into());
+        line.push(format!("--port={}", self.port).into());
+        if let Some(name) = &self.name {
+            line.push(format!("--name={name}").into());
+        }
+        if let Some(prefix) = &self.route_prefix {
+            line.push(format!("--route-prefix={prefix}").into());
+        }
+        if self.open {
+            line.push("--open".into());
+        }
+        line.extend(self.application.to_command_line());
+        line
+    }
+}
+
+impl ApplicationArguments {
+    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
+        positional(&self.path, None, &self.values)
+    }
+}
+
+impl ListArguments {
+    /// The same again as `list ...`.
+    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
+        let mut line = vec!["list".into()];
+        if self.json {
+            line.push("--json".into());
+        }
+        line
+    }
+}
+
+impl GraphArguments {
+    /// The same again as `graph ...`.
+    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
+        let mut line = vec!["graph".into()];
+        if self.json {
+            line.push("--json".into());
+        } else if let Some(format) = self.format.to_possible_value() {
+            line.push(format!("--format={}", format.get_name()).into());
+        }
+        if let Some(file) = &self.output {
+            line.extend(["--output".into(), file.into()]);
+        }
+        line.extend(self.application.to_command_line());
+        line
+    }
+}
+
+impl CallArguments {
+    /// The same again as `call ...`.
+    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
+        let mut line = vec!["call".into()];
+        line.extend(self.with.iter().map(|value| format!("--with={value}").into()));
+        if let Some(timeout) = self.timeout {
+            line.push(format!("--timeout={}", humantime::format_duration(timeout)).into());
+        }
+        if self.json {
+            line.push("--json".into());
+        }
+        line.extend(positional(&self.path, Some(&self.method), &self.values));
+        line
+    }
+}
+
+/// What has no option before it; the `--` lets a value begin with a dash.
+fn positional(
+    path: &ApplicationPath,
+    method: Option<&str>,
+    values: &[Assignment],
+) -> impl Iterator<Item = OsString> + use<> {
+    let mut words = vec!["--".to_owned(), path.to_string()];
+    words.extend(method.map(str::to_owned));
+    words.extend(values.iter().map(Assignment::to_string));
+    words.into_iter().map(OsString::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    enum Line {
+        Run(RunArguments),
+        List(ListArguments),
+        Graph(GraphArguments),
+        Call(CallArguments),
+    }
+
+    impl Line {
+        fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Self {
+            let program = [OsString::from("serve")];
+            let words = program.into_iter().chain(words.into_iter().map(Into::into));
+            Self::try_parse_from(words).expect("a command line")
+        }
+
+        fn written(&self) -> Vec<OsString> {
+            match self {
+                Self::Run(arguments) => arguments.to_command_line(),
+                Self::List(arguments) => arguments.to_command_line(),
+                Self::Graph(arguments) => arguments.to_command_line(),
+                Self::Call(arguments) => arguments.to_command_line(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_line_survives_being_handed_on() {
+        let lines: [&[&str]; 6] = [
+            &["run", "app"],
+            &[
+                "run",
+                "hello:app",
+                "greeting=-1",
+                "--host",
+                "0.0.0.0",
+                "--port",
+                "0",
+                "--name",
+                "two words",
+                "--route-prefix",
+                "/math",
+                "--open",
+            ],
+            &["list", "--json"],
+            &["graph", "hello:app", "size=3", "--format", "svg", "-o", "graph.svg"],
+            &["graph", "app", "--json"],
+            &[
+                "call",
+                "hello:app",
+                "greet",
+                "name=Dora",
+                "--with",
+                "size=3",
+                "--timeout",
+                "1m 30s",
+                "--json",
+            ],
+        ];
+        for line in lines {
+            let read = Line::read(line.iter().copied());
+            let again = Line::read(read.written());
+            assert_eq!(format!("{read:?}"), format!("{again:?}"));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Commands that are to come. They are refused by their names, so that nobody takes one
+//! for a slip of the pen, and nothing is silently ignored.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use miette::Diagnostic;
+
+use crate::exit_code;
+use crate::failure::Failure;
+
+/// Each with what it is for.
+const PLANNED: [(&str, &str); 9] = [
+    ("deploy", "apply a config file to a running Serve"),
+    ("status", "show how the applications of a running Serve do"),
+    ("config", "show the config of a running Serve"),
+    ("scale", "change the replicas of a running deployment"),
+    ("delete", "stop one application of a running Serve"),
+    ("shutdown", "stop a running Serve"),
+    ("validate", "check a config file"),
+    ("diff", "compare a config file with what runs"),
+    ("top", "watch a running Serve"),
+];
+
+/// A command of another version.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("`{command}` is planned, and not built yet: it will {purpose}")]
+#[diagnostic(
+    code(serve::not_built),
+    help("what there is: `run` serves an application until Ctrl-C; `--help` shows the rest")
+)]
+pub(crate) struct Planned {
+    command: &'static str,
+    purpose: &'static str,
+}
+
+impl Failure for Planned {
+    fn exit_code(&self) -> u8 {
+        exit_code::NOT_BUILT
+    }
+}
+
+/// Makes `command` know these, too, whatever follows them. They do not show in its help.
+pub(crate) fn add_to(command: Command) -> Command {
+    let rest = Arg::new("rest").action(ArgAction::Append).num_args(0..);
+    command.subcommands(PLANNED.map(|(name, _)| {
+        let rest = rest.clone().trailing_var_arg(true).allow_hyphen_values(true);
+        Command::new(name).hide(true).disable_help_flag(true).arg(rest)
+    }))
+}
+
+/// The planned command that was asked for, if one was.
+pub(crate) fn asked_for(matches: &ArgMatches) -> Option<Planned> {
+    let name = matches.subcommand_name()?;
+    let planned = PLANNED.into_iter().find(|(planned, _)| *planned == name);
+    planned.map(|(command, purpose)| Planned { command, purpose })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &[&str]) -> Option<String> {
+        let command = add_to(Command::new("serve").subcommand(Command::new("run")));
+        let matches = command.try_get_matches_from(line).expect("a command line");
+        asked_for(&matches).map(|planned| planned.to_string())
+    }
+
+    #[test]
+    fn a_planned_command_is_refused_whatever_follows() {
+        for line in [
+            &["serve", "deploy"][..],
+            &["serve", "deploy", "serve.yaml", "--wait"],
+            &["serve", "deploy", "--help"],
+        ] {
+            assert_eq!(
+                refused(line).as_deref(),
+                Some(
+                    "`deploy` is planned, and not built yet: \
+                     it will apply a config file to a running Serve"
+                )
+            );
+        }
+        assert_eq!(refused(&["serve", "run"]), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! What a call allocates. The only test of its program, because the count is of all
+//! threads.
+#![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
+
+use std::alloc::System;
+
+use serve_core::prelude::*;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+#[deployment(max_ongoing_requests = 1)]
+struct Adder {
+    by: u64,
+}
+
+#[handle]
+impl Adder {
+    fn new(by: u64) -> Self {
+        Self { by }
+    }
+
+    pub async fn add(&self, to: u64) -> u64 {
+        to + self.by
+    }
+}
+
+#[tokio::test]
+async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_not() -> Result<()> {
+    const PAIRS: usize = 1_000;
+    let runtime = Runtime::builder().start().await?;
+    let adder = runtime.run(Adder::bind(1)).await?;
+    let pair = async || {
+        // The second waits in the queue.
+        let (first, second) = (adder.add(1), adder.add(2));
+        assert_eq!((first.await, second.await), (Ok(2), Ok(3)));
+    };
+    // What grows once and stays does so here.
+    pair().await;
+    let region = Region::new(GLOBAL);
+    for _ in 0..PAIRS {
+        pair().await;
+    }
+    let made = region.change().allocations;
+    // The test runner's own thread may allocate a little meanwhile.
+    assert!((2 * PAIRS..2 * PAIRS + 100).contains(&made), "{made} allocations");
+    Ok(())
+}

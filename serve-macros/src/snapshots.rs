@@ -1,0 +1,134 @@
+//! What each macro writes, as a snapshot to read: a change of the output is seen in review.
+//!
+//! After one, `INSTA_UPDATE=always cargo test -p serve-macros` writes the snapshots anew.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+fn shown(tokens: TokenStream) -> String {
+    let file = syn::parse2(tokens).expect("a macro's output is Rust");
+    prettyplease::unparse(&file)
+}
+
+macro_rules! snapshot {
+    ($name:ident, $expanded:expr) => {
+        #[test]
+        fn $name() {
+            insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+                insta::assert_snapshot!(stringify!($name), shown($expanded));
+            });
+        }
+    };
+}
+
+fn handle(item: &TokenStream) -> TokenStream {
+    crate::handle::expand(TokenStream::new(), item)
+}
+
+snapshot!(
+    deployment,
+    crate::deployment::expand(
+        quote! { name = "adder", num_replicas = 2, request_timeout = "1500ms", local },
+        &quote! {
+            /// Adds.
+            #[cfg(unix)]
+            pub struct Adder {
+                offset: u64,
+            }
+        },
+    )
+);
+
+snapshot!(
+    handle_unary,
+    handle(&quote! {
+        impl Adder {
+            pub fn new(offset: u64) -> Self {
+                Self { offset }
+            }
+
+            /// The sum.
+            #[cfg(unix)]
+            #[must_use]
+            pub async fn add(&self, a: u64, others: Vec<Self>) -> u64 {}
+
+            fn private(&self) {}
+        }
+    })
+);
+
+snapshot!(
+    handle_fallible,
+    handle(&quote! {
+        impl Adder {
+            pub async fn new() -> Result<Self> {}
+            pub async fn add(&self, a: u64) -> Result<u64, Overflow> {}
+        }
+    })
+);
+
+snapshot!(
+    handle_stream,
+    handle(&quote! {
+        impl Adder {
+            pub async fn count(&self, to: u64) -> Result<impl Stream<Item = Result<u64>>, Overflow> {}
+        }
+    })
+);
+
+snapshot!(
+    handle_blocking,
+    handle(&quote! {
+        impl Adder {
+            #[blocking]
+            pub fn crunch(&self, numbers: Vec<u64>) -> u64 {}
+        }
+    })
+);
+
+snapshot!(
+    handle_mutable,
+    handle(&quote! {
+        impl Adder {
+            #[cfg(unix)]
+            pub async fn reset(&mut self) {}
+
+            #[shutdown]
+            async fn close(&self) {}
+        }
+    })
+);
+
+snapshot!(
+    handle_endpoint,
+    handle(&quote! {
+        impl Adder {
+            #[post("/add/{a}", max_body = "1KiB")]
+            pub async fn add(&self, a: u64, b: u64) -> Result<u64> {}
+
+            #[routes]
+            pub fn routes(self: Arc<Self>) -> axum::Router {}
+        }
+    })
+);
+
+snapshot!(
+    application,
+    crate::application::expand(
+        TokenStream::new(),
+        &quote! {
+            /// Sums.
+            pub fn sums(arguments: Arguments) -> Result<Application<Adder>> {}
+        },
+    )
+);
+
+snapshot!(
+    task,
+    crate::task::expand(
+        TokenStream::new(),
+        &quote! {
+            async fn say_hi(name: String) -> Result<String> {}
+        },
+    )
+);
