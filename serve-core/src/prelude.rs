@@ -8,9 +8,7 @@ pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 
 pub use crate::application::{Application, IntoApplication};
-pub use crate::call::{
-    CallError, CallOptions, InputStream, ObjectRef, Response, ResponseStream,
-};
+pub use crate::call::{CallError, CallOptions, InputStream, ObjectRef, Response, ResponseStream};
 pub use crate::deployment::{AutoscalingConfig, Bound, Deployment};
 pub use crate::error::{Error, HttpStatus, Result};
 pub use crate::replica::Multiplexed;

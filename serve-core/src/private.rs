@@ -20,18 +20,18 @@ pub use crate::call::{
     Wire, WireError,
 };
 pub use crate::deployment::{
-    Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentBySerde, ContentOf,
-    ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
+    Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentBySerde,
+    ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
     IntoInit, Link, RequestRouting, Wiring,
 };
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
-    AnyMethod, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased, Exclusive, Handlers,
-    Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Shared,
-    Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result, rows_of_results,
-    rows_of_values,
+    AnyMethod, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased, Exclusive,
+    Handlers, Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape,
+    Shared, Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result,
+    rows_of_results, rows_of_values,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};

@@ -28,10 +28,8 @@ const EXAMPLE: &str = "autoscaling(min_replicas = 1, max_replicas = 10)";
 pub(crate) fn read(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream> {
     let entries = crate::deployment::nested(name, value, EXAMPLE)?;
     let config = quote! { #krate::__private::AutoscalingConfig::new() };
-    let setters: Vec<TokenStream> = entries
-        .iter()
-        .map(|entry| setter(entry, krate))
-        .collect::<syn::Result<_>>()?;
+    let setters: Vec<TokenStream> =
+        entries.iter().map(|entry| setter(entry, krate)).collect::<syn::Result<_>>()?;
     check_bounds(name, &entries)?;
     Ok(quote! { #config #(#setters)* })
 }

@@ -215,7 +215,9 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
         "health_check_period" | "health_check_timeout" => {
             let duration_given = value.duration(name)?;
             if duration_given.is_zero() {
-                return error(format!("`{option}` is more than nothing, like `{option} = \"10s\"`"));
+                return error(format!(
+                    "`{option}` is more than nothing, like `{option} = \"10s\"`"
+                ));
             }
             duration(duration_given)
         }
@@ -239,7 +241,10 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
 /// The entries of `name(..)`.
 pub(crate) fn nested(name: &Ident, value: &Value, example: &str) -> syn::Result<Vec<Entry>> {
     let Value::List(list) = value else {
-        return Err(syn::Error::new(name.span(), format!("`{name}` takes a list, like `{example}`")));
+        return Err(syn::Error::new(
+            name.span(),
+            format!("`{name}` takes a list, like `{example}`"),
+        ));
     };
     let mut errors = Errors::default();
     let entries = options::entries(list.clone(), &mut errors);

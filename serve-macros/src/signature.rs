@@ -222,10 +222,22 @@ pub(crate) fn argument_of(ty: &Type, name: &str) -> Option<Type> {
 }
 
 /// What a call gets that gets one row of what a batched method returns.
-pub(crate) fn of_row(row: &Type, shape: Shape, owner: &TokenStream, private: &TokenStream) -> Returns {
+pub(crate) fn of_row(
+    row: &Type,
+    shape: Shape,
+    owner: &TokenStream,
+    private: &TokenStream,
+) -> Returns {
     let text = text_of(row);
     if shape != Shape::Value {
-        return stream_returns(row, None, shape, owner, private, format!("impl Stream<Item = {text}>"));
+        return stream_returns(
+            row,
+            None,
+            shape,
+            owner,
+            private,
+            format!("impl Stream<Item = {text}>"),
+        );
     }
     known_returns(row, owner, private)
 }

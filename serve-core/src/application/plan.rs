@@ -186,9 +186,8 @@ impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
 
 /// Whether the user config is one that the deployment takes.
 fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<(), GraphError> {
-    let refused = |reason: String| {
-        Err(GraphError::UserConfig { deployment: name.to_owned(), reason })
-    };
+    let refused =
+        |reason: String| Err(GraphError::UserConfig { deployment: name.to_owned(), reason });
     if let Some(fault) = bound.fault() {
         return refused(fault.to_owned());
     }

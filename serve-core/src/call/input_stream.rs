@@ -153,8 +153,6 @@ where
             )
         })?;
         let directory = Session::directory();
-        Ok(Self::of_results(
-            items.map(move |item| item?.read::<Anywhere, T>(directory.as_ref())),
-        ))
+        Ok(Self::of_results(items.map(move |item| item?.read::<Anywhere, T>(directory.as_ref()))))
     }
 }

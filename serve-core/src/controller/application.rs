@@ -67,8 +67,11 @@ impl RunningApplication {
     }
 
     pub(super) fn details(&self) -> ApplicationDetails {
-        let deployments: BTreeMap<String, DeploymentDetails> =
-            self.deployments.iter().map(|(name, hosted)| (name.clone(), hosted.details())).collect();
+        let deployments: BTreeMap<String, DeploymentDetails> = self
+            .deployments
+            .iter()
+            .map(|(name, hosted)| (name.clone(), hosted.details()))
+            .collect();
         ApplicationDetails {
             status: self.status(),
             message: self.failed.clone().unwrap_or_default(),

@@ -179,7 +179,8 @@ impl Controller {
                 && node.bound.is_made_like(&before.node.bound, same)
                 && !before.options().need_other_replicas(node.options())
         });
-        let told = stays.filter(|before| before.options().user_config == node.options().user_config);
+        let told =
+            stays.filter(|before| before.options().user_config == node.options().user_config);
         Spec {
             node: node.clone(),
             wiring: Arc::clone(wiring),
@@ -226,24 +227,24 @@ impl Controller {
 
     /// All of it runs: what the plan does not know any more stops, callers first.
     fn commit(&self, rollout: Rollout) -> Link {
-        let Rollout { plan, replaced, .. } = &rollout;
+        let plan = &rollout.plan;
         let mut applications = self.applications.lock();
-        let application =
-            applications.get_mut(&plan.application).expect("it is being changed");
+        let application = applications.get_mut(&plan.application).expect("it is being changed");
         let link = Link::new(Arc::clone(&application.deployments[&plan.nodes[0].name].router));
         let is_gone = |name: &String| !plan.nodes.iter().any(|node| node.name == *name);
         let mut gone: Vec<Vec<Hosted>> = Vec::new();
         for tier in application.plan.tiers() {
             let names = tier.iter().map(|place| &application.plan.nodes[*place].name);
             let names: Vec<String> = names.filter(|name| is_gone(name)).cloned().collect();
-            gone.push(names.iter().filter_map(|name| application.deployments.remove(name)).collect());
+            gone.push(
+                names.iter().filter_map(|name| application.deployments.remove(name)).collect(),
+            );
         }
         application.plan = plan.clone();
         application.phase = Phase::Settled;
         application.failed = None;
         drop(applications);
-        let Rollout { replaced, .. } = rollout;
-        gone.push(replaced);
+        gone.push(rollout.replaced);
         self.stop_in_background(gone, "a new version of its application has none");
         self.publish_routes();
         link
@@ -292,8 +293,10 @@ impl Controller {
                 application.plan = rollout.plan;
             }
         }
-        join_all(dropped.into_iter().map(|hosted| hosted.retire("its application failed to deploy")))
-            .await;
+        join_all(
+            dropped.into_iter().map(|hosted| hosted.retire("its application failed to deploy")),
+        )
+        .await;
         error
     }
 }

@@ -124,9 +124,8 @@ impl Nursery {
                     Arc::clone(&self.spawner),
                 );
                 // The constructor itself may panic before it gives a future.
-                let construct = async {
-                    Ok(spec.node.kind.construct(&spec.node.bound, &spec.wiring).await)
-                };
+                let construct =
+                    async { Ok(spec.node.kind.construct(&spec.node.bound, &spec.wiring).await) };
                 guarded("its constructor", scope.around(construct)).await?
             }
         };

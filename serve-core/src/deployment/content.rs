@@ -42,7 +42,9 @@ fn canonical(value: &Value) -> Value {
         Value::Object(map) => {
             let sorted: BTreeMap<&String, Value> =
                 map.iter().map(|(key, value)| (key, canonical(value))).collect();
-            let pairs = sorted.into_iter().map(|(key, value)| Value::from(vec![Value::from(key.as_str()), value]));
+            let pairs = sorted
+                .into_iter()
+                .map(|(key, value)| Value::from(vec![Value::from(key.as_str()), value]));
             Value::Array(pairs.collect())
         }
         plain => plain.clone(),

@@ -62,19 +62,16 @@ impl<W, B, F> Serving<W, B, F> {
     ///
     /// The method's future is made when the task first runs, so that until then the call
     /// can go to another replica.
-    pub(crate) fn new(
-        way: W,
-        request: Request,
-        deadline: Option<Arc<Deadline>>,
-        begin: B,
-    ) -> Self {
+    pub(crate) fn new(way: W, request: Request, deadline: Option<Arc<Deadline>>, begin: B) -> Self {
         let step = Step::Waiting { way, begin: Some(begin) };
         Self { step, timer: None, scope: Some(Scope::outside(request, deadline)) }
     }
 }
 
 /// What a call gets its slot and its arguments from.
-pub(crate) trait Turn: Future<Output = Result<(Slot, Self::Args), CallError>> + Unpin {
+pub(crate) trait Turn:
+    Future<Output = Result<(Slot, Self::Args), CallError>> + Unpin
+{
     /// The call's arguments.
     type Args;
     /// The replica of the slot ended before the call began: looks for another.

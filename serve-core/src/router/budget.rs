@@ -73,6 +73,10 @@ mod tests {
         for _ in 0..100_000 {
             budget.earn();
         }
-        assert_eq!(spent(&mut budget, now + Duration::from_secs(1)), 200, "it does not grow for ever");
+        assert_eq!(
+            spent(&mut budget, now + Duration::from_secs(1)),
+            200,
+            "it does not grow for ever"
+        );
     }
 }

@@ -228,6 +228,39 @@ mod tests {
         assert_eq!(window.aggregate(seconds(10.0), Aggregation::Mean), 10.0);
     }
 
+    /// Ray Serve's replicas each push a series, and its controller merges them. A router
+    /// sees every change itself: all of them, in one window, are the merged series.
+    #[test]
+    fn every_mean_of_merged_series_of_ray_serve_is_ours() {
+        let text = include_str!("../../tests/vectors/metrics_merge.json");
+        let rows: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        assert_eq!(rows.len(), 30);
+        for row in rows {
+            // Of each series, what its load is: a change of it changes the sum.
+            let mut steps = Vec::new();
+            for (series, changes) in row["series"].as_array().unwrap().iter().enumerate() {
+                for step in changes.as_array().unwrap() {
+                    steps.push((step[0].as_f64().unwrap(), series, step[1].as_u64().unwrap()));
+                }
+            }
+            steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let merged = row["merged"].as_array().unwrap();
+            let moment = |step: &serde_json::Value| step[0].as_f64().unwrap();
+            let from = moment(&merged[0]);
+            let to = moment(merged.last().unwrap()) + row["last_window_s"].as_f64().unwrap();
+            let mut window = LoadWindow::new(seconds(to) - seconds(from));
+            let mut loads = std::collections::HashMap::new();
+            for (at, series, load) in steps {
+                loads.insert(series, load);
+                let total = usize::try_from(loads.values().sum::<u64>()).unwrap();
+                window.record(seconds(at), total);
+            }
+            let expected = row["time_weighted_average"].as_f64().unwrap();
+            let mean = window.aggregate(seconds(to), Aggregation::Mean);
+            assert!((mean - expected).abs() < 1e-6, "{mean} for {expected}: {row}");
+        }
+    }
+
     /// The same by the definition: every step kept, nothing joined.
     fn by_definition(changes: &[(u64, usize)], now: u64, look_back: u64) -> (f64, u64, u64) {
         let start = now.saturating_sub(look_back).max(changes[0].0);

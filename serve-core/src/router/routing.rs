@@ -85,7 +85,8 @@ impl Routing {
             }
             Policy::RoundRobin { next } => {
                 let n = replicas.len();
-                let key = (0..n).map(|step| (*next + step) % n).find(|key| admission.is_free(*key))?;
+                let key =
+                    (0..n).map(|step| (*next + step) % n).find(|key| admission.is_free(*key))?;
                 *next = (key + 1) % n;
                 Some(key)
             }

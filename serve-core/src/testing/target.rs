@@ -106,9 +106,9 @@ fn late(reply: Reply, delay: Duration) -> Reply {
             }
             .boxed(),
         ),
-        Reply::Many(many) => {
-            Reply::Many(stream::once(sleep(delay)).flat_map(|()| stream::empty()).chain(many).boxed())
-        }
+        Reply::Many(many) => Reply::Many(
+            stream::once(sleep(delay)).flat_map(|()| stream::empty()).chain(many).boxed(),
+        ),
     }
 }
 

@@ -84,7 +84,8 @@ fn option(Entry { name, value }: &Entry, model: &Model, batch: &mut Batch) -> sy
         "max_concurrent_batches" => batch.max_concurrent_batches = value.count(name, 1)?,
         "batch_size_fn" => {
             let owner = model.owner.to_token_stream();
-            let path = value.path(name, "a function that takes `&T`, like `batch_size_fn = weigh`")?;
+            let path =
+                value.path(name, "a function that takes `&T`, like `batch_size_fn = weigh`")?;
             batch.batch_size_fn = Some(signature::replace_self(path, &owner));
         }
         unknown => {

@@ -73,7 +73,9 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
             let __serve_content = {
                 #[allow(unused_imports, reason = "which of the two fits depends on the types")]
                 use #private::{ContentBySerde as _, ContentOtherwise as _};
-                ::std::vec::Vec::from([#((&&#private::ContentOf::new(&#inits)).content()),*])
+                <::std::vec::Vec<_> as ::core::convert::From<[_; _]>>::from(
+                    [#((&&#private::ContentOf::new(&#inits)).content()),*],
+                )
             };
             let __serve_needs = #private::needs(&[#(#inits.needs()),*]);
             #private::bound::<#owner, _>(__serve_needs, __serve_content, move |__serve_wiring| {

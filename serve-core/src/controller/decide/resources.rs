@@ -186,7 +186,10 @@ impl Capacity {
             fits.map(|place| (place, needed)).into_iter().collect()
         } else {
             let whole = places.into_iter().filter(|place| free(place) == ONE);
-            whole.take(usize::try_from(needed / ONE).unwrap_or(usize::MAX)).map(|p| (p, ONE)).collect()
+            whole
+                .take(usize::try_from(needed / ONE).unwrap_or(usize::MAX))
+                .map(|p| (p, ONE))
+                .collect()
         };
         if picked.iter().map(|(_, share)| share).sum::<u64>() == needed {
             return Ok(picked);
@@ -244,16 +247,10 @@ mod tests {
         let mut node = node(2.0, 1);
         let cpus = Demand { num_cpus: 1.5, ..Demand::default() };
         node.reserve(&cpus).unwrap();
-        assert_eq!(
-            node.reserve(&cpus).unwrap_err(),
-            "it needs 1.5 CPUs, and 0.5 of 2 are free"
-        );
+        assert_eq!(node.reserve(&cpus).unwrap_err(), "it needs 1.5 CPUs, and 0.5 of 2 are free");
         let other = Demand { others: [("npu".to_owned(), 1.0)].into(), ..Demand::default() };
         assert_eq!(node.reserve(&other).unwrap_err(), "it needs 1 `npu`, and 0 of 0 are free");
-        assert_eq!(
-            node.reserve(&gpus(2.0)).unwrap_err(),
-            "it needs 2 GPUs, and 1 of 1 are free"
-        );
+        assert_eq!(node.reserve(&gpus(2.0)).unwrap_err(), "it needs 2 GPUs, and 1 of 1 are free");
         let memory = Demand { memory: 2000, ..Demand::default() };
         assert_eq!(
             node.reserve(&memory).unwrap_err(),

@@ -72,9 +72,8 @@ mod tests {
 
     fn verdicts(limit: usize, target: usize) -> usize {
         let mut failures = StartFailures::default();
-        let tries = (1..).find(|_| {
-            failures.failed(Instant::now(), limit, target) == Verdict::GiveUp
-        });
+        let tries =
+            (1..).find(|_| failures.failed(Instant::now(), limit, target) == Verdict::GiveUp);
         tries.unwrap_or_default()
     }
 

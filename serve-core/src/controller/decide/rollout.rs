@@ -71,11 +71,8 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     old.sort_unstable();
     let stopping = old.len().min(serving.saturating_sub(at_least));
     // While starts fail, what serves is left alone, but for what nobody wants.
-    let stopping = if input.may_start {
-        stopping
-    } else {
-        stopping.min(serving.saturating_sub(input.target))
-    };
+    let stopping =
+        if input.may_start { stopping } else { stopping.min(serving.saturating_sub(input.target)) };
     stop.extend(old.drain(..stopping));
     let room = (input.target + surge.unwrap_or(0)).saturating_sub(current + old.len());
     let start = if input.may_start { room.min(input.target - current) } else { 0 };

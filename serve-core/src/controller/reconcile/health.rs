@@ -69,7 +69,9 @@ async fn until_unhealthy(replica: &Arc<Replica>, period: Duration, patience: Dur
             Err(error) => {
                 failures += 1;
                 if failures == FAILURES {
-                    return format!("{FAILURES} health checks in a row failed, the last: {error:#}");
+                    return format!(
+                        "{FAILURES} health checks in a row failed, the last: {error:#}"
+                    );
                 }
             }
         }

@@ -66,7 +66,8 @@ pub(super) struct Reconciler {
 #[derive(Default)]
 struct Life {
     rank: Arc<AtomicUsize>,
-    reservation: Option<Reservation>,
+    /// What it holds of the node. Dropping it gives it back.
+    _reservation: Option<Reservation>,
     start: Option<AbortHandle>,
     running: Option<RunningReplica>,
     health: Option<HealthWatch>,
@@ -304,7 +305,7 @@ impl Reconciler {
         });
         self.starting.insert(start.id(), number);
         let life =
-            Life { rank, reservation: Some(reservation), start: Some(start), ..Life::default() };
+            Life { rank, _reservation: Some(reservation), start: Some(start), ..Life::default() };
         self.lives.insert(number, life);
     }
 
@@ -379,7 +380,8 @@ impl Reconciler {
     }
 
     fn admit(&mut self, number: u64, replica: Arc<Replica>) {
-        let stopping = self.state.member(number).is_none_or(|member| member.phase == Phase::Stopping);
+        let stopping =
+            self.state.member(number).is_none_or(|member| member.phase == Phase::Stopping);
         let Some(life) = self.lives.get_mut(&number) else { return };
         life.start = None;
         if stopping {

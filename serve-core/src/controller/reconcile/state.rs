@@ -7,9 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::controller::decide::{
-    self, DeploymentStatusTrigger as Trigger, Event, Rollout, Standing, StartFailures, Verdict,
-};
+use crate::controller::decide::{self, Event, Rollout, Standing, StartFailures, Verdict};
 use crate::controller::spec::Spec;
 use crate::controller::status::{DeploymentStatus, ReplicaState};
 use crate::error::Error;

@@ -83,7 +83,10 @@ pub(crate) struct Call<M: Batched> {
 enum Seat {
     Waiting,
     /// With others that this many callers wait for.
-    Running { callers: Arc<AtomicUsize>, batch: Option<AbortHandle> },
+    Running {
+        callers: Arc<AtomicUsize>,
+        batch: Option<AbortHandle>,
+    },
     /// Its caller is gone.
     Left,
 }
@@ -119,8 +122,9 @@ impl<M: Batched> Batcher<M> {
     ) -> Result<(Place<M>, mpsc::Receiver<Item<M>>), CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
         // The user's function: a panic in it concerns this caller only.
-        let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args)))
-            .map_err(|panic| CallError::Panicked(format!("`batch_size_fn`: {}", panic_message(&*panic))))?;
+        let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args))).map_err(|panic| {
+            CallError::Panicked(format!("`batch_size_fn`: {}", panic_message(&*panic)))
+        })?;
         if weight > limits.max_batch_size {
             return Err(CallError::Panicked(format!(
                 "an item of `{}` weighs {weight}, more than a whole batch may \

@@ -69,7 +69,8 @@ pub fn batched_stream<M: BatchedStreaming>(
 }
 
 fn current_replica() -> Arc<Replica> {
-    Scope::current(|scope| scope?.replica().cloned()).expect("a method of a deployment runs on a replica")
+    Scope::current(|scope| scope?.replica().cloned())
+        .expect("a method of a deployment runs on a replica")
 }
 
 fn run_unary<M: BatchedUnary>(

@@ -14,7 +14,6 @@ mod delay;
 mod factors;
 mod log;
 mod reason;
-mod series;
 #[cfg(test)]
 mod simulation;
 
@@ -85,7 +84,7 @@ pub(crate) struct Decision {
 }
 
 impl Scaling {
-    /// Of a deployment that starts with `target` replicas: its [`first_target`].
+    /// Of a deployment that starts with `target` replicas: see [`AutoscalingConfig::first_target`].
     pub(crate) fn new(target: usize) -> Self {
         let log = DecisionLog::default();
         Self { target, pending: None, scaled_up_at: None, scaled_down_at: None, log }
@@ -109,12 +108,6 @@ impl Scaling {
         self.log.push(now, self.target, target, reason.to_string());
         self.target = target;
     }
-}
-
-/// How many replicas a deploy asks for: as many as the load had asked for `before` it, or at
-/// the first deploy the initial number.
-pub(crate) fn first_target(config: &AutoscalingConfig, before: Option<usize>) -> usize {
-    config.bounded(before.or(config.initial_replicas).unwrap_or(config.min_replicas))
 }
 
 /// Decides how many replicas a deployment should have, and writes down what it did.
@@ -325,9 +318,9 @@ mod tests {
     fn a_redeploy_keeps_what_the_load_asked_for_within_the_new_bounds() {
         let config = AutoscalingConfig::new().min_replicas(2).max_replicas(6).initial_replicas(3);
         for (before, target) in [(None, 3), (Some(5), 5), (Some(9), 6), (Some(0), 2)] {
-            assert_eq!(first_target(&config, before), target);
+            assert_eq!(config.first_target(before), target);
         }
-        assert_eq!(first_target(&AutoscalingConfig::new().min_replicas(0), None), 0);
+        assert_eq!(AutoscalingConfig::new().min_replicas(0).first_target(None), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use super::{Asked, Observed, Scaling, decide, first_target};
+use super::{Asked, Observed, Scaling, decide};
 use crate::deployment::{Aggregation, AutoscalingConfig, TargetOngoingRequests};
 use crate::router::LoadWindow;
 
@@ -24,7 +24,7 @@ fn simulate(
 ) -> Vec<Moment> {
     let asked =
         Asked { application: "app", deployment: "Model", config, policy: &TargetOngoingRequests };
-    let mut state = Scaling::new(first_target(config, None));
+    let mut state = Scaling::new(config.first_target(None));
     let mut window = LoadWindow::new(config.look_back_period);
     let mut running = state.target();
     // When those that are asked for beyond the running ones will run.
