@@ -56,7 +56,8 @@ pub enum CallError<E = Infallible> {
     /// The connection to another process failed. The method may have run.
     Transport(String),
     /// A blocking wait was asked for on a thread that drives async code, where it
-    /// would stop other calls. The call was cancelled; use `.await` there.
+    /// would stop other calls. The call was cancelled, and may have begun; use `.await`
+    /// there.
     BlockingInAsync,
 }
 
@@ -81,12 +82,10 @@ impl<E> CallError<E> {
             | Self::Cancelled
             | Self::Panicked(_)
             | Self::Codec(_)
-            | Self::Transport(_) => true,
+            | Self::Transport(_)
+            | Self::BlockingInAsync => true,
             Self::Unavailable { started, .. } => *started,
-            Self::Upstream(_)
-            | Self::Overloaded { .. }
-            | Self::ObjectLost
-            | Self::BlockingInAsync => false,
+            Self::Upstream(_) | Self::Overloaded { .. } | Self::ObjectLost => false,
         }
     }
 

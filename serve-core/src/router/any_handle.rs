@@ -5,18 +5,22 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::router::{Router, Wanted};
-use crate::call::CallError;
-use crate::call::pending::{Callee, task_failure};
+use super::router::{Router, Wanted, Way};
+use crate::call::deadline::Deadline;
+use crate::call::pending::{Callee, PendingCall, Place};
 use crate::call::text::{TextError, TextSource};
+use crate::call::{CallError, Response};
 use crate::deployment::Link;
-use crate::replica::{AnyMethod, AnyValue, Call, Kind, MethodInfo, Reply, Scope};
+use crate::replica::{AnyMethod, AnyValue, Call, Kind, MethodInfo, Replica, Reply, Serving};
 
 /// A handle of a deployment whose type is not known. Keeps its application alive.
 #[derive(Clone)]
@@ -81,7 +85,8 @@ impl AnyHandle {
     }
 
     /// Calls a method; its arguments are read from text, each as its type asks. Gives one
-    /// value, or many for a streaming method. Dropping the stream cancels the call.
+    /// value, or many for a streaming method. Its place is decided before this returns, and
+    /// the deployment's `request_timeout` holds. Dropping the stream cancels the call.
     ///
     /// # Errors
     /// If there is no such method, or the arguments do not fit.
@@ -109,64 +114,59 @@ impl AnyHandle {
             });
         }
         let args = method.read_args(&mut TextSource::new(info.param_names, arguments))?;
-        let reply = serve_by_name(Arc::clone(&self.router), method, args);
-        Ok(stream::once(reply).flatten().boxed())
+        Ok(serve_by_name(&self.router, method, args))
     }
 }
 
-async fn serve_by_name(
-    router: Arc<Router>,
+fn serve_by_name(
+    router: &Arc<Router>,
     method: &'static dyn AnyMethod,
     arguments: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
     let request = router.new_request();
-    let slot = match router.admit(&request, Wanted::opaque(method.info().name)) {
-        Ok(place) => place.slot().await,
-        Err(error) => Err(error),
-    };
-    let slot = match slot {
-        Ok(slot) => slot,
+    let admission = match router.admit(&request, Wanted::opaque(method.info().name)) {
+        Ok(admission) => admission,
         Err(error) => return stream::once(async { Err(error.widen()) }).boxed(),
     };
-    let replica = Arc::clone(slot.replica());
-    let tokio = &router.spawner().tokio;
-    let (sender, mut items) = tokio::sync::mpsc::channel(1);
-    // In a task of its own, like every call, so that a panic fails the call alone.
-    let task = tokio.spawn(Scope::serving(request, None, slot).around(async move {
-        match replica.target.call(Call { method, arguments }) {
-            Reply::One(one) => {
-                let _ = sender.send(shown(method, one.await)).await;
-            }
-            Reply::Many(mut many) => {
-                while let Some(item) = many.next().await {
-                    if sender.send(shown(method, item)).await.is_err() {
-                        break;
+    let timeout = router.request_timeout().map(|timeout| Instant::now() + timeout);
+    let deadline = Deadline::for_call(timeout, None);
+    let (sender, mut items) = mpsc::channel(1);
+    let begin = move |replica: &Arc<Replica>, arguments| {
+        let reply = replica.target.call(Call { method, arguments });
+        async move {
+            match reply {
+                Reply::One(one) => {
+                    let _ = sender.send(shown(method, one.await)).await;
+                }
+                Reply::Many(mut many) => {
+                    while let Some(item) = many.next().await {
+                        if sender.send(shown(method, item)).await.is_err() {
+                            break;
+                        }
                     }
                 }
             }
+            Ok::<(), CallError>(())
         }
-        Ok(())
-    }));
-    let mut task = Some(AbortOnDrop(task));
+    };
+    let place = admission.ticket().map_or(Place::Started, Place::Queued);
+    let way = Way::from(admission, arguments);
+    let serving = Serving::new(way, request.clone(), deadline.clone(), begin);
+    let task = router.spawner().tokio.spawn(serving);
+    let callee = Arc::clone(router) as Arc<dyn Callee>;
+    let pending = PendingCall { callee, method: method.info().name, request, deadline, place };
+    // Cancels the call when the stream is dropped, as for any other caller.
+    let mut response = Some(Response::running(pending, task));
     stream::poll_fn(move |cx| {
-        if let Some(item) = futures::ready!(items.poll_recv(cx)) {
-            return std::task::Poll::Ready(Some(item));
+        if let Some(item) = ready!(items.poll_recv(cx)) {
+            return Poll::Ready(Some(item));
         }
-        let Some(running) = &mut task else { return std::task::Poll::Ready(None) };
-        let ended = futures::ready!(std::pin::Pin::new(&mut running.0).poll(cx));
-        task = None;
-        let ended = ended.unwrap_or_else(|error| Err(task_failure(error)));
-        std::task::Poll::Ready(ended.err().map(|error| Err(error.widen())))
+        let Some(running) = &mut response else { return Poll::Ready(None) };
+        let ended = ready!(running.poll_unpin(cx));
+        response = None;
+        Poll::Ready(ended.err().map(|error: CallError| Err(error.widen())))
     })
     .boxed()
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<Result<(), CallError>>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 fn shown(

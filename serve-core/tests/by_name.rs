@@ -1,0 +1,88 @@
+//! Calls by name, as `cargo serve call` makes them: they keep to what holds for any call.
+#![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+use serve_core::application::AnyApplication;
+use serve_core::prelude::*;
+use serve_core::{AnyHandle, IntoApplication, MockRuntime};
+use tokio::time::{Instant, sleep};
+
+#[deployment(max_ongoing_requests = 1, max_queued_requests = 1, request_timeout = "5s")]
+#[derive(Default)]
+struct Clock;
+
+#[handle]
+impl Clock {
+    pub async fn wait(&self, seconds: u64) -> u64 {
+        sleep(Duration::from_secs(seconds)).await;
+        seconds
+    }
+
+    pub async fn left(&self) -> Option<u64> {
+        serve_core::context()
+            .deadline()
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs())
+    }
+
+    #[batch(max_batch_size = 2, batch_wait_timeout = "1s")]
+    pub async fn double(&self, numbers: Vec<u64>) -> Vec<u64> {
+        numbers.into_iter().map(|number| number * 2).collect()
+    }
+}
+
+async fn clock(runtime: &MockRuntime) -> AnyHandle {
+    runtime
+        .run_any(AnyApplication::from(Clock::bind().into_application()))
+        .await
+        .expect("it deploys")
+}
+
+fn arguments(name: &str, value: &str) -> BTreeMap<String, Vec<String>> {
+    BTreeMap::from([(name.to_owned(), vec![value.to_owned()])])
+}
+
+async fn outcome(
+    clock: &AnyHandle,
+    method: &str,
+    arguments: &BTreeMap<String, Vec<String>>,
+) -> Vec<Result<Value, CallError<String>>> {
+    clock.call(method, arguments).expect("such a method").collect().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deployments_request_timeout_holds() {
+    let runtime = MockRuntime::builder().start();
+    let clock = clock(&runtime).await;
+    let begun = Instant::now();
+    let late = outcome(&clock, "wait", &arguments("seconds", "60")).await;
+    assert!(matches!(late[..], [Err(CallError::DeadlineExceeded)]), "{late:?}");
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    let left = outcome(&clock, "left", &BTreeMap::new()).await;
+    assert!(matches!(&left[..], [Ok(left)] if *left == json!(5)), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_decided_when_the_call_is_made_and_freed_when_it_is_dropped() {
+    let runtime = MockRuntime::builder().start();
+    let clock = clock(&runtime).await;
+    let wait = || clock.call("wait", &arguments("seconds", "1")).unwrap();
+    let (running, queued) = (wait(), wait());
+    let refused = wait().next().now_or_never().flatten();
+    assert!(matches!(refused, Some(Err(CallError::Overloaded { .. }))), "{refused:?}");
+    drop(running);
+    drop(queued);
+    let again = outcome(&clock, "wait", &arguments("seconds", "1")).await;
+    assert!(matches!(again[..], [Ok(_)]), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batched_method_takes_one_item_by_name() {
+    let runtime = MockRuntime::builder().start();
+    let clock = clock(&runtime).await;
+    let doubled = outcome(&clock, "double", &arguments("numbers", "21")).await;
+    assert!(matches!(&doubled[..], [Ok(value)] if *value == json!(42)), "{doubled:?}");
+}
