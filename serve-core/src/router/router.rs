@@ -187,9 +187,16 @@ impl Router {
         self.origin + since_origin
     }
 
-    /// Asks for the next change of the load to be told.
-    pub(crate) fn tell_of_load(&self) {
-        self.state.lock().tell_of_load = true;
+    /// Asks for the next change of the load after `seen` to be told. One that has come
+    /// since is told at once.
+    pub(crate) fn tell_of_load(&self, seen: &Load) {
+        let mut state = self.state.lock();
+        let now = (state.admission.ongoing_in_all(), state.admission.queued());
+        if now == (seen.ongoing, seen.queued) {
+            state.tell_of_load = true;
+        } else {
+            self.load_changed.notify_one();
+        }
     }
 
     /// Waits for a change of the load that was asked for.

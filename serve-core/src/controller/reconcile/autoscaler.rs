@@ -63,7 +63,7 @@ impl Autoscaler {
         self.again = decision.again.map(|at| self.router.moment(at));
         // Nothing but a change of the load leads to another decision: ask to be told.
         if self.again.is_none() {
-            self.router.tell_of_load();
+            self.router.tell_of_load(&load);
         }
         (decision.target != before).then(|| (decision.target, decision.reason.to_string()))
     }
