@@ -182,14 +182,21 @@ impl Router {
         (Load { ongoing, queued, aggregated }, now)
     }
 
-    /// The moment that a time since its origin stands for.
-    pub(crate) fn moment(&self, since_origin: Duration) -> Instant {
-        self.origin + since_origin
+    /// The moment that a time since its origin stands for; none if no clock reaches it.
+    pub(crate) fn moment(&self, since_origin: Duration) -> Option<Instant> {
+        self.origin.checked_add(since_origin)
     }
 
-    /// Asks for the next change of the load to be told.
-    pub(crate) fn tell_of_load(&self) {
-        self.state.lock().tell_of_load = true;
+    /// Asks for the next change of the load to be told. One since `seen` was looked at is
+    /// told at once.
+    pub(crate) fn tell_of_load(&self, seen: &Load) {
+        let mut state = self.state.lock();
+        let changed = state.admission.load() != seen.ongoing + seen.queued;
+        state.tell_of_load = !changed;
+        drop(state);
+        if changed {
+            self.load_changed.notify_one();
+        }
     }
 
     /// Waits for a change of the load that was asked for.

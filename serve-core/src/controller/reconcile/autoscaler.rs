@@ -60,10 +60,20 @@ impl Autoscaler {
             policy: self.policy.get(),
         };
         let decision = decide::autoscale(&asked, &mut self.scaling, &observed, now);
-        self.again = decision.again.map(|at| self.router.moment(at));
-        // Nothing but a change of the load leads to another decision: ask to be told.
-        if self.again.is_none() {
-            self.router.tell_of_load();
+        self.again = decision.again.and_then(|at| self.router.moment(at));
+        // Nothing but a change of the load leads to another decision; or a call that finds
+        // no replica does, and must not wait for the next look: ask to be told.
+        let asleep = observed.running == 0 && load.ongoing + load.queued == 0;
+        if self.again.is_none() || asleep {
+            self.router.tell_of_load(&load);
+        }
+        if decision.logged && decision.target == before {
+            tracing::warn!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                "the number of replicas stays {before}: {}",
+                decision.reason
+            );
         }
         (decision.target != before).then(|| (decision.target, decision.reason.to_string()))
     }
