@@ -52,6 +52,7 @@ impl Autoscaler {
             ongoing: load.ongoing,
             queued: load.queued,
             load: load.aggregated,
+            steady: load.steady,
         };
         let asked = Asked {
             application: self.router.application(),
@@ -61,10 +62,7 @@ impl Autoscaler {
         };
         let decision = decide::autoscale(&asked, &mut self.scaling, &observed, now);
         self.again = decision.again.and_then(|at| self.router.moment(at));
-        // Nothing but a change of the load leads to another decision; or a call that finds
-        // no replica does, and must not wait for the next look: ask to be told.
-        let asleep = observed.running == 0 && load.ongoing + load.queued == 0;
-        if self.again.is_none() || asleep {
+        if decision.tell {
             self.router.tell_of_load(&load);
         }
         if decision.logged && decision.target == before {

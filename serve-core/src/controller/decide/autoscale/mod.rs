@@ -48,19 +48,14 @@ pub(crate) struct Observed {
     pub(crate) queued: usize,
     /// Both, aggregated over the look-back period.
     pub(crate) load: f64,
+    /// True if the load was the same all through that period, so that time alone does not
+    /// change what it asks for.
+    pub(crate) steady: bool,
 }
 
 impl Observed {
     fn calls(&self) -> usize {
         self.ongoing + self.queued
-    }
-
-    /// True if the window says what the present does, so that time alone changes nothing.
-    fn is_settled(&self) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "no deployment has 2^52 calls")]
-        let calls = self.calls() as f64;
-        // Room for the rounding of one division.
-        (self.load - calls).abs() <= 1e-9 * calls.max(1.0)
     }
 }
 
@@ -82,9 +77,12 @@ pub(crate) struct Decision {
     pub(crate) reason: Reason,
     /// True if the log has an entry for it.
     pub(crate) logged: bool,
-    /// When to decide again though nothing happens meanwhile; none if only a change of
-    /// the calls or of the running replicas can lead to another decision.
+    /// When to decide again though nothing happens meanwhile; none if time alone leads to no
+    /// other decision.
     pub(crate) again: Option<Duration>,
+    /// True if the next call that starts or ends may lead to another decision at once, rather
+    /// than at `again`.
+    pub(crate) tell: bool,
 }
 
 impl Scaling {
@@ -121,9 +119,8 @@ impl Scaling {
 
 /// Decides how many replicas a deployment should have, and writes down what it did.
 ///
-/// To be called when a call starts or ends after a decision whose `again` is none, when
-/// one waits and no replica runs, when the number of running replicas changes, and at
-/// `again`.
+/// To be called at `again`, when the number of running replicas changes, and when a call
+/// starts or ends after a decision that said to `tell` of it.
 pub(crate) fn decide(
     asked: &Asked<'_>,
     state: &mut Scaling,
@@ -140,7 +137,10 @@ pub(crate) fn decide(
         weigh(asked, state, observed, now)
     };
     let logged = state.scale(target, &reason, now);
-    Decision { target, reason, logged, again: again(asked, observed, due, now) }
+    // A call that finds no replica must not wait for the next look at the load.
+    let asleep = observed.running == 0 && observed.calls() == 0;
+    let tell = observed.steady || asleep;
+    Decision { target, reason, logged, again: again(asked, observed, due, now), tell }
 }
 
 /// The target where replicas run or no call waits for one, why, and when a pending change
@@ -229,9 +229,7 @@ fn again(
     due: Option<Duration>,
     now: Duration,
 ) -> Option<Duration> {
-    // A direction must hold without a break, so it is watched while it is pending.
-    let watched = due.is_some() || !observed.is_settled();
-    let next = watched.then(|| now + period(asked.config));
+    let next = (!observed.steady).then(|| now + period(asked.config));
     let asks = ask::every(asked.policy).map(|every| now.saturating_add(every.max(SHORTEST_PERIOD)));
     [next, due, asks].into_iter().flatten().min()
 }
@@ -259,11 +257,11 @@ mod tests {
     }
 
     fn idle(running: usize) -> Observed {
-        Observed { running, ongoing: 0, queued: 0, load: 0.0 }
+        Observed { running, ongoing: 0, queued: 0, load: 0.0, steady: true }
     }
 
     fn busy(running: usize, ongoing: usize) -> Observed {
-        Observed { running, ongoing, queued: 0, load: ongoing as f64 }
+        Observed { running, ongoing, queued: 0, load: ongoing as f64, steady: true }
     }
 
     fn at_once() -> AutoscalingConfig {
@@ -281,8 +279,8 @@ mod tests {
             first.reason.to_string(),
             "a load of 7.00 asks for 4 replicas: 3 more in 30s if it lasts"
         );
-        assert!(!first.logged);
-        assert_eq!(first.again, Some(seconds(100) + seconds(30) / 64));
+        assert!(!first.logged && first.tell, "a call that ends may take the wish back");
+        assert_eq!(first.again, Some(seconds(130)));
         let second = decide(&asked, &mut state, &busy(1, 7), seconds(130));
         assert_eq!(second.target, 4);
         let logged: Vec<_> = state.log().entries().collect();
@@ -317,8 +315,9 @@ mod tests {
         let decision = decide(&asked, &mut state, &idle(1), seconds(1));
         assert_eq!(decision.again, None);
         assert_eq!(decision.reason.to_string(), "a load of 0.00 asks for no more than 1 replica");
-        let fading = Observed { load: 0.4, ..idle(1) };
-        assert!(decide(&asked, &mut state, &fading, seconds(2)).again.is_some());
+        let fading = Observed { load: 0.4, steady: false, ..idle(1) };
+        let decision = decide(&asked, &mut state, &fading, seconds(2));
+        assert_eq!((decision.again, decision.tell), (Some(seconds(2) + seconds(30) / 64), false));
     }
 
     #[test]
