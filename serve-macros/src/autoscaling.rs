@@ -24,13 +24,22 @@ const OPTIONS: [&str; 11] = [
 
 const EXAMPLE: &str = "autoscaling(min_replicas = 1, max_replicas = 10)";
 
-/// The config as an expression.
-pub(crate) fn read(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream> {
+/// The upper bound that `num_replicas = "auto"` means.
+const MAX_OF_AUTO: usize = 100;
+
+/// The config as an expression; on top of what `num_replicas = "auto"` means, if `auto`.
+pub(crate) fn read(
+    name: &Ident,
+    value: &Value,
+    krate: &Path,
+    auto: bool,
+) -> syn::Result<TokenStream> {
     let entries = crate::deployment::nested(name, value, EXAMPLE)?;
-    let config = quote! { #krate::__private::AutoscalingConfig::new() };
+    let base = format_ident!("{}", if auto { "auto" } else { "new" });
+    let config = quote! { #krate::__private::AutoscalingConfig::#base() };
     let setters: Vec<TokenStream> =
         entries.iter().map(|entry| setter(entry, krate)).collect::<syn::Result<_>>()?;
-    check_bounds(name, &entries)?;
+    check_bounds(name, &entries, if auto { MAX_OF_AUTO } else { 1 })?;
     Ok(quote! { #config #(#setters)* })
 }
 
@@ -92,12 +101,13 @@ fn setter(Entry { name, value }: &Entry, krate: &Path) -> syn::Result<TokenStrea
 }
 
 /// Refuses bounds that leave no number.
-fn check_bounds(name: &Ident, entries: &[Entry]) -> syn::Result<()> {
+fn check_bounds(name: &Ident, entries: &[Entry], unless_given: usize) -> syn::Result<()> {
     let given = |option: &str| {
         let entry = entries.iter().find(|entry| entry.name == option)?;
         entry.value.count(&entry.name, 0).ok()
     };
-    let (min, max) = (given("min_replicas").unwrap_or(1), given("max_replicas").unwrap_or(1));
+    let min = given("min_replicas").unwrap_or(1);
+    let max = given("max_replicas").unwrap_or(unless_given);
     let at = |option: &str| {
         let entry = entries.iter().find(|entry| entry.name == option);
         entry.map_or(name, |entry| &entry.name).span()

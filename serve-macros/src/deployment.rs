@@ -68,6 +68,8 @@ struct Options {
     krate: Path,
     local: bool,
     name: Option<String>,
+    /// `num_replicas = "auto"` and `autoscaling(..)`: the one is what the other starts from.
+    auto: bool,
     settings: TokenStream,
 }
 
@@ -98,6 +100,7 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         krate: options::default_crate(),
         local: false,
         name: None,
+        auto: false,
         settings: TokenStream::new(),
     };
     let entries = options::entries(tokens, errors);
@@ -108,11 +111,16 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         }
     }
     let has = |option: &str| entries.iter().find(|entry| entry.name == option);
-    if let (Some(_), Some(autoscaling)) = (has("num_replicas"), has("autoscaling")) {
-        errors.at(
-            &autoscaling.name,
-            "`num_replicas` and `autoscaling` exclude each other: leave one out",
-        );
+    if let (Some(fixed), Some(autoscaling)) = (has("num_replicas"), has("autoscaling")) {
+        if is_auto(fixed) {
+            options.auto = true;
+        } else {
+            errors.at(
+                &autoscaling.name,
+                "a fixed `num_replicas` and `autoscaling` exclude each other: leave one out, or \
+                 write `num_replicas = \"auto\"`",
+            );
+        }
     }
     for entry in &entries {
         if let Err(error) = read_one(entry, &mut options) {
@@ -120,6 +128,10 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         }
     }
     options
+}
+
+fn is_auto(num_replicas: &Entry) -> bool {
+    num_replicas.value.word().as_deref() == Some("auto")
 }
 
 fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result<()> {
@@ -157,7 +169,9 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             let routing = routing(name, value, &krate)?;
             quote! { #routing }
         }
-        "autoscaling" => autoscaling::read(name, value, &krate)?,
+        "autoscaling" => autoscaling::read(name, value, &krate, options.auto)?,
+        // What `autoscaling(..)` says, on top of what it means.
+        "num_replicas" if options.auto => return Ok(()),
         "num_replicas" if value.word().as_deref() == Some("auto") => {
             options.settings.extend(quote! {
                 options.autoscaling =

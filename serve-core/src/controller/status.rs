@@ -104,11 +104,13 @@ pub struct DeploymentDetails {
     pub replicas: Vec<ReplicaDetails>,
     /// The last ten that failed, the oldest first.
     pub recent_dead_replicas: Vec<DeadReplica>,
-    /// The last ten changes of the number of replicas that the load asked for.
+    /// The last ten changes of the number of replicas that the load asked for, the oldest
+    /// first; and where a policy gave no number, so that nothing changed.
     pub autoscaling_decisions: Vec<AutoscalingDecision>,
 }
 
-/// A change of the number of replicas that the load asked for.
+/// A change of the number of replicas that the load asked for; or, if `from` is `to`, why
+/// a policy could not be followed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct AutoscalingDecision {

@@ -116,6 +116,13 @@ impl LoadWindow {
         }
     }
 
+    /// True if the load was the same all through the look-back period, so that its
+    /// aggregate stays as long as it does.
+    pub(crate) fn is_steady(&self, now: Duration) -> bool {
+        let start = nanoseconds(now).saturating_sub(self.look_back);
+        self.segments.back().is_none_or(|last| last.end <= start)
+    }
+
     /// The load over the look-back period before `now`, or over as much of it as there has
     /// been. What did not last for any time does not count. 0 if nothing was ever recorded.
     pub(crate) fn aggregate(&self, now: Duration, aggregation: Aggregation) -> f64 {
@@ -219,6 +226,20 @@ mod tests {
         let window = window(10.0, &[(5.0, 1), (4.0, 3), (6.0, 0)]);
         assert_eq!(window.aggregate(seconds(6.0), Aggregation::Mean), 3.0);
         assert_eq!(window.aggregate(seconds(2.0), Aggregation::Mean), 3.0);
+    }
+
+    #[test]
+    fn it_is_steady_once_the_last_change_is_a_period_ago() {
+        let changed = window(10.0, &[(0.0, 4), (8.0, 2)]);
+        // By chance the mean is what the load is, and goes on to change.
+        let chance = window(10.0, &[(0.0, 4), (4.0, 0), (8.0, 2)]);
+        assert_eq!(chance.aggregate(seconds(10.0), Aggregation::Mean), 2.0);
+        for window in [changed, chance] {
+            assert!(!window.is_steady(seconds(10.0)) && !window.is_steady(seconds(17.9)));
+            assert!(window.is_steady(seconds(18.0)));
+        }
+        assert!(window(10.0, &[(3.0, 4)]).is_steady(seconds(3.0)));
+        assert!(window(10.0, &[]).is_steady(seconds(3.0)));
     }
 
     #[test]

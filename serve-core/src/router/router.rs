@@ -78,6 +78,8 @@ pub(crate) struct Load {
     pub(crate) queued: usize,
     /// Both, over the look-back period.
     pub(crate) aggregated: f64,
+    /// True if both together were the same all through that period.
+    pub(crate) steady: bool,
 }
 
 /// What is to be seen of a router.
@@ -177,24 +179,26 @@ impl Router {
     pub(crate) fn load(&self, aggregation: Aggregation) -> (Load, Duration) {
         let now = self.origin.elapsed();
         let state = self.state.lock();
-        let aggregated = state.load.as_ref().map_or(0.0, |load| load.aggregate(now, aggregation));
+        let window = state.load.as_ref();
+        let aggregated = window.map_or(0.0, |load| load.aggregate(now, aggregation));
+        let steady = window.is_none_or(|load| load.is_steady(now));
         let (ongoing, queued) = (state.admission.ongoing_in_all(), state.admission.queued());
-        (Load { ongoing, queued, aggregated }, now)
+        (Load { ongoing, queued, aggregated, steady }, now)
     }
 
-    /// The moment that a time since its origin stands for.
-    pub(crate) fn moment(&self, since_origin: Duration) -> Instant {
-        self.origin + since_origin
+    /// The moment that a time since its origin stands for; none if no clock reaches it.
+    pub(crate) fn moment(&self, since_origin: Duration) -> Option<Instant> {
+        self.origin.checked_add(since_origin)
     }
 
-    /// Asks for the next change of the load after `seen` to be told. One that has come
-    /// since is told at once.
+    /// Asks for the next change of the load to be told. One since `seen` was looked at is
+    /// told at once.
     pub(crate) fn tell_of_load(&self, seen: &Load) {
         let mut state = self.state.lock();
-        let now = (state.admission.ongoing_in_all(), state.admission.queued());
-        if now == (seen.ongoing, seen.queued) {
-            state.tell_of_load = true;
-        } else {
+        let changed = state.admission.load() != seen.ongoing + seen.queued;
+        state.tell_of_load = !changed;
+        drop(state);
+        if changed {
             self.load_changed.notify_one();
         }
     }

@@ -52,6 +52,7 @@ impl Autoscaler {
             ongoing: load.ongoing,
             queued: load.queued,
             load: load.aggregated,
+            steady: load.steady,
         };
         let asked = Asked {
             application: self.router.application(),
@@ -60,10 +61,17 @@ impl Autoscaler {
             policy: self.policy.get(),
         };
         let decision = decide::autoscale(&asked, &mut self.scaling, &observed, now);
-        self.again = decision.again.map(|at| self.router.moment(at));
-        // Nothing but a change of the load leads to another decision: ask to be told.
-        if self.again.is_none() {
+        self.again = decision.again.and_then(|at| self.router.moment(at));
+        if decision.tell {
             self.router.tell_of_load(&load);
+        }
+        if decision.logged && decision.target == before {
+            tracing::warn!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                "the number of replicas stays {before}: {}",
+                decision.reason
+            );
         }
         (decision.target != before).then(|| (decision.target, decision.reason.to_string()))
     }

@@ -173,8 +173,10 @@ impl State {
         let old = std::mem::replace(&mut self.spec, spec);
         let before = self.target;
         self.target = match &self.spec.options().autoscaling {
-            // As many as the load asked for before.
-            Some(config) if old.options().autoscaling.is_some() => {
+            // As many as before: the load is still the same.
+            Some(config)
+                if old.options().autoscaling.is_some() || config.initial_replicas.is_none() =>
+            {
                 config.first_target(Some(self.target))
             }
             _ => self.spec.options().num_replicas(),

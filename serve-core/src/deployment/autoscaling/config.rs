@@ -38,7 +38,8 @@ pub struct AutoscalingConfig {
     pub min_replicas: usize,
     /// Never more replicas than this: 1 unless set.
     pub max_replicas: usize,
-    /// Replicas at the first deploy: `min_replicas` unless set.
+    /// Replicas at first: `min_replicas` unless set, or as many as there are where a redeploy
+    /// begins to autoscale. A deployment that is autoscaled already keeps its number.
     pub initial_replicas: Option<usize>,
     /// Calls, running and waiting, that each replica should have: 2 unless set.
     pub target_ongoing_requests: f64,

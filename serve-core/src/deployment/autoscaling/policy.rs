@@ -27,8 +27,9 @@ use super::AutoscalingConfig;
 pub trait AutoscalingPolicy: Send + Sync {
     /// How many replicas are wanted, in fractions: it is rounded up, after the factors.
     ///
-    /// Below zero means zero, infinity the upper bound. For what is not a number nothing
-    /// changes. Called on the controller's own task: it must not block.
+    /// Below zero means zero, infinity the upper bound. If it is not a number, or if it
+    /// panics, nothing changes, and the deployment's `autoscaling_decisions` say so. Called
+    /// on the controller's own task: it must not block.
     fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64;
 
     /// How often to ask while the load stands still: each second unless overridden. None

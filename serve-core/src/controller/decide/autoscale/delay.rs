@@ -16,6 +16,8 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delayed {
     pub(super) target: usize,
+    /// For how long it has been wanted, one way.
+    pub(super) lasted: Duration,
     /// When a change that is pending will be made, if it stays wanted.
     pub(super) due: Option<Duration>,
 }
@@ -35,7 +37,7 @@ pub(super) fn delayed(
     let (delay, up, desired) = match desired.cmp(&target) {
         Ordering::Equal => {
             *pending = None;
-            return Delayed { target, due: None };
+            return Delayed { target, lasted: Duration::ZERO, due: None };
         }
         Ordering::Greater => (config.upscale_delay, true, desired),
         Ordering::Less if target == 1 => {
@@ -47,13 +49,13 @@ pub(super) fn delayed(
         Some(pending) if pending.up == up => pending.since,
         _ => now,
     };
-    let due = since.saturating_add(delay);
+    let (lasted, due) = (now.saturating_sub(since), since.saturating_add(delay));
     if now >= due {
         *pending = None;
-        Delayed { target: desired, due: None }
+        Delayed { target: desired, lasted, due: None }
     } else {
         *pending = Some(Pending { up, since });
-        Delayed { target, due: Some(due) }
+        Delayed { target, lasted, due: Some(due) }
     }
 }
 
@@ -92,6 +94,6 @@ mod tests {
         let config = AutoscalingConfig::auto().upscale_delay(Duration::MAX);
         let now = Duration::from_secs(1_000_000);
         let ours = delayed(&config, &mut None, 5, 1, now);
-        assert_eq!(ours, Delayed { target: 1, due: Some(Duration::MAX) });
+        assert_eq!(ours, Delayed { target: 1, lasted: Duration::ZERO, due: Some(Duration::MAX) });
     }
 }

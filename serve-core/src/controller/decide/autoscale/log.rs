@@ -1,4 +1,5 @@
-//! [`DecisionLog`]: the last changes of a deployment's target, for people.
+//! [`DecisionLog`]: the last changes of a deployment's target, and why one could not be
+//! decided on; for people.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,13 +7,13 @@ use std::time::Duration;
 /// As many as Ray Serve keeps.
 const KEPT: usize = 10;
 
-/// The last ten changes, oldest first.
+/// The last ten entries, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DecisionLog {
     entries: VecDeque<LoggedDecision>,
 }
 
-/// One change of a target.
+/// One change of a target; none if `from` is `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoggedDecision {
     /// Since the origin of the clock that decisions are made by.
@@ -29,6 +30,15 @@ impl DecisionLog {
             self.entries.pop_front();
         }
         self.entries.push_back(LoggedDecision { at, from, to, reason });
+    }
+
+    /// Writes down why the target stays `target`, unless that is what was written last.
+    pub(super) fn push_once(&mut self, at: Duration, target: usize, reason: String) -> bool {
+        let known = self.entries.back().is_some_and(|last| last.reason == reason);
+        if !known {
+            self.push(at, target, target, reason);
+        }
+        !known
     }
 
     pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = &LoggedDecision> {

@@ -10,6 +10,7 @@
 //! a call runs or waits, whatever the aggregation says; and a target outside changed
 //! bounds moves into them without delay.
 
+mod ask;
 mod delay;
 mod factors;
 mod log;
@@ -17,6 +18,7 @@ mod reason;
 #[cfg(test)]
 mod simulation;
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use delay::Pending;
@@ -46,19 +48,14 @@ pub(crate) struct Observed {
     pub(crate) queued: usize,
     /// Both, aggregated over the look-back period.
     pub(crate) load: f64,
+    /// True if the load was the same all through that period, so that time alone does not
+    /// change what it asks for.
+    pub(crate) steady: bool,
 }
 
 impl Observed {
     fn calls(&self) -> usize {
         self.ongoing + self.queued
-    }
-
-    /// True if the window says what the present does, so that time alone changes nothing.
-    fn is_settled(&self) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "no deployment has 2^52 calls")]
-        let calls = self.calls() as f64;
-        // Room for the rounding of one division.
-        (self.load - calls).abs() <= 1e-9 * calls.max(1.0)
     }
 }
 
@@ -78,9 +75,14 @@ pub(crate) struct Decision {
     /// How many replicas to have.
     pub(crate) target: usize,
     pub(crate) reason: Reason,
-    /// When to decide again though nothing happens meanwhile; none if only a change of
-    /// the calls or of the running replicas can lead to another decision.
+    /// True if the log has an entry for it.
+    pub(crate) logged: bool,
+    /// When to decide again though nothing happens meanwhile; none if time alone leads to no
+    /// other decision.
     pub(crate) again: Option<Duration>,
+    /// True if the next call that starts or ends may lead to another decision at once, rather
+    /// than at `again`.
+    pub(crate) tell: bool,
 }
 
 impl Scaling {
@@ -98,23 +100,27 @@ impl Scaling {
         &self.log
     }
 
-    fn scale(&mut self, target: usize, reason: &Reason, now: Duration) {
-        if target == self.target {
-            return;
+    /// Takes up a target. True if that is worth an entry in the log: another target, or a
+    /// policy that failed, once for each way it does.
+    fn scale(&mut self, target: usize, reason: &Reason, now: Duration) -> bool {
+        match target.cmp(&self.target) {
+            Ordering::Less => self.scaled_down_at = Some(now),
+            Ordering::Greater => self.scaled_up_at = Some(now),
+            Ordering::Equal if reason.is_failure() => {
+                return self.log.push_once(now, target, reason.to_string());
+            }
+            Ordering::Equal => return false,
         }
-        let at =
-            if target > self.target { &mut self.scaled_up_at } else { &mut self.scaled_down_at };
-        *at = Some(now);
         self.log.push(now, self.target, target, reason.to_string());
         self.target = target;
+        true
     }
 }
 
 /// Decides how many replicas a deployment should have, and writes down what it did.
 ///
-/// To be called when a call starts or ends after a decision whose `again` is none, when
-/// one waits and no replica runs, when the number of running replicas changes, and at
-/// `again`.
+/// To be called at `again`, when the number of running replicas changes, and when a call
+/// starts or ends after a decision that said to `tell` of it.
 pub(crate) fn decide(
     asked: &Asked<'_>,
     state: &mut Scaling,
@@ -130,8 +136,11 @@ pub(crate) fn decide(
     } else {
         weigh(asked, state, observed, now)
     };
-    state.scale(target, &reason, now);
-    Decision { target, reason, again: again(asked, observed, due, now) }
+    let logged = state.scale(target, &reason, now);
+    // A call that finds no replica must not wait for the next look at the load.
+    let asleep = observed.running == 0 && observed.calls() == 0;
+    let tell = observed.steady || asleep;
+    Decision { target, reason, logged, again: again(asked, observed, due, now), tell }
 }
 
 /// The target where replicas run or no call waits for one, why, and when a pending change
@@ -148,13 +157,16 @@ fn weigh(
         state.pending = None;
         return (in_bounds, Reason::Bounds { min: config.min_replicas, target: in_bounds }, None);
     }
-    let desired = asked.policy.desired_replicas(&context(asked, state, observed, now));
-    if desired.is_nan() {
-        state.pending = None;
-        return (state.target, Reason::NotANumber, None);
-    }
+    let context = context(asked, state, observed, now);
+    let desired = match ask::desired_replicas(asked.policy, &context) {
+        Ok(desired) => desired,
+        Err(failure) => {
+            state.pending = None;
+            return (state.target, failure, None);
+        }
+    };
     let scaled = factors::scaled(
-        desired.max(0.0),
+        desired,
         observed.running,
         config.upscaling_factor,
         config.downscaling_factor,
@@ -165,13 +177,28 @@ fn weigh(
     let delayed = delay::delayed(config, &mut state.pending, bounded, state.target, now);
     let load = observed.load;
     let reason = if delayed.target != state.target {
-        Reason::Scaled { load, from: state.target, target: delayed.target }
+        Reason::Scaled {
+            load,
+            from: state.target,
+            target: delayed.target,
+            lasted: delayed.lasted,
+            bound: bound_met(config, wanted, delayed.target),
+        }
     } else if let Some(due) = delayed.due {
         Reason::Waiting { load, wanted: bounded, target: state.target, left: due - now }
     } else {
         Reason::Settled { load, wanted, target: state.target }
     };
     (delayed.target, reason, delayed.due)
+}
+
+/// The bound that keeps a change from being as large as it is wanted, if one does.
+fn bound_met(config: &AutoscalingConfig, wanted: usize, target: usize) -> Option<&'static str> {
+    match wanted.cmp(&target) {
+        Ordering::Greater if target == config.max_replicas => Some("max_replicas"),
+        Ordering::Less if target == config.min_replicas => Some("min_replicas"),
+        _ => None,
+    }
 }
 
 fn context<'a>(
@@ -202,10 +229,8 @@ fn again(
     due: Option<Duration>,
     now: Duration,
 ) -> Option<Duration> {
-    // A direction must hold without a break, so it is watched while it is pending.
-    let watched = due.is_some() || !observed.is_settled();
-    let next = watched.then(|| now + period(asked.config));
-    let asks = asked.policy.ask_every().map(|every| now + every.max(SHORTEST_PERIOD));
+    let next = (!observed.steady).then(|| now + period(asked.config));
+    let asks = ask::every(asked.policy).map(|every| now.saturating_add(every.max(SHORTEST_PERIOD)));
     [next, due, asks].into_iter().flatten().min()
 }
 
@@ -232,11 +257,11 @@ mod tests {
     }
 
     fn idle(running: usize) -> Observed {
-        Observed { running, ongoing: 0, queued: 0, load: 0.0 }
+        Observed { running, ongoing: 0, queued: 0, load: 0.0, steady: true }
     }
 
     fn busy(running: usize, ongoing: usize) -> Observed {
-        Observed { running, ongoing, queued: 0, load: ongoing as f64 }
+        Observed { running, ongoing, queued: 0, load: ongoing as f64, steady: true }
     }
 
     fn at_once() -> AutoscalingConfig {
@@ -254,13 +279,17 @@ mod tests {
             first.reason.to_string(),
             "a load of 7.00 asks for 4 replicas: 3 more in 30s if it lasts"
         );
-        assert_eq!(first.again, Some(seconds(100) + seconds(30) / 64));
+        assert!(!first.logged && first.tell, "a call that ends may take the wish back");
+        assert_eq!(first.again, Some(seconds(130)));
         let second = decide(&asked, &mut state, &busy(1, 7), seconds(130));
         assert_eq!(second.target, 4);
         let logged: Vec<_> = state.log().entries().collect();
         assert_eq!(logged.len(), 1);
         assert_eq!((logged[0].at, logged[0].from, logged[0].to), (seconds(130), 1, 4));
-        assert_eq!(logged[0].reason, "a load of 7.00 has asked for 3 more for long enough");
+        assert_eq!(
+            logged[0].reason,
+            "a load of 7.00 has asked for more than 1 for 30s: 4 replicas now"
+        );
     }
 
     #[test]
@@ -286,8 +315,9 @@ mod tests {
         let decision = decide(&asked, &mut state, &idle(1), seconds(1));
         assert_eq!(decision.again, None);
         assert_eq!(decision.reason.to_string(), "a load of 0.00 asks for no more than 1 replica");
-        let fading = Observed { load: 0.4, ..idle(1) };
-        assert!(decide(&asked, &mut state, &fading, seconds(2)).again.is_some());
+        let fading = Observed { load: 0.4, steady: false, ..idle(1) };
+        let decision = decide(&asked, &mut state, &fading, seconds(2));
+        assert_eq!((decision.again, decision.tell), (Some(seconds(2) + seconds(30) / 64), false));
     }
 
     #[test]
@@ -347,6 +377,55 @@ mod tests {
             let decision = decide(&asked(&config, &policy), &mut state, &busy(2, 3), seconds(1));
             assert_eq!(decision.target, target, "{answer}");
             assert!(decision.again.is_some(), "it may look at the clock");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_fails_changes_nothing_and_the_log_says_so_once() {
+        let config = at_once();
+        let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() {
+            0..5 => 3.0,
+            5..9 => f64::NAN,
+            9 => panic!("no answer from the broker"),
+            _ => 4.0,
+        };
+        let asked = asked(&config, &policy);
+        let mut state = Scaling::new(1);
+        let mut logged = Vec::new();
+        for second in 1..12 {
+            let running = busy(state.target(), 1);
+            let decision = decide(&asked, &mut state, &running, seconds(second));
+            logged.push(decision.logged);
+            assert!(decision.again.is_some(), "it is asked again");
+        }
+        let count = logged.iter().filter(|logged| **logged).count();
+        let log: Vec<_> = state.log().entries().map(|entry| (entry.from, entry.to)).collect();
+        assert_eq!((count, &log[..]), (4, &[(1, 3), (3, 3), (3, 3), (3, 4)][..]));
+        let reasons: Vec<_> = state.log().entries().map(|entry| &entry.reason[..]).collect();
+        assert_eq!(reasons[1], "the autoscaling policy answered NaN, which is no number");
+        assert_eq!(reasons[2], "the autoscaling policy panicked: no answer from the broker");
+    }
+
+    #[test]
+    fn a_policy_may_ask_to_be_left_alone_for_ever_or_panic_over_it() {
+        struct Odd(Option<Duration>);
+        impl AutoscalingPolicy for Odd {
+            fn desired_replicas(&self, _: &AutoscalingContext<'_>) -> f64 {
+                1.0
+            }
+            fn ask_every(&self) -> Option<Duration> {
+                Some(self.0.expect("a time"))
+            }
+        }
+        let config = at_once();
+        for (every, again) in [
+            (Some(Duration::MAX), Duration::MAX),
+            (Some(Duration::ZERO), seconds(9) + SHORTEST_PERIOD),
+            (None, seconds(10)),
+        ] {
+            let decision =
+                decide(&asked(&config, &Odd(every)), &mut Scaling::new(1), &idle(1), seconds(9));
+            assert_eq!(decision.again, Some(again));
         }
     }
 

@@ -14,10 +14,19 @@ pub(crate) enum Reason {
     Settled { load: f64, wanted: usize, target: usize },
     /// A change that has not been wanted for long enough.
     Waiting { load: f64, wanted: usize, target: usize, left: Duration },
-    /// A change.
-    Scaled { load: f64, from: usize, target: usize },
+    /// A change, what was wanted for how long before it, and the bound that it goes up to.
+    Scaled { load: f64, from: usize, target: usize, lasted: Duration, bound: Option<&'static str> },
     /// What the policy answered.
     NotANumber,
+    /// What the policy did instead of answering.
+    Panicked { message: String },
+}
+
+impl Reason {
+    /// True if there was no decision.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::NotANumber | Self::Panicked { .. })
+    }
 }
 
 impl fmt::Display for Reason {
@@ -49,13 +58,25 @@ impl fmt::Display for Reason {
                     Replicas(*wanted)
                 )
             }
-            Self::Scaled { load, from, target } => {
-                let (number, more) = difference(*from, *target);
-                write!(f, "a load of {load:.2} has asked for {number} {more} for long enough")
+            Self::Scaled { load, from, target, lasted, bound } => {
+                let than = if target > from { "more" } else { "fewer" };
+                write!(f, "a load of {load:.2} ")?;
+                if lasted.is_zero() {
+                    write!(f, "asks for {than} than {from}")?;
+                } else {
+                    let lasted = humantime::format_duration(whole_milliseconds(*lasted));
+                    write!(f, "has asked for {than} than {from} for {lasted}")?;
+                }
+                write!(f, ": {} now", Replicas(*target))?;
+                match bound {
+                    Some(bound) => write!(f, ", the `{bound}`"),
+                    None => Ok(()),
+                }
             }
             Self::NotANumber => {
-                f.write_str("the autoscaling policy answered NaN, which is no number of replicas")
+                f.write_str("the autoscaling policy answered NaN, which is no number")
             }
+            Self::Panicked { message } => write!(f, "the autoscaling policy panicked: {message}"),
         }
     }
 }
@@ -94,6 +115,31 @@ mod tests {
                 "a load of 50.00 asks for 25 replicas, and `max_replicas` is 8",
             ),
             (waiting, "a load of 1.00 asks for 1 replica: 3 fewer in 1ms if it lasts"),
+            (
+                Reason::Scaled {
+                    load: 50.0,
+                    from: 1,
+                    target: 8,
+                    lasted: Duration::from_secs(30),
+                    bound: Some("max_replicas"),
+                },
+                "a load of 50.00 has asked for more than 1 for 30s: 8 replicas now, the \
+                 `max_replicas`",
+            ),
+            (
+                Reason::Scaled {
+                    load: 1.5,
+                    from: 4,
+                    target: 1,
+                    lasted: Duration::ZERO,
+                    bound: None,
+                },
+                "a load of 1.50 asks for fewer than 4: 1 replica now",
+            ),
+            (
+                Reason::Panicked { message: "no broker".to_owned() },
+                "the autoscaling policy panicked: no broker",
+            ),
             (Reason::Bounds { min: 1, target: 6 }, "`max_replicas` is 6 now"),
             (Reason::Bounds { min: 3, target: 3 }, "`min_replicas` is 3 now"),
         ] {

@@ -40,7 +40,8 @@ fn simulate(
         window.record(now, calls);
         let ongoing = calls.min(running * 4);
         let load = window.aggregate(now, config.aggregation);
-        let observed = Observed { running, ongoing, queued: calls - ongoing, load };
+        let steady = window.is_steady(now);
+        let observed = Observed { running, ongoing, queued: calls - ongoing, load, steady };
         let before = state.target();
         let target = decide(&asked, &mut state, &observed, now).target;
         assert!((config.min_replicas..=config.max_replicas).contains(&target), "{target}");
