@@ -120,7 +120,10 @@ async fn serve_by_name(
     arguments: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
     let request = router.new_request();
-    let slot = match router.admit(&request, Wanted::opaque(method.info().name)) {
+    let info = method.info();
+    let args = method.args_by_place(&arguments);
+    let wanted = Wanted { method: info.name, names: info.param_names, args };
+    let slot = match router.admit(&request, wanted) {
         Ok(place) => place.slot().await,
         Err(error) => Err(error),
     };
