@@ -38,7 +38,12 @@ impl Ledger {
     }
 
     /// What must hold of a call, however it ended.
-    fn check<T, E: std::fmt::Debug>(&self, id: u64, most: usize, outcome: &Result<T, CallError<E>>) {
+    fn check<T, E: std::fmt::Debug>(
+        &self,
+        id: u64,
+        most: usize,
+        outcome: &Result<T, CallError<E>>,
+    ) {
         let times = self.times(id);
         assert!(times <= most, "call {id} ran {times} times, of at most {most}");
         let Err(error) = outcome else {
@@ -394,8 +399,11 @@ async fn a_delay_holds_calls_of_one_method_until_it_is_taken_back() -> Result<()
 async fn the_next_calls_fail_one_after_the_other() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
-    let unavailable =
-        CallError::Unavailable { deployment: "Echo".into(), started: false, reason: "told to".into() };
+    let unavailable = CallError::Unavailable {
+        deployment: "Echo".into(),
+        started: false,
+        reason: "told to".into(),
+    };
     runtime.fail_next::<Echo>("echo", CallError::Transport("cut".to_owned()));
     runtime.fail_next::<Echo>("echo", unavailable);
     runtime.fail_next::<Echo>("letters", CallError::Panicked("told to".to_owned()));
@@ -439,5 +447,58 @@ async fn faults_reach_mocks_too() -> Result<()> {
     let error = call.await.unwrap_err();
     assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
     assert_eq!(echo.echo("b").await?, "b", "others take their place");
+    Ok(())
+}
+
+#[deployment]
+struct Batched(Arc<Mutex<Vec<Vec<u64>>>>);
+
+#[handle]
+impl Batched {
+    fn new(batches: Arc<Mutex<Vec<Vec<u64>>>>) -> Self {
+        Self(batches)
+    }
+
+    #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
+    pub async fn one(&self, numbers: Vec<u64>) -> Vec<u64> {
+        self.0.lock().push(numbers.clone());
+        sleep(Duration::from_secs(1)).await;
+        numbers
+    }
+
+    #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
+    pub fn many(&self, numbers: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
+        self.0.lock().push(numbers.clone());
+        let step: Vec<_> = numbers.into_iter().map(Some).collect();
+        futures::stream::iter([step.clone(), step])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
+    for mode in [Mode::Local, Mode::Wire] {
+        let runtime = MockRuntime::builder().mode(mode).start();
+        let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
+        let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
+        let (one, two, many) = (batched.one(1), batched.one(2), batched.many(3));
+        for _ in 0..3 {
+            // Their slots are a replica's, and so is their batch, which waits for more.
+            sleep(Duration::from_millis(900)).await;
+            assert!(runtime.kill_replica::<Batched>(0));
+        }
+        sleep(Duration::from_millis(500)).await;
+        let late = batched.one(4);
+        assert_eq!((one.await?, two.await?, late.await?), (1, 2, 4), "{mode:?}");
+        assert_eq!(many.try_collect::<Vec<_>>().await?, [3, 3], "{mode:?}");
+        let ran = std::mem::take(&mut *batches.lock());
+        assert_eq!(ran, [vec![1, 2, 4], vec![3]], "{mode:?}: each once");
+
+        // One that had begun is lost.
+        let call = batched.one(5);
+        sleep(Duration::from_millis(1_500)).await;
+        assert!(runtime.kill_replica::<Batched>(0));
+        let error = call.await.unwrap_err();
+        assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
+    }
     Ok(())
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serve_core::prelude::*;
 use tokio::sync::Semaphore;
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The rank and the id of each replica that a method began on, in order.
@@ -30,15 +29,14 @@ impl Clone for Text {
 #[deployment]
 struct Worker {
     begun: Begun,
-    /// A replica starts with one of these.
-    starts: Arc<Semaphore>,
 }
 
 #[handle]
 impl Worker {
+    /// Each replica takes one of `starts`.
     async fn new(begun: Begun, starts: Arc<Semaphore>) -> Self {
         starts.acquire().await.expect("it is never closed").forget();
-        Self { begun, starts }
+        Self { begun }
     }
 
     async fn begin(&self, ms: u64) {
@@ -81,10 +79,6 @@ impl Worker {
     pub async fn asks(&self, other: WorkerHandle) -> Result<u64> {
         self.begin(0).await;
         Ok(other.once(10).await?)
-    }
-
-    pub fn spare(&self) -> usize {
-        self.starts.available_permits()
     }
 }
 
@@ -381,9 +375,8 @@ async fn a_mock_of_a_marked_method_is_asked_again() -> Result<()> {
         started: true,
         reason: "told to".to_owned(),
     };
-    let mock = WorkerMock::new()
-        .once(|ms: u64| async move { ms })
-        .again(|ms: u64| async move { ms + 1 });
+    let mock =
+        WorkerMock::new().once(|ms: u64| async move { ms }).again(|ms: u64| async move { ms + 1 });
     let runtime = MockRuntime::builder().mock(mock).start();
     let worker = runtime.run(Worker::bind(Begun::default(), Arc::new(Semaphore::new(0)))).await?;
     runtime.fail_next::<Worker>("again", died());
@@ -435,12 +428,14 @@ async fn one_that_waits_leaves_when_its_response_is_cancelled() -> Result<()> {
     assert_eq!(test.queued(), 1);
     drop(waiting);
     assert_eq!(test.queued(), 0);
-    // The same where its argument comes first.
-    let waiting = test.worker.again(test.worker.once(1));
-    yield_now().await;
+    // The same where its argument came first.
+    let other = Test::start(1, 1).await?;
+    let waiting = test.worker.again(other.worker.once(1));
+    ms(2).await;
+    assert_eq!(test.queued(), 1);
     drop(waiting);
     assert_eq!(test.queued(), 0);
     running.await?;
-    assert_eq!(test.worker.spare().await?, 999);
+    assert_eq!(test.times(), 1);
     Ok(())
 }

@@ -59,7 +59,7 @@ type Task<T, E> = JoinHandle<Outcome<T, E>>;
 fn start<M: Method, T: Send + 'static, F>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
-    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Send + 'static,
+    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Clone + Send + 'static,
 ) -> (PendingCall, Result<Task<T, M::Err>, CallError>)
 where
     F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
@@ -167,8 +167,10 @@ impl<M: Unary> Tries<M> {
                 serve_one::<M>(replica, args)
             };
             let outcome = self.serve(way, begin).await;
-            let died = matches!(outcome.as_ref().map_err(|error| &**error), Err(error) if died(error));
-            let again = if died && self.router.spend_retry() { self.kept.lock().take() } else { None };
+            let died =
+                matches!(outcome.as_ref().map_err(|error| &**error), Err(error) if died(error));
+            let again =
+                if died && self.router.spend_retry() { self.kept.lock().take() } else { None };
             let Some(args) = again else {
                 return if retry > 0 { outcome.map_err(it_had_run) } else { outcome };
             };
@@ -183,7 +185,7 @@ impl<M: Unary> Tries<M> {
 
     fn serve<B, F>(&self, way: Way<M::Args>, begin: B) -> Serving<Way<M::Args>, B, F>
     where
-        B: FnOnce(&Arc<Replica>, M::Args) -> F,
+        B: FnOnce(&Arc<Replica>, M::Args) -> F + Clone,
     {
         Serving::new(way, self.request.clone(), self.deadline.clone(), begin)
     }

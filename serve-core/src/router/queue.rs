@@ -78,8 +78,9 @@ impl Queue {
             Some(before) => *self.line_mut(before).1,
             None => self.head,
         };
-        let key =
-            self.entries.insert(Entry { serial, state: State::InLine { before, after, waker: None } });
+        let key = self
+            .entries
+            .insert(Entry { serial, state: State::InLine { before, after, waker: None } });
         match before {
             Some(before) => self.line_mut(before).1.replace(key),
             None => self.head.replace(key),

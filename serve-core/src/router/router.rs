@@ -640,7 +640,7 @@ pub(crate) enum Way<A> {
 /// The arguments are only moved.
 impl<A> Unpin for Way<A> {}
 
-impl<A> Way<A> {
+impl<A: 'static> Way<A> {
     pub(crate) fn from(place: Place, args: A) -> Self {
         match place {
             Place::Now(slot) => Self::Here(Some((slot, args))),
@@ -672,16 +672,13 @@ impl<A> Future for Way<A> {
     }
 }
 
-impl<A> Turn for Way<A> {
+impl<A: 'static> Turn for Way<A> {
     type Args = A;
 
-    fn turn(&mut self, slot: Slot, args: A) -> Result<(), CallError> {
-        let owner = Arc::clone(&slot.replica().owner);
-        let router = owner.as_any().downcast::<Router>();
-        drop(slot);
+    fn again(ended: &Replica, args: A) -> Result<Self, CallError> {
+        let router = Arc::clone(&ended.owner).as_any().downcast::<Router>();
         let router = router.expect("a replica's slots are its router's");
-        *self = Self::from(router.admit_again()?, args);
-        Ok(())
+        Ok(Self::from(router.admit_again()?, args))
     }
 }
 
