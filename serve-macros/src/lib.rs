@@ -203,7 +203,9 @@ markers! {
     /// Asks a method of a `#[handle]` block whether its replica is healthy. Not built yet
     /// in this version of Serve.
     check_health;
-    /// Lets a method of a `#[handle]` block run again if its replica dies. Not built yet in
-    /// this version of Serve.
+    /// Lets a method of a `#[handle]` block run again, on another replica, if the one that
+    /// ran it dies: `#[retry(max = 2)]`, the default. Its parameters are `Clone`, because each
+    /// call keeps a copy of them. The method's own errors, its panics and its deadline are
+    /// never a reason to run it again. Not for streams.
     retry;
 }

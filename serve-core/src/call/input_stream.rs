@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::argument::{Arg, IntoArg};
+use super::blocking;
 use super::codec::{Payload, Session};
 use super::error::CallError;
 use super::pending::PendingCall;
@@ -60,6 +61,46 @@ impl<T: Send + 'static> InputStream<T> {
     /// The stream of these items.
     pub fn new(items: impl Stream<Item = T> + Send + 'static) -> Self {
         Self::of_results(items.map(Ok))
+    }
+
+    /// The items for synchronous code, a `#[blocking]` method above all: blocks the thread
+    /// until the next one is there. Dropping it stops the producer.
+    ///
+    /// Where blocking would stop async work, it gives one [`CallError::BlockingInAsync`] and
+    /// ends.
+    ///
+    /// ```
+    /// use serve_core::prelude::*;
+    ///
+    /// #[deployment]
+    /// #[derive(Default)]
+    /// struct Hasher;
+    ///
+    /// #[handle]
+    /// impl Hasher {
+    ///     #[blocking]
+    ///     pub fn checksum(&self, chunks: InputStream<Vec<u8>>) -> Result<u64> {
+    ///         let mut sum = 0;
+    ///         for chunk in chunks.blocking_iter() {
+    ///             sum += chunk?.into_iter().map(u64::from).sum::<u64>();
+    ///         }
+    ///         Ok(sum)
+    ///     }
+    /// }
+    /// ```
+    pub fn blocking_iter(self) -> impl Iterator<Item = Result<T, CallError>> + Send {
+        let mut items = Some(self);
+        std::iter::from_fn(move || {
+            if items.is_some() && !blocking::may_block() {
+                items = None;
+                return Some(Err(CallError::BlockingInAsync));
+            }
+            let item = blocking::wait(items.as_mut()?.next());
+            if item.is_none() {
+                items = None;
+            }
+            item
+        })
     }
 
     fn of_results(items: impl Stream<Item = Result<T, CallError>> + Send + 'static) -> Self {

@@ -1,8 +1,9 @@
 //! [`PendingCall`]: what a response knows of its call, whatever the call returns.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::task::JoinError;
 
 use super::context::Request;
@@ -33,8 +34,9 @@ pub(crate) enum Place {
     /// It has a slot already, or never needs one.
     Started,
     Queued(Ticket),
-    /// Its arguments come first; the place is known once they are there.
-    AfterArguments(Arc<OnceLock<Ticket>>),
+    /// It changes: its arguments come first, or it may run again. None where it waits in no
+    /// queue.
+    Moving(Arc<Mutex<Option<Ticket>>>),
 }
 
 /// What a response knows of its call.
@@ -52,9 +54,10 @@ impl PendingCall {
         match &self.place {
             Place::Started => {}
             Place::Queued(ticket) => self.callee.leave(*ticket),
-            Place::AfterArguments(ticket) => {
-                if let Some(ticket) = ticket.get() {
-                    self.callee.leave(*ticket);
+            Place::Moving(ticket) => {
+                let ticket = ticket.lock().take();
+                if let Some(ticket) = ticket {
+                    self.callee.leave(ticket);
                 }
             }
         }

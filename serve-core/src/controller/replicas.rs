@@ -44,18 +44,18 @@ impl RunningReplica {
 
     /// From now on, calls go to other replicas.
     pub(super) fn retire(&self) {
-        self.router.retire(self.key);
+        self.router.retire(self.key, &self.replica);
     }
 
     /// Concurrent calls, from now on.
     pub(super) fn set_slots(&self, slots: usize) {
-        self.router.set_slots(self.key, slots);
+        self.router.set_slots(self.key, &self.replica, slots);
     }
 
     /// Stops it: no new calls, running ones end, `#[shutdown]`, drop; all within `grace`.
     pub(super) async fn stop(self, grace: Duration) {
         let give_up = Instant::now() + grace;
-        self.router.drain(self.key, grace).await;
+        self.router.drain(self.key, &self.replica, grace).await;
         if self.replica.has_ended() {
             // It ran out of time, and what is left of its calls is gone.
             return;

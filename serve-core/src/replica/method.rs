@@ -136,6 +136,8 @@ pub trait AnyMethod: Send + Sync {
     fn run(&self, cell: &(dyn Any + Send + Sync), args: AnyValue) -> Reply;
     /// Reads its arguments from text, each as its type asks.
     fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError>;
+    /// Its arguments, for whoever routes the call.
+    fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace;
     /// Its arguments for people to look at; none if they cannot be serialized.
     fn show_args(&self, args: &AnyValue) -> Option<Value>;
     /// Its result for people to look at.
@@ -253,6 +255,10 @@ where
 
     fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError> {
         M::Args::read(source).map(|args| Box::new(args) as AnyValue)
+    }
+
+    fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace {
+        typed_ref::<M::Args>(args)
     }
 
     fn show_args(&self, args: &AnyValue) -> Option<Value> {

@@ -14,6 +14,7 @@ mod run;
 mod scope;
 mod slot;
 mod target;
+mod unbegun;
 
 pub use batch::{
     BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,

@@ -17,6 +17,7 @@ use super::method::{Method, Streaming, Unary};
 use super::scope::{Entered, Scope};
 use super::slot::Slot;
 use super::target::{AnyValue, Call, Reply};
+use super::unbegun;
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
@@ -31,7 +32,9 @@ pin_project! {
     /// the user's own future.
     pub(crate) struct Serving<W, B, F> {
         #[pin]
-        step: Step<W, B, F>,
+        step: Step<W, F>,
+        // Again for each replica that ends before the method begins.
+        begin: B,
         timer: Option<Pin<Box<Sleep>>>,
         // Last, because the slot in it is freed last.
         scope: Option<Scope>,
@@ -50,8 +53,8 @@ pin_project! {
 
 pin_project! {
     #[project = StepProjection]
-    enum Step<W, B, F> {
-        Waiting { #[pin] way: W, begin: Option<B> },
+    enum Step<W, F> {
+        Waiting { #[pin] way: W },
         Running { #[pin] method: F },
         Done,
     }
@@ -63,38 +66,45 @@ impl<W, B, F> Serving<W, B, F> {
     /// The method's future is made when the task first runs, so that until then the call
     /// can go to another replica.
     pub(crate) fn new(way: W, request: Request, deadline: Option<Arc<Deadline>>, begin: B) -> Self {
-        let step = Step::Waiting { way, begin: Some(begin) };
-        Self { step, timer: None, scope: Some(Scope::outside(request, deadline)) }
+        let step = Step::Waiting { way };
+        Self { step, begin, timer: None, scope: Some(Scope::outside(request, deadline)) }
     }
 }
 
 /// What a call gets its slot and its arguments from.
 pub(crate) trait Turn:
-    Future<Output = Result<(Slot, Self::Args), CallError>> + Unpin
+    Future<Output = Result<(Slot, Self::Args), CallError>> + Unpin + Sized
 {
     /// The call's arguments.
-    type Args;
+    type Args: 'static;
+    /// The way to another replica, for a call that had not begun when this one ended.
+    fn again(ended: &Replica, args: Self::Args) -> Result<Self, CallError>;
     /// The replica of the slot ended before the call began: looks for another.
-    fn turn(&mut self, slot: Slot, args: Self::Args) -> Result<(), CallError>;
+    fn turn(&mut self, slot: Slot, args: Self::Args) -> Result<(), CallError> {
+        let ended = Arc::clone(slot.replica());
+        drop(slot);
+        *self = Self::again(&ended, args)?;
+        Ok(())
+    }
 }
 
 impl<W, B, F, T, E> Future for Serving<W, B, F>
 where
     W: Turn,
-    B: FnOnce(&Arc<Replica>, W::Args) -> F,
+    B: FnOnce(&Arc<Replica>, W::Args) -> F + Clone,
     F: Future<Output = Result<T, CallError<E>>>,
 {
     type Output = Outcome<T, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
         let scope = this.scope.as_mut().expect("a scope is away only while it is current");
         if let Some(deadline) = scope.deadline()
             && passed(deadline, this.timer, cx)
         {
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
-        if let StepProjection::Waiting { mut way, begin } = this.step.as_mut().project() {
+        if let StepProjection::Waiting { mut way } = this.step.as_mut().project() {
             let (slot, args) = loop {
                 let turned = match ready!(way.as_mut().poll(cx)) {
                     Ok((slot, args)) if slot.replica().has_ended() => way.turn(slot, args),
@@ -105,15 +115,18 @@ where
                     return Poll::Ready(Err(Box::new(error.widen())));
                 }
             };
-            let begin = begin.take().expect("a slot is waited for once");
-            let method = begin(slot.replica(), args);
+            let method = this.begin.clone()(slot.replica(), args);
             scope.take_slot(slot);
             this.step.set(Step::Running { method });
         }
         if let Some(replica) = scope.replica()
             && replica.has_ended()
         {
-            return Poll::Ready(Err(Box::new(replica.ended_error())));
+            let replica = Arc::clone(replica);
+            if let Err(error) = self.as_mut().leave(&replica) {
+                return Poll::Ready(Err(error));
+            }
+            return self.poll(cx);
         }
         let entered = Entered::polling(this.scope);
         let StepProjection::Running { method } = this.step.as_mut().project() else {
@@ -133,6 +146,25 @@ where
             _ => {}
         }
         polled.map_err(Box::new)
+    }
+}
+
+impl<W: Turn, B, F> Serving<W, B, F> {
+    /// The replica ended under the call. If its method had not begun, it goes to another.
+    #[cold]
+    fn leave<E>(self: Pin<&mut Self>, ended: &Replica) -> Result<(), Box<CallError<E>>> {
+        let mut this = self.project();
+        let args = unbegun::collect(|| {
+            let _entered = Entered::new(this.scope);
+            this.step.set(Step::Done);
+        });
+        let args: W::Args = args.ok_or_else(|| Box::new(ended.ended_error()))?;
+        if let Some(scope) = this.scope {
+            scope.leave();
+        }
+        let way = W::again(ended, args).map_err(|error| Box::new(error.widen()))?;
+        this.step.set(Step::Waiting { way });
+        Ok(())
     }
 }
 

@@ -121,6 +121,12 @@ impl Scope {
         }
     }
 
+    /// The call is on no replica any more. What it has of its slot is free.
+    pub(super) fn leave(&mut self) {
+        let (request, deadline) = (mem::take(&mut self.request), self.deadline.take());
+        *self = Self::outside(request, deadline);
+    }
+
     /// `future`, with this scope current while it runs and while it is dropped, until the
     /// replica ends. The slot is freed last.
     pub(crate) fn around<F>(self, future: F) -> InScope<F> {

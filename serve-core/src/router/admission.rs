@@ -98,7 +98,7 @@ impl Admission {
             self.occupy(key);
             return Admitted::Now(key);
         }
-        Admitted::Queued(self.queue.push_front())
+        Admitted::Queued(self.queue.let_in())
     }
 
     /// Gives a free slot: the key of its replica.

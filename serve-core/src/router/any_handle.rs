@@ -124,7 +124,10 @@ fn serve_by_name(
     arguments: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
     let request = router.new_request();
-    let admission = match router.admit(&request, Wanted::opaque(method.info().name)) {
+    let info = method.info();
+    let args = method.args_by_place(&arguments);
+    let wanted = Wanted { method: info.name, names: info.param_names, args };
+    let admission = match router.admit(&request, wanted) {
         Ok(admission) => admission,
         Err(error) => return stream::once(async { Err(error.widen()) }).boxed(),
     };
@@ -154,7 +157,7 @@ fn serve_by_name(
     let serving = Serving::new(way, request.clone(), deadline.clone(), begin);
     let task = router.spawner().tokio.spawn(serving);
     let callee = Arc::clone(router) as Arc<dyn Callee>;
-    let pending = PendingCall { callee, method: method.info().name, request, deadline, place };
+    let pending = PendingCall { callee, method: info.name, request, deadline, place };
     // Cancels the call when the stream is dropped, as for any other caller.
     let mut response = Some(Response::running(pending, task));
     stream::poll_fn(move |cx| {

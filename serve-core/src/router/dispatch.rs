@@ -1,6 +1,6 @@
 //! How a handle's method becomes a running task: the shims under every generated stub.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -59,7 +59,7 @@ type Task<T, E> = JoinHandle<Outcome<T, E>>;
 fn start<M: Method, T: Send + 'static, F>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
-    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Send + 'static,
+    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Clone + Send + 'static,
 ) -> (PendingCall, Result<Task<T, M::Err>, CallError>)
 where
     F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
@@ -101,8 +101,8 @@ fn way<M: Method>(
             if !request.has_begun() {
                 request = router.new_request();
             }
-            let ticket = Arc::new(OnceLock::new());
-            place = Place::AfterArguments(Arc::clone(&ticket));
+            let ticket = Arc::<Mutex<Option<Ticket>>>::default();
+            place = Place::Moving(Arc::clone(&ticket));
             let (router, request) = (Arc::clone(router), request.clone());
             let arrival = Arrival::<M> { router, request, args, ticket };
             Ok(Way::Arriving(Box::pin(arrival.slot())))
@@ -122,49 +122,87 @@ fn retrying<M: Unary>(
     args: Split<M::Args>,
 ) -> Response<M::Ok, M::Err> {
     let kept = args.as_ref().ok().and_then(M::copy_args);
-    let (pending, way) = way::<M>(handle, args);
+    let (mut pending, way) = way::<M>(handle, args);
     let way = match way {
         Ok(way) => way,
         Err(error) => return Response::refused(pending, error.widen()),
     };
+    let ticket = match &pending.place {
+        Place::Started => Arc::default(),
+        Place::Queued(ticket) => Arc::new(Mutex::new(Some(*ticket))),
+        Place::Moving(ticket) => Arc::clone(ticket),
+    };
+    pending.place = Place::Moving(Arc::clone(&ticket));
     let router = Arc::clone(handle.router());
     router.earn_retry();
     let (request, deadline) = (pending.request.clone(), pending.deadline.clone());
     let tokio = router.spawner().tokio.clone();
-    let task = tokio.spawn(run_with_retries::<M>(router, request, deadline, way, kept));
-    Response::running(pending, task)
+    let tries = Tries::<M> { router, request, deadline, ticket, kept: Arc::new(Mutex::new(kept)) };
+    Response::running(pending, tokio.spawn(tries.run(way)))
 }
 
-/// Runs a call, and again while its replicas die under it and there is a retry left.
-async fn run_with_retries<M: Unary>(
+/// A call that may run again.
+struct Tries<M: Method> {
     router: Arc<Router>,
     request: Request,
     deadline: Option<Arc<Deadline>>,
-    mut way: Way<M::Args>,
-    kept: Option<M::Args>,
-) -> Outcome<M::Ok, M::Err> {
-    // What arrived only now is copied where it is first seen.
-    let kept = Arc::new(Mutex::new(kept));
-    for _ in 0..M::RETRIES {
-        let keep = Arc::clone(&kept);
-        let begin = move |replica: &Arc<Replica>, args: M::Args| {
-            let mut kept = keep.lock();
-            if kept.is_none() {
-                *kept = M::copy_args(&args);
-            }
-            serve_one::<M>(replica, args)
-        };
-        let outcome = Serving::new(way, request.clone(), deadline.clone(), begin).await;
-        let died = matches!(
-            outcome.as_ref().map_err(|error| &**error),
-            Err(CallError::Unavailable { started: true, .. })
-        );
-        let again = if died && router.spend_retry() { kept.lock().take() } else { None };
-        let Some(args) = again else { return outcome };
-        way = router.way_again(args).map_err(|error| Box::new(error.widen()))?;
+    /// Where it waits, for its response to leave.
+    ticket: Arc<Mutex<Option<Ticket>>>,
+    /// What the next try is to run with.
+    kept: Arc<Mutex<Option<M::Args>>>,
+}
+
+impl<M: Unary> Tries<M> {
+    /// Runs the call, and again while its replicas die under it and there is a retry left.
+    async fn run(self, mut way: Way<M::Args>) -> Outcome<M::Ok, M::Err> {
+        for retry in 0..M::RETRIES {
+            let kept = Arc::clone(&self.kept);
+            let begin = move |replica: &Arc<Replica>, args: M::Args| {
+                let mut kept = kept.lock();
+                // What arrived only now is copied where it is first seen.
+                if kept.is_none() {
+                    *kept = M::copy_args(&args);
+                }
+                drop(kept);
+                serve_one::<M>(replica, args)
+            };
+            let outcome = self.serve(way, begin).await;
+            let died =
+                matches!(outcome.as_ref().map_err(|error| &**error), Err(error) if died(error));
+            let again =
+                if died && self.router.spend_retry() { self.kept.lock().take() } else { None };
+            let Some(args) = again else {
+                return if retry > 0 { outcome.map_err(it_had_run) } else { outcome };
+            };
+            let place =
+                self.router.admit_again().map_err(|error| it_had_run(Box::new(error.widen())))?;
+            *self.ticket.lock() = place.ticket();
+            way = Way::from(place, args);
+        }
+        let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
+        self.serve(way, begin).await.map_err(it_had_run)
     }
-    let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
-    Serving::new(way, request, deadline, begin).await
+
+    fn serve<B, F>(&self, way: Way<M::Args>, begin: B) -> Serving<Way<M::Args>, B, F>
+    where
+        B: FnOnce(&Arc<Replica>, M::Args) -> F + Clone,
+    {
+        Serving::new(way, self.request.clone(), self.deadline.clone(), begin)
+    }
+}
+
+/// True if the replica that ran the call is gone, as far as one can know.
+fn died<E>(error: &CallError<E>) -> bool {
+    matches!(error, CallError::Unavailable { started: true, .. } | CallError::Transport(_))
+}
+
+/// The failure of a call that began on a replica before: whatever became of its last try, it
+/// may have run.
+fn it_had_run<E>(mut error: Box<CallError<E>>) -> Box<CallError<E>> {
+    if let CallError::Unavailable { started, .. } = &mut *error {
+        *started = true;
+    }
+    error
 }
 
 /// A call whose arguments are still to come: neither queued nor ongoing until they have.
@@ -172,7 +210,7 @@ struct Arrival<M: Method> {
     router: Arc<Router>,
     request: Request,
     args: BoxFuture<'static, Result<M::Args, UpstreamError>>,
-    ticket: Arc<OnceLock<Ticket>>,
+    ticket: Arc<Mutex<Option<Ticket>>>,
 }
 
 impl<M: Method> Arrival<M> {
@@ -181,10 +219,8 @@ impl<M: Method> Arrival<M> {
             CallError::Upstream(error.for_consumer(self.router.name(), M::INFO.name))
         })?;
         let admission = self.router.admit(&self.request, wanted::<M>(&args))?;
-        if let Some(ticket) = admission.ticket() {
-            // Set once, here; the response reads it when it is dropped.
-            let _ = self.ticket.set(ticket);
-        }
+        // For the response, when it is dropped.
+        *self.ticket.lock() = admission.ticket();
         Ok((admission.slot().await?, args))
     }
 }

@@ -13,6 +13,9 @@ pub(crate) struct Queue {
     entries: Slab<Entry>,
     head: Option<usize>,
     tail: Option<usize>,
+    /// The last of those that were let in before all others, if one is in line. They are
+    /// its first part.
+    last_let_in: Option<usize>,
     waiting: usize,
     next_serial: u64,
 }
@@ -65,17 +68,28 @@ impl Queue {
         Ticket { key, serial }
     }
 
-    /// Lets a call in before all others.
-    pub(crate) fn push_front(&mut self) -> Ticket {
+    /// Lets a call in that had a place before: ahead of all others, but for those that were
+    /// let in so before it.
+    pub(crate) fn let_in(&mut self) -> Ticket {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let state = State::InLine { before: None, after: self.head, waker: None };
-        let key = self.entries.insert(Entry { serial, state });
-        match self.head {
-            Some(head) => self.line_mut(head).0.replace(key),
+        let before = self.last_let_in;
+        let after = match before {
+            Some(before) => *self.line_mut(before).1,
+            None => self.head,
+        };
+        let key = self
+            .entries
+            .insert(Entry { serial, state: State::InLine { before, after, waker: None } });
+        match before {
+            Some(before) => self.line_mut(before).1.replace(key),
+            None => self.head.replace(key),
+        };
+        match after {
+            Some(after) => self.line_mut(after).0.replace(key),
             None => self.tail.replace(key),
         };
-        self.head = Some(key);
+        self.last_let_in = Some(key);
         self.waiting += 1;
         Ticket { key, serial }
     }
@@ -162,6 +176,9 @@ impl Queue {
             unreachable!("only what is in line is unlinked");
         };
         let (before, after, waker) = (before.take(), after.take(), waker.take());
+        if self.last_let_in == Some(key) {
+            self.last_let_in = before;
+        }
         match before {
             Some(before) => *self.line_mut(before).1 = after,
             None => self.head = after,
@@ -201,18 +218,25 @@ mod tests {
     }
 
     #[test]
-    fn who_was_served_before_is_let_in_first() {
+    fn who_was_served_before_is_let_in_first_and_in_order() {
         let mut queue = Queue::default();
-        let again = queue.push_front();
         let later = queue.push();
-        let first = queue.push_front();
-        for slot in [10, 11, 12] {
-            assert!(queue.grant(slot).is_some());
-        }
+        let first = queue.let_in();
+        let gone = queue.let_in();
+        queue.leave(gone);
+        let second = queue.let_in();
+        let last = queue.push();
         let waker = Waker::noop();
-        assert_eq!(queue.poll(first, waker), Waiting::Granted(10));
-        assert_eq!(queue.poll(again, waker), Waiting::Granted(11));
-        assert_eq!(queue.poll(later, waker), Waiting::Granted(12));
+        for (slot, ticket) in [first, second].into_iter().enumerate() {
+            assert!(queue.grant(slot).is_some());
+            assert_eq!(queue.poll(ticket, waker), Waiting::Granted(slot));
+        }
+        let again = queue.let_in();
+        for (slot, ticket) in [again, later, last].into_iter().enumerate() {
+            assert!(queue.grant(slot).is_some());
+            assert_eq!(queue.poll(ticket, waker), Waiting::Granted(slot));
+        }
+        assert!(queue.grant(9).is_none());
     }
 
     #[test]

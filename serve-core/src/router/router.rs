@@ -59,6 +59,8 @@ pub(crate) struct State {
     next_request: u64,
     /// Why no call is taken, if none is.
     closed: Option<String>,
+    /// Whether a call that had a place before is turned away too.
+    turns_all_away: bool,
     routing: Routing,
     /// What `routing` was made of.
     routed_by: RequestRouting,
@@ -110,6 +112,7 @@ impl Router {
                 // A million million requests each, and eight million routers.
                 next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
                 closed: None,
+                turns_all_away: false,
                 routing: Routing::default(),
                 routed_by: RequestRouting::default(),
                 budget: RetryBudget::new(),
@@ -242,11 +245,7 @@ impl Router {
         call: Wanted<'_>,
     ) -> Result<Place, CallError> {
         if let Some(reason) = &state.closed {
-            return Err(CallError::Unavailable {
-                deployment: self.name.to_string(),
-                started: false,
-                reason: reason.clone(),
-            });
+            return Err(self.unavailable(reason));
         }
         let State { admission, replicas, routing, random, .. } = &mut *state;
         let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
@@ -264,10 +263,15 @@ impl Router {
         self.placed(state, &admitted)
     }
 
-    /// A place for a call whose replica ended before it began: before all that wait, and
-    /// however many there are.
-    fn admit_again(self: &Arc<Self>) -> Result<Place, CallError> {
+    /// A place for a call whose replica ended: before all that wait, and however many there
+    /// are. None once nobody is served any more: it would wait for ever.
+    pub(crate) fn admit_again(self: &Arc<Self>) -> Result<Place, CallError> {
         let mut state = self.state.lock();
+        if state.turns_all_away
+            && let Some(reason) = &state.closed
+        {
+            return Err(self.unavailable(reason));
+        }
         let State { admission, random, .. } = &mut *state;
         let admitted = admission.admit_again(|n| random.random_range(0..n));
         self.placed(state, &admitted)
@@ -308,11 +312,6 @@ impl Router {
         self.state.lock().budget.spend(Instant::now())
     }
 
-    /// The way of a call that runs again, with these arguments.
-    pub(crate) fn way_again<A>(self: &Arc<Self>, args: A) -> Result<Way<A>, CallError> {
-        Ok(Way::from(self.admit_again()?, args))
-    }
-
     fn slot(replica: Option<Arc<Replica>>) -> Slot {
         Slot::new(replica.expect("a replica stays until its last slot is free"))
     }
@@ -320,7 +319,7 @@ impl Router {
     /// A replica joins and takes calls at once, queued ones first.
     pub(crate) fn add(&self, replica: Arc<Replica>, limit: usize) -> usize {
         let mut state = self.state.lock();
-        state.closed = None;
+        state.open();
         let (key, wakers) = state.admission.add(limit);
         if state.replicas.len() <= key {
             state.replicas.resize(key + 1, None);
@@ -335,39 +334,35 @@ impl Router {
 
     /// Takes a replica out of routing and waits until its calls have ended, at most
     /// `timeout`; what runs then is ended.
-    pub(crate) async fn drain(&self, key: usize, timeout: Duration) -> Option<Arc<Replica>> {
-        let (replica, ongoing) = {
-            let mut state = self.state.lock();
-            let replica = state.replicas.get(key)?.clone()?;
-            state.routing.removed(key, &replica);
-            (replica, state.admission.drain(key))
-        };
+    pub(crate) async fn drain(&self, key: usize, replica: &Arc<Replica>, timeout: Duration) {
+        let ongoing = self.state.lock().take_out(key, replica);
         if ongoing > 0 {
-            let idle = self.until(|state| state.admission.ongoing(key) == 0);
+            let idle = self.until(|state| state.ongoing(key, replica) == 0);
             if tokio::time::timeout(timeout, idle).await.is_err() {
                 replica.end();
                 // Async calls go at once. Compute work cannot be stopped, and keeps the
                 // instance until it returns; the router forgets it all the same then.
-                return Some(replica);
+                return;
             }
         }
         let mut state = self.state.lock();
-        if state.admission.ongoing(key) == 0 {
-            state.forget(key);
-        }
-        Some(replica)
+        let gone = match state.ongoing(key, replica) {
+            0 => state.forget(key, replica),
+            _ => None,
+        };
+        drop(state);
+        // May drop the instance, which may hold handles.
+        drop(gone);
     }
 
     /// Ends a replica and forgets it as soon as its last call has ended, without waiting.
     pub(crate) fn discard(&self, key: usize, replica: &Arc<Replica>) {
         let mut state = self.state.lock();
-        let known = state.replicas.get(key).and_then(Option::as_ref);
-        if !known.is_some_and(|known| Arc::ptr_eq(known, replica)) {
+        if !state.holds(key, replica) {
             return;
         }
-        state.routing.removed(key, replica);
-        let gone = match state.admission.drain(key) {
-            0 => state.forget(key),
+        let gone = match state.take_out(key, replica) {
+            0 => state.forget(key, replica),
             _ => None,
         };
         drop(state);
@@ -397,8 +392,13 @@ impl Router {
     }
 
     /// A replica has another number of slots from now on.
-    pub(crate) fn set_slots(&self, key: usize, slots: usize) {
-        let wakers = self.state.lock().admission.set_limit(key, slots);
+    pub(crate) fn set_slots(&self, key: usize, replica: &Arc<Replica>, slots: usize) {
+        let mut state = self.state.lock();
+        if !state.holds(key, replica) {
+            return;
+        }
+        let wakers = state.admission.set_limit(key, slots);
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -421,16 +421,12 @@ impl Router {
 
     /// Takes calls again.
     pub(crate) fn open(&self) {
-        self.state.lock().closed = None;
+        self.state.lock().open();
     }
 
     /// Takes a replica out of routing. Its running calls go on.
-    pub(crate) fn retire(&self, key: usize) {
-        let mut state = self.state.lock();
-        state.admission.drain(key);
-        if let Some(replica) = state.replicas.get(key).cloned().flatten() {
-            state.routing.removed(key, &replica);
-        }
+    pub(crate) fn retire(&self, key: usize, replica: &Arc<Replica>) {
+        self.state.lock().take_out(key, replica);
     }
 
     /// Takes no more calls. Those that wait are still served.
@@ -442,6 +438,7 @@ impl Router {
     pub(crate) fn close(&self, reason: &str) {
         let mut state = self.state.lock();
         state.closed = Some(reason.to_owned());
+        state.turns_all_away = true;
         let wakers = state.admission.clear_queue();
         self.note_load(&mut state);
         drop(state);
@@ -450,12 +447,16 @@ impl Router {
 
     fn closed_error(&self) -> CallError {
         match &self.state.lock().closed {
-            Some(reason) => CallError::Unavailable {
-                deployment: self.name.to_string(),
-                started: false,
-                reason: reason.clone(),
-            },
+            Some(reason) => self.unavailable(reason),
             None => CallError::Cancelled,
+        }
+    }
+
+    fn unavailable(&self, reason: &str) -> CallError {
+        CallError::Unavailable {
+            deployment: self.name.to_string(),
+            started: false,
+            reason: reason.to_owned(),
         }
     }
 
@@ -482,12 +483,39 @@ impl State {
         Request::new(number)
     }
 
-    fn forget(&mut self, key: usize) -> Option<Arc<Replica>> {
-        let replica = self.replicas[key].take();
-        if replica.is_some() {
-            self.admission.remove(key);
+    fn open(&mut self) {
+        self.closed = None;
+        self.turns_all_away = false;
+    }
+
+    /// True if `key` is this replica's. The key of one that was killed may be another's by
+    /// now, and its reconciler may not have heard of it yet.
+    fn holds(&self, key: usize, replica: &Arc<Replica>) -> bool {
+        let known = self.replicas.get(key).and_then(Option::as_ref);
+        known.is_some_and(|known| Arc::ptr_eq(known, replica))
+    }
+
+    fn ongoing(&self, key: usize, replica: &Arc<Replica>) -> usize {
+        if self.holds(key, replica) { self.admission.ongoing(key) } else { 0 }
+    }
+
+    /// A replica takes no more calls. Gives the number that go on.
+    fn take_out(&mut self, key: usize, replica: &Arc<Replica>) -> usize {
+        if !self.holds(key, replica) {
+            return 0;
         }
-        replica
+        if !self.admission.is_draining(key) {
+            self.routing.removed(key, replica);
+        }
+        self.admission.drain(key)
+    }
+
+    fn forget(&mut self, key: usize, replica: &Arc<Replica>) -> Option<Arc<Replica>> {
+        if !self.holds(key, replica) {
+            return None;
+        }
+        self.admission.remove(key);
+        self.replicas[key].take()
     }
 }
 
@@ -507,8 +535,9 @@ impl Release for Router {
         let queue_emptied = state.admission.queued() == 0;
         // Dropped after the lock is: its instance may hold handles, and so slots.
         let gone = match freed {
-            Freed::Drained if state.replicas[key].as_ref().is_some_and(|r| r.has_ended()) => {
-                state.forget(key)
+            Freed::Drained => {
+                let ended = state.replicas[key].clone().filter(|replica| replica.has_ended());
+                ended.and_then(|replica| state.forget(key, &replica))
             }
             _ => None,
         };
@@ -622,7 +651,7 @@ pub(crate) enum Way<A> {
 /// The arguments are only moved.
 impl<A> Unpin for Way<A> {}
 
-impl<A> Way<A> {
+impl<A: 'static> Way<A> {
     pub(crate) fn from(place: Place, args: A) -> Self {
         match place {
             Place::Now(slot) => Self::Here(Some((slot, args))),
@@ -654,16 +683,13 @@ impl<A> Future for Way<A> {
     }
 }
 
-impl<A> Turn for Way<A> {
+impl<A: 'static> Turn for Way<A> {
     type Args = A;
 
-    fn turn(&mut self, slot: Slot, args: A) -> Result<(), CallError> {
-        let owner = Arc::clone(&slot.replica().owner);
-        let router = owner.as_any().downcast::<Router>();
-        drop(slot);
+    fn again(ended: &Replica, args: A) -> Result<Self, CallError> {
+        let router = Arc::clone(&ended.owner).as_any().downcast::<Router>();
         let router = router.expect("a replica's slots are its router's");
-        *self = router.way_again(args)?;
-        Ok(())
+        Ok(Self::from(router.admit_again()?, args))
     }
 }
 

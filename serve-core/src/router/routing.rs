@@ -59,7 +59,13 @@ impl Routing {
         self.ring = None;
         self.models.forget(key);
         if let Policy::Custom(custom) = &self.policy {
-            custom.on_removed(replica.context.replica_id());
+            let told = || custom.on_removed(replica.context.replica_id());
+            if catch_unwind(AssertUnwindSafe(told)).is_err() {
+                tracing::error!(
+                    replica = replica.context.replica_id(),
+                    "the request router panicked in `on_removed`"
+                );
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::call::spawner::Spawner;
 use crate::call::{CallError, ReplicaContext};
 use crate::controller::{Resources, World};
 use crate::deployment::Deployment;
-use crate::replica::{Kind, Target};
+use crate::replica::{Handlers, Kind, Target};
 use crate::runtime::Runtime;
 
 /// How calls reach their deployment.
@@ -178,14 +178,28 @@ impl MockRuntime {
         self.runtime.controller().kill(TypeId::of::<D>(), rank)
     }
 
-    /// From now on, each call of a method of `D` takes this much longer. Zero ends that.
-    pub fn delay<D: Deployment>(&self, method: &str, delay: Duration) {
+    /// From now on, each call of a method of `D` takes this much longer: it is held for
+    /// that time on its replica, and then served. Zero ends that. Calls that are held
+    /// already are not affected.
+    ///
+    /// # Panics
+    /// If `D` has no such method.
+    #[track_caller]
+    pub fn delay<D: Handlers>(&self, method: &str, delay: Duration) {
+        check_method::<D>(method);
         self.faults.delay(TypeId::of::<D>(), method, delay);
     }
 
     /// The next call of a method of `D` fails with `error` instead of being served. Called
-    /// several times, the next calls fail one after the other.
-    pub fn fail_next<D: Deployment>(&self, method: &str, error: CallError) {
+    /// several times, the next calls fail one after the other. A method marked `#[retry]`
+    /// runs again after an `Unavailable { started: true, .. }` or a `Transport`, like after a
+    /// replica that died.
+    ///
+    /// # Panics
+    /// If `D` has no such method.
+    #[track_caller]
+    pub fn fail_next<D: Handlers>(&self, method: &str, error: CallError) {
+        check_method::<D>(method);
         self.faults.fail_next(TypeId::of::<D>(), method, error);
     }
 
@@ -195,6 +209,19 @@ impl MockRuntime {
     pub fn http(&self) -> crate::ingress::HttpClient {
         crate::ingress::HttpClient::new(Arc::clone(self.runtime.front_door()))
     }
+}
+
+/// A fault of a method that there is not would never come to pass, and its test would prove
+/// nothing.
+#[track_caller]
+fn check_method<D: Handlers>(method: &str) {
+    let known: Vec<_> = D::methods().iter().map(|known| known.info().name).collect();
+    assert!(
+        known.contains(&method),
+        "`{}` has no method `{method}`; its methods are `{}`",
+        D::NAME,
+        known.join("`, `"),
+    );
 }
 
 impl Deref for MockRuntime {

@@ -33,6 +33,7 @@ pub use self::settings::{Batching, batching};
 use super::instance::Replica;
 use super::method::Method;
 use super::scope::Scope;
+use super::unbegun;
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::pending::panic_message;
@@ -76,11 +77,15 @@ struct State<M: Batched> {
 /// One call that waits for its batch, or runs in it.
 pub(crate) struct Call<M: Batched> {
     cell: CellOf<M>,
-    args: M::Args,
+    args: Unbegun<M>,
     items: mpsc::Sender<Item<M>>,
     request: Request,
     seat: Arc<Mutex<Seat>>,
 }
+
+/// The arguments of a call until its batch begins. If its replica ends before that, they go
+/// with the call to another.
+type Unbegun<M> = Arc<Mutex<Option<<M as Method>::Args>>>;
 
 /// Where a call's item is.
 enum Seat {
@@ -99,6 +104,7 @@ pub(crate) struct Place<M: Batched> {
     batcher: Arc<Batcher<M>>,
     number: u64,
     seat: Arc<Mutex<Seat>>,
+    args: Unbegun<M>,
 }
 
 impl<M: Batched> Batcher<M> {
@@ -141,9 +147,10 @@ impl<M: Batched> Batcher<M> {
         let request = request.unwrap_or_default();
         let model = request.multiplexed_model_id().cloned();
         let seat = Arc::new(Mutex::new(Seat::Waiting));
-        let call = Call { cell, args, items, request, seat: Arc::clone(&seat) };
+        let args = Arc::new(Mutex::new(Some(args)));
+        let call = Call { cell, args: Arc::clone(&args), items, request, seat: Arc::clone(&seat) };
         let number = self.state.lock().queue.push(call, weight, model, Instant::now());
-        let place = Place { batcher: Arc::clone(self), number, seat };
+        let place = Place { batcher: Arc::clone(self), number, seat, args };
         self.drive();
         Ok((place, received))
     }
@@ -245,6 +252,10 @@ impl<M: Batched> Drop for Place<M> {
         let left = self.batcher.state.lock().queue.leave(self.number);
         // After the lock: it holds the user's values.
         drop(left);
+        let args = self.args.lock().take();
+        if let Some(args) = args {
+            unbegun::offer(args);
+        }
         let seat = std::mem::replace(&mut *self.seat.lock(), Seat::Left);
         if let Seat::Running { callers, batch } = seat
             && callers.fetch_sub(1, Ordering::AcqRel) == 1

@@ -153,11 +153,13 @@ fn run_streaming<M: BatchedStreaming>(
 
 type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<mpsc::Sender<Item<M>>>);
 
-/// The arguments and the callers, in the same order.
+/// The arguments and the callers, in the same order. The calls begin with this; who has
+/// left takes no part.
 fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     let cell = calls.first()?.cell.clone();
-    let (args, callers) = calls.into_iter().map(|call| (call.args, call.items)).unzip();
-    Some((cell, args, callers))
+    let begun = |call: Call<M>| Some((call.args.lock().take()?, call.items));
+    let (args, callers): (Vec<_>, Vec<_>) = calls.into_iter().filter_map(begun).unzip();
+    (!args.is_empty()).then_some((cell, args, callers))
 }
 
 fn tell_all<T, E>(callers: &[mpsc::Sender<Result<T, CallError<E>>>], failure: &CallError) {
