@@ -16,7 +16,7 @@ mod slot;
 mod target;
 
 pub use batch::{
-    BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,
+    BatchError, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,
     batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
 };
 pub use handlers::{Exclusive, Handlers, Hook, InstanceCell, Shared};
