@@ -50,7 +50,8 @@ struct Kinds;
 impl Kinds {
     #[batch]
     pub async fn halves(&self, items: Vec<u64>) -> Vec<Result<u64, Unique>> {
-        let half = |item: u64| if item.is_multiple_of(2) { Ok(item / 2) } else { Err(Unique(item)) };
+        let half =
+            |item: u64| if item.is_multiple_of(2) { Ok(item / 2) } else { Err(Unique(item)) };
         items.into_iter().map(half).collect()
     }
 

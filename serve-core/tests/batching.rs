@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::{join, join_all};
 use futures::stream;
 use parking_lot::Mutex;
+use proptest::prelude::*;
 use serve_core::prelude::*;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
@@ -490,7 +491,9 @@ fn tuning(size: usize, wait_ms: u64) -> serde_json::Value {
 #[tokio::test(start_paused = true)]
 async fn a_user_config_tunes_batches_without_a_restart() -> Result<()> {
     let batches = Batches::default();
-    let bound = || Tuned::bind(Arc::clone(&batches));
+    // The same one each time: nobody can tell whether two such arguments are alike.
+    let bound = Tuned::bind(Arc::clone(&batches));
+    let bound = || bound.clone();
     let runtime = MockRuntime::builder().start();
     let tuned = runtime.run(bound().user_config(tuning(2, 50))).await?;
     let replica = || {
@@ -639,4 +642,141 @@ async fn calls_of_different_models_share_no_batch() -> Result<()> {
     );
     assert_eq!(taken(&batches), [[1, 3, 5], [2, 4, 6]]);
     Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Call { kind: Kind, deadline: Option<u64> },
+    Drop(usize),
+    Wait(u64),
+    Kill,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Value,
+    Items,
+    Compute,
+}
+
+/// Batches of 5 ms, some of which panic.
+#[deployment(max_ongoing_requests = 4, max_queued_requests = 3)]
+#[derive(Default)]
+struct Mixed;
+
+#[handle]
+impl Mixed {
+    #[batch(max_batch_size = 3, batch_wait_timeout = "3ms", batch_size_fn = heavy)]
+    pub async fn value(&self, items: Vec<u64>) -> Vec<u64> {
+        sleep(ms(5)).await;
+        assert!(!items.contains(&7), "told to");
+        items
+    }
+
+    #[batch(max_batch_size = 3, batch_wait_timeout = "3ms")]
+    pub fn items(&self, items: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
+        stream::iter(0..3).then(move |step| {
+            let row = items.iter().map(|item| (*item > step).then_some(*item)).collect();
+            async move {
+                sleep(ms(5)).await;
+                row
+            }
+        })
+    }
+
+    #[batch(max_batch_size = 3, batch_wait_timeout = "3ms")]
+    #[blocking]
+    pub fn compute(&self, items: Vec<u64>) -> Vec<u64> {
+        assert!(!items.contains(&7), "told to");
+        items
+    }
+}
+
+fn heavy(item: &u64) -> usize {
+    assert!(*item != 8, "told to");
+    if *item == 9 { 3 } else { 1 }
+}
+
+/// A call that was made, and what it says at its end.
+type Made = std::pin::Pin<Box<dyn Future<Output = Option<CallError>>>>;
+
+async fn run(steps: Vec<Step>) -> Result<()> {
+    let runtime = MockRuntime::builder().seed(steps.len() as u64).start();
+    let mixed = runtime.run(Mixed::bind().num_replicas(2)).await?;
+    let mut made: Vec<Made> = Vec::new();
+    let mut item = 0;
+    for step in steps {
+        match step {
+            Step::Call { kind, deadline } => {
+                let mut options = CallOptions::new();
+                options.timeout = deadline.map(ms);
+                let mixed = mixed.options(options);
+                item = (item + 1) % 10;
+                made.push(match kind {
+                    Kind::Value => {
+                        let call = mixed.value(item);
+                        Box::pin(async { call.await.err() })
+                    }
+                    Kind::Compute => {
+                        let call = mixed.compute(item);
+                        Box::pin(async { call.await.err() })
+                    }
+                    Kind::Items => {
+                        let call = mixed.items(item);
+                        Box::pin(async { call.try_collect::<Vec<_>>().await.err() })
+                    }
+                });
+            }
+            Step::Drop(n) if !made.is_empty() => drop(made.swap_remove(n % made.len())),
+            Step::Drop(_) => {}
+            Step::Wait(n) => sleep(ms(n)).await,
+            Step::Kill => drop(runtime.kill_replica::<Mixed>(0)),
+        }
+    }
+    // Every one ends, with a result or with an error that is one of those it may be.
+    let ends = timeout(Duration::from_secs(3600), join_all(made)).await;
+    for error in ends.expect("no call hangs").into_iter().flatten() {
+        let known = matches!(
+            error,
+            CallError::DeadlineExceeded
+                | CallError::Overloaded { .. }
+                | CallError::Unavailable { .. }
+                | CallError::Panicked(_)
+        );
+        assert!(known, "{error:?}");
+    }
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(load(&runtime), (0, 0));
+    // All slots are there, and every batch closes.
+    let calls: Vec<_> = (0..11).map(|_| mixed.value(1)).collect();
+    assert_eq!(load(&runtime), (8, 3));
+    for answer in join_all(calls).await {
+        assert_eq!(answer?, 1);
+    }
+    runtime.shutdown().await;
+    Ok(())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = prop_oneof![Just(Kind::Value), Just(Kind::Items), Just(Kind::Compute)];
+    let deadline = prop::option::weighted(0.3, 0..15_u64);
+    prop_oneof![
+        10 => (kind, deadline).prop_map(|(kind, deadline)| Step::Call { kind, deadline }),
+        4 => any::<usize>().prop_map(Step::Drop),
+        4 => (0..8_u64).prop_map(Step::Wait),
+        1 => Just(Step::Kill),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_ends_batched_calls_every_slot_comes_back(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut tokio = tokio::runtime::Builder::new_current_thread();
+        let tokio = tokio.enable_time().start_paused(true).build().unwrap();
+        tokio.block_on(run(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+    }
 }

@@ -135,7 +135,11 @@ impl Controller {
             .collect();
         let mut replaced = Vec::new();
         for change in &changes {
-            if change.before.as_ref().is_none_or(|before| before.node.slots() != change.spec.node.slots()) {
+            if change
+                .before
+                .as_ref()
+                .is_none_or(|before| before.node.slots() != change.spec.node.slots())
+            {
                 warn_of_batches(&plan.application, &change.spec.node);
             }
         }

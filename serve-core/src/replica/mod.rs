@@ -16,8 +16,8 @@ mod slot;
 mod target;
 
 pub use batch::{
-    BatchError, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,
-    batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
+    BatchError, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem,
+    batched, batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
 };
 pub use handlers::{Exclusive, Handlers, Hook, InstanceCell, Shared};
 pub(crate) use instance::Replica;

@@ -24,8 +24,8 @@ pub use self::queue::BatchLimits;
 use self::queue::{BatchQueue, Next};
 use self::run::CellOf;
 pub use self::run::{
-    BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result, rows_of_results,
-    rows_of_values,
+    BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result,
+    rows_of_results, rows_of_values,
 };
 pub(crate) use self::settings::BatchSettings;
 use self::settings::Overrides;
@@ -141,8 +141,7 @@ impl<M: Batched> Batcher<M> {
         let request = request.unwrap_or_default();
         let model = request.multiplexed_model_id().cloned();
         let seat = Arc::new(Mutex::new(Seat::Waiting));
-        let slot =
-            if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
+        let slot = if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
         let call = Call { cell, args, items, request, seat: Arc::clone(&seat), slot };
         let number = self.state.lock().queue.push(call, weight, model, Instant::now());
         let place = Place { batcher: Arc::clone(self), number, seat };
