@@ -28,9 +28,9 @@ pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
-    AnyMethod, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased, Exclusive,
-    Handlers, Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape,
-    Shared, Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result,
+    AnyMethod, BatchError, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased,
+    Exclusive, Handlers, Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo,
+    Shape, Shared, Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result,
     rows_of_results, rows_of_values,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};

@@ -194,8 +194,44 @@ markers! {
     /// For WebSockets, uploads, middleware and all else that axum can do. A routed request
     /// takes a slot like any call.
     routes;
-    /// Runs the calls of a method of a `#[handle]` block in batches. Not built yet in this
-    /// version of Serve.
+    /// Runs the calls of a method of a `#[handle]` block in batches:
+    /// `#[batch(max_batch_size = 32, batch_wait_timeout = "5ms")]`.
+    ///
+    /// The method takes a `Vec<T>` for each parameter, and its handle one `T`: the method
+    /// sees the arguments of many calls at once, and each call gets its part of what it
+    /// returns.
+    ///
+    /// ```ignore
+    /// #[batch(max_batch_size = 32)]
+    /// pub async fn embed(&self, texts: Vec<String>) -> Vec<Embedding> { .. }
+    ///
+    /// let embedding: Embedding = embedder.embed("one text").await?;
+    /// ```
+    ///
+    /// # Options
+    /// * `max_batch_size`: the most that the items of a batch may weigh; 8 if not given.
+    /// * `batch_wait_timeout`: how long the first item of a batch waits for others; `"10ms"`.
+    /// * `max_concurrent_batches`: batches that run at a time on a replica; 1.
+    /// * `batch_size_fn = weigh`: a function that is given a reference to each argument of a
+    ///   call and gives its weight as a `usize`; without it each call weighs 1.
+    ///
+    /// # Batching
+    /// * It takes `&self`, and is async, plain or `#[blocking]`.
+    /// * It returns as many results as it was given items, in their order: `Vec<R>`;
+    ///   `Vec<Result<R, E>>`, where each call has its own error; `Result<Vec<R>, E>`, where
+    ///   `E` is `Clone` and all calls get it; or `impl Stream<Item = Vec<Option<R>>>`, where
+    ///   each step has an item for each call, or `None` for one whose stream has ended.
+    ///   Another number fails every call of the batch with `Panicked`, and so does a panic.
+    ///   A panic of `batch_size_fn`, or a weight above `max_batch_size`, fails that call
+    ///   alone.
+    /// * A batch closes only when it can run, so batches grow while others run. Calls leave
+    ///   in the order in which they came; none is overtaken by a lighter one.
+    /// * A call that waits holds a slot of its replica, so `max_ongoing_requests` must be at
+    ///   least `max_batch_size` times `max_concurrent_batches`, or batches are never full:
+    ///   the deploy warns of that.
+    /// * Dropping the response of a call that waits takes it out. One in a running batch is
+    ///   computed with the others; when the last of their callers is gone the batch is
+    ///   dropped, unless it is `#[blocking]`.
     batch;
     /// Gives a method of a `#[handle]` block the user config. Not built yet in this version
     /// of Serve.

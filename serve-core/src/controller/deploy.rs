@@ -12,6 +12,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::application::{Hosted, Phase, RunningApplication, names};
 use super::controller::Controller;
+use super::decide::starved_batches;
 use super::error::DeployError;
 use super::reconcile::Reconciler;
 use super::spec::Spec;
@@ -133,6 +134,15 @@ impl Controller {
             })
             .collect();
         let mut replaced = Vec::new();
+        for change in &changes {
+            if change
+                .before
+                .as_ref()
+                .is_none_or(|before| before.node.slots() != change.spec.node.slots())
+            {
+                warn_of_batches(&plan.application, &change.spec.node);
+            }
+        }
         for (change, router) in changes.iter().zip(routers) {
             if change.before.is_none() {
                 let spec = Arc::clone(&change.spec);
@@ -298,6 +308,19 @@ impl Controller {
         )
         .await;
         error
+    }
+}
+
+/// Says of which methods the batches cannot be full.
+fn warn_of_batches(application: &str, node: &PlanNode) {
+    for method in node.kind.methods() {
+        let said = method.batch().and_then(|batch| {
+            let name = method.info().name;
+            starved_batches(name, batch, node.slots(), node.kind.is_exclusive())
+        });
+        if let Some(said) = said {
+            tracing::warn!(deployment = node.name, application, "{said}");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use futures::{Stream, StreamExt};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::batch::BatchLimits;
 use super::handlers::Handlers;
 use super::target::{AnyValue, Reply};
 use crate::call::codec::{ArgumentsSeed, NamedArguments, Outgoing};
@@ -42,6 +43,9 @@ pub trait Method: Sized + Send + Sync + 'static {
     const INFO: MethodInfo;
     /// How often it may run again after the replica that it ran on died: `#[retry]`.
     const RETRIES: usize = 0;
+    /// The batches that its calls share, if it is marked `#[batch]`; none where
+    /// `batch_size_fn` says what fills one.
+    const BATCH: Option<BatchLimits> = None;
     /// A copy of its arguments, to run again with; none unless it is marked `#[retry]`.
     fn copy_args(args: &Self::Args) -> Option<Self::Args> {
         let _ = args;
@@ -132,6 +136,8 @@ impl MethodInfo {
 pub trait AnyMethod: Send + Sync {
     /// What is said of it.
     fn info(&self) -> MethodInfo;
+    /// How many of its calls fill a batch, if that is known.
+    fn batch(&self) -> Option<BatchLimits>;
     /// Runs it on a cell of its deployment.
     fn run(&self, cell: &(dyn Any + Send + Sync), args: AnyValue) -> Reply;
     /// Reads its arguments from text, each as its type asks.
@@ -245,6 +251,10 @@ where
 {
     fn info(&self) -> MethodInfo {
         M::INFO
+    }
+
+    fn batch(&self) -> Option<BatchLimits> {
+        M::BATCH
     }
 
     fn run(&self, cell: &(dyn Any + Send + Sync), args: AnyValue) -> Reply {

@@ -17,8 +17,8 @@ mod target;
 mod unbegun;
 
 pub use batch::{
-    BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,
-    batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
+    BatchError, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem,
+    batched, batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
 };
 pub use handlers::{Exclusive, Handlers, Hook, InstanceCell, Shared};
 pub(crate) use instance::Replica;

@@ -196,7 +196,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         let collection = Arc::as_ptr(&self.cache).addr();
         self.on_change(move |ids| {
             if let Some(replica) = replica.upgrade() {
-                replica.owner.hold_models(replica.key(), collection, ids);
+                replica.owner.hold_models(&replica, collection, ids);
             }
         });
     }
@@ -310,6 +310,15 @@ impl<M> Cache<M> {
     fn announce(&self) {
         if let Some(listener) = &*self.listener.lock() {
             listener(&self.held());
+        }
+    }
+}
+
+impl<M> Drop for Cache<M> {
+    fn drop(&mut self) {
+        // Calls for its models need not come to this replica any more.
+        if let Some(listener) = self.listener.get_mut() {
+            listener(&[]);
         }
     }
 }

@@ -10,8 +10,8 @@ use super::instance::Replica;
 pub(crate) trait Release: Send + Sync {
     /// The slot of the replica known to the router as `key` is free again.
     fn release(&self, key: usize);
-    /// That replica holds these models, of one of its collections, from now on.
-    fn hold_models(&self, key: usize, collection: usize, ids: &[String]);
+    /// A replica holds these models, of one of its collections, from now on.
+    fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]);
     /// The router itself, for a call that must go elsewhere.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }

@@ -520,8 +520,15 @@ impl State {
 }
 
 impl Release for Router {
-    fn hold_models(&self, key: usize, collection: usize, ids: &[String]) {
-        self.state.lock().routing.hold_models(key, collection, ids);
+    fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]) {
+        let (mut state, key) = (self.state.lock(), replica.key());
+        let known = state.replicas.get(key).and_then(Option::as_ref);
+        // One that is on its way out is routed to no more, and its key may be another's.
+        if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), replica))
+            && !state.admission.is_draining(key)
+        {
+            state.routing.hold_models(key, collection, ids);
+        }
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -189,7 +189,11 @@ struct Models {
 impl Models {
     fn hold(&mut self, key: usize, collection: usize, ids: &[String]) {
         let held = self.held.entry(key).or_default();
-        held.insert(collection, ids.to_vec());
+        if ids.is_empty() {
+            held.remove(&collection);
+        } else {
+            held.insert(collection, ids.to_vec());
+        }
         self.index();
     }
 
@@ -215,13 +219,19 @@ impl Models {
     }
 
     /// As in Ray Serve: of the replicas that hold the model, the least busy one; where none
-    /// of them is free, one of those that hold the fewest.
+    /// of them is free, one of those that hold the fewest. None where no replica keeps any:
+    /// a model's name travels to deployments that have no use for it.
     fn choose(&self, admission: &Admission, model: &str) -> Option<usize> {
+        if self.held.is_empty() {
+            return None;
+        }
         let holders = self.holders.get(model).map_or(&[][..], Vec::as_slice);
         let free = holders.iter().copied().filter(|key| admission.is_free(*key));
         free.min_by_key(|key| admission.ongoing(*key)).or_else(|| {
+            // Of several, the same one for each call that is made before the first of them
+            // has come to load the model, so that it is loaded once.
             let free = admission.free().iter().copied();
-            free.min_by_key(|key| (self.count(*key), admission.ongoing(*key), *key))
+            free.min_by_key(|key| (self.count(*key), digest(&(model, *key))))
         })
     }
 }

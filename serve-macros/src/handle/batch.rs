@@ -215,6 +215,19 @@ pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream 
     }
 }
 
+/// What `Method` says of the batches that its calls share.
+pub(super) fn declared(batch: &Batch, model: &Model) -> Option<TokenStream> {
+    if batch.batch_size_fn.is_some() {
+        return None;
+    }
+    let private = model.private();
+    let limits = limits(batch, &private);
+    Some(quote! {
+        const BATCH: ::core::option::Option<#private::BatchLimits> =
+            ::core::option::Option::Some(#limits);
+    })
+}
+
 fn limits(batch: &Batch, private: &TokenStream) -> TokenStream {
     let Batch { max_batch_size, max_concurrent_batches, .. } = batch;
     let wait = batch.batch_wait_timeout;

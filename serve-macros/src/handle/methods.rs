@@ -39,6 +39,7 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
         }
     };
     let retry = retry(method);
+    let limits = method.batch.as_ref().and_then(|batch| batch::declared(batch, model));
     quote! {
         #cfg
         #[allow(non_camel_case_types, reason = "named after the method")]
@@ -62,6 +63,7 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
                 streaming: #streaming,
             };
             #retry
+            #limits
 
             fn erased() -> &'static dyn #private::AnyMethod {
                 use #private::{ErasedIfWire as _, ErasedOtherwise as _};

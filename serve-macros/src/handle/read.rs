@@ -121,6 +121,11 @@ fn check_markers(function: &Function, errors: &mut Errors) {
         let name = last.ident.to_string();
         if BARE.contains(&name.as_str()) && marker.meta.require_path_only().is_err() {
             errors.at(marker, format!("`#[{name}]` takes no arguments"));
+        } else if ["batch", "retry"].contains(&name.as_str())
+            && marker.meta.require_name_value().is_ok()
+        {
+            let example = if name == "batch" { "max_batch_size = 8" } else { "max = 2" };
+            errors.at(marker, format!("options stand in parentheses: `#[{name}({example})]`"));
         } else if name == "handle" {
             errors.at(
                 marker,

@@ -12,8 +12,10 @@
 //! | `restart` | whether a failed start is tried again |
 //! | `ranks` | the places of the replicas |
 //! | `resources` | what fits on a node |
+//! | `batches` | whether batches can be full |
 
 mod autoscale;
+mod batches;
 mod ranks;
 mod resources;
 mod restart;
@@ -21,6 +23,7 @@ mod rollout;
 mod status;
 
 pub(crate) use autoscale::{Asked, LoggedDecision, Observed, Scaling, decide as autoscale};
+pub(crate) use batches::starved_batches;
 pub(crate) use ranks::{close_gaps, first_free_rank};
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use restart::{StartFailures, Verdict};

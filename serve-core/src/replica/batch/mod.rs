@@ -14,18 +14,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use futures::future::BoxFuture;
+use futures::future::{AbortHandle, Abortable, BoxFuture};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::queue::BatchLimits;
 use self::queue::{BatchQueue, Next};
 use self::run::CellOf;
 pub use self::run::{
-    BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result, rows_of_results,
-    rows_of_values,
+    BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result,
+    rows_of_results, rows_of_values,
 };
 pub(crate) use self::settings::BatchSettings;
 use self::settings::Overrides;
@@ -81,6 +81,9 @@ pub(crate) struct Call<M: Batched> {
     items: mpsc::Sender<Item<M>>,
     request: Request,
     seat: Arc<Mutex<Seat>>,
+    /// What holds the call's slot, if that is held until its batch returns and not only
+    /// until its caller leaves.
+    slot: Option<Scope>,
 }
 
 /// The arguments of a call until its batch begins. If its replica ends before that, they go
@@ -147,8 +150,10 @@ impl<M: Batched> Batcher<M> {
         let request = request.unwrap_or_default();
         let model = request.multiplexed_model_id().cloned();
         let seat = Arc::new(Mutex::new(Seat::Waiting));
+        let slot = if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
         let args = Arc::new(Mutex::new(Some(args)));
-        let call = Call { cell, args: Arc::clone(&args), items, request, seat: Arc::clone(&seat) };
+        let kept = Arc::clone(&args);
+        let call = Call { cell, args: kept, items, request, seat: Arc::clone(&seat), slot };
         let number = self.state.lock().queue.push(call, weight, model, Instant::now());
         let place = Place { batcher: Arc::clone(self), number, seat, args };
         self.drive();
@@ -195,45 +200,47 @@ impl<M: Batched> Batcher<M> {
         });
     }
 
-    fn start(self: &Arc<Self>, calls: Vec<Call<M>>) {
+    fn start(self: &Arc<Self>, mut calls: Vec<Call<M>>) {
         let ended = Finished(Arc::clone(self));
         // A replica that is gone takes its calls with it.
         let Some(replica) = self.replica.upgrade() else { return };
-        let callers = Arc::new(AtomicUsize::new(0));
-        let seats: Vec<_> = calls.iter().map(|call| Arc::clone(&call.seat)).collect();
-        for seat in &seats {
-            let mut seat = seat.lock();
-            if matches!(*seat, Seat::Waiting) {
+        let (abort, aborted) = AbortHandle::new_pair();
+        // One more, until all are seated.
+        let callers = Arc::new(AtomicUsize::new(1));
+        calls.retain(|call| {
+            let mut seat = call.seat.lock();
+            let waits = matches!(*seat, Seat::Waiting);
+            if waits {
                 callers.fetch_add(1, Ordering::Relaxed);
-                *seat = Seat::Running { callers: Arc::clone(&callers), batch: None };
+                let batch = M::INTERRUPTIBLE.then(|| abort.clone());
+                *seat = Seat::Running { callers: Arc::clone(&callers), batch };
             }
+            waits
+        });
+        if callers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            return;
         }
         // What one batch does is, to the log and to the calls it makes, part of its first
         // item's request.
         let request = calls.first().map(|call| call.request.clone()).unwrap_or_default();
-        let run = (self.run)(Arc::clone(&replica), calls);
+        let run = Abortable::new((self.run)(Arc::clone(&replica), calls), aborted);
         let scope = Scope::hosted(request, Arc::clone(&replica));
-        let task = replica.compute.spawner().tokio.spawn(async move {
-            let _ended = ended;
+        // Ends with its batch, which ends with the last of its callers or with the replica.
+        replica.compute.spawner().tokio.spawn(async move {
+            let ended = ended;
             let run = async {
-                run.await;
+                // Where it was aborted, there is nobody to tell.
+                let _ = run.await;
                 Ok::<(), CallError>(())
             };
             // Its calls see for themselves that their replica ended.
             let _ = scope.around(run).await;
+            // In the first of these its callers free their slots, and in the second those
+            // that waited for a slot come here: they are not too late for the next batch.
+            yield_now().await;
+            yield_now().await;
+            drop(ended);
         });
-        if !M::INTERRUPTIBLE {
-            return;
-        }
-        for seat in seats {
-            if let Seat::Running { batch, .. } = &mut *seat.lock() {
-                *batch = Some(task.abort_handle());
-            }
-        }
-        // Every caller may have left between the two looks.
-        if callers.load(Ordering::Acquire) == 0 {
-            task.abort();
-        }
     }
 }
 

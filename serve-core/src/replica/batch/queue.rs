@@ -95,9 +95,13 @@ impl<I> BatchQueue<I> {
         if self.running >= limits.max_concurrent_batches {
             return Next::Idle;
         }
-        let closes = first.since + limits.batch_wait_timeout;
-        if self.weight < limits.max_batch_size && now < closes {
-            return Next::WaitUntil(closes);
+        if self.weight < limits.max_batch_size {
+            match first.since.checked_add(limits.batch_wait_timeout) {
+                Some(closes) if closes <= now => {}
+                Some(closes) => return Next::WaitUntil(closes),
+                // Longer than time is counted.
+                None => return Next::Idle,
+            }
         }
         let batch = self.take(limits.max_batch_size);
         self.running += 1;
@@ -205,6 +209,17 @@ mod tests {
         assert_eq!(queue.next(late, limits), Next::Idle, "one runs already");
         queue.finished();
         assert_eq!(queue.next(late, limits), Next::Run(vec![3]));
+    }
+
+    #[test]
+    fn a_batch_may_wait_for_ever() {
+        let now = Instant::now();
+        let limits = BatchLimits { batch_wait_timeout: Duration::MAX, ..limits(2, 0, 1) };
+        let mut queue = BatchQueue::default();
+        queue.push(1, 1, None, now);
+        assert_eq!(queue.next(now, limits), Next::Idle);
+        queue.push(2, 1, None, now);
+        assert_eq!(queue.next(now, limits), Next::Run(vec![1, 2]));
     }
 
     #[test]

@@ -78,9 +78,12 @@ fn run_unary<M: BatchedUnary>(
     calls: Vec<Call<M>>,
 ) -> BoxFuture<'static, ()> {
     async move {
-        let Some((cell, args, callers)) = split(calls) else { return };
+        let Some((cell, args, callers, slots)) = split(calls) else { return };
         let run = AssertUnwindSafe(async { M::run_batch(cell, args).await }).catch_unwind();
-        match run.await {
+        let ran = run.await;
+        // Who has its result finds its slot free.
+        drop(slots);
+        match ran {
             Ok(Ok(rows)) if rows.len() == callers.len() => {
                 replica.succeeded();
                 for (row, caller) in rows.into_iter().zip(callers) {
@@ -107,7 +110,8 @@ fn run_streaming<M: BatchedStreaming>(
     calls: Vec<Call<M>>,
 ) -> BoxFuture<'static, ()> {
     async move {
-        let Some((cell, args, callers)) = split(calls) else { return };
+        // A streaming method is not `#[blocking]`, so there are no slots.
+        let Some((cell, args, callers, _)) = split(calls) else { return };
         let mut callers: Vec<Option<mpsc::Sender<Item<M>>>> =
             callers.into_iter().map(Some).collect();
         let run = async {
@@ -151,15 +155,22 @@ fn run_streaming<M: BatchedStreaming>(
     .boxed()
 }
 
-type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<mpsc::Sender<Item<M>>>);
+type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<mpsc::Sender<Item<M>>>, Vec<Scope>);
 
-/// The arguments and the callers, in the same order. The calls begin with this; who has
-/// left takes no part.
+/// The arguments and the callers, in the same order, and the slots that the batch holds.
+/// The calls begin with this; who has left takes no part.
 fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     let cell = calls.first()?.cell.clone();
-    let begun = |call: Call<M>| Some((call.args.lock().take()?, call.items));
-    let (args, callers): (Vec<_>, Vec<_>) = calls.into_iter().filter_map(begun).unzip();
-    (!args.is_empty()).then_some((cell, args, callers))
+    let n = calls.len();
+    let (mut args, mut callers) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let mut slots = Vec::new();
+    for call in calls {
+        let Some(begun) = call.args.lock().take() else { continue };
+        args.push(begun);
+        callers.push(call.items);
+        slots.extend(call.slot);
+    }
+    (!args.is_empty()).then_some((cell, args, callers, slots))
 }
 
 fn tell_all<T, E>(callers: &[mpsc::Sender<Result<T, CallError<E>>>], failure: &CallError) {
@@ -188,9 +199,21 @@ pub fn rows_of_results<R, E>(rows: Vec<Result<R, E>>) -> Vec<Result<R, CallError
     rows.into_iter().map(|row| row.map_err(CallError::App)).collect()
 }
 
+/// The error of a whole batch: each of its callers gets a copy.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a whole batch",
+    label = "each caller in the batch gets a copy of this error",
+    note = "derive `Clone` for `{Self}`",
+    note = "or return `Vec<Result<R, {Self}>>`, with an error for each item"
+)]
+pub trait BatchError: Clone {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Clone> BatchError for E {}
+
 /// For `#[handle]`: what a method that returns `Result<Vec<R>, E>` gives, for `n` calls.
 #[doc(hidden)]
-pub fn rows_of_result<R, E: Clone>(
+pub fn rows_of_result<R, E: BatchError>(
     rows: Result<Vec<R>, E>,
     n: usize,
 ) -> Vec<Result<R, CallError<E>>> {
