@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::decide::application_status;
-use super::reconcile::{Order, Outcome, Reconciling};
+use super::reconcile::{Order, Outcome, Reconciling, Shown};
 use super::spec::Spec;
-use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails};
+use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, ReplicaState};
 use crate::application::Plan;
 use crate::deployment::BoundId;
 use crate::error::Error;
@@ -151,6 +151,25 @@ impl Hosted {
                 Ok(_) => Ok(()),
                 Err(_) => Err(Error::msg("the runtime is shut down")),
             }
+        }
+    }
+
+    /// Waits until the replicas that are stopping have stopped: they may still call others.
+    pub(super) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut shown = self.reconciling.shown.clone();
+        async move {
+            let stopping: Vec<String> = shown
+                .borrow()
+                .replicas
+                .iter()
+                .filter(|replica| replica.state == ReplicaState::Stopping)
+                .map(|replica| replica.replica_id.clone())
+                .collect();
+            let is_gone = |shown: &Shown| {
+                !shown.replicas.iter().any(|replica| stopping.contains(&replica.replica_id))
+            };
+            // Its end is the end of all of them.
+            let _ = shown.wait_for(is_gone).await;
         }
     }
 

@@ -188,6 +188,7 @@ impl Controller {
             version: stays.map_or(serial, |before| before.version),
             config_version: told.map_or(serial, |before| before.config_version),
             suspended: None,
+            restored: false,
         }
     }
 
@@ -243,9 +244,10 @@ impl Controller {
         application.plan = plan.clone();
         application.phase = Phase::Settled;
         application.failed = None;
+        let drained: Vec<_> = application.deployments.values().map(Hosted::drained).collect();
         drop(applications);
         gone.push(rollout.replaced);
-        self.stop_in_background(gone, "a new version of its application has none");
+        self.stop_in_background(drained, gone, "a new version of its application has none");
         self.publish_routes();
         link
     }
@@ -262,6 +264,8 @@ impl Controller {
             Stopped::Interrupted => DeployError::Deleted(name.clone()),
         };
         let mut dropped = Vec::new();
+        // Who may still call what is dropped.
+        let mut drained = Vec::new();
         {
             let mut applications = self.applications.lock();
             let application = applications.get_mut(&name).expect("it is being changed");
@@ -272,7 +276,13 @@ impl Controller {
                     // The one that was asked for last holds, whatever its number.
                     if !Arc::ptr_eq(before, &hosted.spec) {
                         let serial = self.next_serial();
-                        hosted.ask(Arc::new(Spec { serial, ..Spec::clone(before) }));
+                        let restored = true;
+                        hosted.ask(Arc::new(Spec { serial, restored, ..Spec::clone(before) }));
+                        let (settles, drains) = (hosted.settles(serial), hosted.drained());
+                        drained.push(async move {
+                            let _ = settles.await;
+                            drains.await;
+                        });
                     }
                 } else if first && !interrupted {
                     // It stays to be looked at: why it failed, and what of.
@@ -293,10 +303,13 @@ impl Controller {
                 application.plan = rollout.plan;
             }
         }
-        join_all(
-            dropped.into_iter().map(|hosted| hosted.retire("its application failed to deploy")),
-        )
-        .await;
+        let reason = "its application failed to deploy";
+        if interrupted {
+            join_all(dropped.iter().map(|hosted| hosted.retire(reason))).await;
+        } else {
+            self.stop_in_background(drained, vec![dropped], reason);
+        }
+        self.publish_routes();
         error
     }
 }
