@@ -295,6 +295,7 @@ async fn what_can_change_in_place_does() -> Result<()> {
         assert_eq!(leaf.status, DeploymentStatus::Healthy, "{option}");
     }
     assert_eq!(handle.total().await?, 105);
+    runtime.run(front(leaf(1).user_config(Tuning::by(5)))).await?;
     runtime.run(front(leaf(1).user_config(Tuning::by(5)).num_replicas(4))).await?;
     let more = ids(&runtime, "Leaf");
     assert!(more.len() == 4 && before.iter().all(|id| more.contains(id)), "{more:?}");

@@ -31,8 +31,18 @@ pub(super) struct RunningApplication {
     pub(super) hidden: bool,
     /// Held while it changes: one change at a time.
     pub(super) change: Arc<tokio::sync::Mutex<()>>,
-    /// Told to give up a deploy that waits.
-    pub(super) interrupt: watch::Sender<bool>,
+    /// Told when a deploy that waits is to give way.
+    pub(super) wanted: watch::Sender<Wanted>,
+    /// The number of the last deploy that ended, other than by giving way to another.
+    pub(super) ended: u64,
+}
+
+/// What a deploy that is under way gives way to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// The number of the deploy that was asked for last.
+    pub(super) deploy: u64,
+    pub(super) deletion: bool,
 }
 
 /// What is being done to an application.
@@ -62,7 +72,8 @@ impl RunningApplication {
             claims: None,
             hidden,
             change: Arc::default(),
-            interrupt: watch::Sender::new(false),
+            wanted: watch::Sender::default(),
+            ended: 0,
         }
     }
 

@@ -112,7 +112,7 @@ impl Controller {
             let applications = self.applications.lock();
             let application = applications.get(name).ok_or_else(unknown)?;
             // A deploy that waits gives way.
-            application.interrupt.send_replace(true);
+            application.wanted.send_modify(|wanted| wanted.deletion = true);
             Arc::clone(&application.change)
         };
         let _changing = Arc::clone(&change).lock_owned().await;

@@ -184,11 +184,8 @@ impl State {
             }
             _ => self.spec.options().num_replicas(),
         };
-        self.failures = if self.spec.restored {
-            StartFailures::of_proven()
-        } else {
-            StartFailures::default()
-        };
+        self.failures =
+            if self.spec.restored { StartFailures::of_proven() } else { StartFailures::default() };
         let failed_before = self.failed.take().is_some() || old.restored;
         if self.standing.status == DeploymentStatus::DeployFailed
             && (self.spec.restored || self.spec.suspended.is_some())
