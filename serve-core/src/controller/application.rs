@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::decide::application_status;
-use super::reconcile::{Order, Outcome, Reconciling};
+use super::reconcile::{Order, Outcome, Reconciling, Shown};
 use super::spec::Spec;
-use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails};
+use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, ReplicaState};
 use crate::application::Plan;
 use crate::deployment::BoundId;
 use crate::error::Error;
@@ -31,8 +31,18 @@ pub(super) struct RunningApplication {
     pub(super) hidden: bool,
     /// Held while it changes: one change at a time.
     pub(super) change: Arc<tokio::sync::Mutex<()>>,
-    /// Told to give up a deploy that waits.
-    pub(super) interrupt: watch::Sender<bool>,
+    /// Told when a deploy that waits is to give way.
+    pub(super) wanted: watch::Sender<Wanted>,
+    /// The number of the last deploy that ended, other than by giving way to another.
+    pub(super) ended: u64,
+}
+
+/// What a deploy that is under way gives way to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// The number of the deploy that was asked for last.
+    pub(super) deploy: u64,
+    pub(super) deletion: bool,
 }
 
 /// What is being done to an application.
@@ -62,7 +72,8 @@ impl RunningApplication {
             claims: None,
             hidden,
             change: Arc::default(),
-            interrupt: watch::Sender::new(false),
+            wanted: watch::Sender::default(),
+            ended: 0,
         }
     }
 
@@ -151,6 +162,25 @@ impl Hosted {
                 Ok(_) => Ok(()),
                 Err(_) => Err(Error::msg("the runtime is shut down")),
             }
+        }
+    }
+
+    /// Waits until the replicas that are stopping have stopped: they may still call others.
+    pub(super) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut shown = self.reconciling.shown.clone();
+        async move {
+            let stopping: Vec<String> = shown
+                .borrow()
+                .replicas
+                .iter()
+                .filter(|replica| replica.state == ReplicaState::Stopping)
+                .map(|replica| replica.replica_id.clone())
+                .collect();
+            let is_gone = |shown: &Shown| {
+                !shown.replicas.iter().any(|replica| stopping.contains(&replica.replica_id))
+            };
+            // Its end is the end of all of them.
+            let _ = shown.wait_for(is_gone).await;
         }
     }
 

@@ -112,7 +112,7 @@ impl Controller {
             let applications = self.applications.lock();
             let application = applications.get(name).ok_or_else(unknown)?;
             // A deploy that waits gives way.
-            application.interrupt.send_replace(true);
+            application.wanted.send_modify(|wanted| wanted.deletion = true);
             Arc::clone(&application.change)
         };
         let _changing = Arc::clone(&change).lock_owned().await;
@@ -165,14 +165,21 @@ impl Controller {
         self.shut_down.load(Ordering::Acquire)
     }
 
-    /// Stops deployments, tier by tier, while other things go on.
-    pub(super) fn stop_in_background(&self, tiers: Vec<Vec<Hosted>>, reason: &'static str) {
+    /// Stops deployments, tier by tier, once those who may still call them have `drained`,
+    /// while other things go on.
+    pub(super) fn stop_in_background(
+        &self,
+        drained: Vec<impl Future<Output = ()> + Send + 'static>,
+        tiers: Vec<Vec<Hosted>>,
+        reason: &'static str,
+    ) {
         if tiers.iter().all(Vec::is_empty) {
             return;
         }
         let mut stopping = self.stopping.lock();
         while stopping.try_join_next().is_some() {}
         let stop = async move {
+            join_all(drained).await;
             for tier in tiers {
                 join_all(tier.iter().map(|hosted| hosted.retire(reason))).await;
             }

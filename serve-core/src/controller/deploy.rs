@@ -5,12 +5,13 @@
 //! callers, so that a caller's new version finds its callees'. If anything fails, all of
 //! it goes back to what ran before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::application::{Hosted, Phase, RunningApplication, names};
+use super::application::{Hosted, Phase, RunningApplication, Wanted, names};
 use super::controller::Controller;
 use super::decide::starved_batches;
 use super::error::DeployError;
@@ -36,61 +37,129 @@ struct Rollout {
     changes: Vec<Change>,
     /// Those of another type that had one of the plan's names.
     replaced: Vec<Hosted>,
-    interrupted: watch::Receiver<bool>,
+    /// Its number among the deploys of the application.
+    number: u64,
+    wanted: watch::Receiver<Wanted>,
     _changing: OwnedMutexGuard<()>,
+}
+
+/// A deploy's turn to change its application.
+struct Turn {
+    number: u64,
+    changing: OwnedMutexGuard<()>,
 }
 
 /// Why a deploy went no further.
 enum Stopped {
-    Failed { deployment: String, error: Error },
-    Interrupted,
+    Failed {
+        deployment: String,
+        error: Error,
+    },
+    /// By the end of the application.
+    Deleted,
+    /// By another deploy, which is to go on from what ran before.
+    Superseded,
 }
 
 impl Controller {
     /// Makes an application run what the plan says. Gives the link to its ingress once all
-    /// of it runs.
+    /// of it runs: of this version, or of one that was asked for since.
     pub(super) async fn roll_out(&self, plan: Plan, hidden: bool) -> Result<Link, DeployError> {
-        let changing = self.begin_change(&plan, hidden).await?;
-        let rollout = self.prepare(plan, changing);
+        let Some(turn) = self.begin_change(&plan, hidden).await? else {
+            return self.link_of_successor(&plan).await;
+        };
+        let rollout = self.prepare(plan.clone(), turn);
         match self.replace(&rollout).await {
             Ok(()) => Ok(self.commit(rollout)),
+            Err(Stopped::Superseded) => {
+                self.go_back(rollout, Stopped::Superseded).await;
+                self.link_of_successor(&plan).await
+            }
             Err(stopped) => Err(self.go_back(rollout, stopped).await),
         }
     }
 
-    /// Waits for the application's turn to change; puts it in, if it is new, and claims its
-    /// route.
-    async fn begin_change(
-        &self,
-        plan: &Plan,
-        hidden: bool,
-    ) -> Result<OwnedMutexGuard<()>, DeployError> {
+    /// Waits for the deploy that came after this one, and gives the link to its ingress, if
+    /// that is of the same type.
+    async fn link_of_successor(&self, plan: &Plan) -> Result<Link, DeployError> {
         let name = &plan.application;
+        let superseded = || DeployError::Superseded(name.clone());
+        loop {
+            let change = {
+                let applications = self.applications.lock();
+                let application = applications.get(name).ok_or_else(|| self.ended(name))?;
+                if application.ended == application.wanted.borrow().deploy {
+                    if application.failed.is_some() {
+                        return Err(superseded());
+                    }
+                    let ingress = application.plan.nodes.first().ok_or_else(superseded)?;
+                    let hosted = application.deployments.get(&ingress.name);
+                    let hosted = hosted.filter(|it| it.type_id() == plan.nodes[0].kind.type_id());
+                    return hosted
+                        .map(|hosted| Link::new(Arc::clone(&hosted.router)))
+                        .ok_or_else(superseded);
+                }
+                Arc::clone(&application.change)
+            };
+            // Those that change it stand before this in the line.
+            drop(change.lock_owned().await);
+        }
+    }
+
+    /// Why an application that was being deployed is not there.
+    fn ended(&self, name: &str) -> DeployError {
+        if self.is_shut_down() {
+            DeployError::ShutDown
+        } else {
+            DeployError::Deleted(name.to_owned())
+        }
+    }
+
+    /// Waits for the application's turn to change, before which a deploy that is under way
+    /// gives way; puts it in, if it is new, and claims its route. None if it gives way to
+    /// another itself.
+    async fn begin_change(&self, plan: &Plan, hidden: bool) -> Result<Option<Turn>, DeployError> {
+        let name = &plan.application;
+        let mut asked = None;
         loop {
             let change = {
                 let mut applications = self.applications.lock();
+                if let Some(refused) = self.refusal(&applications, plan) {
+                    return Err(refused);
+                }
                 let application = applications
                     .entry(name.clone())
                     .or_insert_with(|| RunningApplication::new(plan, hidden));
-                Arc::clone(&application.change)
+                let change = Arc::clone(&application.change);
+                if asked.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, &change)) {
+                    let mut number = 0;
+                    application.wanted.send_modify(|wanted| {
+                        wanted.deploy += 1;
+                        number = wanted.deploy;
+                    });
+                    asked = Some((Arc::clone(&change), number));
+                }
+                change
             };
+            let number = asked.as_ref().map_or(0, |(_, number)| *number);
             let changing = Arc::clone(&change).lock_owned().await;
             let mut applications = self.applications.lock();
             // It may have been deleted, and made anew, meanwhile.
             if !applications.get(name).is_some_and(|known| Arc::ptr_eq(&known.change, &change)) {
                 continue;
             }
-            let refused = if self.is_shut_down() {
-                Some(DeployError::ShutDown)
-            } else {
-                taken_route(&applications, plan)
-            };
+            let refused = self.refusal(&applications, plan);
             let application = applications.get_mut(name).expect("looked up under this lock");
             let Some(refused) = refused else {
+                if application.wanted.borrow().deploy != number {
+                    return Ok(None);
+                }
                 application.phase = Phase::Deploying;
                 application.claims.clone_from(&plan.route_prefix);
-                return Ok(changing);
+                return Ok(Some(Turn { number, changing }));
             };
+            application.ended = number;
+            application.phase = Phase::Settled;
             if application.is_blank() {
                 applications.remove(name);
             }
@@ -98,8 +167,20 @@ impl Controller {
         }
     }
 
+    /// Why a plan is not deployed, whatever else is.
+    fn refusal(
+        &self,
+        applications: &BTreeMap<String, RunningApplication>,
+        plan: &Plan,
+    ) -> Option<DeployError> {
+        if self.is_shut_down() {
+            return Some(DeployError::ShutDown);
+        }
+        taken_route(applications, plan)
+    }
+
     /// Says what is to change, and starts what is new.
-    fn prepare(&self, plan: Plan, changing: OwnedMutexGuard<()>) -> Rollout {
+    fn prepare(&self, plan: Plan, turn: Turn) -> Rollout {
         let mut applications = self.applications.lock();
         let application = applications
             .get_mut(&plan.application)
@@ -157,8 +238,9 @@ impl Controller {
                 replaced.extend(application.deployments.insert(change.name.clone(), hosted));
             }
         }
-        let interrupted = application.interrupt.subscribe();
-        Rollout { plan, changes, replaced, interrupted, _changing: changing }
+        let wanted = application.wanted.subscribe();
+        let Turn { number, changing } = turn;
+        Rollout { plan, changes, replaced, number, wanted, _changing: changing }
     }
 
     /// The router that the deployment has, if it is of the same type, or a new one.
@@ -198,12 +280,14 @@ impl Controller {
             version: stays.map_or(serial, |before| before.version),
             config_version: told.map_or(serial, |before| before.config_version),
             suspended: None,
+            restored: false,
         }
     }
 
     /// Asks for what changed, tier by tier, and waits for all of it.
     async fn replace(&self, rollout: &Rollout) -> Result<(), Stopped> {
-        let mut interrupted = rollout.interrupted.clone();
+        let mut wanted = rollout.wanted.clone();
+        let gives_way = |wanted: &Wanted| wanted.deletion || wanted.deploy != rollout.number;
         for tier in rollout.plan.tiers().into_iter().rev() {
             let settling: Vec<_> = {
                 let mut applications = self.applications.lock();
@@ -227,8 +311,9 @@ impl Controller {
             tokio::select! {
                 biased;
                 settled = futures::future::try_join_all(settling) => settled.map(drop)?,
-                _ = interrupted.wait_for(|interrupted| *interrupted) => {
-                    return Err(Stopped::Interrupted);
+                wanted = wanted.wait_for(gives_way) => {
+                    let deleted = wanted.is_ok_and(|wanted| wanted.deletion);
+                    return Err(if deleted { Stopped::Deleted } else { Stopped::Superseded });
                 }
             }
         }
@@ -253,9 +338,11 @@ impl Controller {
         application.plan = plan.clone();
         application.phase = Phase::Settled;
         application.failed = None;
+        application.ended = rollout.number;
+        let drained: Vec<_> = application.deployments.values().map(Hosted::drained).collect();
         drop(applications);
         gone.push(rollout.replaced);
-        self.stop_in_background(gone, "a new version of its application has none");
+        self.stop_in_background(drained, gone, "a new version of its application has none");
         self.publish_routes();
         link
     }
@@ -263,15 +350,18 @@ impl Controller {
     /// What ran before goes on, what is new stops, and the status says why.
     async fn go_back(&self, rollout: Rollout, stopped: Stopped) -> DeployError {
         let name = rollout.plan.application.clone();
-        let interrupted = matches!(stopped, Stopped::Interrupted);
+        let interrupted = !matches!(stopped, Stopped::Failed { .. });
+        let superseded = matches!(stopped, Stopped::Superseded);
         let error = match stopped {
             Stopped::Failed { deployment, error } => {
                 DeployError::Constructor { application: name.clone(), deployment, error }
             }
-            Stopped::Interrupted if self.is_shut_down() => DeployError::ShutDown,
-            Stopped::Interrupted => DeployError::Deleted(name.clone()),
+            Stopped::Deleted => self.ended(&name),
+            Stopped::Superseded => DeployError::Superseded(name.clone()),
         };
         let mut dropped = Vec::new();
+        // Who may still call what is dropped.
+        let mut drained = Vec::new();
         {
             let mut applications = self.applications.lock();
             let application = applications.get_mut(&name).expect("it is being changed");
@@ -282,7 +372,13 @@ impl Controller {
                     // The one that was asked for last holds, whatever its number.
                     if !Arc::ptr_eq(before, &hosted.spec) {
                         let serial = self.next_serial();
-                        hosted.ask(Arc::new(Spec { serial, ..Spec::clone(before) }));
+                        let restored = true;
+                        hosted.ask(Arc::new(Spec { serial, restored, ..Spec::clone(before) }));
+                        let (settles, drains) = (hosted.settles(serial), hosted.drained());
+                        drained.push(async move {
+                            let _ = settles.await;
+                            drains.await;
+                        });
                     }
                 } else if first && !interrupted {
                     // It stays to be looked at: why it failed, and what of.
@@ -295,18 +391,24 @@ impl Controller {
             for hosted in rollout.replaced {
                 application.deployments.insert(hosted.spec.node.name.clone(), hosted);
             }
-            application.phase = Phase::Settled;
-            application.failed = Some(error.to_string());
+            if !superseded {
+                application.phase = Phase::Settled;
+                application.failed = Some(error.to_string());
+                application.ended = rollout.number;
+            }
             application.claims.clone_from(&application.plan.route_prefix);
             if first && !interrupted {
                 // So that the tiers of what is left are known.
                 application.plan = rollout.plan;
             }
         }
-        join_all(
-            dropped.into_iter().map(|hosted| hosted.retire("its application failed to deploy")),
-        )
-        .await;
+        let reason = "its application failed to deploy";
+        if interrupted {
+            join_all(dropped.iter().map(|hosted| hosted.retire(reason))).await;
+        } else {
+            self.stop_in_background(drained, vec![dropped], reason);
+        }
+        self.publish_routes();
         error
     }
 }
@@ -326,7 +428,7 @@ fn warn_of_batches(application: &str, node: &PlanNode) {
 
 /// The prefix that another application has, if the plan wants it.
 fn taken_route(
-    applications: &std::collections::BTreeMap<String, RunningApplication>,
+    applications: &BTreeMap<String, RunningApplication>,
     plan: &Plan,
 ) -> Option<DeployError> {
     let prefix = plan.route_prefix.as_ref()?;

@@ -48,6 +48,10 @@ pub enum DeployError {
     /// It was deleted while it was being deployed.
     #[error("application `{0}` was deleted while it was being deployed")]
     Deleted(String),
+    /// Another version of it was deployed while this one did not run yet, and it is not
+    /// of the same type, or does not run either.
+    #[error("another version of application `{0}` was deployed before this one ran")]
+    Superseded(String),
     /// No application of that name.
     #[error("no application is named `{0}`")]
     UnknownApplication(String),

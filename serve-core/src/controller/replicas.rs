@@ -134,7 +134,8 @@ impl Nursery {
         let owner: Arc<dyn Release> = Arc::<Router>::clone(router);
         let replica = Arc::new(Replica::new(context, owner, target, &self.spawner, threads));
         if let Some(config) = &spec.options().user_config {
-            run_hook(&replica, Hook::Reconfigure(config)).await?;
+            let told = run_hook(&replica, Hook::Reconfigure(config)).await;
+            told.map_err(|error| error.context("its user config was refused"))?;
         }
         let patience = spec.options().health_check_timeout();
         check_health(&replica, patience).await?;
@@ -142,10 +143,14 @@ impl Nursery {
     }
 }
 
-/// Asks a replica whether it is healthy. One without `#[check_health]` is.
+/// Asks a replica whether it is healthy. One without `#[check_health]` is, and so is one
+/// that cannot be asked because a `&mut self` call has it: that may take as long as it does.
 pub(super) async fn check_health(replica: &Arc<Replica>, patience: Duration) -> Result<(), Error> {
-    match timeout(patience, run_hook(replica, Hook::CheckHealth)).await {
+    let checked = timeout(patience, run_hook(replica, Hook::CheckHealth)).await;
+    match checked {
         Ok(checked) => checked,
+        // By now the check itself has let go of it.
+        Err(_) if replica.target.is_busy() => Ok(()),
         Err(_) => Err(Error::msg(format!(
             "`#[check_health]` did not answer within {}",
             humantime::format_duration(patience)

@@ -19,10 +19,28 @@ pub(super) struct Spec {
     pub(super) config_version: u64,
     /// Why nothing of it is to run, if nothing is.
     pub(super) suspended: Option<String>,
+    /// True if it ran before another that failed, and runs again.
+    pub(super) restored: bool,
 }
 
 impl Spec {
     pub(super) fn options(&self) -> &DeploymentOptions {
         self.node.options()
+    }
+
+    /// True if it differs from `before` at most in what Ray Serve calls lightweight: the
+    /// number of replicas, who may wait, and how an update goes.
+    pub(super) fn is_scaled(&self, before: &Self) -> bool {
+        let others = |spec: &Self| DeploymentOptions {
+            num_replicas: None,
+            max_queued_requests: None,
+            rolling_update_percentage: None,
+            max_surge_percent: None,
+            ..spec.options().clone()
+        };
+        self.version == before.version
+            && self.config_version == before.config_version
+            && self.suspended == before.suspended
+            && others(self) == others(before)
     }
 }

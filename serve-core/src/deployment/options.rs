@@ -128,11 +128,13 @@ impl DeploymentOptions {
     }
 
     /// True if replicas under `other` must be made anew, because what they hold or were
-    /// made with differs. Every other option changes in place.
+    /// made with differs. Every other option changes in place; but a user config cannot be
+    /// taken back from an instance that has it.
     pub(crate) fn need_other_replicas(&self, other: &Self) -> bool {
         (self.num_cpus, self.num_gpus, self.memory, self.max_replicas_per_node)
             != (other.num_cpus, other.num_gpus, other.memory, other.max_replicas_per_node)
             || self.resources != other.resources
+            || (self.user_config.is_some() && other.user_config.is_none())
     }
 
     /// Refuses values that make no sense.

@@ -62,6 +62,10 @@ pub trait InstanceCell<D>: Any + Clone + Send + Sync {
     const EXCLUSIVE: bool;
     /// Takes the instance in.
     fn new(instance: D) -> Self;
+    /// True if a call has the instance for itself, and others wait for it.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 /// The instance of a deployment whose methods all take `&self`: calls run concurrently.
@@ -117,6 +121,10 @@ impl<D: Send + 'static> InstanceCell<D> for Exclusive<D> {
 
     fn new(instance: D) -> Self {
         Self(Arc::new(Mutex::new(instance)))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.try_lock().is_err()
     }
 }
 

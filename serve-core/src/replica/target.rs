@@ -34,6 +34,11 @@ pub(crate) trait Target: Send + Sync {
 
     /// Runs the deployment's method that is marked for `hook`, if there is one.
     fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>>;
+
+    /// True if a call has the instance for itself, and a hook would wait for it.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 /// A call without its types.
@@ -89,5 +94,9 @@ impl<D: Handlers> Target for LocalTarget<D> {
 
     fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
         D::hook(self.cell.clone(), hook)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.cell.is_busy()
     }
 }

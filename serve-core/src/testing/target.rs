@@ -65,6 +65,10 @@ impl Target for TestTarget {
     fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
         self.target.hook(hook)
     }
+
+    fn is_busy(&self) -> bool {
+        self.target.is_busy()
+    }
 }
 
 impl TestTarget {

@@ -9,11 +9,21 @@ use tokio::time::Instant;
 const FOR_EACH_REPLICA: usize = 3;
 /// The longest pause between two tries: Ray Serve's.
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);
+/// The first pause. In Ray Serve a new process takes about as long; here tries would follow
+/// each other at once, and what hinders the start would have no time to go away.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause of a version that has never started, so that a deploy fails soon, and
+/// the first beyond the threshold: Ray Serve's.
+const PAUSE_AT_THRESHOLD: Duration = Duration::from_secs(1);
 
 /// The failed starts of one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StartFailures {
     in_a_row: usize,
+    /// How many pauses there have been since the last start, or since the threshold.
+    pauses: u32,
+    /// True once a pause has begun at the threshold or beyond it.
+    beyond: bool,
     /// True once a replica of the version has started: it can.
     proven: bool,
     pause_ends: Option<Instant>,
@@ -28,30 +38,42 @@ pub(crate) enum Verdict {
 }
 
 impl StartFailures {
-    /// A replica has started.
-    pub(crate) fn started(&mut self) {
-        *self = Self { proven: true, ..Self::default() };
+    /// Of a version that has started before.
+    pub(crate) fn of_proven() -> Self {
+        Self { proven: true, ..Self::default() }
     }
 
-    /// A replica has not started. Tries follow each other at once up to the threshold:
-    /// `limit`, and never more than three for each of the `target` replicas. Beyond it, a
-    /// version that has never started has failed; one that has is tried again after 1, 2,
-    /// 4, ... up to 64 seconds.
+    /// A replica has started.
+    pub(crate) fn started(&mut self) {
+        *self = Self::of_proven();
+    }
+
+    /// A replica has not started. The threshold is `limit`, and never more than three for
+    /// each of the `target` replicas: there, a version that has never started has failed.
+    /// Before it, a try follows after 0.1, 0.2, 0.4, ... up to 1 second; from it on, one
+    /// that has started before is tried again after 1, 2, 4, ... up to 64 seconds.
     pub(crate) fn failed(&mut self, now: Instant, limit: usize, target: usize) -> Verdict {
         self.in_a_row += 1;
         let threshold = limit.min(FOR_EACH_REPLICA * target.max(1));
-        let Some(beyond) = self.in_a_row.checked_sub(threshold) else { return Verdict::TryAgain };
-        if !self.proven {
+        let below = self.in_a_row < threshold;
+        if !below && !self.proven {
             return Verdict::GiveUp;
         }
         if self.pause_ends.is_some_and(|ends| now < ends) {
             // It was begun with those whose failure is waited out already.
-            self.in_a_row -= 1;
             return Verdict::TryAgain;
         }
-        let doubled = u32::try_from(beyond).ok().and_then(|beyond| 1_u64.checked_shl(beyond));
-        let pause = doubled.map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE);
-        self.pause_ends = Some(now + pause);
+        if !below && !self.beyond {
+            (self.beyond, self.pauses) = (true, 0);
+        }
+        let (first, longest) = if below {
+            (FIRST_PAUSE, PAUSE_AT_THRESHOLD)
+        } else {
+            (PAUSE_AT_THRESHOLD, LONGEST_PAUSE)
+        };
+        let doubled = 2_u32.checked_pow(self.pauses).and_then(|times| first.checked_mul(times));
+        self.pauses += 1;
+        self.pause_ends = Some(now + doubled.unwrap_or(longest).min(longest));
         Verdict::TryAgain
     }
 
@@ -60,9 +82,9 @@ impl StartFailures {
         self.pause_ends.is_none_or(|ends| now >= ends)
     }
 
-    /// When the last pause ends.
-    pub(crate) fn pause_ends(&self) -> Option<Instant> {
-        self.pause_ends
+    /// When the pause that lasts ends, if there is one.
+    pub(crate) fn pause_ends(&self, now: Instant) -> Option<Instant> {
+        self.pause_ends.filter(|ends| now < *ends)
     }
 }
 
@@ -93,7 +115,8 @@ mod tests {
         for _ in 0..8 {
             failures.failed(now, 20, 1);
         }
-        assert!(failures.may_start(now + Duration::from_secs(1)));
+        assert!(failures.may_start(now + FIRST_PAUSE));
+        assert!(!failures.may_start(now));
     }
 
     #[test]
@@ -103,12 +126,15 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..12 {
             assert_eq!(failures.failed(now, 20, 1), Verdict::TryAgain);
-            let ends = failures.pause_ends().unwrap_or(now);
-            pauses.push((ends - now).as_secs());
-            assert!(ends == now || !failures.may_start(now));
+            let ends = failures.pause_ends(now).expect("each failure is followed by a pause");
+            pauses.push((ends - now).as_millis());
+            assert!(!failures.may_start(now));
             now = ends;
             assert!(failures.may_start(now));
+            assert_eq!(failures.pause_ends(now), None, "nothing more to wait for");
         }
-        assert_eq!(pauses, [0, 0, 1, 2, 4, 8, 16, 32, 64, 64, 64, 64]);
+        let seconds = [1, 2, 4, 8, 16, 32, 64, 64, 64, 64].map(|seconds| seconds * 1_000);
+        assert_eq!(pauses[..2], [100, 200]);
+        assert_eq!(pauses[2..], seconds);
     }
 }

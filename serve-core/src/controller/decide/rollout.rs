@@ -44,8 +44,9 @@ pub(crate) struct Rollout {
 ///
 /// As in Ray Serve, a part of the old ones stops and as many new ones start, unless there
 /// may be a surge: then the new ones start first. Unlike there, the last replica that
-/// serves does not stop before another does, unless it has the only room there is; and a
-/// version that does not start stops no more old ones.
+/// serves does not stop before another does, for which a deployment of one replica has two
+/// for a while, unless the one has the only room there is; and a version that does not start
+/// stops no more old ones.
 pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     if input.given_up {
         return Rollout::default();
@@ -64,7 +65,8 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     let at_least = match surge {
         // New ones come first, so that as many as wanted serve all the time.
         Some(_) => input.target,
-        None => input.target.saturating_sub(batch(input)),
+        None if input.no_room => input.target.saturating_sub(batch(input)),
+        None => input.target.saturating_sub(batch(input)).max(1),
     };
     let serving = old_running.len() + running(input, true).min(input.target);
     let mut old: Vec<u64> = old_running.iter().map(|old| old.number).collect();
@@ -102,10 +104,9 @@ fn surge(input: &RolloutInput<'_>) -> Option<usize> {
     if input.no_room {
         return None;
     }
-    let allowed = part(input.target, input.max_surge_percent / 100.0, f64::ceil);
-    let would_leave_none = input.target <= batch(input);
-    match allowed {
-        0 if would_leave_none => Some(1),
+    match part(input.target, input.max_surge_percent / 100.0, f64::ceil) {
+        // One cannot stop first and still serve.
+        0 if input.target == 1 => Some(1),
         0 => None,
         allowed => Some(allowed),
     }
@@ -166,6 +167,13 @@ mod tests {
         assert_eq!(rollout(&input(&replicas, 10)), Rollout { start: 2, stop: vec![0, 1] });
         let meanwhile: Vec<_> = (2..10).map(old).chain([new(10, false), new(11, true)]).collect();
         assert_eq!(rollout(&input(&meanwhile, 10)), Rollout { start: 1, stop: vec![2] });
+    }
+
+    #[test]
+    fn all_at_a_time_leaves_one_that_serves_and_starts_no_more_than_wanted() {
+        let replicas: Vec<_> = (0..4).map(old).collect();
+        let all = RolloutInput { rolling_update_percentage: 1.0, ..input(&replicas, 4) };
+        assert_eq!(rollout(&all), Rollout { start: 3, stop: vec![0, 1, 2] });
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub(super) struct Reconciler {
     state: State,
     lives: HashMap<u64, Life>,
     tasks: JoinSet<Done>,
-    /// Which replica a task that may be aborted belongs to.
-    starting: HashMap<tokio::task::Id, u64>,
+    /// Which replica a task starts or stops.
+    turning: HashMap<tokio::task::Id, u64>,
     autoscaler: Option<Autoscaler>,
     /// Few come: one for each deploy, each failed health check, each kill.
     orders: mpsc::UnboundedReceiver<Order>,
@@ -107,7 +107,7 @@ impl Reconciler {
             state,
             lives: HashMap::new(),
             tasks: JoinSet::new(),
-            starting: HashMap::new(),
+            turning: HashMap::new(),
             autoscaler: None,
             orders: received,
             reports: orders.downgrade(),
@@ -152,7 +152,7 @@ impl Reconciler {
 
     fn wake_at(&self) -> Option<Instant> {
         let autoscaler = self.autoscaler.as_ref().and_then(Autoscaler::next_at);
-        [self.state.next_at(), autoscaler].into_iter().flatten().min()
+        [self.state.next_at(Instant::now()), autoscaler].into_iter().flatten().min()
     }
 
     fn obey(&mut self, order: Order) {
@@ -257,6 +257,8 @@ impl Reconciler {
             .members()
             .iter()
             .filter(|member| matches!(member.phase, Phase::Waiting(_)))
+            // One of another version is about to go.
+            .filter(|member| member.version == self.state.spec().version)
             .map(|member| member.number)
             .collect();
         for number in waiting {
@@ -303,7 +305,7 @@ impl Reconciler {
         let start = self.tasks.spawn(async move {
             Done::Started(number, nursery.raise(&spec, &router, birth).await)
         });
-        self.starting.insert(start.id(), number);
+        self.turning.insert(start.id(), number);
         let life =
             Life { rank, _reservation: Some(reservation), start: Some(start), ..Life::default() };
         self.lives.insert(number, life);
@@ -329,18 +331,20 @@ impl Reconciler {
         if let Some(give_up) = self.give_up {
             grace = grace.min(give_up.saturating_duration_since(Instant::now()));
         }
-        self.tasks.spawn(async move {
+        let stop = self.tasks.spawn(async move {
             running.stop(grace).await;
             Done::Stopped(number)
         });
+        self.turning.insert(stop.id(), number);
     }
 
     fn reconfigure(&mut self, number: u64) {
         let spec = Arc::clone(self.state.spec());
         let running = self.lives.get(&number).and_then(|life| life.running.as_ref());
-        let (Some(running), Some(config)) = (running, spec.options().user_config.clone()) else {
-            // Without a config there is nothing to be told.
-            self.state.reconfigured(number, spec.config_version);
+        let Some(running) = running else { return };
+        let Some(config) = spec.options().user_config.clone() else {
+            let reason = "it was given a user config, and is to have none".to_owned();
+            self.obey(Order::Unfit { number, reason });
             return;
         };
         let replica = Arc::clone(&running.replica);
@@ -353,29 +357,28 @@ impl Reconciler {
     fn note(&mut self, done: Result<(tokio::task::Id, Done), JoinError>) {
         match done {
             Ok((task, Done::Started(number, outcome))) => {
-                self.starting.remove(&task);
+                self.turning.remove(&task);
                 match outcome {
                     Ok(replica) => self.admit(number, replica),
                     Err(error) => self.start_failed(number, error),
                 }
             }
-            Ok((_, Done::Stopped(number))) => {
+            Ok((task, Done::Stopped(number))) => {
+                self.turning.remove(&task);
                 self.lives.remove(&number);
                 self.state.stopped(number);
             }
             Ok((_, Done::Reconfigured(number, version, told))) => match told {
                 Ok(()) => self.state.reconfigured(number, version),
                 Err(error) => {
-                    let reason = format!("it could not be reconfigured: {error:#}");
-                    self.obey(Order::Unfit { number, reason });
+                    self.warn("a replica could not be reconfigured", &error);
+                    if let Some(step) = self.state.reconfigure_failed(number, version, error) {
+                        self.act(step);
+                    }
                 }
             },
             Ok((_, Done::QueueDrained)) => self.state.retire(),
-            Err(error) => {
-                let Some(number) = self.starting.remove(&error.id()) else { return };
-                self.lives.remove(&number);
-                self.state.stopped(number);
-            }
+            Err(error) => self.task_failed(&error),
         }
     }
 
@@ -407,12 +410,28 @@ impl Reconciler {
         self.state.started(number);
     }
 
-    fn start_failed(&mut self, number: u64, error: Error) {
+    /// A task was aborted, or it panicked: dropping an instance may, if its user's code does.
+    fn task_failed(&mut self, error: &JoinError) {
+        let turning = self.turning.remove(&error.id());
+        if error.is_panic() {
+            self.warn("the controller's own code failed", &Error::msg(error));
+            self.state.internal_error(format!("the controller's own code failed: {error}"));
+        }
+        let Some(number) = turning else { return };
+        self.lives.remove(&number);
+        self.state.stopped(number);
+    }
+
+    fn warn(&self, what: &str, error: &Error) {
         tracing::warn!(
             deployment = &**self.router.name(),
             application = &**self.router.application(),
-            "a replica did not start: {error:#}"
+            "{what}: {error:#}"
         );
+    }
+
+    fn start_failed(&mut self, number: u64, error: Error) {
+        self.warn("a replica did not start", &error);
         self.lives.remove(&number);
         self.state.start_failed(number, error, Instant::now());
     }

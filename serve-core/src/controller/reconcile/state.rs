@@ -1,17 +1,22 @@
 //! [`State`]: what is asked of a deployment and what is known of it. Plain data: events
 //! change it, and [`State::next`] says what to do about it.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::controller::decide::{self, Event, Rollout, Standing, StartFailures, Verdict};
+use crate::controller::decide::{
+    self, DeploymentStatusTrigger, Event, Rollout, Standing, StartFailures, Verdict,
+};
 use crate::controller::spec::Spec;
 use crate::controller::status::{DeploymentStatus, ReplicaState};
 use crate::error::Error;
 
+/// The config version of a replica that may have part of one.
+const UNKNOWN_CONFIG: u64 = u64::MAX;
 /// Replicas that ended by failure, kept for people to look at: as many as Ray Serve keeps.
 const DEAD_KEPT: usize = 10;
 
@@ -181,26 +186,33 @@ impl State {
             }
             _ => self.spec.options().num_replicas(),
         };
-        self.failures = StartFailures::default();
-        let failed_before = self.failed.take().is_some();
-        let event = if old.version != self.spec.version || failed_before {
+        self.failures =
+            if self.spec.restored { StartFailures::of_proven() } else { StartFailures::default() };
+        let failed_before = self.failed.take().is_some() || old.restored;
+        if self.standing.status == DeploymentStatus::DeployFailed
+            && (self.spec.restored || self.spec.suspended.is_some())
+        {
+            // It goes on to say why the one that was asked for does not run.
+            return;
+        }
+        let event = if failed_before || !self.spec.is_scaled(&old) {
             Event::ConfigUpdate
-        } else if self.target > before {
-            Event::ManuallyIncreaseNumReplicas
-        } else if self.target < before {
-            Event::ManuallyDecreaseNumReplicas
         } else {
-            Event::ConfigUpdate
+            match self.target.cmp(&before) {
+                Ordering::Less => Event::ManuallyDecreaseNumReplicas,
+                Ordering::Equal => return,
+                Ordering::Greater => Event::ManuallyIncreaseNumReplicas,
+            }
         };
-        self.occurs(event, String::new());
+        self.occurs(event, self.spec.suspended.clone().unwrap_or_default());
     }
 
     /// The load asks for another number of replicas.
     pub(super) fn scale(&mut self, target: usize, reason: &str) {
         let event = match target.cmp(&self.target) {
-            std::cmp::Ordering::Less => Event::AutoscaleDown,
-            std::cmp::Ordering::Equal => return,
-            std::cmp::Ordering::Greater => Event::AutoscaleUp,
+            Ordering::Less => Event::AutoscaleDown,
+            Ordering::Equal => return,
+            Ordering::Greater => Event::AutoscaleUp,
         };
         self.target = target;
         self.occurs(event, reason.to_owned());
@@ -263,6 +275,32 @@ impl State {
         }
     }
 
+    /// A replica has refused the user config of this version, or taken a part of it. It
+    /// serves on, and is given the one from before when that is asked for again; one that
+    /// refuses that too must be replaced.
+    pub(super) fn reconfigure_failed(
+        &mut self,
+        number: u64,
+        config_version: u64,
+        error: Error,
+    ) -> Option<Step> {
+        if self.spec.restored && self.spec.config_version == config_version {
+            return self.unfit(number, &format!("it could not be reconfigured: {error:#}"));
+        }
+        self.reconfigured(number, UNKNOWN_CONFIG);
+        if self.spec.config_version == config_version && self.failed.is_none() {
+            let message = format!("replicas refuse the user config: {error:#}");
+            self.occurs(Event::ReplicaStartupFailed, message);
+            self.failed = Some(error.context("its user config was refused"));
+        }
+        None
+    }
+
+    /// A task of the controller's own panicked.
+    pub(super) fn internal_error(&mut self, message: String) {
+        self.occurs(Event::InternalError, message);
+    }
+
     /// A replica must be replaced. Its running calls may end.
     pub(super) fn unfit(&mut self, number: u64, reason: &str) -> Option<Step> {
         let member = self.member(number).filter(|member| member.phase.serves())?.clone();
@@ -313,15 +351,15 @@ impl State {
         }
         self.reconfigure(&mut steps);
         self.rank(&mut steps);
-        if self.is_met() && !self.is_still_shrinking() {
+        if self.is_met() && !self.is_still_shrinking() && !self.says_why_another_failed() {
             self.occurs(Event::Healthy, String::new());
         }
         steps
     }
 
     /// The moment at which there may be something to do though nothing happens.
-    pub(super) fn next_at(&self) -> Option<Instant> {
-        self.failures.pause_ends()
+    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
+        self.failures.pause_ends(now)
     }
 
     fn rollout(&self, now: Instant) -> Rollout {
@@ -361,6 +399,9 @@ impl State {
     }
 
     fn reconfigure(&mut self, steps: &mut Vec<Step>) {
+        if self.failed.is_some() {
+            return;
+        }
         let (version, config_version) = (self.spec.version, self.spec.config_version);
         for member in &mut self.members {
             if member.phase == Phase::Running
@@ -392,6 +433,13 @@ impl State {
     fn is_still_shrinking(&self) -> bool {
         self.standing.status == DeploymentStatus::Downscaling
             && self.members.iter().any(|member| member.phase == Phase::Stopping)
+    }
+
+    /// The version that was asked for last does not run, and the one before it does again.
+    fn says_why_another_failed(&self) -> bool {
+        self.spec.restored
+            && self.standing.status == DeploymentStatus::DeployFailed
+            && self.standing.trigger == DeploymentStatusTrigger::ReplicaStartupFailed
     }
 
     fn occurs(&mut self, event: Event, message: String) {
