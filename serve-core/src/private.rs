@@ -247,27 +247,35 @@ pub fn read_user_config<T: UserConfig>(config: &serde_json::Value) -> Result<T, 
     T::read(config)
 }
 
-/// An argument of a `#[retry]` method.
+/// What gives an argument of a `#[retry]` method to it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again;
+
+/// True of [`Again`] for what can be given again. (Asked of the type itself, the compiler
+/// would propose to take a reference.)
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be given to a method twice",
+    message = "`{T}` cannot be given to a method twice",
     label = "a `#[retry]` method may run again, with the same arguments",
-    note = "derive `Clone` for `{Self}`, or leave out `#[retry]`"
+    note = "derive `Clone` for `{T}`, or leave out `#[retry]`"
 )]
-pub trait SentAgain: Sized {
+pub trait SentAgain<T> {
     /// Another of it.
-    fn sent_again(&self) -> Self;
+    fn sent_again(argument: &T) -> T;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Clone> SentAgain for T {
-    fn sent_again(&self) -> Self {
-        self.clone()
+impl<T: Clone> SentAgain<T> for Again {
+    fn sent_again(argument: &T) -> T {
+        argument.clone()
     }
 }
 
 /// Another of an argument.
-pub fn sent_again<T: SentAgain>(argument: &T) -> T {
-    argument.sent_again()
+pub fn sent_again<T>(argument: &T) -> T
+where
+    Again: SentAgain<T>,
+{
+    Again::sent_again(argument)
 }
 
 /// What a `#[check_health]`, `#[reconfigure]` or `#[shutdown]` method may return.
