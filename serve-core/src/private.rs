@@ -212,27 +212,80 @@ pub fn mocked<M: IntoMock>(
     M::from_mock(add(mock.into_mock()))
 }
 
+/// What a `#[reconfigure]` method takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a user config",
+    label = "this type cannot be read from JSON",
+    note = "derive `serde::Deserialize` for `{Self}`; it must also be `Send` and own its data"
+)]
+pub trait UserConfig: Sized + Send {
+    /// It, of JSON.
+    ///
+    /// # Errors
+    /// Where it does not fit, and what was expected.
+    fn read(config: &serde_json::Value) -> Result<Self, Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: serde::de::DeserializeOwned + Send> UserConfig for T {
+    fn read(config: &serde_json::Value) -> Result<Self, Error> {
+        serde_path_to_error::deserialize(config).map_err(|error| {
+            let path = error.path().to_string();
+            match path.as_str() {
+                "." => Error::msg(error.into_inner()),
+                _ => Error::msg(format!("`{path}`: {}", error.into_inner())),
+            }
+        })
+    }
+}
+
 /// The user config, for a `#[reconfigure]` method.
 ///
 /// # Errors
 /// Where it does not fit, and what was expected.
-pub fn read_user_config<T: serde::de::DeserializeOwned>(
-    config: &serde_json::Value,
-) -> Result<T, Error> {
-    serde_path_to_error::deserialize(config).map_err(|error| {
-        let path = error.path().to_string();
-        match path.as_str() {
-            "." => Error::msg(error.into_inner()),
-            _ => Error::msg(format!("`{path}`: {}", error.into_inner())),
-        }
-    })
+pub fn read_user_config<T: UserConfig>(config: &serde_json::Value) -> Result<T, Error> {
+    T::read(config)
+}
+
+/// What gives an argument of a `#[retry]` method to it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again;
+
+/// True of [`Again`] for what can be given again. (Asked of the type itself, the compiler
+/// would propose to take a reference.)
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be given to a method twice",
+    label = "a `#[retry]` method may run again, with the same arguments",
+    note = "derive `Clone` for `{T}`, or leave out `#[retry]`"
+)]
+pub trait SentAgain<T> {
+    /// Another of it.
+    fn sent_again(argument: &T) -> T;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> SentAgain<T> for Again {
+    fn sent_again(argument: &T) -> T {
+        argument.clone()
+    }
+}
+
+/// Another of an argument.
+pub fn sent_again<T>(argument: &T) -> T
+where
+    Again: SentAgain<T>,
+{
+    Again::sent_again(argument)
 }
 
 /// What a `#[check_health]`, `#[reconfigure]` or `#[shutdown]` method may return.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be what this method returns",
-    label = "the runtime itself calls this method",
-    note = "it returns nothing, or a `Result<(), E>` whose error can be shown"
+    message = "a method that the runtime itself calls cannot return `{Self}`",
+    label = "expected nothing, or a `Result<(), E>`",
+    note = "`#[check_health]`, `#[reconfigure]` and `#[shutdown]` methods return nothing or a \
+            `Result<(), E>`, with an `E` that implements `Display`",
+    note = "a `#[check_health]` that finds its replica unhealthy returns an error that says why: \
+            `Err(Error::msg(\"the model is gone\"))`"
 )]
 pub trait Ended {
     /// Whether it went well.
@@ -245,6 +298,7 @@ impl Ended for () {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: fmt::Display + 'static> Ended for Result<(), E> {
     fn ended(self) -> Result<(), Error> {
         self.map_err(Error::from_display)

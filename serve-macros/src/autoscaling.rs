@@ -8,7 +8,7 @@ use crate::options::{Entry, Value};
 use crate::spelling;
 
 /// What `autoscaling(...)` takes.
-const OPTIONS: [&str; 11] = [
+pub(crate) const OPTIONS: [&str; 11] = [
     "min_replicas",
     "max_replicas",
     "initial_replicas",
@@ -37,8 +37,20 @@ pub(crate) fn read(
     let entries = crate::deployment::nested(name, value, EXAMPLE)?;
     let base = format_ident!("{}", if auto { "auto" } else { "new" });
     let config = quote! { #krate::__private::AutoscalingConfig::#base() };
-    let setters: Vec<TokenStream> =
-        entries.iter().map(|entry| setter(entry, krate)).collect::<syn::Result<_>>()?;
+    let mut setters = Vec::new();
+    let mut faults: Option<syn::Error> = None;
+    for entry in &entries {
+        match setter(entry, krate) {
+            Ok(setter) => setters.push(setter),
+            Err(error) => match &mut faults {
+                Some(faults) => faults.combine(error),
+                None => faults = Some(error),
+            },
+        }
+    }
+    if let Some(faults) = faults {
+        return Err(faults);
+    }
     check_bounds(name, &entries, if auto { MAX_OF_AUTO } else { 1 })?;
     Ok(quote! { #config #(#setters)* })
 }
@@ -55,33 +67,20 @@ fn setter(Entry { name, value }: &Entry, krate: &Path) -> syn::Result<TokenStrea
             quote! { #count }
         }
         "target_ongoing_requests" | "upscaling_factor" | "downscaling_factor" => {
-            let number = value.number_where(name, |number| number > 0.0, "a number above 0")?;
+            let number =
+                value.number_where(name, |number| number > 0.0, "a number above 0", "2.0")?;
             quote! { #number }
         }
         "upscale_delay" | "downscale_delay" | "downscale_to_zero_delay" => {
             crate::deployment::duration(value.duration(name)?)
         }
-        "look_back_period" => {
-            let period = value.duration(name)?;
-            if period.is_zero() {
-                return Err(syn::Error::new(
-                    name.span(),
-                    "`look_back_period` is more than nothing, like `look_back_period = \"30s\"`",
-                ));
-            }
-            crate::deployment::duration(period)
-        }
+        "look_back_period" => crate::deployment::duration(value.some_time(name, "30s")?),
         "aggregation" => {
             let variant = match value.word().as_deref() {
                 Some("mean") => "Mean",
                 Some("min") => "Min",
                 Some("max") => "Max",
-                _ => {
-                    return Err(syn::Error::new(
-                        name.span(),
-                        "`aggregation` takes `mean`, `min` or `max`",
-                    ));
-                }
+                _ => return value.expected(name, "`mean`, `min` or `max`"),
             };
             let variant = format_ident!("{variant}");
             quote! { #krate::__private::Aggregation::#variant }
@@ -110,18 +109,28 @@ fn check_bounds(name: &Ident, entries: &[Entry], unless_given: usize) -> syn::Re
     let max = given("max_replicas").unwrap_or(unless_given);
     let at = |option: &str| {
         let entry = entries.iter().find(|entry| entry.name == option);
-        entry.map_or(name, |entry| &entry.name).span()
+        entry.map_or(name.span(), |entry| entry.value.span(&entry.name))
+    };
+    let stated = |option: &str, value: usize| {
+        let unless_set = if given(option).is_some() { "" } else { " unless set" };
+        format!("`{option}` is {value}{unless_set}")
     };
     if min > max {
+        let (low, high) = (stated("min_replicas", min), stated("max_replicas", max));
         return Err(syn::Error::new(
             at("min_replicas"),
-            format!("`min_replicas` is {min} and `max_replicas` is {max}: raise `max_replicas`"),
+            format!(
+                "{low} and {high}, which leaves no number between: write `max_replicas = {min}` or more"
+            ),
         ));
     }
     match given("initial_replicas") {
         Some(initial) if !(min..=max).contains(&initial) => Err(syn::Error::new(
             at("initial_replicas"),
-            format!("`initial_replicas` is {initial}: give a number from {min} to {max}"),
+            format!(
+                "`initial_replicas` is {initial}: give a number from {min} (`min_replicas`) to {max} \
+                 (`max_replicas`)"
+            ),
         )),
         _ => Ok(()),
     }

@@ -55,6 +55,11 @@ impl Cfg {
         }
     }
 
+    /// Where both hold.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
     /// As one attribute; nothing for an item that is always there.
     pub(crate) fn attribute(&self) -> TokenStream {
         if self.is_always() {

@@ -117,14 +117,14 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         } else {
             errors.at(
                 &autoscaling.name,
-                "a fixed `num_replicas` and `autoscaling` exclude each other: leave one out, or \
-                 write `num_replicas = \"auto\"`",
+                "`num_replicas` and `autoscaling` exclude each other: leave one out (how many there are \
+                 at first is `initial_replicas` of `autoscaling`), or write `num_replicas = \"auto\"`",
             );
         }
     }
     for entry in &entries {
         if let Err(error) = read_one(entry, &mut options) {
-            errors.push(error);
+            errors.push(or_on_bound(entry, error));
         }
     }
     options
@@ -132,6 +132,20 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
 
 fn is_auto(num_replicas: &Entry) -> bool {
     num_replicas.value.word().as_deref() == Some("auto")
+}
+
+/// A value that is computed is right, in another place.
+fn or_on_bound(Entry { name, value }: &Entry, error: syn::Error) -> syn::Error {
+    if !value.is_computed()
+        || !OPTIONS.iter().any(|option| name == option)
+        || name == "request_router"
+    {
+        return error;
+    }
+    let message = format!(
+        "{error}; a value that is computed is given to what `bind` returns: `X::bind(..).{name}(..)`"
+    );
+    syn::Error::new(error.span(), message)
 }
 
 fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result<()> {
@@ -144,14 +158,16 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             return Ok(());
         }
         "local" => {
-            let Value::Nothing = value else { return error("`local` takes no value".to_owned()) };
+            let Value::Nothing = value else {
+                return value.fault(name, "`local` takes no value: write `local`, or leave it out");
+            };
             options.local = true;
             return Ok(());
         }
         "name" => {
             let text = value.text(name)?;
             if text.is_empty() || text.contains('#') {
-                return error("a deployment's name is not empty and has no `#`".to_owned());
+                return value.fault(name, "a deployment's name is not empty and has no `#`");
             }
             options.name = Some(text);
             return Ok(());
@@ -201,7 +217,8 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             let number = value.number_where(
                 name,
                 |gpus| gpus <= 1.0 || gpus.fract() == 0.0,
-                "a whole number of GPUs, or a fraction of one",
+                "a whole number of GPUs, or a part of one between 0 and 1",
+                "0.5",
             )?;
             quote! { #number }
         }
@@ -210,6 +227,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
                 name,
                 |part| part > 0.0 && part <= 1.0,
                 "a part of the replicas, above 0 and up to 1",
+                "0.2",
             )?;
             quote! { #number }
         }
@@ -218,6 +236,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
                 name,
                 |percent| percent <= 100.0,
                 "a percentage, from 0 to 100",
+                "25",
             )?;
             quote! { #number }
         }
@@ -226,18 +245,15 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             quote! { #bytes }
         }
         "request_timeout" | "graceful_shutdown_timeout" => duration(value.duration(name)?),
-        "health_check_period" | "health_check_timeout" => {
-            let duration_given = value.duration(name)?;
-            if duration_given.is_zero() {
-                return error(format!(
-                    "`{option}` is more than nothing, like `{option} = \"10s\"`"
-                ));
-            }
-            duration(duration_given)
-        }
+        "health_check_period" | "health_check_timeout" => duration(value.some_time(name, "10s")?),
         "user_config" | "autoscaling_policy" => {
             return error(format!(
                 "`{option}` is given to what `bind` returns: `X::bind(..).{option}(..)`"
+            ));
+        }
+        unknown if autoscaling::OPTIONS.contains(&unknown) => {
+            return error(format!(
+                "`{unknown}` is an option of `autoscaling`: `autoscaling({unknown} = ..)`"
             ));
         }
         unknown => {
@@ -274,6 +290,11 @@ pub(crate) fn duration(duration: std::time::Duration) -> TokenStream {
     quote! { ::core::time::Duration::new(#secs, #nanos) }
 }
 
+/// What `request_router` takes.
+const ROUTERS: [&str; 3] = ["power_of_two_choices", "round_robin", "consistent_hash"];
+const ROUTING: &str = "`power_of_two_choices`, `round_robin`, `consistent_hash`, or a type that \
+                       implements `RequestRouter`";
+
 /// One of ours by its name, or a type of the user's own.
 fn routing(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream> {
     let routing = quote! { #krate::__private::RequestRouting };
@@ -281,12 +302,16 @@ fn routing(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream
         Some("power_of_two_choices") => quote! { #routing::PowerOfTwoChoices },
         Some("round_robin") => quote! { #routing::RoundRobin },
         Some("consistent_hash") => quote! { #routing::ConsistentHash },
-        _ => {
-            let path = value.path(
+        // A type's name begins with a capital letter.
+        Some(word) if word.starts_with(char::is_lowercase) => {
+            let near = spelling::did_you_mean(word, ROUTERS);
+            return value.fault(
                 name,
-                "`power_of_two_choices`, `round_robin`, `consistent_hash`, or a type that implements \
-                 `RequestRouter`",
-            )?;
+                format_args!("there is no request router `{word}`{near}; `{name}` takes {ROUTING}"),
+            );
+        }
+        _ => {
+            let path = value.path(name, ROUTING)?;
             // On the type, where the compiler complains if it is none.
             quote_spanned! { path.span() => #routing::custom::<#path>() }
         }

@@ -37,31 +37,77 @@ use proc_macro::TokenStream;
 
 /// Makes a deployment of a struct: its name, its options, and `XHandle`, its typed client.
 ///
-/// ```ignore
+/// ```
+/// use serve_core::prelude::*;
+///
 /// #[deployment(num_replicas = 3, max_queued_requests = 100, request_timeout = "30s")]
 /// pub struct Summarizer {
-///     model: Model,
+///     model: String,
 /// }
+/// # #[handle]
+/// # impl Summarizer {
+/// #     pub fn new(model: String) -> Self { Self { model } }
+/// #     pub async fn summarize(&self, text: String) -> String { format!("{}: {text}", self.model) }
+/// # }
 /// ```
 ///
 /// The methods are those of the `impl` block marked [`macro@handle`].
 ///
 /// # Options
-/// | option | default | meaning |
-/// |---|---|---|
-/// | `name = "..."` | the struct's name | unique in its application; not empty, no `#` |
-/// | `num_replicas` | 1 | how many replicas, at least 1 |
-/// | `max_ongoing_requests` | 100 | concurrent calls on each replica; never exceeded |
-/// | `max_queued_requests` | no limit | calls waiting for a replica, over the whole deployment; beyond it a call fails with `Overloaded` |
-/// | `request_timeout = "30s"` | none | the deadline of a call that brings none |
-/// | `num_cpus` | 0 | CPUs of each replica; rounded up, the number of its threads for `#[blocking]` methods |
-/// | `graceful_shutdown_timeout = "20s"` | 20 s | how long running calls may go on when a replica is stopped |
-/// | `request_router = power_of_two_choices` | that one | how a replica is chosen |
-/// | `local` | off | calls stay in the process of their caller; arguments and results need not be serializable |
-/// | `crate = path` | `::serve_core` | where `serve_core` is, if it is re-exported under another name |
+/// Values are literals. A computed one is given to what `bind` returns, which has a method
+/// for each option but `local` and `crate`: `Summarizer::bind(..).num_replicas(n)`. A value
+/// that makes no sense is refused: here by the compiler, there before anything starts.
 ///
-/// Durations are texts as people write them: `"500ms"`, `"30s"`, `"1m 30s"`. Values are
-/// literals; computed ones are set on what `bind` returns: `X::bind().num_replicas(n)`.
+/// Durations are texts as people write them, `"500ms"`, `"30s"`, `"1m 30s"`; sizes too,
+/// `"2GiB"`, `"500MB"`, or a whole number of bytes. Defaults are Ray Serve's, unless it says
+/// so.
+///
+/// | option | takes | default | effect |
+/// |---|---|---|---|
+/// | `name` | text, not empty, no `#` | the struct's name | its name in its application |
+/// | `num_replicas` | count ≥ 1, or `"auto"` | 1 | how many replicas; `"auto"` is `autoscaling(max_replicas = 100)` |
+/// | `autoscaling(..)` | [its own options](#autoscaling) | off | the number of replicas follows the load; excludes `num_replicas` |
+/// | `max_ongoing_requests` | count ≥ 1 | 100 (Ray Serve: 5) | concurrent calls on each replica; never exceeded. With a `&mut self` method it is 1 |
+/// | `max_queued_requests` | count | no limit | calls waiting for a replica, over the whole deployment; beyond it a call fails with `Overloaded`. 0: none waits |
+/// | `request_timeout` | duration | none | the deadline of a call that brings none |
+/// | `num_cpus` | number ≥ 0 | 0 (Ray Serve: 1) | CPUs reserved for each replica; rounded up, and at least 1, the number of its threads for `#[blocking]` methods |
+/// | `num_gpus` | whole number, or a part of one | 0 | GPUs reserved for each replica; `replica_context()` names them |
+/// | `memory` | size | 0 | memory reserved for each replica |
+/// | `resources(npu = 1)` | number ≥ 0 each | none | other resources reserved for each replica |
+/// | `max_replicas_per_node` | count ≥ 1 | no limit | replicas on one node |
+/// | `health_check_period` | duration > 0 | `"10s"` | how often `#[check_health]` is called, give or take a tenth |
+/// | `health_check_timeout` | duration > 0 | `"30s"` | how long one such call may take |
+/// | `graceful_shutdown_timeout` | duration | `"20s"` | how long running calls may go on when a replica is stopped; an idle one stops at once |
+/// | `max_constructor_retry_count` | count ≥ 1 | 20 | failed starts before a deploy fails; never more than three for each replica |
+/// | `rolling_update_percentage` | number in (0, 1] | 0.2 | the part of the replicas that an update replaces at a time; at least one |
+/// | `max_surge_percent` | number in \[0, 100\] | 0 | replicas that an update may start beyond the wanted number, in percent of it |
+/// | `request_router` | a word or a type | `power_of_two_choices` | which replica gets a call: that, `round_robin`, `consistent_hash`, or a type of your own that implements `RequestRouter` and `Default` |
+/// | `local` | nothing | off | calls stay in the process of their caller; arguments and results need not be serializable |
+/// | `crate` | path | `::serve_core` | where `serve_core` is, if it is re-exported under another name |
+///
+/// Resources are reserved of what the runtime has: the CPUs of the machine, and what
+/// `Runtime::builder().num_gpus(..)` and its like say. A replica without room waits for it.
+///
+/// Two more are given to what `bind` returns, where they can be any value: `user_config`,
+/// for [`macro@reconfigure`], and `autoscaling_policy`, a rule of your own.
+///
+/// # Autoscaling
+/// `autoscaling(min_replicas = 1, max_replicas = 10)`. The load is the calls that run or
+/// wait, over the whole deployment.
+///
+/// | option | takes | default | effect |
+/// |---|---|---|---|
+/// | `min_replicas` | count | 1 | never fewer; 0 lets an idle deployment stop, and its next call starts it |
+/// | `max_replicas` | count ≥ 1, ≥ `min_replicas` | 1 | never more |
+/// | `initial_replicas` | count between the two | `min_replicas` | how many at the first deploy |
+/// | `target_ongoing_requests` | number > 0 | 2 | calls, running and waiting, that each replica should have |
+/// | `upscale_delay` | duration | `"30s"` | how long more must be wanted before some start |
+/// | `downscale_delay` | duration | `"600s"` | how long fewer must be wanted before some stop |
+/// | `downscale_to_zero_delay` | duration | `downscale_delay` | the same for the last one |
+/// | `upscaling_factor` | number > 0 | 1 | which part of a wanted increase is made at once |
+/// | `downscaling_factor` | number > 0 | 1 | which part of a wanted decrease is made at once |
+/// | `look_back_period` | duration > 0 | `"30s"` | over how long the load is aggregated |
+/// | `aggregation` | `mean`, `min` or `max` | `mean` | what counts of that period |
 #[proc_macro_attribute]
 pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
     deployment::expand(options.into(), &item.into()).into()
@@ -69,18 +115,30 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes the methods of a deployment callable through its handle.
 ///
-/// ```ignore
+/// ```
+/// # use serve_core::prelude::*;
+/// # #[deployment]
+/// # pub struct Summarizer { model: String }
 /// #[handle]
 /// impl Summarizer {
-///     pub async fn new(model: String) -> Result<Self> { .. }
+///     pub async fn new(model: String) -> Result<Self> {
+///         Ok(Self { model })
+///     }
 ///
 ///     /// The gist of a text.
-///     pub async fn summarize(&self, text: String) -> Result<String> { .. }
+///     pub async fn summarize(&self, text: String) -> Result<String> {
+///         Ok(format!("{} says: {text}", self.model))
+///     }
 ///
 ///     #[blocking]
-///     pub fn tokens(&self, text: String) -> usize { .. }
+///     pub fn tokens(&self, text: String) -> usize {
+///         text.split_whitespace().count()
+///     }
 ///
-///     pub fn words(&self, text: String) -> impl Stream<Item = String> { .. }
+///     pub fn words(&self, text: String) -> impl Stream<Item = String> {
+///         let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+///         serve_core::futures::stream::iter(words)
+///     }
 /// }
 /// ```
 ///
@@ -94,8 +152,23 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - `SummarizerMock`, whose methods take closures that answer for the real ones. (A
 ///   method called `new` or `named` is mocked by `mock_new` or `mock_named`.)
 ///
-/// A deployment with a `&mut self` method, `#[shutdown]` included, runs one call at a
-/// time, in order.
+/// A deployment with a `&mut self` method, `#[shutdown]` and the like included, runs one
+/// call at a time, in order.
+///
+/// # Marks of methods
+/// | mark | the method |
+/// |---|---|
+/// | [`#[get("/path")]`](macro@get), [`post`](macro@post), [`put`](macro@put), [`patch`](macro@patch), [`delete`](macro@delete) | is an HTTP endpoint, too |
+/// | [`#[blocking]`](macro@blocking) | is a plain `fn` that computes, or blocks |
+/// | [`#[batch]`](macro@batch) | takes many calls at a time |
+/// | [`#[retry]`](macro@retry) | may run again if its replica dies |
+/// | [`#[reconfigure]`](macro@reconfigure) | is called by the runtime, with the user config |
+/// | [`#[check_health]`](macro@check_health) | is called by the runtime, on schedule |
+/// | [`#[shutdown]`](macro@shutdown) | is called by the runtime, on the drained replica |
+/// | [`#[routes]`](macro@routes) | gives an axum `Router` |
+///
+/// The last four are not methods of the handle, whether they are `pub` or not; there is at
+/// most one of each.
 ///
 /// # Options
 /// `crate = path`: where `serve_core` is, if it is re-exported under another name.
@@ -107,7 +180,15 @@ pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Registers a function that binds a graph, so that `cargo serve run package:function`
 /// finds it.
 ///
-/// ```ignore
+/// ```
+/// # use serve_core::prelude::*;
+/// # #[deployment]
+/// # pub struct Summarizer { model: String }
+/// # #[handle]
+/// # impl Summarizer {
+/// #     pub fn new(model: String) -> Self { Self { model } }
+/// #     pub async fn model(&self) -> String { self.model.clone() }
+/// # }
 /// #[application]
 /// pub fn summaries() -> Application<Summarizer> {
 ///     Summarizer::bind("small").into()
@@ -127,11 +208,21 @@ pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes a stateless function callable like a deployment's method.
 ///
-/// ```ignore
-/// #[task]
-/// async fn say_hi(input: String) -> String { format!("Hi, {input}!") }
+/// ```
+/// use serve_core::prelude::*;
 ///
-/// let response = say_hi::remote(handle.name());
+/// #[task]
+/// async fn say_hi(input: String) -> String {
+///     format!("Hi, {input}!")
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<()> {
+/// // What has not been awaited is an argument, too.
+/// let response = say_hi::remote(say_hi::remote("Dora"));
+/// assert_eq!(response.await?, "Hi, Hi, Dora!!");
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// The function stays as it is. An empty type of its name carries `remote`, which starts
@@ -156,12 +247,40 @@ macro_rules! markers {
 }
 
 markers! {
-    /// Serves a method of a `#[handle]` block at `GET` and a path: `#[get("/papers/{id}")]`.
+    /// Serves a method of a `#[handle]` block at `GET` and a path.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[get("/papers/{id}")]
+    /// pub async fn paper(&self, id: u64, page: Option<u32>) -> String {
+    ///     format!("paper {id}, page {}", page.unwrap_or(1))
+    /// }
+    /// # }
+    /// ```
     ///
     /// A parameter named in the path comes from there, others from the query. See
     /// [`macro@post`] for the rest.
     get;
-    /// Serves a method of a `#[handle]` block at `POST` and a path: `#[post("/")]`.
+    /// Serves a method of a `#[handle]` block at `POST` and a path.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[post("/summaries", max_body = "32MiB")]
+    /// pub async fn summarize(&self, text: String, words: Option<usize>) -> String {
+    ///     text.split_whitespace().take(words.unwrap_or(10)).collect::<Vec<_>>().join(" ")
+    /// }
+    /// # }
+    /// ```
     ///
     /// A parameter named in the path comes from there, the others are keys of the JSON
     /// object in the body. `body = parameter` takes the whole body as one parameter (JSON,
@@ -182,38 +301,90 @@ markers! {
     /// Runs a synchronous method of a `#[handle]` block on the replica's own threads, never
     /// on those that drive async code. `num_cpus`, rounded up, is how many there are.
     ///
-    /// Such a method cannot be interrupted: cancelled, it keeps its slot until it returns.
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[blocking]
+    /// pub fn tokens(&self, text: String) -> usize {
+    ///     text.split_whitespace().count()
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// It is a plain `fn` that returns one value. Such a method cannot be interrupted:
+    /// cancelled, it keeps its slot until it returns.
     blocking;
     /// Calls a method of a `#[handle]` block on the drained replica, before it is dropped.
     ///
-    /// It takes no parameters and returns nothing or a `Result<(), E>`.
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[shutdown]
+    /// async fn close(&self) -> Result<()> {
+    ///     std::fs::remove_file("/tmp/scratch")?;
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// It takes no parameters and returns nothing or a `Result<(), E>`, with an `E` that can
+    /// be shown; an error is logged. What is left of `graceful_shutdown_timeout` when the
+    /// calls have ended is its time. A replica that dies is not drained, and its method is
+    /// not called.
     shutdown;
-    /// Serves an axum `Router` inside the replica:
-    /// `#[routes] pub fn routes(self: Arc<Self>) -> axum::Router` in a `#[handle]` block.
+    /// Serves an axum `Router` inside the replica, from a `#[handle]` block.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use serve_core::axum;
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[routes]
+    /// pub fn routes(self: Arc<Self>) -> axum::Router {
+    ///     axum::Router::new().route("/threshold", axum::routing::get(async move || self.threshold.to_string()))
+    /// }
+    /// # }
+    /// ```
     ///
     /// For WebSockets, uploads, middleware and all else that axum can do. A routed request
     /// takes a slot like any call.
     routes;
-    /// Runs the calls of a method of a `#[handle]` block in batches:
-    /// `#[batch(max_batch_size = 32, batch_wait_timeout = "5ms")]`.
+    /// Runs the calls of a method of a `#[handle]` block in batches: it takes and returns
+    /// many at a time, and its handle one.
     ///
-    /// The method takes a `Vec<T>` for each parameter, and its handle one `T`: the method
-    /// sees the arguments of many calls at once, and each call gets its part of what it
-    /// returns.
-    ///
-    /// ```ignore
-    /// #[batch(max_batch_size = 32)]
-    /// pub async fn embed(&self, texts: Vec<String>) -> Vec<Embedding> { .. }
-    ///
-    /// let embedding: Embedding = embedder.embed("one text").await?;
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[batch(max_batch_size = 32, batch_wait_timeout = "10ms")]
+    /// pub async fn lengths(&self, texts: Vec<String>) -> Vec<usize> {
+    ///     texts.iter().map(String::len).collect()
+    /// }
+    /// # }
     /// ```
     ///
-    /// # Options
-    /// * `max_batch_size`: the most that the items of a batch may weigh; 8 if not given.
-    /// * `batch_wait_timeout`: how long the first item of a batch waits for others; `"10ms"`.
-    /// * `max_concurrent_batches`: batches that run at a time on a replica; 1.
-    /// * `batch_size_fn = weigh`: a function that is given a reference to each argument of a
-    ///   call and gives its weight as a `usize`; without it each call weighs 1.
+    /// | option | default | effect |
+    /// |---|---|---|
+    /// | `max_batch_size` | 8 (Ray Serve: 10) | the most items, or the most weight, of a batch |
+    /// | `batch_wait_timeout` | `"10ms"` | how long the first item of a batch waits for others |
+    /// | `max_concurrent_batches` | 1 | batches that run at a time on each replica |
+    /// | `batch_size_fn = weigh` | each weighs 1 | `fn(&T, ..) -> usize`, the weight of an item |
     ///
     /// # Batching
     /// * It takes `&self`, and is async, plain or `#[blocking]`.
@@ -233,15 +404,86 @@ markers! {
     ///   computed with the others; when the last of their callers is gone the batch is
     ///   dropped, unless it is `#[blocking]`.
     batch;
-    /// Gives a method of a `#[handle]` block the user config. Not built yet in this version
-    /// of Serve.
+    /// Gives a method of a `#[handle]` block the user config:
+    /// `X::bind(..).user_config(..)`.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Settings {
+    ///     threshold: f32,
+    /// }
+    ///
+    /// #[handle]
+    /// impl Summarizer {
+    ///     #[reconfigure]
+    ///     async fn reconfigure(&mut self, settings: Settings) {
+    ///         self.threshold = settings.threshold;
+    ///     }
+    /// }
+    ///
+    /// let bound = Summarizer::bind().user_config(Settings { threshold: 0.5 });
+    /// # let _ = bound;
+    /// ```
+    ///
+    /// It takes one parameter, any type that implements `Deserialize`, and returns nothing or
+    /// a `Result<(), E>`, with an `E` that can be shown. It is called on each replica before
+    /// the first call, and again, without a restart, whenever a redeploy changes the config;
+    /// not at all if there is none. With `&self` it runs beside calls, with `&mut self`
+    /// between them.
+    ///
+    /// A config that does not fit the type is refused before anything is deployed. A replica
+    /// whose method fails does not start; one that runs is replaced.
     reconfigure;
-    /// Asks a method of a `#[handle]` block whether its replica is healthy. Not built yet
-    /// in this version of Serve.
+    /// Asks a method of a `#[handle]` block whether its replica is healthy.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[check_health]
+    /// async fn healthy(&self) -> Result<()> {
+    ///     match self.threshold.is_nan() {
+    ///         true => Err(Error::msg("the threshold is not a number")),
+    ///         false => Ok(()),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// It takes no parameters and returns nothing or a `Result<(), E>`, with an `E` that can
+    /// be shown. It is called before the first call, and then every `health_check_period`;
+    /// an error, a panic, or no answer within `health_check_timeout` is a failure. Three in a
+    /// row replace the replica: its running calls may end, and status says why. Without such
+    /// a method a replica is healthy as long as it runs.
     check_health;
-    /// Lets a method of a `#[handle]` block run again, on another replica, if the one that
-    /// ran it dies: `#[retry(max = 2)]`, the default. Its parameters are `Clone`, because each
-    /// call keeps a copy of them. The method's own errors, its panics and its deadline are
-    /// never a reason to run it again. Not for streams.
+    /// Lets a method of a `#[handle]` block run again if its replica dies after it started.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Summarizer { threshold: f32 }
+    /// # #[handle]
+    /// # impl Summarizer {
+    /// #[retry(max = 3)]
+    /// pub async fn summarize(&self, text: String) -> String {
+    ///     text.chars().take(10).collect()
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// For methods that may run twice without harm. `max` is how often at most; `#[retry]` is
+    /// twice. Its parameters are `Clone`, and it returns one value. What the method itself
+    /// returns, an error too, is never tried again, nor is a call whose deadline is over. All
+    /// of a deployment's retries together are bounded, so that they add little to a load that
+    /// fails: ten a second, and one for every five calls. A call that had not started goes to
+    /// another replica anyway.
     retry;
 }

@@ -1,5 +1,6 @@
 //! `name = value` lists, as attributes have them, and the values in them.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
@@ -117,7 +118,8 @@ impl Value {
         }
     }
 
-    fn span(&self, name: &Ident) -> Span {
+    /// Where it is; where there is none, its name.
+    pub(crate) fn span(&self, name: &Ident) -> Span {
         match self {
             Self::Expr(expr) => syn::spanned::Spanned::span(&**expr),
             Self::Crate(path) => syn::spanned::Spanned::span(path),
@@ -126,8 +128,18 @@ impl Value {
         }
     }
 
-    fn expected<T>(&self, name: &Ident, what: &str) -> syn::Result<T> {
-        Err(syn::Error::new(self.span(name), format!("`{name}` takes {what}")))
+    /// A fault of the value.
+    pub(crate) fn fault<T>(&self, name: &Ident, message: impl Display) -> syn::Result<T> {
+        Err(syn::Error::new(self.span(name), message))
+    }
+
+    pub(crate) fn expected<T>(&self, name: &Ident, what: &str) -> syn::Result<T> {
+        self.fault(name, format_args!("`{name}` takes {what}"))
+    }
+
+    /// True for what only the running program knows: a constant, a call.
+    pub(crate) fn is_computed(&self) -> bool {
+        matches!(self, Self::Expr(_)) && self.literal().is_none()
     }
 
     pub(crate) fn count(&self, name: &Ident, at_least: usize) -> syn::Result<usize> {
@@ -150,22 +162,22 @@ impl Value {
         };
         match parsed {
             Some(number) if number.is_finite() => Ok(number),
-            _ => {
-                self.expected(name, &format!("a number that is not negative, like `{name} = 0.5`"))
-            }
+            _ => self.expected(name, &format!("a finite number, 0 or more, like `{name} = 0.5`")),
         }
     }
 
-    /// A number that is not negative and for which `holds`.
+    /// A number that is not negative and for which `holds`. `what` it takes ends with an
+    /// example, `like`.
     pub(crate) fn number_where(
         &self,
         name: &Ident,
         holds: impl Fn(f64) -> bool,
         what: &str,
+        like: &str,
     ) -> syn::Result<f64> {
         match self.number(name) {
             Ok(number) if holds(number) => Ok(number),
-            _ => self.expected(name, what),
+            _ => self.expected(name, &format!("{what}, like `{name} = {like}`")),
         }
     }
 
@@ -187,6 +199,16 @@ impl Value {
         }
     }
 
+    /// A duration that is not zero.
+    pub(crate) fn some_time(&self, name: &Ident, example: &str) -> syn::Result<Duration> {
+        match self.duration(name)? {
+            Duration::ZERO => {
+                self.expected(name, &format!("a duration above 0, like `{name} = \"{example}\"`"))
+            }
+            duration => Ok(duration),
+        }
+    }
+
     /// A path.
     pub(crate) fn path(&self, name: &Ident, what: &str) -> syn::Result<TokenStream> {
         match self {
@@ -197,13 +219,18 @@ impl Value {
 
     /// A size in bytes, as people write it.
     pub(crate) fn size(&self, name: &Ident) -> syn::Result<u64> {
-        let what = format!("a size, like `{name} = \"2GiB\"` or `\"500MB\"`");
         let parsed = match self.literal() {
             Some((false, Lit::Str(text))) => size(&text.value()),
             Some((false, Lit::Int(int))) => int.base10_parse::<u64>().ok(),
             _ => None,
         };
-        parsed.map_or_else(|| self.expected(name, &what), Ok)
+        let what = || {
+            format!(
+                "a size, like `{name} = \"2GiB\"` or `\"500MB\"`; the units are B, kB, MB, GB, TB, \
+                 KiB, MiB, GiB and TiB"
+            )
+        };
+        parsed.map_or_else(|| self.expected(name, &what()), Ok)
     }
 
     /// A bare word, or a path.

@@ -40,6 +40,19 @@ snapshot!(
 );
 
 snapshot!(
+    deployment_of_resources,
+    crate::deployment::expand(
+        quote! {
+            autoscaling(min_replicas = 0, max_replicas = 8, upscale_delay = "5s", aggregation = max),
+            num_gpus = 0.5, memory = "2GiB", resources(npu = 1), request_router = routers::Mine
+        },
+        &quote! {
+            struct Adder;
+        },
+    )
+);
+
+snapshot!(
     handle_unary,
     handle(&quote! {
         impl Adder {
@@ -95,6 +108,32 @@ snapshot!(
 
             #[shutdown]
             async fn close(&self) {}
+        }
+    })
+);
+
+snapshot!(
+    handle_hooks,
+    handle(&quote! {
+        impl Adder {
+            #[reconfigure]
+            async fn reconfigure(&self, settings: Settings) -> Result<()> {}
+
+            #[check_health]
+            fn healthy(&self) -> Result<(), Sick> {}
+
+            #[shutdown]
+            pub async fn close(&mut self) {}
+        }
+    })
+);
+
+snapshot!(
+    handle_retry,
+    handle(&quote! {
+        impl Adder {
+            #[retry(max = 3)]
+            pub async fn add(&self, a: u64, b: u64) -> u64 {}
         }
     })
 );

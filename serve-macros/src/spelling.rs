@@ -5,6 +5,12 @@ pub(crate) fn nearest<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let known: Vec<&str> = known.into_iter().collect();
+    // Ray Serve's `autoscaling_config` and the like.
+    let longer = |name: &&str| given.strip_prefix(*name).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(name) = known.iter().copied().find(longer) {
+        return Some(name);
+    }
     let near = known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
@@ -43,6 +49,7 @@ mod tests {
         assert_eq!(nearest("num_cpu", known), Some("num_cpus"));
         assert_eq!(nearest("replicas", known), Some("num_replicas"));
         assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("autoscaling_config", ["num_cpus", "autoscaling"]), Some("autoscaling"));
         assert_eq!(did_you_mean("nmae", known), " (did you mean `name`?)");
     }
 

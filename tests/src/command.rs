@@ -98,6 +98,15 @@ impl CargoServe {
     pub fn start(self) -> Server {
         Server::start(self.command)
     }
+
+    /// Starts it, and does not wait until it serves.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn begin(self) -> Server {
+        Server::begin(self.command)
+    }
 }
 
 impl std::fmt::Display for Finished {

@@ -24,7 +24,13 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        let mut server = Self::begin(command);
+        server.wait_until_up();
+        server
+    }
+
+    pub(crate) fn begin(mut command: Command) -> Self {
         command.args(["--port", "0"]);
         let mut child = command
             .stdout(Stdio::piped())
@@ -42,9 +48,7 @@ impl Server {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { child, lines, said: String::new(), address };
-        server.wait_until_up();
-        server
+        Self { child, lines, said: String::new(), address }
     }
 
     /// Waits until the program, or the next one under `--watch`, says where it serves.

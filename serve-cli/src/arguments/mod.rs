@@ -5,6 +5,7 @@
 
 mod application;
 mod assignment;
+mod node;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use application::ApplicationPath;
 pub(crate) use assignment::{Assignment, repeated};
+pub(crate) use node::NodeArguments;
 
 /// The application, what it is called here, and where it is reached.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +41,9 @@ pub(crate) struct RunArguments {
     /// Open the application in the browser once it is up
     #[arg(long)]
     pub(crate) open: bool,
+
+    #[command(flatten)]
+    pub(crate) node: NodeArguments,
 }
 
 /// An application and the values for its argument.
@@ -117,6 +122,9 @@ pub(crate) struct CallArguments {
     /// Print strings, too, as JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) node: NodeArguments,
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

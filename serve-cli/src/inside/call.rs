@@ -7,12 +7,12 @@ use std::pin::pin;
 use futures::StreamExt;
 use serde_json::Value;
 use serve_core::application::AnyApplication;
-use serve_core::{AnyHandle, ByNameError, MethodInfo, Runtime};
+use serve_core::{AnyHandle, ByNameError, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Error;
 use super::stop::StopSignal;
-use super::{executor, logging, select};
+use super::{executor, logging, node, select, starting};
 use crate::arguments::CallArguments;
 use crate::{exit_code, nearest, output};
 
@@ -34,12 +34,17 @@ async fn call(
     application: AnyApplication,
 ) -> Result<u8, Error> {
     let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
-    let runtime = Runtime::builder()
+    let graph =
+        application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
+    let runtime = node::builder(&arguments.node)
         .start()
         .await
         .map_err(|error| Error::Runtime(std::io::Error::other(error)))?;
     let work = async {
-        let deployed = runtime.run_any(application).await;
+        let deployed = tokio::select! {
+            deployed = runtime.run_any(application) => deployed,
+            never = starting::narrate(&runtime, &graph, &arguments.node) => match never {},
+        };
         let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
         let printed = print_all(arguments, &name, &ingress);
         match arguments.timeout {

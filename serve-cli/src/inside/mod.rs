@@ -13,6 +13,7 @@ mod executor;
 mod graph;
 mod list;
 mod logging;
+mod node;
 mod run;
 mod schema;
 mod select;

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::banner::Banner;
 use super::error::Error;
 use super::stop::StopSignal;
-use super::{browser, executor, logging, select, starting};
+use super::{browser, executor, logging, node, select, starting};
 use crate::arguments::RunArguments;
 use crate::{exit_code, output};
 
@@ -38,7 +38,7 @@ async fn serve(
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
     let address = SocketAddr::new(arguments.host, arguments.port);
-    let runtime = Runtime::builder()
+    let runtime = node::builder(&arguments.node)
         .http(address)
         .start()
         .await
@@ -54,7 +54,7 @@ async fn serve(
             }
         },
         () = stop.received() => return Ok(shut_down(&runtime, &mut stop).await),
-        never = starting::narrate() => match never {},
+        never = starting::narrate(&runtime, &graph, &arguments.node) => match never {},
     };
 
     let banner = Banner::new(&name, &graph, runtime.http_address().unwrap_or(address));

@@ -1,28 +1,120 @@
 //! What is seen while an application starts and takes its time, as one that loads models
-//! does.
+//! does, or one for whose replicas there is no room.
 
 use std::convert::Infallible;
-use std::fmt::Display;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use serve_core::application::{Graph, GraphNode};
+use serve_core::{DeploymentDetails, ReplicaState, Runtime};
+use tokio::time::{Instant, sleep_until};
 
+use crate::arguments::NodeArguments;
 use crate::output;
 
 /// How long one looks at a silent terminal before one wonders.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Says every few seconds that there is something to wait for, until it is dropped.
-pub(super) async fn narrate() -> Infallible {
-    tell(|waiting| output::status("Waiting", waiting)).await
+/// When replicas without room are told of first: what no time will mend.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// Replicas of one deployment that are waited for.
+#[derive(Debug, PartialEq, Eq)]
+struct Awaited {
+    deployment: String,
+    replicas: usize,
+    /// Why there is no room for them; none for those that are being made.
+    no_room: Option<String>,
+    /// Why the last one did not start.
+    failed: Option<String>,
+    remedy: Option<&'static str>,
 }
 
-async fn tell(mut say: impl FnMut(&dyn Display)) -> Infallible {
+/// Says every few seconds what there is to wait for, until it is dropped.
+pub(super) async fn narrate(runtime: &Runtime, graph: &Graph, node: &NodeArguments) -> Infallible {
+    let look = || {
+        let status = runtime.status();
+        let applications = status.applications.get(&graph.application);
+        let deployments = applications.into_iter().flat_map(|details| &details.deployments);
+        let asked = |name: &str| graph.deployments.iter().find(|asked| asked.name == name);
+        deployments.flat_map(|(name, details)| awaited(name, details, asked(name), node)).collect()
+    };
+    tell(look, |waiting| output::status("Waiting", waiting)).await
+}
+
+async fn tell(look: impl Fn() -> Vec<Awaited>, mut say: impl FnMut(String)) -> Infallible {
     let began = Instant::now();
+    sleep_until(began + FIRST_LOOK).await;
+    for awaited in look().iter().filter(|awaited| awaited.no_room.is_some()) {
+        say(awaited.said(FIRST_LOOK));
+    }
+    let mut next = began + SILENCE;
     loop {
-        tokio::time::sleep(SILENCE).await;
-        let seconds = began.elapsed().as_secs();
-        say(&format_args!("for replicas whose constructors run, {seconds}s so far"));
+        sleep_until(next).await;
+        for awaited in look() {
+            say(awaited.said(next - began));
+        }
+        next += SILENCE;
+    }
+}
+
+/// What is waited for of one deployment: first those without room.
+fn awaited(
+    name: &str,
+    details: &DeploymentDetails,
+    asked: Option<&GraphNode>,
+    node: &NodeArguments,
+) -> Vec<Awaited> {
+    let starting = details.replicas.iter().filter(|it| it.state == ReplicaState::Starting);
+    let (without_room, made): (Vec<_>, Vec<_>) = starting.partition(|it| !it.message.is_empty());
+    let last = details.recent_dead_replicas.last().map(|dead| dead.reason.clone());
+    let remedy = asked.and_then(|asked| remedy(asked, node));
+    let (deployment, failed) = (name.to_owned(), last.clone());
+    // One that failed is made again after a pause, in which there is none.
+    let paused = usize::from(details.replicas.is_empty() && failed.is_some());
+    let without_room = without_room.first().map(|first| Awaited {
+        deployment: deployment.clone(),
+        replicas: without_room.len(),
+        no_room: Some(first.message.clone()),
+        failed: None,
+        remedy,
+    });
+    let made = made.len() + paused;
+    let made = (made > 0).then_some(Awaited {
+        deployment,
+        replicas: made,
+        no_room: None,
+        failed,
+        remedy: None,
+    });
+    without_room.into_iter().chain(made).collect()
+}
+
+/// What the command line could say and does not.
+fn remedy(asked: &GraphNode, node: &NodeArguments) -> Option<&'static str> {
+    (asked.num_gpus > 0.0 && node.num_gpus.is_none())
+        .then_some("GPUs are not looked for: `--num-gpus COUNT` says how many there are")
+}
+
+impl Awaited {
+    fn said(&self, so_far: Duration) -> String {
+        let (deployment, seconds) = (&self.deployment, so_far.as_secs());
+        let replicas = match self.replicas {
+            1 => "a replica".to_owned(),
+            several => format!("{several} replicas"),
+        };
+        let mut said = match &self.no_room {
+            Some(why) => {
+                format!("for room for {replicas} of `{deployment}`, {seconds}s so far: {why}")
+            }
+            None => format!("for {replicas} of `{deployment}` to start, {seconds}s so far"),
+        };
+        if let Some(why) = &self.failed {
+            said.push_str(&format!("; the last one did not: {why}"));
+        }
+        if let Some(remedy) = self.remedy {
+            said.push_str(&format!(". {remedy}"));
+        }
+        said
     }
 }
 
@@ -30,18 +122,62 @@ async fn tell(mut say: impl FnMut(&dyn Display)) -> Infallible {
 mod tests {
     use super::*;
 
+    fn said_within(
+        time: Duration,
+        look: impl Fn() -> Vec<Awaited>,
+    ) -> impl Future<Output = Vec<String>> {
+        async move {
+            let mut said = Vec::new();
+            let told = tell(look, |waiting| said.push(waiting));
+            tokio::time::timeout(time, told).await.expect_err("it goes on until it is dropped");
+            said
+        }
+    }
+
+    fn starting() -> Awaited {
+        Awaited {
+            deployment: "Model".to_owned(),
+            replicas: 2,
+            no_room: None,
+            failed: None,
+            remedy: None,
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_long_start_is_told_every_few_seconds_and_a_short_one_is_not() {
-        let mut said = Vec::new();
         let long = SILENCE * 2 + Duration::from_secs(1);
-        let told = tell(|waiting| said.push(waiting.to_string()));
-        tokio::time::timeout(long, told).await.expect_err("it goes on until it is dropped");
         assert_eq!(
-            said,
+            said_within(long, || vec![starting()]).await,
             [
-                "for replicas whose constructors run, 5s so far",
-                "for replicas whose constructors run, 10s so far"
+                "for 2 replicas of `Model` to start, 5s so far",
+                "for 2 replicas of `Model` to start, 10s so far"
             ]
+        );
+        assert!(said_within(Duration::from_secs(4), || vec![starting()]).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_without_room_is_told_at_once_with_the_reason() {
+        let look = || {
+            let why = "it needs 1 GPUs, and 0 of 0 are free".to_owned();
+            let remedy = Some("say so");
+            vec![Awaited { replicas: 1, no_room: Some(why), remedy, ..starting() }]
+        };
+        assert_eq!(
+            said_within(Duration::from_secs(2), look).await,
+            [
+                "for room for a replica of `Model`, 1s so far: it needs 1 GPUs, and 0 of 0 are free. say so"
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_is_tried_again_says_why() {
+        let look = || vec![Awaited { failed: Some("no such file".to_owned()), ..starting() }];
+        assert_eq!(
+            said_within(Duration::from_secs(6), look).await,
+            ["for 2 replicas of `Model` to start, 5s so far; the last one did not: no such file"]
         );
     }
 }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::arguments::{
     ApplicationArguments, ApplicationPath, Assignment, CallArguments, GraphArguments,
-    ListArguments, RunArguments,
+    ListArguments, NodeArguments, RunArguments,
 };
 
 impl RunArguments {
@@ -25,6 +25,7 @@ impl RunArguments {
         if self.open {
             line.push("--open".into());
         }
+        line.extend(self.node.to_command_line());
         line.extend(self.application.to_command_line());
         line
     }
@@ -33,6 +34,16 @@ impl RunArguments {
 impl ApplicationArguments {
     fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
         positional(&self.path, None, &self.values)
+    }
+}
+
+impl NodeArguments {
+    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<'_> {
+        let cpus = self.num_cpus.map(|count| format!("--num-cpus={count}"));
+        let gpus = self.num_gpus.map(|count| format!("--num-gpus={count}"));
+        let others = self.resources.iter();
+        let others = others.map(|other| format!("--resource={}={}", other.name, other.amount));
+        cpus.into_iter().chain(gpus).chain(others).map(OsString::from)
     }
 }
 
@@ -75,6 +86,7 @@ impl CallArguments {
         if self.json {
             line.push("--json".into());
         }
+        line.extend(self.node.to_command_line());
         line.extend(positional(&self.path, Some(&self.method), &self.values));
         line
     }
@@ -140,6 +152,14 @@ mod tests {
                 "--route-prefix",
                 "/math",
                 "--open",
+                "--num-cpus",
+                "0.5",
+                "--num-gpus",
+                "2",
+                "--resource",
+                "npu=1",
+                "--resource",
+                "licence=0.25",
             ],
             &["list", "--json"],
             &["graph", "hello:app", "size=3", "--format", "svg", "-o", "graph.svg"],
@@ -154,6 +174,8 @@ mod tests {
                 "--timeout",
                 "1m 30s",
                 "--json",
+                "--num-gpus",
+                "1",
             ],
         ];
         for line in lines {

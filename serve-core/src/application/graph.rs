@@ -1,7 +1,10 @@
 //! [`Graph`]: an application's deployments, for people and programs to look at.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::deployment::AutoscalingConfig;
 use crate::replica::MethodInfo;
 
 /// The deployments of an application and who calls whom.
@@ -24,10 +27,22 @@ pub struct GraphNode {
     pub name: String,
     /// Its type, with path.
     pub type_name: String,
-    /// How many replicas it asks for.
+    /// How many replicas it asks for; with autoscaling, at first.
     pub num_replicas: usize,
+    /// How that number follows the load, if it does.
+    pub autoscaling: Option<AutoscalingConfig>,
     /// Concurrent calls on each replica.
     pub max_ongoing_requests: usize,
+    /// How a replica is chosen for a call, as `#[deployment(request_router = ..)]` has it.
+    pub request_router: String,
+    /// CPUs reserved for each replica.
+    pub num_cpus: f64,
+    /// GPUs reserved for each replica.
+    pub num_gpus: f64,
+    /// Memory reserved for each replica, in bytes.
+    pub memory: u64,
+    /// Other resources reserved for each replica.
+    pub resources: BTreeMap<String, f64>,
     /// The names of the deployments it has handles of.
     pub calls: Vec<String>,
     /// Its methods.

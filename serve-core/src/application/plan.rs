@@ -124,14 +124,23 @@ impl Plan {
 
     /// What a graph is to people and programs.
     pub(crate) fn graph(&self) -> Graph {
-        let node = |(place, node): (usize, &PlanNode)| GraphNode {
-            name: node.name.clone(),
-            type_name: node.kind.type_name().to_owned(),
-            num_replicas: node.options().num_replicas(),
-            max_ongoing_requests: node.slots(),
-            calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
-            methods: node.kind.methods().iter().map(|method| method.info()).collect(),
-            ingress: place == 0,
+        let node = |(place, node): (usize, &PlanNode)| {
+            let options = node.options();
+            GraphNode {
+                name: node.name.clone(),
+                type_name: node.kind.type_name().to_owned(),
+                num_replicas: options.num_replicas(),
+                autoscaling: options.autoscaling.clone(),
+                max_ongoing_requests: node.slots(),
+                request_router: options.request_router.clone().unwrap_or_default().to_string(),
+                num_cpus: options.num_cpus.unwrap_or_default(),
+                num_gpus: options.num_gpus.unwrap_or_default(),
+                memory: options.memory.unwrap_or_default(),
+                resources: options.resources.clone(),
+                calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
+                methods: node.kind.methods().iter().map(|method| method.info()).collect(),
+                ingress: place == 0,
+            }
         };
         Graph {
             application: self.application.clone(),

@@ -123,6 +123,7 @@ impl<D: Deployment> Bound<D> {
         self.with(|options| {
             options.num_replicas = Some(num_replicas);
             options.autoscaling = None;
+            options.autoscaling_policy = None;
         })
     }
 
@@ -135,8 +136,8 @@ impl<D: Deployment> Bound<D> {
         })
     }
 
-    /// How many replicas a load asks for, by a rule of the user's own. It has an effect
-    /// only with autoscaling.
+    /// How many replicas a load asks for, by a rule of the user's own. A deploy without
+    /// autoscaling refuses it.
     #[must_use]
     pub fn autoscaling_policy(self, policy: impl AutoscalingPolicy + 'static) -> Self {
         self.with(|options| options.autoscaling_policy = Some(SharedPolicy::new(policy)))
@@ -245,7 +246,10 @@ impl<D: Deployment> Bound<D> {
     #[must_use]
     pub fn user_config(self, config: impl Serialize) -> Self {
         self.change(|recipe| match serde_json::to_value(config) {
-            Ok(config) => recipe.options.user_config = Some(config),
+            Ok(config) => {
+                recipe.options.user_config = Some(config);
+                recipe.fault = None;
+            }
             Err(error) => recipe.fault = Some(format!("`user_config` cannot be JSON: {error}")),
         })
     }

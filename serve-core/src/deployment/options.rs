@@ -23,7 +23,7 @@ pub struct DeploymentOptions {
     /// How the number of replicas follows the load; default: it does not.
     pub autoscaling: Option<AutoscalingConfig>,
     /// How many replicas a load asks for; default: as many as `target_ongoing_requests`
-    /// says.
+    /// says. Needs `autoscaling`.
     pub autoscaling_policy: Option<SharedPolicy>,
     /// See [`DeploymentOptions::max_ongoing_requests`].
     pub max_ongoing_requests: Option<usize>,
@@ -152,6 +152,8 @@ impl DeploymentOptions {
                 return Err(OptionsError::FixedAndAutoscaled);
             }
             autoscaling.check()?;
+        } else if self.autoscaling_policy.is_some() {
+            return Err(OptionsError::PolicyWithoutAutoscaling);
         }
         for (option, value) in [
             ("num_replicas", self.num_replicas),
@@ -250,6 +252,12 @@ pub enum OptionsError {
     /// A fixed number of replicas, and one that follows the load.
     #[error("`num_replicas` and `autoscaling` exclude each other: leave one out")]
     FixedAndAutoscaled,
+    /// A rule for something that does not happen.
+    #[error(
+        "`autoscaling_policy` is given and `autoscaling` is not: say between which bounds, \
+         like `autoscaling(max_replicas = 10)`"
+    )]
+    PolicyWithoutAutoscaling,
     /// An option of autoscaling.
     #[error(transparent)]
     Autoscaling(#[from] AutoscalingError),

@@ -35,6 +35,18 @@ impl RequestRouting {
     }
 }
 
+impl fmt::Display for RequestRouting {
+    /// As `#[deployment(request_router = ..)]` has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PowerOfTwoChoices => "power_of_two_choices",
+            Self::RoundRobin => "round_robin",
+            Self::ConsistentHash => "consistent_hash",
+            Self::Custom(custom) => custom.type_name,
+        })
+    }
+}
+
 /// A [`RequestRouter`] by its type. See [`RequestRouting::custom`].
 #[derive(Clone, Copy)]
 pub struct CustomRouting {

@@ -60,16 +60,14 @@ fn hooks(model: &Model) -> Option<TokenStream> {
     let private = model.private();
     let arms = model.hooks.iter().map(|hook| arm(hook, model));
     let check = model.hooks.iter().filter_map(|hook| {
-        let When::Reconfigure(ty) = &hook.when else { return None };
+        let When::Reconfigure(_) = &hook.when else { return None };
         let cfg = hook.cfg.attribute();
-        // On the type, where the compiler complains if it cannot be read.
-        let read = quote_spanned! { ty.span() => read_user_config::<#ty> };
         Some(quote! {
             #cfg
             fn check_user_config(
                 config: &#private::serde_json::Value,
             ) -> ::core::option::Option<::core::result::Result<(), #private::Error>> {
-                ::core::option::Option::Some(#private::#read(config).map(::core::mem::drop))
+                ::core::option::Option::Some(__serve_user_config(config).map(::core::mem::drop))
             }
         })
     });
@@ -101,29 +99,54 @@ fn arm(hook: &Hook, model: &Model) -> TokenStream {
     } else {
         (None, quote! { &*this })
     };
-    let awaited = is_async.then(|| quote! { .await });
+    let awaited = is_async.then(|| quote_spanned! { name.span() => .await });
     let (pattern, read, argument) = match &hook.when {
         When::CheckHealth => (quote! { CheckHealth }, None, None),
         When::Shutdown => (quote! { Shutdown }, None, None),
-        When::Reconfigure(ty) => (
+        When::Reconfigure(_) => (
             quote! { Reconfigure(config) },
-            Some(quote! { let config = #private::read_user_config::<#ty>(config); }),
+            Some(quote! { let config = __serve_user_config(config); }),
             Some(quote! { , config? }),
         ),
     };
-    let ended = quote_spanned! { name.span() =>
-        #private::Ended::ended(#owner::#name(#receiver #argument)#awaited)
-    };
+    let called = quote_spanned! { name.span() => #owner::#name(#receiver #argument)#awaited };
+    // On what it returns, where the compiler complains if it is nothing to return.
+    let span = hook.returns.as_ref().map_or(name.span(), Spanned::span);
+    let private_there = model.private_at(span);
+    let ended = quote_spanned! { span => #private_there::Ended::ended(__serve_ended) };
     quote! {
         #cfg
         #private::Hook::#pattern => {
             #read
             ::core::option::Option::Some(::std::boxed::Box::pin(async move {
                 let #mutability this = __ServeCell::get(cell).await;
+                let __serve_ended = #called;
                 #ended
             }))
         }
     }
+}
+
+/// `__serve_user_config`, which reads what the `#[reconfigure]` method takes: the one place
+/// where its type must be one that can be read.
+pub(super) fn user_config(model: &Model) -> TokenStream {
+    let private = model.private();
+    let read = model.hooks.iter().filter_map(|hook| {
+        let When::Reconfigure(ty) = &hook.when else { return None };
+        let cfg = hook.cfg.attribute();
+        let private_there = model.private_at(ty.span());
+        // On the type, where the compiler complains if it cannot be read.
+        let read = quote_spanned! { ty.span() => #private_there::read_user_config::<#ty> };
+        Some(quote! {
+            #cfg
+            fn __serve_user_config(
+                config: &#private::serde_json::Value,
+            ) -> ::core::result::Result<#ty, #private::Error> {
+                #read(config)
+            }
+        })
+    });
+    quote! { #(#read)* }
 }
 
 /// The endpoints and `#[routes]`, if there are any.

@@ -38,7 +38,7 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
             run_stream(method, model, outer_result, item_result)
         }
     };
-    let retry = retry(method);
+    let retry = retry(method, model);
     let limits = method.batch.as_ref().and_then(|batch| batch::declared(batch, model));
     quote! {
         #cfg
@@ -77,7 +77,7 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
 }
 
 /// What makes a method one that may run again: its arguments are kept.
-fn retry(method: &Method) -> Option<TokenStream> {
+fn retry(method: &Method, model: &Model) -> Option<TokenStream> {
     let retries = method.retries;
     if retries == 0 {
         return None;
@@ -86,7 +86,8 @@ fn retry(method: &Method) -> Option<TokenStream> {
     // On the types, where the compiler complains about one that is not `Clone`.
     let copies = method.parameters.iter().map(|parameter| {
         let (name, ty) = (&parameter.name, &parameter.ty);
-        quote_spanned! { ty.span() => <#ty as ::core::clone::Clone>::clone(#name) }
+        let private = model.private_at(ty.span());
+        quote_spanned! { ty.span() => #private::sent_again::<#ty>(#name) }
     });
     Some(quote! {
         const RETRIES: ::core::primitive::usize = #retries;

@@ -66,6 +66,7 @@ fn generate(model: &Model) -> TokenStream {
     let stubs = model.methods.iter().map(|method| stubs::method(method, model));
     let mocks = model.methods.iter().map(|method| mocks::method(method, model));
     let (cell, handlers) = (interface::cell(model), interface::handlers(model));
+    let user_config = interface::user_config(model);
     let bind = bind::all(model);
     quote! {
         const _: () = {
@@ -74,6 +75,8 @@ fn generate(model: &Model) -> TokenStream {
             #cell
 
             #(#methods)*
+
+            #user_config
 
             #handlers
 

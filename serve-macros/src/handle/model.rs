@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
-use syn::Path;
+use syn::{Path, Type};
 
 use crate::cfg::Cfg;
 use crate::endpoint::Endpoint;
@@ -98,6 +98,8 @@ pub(super) struct Hook {
     pub(super) cfg: Cfg,
     pub(super) when: When,
     pub(super) name: Ident,
+    /// The type that it returns, if it returns anything.
+    pub(super) returns: Option<Type>,
     pub(super) is_async: bool,
     pub(super) mutable: bool,
 }
@@ -110,6 +112,17 @@ pub(super) enum When {
     Reconfigure(TokenStream),
     /// `#[shutdown]`
     Shutdown,
+}
+
+impl When {
+    /// Its marker.
+    pub(super) fn marker(&self) -> &'static str {
+        match self {
+            Self::CheckHealth => "check_health",
+            Self::Reconfigure(_) => "reconfigure",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// The method marked `#[routes]`.

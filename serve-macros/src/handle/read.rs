@@ -102,6 +102,7 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
         Role::Routes => model.routes.push(routes(function, cfg, errors)?),
         Role::Hook => {
             let read = hook(function, cfg, model, errors)?;
+            only_one(&read, model, errors)?;
             model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
             model.hooks.push(read);
         }
@@ -116,9 +117,14 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
 
 /// Faults of the markers themselves, whatever they are on.
 fn check_markers(function: &Function, errors: &mut Errors) {
+    let mut seen = Vec::new();
     for marker in &function.markers {
         let Some(last) = marker.path().segments.last() else { continue };
         let name = last.ident.to_string();
+        if seen.contains(&name) {
+            errors.at(marker, format!("`#[{name}]` is given twice: leave one out"));
+        }
+        seen.push(name.clone());
         if BARE.contains(&name.as_str()) && marker.meta.require_path_only().is_err() {
             errors.at(marker, format!("`#[{name}]` takes no arguments"));
         } else if ["batch", "retry"].contains(&name.as_str())
@@ -140,7 +146,15 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
     let ident = &function.signature.ident;
     if !matches!(function.signature.inputs.first(), Some(FnArg::Receiver(_))) {
         if let Some(marker) = function.markers.first() {
-            errors.at(marker, "this goes on a method, with `&self` or `&mut self`");
+            let name = marker.path().segments.last().map(|last| last.ident.to_string());
+            let name = name.unwrap_or_default();
+            errors.at(
+                marker,
+                format!(
+                    "`#[{name}]` goes on a method, with `&self` or `&mut self`: a function without it \
+                     knows no replica"
+                ),
+            );
             return None;
         }
         if ident == "bind" {
@@ -155,7 +169,13 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
     for marker in HOOKS.into_iter().chain(["routes"]) {
         let Some(attribute) = function.marker(marker) else { continue };
         if function.markers.len() > 1 {
-            errors.at(attribute, format!("a method marked `#[{marker}]` has no other mark"));
+            errors.at(
+                attribute,
+                format!(
+                    "a method marked `#[{marker}]` has no other mark: the runtime itself calls it; \
+                     write a second method for the rest"
+                ),
+            );
             return None;
         }
         return Some(if marker == "routes" { Role::Routes } else { Role::Hook });
@@ -212,20 +232,55 @@ fn routes(function: &Function, cfg: Cfg, errors: &mut Errors) -> Option<Routes> 
     Some(Routes { cfg, name: ident.clone() })
 }
 
+/// Whether there is no other hook of its kind. Under conditions there may be, as long as
+/// they exclude each other.
+fn only_one(hook: &Hook, model: &Model, errors: &mut Errors) -> Option<()> {
+    let kind = std::mem::discriminant(&hook.when);
+    let mut healthy = true;
+    for other in &model.hooks {
+        if std::mem::discriminant(&other.when) != kind {
+            continue;
+        }
+        errors.under(&other.cfg.and(&hook.cfg), |errors| {
+            errors.at(
+                &hook.name,
+                format!(
+                    "`{}` is the `#[{}]` method already: a deployment has one, which may call others",
+                    other.name,
+                    hook.when.marker()
+                ),
+            );
+        });
+        healthy &= !other.cfg.is_always() && !hook.cfg.is_always();
+    }
+    healthy.then_some(())
+}
+
 /// A method that the runtime itself calls.
 fn hook(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> Option<Hook> {
     let signature = &function.signature;
     let mutable = receiver(signature, errors)?;
+    if !signature.generics.params.is_empty() {
+        errors.at(
+            &signature.generics,
+            "the runtime itself calls this method, with one type: it has no generic parameters",
+        );
+        return None;
+    }
     let is = |marker| function.marker(marker).is_some();
     let parameters = signature.inputs.iter().skip(1);
     let when = if is("reconfigure") {
         let owner = model.owner.to_token_stream();
         let parameters = signature::parameters(signature, &owner, errors)?;
         let [config] = &parameters[..] else {
-            errors.at(
-                &signature.ident,
-                "a `#[reconfigure]` method takes the user config, as one parameter besides `&self`",
-            );
+            const ONE: &str = "a `#[reconfigure]` method takes one parameter besides `&self`, the user \
+                               config: `async fn reconfigure(&self, config: Settings)`";
+            match parameters.get(1) {
+                Some(second) => {
+                    errors.at(&second.name, format!("{ONE}; put all of it into one struct"));
+                }
+                None => errors.at(&signature.ident, ONE),
+            }
             return None;
         };
         When::Reconfigure(config.ty.clone())
@@ -234,14 +289,21 @@ fn hook(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> Op
         if let Some(parameter) = parameters.into_iter().next() {
             errors.at(
                 parameter,
-                format!("a `#[{marker}]` method takes nothing besides `&self` or `&mut self`"),
+                format!(
+                    "a `#[{marker}]` method takes nothing besides `&self` or `&mut self`: the runtime \
+                     itself calls it; what it needs is in a field"
+                ),
             );
             return None;
         }
         if is("shutdown") { When::Shutdown } else { When::CheckHealth }
     };
     let (name, is_async) = (signature.ident.clone(), signature.asyncness.is_some());
-    Some(Hook { cfg, when, name, is_async, mutable })
+    let returns = match &signature.output {
+        syn::ReturnType::Type(_, ty) => Some(Type::clone(ty)),
+        syn::ReturnType::Default => None,
+    };
+    Some(Hook { cfg, when, name, returns, is_async, mutable })
 }
 
 fn constructor(
@@ -351,16 +413,31 @@ fn retries(function: &Function, shape: Shape, errors: &mut Errors) -> Option<usi
         return None;
     }
     let mut retries = RETRIES;
+    const USAGE: &str = "write `#[retry]`, which is twice, or `#[retry(max = 3)]`";
+    if let syn::Meta::NameValue(_) = &marker.meta {
+        errors.at(marker, USAGE);
+        return None;
+    }
     if let syn::Meta::List(list) = &marker.meta {
+        if syn::parse2::<syn::Lit>(list.tokens.clone()).is_ok() {
+            errors.at(&list.tokens, USAGE);
+            return None;
+        }
         for Entry { name, value } in options::entries(list.tokens.clone(), errors) {
             if name != "max" {
-                errors.at(&name, "unknown option; the only one is `max`, like `#[retry(max = 2)]`");
+                errors.at(
+                    &name,
+                    format!(
+                        "unknown option `{name}`; the only one is `max`, like `#[retry(max = 2)]`"
+                    ),
+                );
                 return None;
             }
             match value.count(&name, 1) {
                 Ok(max) => retries = max,
                 Err(error) => {
-                    errors.push(error);
+                    let message = format!("{error}; without `#[retry]` a method never runs again");
+                    errors.push(syn::Error::new(error.span(), message));
                     return None;
                 }
             }

@@ -14,6 +14,9 @@ fn applications_are_listed_for_people() {
     greeter:greeter greeting=STRING [times=INTEGER]
         Says hello in the words it is given.
         src/lib.rs:89
+    greeter:scorer
+        An application that needs a GPU.
+        src/lib.rs:154
     greeter:spanish
         Says hello in Spanish.
         src/lib.rs:95
@@ -34,6 +37,17 @@ fn a_graph_is_drawn_as_text() {
     ----- stdout -----
     Greeter      1 replica   GET /   POST /add   GET /sleep
     └─ Shouter   2 replicas
+    ");
+}
+
+#[test]
+fn a_graph_shows_bounds_and_routing() {
+    let library = Fixture::shared("library");
+    insta::assert_snapshot!(library.serve(["graph", "greeter:scorer"]).finish(), @"
+    exit code: 0
+    ----- stdout -----
+    Scorer       1..10 replicas (autoscaled), round_robin   GET /
+    └─ Trainer   1 replica
     ");
 }
 
@@ -81,4 +95,6 @@ fn a_graph_is_there_for_programs() {
     assert_eq!(graph["deployments"][0]["name"], "Greeter");
     assert_eq!(graph["deployments"][0]["calls"], serde_json::json!(["Shouter"]));
     assert_eq!(graph["deployments"][1]["num_replicas"], 2);
+    assert_eq!(graph["deployments"][1]["autoscaling"], serde_json::Value::Null);
+    assert_eq!(graph["deployments"][1]["request_router"], "power_of_two_choices");
 }

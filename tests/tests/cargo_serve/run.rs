@@ -60,6 +60,24 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn a_replica_without_room_says_what_it_waits_for_and_what_to_do() {
+    let library = Fixture::shared("library");
+    let mut server = library.serve(["run", "greeter:scorer"]).begin();
+    let said = server.wait_for("for room for a replica of `Trainer`");
+    assert!(said.contains("1 GPU") && said.contains("0 of 0 are free"), "{said}");
+    assert!(said.contains("`--num-gpus COUNT` says how many there are"), "{said}");
+    server.signal(Signal::INT);
+    assert!(server.wait().success(), "it stops while it waits: {}", server.said());
+}
+
+#[test]
+fn resources_of_the_machine_are_what_the_command_line_says() {
+    let library = Fixture::shared("library");
+    let server = library.serve(["run", "greeter:scorer", "--num-gpus", "1"]).start();
+    assert_eq!(server.get("/").body, "trained");
+}
+
+#[test]
 fn a_constructor_that_fails_names_the_deployment_and_every_cause() {
     let library = Fixture::shared("library");
     let finished = library.serve(["run", "greeter:broken", "--port", "0"]).finish();

@@ -1,6 +1,9 @@
 //! What is drawn of a graph.
 
-use serve_core::application::Graph;
+use std::ops::RangeInclusive;
+
+use serve_core::RequestRouting;
+use serve_core::application::{Graph, GraphNode};
 
 /// Boxes and arrows, before they have a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +20,10 @@ pub(crate) struct Diagram {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) replicas: usize,
+    /// How many replicas, and how few and how many where that follows the load.
+    pub(crate) replicas: RangeInclusive<usize>,
+    /// How a replica is chosen, where that is not the default.
+    pub(crate) routing: Option<String>,
     /// The nodes it calls, by their places in the diagram; all after its own.
     pub(crate) calls: Vec<usize>,
 }
@@ -40,7 +46,8 @@ impl Diagram {
                 .iter()
                 .map(|node| Node {
                     name: node.name.clone(),
-                    replicas: node.num_replicas,
+                    replicas: replicas(node),
+                    routing: routing(node),
                     calls: node.calls.iter().filter_map(place).collect(),
                 })
                 .collect(),
@@ -49,13 +56,33 @@ impl Diagram {
 }
 
 impl Node {
-    /// `1 replica`, `3 replicas`.
+    /// `1 replica`, `3 replicas, round_robin`, `1..10 replicas (autoscaled)`.
     pub(crate) fn replicas(&self) -> String {
-        match self.replicas {
-            1 => "1 replica".to_owned(),
-            several => format!("{several} replicas"),
+        let (least, most) = (self.replicas.start(), self.replicas.end());
+        let replicas = match (least, most) {
+            (1, 1) => "1 replica".to_owned(),
+            (least, most) if least == most => format!("{most} replicas"),
+            (least, most) => format!("{least}..{most} replicas (autoscaled)"),
+        };
+        match &self.routing {
+            Some(routing) => format!("{replicas}, {routing}"),
+            None => replicas,
         }
     }
+}
+
+fn replicas(node: &GraphNode) -> RangeInclusive<usize> {
+    match &node.autoscaling {
+        Some(autoscaling) => autoscaling.min_replicas..=autoscaling.max_replicas,
+        None => node.num_replicas..=node.num_replicas,
+    }
+}
+
+/// A router of the user's own by its type's name, without the path.
+fn routing(node: &GraphNode) -> Option<String> {
+    let routing = &node.request_router;
+    let short = routing.rsplit("::").next().unwrap_or(routing);
+    (*routing != RequestRouting::default().to_string()).then(|| short.to_owned())
 }
 
 /// The path of an endpoint under its application's prefix.
@@ -73,7 +100,8 @@ pub(crate) mod samples {
     use super::*;
 
     fn node(name: &str, replicas: usize, calls: &[usize]) -> Node {
-        Node { name: name.to_owned(), replicas, calls: calls.to_vec() }
+        let (name, calls) = (name.to_owned(), calls.to_vec());
+        Node { name, replicas: replicas..=replicas, routing: None, calls }
     }
 
     /// One ingress, two responders.
@@ -118,6 +146,19 @@ pub(crate) mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicas_are_told_with_their_bounds_and_their_router() {
+        let said = |replicas, routing: Option<&str>| {
+            let name = "Adder".to_owned();
+            let routing = routing.map(str::to_owned);
+            Node { name, replicas, routing, calls: Vec::new() }.replicas()
+        };
+        assert_eq!(said(1..=1, None), "1 replica");
+        assert_eq!(said(3..=3, Some("round_robin")), "3 replicas, round_robin");
+        assert_eq!(said(0..=10, None), "0..10 replicas (autoscaled)");
+        assert_eq!(said(1..=10, Some("Mine")), "1..10 replicas (autoscaled), Mine");
+    }
 
     #[test]
     fn a_path_is_found_under_the_prefix() {

@@ -123,7 +123,7 @@ fn draw_node(svg: &mut String, node: &Node, place: Place, size: Size, ingress: b
     let class = if ingress { "box ingress" } else { "box" };
     let _ = writeln!(svg, "<g transform=\"translate({:.1} {:.1})\">", place.x, place.y);
     // The rearmost sheet first.
-    for sheet in (0..node.replicas.clamp(1, 3)).rev() {
+    for sheet in (0..(*node.replicas.end()).clamp(1, 3)).rev() {
         let back = SHEET
             * if sheet == 2 {
                 2.0

@@ -1,6 +1,9 @@
 use serve_core::prelude::*;
 
-#[deployment(memory = "2GiB")]
+#[derive(Default)]
+pub struct Fastest;
+
+#[deployment(request_router = Fastest)]
 pub struct Adder;
 
 #[handle]

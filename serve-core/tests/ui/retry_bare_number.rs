@@ -9,9 +9,9 @@ impl Adder {
         Self
     }
 
-    #[check_health]
-    pub async fn healthy(&self) -> bool {
-        true
+    #[retry(3)]
+    pub async fn one(&self) -> u64 {
+        1
     }
 }
 

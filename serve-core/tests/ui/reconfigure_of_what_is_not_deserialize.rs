@@ -1,0 +1,22 @@
+use serve_core::prelude::*;
+
+pub struct Settings {
+    pub offset: u64,
+}
+
+#[deployment]
+pub struct Adder;
+
+#[handle]
+impl Adder {
+    pub fn new() -> Self {
+        Self
+    }
+
+    #[reconfigure]
+    async fn reconfigure(&self, settings: Settings) {
+        let _ = settings;
+    }
+}
+
+fn main() {}

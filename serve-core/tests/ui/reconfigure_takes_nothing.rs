@@ -1,0 +1,16 @@
+use serve_core::prelude::*;
+
+#[deployment]
+pub struct Adder;
+
+#[handle]
+impl Adder {
+    pub fn new() -> Self {
+        Self
+    }
+
+    #[reconfigure]
+    async fn reconfigure(&self) {}
+}
+
+fn main() {}
