@@ -114,7 +114,7 @@ fn each_failure_says_whether_it_may_have_run_and_whether_to_try_again() {
         (CallError::Panicked("no".to_owned()), true, false, 500),
         (CallError::ObjectLost, false, false, 503),
         (CallError::Codec("no".to_owned()), true, false, 500),
-        (CallError::BlockingInAsync, false, false, 500),
+        (CallError::BlockingInAsync, true, false, 500),
     ];
     for (error, may_have_run, is_retryable, status) in rows {
         assert_eq!(error.may_have_run(), may_have_run, "{error:?}");

@@ -20,7 +20,20 @@ use crate::error::Error;
 
 type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Send + Sync>;
 type Load<M> = BoxFuture<'static, Result<Arc<M>, Error>>;
-type Listener = Box<dyn Fn(&[String]) + Send + Sync>;
+/// Who hears of what is held, and what it heard last.
+struct Listener {
+    told: Option<Vec<String>>,
+    tell: Box<dyn Fn(&[String]) + Send + Sync>,
+}
+
+impl Listener {
+    fn tell(&mut self, held: Vec<String>) {
+        if self.told.as_ref() != Some(&held) {
+            (self.tell)(&held);
+            self.told = Some(held);
+        }
+    }
+}
 
 /// Models of a deployment that serves many, such as one fine-tuned model for each
 /// customer. A field of the deployment's struct; each replica has its own.
@@ -211,7 +224,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
     /// these change, and once now; in the place of the listener before. It must not call
     /// `on_change`.
     pub(crate) fn on_change(&self, listener: impl Fn(&[String]) + Send + Sync + 'static) {
-        *self.cache.listener.lock() = Some(Box::new(listener));
+        *self.cache.listener.lock() = Some(Listener { told: None, tell: Box::new(listener) });
         self.cache.announce();
     }
 
@@ -308,8 +321,8 @@ impl<M> Cache<M> {
     }
 
     fn announce(&self) {
-        if let Some(listener) = &*self.listener.lock() {
-            listener(&self.held());
+        if let Some(listener) = &mut *self.listener.lock() {
+            listener.tell(self.held());
         }
     }
 }
@@ -318,7 +331,7 @@ impl<M> Drop for Cache<M> {
     fn drop(&mut self) {
         // Calls for its models need not come to this replica any more.
         if let Some(listener) = self.listener.get_mut() {
-            listener(&[]);
+            listener.tell(Vec::new());
         }
     }
 }
@@ -571,7 +584,7 @@ mod tests {
         assert!(models.get("missing").await.is_err());
         get_all(&models, &["1"]).await;
         drop(held);
-        assert_eq!(*told.lock(), ["", "1", "2", "1"]);
+        assert_eq!(*told.lock(), ["", "1", "1 2", "2", "2 missing", "2", "1"]);
     }
 
     #[tokio::test(start_paused = true)]
