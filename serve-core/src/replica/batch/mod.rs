@@ -61,6 +61,9 @@ pub(crate) struct Batcher<M: Batched> {
     run: Run<M>,
 }
 
+/// A call's place, and where its items come.
+type Pushed<M> = (Place<M>, mpsc::Receiver<Item<M>>);
+
 /// Runs a batch, and gives each call its items.
 type Run<M> = fn(Arc<Replica>, Vec<Call<M>>) -> BoxFuture<'static, ()>;
 
@@ -122,7 +125,7 @@ impl<M: Batched> Batcher<M> {
         cell: CellOf<M>,
         args: M::Args,
         capacity: usize,
-    ) -> Result<(Place<M>, mpsc::Receiver<Item<M>>), CallError<M::Err>> {
+    ) -> Result<Pushed<M>, CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
         // The user's function: a panic in it concerns this caller only.
         let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args))).map_err(|panic| {
