@@ -154,6 +154,8 @@ mod guide {
         Deployments: "docs/deployments.md";
         Composition: "docs/composition.md";
         Calls: "docs/calls.md";
+        Batching: "docs/batching.md";
+        Multiplexing: "docs/multiplexing.md";
         Http: "docs/http.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";

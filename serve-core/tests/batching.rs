@@ -78,7 +78,6 @@ impl Embedder {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "it is given a reference to each argument, as it is")]
 fn weigh(_: &String, weight: &u64) -> usize {
     assert!(*weight != 13, "nothing weighs 13");
     usize::try_from(*weight).unwrap()
@@ -448,7 +447,7 @@ async fn a_blocking_batch_keeps_its_slots_until_it_returns() -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Tuning {
     size: usize,
     wait_ms: u64,
@@ -644,6 +643,42 @@ async fn calls_of_different_models_share_no_batch() -> Result<()> {
     Ok(())
 }
 
+/// On the real clock, where threads race: calls come, are dropped and end at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_on_several_threads_lose_no_call() -> Result<()> {
+    let runtime = Runtime::builder().start().await?;
+    let mixed = runtime.run(Mixed::bind().max_queued_requests(100_000)).await?;
+    let callers = (0..8_u64).map(|caller| {
+        let mixed = mixed.clone();
+        tokio::spawn(async move {
+            for n in 0..200_u64 {
+                let value = mixed.fast(n);
+                let (dropped, items) = (mixed.fast(n), mixed.items(2_u64));
+                if (n + caller).is_multiple_of(3) {
+                    yield_now().await;
+                }
+                drop(dropped);
+                assert_eq!(value.await, Ok(n));
+                if n.is_multiple_of(50) {
+                    assert_eq!(items.try_collect::<Vec<_>>().await, Ok(vec![2, 2]));
+                }
+            }
+        })
+    });
+    let ended = timeout(Duration::from_secs(60), join_all(callers)).await.expect("no call hangs");
+    for caller in ended {
+        caller.unwrap();
+    }
+    // A dropped call gives its slot back when its task is next run.
+    let freed = async {
+        while load(&runtime) != (0, 0) {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), freed).await.expect("every slot is free in the end");
+    Ok(())
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Call { kind: Kind, deadline: Option<u64> },
@@ -666,6 +701,12 @@ struct Mixed;
 
 #[handle]
 impl Mixed {
+    #[batch(max_batch_size = 3, batch_wait_timeout = "0s", max_concurrent_batches = 2)]
+    pub async fn fast(&self, items: Vec<u64>) -> Vec<u64> {
+        yield_now().await;
+        items
+    }
+
     #[batch(max_batch_size = 3, batch_wait_timeout = "3ms", batch_size_fn = heavy)]
     pub async fn value(&self, items: Vec<u64>) -> Vec<u64> {
         sleep(ms(5)).await;

@@ -20,6 +20,7 @@ use crate::error::Error;
 
 type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Send + Sync>;
 type Load<M> = BoxFuture<'static, Result<Arc<M>, Error>>;
+
 /// Who hears of what is held, and what it heard last.
 struct Listener {
     told: Option<Vec<String>>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Attribute, Meta, ReturnType, Type};
 
 use super::methods;
@@ -242,11 +243,14 @@ fn limits(batch: &Batch, private: &TokenStream) -> TokenStream {
 }
 
 fn weight(method: &Method, weigh: &TokenStream) -> TokenStream {
-    let names = method.parameter_names();
+    // With the function's span, where the compiler says that it takes something else.
+    let arguments: Vec<_> = (0..method.parameters.len())
+        .map(|index| quote::format_ident!("__serve_{index}", span = weigh.span()))
+        .collect();
     quote! {
         fn weight(args: &Self::Args) -> ::core::primitive::usize {
-            let (#(#names,)*) = args;
-            #weigh(#(#names),*)
+            let (#(#arguments,)*) = args;
+            #weigh(#(#arguments),*)
         }
     }
 }
@@ -269,7 +273,11 @@ fn body(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
     let turned = match batch.rows {
         Rows::Values => quote! { #private::rows_of_values(#call) },
         Rows::Results => quote! { #private::rows_of_results(#call) },
-        Rows::Whole => quote! { #private::rows_of_result(#call, #n) },
+        Rows::Whole => {
+            // With the error's span, where the compiler says that it is not `Clone`.
+            let all = quote::format_ident!("__serve_all", span = method.err().span());
+            quote! { { let #all = #call; #private::rows_of_result(#all, #n) } }
+        }
         Rows::Steps { fallible } => {
             let item = if fallible {
                 quote! { #private::fallible(__serve_item) }
