@@ -154,6 +154,7 @@ mod guide {
         Deployments: "docs/deployments.md";
         Composition: "docs/composition.md";
         Calls: "docs/calls.md";
+        Routing: "docs/routing.md";
         Http: "docs/http.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";
