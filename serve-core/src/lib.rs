@@ -156,6 +156,7 @@ mod guide {
         Calls: "docs/calls.md";
         Batching: "docs/batching.md";
         Multiplexing: "docs/multiplexing.md";
+        Routing: "docs/routing.md";
         Http: "docs/http.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";

@@ -102,7 +102,7 @@ impl Sink {
     /// Holds them and reads none.
     pub async fn hold(&self, numbers: InputStream<u64>) {
         let _numbers = numbers;
-        pending().await
+        pending::<()>().await;
     }
 
     /// What came, up to the first failure.

@@ -32,7 +32,7 @@ impl Worker {
     }
 
     pub async fn hold(&self) {
-        pending().await
+        pending::<()>().await;
     }
 }
 
@@ -237,9 +237,9 @@ impl Jobs {
         (replica_context().expect("in a replica").rank(), times, job.rank)
     }
 
-    pub fn run_many(&self, job: Job) -> impl Stream<Item = (usize, usize)> {
+    pub fn run_many(&self, job: Job) -> impl Stream<Item = (usize, Job)> {
         let rank = replica_context().expect("in a replica").rank();
-        futures::stream::iter([(rank, job.rank)])
+        futures::stream::iter([(rank, job)])
     }
 }
 
@@ -265,7 +265,7 @@ async fn a_router_of_ones_own_sees_the_typed_arguments() -> Result<()> {
         for rank in [3, 0, 2, 1, 3] {
             assert_eq!(jobs.run(1, Job { rank }).await?, (rank, 1, rank), "{mode:?}");
             let many: Vec<_> = jobs.run_many(Job { rank }).try_collect().await?;
-            assert_eq!(many, [(rank, rank)], "{mode:?}");
+            assert_eq!(many, [(rank, Job { rank })], "{mode:?}");
             // Also one that another call makes.
             assert_eq!(jobs.run(1, maker.job(rank)).await?, (rank, 1, rank), "{mode:?}");
         }
