@@ -127,6 +127,6 @@ mod tests {
         #[derive(Clone)]
         struct Opaque;
         let init: Init<Opaque> = Opaque.into_init();
-        assert_eq!((&&ContentOf::new(&init)).content(), Content::Unknown);
+        assert_eq!(ContentOf::new(&init).content(), Content::Unknown);
     }
 }

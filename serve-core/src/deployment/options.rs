@@ -273,7 +273,8 @@ mod tests {
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(said(|_| {}), Ok(()));
-        let cases: [(fn(&mut DeploymentOptions), &str); 6] = [
+        type Change = fn(&mut DeploymentOptions);
+        let cases: [(Change, &str); 6] = [
             (|o| o.num_replicas = Some(0), "`num_replicas` is 0: give at least 1"),
             (|o| o.num_cpus = Some(-1.0), "`num_cpus` is -1: give a number from 0 to 65536"),
             (|o| o.num_cpus = Some(f64::NAN), "`num_cpus` is NaN: give a number from 0 to 65536"),

@@ -250,7 +250,7 @@ impl Router {
             }
             None => admission.admit(|n| random.random_range(0..n)),
         };
-        self.placed(state, admitted)
+        self.placed(state, &admitted)
     }
 
     /// A place for a call whose replica ended before it began: before all that wait, and
@@ -259,17 +259,17 @@ impl Router {
         let mut state = self.state.lock();
         let State { admission, random, .. } = &mut *state;
         let admitted = admission.admit_again(|n| random.random_range(0..n));
-        self.placed(state, admitted)
+        self.placed(state, &admitted)
     }
 
     /// What became of a call, as the call sees it.
     fn placed(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
-        admitted: Admitted,
+        admitted: &Admitted,
     ) -> Result<Place, CallError> {
         self.note_load(&mut state);
-        match admitted {
+        match *admitted {
             Admitted::Now(key) => {
                 let replica = state.replicas[key].as_ref().map(Arc::clone);
                 drop(state);

@@ -51,8 +51,11 @@ pub(crate) enum Event {
     ManuallyIncreaseNumReplicas,
     ManuallyDecreaseNumReplicas,
     ReplicaStartupFailed,
+    /// Ray Serve's processes that the replicas of a deployment share.
+    #[cfg_attr(not(test), expect(dead_code, reason = "there are none here; the table has them"))]
     DeploymentActorFailed,
     HealthCheckFailed,
+    /// A task of the controller's own panicked.
     InternalError,
     Delete,
 }

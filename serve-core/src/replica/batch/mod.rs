@@ -53,6 +53,9 @@ pub trait Batched: Method {
 /// What one call of a batched method gets: a value, or the failure of its part.
 pub type Item<M> = Result<<M as Method>::Ok, CallError<<M as Method>::Err>>;
 
+/// A place in a batch to come, and where the items of the call arrive.
+type Joined<M> = (Place<M>, mpsc::Receiver<Item<M>>);
+
 /// The batches of one method on one replica.
 pub(crate) struct Batcher<M: Batched> {
     replica: Weak<Replica>,
@@ -119,7 +122,7 @@ impl<M: Batched> Batcher<M> {
         cell: CellOf<M>,
         args: M::Args,
         capacity: usize,
-    ) -> Result<(Place<M>, mpsc::Receiver<Item<M>>), CallError<M::Err>> {
+    ) -> Result<Joined<M>, CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
         // The user's function: a panic in it concerns this caller only.
         let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args))).map_err(|panic| {
