@@ -109,7 +109,7 @@ fn check_bounds(name: &Ident, entries: &[Entry], unless_given: usize) -> syn::Re
     let max = given("max_replicas").unwrap_or(unless_given);
     let at = |option: &str| {
         let entry = entries.iter().find(|entry| entry.name == option);
-        entry.map_or(name.span(), |entry| entry.value.span(&entry.name))
+        entry.map_or_else(|| name.span(), |entry| entry.value.span(&entry.name))
     };
     let stated = |option: &str, value: usize| {
         let unless_set = if given(option).is_some() { "" } else { " unless set" };

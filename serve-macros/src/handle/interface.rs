@@ -111,7 +111,7 @@ fn arm(hook: &Hook, model: &Model) -> TokenStream {
     };
     let called = quote_spanned! { name.span() => #owner::#name(#receiver #argument)#awaited };
     // On what it returns, where the compiler complains if it is nothing to return.
-    let span = hook.returns.as_ref().map_or(name.span(), Spanned::span);
+    let span = hook.returns.as_ref().map_or_else(|| name.span(), Spanned::span);
     let private_there = model.private_at(span);
     let ended = quote_spanned! { span => #private_there::Ended::ended(__serve_ended) };
     quote! {

@@ -16,7 +16,7 @@ fn applications_are_listed_for_people() {
         src/lib.rs:89
     greeter:scorer
         An application that needs a GPU.
-        src/lib.rs:154
+        src/lib.rs:153
     greeter:spanish
         Says hello in Spanish.
         src/lib.rs:95

@@ -16,6 +16,7 @@ fn an_unknown_application() {
               greeter:spanish
               greeter:broken
               greeter:greeter
+              greeter:scorer
     ");
 }
 
