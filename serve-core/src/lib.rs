@@ -158,6 +158,8 @@ mod guide {
         Multiplexing: "docs/multiplexing.md";
         Routing: "docs/routing.md";
         Http: "docs/http.md";
+        Updates: "docs/updates.md";
+        Resources: "docs/resources.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";
     }

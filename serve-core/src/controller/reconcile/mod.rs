@@ -244,10 +244,16 @@ impl Reconciler {
         }
         let now = Instant::now();
         self.place_those_that_wait();
-        let (nursery, application) = (&self.nursery, self.router.application());
-        let steps = self.state.next(now, |spec| nursery.id_for(spec, application));
-        for step in steps {
-            self.act(step);
+        loop {
+            let (nursery, application) = (&self.nursery, self.router.application());
+            let steps = self.state.next(now, |spec| nursery.id_for(spec, application));
+            if steps.is_empty() {
+                return;
+            }
+            // What is done may lead to more: one that finds no room needs another's.
+            for step in steps {
+                self.act(step);
+            }
         }
     }
 
