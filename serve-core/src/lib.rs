@@ -155,6 +155,7 @@ mod guide {
         Composition: "docs/composition.md";
         Calls: "docs/calls.md";
         Http: "docs/http.md";
+        Scaling: "docs/scaling.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";
     }

@@ -17,14 +17,17 @@ use serve_core::{AutoscalingConfig, DeploymentDetails};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-const HOUR: u64 = 60 * 60;
-const DAY: u64 = 24 * HOUR;
+const DAY: u64 = 24 * 60 * 60;
 /// Replicas, with two calls wanted on each.
 const BOUNDS: (usize, usize) = (2, 10);
 /// Calls in flight at noon; none at midnight.
 const AT_NOON: f64 = 24.0;
 
-#[deployment(num_replicas = "auto", autoscaling(min_replicas = 2, max_replicas = 10), graceful_shutdown_timeout = "1m")]
+#[deployment(
+    num_replicas = "auto",
+    autoscaling(min_replicas = 2, max_replicas = 10),
+    graceful_shutdown_timeout = "1m"
+)]
 #[derive(Default)]
 struct Model;
 
@@ -51,15 +54,15 @@ impl Day {
         rises.windows(2).filter(|two| two[0] != two[1]).count()
     }
 
-    fn most(&self) -> usize {
-        self.replicas.iter().map(|(_, replicas)| *replicas).max().unwrap()
-    }
-
     fn see(&mut self, seen: &DeploymentDetails) {
         self.calls.push(seen.ongoing + seen.queued);
         let (min, max) = BOUNDS;
         let running = seen.replicas.len();
-        assert!((min..=max).contains(&running), "{running} replicas at minute {}", self.calls.len());
+        assert!(
+            (min..=max).contains(&running),
+            "{running} replicas at minute {}",
+            self.calls.len()
+        );
         let last = self.replicas.last().map_or(0.0, |(at, _)| *at);
         for decision in &seen.autoscaling_decisions {
             let at = decision.at.as_secs_f64();
@@ -85,8 +88,8 @@ impl Traffic {
     }
 }
 
-/// Lets as many calls come as keep a sine of them in flight, each of about ten seconds.
-async fn live_through(config: AutoscalingConfig, mut traffic: Traffic, seconds: u64) -> Result<Day> {
+/// Lets as many calls come as keep a sine of them in flight, each of about twenty seconds.
+async fn live_through(config: AutoscalingConfig, mut traffic: Traffic) -> Result<Day> {
     const CALL: f64 = 20.0;
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(Model::bind().autoscaling(config)).await?;
@@ -95,11 +98,11 @@ async fn live_through(config: AutoscalingConfig, mut traffic: Traffic, seconds: 
     let mut day = Day { replicas: vec![(0.0, look().target_num_replicas)], ..Day::default() };
     let mut calls = JoinSet::new();
     let (mut due, mut rate) = (0.0, 0.0);
-    for second in 0..seconds {
+    for second in 0..DAY {
         sleep_until(midnight + Duration::from_secs(second)).await;
         if second % 10 == 0 {
-            let hour = second as f64 / DAY as f64;
-            rate = traffic.around(AT_NOON / 2.0 * (1.0 - (hour * TAU).cos()) / CALL);
+            let time_of_day = second as f64 / DAY as f64;
+            rate = traffic.around(AT_NOON / 2.0 * (1.0 - (time_of_day * TAU).cos()) / CALL);
         }
         due += rate;
         while due >= 1.0 {
@@ -117,28 +120,68 @@ async fn live_through(config: AutoscalingConfig, mut traffic: Traffic, seconds: 
     Ok(day)
 }
 
-fn smooth() -> Traffic {
-    Traffic { noise: SmallRng::seed_from_u64(0), spread: 0.0 }
+/// The options of the deployment itself: its bounds, and the defaults.
+fn as_declared() -> AutoscalingConfig {
+    let (min, max) = BOUNDS;
+    AutoscalingConfig::auto().min_replicas(min).max_replicas(max)
 }
 
-fn noisy(seed: u64) -> Traffic {
-    Traffic { noise: SmallRng::seed_from_u64(seed), spread: 0.5 }
+async fn smooth_day() -> Result<Day> {
+    let traffic = Traffic { noise: SmallRng::seed_from_u64(0), spread: 0.0 };
+    live_through(as_declared(), traffic).await
 }
 
-/// The one of the deployment itself.
-fn defaults() -> AutoscalingConfig {
-    AutoscalingConfig::auto().min_replicas(BOUNDS.0).max_replicas(BOUNDS.1)
+/// Rates, each for ten seconds, and durations are up to 30 % off; so it is looked at for
+/// longer.
+async fn noisy_day(seed: u64) -> Result<Day> {
+    let patient = as_declared()
+        .look_back_period(Duration::from_secs(5 * 60))
+        .upscale_delay(Duration::from_secs(10 * 60));
+    let traffic = Traffic { noise: SmallRng::seed_from_u64(seed), spread: 0.3 };
+    live_through(patient, traffic).await
+}
+
+/// The load turns once, at noon, and wants less than the least and more than the most.
+fn is_followed(day: &Day) {
+    let (min, max) = BOUNDS;
+    let counts = || day.replicas.iter().map(|(_, replicas)| *replicas);
+    for (at, replicas) in &day.replicas {
+        println!("{:5.2} h: {replicas} replicas", at / 3_600.0);
+    }
+    assert_eq!(day.turns(), 1);
+    assert_eq!(
+        (counts().next(), counts().max(), counts().last()),
+        (Some(min), Some(max), Some(min))
+    );
+    let step = counts().zip(counts().skip(1)).map(|(from, to)| from.abs_diff(to)).max();
+    assert!(step <= Some(2), "no jumps where the load has none");
 }
 
 #[tokio::test(start_paused = true)]
-async fn experiment() -> Result<()> {
-    for (look_back, down, spread, seed) in [(300, 30, 0.3, 0)] {
-        let config = defaults().look_back_period(Duration::from_secs(look_back)).downscale_delay(Duration::from_secs(60 * down));
-        let t = Traffic { noise: SmallRng::seed_from_u64(seed), spread };
-        let day = live_through(config, t, DAY).await?;
-        for (at, n) in &day.replicas { println!("{:.2} {n}", at / 3600.0); }
-        for at in (0..1440).step_by(10) { print!("{} ", day.calls[at]); }
+async fn a_day_is_followed_up_and_down_and_the_guide_shows_it() -> Result<()> {
+    let (smooth, noisy) = (smooth_day().await?, noisy_day(1).await?);
+    is_followed(&smooth);
+    is_followed(&noisy);
+    let drawn = plot::draw(&[
+        ("A smooth day, with the default delays", &smooth),
+        ("A noisy day: look_back_period 5m, upscale_delay 10m", &noisy),
+    ]);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/autoscaling-day.svg");
+    if std::env::var_os("BLESS_PLOT").is_some() {
+        std::fs::write(path, &drawn)?;
     }
-    println!("{:?}", live_through(defaults(), smooth(), DAY).await?.replicas);
+    assert!(
+        std::fs::read_to_string(path)? == drawn,
+        "docs/autoscaling-day.svg shows another day than this: if that is meant, draw it anew \
+         with BLESS_PLOT=1"
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn noise_turns_nothing_round() -> Result<()> {
+    for seed in [2, 3] {
+        is_followed(&noisy_day(seed).await?);
+    }
     Ok(())
 }

@@ -126,7 +126,8 @@ fn panel(title: &str, day: &Day, top: f64) -> String {
         top + PLOT / 2.0
     );
     for bound in [BOUNDS.0, BOUNDS.1] {
-        let _ = writeln!(panel, "<path class=\"bound\" d=\"M{LEFT} {:.1}H{RIGHT}\"/>", y(bound as f64));
+        let _ =
+            writeln!(panel, "<path class=\"bound\" d=\"M{LEFT} {:.1}H{RIGHT}\"/>", y(bound as f64));
     }
     let mut load = String::new();
     for (minute, calls) in day.calls.iter().enumerate().step_by(3) {
