@@ -80,7 +80,7 @@ fn legend() -> String {
     for (x, class, text) in [
         (24.0, "replicas", "replicas"),
         (140.0, "load", "calls in flight ÷ 2, the replicas that they ask for"),
-        (486.0, "bound", "`min_replicas`, `max_replicas`"),
+        (486.0, "bound", "min_replicas, max_replicas"),
     ] {
         let _ = writeln!(
             legend,
