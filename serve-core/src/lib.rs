@@ -160,6 +160,7 @@ mod guide {
         Http: "docs/http.md";
         Updates: "docs/updates.md";
         Resources: "docs/resources.md";
+        Scaling: "docs/scaling.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";
     }

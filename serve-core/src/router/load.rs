@@ -252,7 +252,7 @@ mod tests {
     /// Ray Serve's replicas each push a series, and its controller merges them. A router
     /// sees every change itself: all of them, in one window, are the merged series.
     #[test]
-    fn every_mean_of_merged_series_of_ray_serve_is_ours() {
+    fn every_sum_of_series_of_ray_serve_and_its_mean_is_ours() {
         let text = include_str!("../../tests/vectors/metrics_merge.json");
         let rows: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
         assert_eq!(rows.len(), 30);
@@ -276,6 +276,21 @@ mod tests {
                 let total = usize::try_from(loads.values().sum::<u64>()).unwrap();
                 window.record(seconds(at), total);
             }
+            let mut steps: Vec<(u64, u32)> =
+                window.segments.iter().map(|step| (step.start, step.max)).collect();
+            steps.extend(window.current.map(|step| (step.since, step.value)));
+            let step = |step: &serde_json::Value| {
+                let value = step[1].as_f64().unwrap();
+                (nanoseconds(seconds(moment(step))), value)
+            };
+            let mut expected: Vec<(u64, f64)> = merged.iter().map(step).collect();
+            let steps = steps.iter().map(|(at, load)| (*at, f64::from(*load)));
+            // Ray Serve's sum begins where it is more than nothing.
+            let mut steps: Vec<_> = steps.skip_while(|(_, load)| *load == 0.0).collect();
+            // A value that comes again is no change.
+            steps.dedup_by_key(|(_, load)| *load);
+            expected.dedup_by_key(|(_, load)| *load);
+            assert_eq!(steps, expected, "{row}");
             let expected = row["time_weighted_average"].as_f64().unwrap();
             let mean = window.aggregate(seconds(to), Aggregation::Mean);
             assert!((mean - expected).abs() < 1e-6, "{mean} for {expected}: {row}");
