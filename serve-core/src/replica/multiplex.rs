@@ -21,10 +21,12 @@ use crate::error::Error;
 type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Send + Sync>;
 type Load<M> = BoxFuture<'static, Result<Arc<M>, Error>>;
 
+type Tell = Box<dyn Fn(&[String]) + Send + Sync>;
+
 /// Who hears of what is held, and what it heard last.
 struct Listener {
     told: Option<Vec<String>>,
-    tell: Box<dyn Fn(&[String]) + Send + Sync>,
+    tell: Tell,
 }
 
 impl Listener {
