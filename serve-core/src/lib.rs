@@ -155,6 +155,8 @@ mod guide {
         Composition: "docs/composition.md";
         Calls: "docs/calls.md";
         Http: "docs/http.md";
+        Updates: "docs/updates.md";
+        Resources: "docs/resources.md";
         Testing: "docs/testing.md";
         FromRayServe: "docs/from-ray-serve.md";
     }

@@ -215,7 +215,8 @@ impl Runtime {
     ///
     /// Running a name again is a redeploy: only what changed is replaced, callees before
     /// callers and a few replicas at a time, no call fails meanwhile, and old handles
-    /// follow. Dropping the future leaves the deploy to go on by itself.
+    /// follow. A deploy that is still under way gives way to it, and returns the handle of
+    /// what runs in the end. Dropping the future leaves the deploy to go on by itself.
     ///
     /// # Errors
     /// If the graph makes no sense, its route is taken, or replicas do not start. A version

@@ -329,15 +329,19 @@ async fn shutdown_is_called_once_on_each_drained_replica() -> Result<()> {
     let first = ids(&runtime);
     let running: Vec<_> = (0..30).map(|_| patient.rest(5_000)).collect();
     sleep(Duration::from_millis(1)).await;
-    runtime.run(bound.clone().num_replicas(1)).await?;
-    sleep(Duration::from_secs(4)).await;
-    assert_eq!(ward.shut_down(), gone, "calls still run there");
     let stopping = |details: DeploymentDetails| {
         details.replicas.iter().filter(|replica| replica.state == ReplicaState::Stopping).count()
     };
-    assert_eq!(stopping(details(&runtime, "Patient")), 2);
-    assert_eq!(details(&runtime, "Patient").status, DeploymentStatus::Downscaling);
-    sleep(Duration::from_secs(2)).await;
+    let meanwhile = async {
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(ward.shut_down(), [""; 0], "calls still run there");
+        assert_eq!(stopping(details(&runtime, "Patient")), 2);
+        assert_eq!(details(&runtime, "Patient").status, DeploymentStatus::Downscaling);
+    };
+    let began = Instant::now();
+    let (scaled, ()) = futures::join!(runtime.run(bound.clone().num_replicas(1)), meanwhile);
+    scaled?;
+    assert_eq!(began.elapsed().as_millis(), 4_999, "as soon as those that are too many are gone");
     let now = ids(&runtime);
     gone.extend(first.iter().filter(|id| !now.contains(id)).cloned());
     assert_eq!(ward.shut_down(), gone);

@@ -42,7 +42,7 @@ impl Shown {
         });
         let outcome = match state.failed() {
             Some(error) => Some(Outcome::Failed(error.clone())),
-            None => state.is_met().then_some(Outcome::Met),
+            None => state.is_settled().then_some(Outcome::Met),
         };
         Self {
             standing: state.standing().clone(),

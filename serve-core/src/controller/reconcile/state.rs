@@ -158,8 +158,13 @@ impl State {
         self.retired && self.members.is_empty()
     }
 
+    /// True once the spec is met, and what it has fewer of is gone.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_met() && !self.is_still_shrinking()
+    }
+
     /// True once the spec is met: all that is wanted of it takes calls, and nothing else.
-    pub(super) fn is_met(&self) -> bool {
+    fn is_met(&self) -> bool {
         let mut current = 0;
         for member in self.members.iter().filter(|member| member.phase != Phase::Stopping) {
             if member.phase != Phase::Running
@@ -349,7 +354,7 @@ impl State {
         }
         self.reconfigure(&mut steps);
         self.rank(&mut steps);
-        if self.is_met() && !self.is_still_shrinking() && !self.says_why_another_failed() {
+        if self.is_settled() && !self.says_why_another_failed() {
             self.occurs(Event::Healthy, String::new());
         }
         steps
