@@ -43,7 +43,8 @@ impl Births {
     fn next(&self) -> Birth {
         self.tries.fetch_add(1, Ordering::SeqCst);
         let mut plan = self.plan.lock();
-        if plan.len() > 1 { plan.pop().unwrap() } else { plan[0] }
+        let last = plan[0];
+        if plan.len() > 1 { plan.pop().unwrap_or(last) } else { last }
     }
 }
 

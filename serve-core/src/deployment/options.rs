@@ -261,13 +261,14 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {
-        let said = |change: fn(&mut DeploymentOptions)| {
+        type Change = fn(&mut DeploymentOptions);
+        let said = |change: Change| {
             let mut options = DeploymentOptions::default();
             change(&mut options);
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(said(|_| {}), Ok(()));
-        let cases: [(fn(&mut DeploymentOptions), &str); 6] = [
+        let cases: [(Change, &str); 6] = [
             (|o| o.num_replicas = Some(0), "`num_replicas` is 0: give at least 1"),
             (|o| o.num_cpus = Some(-1.0), "`num_cpus` is -1: give a number from 0 to 65536"),
             (|o| o.num_cpus = Some(f64::NAN), "`num_cpus` is NaN: give a number from 0 to 65536"),

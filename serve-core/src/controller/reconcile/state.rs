@@ -86,7 +86,7 @@ pub struct DeadReplica {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Begin a new replica, a member with this number.
     Start(u64),
