@@ -117,8 +117,8 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         } else {
             errors.at(
                 &autoscaling.name,
-                "a fixed `num_replicas` and `autoscaling` exclude each other: leave one out, or \
-                 write `num_replicas = \"auto\"`",
+                "`num_replicas` and `autoscaling` exclude each other: leave one out (how many there are \
+                 at first is `initial_replicas` of `autoscaling`)",
             );
         }
     }
