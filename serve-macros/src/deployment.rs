@@ -118,7 +118,7 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
             errors.at(
                 &autoscaling.name,
                 "`num_replicas` and `autoscaling` exclude each other: leave one out (how many there are \
-                 at first is `initial_replicas` of `autoscaling`), or write `num_replicas = \"auto\"`",
+                 at first is `initial_replicas` of `autoscaling`)",
             );
         }
     }
