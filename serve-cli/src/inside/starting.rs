@@ -122,16 +122,11 @@ impl Awaited {
 mod tests {
     use super::*;
 
-    fn said_within(
-        time: Duration,
-        look: impl Fn() -> Vec<Awaited>,
-    ) -> impl Future<Output = Vec<String>> {
-        async move {
-            let mut said = Vec::new();
-            let told = tell(look, |waiting| said.push(waiting));
-            tokio::time::timeout(time, told).await.expect_err("it goes on until it is dropped");
-            said
-        }
+    async fn said_within(time: Duration, look: impl Fn() -> Vec<Awaited>) -> Vec<String> {
+        let mut said = Vec::new();
+        let told = tell(look, |waiting| said.push(waiting));
+        tokio::time::timeout(time, told).await.expect_err("it goes on until it is dropped");
+        said
     }
 
     fn starting() -> Awaited {
