@@ -66,9 +66,9 @@ fn awaited(
 ) -> Vec<Awaited> {
     let starting = details.replicas.iter().filter(|it| it.state == ReplicaState::Starting);
     let (without_room, made): (Vec<_>, Vec<_>) = starting.partition(|it| !it.message.is_empty());
-    let last = details.recent_dead_replicas.last().map(|dead| dead.reason.clone());
+    let failed = details.recent_dead_replicas.last().map(|dead| dead.reason.clone());
     let remedy = asked.and_then(|asked| remedy(asked, node));
-    let (deployment, failed) = (name.to_owned(), last);
+    let deployment = name.to_owned();
     // One that failed is made again after a pause, in which there is none.
     let paused = usize::from(details.replicas.is_empty() && failed.is_some());
     let without_room = without_room.first().map(|first| Awaited {
@@ -122,16 +122,11 @@ impl Awaited {
 mod tests {
     use super::*;
 
-    fn said_within(
-        time: Duration,
-        look: impl Fn() -> Vec<Awaited>,
-    ) -> impl Future<Output = Vec<String>> {
-        async move {
-            let mut said = Vec::new();
-            let told = tell(look, |waiting| said.push(waiting));
-            tokio::time::timeout(time, told).await.expect_err("it goes on until it is dropped");
-            said
-        }
+    async fn said_within(time: Duration, look: impl Fn() -> Vec<Awaited>) -> Vec<String> {
+        let mut said = Vec::new();
+        let told = tell(look, |waiting| said.push(waiting));
+        tokio::time::timeout(time, told).await.expect_err("it goes on until it is dropped");
+        said
     }
 
     fn starting() -> Awaited {
