@@ -123,7 +123,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::needless_borrow, reason = "as generated code asks, whatever the type")]
     fn what_cannot_be_written_cannot_be_compared() {
         #[derive(Clone)]
         struct Opaque;
