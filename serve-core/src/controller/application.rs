@@ -169,13 +169,13 @@ impl Hosted {
         let shown = self.reconciling.shown.borrow().clone();
         let load = self.router.status();
         DeploymentDetails {
+            replicas: shown.replicas(),
             status: shown.standing.status,
             status_trigger: shown.standing.trigger,
             message: shown.standing.message,
             target_num_replicas: shown.target,
             ongoing: load.ongoing,
             queued: load.queued,
-            replicas: shown.replicas,
             recent_dead_replicas: shown.dead,
             autoscaling_decisions: shown.decisions,
         }

@@ -62,6 +62,10 @@ pub trait InstanceCell<D>: Any + Clone + Send + Sync {
     const EXCLUSIVE: bool;
     /// Takes the instance in.
     fn new(instance: D) -> Self;
+    /// The same without its type.
+    fn erased(&self) -> Arc<dyn Any + Send + Sync>;
+    /// The cell that was `erased`, if it was one of this type.
+    fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self>;
 }
 
 /// The instance of a deployment whose methods all take `&self`: calls run concurrently.
@@ -87,6 +91,15 @@ impl<D: Send + Sync + 'static> InstanceCell<D> for Shared<D> {
 
     fn new(instance: D) -> Self {
         Self(Arc::new(instance))
+    }
+
+    fn erased(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::<D>::clone(&self.0)
+    }
+
+    #[inline]
+    fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self> {
+        Arc::clone(erased).downcast().ok().map(Self)
     }
 }
 
@@ -117,6 +130,15 @@ impl<D: Send + 'static> InstanceCell<D> for Exclusive<D> {
 
     fn new(instance: D) -> Self {
         Self(Arc::new(Mutex::new(instance)))
+    }
+
+    fn erased(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::<Mutex<D>>::clone(&self.0)
+    }
+
+    #[inline]
+    fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self> {
+        Arc::clone(erased).downcast().ok().map(Self)
     }
 }
 

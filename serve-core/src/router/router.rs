@@ -130,7 +130,12 @@ impl Router {
 
     /// A request that begins here.
     pub(crate) fn new_request(&self) -> Request {
-        self.state.lock().new_request()
+        Request::new(self.next_request_number())
+    }
+
+    /// The number of a request that begins here.
+    pub(crate) fn next_request_number(&self) -> u64 {
+        self.state.lock().next_request_number()
     }
 
     pub(crate) fn request_timeout(&self) -> Option<Duration> {
@@ -162,14 +167,22 @@ impl Router {
         self.note_load(&mut state);
     }
 
-    /// Writes the load down, if anyone reads it. Called after each change of it, under the
+    /// Writes the load down, if anyone reads it: where the number of replicas does not
+    /// follow the load, this is a look at a flag. Called after each change of it, under the
     /// same lock.
+    #[inline]
     fn note_load(&self, state: &mut State) {
-        if let Some(load) = &mut state.load {
-            load.record(self.origin.elapsed(), state.admission.load());
-            if std::mem::take(&mut state.tell_of_load) {
-                self.load_changed.notify_one();
-            }
+        if state.load.is_some() {
+            self.write_load_down(state);
+        }
+    }
+
+    #[inline(never)]
+    fn write_load_down(&self, state: &mut State) {
+        let Some(window) = &mut state.load else { return };
+        window.record(self.origin.elapsed(), state.admission.load());
+        if std::mem::take(&mut state.tell_of_load) {
+            self.load_changed.notify_one();
         }
     }
 
@@ -208,6 +221,7 @@ impl Router {
 
     /// The lock under which a call's place is decided: by `free_slot`, for most calls, or
     /// else by `place`.
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -302,6 +316,7 @@ impl Router {
         Ok(Way::from(self.admit_again()?, args))
     }
 
+    #[inline]
     fn slot(replica: Option<Arc<Replica>>) -> Slot {
         Slot::new(replica.expect("a replica stays until its last slot is free"))
     }
@@ -315,8 +330,8 @@ impl Router {
             state.replicas.resize(key + 1, None);
         }
         replica.set_key(key);
+        state.routing.added(key, &replica);
         state.replicas[key] = Some(replica);
-        state.routing.added();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         key
@@ -457,6 +472,7 @@ impl Router {
 
 impl State {
     /// A slot, if one is free and calls are taken.
+    #[inline]
     pub(crate) fn free_slot(&mut self) -> Option<Slot> {
         if self.closed.is_some() {
             return None;
@@ -465,10 +481,11 @@ impl State {
         Some(Router::slot(self.replicas[key].clone()))
     }
 
-    pub(crate) fn new_request(&mut self) -> Request {
+    #[inline]
+    pub(crate) fn next_request_number(&mut self) -> u64 {
         let number = self.next_request;
         self.next_request += 1;
-        Request::new(number)
+        number
     }
 
     fn forget(&mut self, key: usize) -> Option<Arc<Replica>> {
@@ -645,6 +662,13 @@ impl<A> Future for Way<A> {
 
 impl<A> Turn for Way<A> {
     type Args = A;
+
+    fn take_here(&mut self) -> Option<(Slot, A)> {
+        match self {
+            Self::Here(here) => here.take_if(|(slot, _)| !slot.replica().has_ended()),
+            _ => None,
+        }
+    }
 
     fn turn(&mut self, slot: Slot, args: A) -> Result<(), CallError> {
         let owner = Arc::clone(&slot.replica().owner);

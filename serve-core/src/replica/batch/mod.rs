@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -74,9 +74,15 @@ struct State<M: Batched> {
 pub(crate) struct Call<M: Batched> {
     cell: CellOf<M>,
     args: M::Args,
-    items: mpsc::Sender<Item<M>>,
+    caller: Caller<M>,
     request: Request,
     seat: Arc<Mutex<Seat>>,
+}
+
+/// Who waits for a call's items.
+pub(crate) enum Caller<M: Batched> {
+    One(oneshot::Sender<Item<M>>),
+    Many(mpsc::Sender<Item<M>>),
 }
 
 /// Where a call's item is.
@@ -118,8 +124,8 @@ impl<M: Batched> Batcher<M> {
         self: &Arc<Self>,
         cell: CellOf<M>,
         args: M::Args,
-        capacity: usize,
-    ) -> Result<(Place<M>, mpsc::Receiver<Item<M>>), CallError<M::Err>> {
+        caller: Caller<M>,
+    ) -> Result<Place<M>, CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
         // The user's function: a panic in it concerns this caller only.
         let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args))).map_err(|panic| {
@@ -133,27 +139,27 @@ impl<M: Batched> Batcher<M> {
                 limits.max_batch_size
             )));
         }
-        let (items, received) = mpsc::channel(capacity);
         let request = Scope::current(|scope| scope.map(|scope| scope.request().clone()));
         let request = request.unwrap_or_default();
         let model = request.multiplexed_model_id().cloned();
         let seat = Arc::new(Mutex::new(Seat::Waiting));
-        let call = Call { cell, args, items, request, seat: Arc::clone(&seat) };
-        let number = self.state.lock().queue.push(call, weight, model, Instant::now());
+        let call = Call { cell, args, caller, request, seat: Arc::clone(&seat) };
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let number = state.queue.push(call, weight, model, now);
         let place = Place { batcher: Arc::clone(self), number, seat };
-        self.drive();
-        Ok((place, received))
+        self.drive(state, now);
+        Ok(place)
     }
 
     /// Does what there is to do now.
-    fn drive(self: &Arc<Self>) {
+    fn drive<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State<M>>, now: Instant) {
         loop {
-            let now = Instant::now();
-            let mut state = self.state.lock();
             match state.queue.next(now, self.overrides.over(M::LIMITS)) {
                 Next::Run(calls) => {
                     drop(state);
                     self.start(calls);
+                    state = self.state.lock();
                 }
                 Next::WaitUntil(at) => {
                     if state.timer.is_none_or(|timer| timer > at) {
@@ -179,8 +185,7 @@ impl<M: Batched> Batcher<M> {
                 if state.timer == Some(at) {
                     state.timer = None;
                 }
-                drop(state);
-                batcher.drive();
+                batcher.drive(state, Instant::now());
             }
         });
     }
@@ -232,8 +237,9 @@ struct Finished<M: Batched>(Arc<Batcher<M>>);
 
 impl<M: Batched> Drop for Finished<M> {
     fn drop(&mut self) {
-        self.0.state.lock().queue.finished();
-        self.0.drive();
+        let mut state = self.0.state.lock();
+        state.queue.finished();
+        self.0.drive(state, Instant::now());
     }
 }
 
