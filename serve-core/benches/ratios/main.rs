@@ -31,6 +31,7 @@ fn main() {
     for threads in [Threads::One, Threads::Two] {
         threads.run(|| still::measure(&mut table, threads));
     }
+    Threads::One.run(|| still::policies(&mut table));
     #[cfg(feature = "http")]
     Threads::Two.run(|| http::measure(&mut table));
     println!("\n{table}");

@@ -27,42 +27,12 @@ impl RequestRouter for Last {
 /// Calls among many replicas, and among many applications.
 pub(crate) async fn measure(table: &mut Table, threads: Threads) {
     let runtime = Runtime::builder().start().await.expect("tokio is here");
-    let named = CallOptions::new().session_id("dora");
-    let policies = [
-        ("power of two choices", RequestRouting::PowerOfTwoChoices, CallOptions::new(), FLAT),
-        ("round robin", RequestRouting::RoundRobin, CallOptions::new(), FLAT),
-        ("consistent hash", RequestRouting::ConsistentHash, named, FLAT),
-        // It is shown every replica with a free slot.
-        ("a router of one's own", RequestRouting::custom::<Last>(), CallOptions::new(), Goal::Seen),
-    ];
     let name = format!("unary call, 1,000 replicas, {threads}");
     if table.wants(&name) {
         let pair = runtime.run(application(Adder::bind(1).num_replicas(2), "pair")).await;
         let many = runtime.run(application(Adder::bind(1).num_replicas(1000), "many")).await;
         let (many, pair) = (many.expect("nothing keeps it"), pair.expect("nor this"));
         table.add(name, "with 2", FLAT, paired(unary(&many), unary(&pair)).await);
-    }
-    for (policy, routing, options, goal) in policies {
-        // Threads make no difference to how a choice is made.
-        if threads == Threads::Two {
-            break;
-        }
-        for count in [10, 1000] {
-            let name = format!("{policy}, {count} replicas, {threads}");
-            if table.wants(&name) {
-                let handle = async |count: usize| -> AdderHandle {
-                    let bound = Adder::bind(1).num_replicas(count).request_router(routing.clone());
-                    let application = application(bound, &format!("{policy}, {count}"));
-                    let running = runtime.run(application).await;
-                    running.expect("nothing keeps it").options(options.clone())
-                };
-                let (many, one) = (handle(count).await, handle(1).await);
-                table.add(name, "with 1", goal, paired(unary(&many), unary(&one)).await);
-            }
-        }
-    }
-    if threads == Threads::One {
-        held_models(table, &runtime).await;
     }
     let name = format!("unary call, 100 applications, {threads}");
     if table.wants(&name) {
@@ -76,6 +46,37 @@ pub(crate) async fn measure(table: &mut Table, threads: Threads) {
         table.add(name, "with 1", FLAT, paired(unary(&all[50]), unary(&lone)).await);
         alone.shutdown().await;
     }
+    runtime.shutdown().await;
+}
+
+/// Calls among many replicas, whatever chooses. On one thread: others make no difference to
+/// how a choice is made.
+pub(crate) async fn policies(table: &mut Table) {
+    let runtime = Runtime::builder().start().await.expect("tokio is here");
+    let named = CallOptions::new().session_id("dora");
+    let policies = [
+        ("power of two choices", RequestRouting::PowerOfTwoChoices, CallOptions::new(), FLAT),
+        ("round robin", RequestRouting::RoundRobin, CallOptions::new(), FLAT),
+        ("consistent hash", RequestRouting::ConsistentHash, named, FLAT),
+        // It is shown every replica with a free slot.
+        ("a router of one's own", RequestRouting::custom::<Last>(), CallOptions::new(), Goal::Seen),
+    ];
+    for (policy, routing, options, goal) in policies {
+        for count in [10, 1000] {
+            let name = format!("{policy}, {count} replicas, 1 thread");
+            if table.wants(&name) {
+                let handle = async |count: usize| -> AdderHandle {
+                    let bound = Adder::bind(1).num_replicas(count).request_router(routing.clone());
+                    let application = application(bound, &format!("{policy}, {count}"));
+                    let running = runtime.run(application).await;
+                    running.expect("nothing keeps it").options(options.clone())
+                };
+                let (many, one) = (handle(count).await, handle(1).await);
+                table.add(name, "with 1", goal, paired(unary(&many), unary(&one)).await);
+            }
+        }
+    }
+    held_models(table, &runtime).await;
     runtime.shutdown().await;
 }
 

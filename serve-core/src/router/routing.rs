@@ -4,6 +4,7 @@
 //! of two choices does.
 
 use std::collections::{BTreeSet, HashMap};
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -183,7 +184,9 @@ impl Ring {
     /// The replicas from a session's place on, each at least once.
     fn from(&self, session: &str) -> impl Iterator<Item = usize> + '_ {
         let start = (digest(&session), 0);
-        self.0.range(start..).chain(self.0.range(..start)).map(|(_, key)| *key)
+        // The second half is looked for only once the first is through.
+        let before = iter::once_with(move || self.0.range(..start)).flatten();
+        self.0.range(start..).chain(before).map(|(_, key)| *key)
     }
 }
 
