@@ -5,6 +5,7 @@
 
 use std::alloc::System;
 
+use futures::future::join_all;
 use serve_core::prelude::*;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -34,6 +35,27 @@ impl Adder {
     }
 }
 
+#[deployment]
+struct Translator {
+    models: Multiplexed<u64>,
+}
+
+#[handle]
+impl Translator {
+    pub fn new() -> Self {
+        Self { models: Multiplexed::new(1, async |_id| Ok::<_, Error>(1)) }
+    }
+
+    pub async fn translate(&self, text: u64) -> Result<u64> {
+        Ok(text + *self.models.current().await?)
+    }
+
+    #[batch(max_batch_size = 32, batch_wait_timeout = "1s")]
+    pub async fn embed(&self, texts: Vec<u64>) -> Vec<u64> {
+        texts
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
@@ -54,6 +76,17 @@ async fn main() -> Result<()> {
     counted("two calls, of which one waits in the queue", async |number| {
         let (first, second) = (adder.add(number), adder.add(number));
         assert_eq!((first.await, second.await), (Ok(number + 1), Ok(number + 1)));
+    })
+    .await;
+    let translator = runtime.run(Application::new(Translator::bind()).name("models")).await?;
+    let spanish = translator.options(CallOptions::new().multiplexed_model_id("es"));
+    counted("call for a model that is held", async |number| {
+        assert_eq!(spanish.translate(number).await.ok(), Some(number + 1));
+    })
+    .await;
+    counted("32 calls in one batch", async |number| {
+        let calls = join_all((0..32).map(|text| translator.embed(number + text))).await;
+        assert!(calls.iter().all(Result::is_ok));
     })
     .await;
     runtime.shutdown().await;

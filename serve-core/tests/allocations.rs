@@ -26,8 +26,25 @@ impl Adder {
     }
 }
 
+#[deployment]
+struct Translator {
+    models: Multiplexed<u64>,
+}
+
+#[handle]
+impl Translator {
+    fn new() -> Self {
+        Self { models: Multiplexed::new(1, async |_id| Ok::<_, Error>(1)) }
+    }
+
+    pub async fn translate(&self, text: u64) -> Result<u64> {
+        Ok(text + *self.models.current().await?)
+    }
+}
+
 #[tokio::test]
-async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_not() -> Result<()> {
+async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_model() -> Result<()>
+{
     const PAIRS: usize = 1_000;
     let runtime = Runtime::builder().start().await?;
     let adder = runtime.run(Adder::bind(1)).await?;
@@ -45,5 +62,15 @@ async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_not() ->
     let made = region.change().allocations;
     // The test runner's own thread may allocate a little meanwhile.
     assert!((2 * PAIRS..2 * PAIRS + 100).contains(&made), "{made} allocations");
+
+    let translator = runtime.run(Application::new(Translator::bind()).name("models")).await?;
+    let spanish = translator.options(CallOptions::new().multiplexed_model_id("es"));
+    assert_eq!(spanish.translate(1).await?, 2);
+    let region = Region::new(GLOBAL);
+    for _ in 0..PAIRS {
+        assert_eq!(spanish.translate(1).await?, 2);
+    }
+    let made = region.change().allocations;
+    assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations for a model that is held");
     Ok(())
 }

@@ -7,9 +7,11 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a bench no public face")]
 
+mod batches;
 mod calls;
 #[cfg(feature = "http")]
 mod http;
+mod models;
 mod paired;
 mod still;
 mod table;
@@ -23,10 +25,13 @@ fn main() {
     let mut table = Table::new(only);
     for threads in [Threads::One, Threads::Two] {
         threads.run(|| calls::measure(&mut table, threads));
+        threads.run(|| batches::measure(&mut table, threads));
+        threads.run(|| models::measure(&mut table, threads));
     }
     for threads in [Threads::One, Threads::Two] {
         threads.run(|| still::measure(&mut table, threads));
     }
+    Threads::One.run(|| still::policies(&mut table));
     #[cfg(feature = "http")]
     Threads::Two.run(|| http::measure(&mut table));
     println!("\n{table}");

@@ -36,15 +36,50 @@ pub(crate) struct RequestDetails {
     pub(crate) trace: Option<Arc<str>>,
 }
 
+impl RequestDetails {
+    /// What a handle's options say of a request; none if they say nothing.
+    pub(crate) fn said_by(options: &CallOptions) -> Option<Self> {
+        if !options.change_request() {
+            return None;
+        }
+        let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
+        Some(Self {
+            id: shared(&options.request_id),
+            multiplexed_model_id: shared(&options.multiplexed_model_id),
+            session_id: shared(&options.session_id),
+            ..Self::default()
+        })
+    }
+
+    /// The same, with what `newer` says put over it.
+    fn overridden_by(&self, newer: &Self) -> Self {
+        let either = |new: &Option<Arc<str>>, old: &Option<Arc<str>>| {
+            new.as_ref().or(old.as_ref()).map(Arc::clone)
+        };
+        Self {
+            id: either(&newer.id, &self.id),
+            route: self.route.clone(),
+            multiplexed_model_id: either(&newer.multiplexed_model_id, &self.multiplexed_model_id),
+            session_id: either(&newer.session_id, &self.session_id),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
 impl Request {
     /// A new tree of calls. No two of a runtime have the same number, and none has 0.
     pub(crate) fn new(number: u64) -> Self {
         Self { number, details: None }
     }
 
-    /// False for the default: its number is still to be given.
+    /// False for one without an id: its number is still to be given, by `begin`.
     pub(crate) fn has_begun(&self) -> bool {
-        self.number != 0 || self.details.is_some()
+        self.number != 0 || self.details().is_some_and(|details| details.id.is_some())
+    }
+
+    /// The request begins. No two of a runtime have the same number, and none has 0.
+    pub(crate) fn begin(&mut self, number: u64) {
+        self.number = number;
     }
 
     /// A new tree of calls of which something is known, its id at least.
@@ -53,18 +88,14 @@ impl Request {
         Self { number: 0, details: Some(Arc::new(details)) }
     }
 
-    /// The same request as seen through a handle with `options`.
-    pub(crate) fn with_options(&self, options: &CallOptions) -> Self {
-        let mut details = self.details.as_deref().cloned().unwrap_or_default();
-        let set = |new: &Option<String>, old: &mut Option<Arc<str>>| {
-            if let Some(new) = new {
-                *old = Some(Arc::from(new.as_str()));
-            }
+    /// The same request as seen through a handle with options, of which `said` is what they
+    /// say of a request. Most often nothing else is known, and nothing is allocated.
+    pub(crate) fn with_options(&self, said: &Arc<RequestDetails>) -> Self {
+        let details = match &self.details {
+            None => Arc::clone(said),
+            Some(known) => Arc::new(known.overridden_by(said)),
         };
-        set(&options.request_id, &mut details.id);
-        set(&options.multiplexed_model_id, &mut details.multiplexed_model_id);
-        set(&options.session_id, &mut details.session_id);
-        Self { number: self.number, details: Some(Arc::new(details)) }
+        Self { number: self.number, details: Some(details) }
     }
 
     /// The id, made by `ids` if the request brought none.

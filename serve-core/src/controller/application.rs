@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::decide::application_status;
 use super::reconcile::{Order, Outcome, Reconciling, Shown};
 use super::spec::Spec;
-use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, ReplicaState};
+use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails};
 use crate::application::Plan;
 use crate::deployment::BoundId;
 use crate::error::Error;
@@ -169,16 +169,8 @@ impl Hosted {
     pub(super) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut shown = self.reconciling.shown.clone();
         async move {
-            let stopping: Vec<String> = shown
-                .borrow()
-                .replicas
-                .iter()
-                .filter(|replica| replica.state == ReplicaState::Stopping)
-                .map(|replica| replica.replica_id.clone())
-                .collect();
-            let is_gone = |shown: &Shown| {
-                !shown.replicas.iter().any(|replica| stopping.contains(&replica.replica_id))
-            };
+            let stopping = shown.borrow().stopping();
+            let is_gone = |shown: &Shown| !shown.has_any(&stopping);
             // Its end is the end of all of them.
             let _ = shown.wait_for(is_gone).await;
         }
@@ -199,13 +191,13 @@ impl Hosted {
         let shown = self.reconciling.shown.borrow().clone();
         let load = self.router.status();
         DeploymentDetails {
+            replicas: shown.replicas(),
             status: shown.standing.status,
             status_trigger: shown.standing.trigger,
             message: shown.standing.message,
             target_num_replicas: shown.target,
             ongoing: load.ongoing,
             queued: load.queued,
-            replicas: shown.replicas,
             recent_dead_replicas: shown.dead,
             autoscaling_decisions: shown.decisions,
         }

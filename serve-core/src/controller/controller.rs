@@ -62,6 +62,7 @@ impl Controller {
                 world,
                 directory: Arc::new(WeakDirectory(this.clone())),
                 next_id: AtomicU64::new(0),
+                node: "local".into(),
             };
             Self {
                 spawner,

@@ -85,6 +85,8 @@ pub(super) struct Nursery {
     pub(super) world: Arc<dyn World>,
     pub(super) directory: Arc<dyn Directory>,
     pub(super) next_id: AtomicU64,
+    /// One process is one node; a cluster will name it.
+    pub(super) node: Arc<str>,
 }
 
 impl Nursery {
@@ -110,8 +112,7 @@ impl Nursery {
             rank: birth.rank,
             deployment: Arc::clone(router.name()),
             application: Arc::clone(router.application()),
-            // One process is one node; a cluster will name it.
-            node: "local".into(),
+            node: Arc::clone(&self.node),
             gpu_ids: birth.gpu_ids,
             directory: Arc::clone(&self.directory),
         };

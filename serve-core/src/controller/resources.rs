@@ -80,7 +80,9 @@ impl NodeResources {
 impl Reservation {
     /// The GPUs that are reserved.
     pub(super) fn gpu_ids(&self) -> Arc<[String]> {
-        self.shared.state.lock().capacity.gpu_ids(&self.grant).into()
+        let ids = self.shared.state.lock().capacity.gpu_ids(&self.grant);
+        // What is empty is the same for all.
+        if ids.is_empty() { Arc::default() } else { ids.into() }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, Outcome, PendingCall, Place};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
-use crate::replica::{Handlers, Replica, Scope, Shared, Slot, Within};
+use crate::replica::{Handlers, InstanceCell, Replica, Scope, Shared, Slot, Within};
 use crate::router::{Router, Wanted};
 
 /// The name that errors and logs have for a routed call.
@@ -60,9 +60,9 @@ where
     D: Handlers<Cell = Shared<D>> + Sync,
 {
     fn of(&self, replica: &Replica) -> Option<axum::Router> {
-        let cell = replica.target.instance()?.downcast::<Shared<D>>().ok()?;
+        let cell = Shared::<D>::of(&replica.target.instance()?)?;
         let made = replica.routes.get_or_init(|| {
-            let routes = (self.make)(Shared::clone(&cell).instance());
+            let routes = (self.make)(cell.instance());
             if routes.has_routes() {
                 routes.route_layer(MapRequestLayer::new(note_route))
             } else {

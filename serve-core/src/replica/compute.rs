@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
@@ -18,7 +18,10 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The compute threads of one replica. They start with the first job and end when the
 /// replica is dropped; an idle replica has none.
 pub(crate) struct Compute {
-    pool: Arc<Pool>,
+    replica: Arc<str>,
+    threads: usize,
+    /// Made for the first job: most replicas never have one.
+    pool: OnceLock<Arc<Pool>>,
     spawner: Arc<Spawner>,
 }
 
@@ -38,14 +41,17 @@ struct State {
 }
 
 impl Compute {
-    pub(crate) fn new(replica: &str, threads: usize, spawner: &Arc<Spawner>) -> Self {
-        let pool = Pool {
-            name: format!("serve {replica}"),
-            threads,
-            state: Mutex::default(),
-            work: Condvar::new(),
-        };
-        Self { pool: Arc::new(pool), spawner: Arc::clone(spawner) }
+    pub(crate) fn new(replica: &Arc<str>, threads: usize, spawner: &Arc<Spawner>) -> Self {
+        let (replica, spawner) = (Arc::clone(replica), Arc::clone(spawner));
+        Self { replica, threads, pool: OnceLock::new(), spawner }
+    }
+
+    fn pool(&self) -> &Arc<Pool> {
+        self.pool.get_or_init(|| {
+            let name = format!("serve {}", self.replica);
+            let (state, work) = (Mutex::default(), Condvar::new());
+            Arc::new(Pool { name, threads: self.threads, state, work })
+        })
     }
 
     /// Runs `job` on a compute thread. If nobody waits for it when its turn comes, it
@@ -77,10 +83,11 @@ impl Compute {
             self.spawner.tokio.spawn_blocking(job);
             return;
         }
-        let mut state = self.pool.state.lock();
+        let pool = self.pool();
+        let mut state = pool.state.lock();
         state.jobs.push_back(job);
-        if state.jobs.len() > state.idle && state.started < self.pool.threads {
-            let (pool, tokio) = (Arc::clone(&self.pool), self.spawner.tokio.clone());
+        if state.jobs.len() > state.idle && state.started < pool.threads {
+            let (pool, tokio) = (Arc::clone(pool), self.spawner.tokio.clone());
             let thread = std::thread::Builder::new().name(pool.name.clone()).spawn(move || {
                 let _tokio = tokio.enter();
                 pool.work();
@@ -98,7 +105,7 @@ impl Compute {
             }
         }
         drop(state);
-        self.pool.work.notify_one();
+        pool.work.notify_one();
     }
 }
 
@@ -123,15 +130,14 @@ impl Pool {
 
 impl Drop for Compute {
     fn drop(&mut self) {
-        let mut state = self.pool.state.lock();
-        state.closed = true;
-        drop(state);
-        self.pool.work.notify_all();
+        let Some(pool) = self.pool.get() else { return };
+        pool.state.lock().closed = true;
+        pool.work.notify_all();
     }
 }
 
 impl fmt::Debug for Compute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compute").field("threads", &self.pool.threads).finish_non_exhaustive()
+        f.debug_struct("Compute").field("threads", &self.threads).finish_non_exhaustive()
     }
 }

@@ -66,6 +66,10 @@ pub trait InstanceCell<D>: Any + Clone + Send + Sync {
     fn is_busy(&self) -> bool {
         false
     }
+    /// The same without its type.
+    fn erased(&self) -> Arc<dyn Any + Send + Sync>;
+    /// The cell that was `erased`, if it was one of this type.
+    fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self>;
 }
 
 /// The instance of a deployment whose methods all take `&self`: calls run concurrently.
@@ -91,6 +95,15 @@ impl<D: Send + Sync + 'static> InstanceCell<D> for Shared<D> {
 
     fn new(instance: D) -> Self {
         Self(Arc::new(instance))
+    }
+
+    fn erased(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::<D>::clone(&self.0)
+    }
+
+    #[inline]
+    fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self> {
+        Arc::clone(erased).downcast().ok().map(Self)
     }
 }
 
@@ -125,6 +138,15 @@ impl<D: Send + 'static> InstanceCell<D> for Exclusive<D> {
 
     fn is_busy(&self) -> bool {
         self.0.try_lock().is_err()
+    }
+
+    fn erased(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::<Mutex<D>>::clone(&self.0)
+    }
+
+    #[inline]
+    fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self> {
+        Arc::clone(erased).downcast().ok().map(Self)
     }
 }
 

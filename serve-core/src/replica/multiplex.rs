@@ -14,7 +14,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
 
-use super::scope::{Scope, context};
+use super::scope::Scope;
 use crate::call::pending::panic_message;
 use crate::error::Error;
 
@@ -166,8 +166,10 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
     /// # Errors
     /// If the request names none, with HTTP status 400; else what the loader's error says.
     pub async fn current(&self) -> Result<Arc<M>, Error> {
-        match context().multiplexed_model_id() {
-            Some(id) if !id.is_empty() => self.get(id).await,
+        // Not by `context`, which makes the request's id.
+        let id = Scope::current(|scope| scope?.request().multiplexed_model_id().cloned());
+        match id {
+            Some(id) if !id.is_empty() => self.get(&id).await,
             _ => Err(Error::msg(
                 "the request names no model: give the header `serve_multiplexed_model_id`, or \
                  the call option `multiplexed_model_id`",

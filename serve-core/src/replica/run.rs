@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::mpsc::{self, PermitIterator};
 use tokio::time::{Sleep, sleep_until};
 
-use super::handlers::Handlers;
+use super::handlers::{Handlers, InstanceCell};
 use super::instance::Replica;
 use super::method::{Method, Streaming, Unary};
 use super::scope::{Entered, Scope};
@@ -79,12 +79,30 @@ pub(crate) trait Turn:
     type Args: 'static;
     /// The way to another replica, for a call that had not begun when this one ended.
     fn again(ended: &Replica, args: Self::Args) -> Result<Self, CallError>;
+    /// The slot, if it is at hand and its replica has not ended. What most calls take: apart
+    /// from the future, whose result passes through memory.
+    fn take_here(&mut self) -> Option<(Slot, Self::Args)>;
     /// The replica of the slot ended before the call began: looks for another.
     fn turn(&mut self, slot: Slot, args: Self::Args) -> Result<(), CallError> {
         let ended = Arc::clone(slot.replica());
         drop(slot);
         *self = Self::again(&ended, args)?;
         Ok(())
+    }
+}
+
+/// Waits for the slot of a replica that has not ended.
+#[inline(never)]
+fn settle<W: Turn>(
+    mut way: Pin<&mut W>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(Slot, W::Args), CallError>> {
+    loop {
+        let (slot, args) = ready!(way.as_mut().poll(cx))?;
+        if !slot.replica().has_ended() {
+            return Poll::Ready(Ok((slot, args)));
+        }
+        way.turn(slot, args)?;
     }
 }
 
@@ -105,21 +123,17 @@ where
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
         if let StepProjection::Waiting { mut way } = this.step.as_mut().project() {
-            let (slot, args) = loop {
-                let turned = match ready!(way.as_mut().poll(cx)) {
-                    Ok((slot, args)) if slot.replica().has_ended() => way.turn(slot, args),
-                    Ok(got) => break got,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = turned {
-                    return Poll::Ready(Err(Box::new(error.widen())));
-                }
+            let (slot, args) = match way.take_here() {
+                Some(got) => got,
+                None => match ready!(settle(way, cx)) {
+                    Ok(got) => got,
+                    Err(error) => return Poll::Ready(Err(Box::new(error.widen()))),
+                },
             };
             let method = this.begin.clone()(slot.replica(), args);
             scope.take_slot(slot);
             this.step.set(Step::Running { method });
-        }
-        if let Some(replica) = scope.replica()
+        } else if let Some(replica) = scope.replica()
             && replica.has_ended()
         {
             let replica = Arc::clone(replica);
@@ -296,9 +310,8 @@ async fn forward<M: Method>(
 
 /// The instance, where calls run right on it.
 fn local_cell<M: Method>(replica: &Replica) -> Option<<M::Deployment as Handlers>::Cell> {
-    let cell: &<M::Deployment as Handlers>::Cell =
-        replica.direct()?.downcast_ref().expect("a router holds replicas of one deployment");
-    Some(cell.clone())
+    let cell = <M::Deployment as Handlers>::Cell::of(replica.direct()?);
+    Some(cell.expect("a router holds replicas of one deployment"))
 }
 
 fn foreign<M: Method>(replica: &Replica, args: M::Args) -> Reply {

@@ -80,11 +80,13 @@ impl Scope {
 
     /// Where a request comes in from outside, which brings its id; and a call that has no
     /// slot yet.
+    #[inline]
     pub(crate) fn outside(request: Request, deadline: Option<Arc<Deadline>>) -> Self {
         Self { request, deadline, site: Site::Outside }
     }
 
     /// The slot that the call waited for.
+    #[inline]
     pub(super) fn take_slot(&mut self, slot: Slot) {
         self.site = Site::Slot(slot, None);
     }
@@ -94,6 +96,7 @@ impl Scope {
     /// This and [`Scope::current_deadline`] give what fits in registers. Through memory, as
     /// `current` would give it, a call spends as long on waiting for its own stores as on
     /// all its atomics.
+    #[inline]
     pub(crate) fn current_request() -> Request {
         let request = CURRENT.try_with(|current| match &*current.borrow() {
             Some(scope) => scope.request.clone(),
@@ -103,6 +106,7 @@ impl Scope {
     }
 
     /// The deadline of the current scope.
+    #[inline]
     pub(crate) fn current_deadline() -> Option<Arc<Deadline>> {
         CURRENT.try_with(|current| current.borrow().as_ref()?.deadline.clone()).ok().flatten()
     }
@@ -180,6 +184,7 @@ impl Scope {
         &self.request
     }
 
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<&Arc<Deadline>> {
         self.deadline.as_ref()
     }
@@ -190,6 +195,7 @@ impl Scope {
     }
 
     /// The replica that the code runs on, if it is one's.
+    #[inline]
     pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
         match &self.site {
             Site::Slot(slot, _) => Some(slot.replica()),
@@ -216,6 +222,7 @@ impl Scope {
     }
 
     /// A call was served.
+    #[inline]
     pub(super) fn succeeded(&self) {
         if let Some(replica) = self.replica() {
             replica.succeeded();
@@ -240,6 +247,7 @@ impl Scope {
 }
 
 impl Drop for Scope {
+    #[inline]
     fn drop(&mut self) {
         match &self.site {
             Site::Slot(slot, Some(wake)) => slot.replica().forget_waker(*wake),
@@ -249,6 +257,7 @@ impl Drop for Scope {
     }
 }
 
+#[inline]
 fn swap_current(scope: &mut Option<Scope>) {
     // Fails only on a thread that ends, where nothing runs any more.
     let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), scope));
@@ -262,12 +271,14 @@ pub(super) struct Entered<'a> {
 }
 
 impl<'a> Entered<'a> {
+    #[inline]
     pub(super) fn new(scope: &'a mut Option<Scope>) -> Self {
         swap_current(scope);
         Self { scope, polling: false }
     }
 
     /// The same while a call runs: its replica is told of a panic.
+    #[inline]
     pub(super) fn polling(scope: &'a mut Option<Scope>) -> Self {
         let mut entered = Self::new(scope);
         entered.polling = true;
@@ -276,6 +287,7 @@ impl<'a> Entered<'a> {
 }
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
         swap_current(self.scope);
         // Most often one look at a number that no thread changes.

@@ -25,16 +25,19 @@ pub struct Slot {
 }
 
 impl Slot {
+    #[inline]
     pub(crate) fn new(replica: Arc<Replica>) -> Self {
         Self { replica }
     }
 
+    #[inline]
     pub(crate) fn replica(&self) -> &Arc<Replica> {
         &self.replica
     }
 }
 
 impl Drop for Slot {
+    #[inline]
     fn drop(&mut self) {
         self.replica.owner.release(self.replica.key());
     }

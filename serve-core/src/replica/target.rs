@@ -20,7 +20,7 @@ pub type AnyValue = Box<dyn Any + Send>;
 
 /// What serves the calls of one replica.
 pub(crate) trait Target: Send + Sync {
-    /// The instance (its `Handlers::Cell`), if it is in this process.
+    /// The instance (its `Handlers::Cell`, erased), if it is in this process.
     fn instance(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 
     /// True if calls are to run right on the instance. This is the short path: the
@@ -85,7 +85,7 @@ impl<D: Handlers> LocalTarget<D> {
 
 impl<D: Handlers> Target for LocalTarget<D> {
     fn instance(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        Some(Arc::new(self.cell.clone()))
+        Some(self.cell.erased())
     }
 
     fn call(&self, call: Call) -> Reply {

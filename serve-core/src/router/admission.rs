@@ -102,6 +102,7 @@ impl Admission {
     }
 
     /// Gives a free slot: the key of its replica.
+    #[inline]
     pub(crate) fn admit_now(&mut self, random: impl FnMut(usize) -> usize) -> Option<usize> {
         let key = self.pick(random)?;
         self.occupy(key);
@@ -110,6 +111,7 @@ impl Admission {
 
     /// Power of two choices: of two random replicas with a free slot, the one with fewer
     /// ongoing calls.
+    #[inline]
     fn pick(&self, mut random: impl FnMut(usize) -> usize) -> Option<usize> {
         let n = self.free.len();
         if n < 2 {
@@ -124,6 +126,7 @@ impl Admission {
     }
 
     /// A call is given a slot of this replica, which has a free one.
+    #[inline]
     pub(crate) fn occupy(&mut self, key: usize) {
         let slots = &mut self.replicas[key];
         slots.ongoing += 1;

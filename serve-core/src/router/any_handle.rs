@@ -14,7 +14,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::router::{Router, Wanted, Way};
+use super::router::Router;
+use super::way::{Wanted, Way};
 use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, PendingCall, Place};
 use crate::call::text::{TextError, TextSource};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::handle::Handle;
-use super::router::{Router, Wanted, Way};
+use super::router::Router;
+use super::way::{Wanted, Way};
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, Outcome, PendingCall, Place, Ticket};
@@ -29,8 +29,11 @@ pub fn call<M: Unary>(
     if M::RETRIES > 0 {
         return retrying::<M>(handle, args);
     }
-    let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
-    let (pending, task) = start::<M, _, _>(handle, args, begin);
+    let tokio = &handle.router().spawner().tokio;
+    let (pending, task) = start::<M, _>(handle, args, |way, request, deadline, _| {
+        let begin = |replica: &Arc<Replica>, args| serve_one::<M>(replica, args);
+        tokio.spawn(Serving::new(way, request, deadline, begin))
+    });
     match task {
         Ok(task) => Response::running(pending, task),
         Err(error) => Response::refused(pending, error.widen()),
@@ -44,8 +47,11 @@ pub fn stream<M: Streaming>(
     args: impl ArgTuple<Values = M::Args>,
 ) -> ResponseStream<M::Ok, M::Err> {
     let (sender, items) = mpsc::channel(STREAM_CAPACITY);
-    let begin = |replica: &Arc<Replica>, args| serve_stream::<M>(replica, args, sender);
-    let (pending, task) = start::<M, _, _>(handle, args.split(), begin);
+    let tokio = &handle.router().spawner().tokio;
+    let (pending, task) = start::<M, _>(handle, args.split(), |way, request, deadline, _| {
+        let begin = |replica: &Arc<Replica>, args| serve_stream::<M>(replica, args, sender);
+        tokio.spawn(Serving::new(way, request, deadline, begin))
+    });
     match task {
         Ok(task) => ResponseStream::running(pending, items, task),
         Err(error) => ResponseStream::refused(pending, error.widen()),
@@ -53,63 +59,69 @@ pub fn stream<M: Streaming>(
 }
 
 type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
-type Task<T, E> = JoinHandle<Outcome<T, E>>;
+type ItsDeadline = Option<Arc<Deadline>>;
 
-/// Starts a call's task, or says why it is refused.
-fn start<M: Method, T: Send + 'static, F>(
+/// Decides a call's place, if its arguments are here, and spawns it; or says why it is
+/// refused.
+///
+/// The most common way by far, a free slot, leaves first and apart from the others, so that
+/// what it found stays in registers until it is in the task.
+#[inline]
+fn start<M: Method, T>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
-    begin: impl FnOnce(&Arc<Replica>, M::Args) -> F + Clone + Send + 'static,
-) -> (PendingCall, Result<Task<T, M::Err>, CallError>)
-where
-    F: Future<Output = Result<T, CallError<M::Err>>> + Send + 'static,
-{
-    let (pending, way) = way::<M>(handle, args);
-    let task = way.map(|way| {
-        let (request, deadline) = (pending.request.clone(), pending.deadline.clone());
-        let tokio = &handle.router().spawner().tokio;
-        tokio.spawn(Serving::new(way, request, deadline, begin))
-    });
-    (pending, task)
-}
-
-/// Decides a call's place, if its arguments are here.
-fn way<M: Method>(
-    handle: &Handle<M::Deployment>,
-    args: Split<M::Args>,
-) -> (PendingCall, Result<Way<M::Args>, CallError>) {
+    spawn: impl FnOnce(Way<M::Args>, Request, ItsDeadline, &Place) -> T,
+) -> (PendingCall, Result<T, CallError>) {
     let (mut request, deadline) = (handle.request(), handle.deadline());
     let router = handle.router();
-    let mut place = Place::Started;
-    let way = match args {
+    let (way, place) = match args {
         Ok(args) => {
             let mut state = router.lock();
             if !request.has_begun() {
-                request = state.new_request();
+                request.begin(state.next_request_number());
             }
             if let Some(slot) = router.free_slot(&mut state, &request) {
                 drop(state);
-                Ok(Way::Here(Some((slot, args))))
-            } else {
-                router.place(state, &request, wanted::<M>(&args)).map(|admission| {
-                    place = admission.ticket().map_or(Place::Started, Place::Queued);
-                    Way::from(admission, args)
-                })
+                let way = Way::Here(Some((slot, args)));
+                let started = Place::Started;
+                let task = spawn(way, request.clone(), deadline.clone(), &started);
+                return (pending::<M>(router, request, deadline, started), Ok(task));
+            }
+            match router.place(state, &request, wanted::<M>(&args)) {
+                Ok(admission) => {
+                    let place = admission.ticket().map_or(Place::Started, Place::Queued);
+                    (Way::from(admission, args), place)
+                }
+                Err(error) => {
+                    let pending = pending::<M>(router, request, deadline, Place::Started);
+                    return (pending, Err(error));
+                }
             }
         }
         Err(args) => {
             if !request.has_begun() {
-                request = router.new_request();
+                request.begin(router.next_request_number());
             }
             let ticket = Arc::<Mutex<Option<Ticket>>>::default();
-            place = Place::Moving(Arc::clone(&ticket));
+            let place = Place::Moving(Arc::clone(&ticket));
             let (router, request) = (Arc::clone(router), request.clone());
             let arrival = Arrival::<M> { router, request, args, ticket };
-            Ok(Way::Arriving(Box::pin(arrival.slot())))
+            (Way::Arriving(Box::pin(arrival.slot())), place)
         }
     };
+    let task = spawn(way, request.clone(), deadline.clone(), &place);
+    (pending::<M>(router, request, deadline, place), Ok(task))
+}
+
+#[inline]
+fn pending<M: Method>(
+    router: &Arc<Router>,
+    request: Request,
+    deadline: ItsDeadline,
+    place: Place,
+) -> PendingCall {
     let callee = Arc::clone(router) as Arc<dyn Callee>;
-    (PendingCall { callee, method: M::INFO.name, request, deadline, place }, way)
+    PendingCall { callee, method: M::INFO.name, request, deadline, place }
 }
 
 fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
@@ -122,23 +134,28 @@ fn retrying<M: Unary>(
     args: Split<M::Args>,
 ) -> Response<M::Ok, M::Err> {
     let kept = args.as_ref().ok().and_then(M::copy_args);
-    let (mut pending, way) = way::<M>(handle, args);
-    let way = match way {
-        Ok(way) => way,
-        Err(error) => return Response::refused(pending, error.widen()),
-    };
-    let ticket = match &pending.place {
-        Place::Started => Arc::default(),
-        Place::Queued(ticket) => Arc::new(Mutex::new(Some(*ticket))),
-        Place::Moving(ticket) => Arc::clone(ticket),
-    };
-    pending.place = Place::Moving(Arc::clone(&ticket));
     let router = Arc::clone(handle.router());
-    router.earn_retry();
-    let (request, deadline) = (pending.request.clone(), pending.deadline.clone());
-    let tokio = router.spawner().tokio.clone();
-    let tries = Tries::<M> { router, request, deadline, ticket, kept: Arc::new(Mutex::new(kept)) };
-    Response::running(pending, tokio.spawn(tries.run(way)))
+    let (mut pending, task) = start::<M, _>(handle, args, |way, request, deadline, place| {
+        router.earn_retry();
+        // Where it waits changes from try to try.
+        let ticket = match place {
+            Place::Started => Arc::default(),
+            Place::Queued(ticket) => Arc::new(Mutex::new(Some(*ticket))),
+            Place::Moving(ticket) => Arc::clone(ticket),
+        };
+        let place = Place::Moving(Arc::clone(&ticket));
+        let tokio = router.spawner().tokio.clone();
+        let kept = Arc::new(Mutex::new(kept));
+        let tries = Tries::<M> { router, request, deadline, ticket, kept };
+        (tokio.spawn(tries.run(way)), place)
+    });
+    match task {
+        Ok((task, place)) => {
+            pending.place = place;
+            Response::running(pending, task)
+        }
+        Err(error) => Response::refused(pending, error.widen()),
+    }
 }
 
 /// A call that may run again.

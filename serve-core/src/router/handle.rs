@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::router::Router;
 use crate::call::CallOptions;
 use crate::call::codec::Session;
-use crate::call::context::Request;
+use crate::call::context::{Request, RequestDetails};
 use crate::call::deadline::Deadline;
 use crate::deployment::{Deployment, HandleOf, Link};
 use crate::replica::Scope;
@@ -22,10 +22,17 @@ use crate::replica::Scope;
 /// deployment through redeploys, and its calls fail with `Unavailable` once that is gone.
 pub struct Handle<D> {
     router: Arc<Router>,
-    options: Option<Arc<CallOptions>>,
+    options: Option<Arc<HandleOptions>>,
     /// What keeps the application alive; none inside a graph.
     lease: Option<Arc<dyn Any + Send + Sync>>,
     deployment: PhantomData<fn() -> D>,
+}
+
+/// What a handle's calls carry, once for all of them.
+struct HandleOptions {
+    options: CallOptions,
+    /// What the options say of a request.
+    details: Option<Arc<RequestDetails>>,
 }
 
 impl<D: Deployment> Handle<D> {
@@ -37,6 +44,7 @@ impl<D: Deployment> Handle<D> {
         Self { router, options: None, lease: None, deployment: PhantomData }
     }
 
+    #[inline]
     pub(crate) fn router(&self) -> &Arc<Router> {
         &self.router
     }
@@ -47,28 +55,28 @@ impl<D: Deployment> Handle<D> {
 
     fn set_options(&mut self, options: CallOptions) {
         let options = match &self.options {
-            Some(old) => old.overridden_by(options),
+            Some(old) => old.options.overridden_by(options),
             None => options,
         };
-        self.options = Some(Arc::new(options));
+        let details = RequestDetails::said_by(&options).map(Arc::new);
+        self.options = Some(Arc::new(HandleOptions { options, details }));
     }
 
     /// The request of a call that is made now, here. It has not begun if nothing is known
     /// of it.
+    #[inline]
     pub(crate) fn request(&self) -> Request {
         let request = Scope::current_request();
-        match self.options.as_deref() {
-            Some(options) if options.change_request() => {
-                let begun = if request.has_begun() { request } else { self.router.new_request() };
-                begun.with_options(options)
-            }
-            _ => request,
+        match self.options.as_deref().and_then(|options| options.details.as_ref()) {
+            Some(details) => request.with_options(details),
+            None => request,
         }
     }
 
     /// The deadline of a call that is made now, here.
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Arc<Deadline>> {
-        let options = self.options.as_deref();
+        let options = self.options.as_deref().map(|options| &options.options);
         // A request from outside brings its deadline with it, for this very call.
         let brings_one = || {
             Scope::current(|scope| {
@@ -98,7 +106,7 @@ impl<D: Deployment> fmt::Debug for Handle<D> {
         f.debug_struct(D::NAME)
             .field("deployment", self.router.name())
             .field("application", self.router.application())
-            .field("options", &self.options)
+            .field("options", &self.options.as_ref().map(|options| &options.options))
             .finish()
     }
 }

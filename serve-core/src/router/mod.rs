@@ -13,10 +13,12 @@ mod queue;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
 mod routing;
+mod way;
 
 pub use any_handle::{AnyHandle, ByNameError};
 pub use dispatch::{call, stream};
 pub use handle::{DeploymentHandle, Handle};
 #[cfg(test)]
 pub(crate) use load::LoadWindow;
-pub(crate) use router::{Router, Wanted};
+pub(crate) use router::Router;
+pub(crate) use way::Wanted;

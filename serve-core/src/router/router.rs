@@ -2,13 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
@@ -20,14 +18,13 @@ use super::budget::RetryBudget;
 use super::load::LoadWindow;
 use super::queue::Waiting;
 use super::routing::Routing;
+use super::way::{Place, QueuedCall, Wanted};
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::spawner::Spawner;
-use crate::deployment::{
-    Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouting, RoutedCall,
-};
-use crate::replica::{Release, Replica, Slot, Turn};
+use crate::deployment::{Aggregation, DeploymentOptions, RequestRouting};
+use crate::replica::{Release, Replica, Slot};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
 ///
@@ -135,7 +132,12 @@ impl Router {
 
     /// A request that begins here.
     pub(crate) fn new_request(&self) -> Request {
-        self.state.lock().new_request()
+        Request::new(self.next_request_number())
+    }
+
+    /// The number of a request that begins here.
+    pub(crate) fn next_request_number(&self) -> u64 {
+        self.state.lock().next_request_number()
     }
 
     pub(crate) fn request_timeout(&self) -> Option<Duration> {
@@ -167,14 +169,22 @@ impl Router {
         self.note_load(&mut state);
     }
 
-    /// Writes the load down, if anyone reads it. Called after each change of it, under the
+    /// Writes the load down, if anyone reads it: where the number of replicas does not
+    /// follow the load, this is a look at a flag. Called after each change of it, under the
     /// same lock.
+    #[inline]
     fn note_load(&self, state: &mut State) {
-        if let Some(load) = &mut state.load {
-            load.record(self.origin.elapsed(), state.admission.load());
-            if std::mem::take(&mut state.tell_of_load) {
-                self.load_changed.notify_one();
-            }
+        if state.load.is_some() {
+            self.write_load_down(state);
+        }
+    }
+
+    #[inline(never)]
+    fn write_load_down(&self, state: &mut State) {
+        let Some(window) = &mut state.load else { return };
+        window.record(self.origin.elapsed(), state.admission.load());
+        if std::mem::take(&mut state.tell_of_load) {
+            self.load_changed.notify_one();
         }
     }
 
@@ -222,6 +232,7 @@ impl Router {
 
     /// The lock under which a call's place is decided: by `free_slot`, for most calls, or
     /// else by `place`.
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -292,7 +303,7 @@ impl Router {
             }
             Admitted::Queued(ticket) => {
                 drop(state);
-                Ok(Place::Queued(QueuedCall { router: Arc::clone(self), ticket: Some(ticket) }))
+                Ok(Place::Queued(QueuedCall::new(Arc::clone(self), ticket)))
             }
             Admitted::Overloaded { queued, limit } => Err(CallError::Overloaded {
                 queued,
@@ -312,6 +323,7 @@ impl Router {
         self.state.lock().budget.spend(Instant::now())
     }
 
+    #[inline]
     fn slot(replica: Option<Arc<Replica>>) -> Slot {
         Slot::new(replica.expect("a replica stays until its last slot is free"))
     }
@@ -325,8 +337,8 @@ impl Router {
             state.replicas.resize(key + 1, None);
         }
         replica.set_key(key);
+        state.routing.added(key, &replica);
         state.replicas[key] = Some(replica);
-        state.routing.added();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         key
@@ -445,6 +457,20 @@ impl Router {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether the turn of a call that waits has come: the slot that it has then, or why it
+    /// never gets one.
+    pub(super) fn poll_turn(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<Slot, CallError>> {
+        let mut state = self.state.lock();
+        match state.admission.poll(ticket, waker) {
+            Waiting::InLine => Poll::Pending,
+            Waiting::Granted(key) => Poll::Ready(Ok(Self::slot(state.replicas[key].clone()))),
+            Waiting::Gone => {
+                drop(state);
+                Poll::Ready(Err(self.closed_error()))
+            }
+        }
+    }
+
     fn closed_error(&self) -> CallError {
         match &self.state.lock().closed {
             Some(reason) => self.unavailable(reason),
@@ -469,6 +495,7 @@ impl Router {
 
 impl State {
     /// A slot, if one is free and calls are taken.
+    #[inline]
     pub(crate) fn free_slot(&mut self) -> Option<Slot> {
         if self.closed.is_some() {
             return None;
@@ -477,10 +504,11 @@ impl State {
         Some(Router::slot(self.replicas[key].clone()))
     }
 
-    pub(crate) fn new_request(&mut self) -> Request {
+    #[inline]
+    pub(crate) fn next_request_number(&mut self) -> u64 {
         let number = self.next_request;
         self.next_request += 1;
-        Request::new(number)
+        number
     }
 
     fn open(&mut self) {
@@ -597,194 +625,5 @@ impl fmt::Debug for Router {
             .field("name", &self.name)
             .field("status", &self.status())
             .finish_non_exhaustive()
-    }
-}
-
-/// The place that a call got.
-#[derive(Debug)]
-pub(crate) enum Place {
-    Now(Slot),
-    Queued(QueuedCall),
-}
-
-impl Place {
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
-        match self {
-            Self::Now(_) => None,
-            Self::Queued(queued) => queued.ticket,
-        }
-    }
-
-    /// The slot, now or when its turn comes, of a replica that has not ended.
-    pub(crate) async fn slot(self) -> Result<Slot, CallError> {
-        let (slot, ()) = Way::from(self, ()).settle().await?;
-        Ok(slot)
-    }
-}
-
-/// A call that looks for a place, as far as routing is concerned.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) method: &'static str,
-    pub(crate) names: &'static [&'static str],
-    pub(crate) args: &'a dyn ArgumentsByPlace,
-}
-
-impl<'a> Wanted<'a> {
-    /// A call whose arguments are nobody's business.
-    pub(crate) fn opaque(method: &'static str) -> Self {
-        Self { method, names: &[], args: &() }
-    }
-
-    fn of(self, request: &'a Request) -> RoutedCall<'a> {
-        RoutedCall {
-            method: self.method,
-            names: self.names,
-            session_id: request.session_id().map(|id| &**id),
-            multiplexed_model_id: request.multiplexed_model_id().map(|id| &**id),
-            arguments: self.args,
-        }
-    }
-}
-
-/// How a call comes to its slot, with its arguments.
-pub(crate) enum Way<A> {
-    Here(Option<(Slot, A)>),
-    Queued(QueuedWith<A>),
-    /// Its arguments come first.
-    Arriving(BoxFuture<'static, Result<(Slot, A), CallError>>),
-}
-
-/// The arguments are only moved.
-impl<A> Unpin for Way<A> {}
-
-impl<A: 'static> Way<A> {
-    pub(crate) fn from(place: Place, args: A) -> Self {
-        match place {
-            Place::Now(slot) => Self::Here(Some((slot, args))),
-            Place::Queued(queued) => Self::Queued(queued.with(args)),
-        }
-    }
-
-    /// The slot of a replica that has not ended.
-    async fn settle(mut self) -> Result<(Slot, A), CallError> {
-        loop {
-            let (slot, args) = (&mut self).await?;
-            if !slot.replica().has_ended() {
-                return Ok((slot, args));
-            }
-            self.turn(slot, args)?;
-        }
-    }
-}
-
-impl<A> Future for Way<A> {
-    type Output = Result<(Slot, A), CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Here(here) => Poll::Ready(Ok(here.take().expect("a slot is taken once"))),
-            Self::Queued(queued) => Pin::new(queued).poll(cx),
-            Self::Arriving(arriving) => arriving.as_mut().poll(cx),
-        }
-    }
-}
-
-impl<A: 'static> Turn for Way<A> {
-    type Args = A;
-
-    fn again(ended: &Replica, args: A) -> Result<Self, CallError> {
-        let router = Arc::clone(&ended.owner).as_any().downcast::<Router>();
-        let router = router.expect("a replica's slots are its router's");
-        Ok(Self::from(router.admit_again()?, args))
-    }
-}
-
-/// A call that waits for a slot. Dropping it leaves the queue, or frees the slot that it
-/// had been granted.
-pub(crate) struct QueuedCall {
-    router: Arc<Router>,
-    /// None once it is out of the queue.
-    ticket: Option<Ticket>,
-}
-
-impl QueuedCall {
-    /// The same, with the arguments that the call waits with.
-    fn with<A>(self, args: A) -> QueuedWith<A> {
-        QueuedWith { call: self, args: Some(args) }
-    }
-}
-
-impl Future for QueuedCall {
-    type Output = Result<Slot, CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(ticket) = self.ticket else {
-            return Poll::Ready(Err(CallError::Cancelled));
-        };
-        let mut state = self.router.state.lock();
-        match state.admission.poll(ticket, cx.waker()) {
-            Waiting::InLine => Poll::Pending,
-            Waiting::Granted(key) => {
-                let replica = state.replicas[key].clone();
-                drop(state);
-                self.ticket = None;
-                Poll::Ready(Ok(Router::slot(replica)))
-            }
-            Waiting::Gone => {
-                drop(state);
-                self.ticket = None;
-                Poll::Ready(Err(self.router.closed_error()))
-            }
-        }
-    }
-}
-
-impl Drop for QueuedCall {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.router.leave(ticket);
-        }
-    }
-}
-
-/// A queued call and its arguments.
-pub(crate) struct QueuedWith<A> {
-    call: QueuedCall,
-    args: Option<A>,
-}
-
-/// The arguments are only moved.
-impl<A> Unpin for QueuedWith<A> {}
-
-impl<A> Future for QueuedWith<A> {
-    type Output = Result<(Slot, A), CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let slot = ready!(Pin::new(&mut self.call).poll(cx))?;
-        let args = self.args.take().expect("a slot is waited for once");
-        Poll::Ready(Ok((slot, args)))
-    }
-}
-
-impl fmt::Debug for QueuedCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueuedCall").field("ticket", &self.ticket).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::replica::Serving;
-
-    /// tokio moves a task's future about seven times, and a task of more than 128 bytes
-    /// beyond that of a bare `tokio::spawn` costs more to allocate.
-    #[test]
-    fn a_call_adds_little_to_the_future_of_its_method() {
-        type Method = [u64; 8];
-        type Call = Serving<Way<(u64,)>, (), Method>;
-        let added = size_of::<Call>() - size_of::<Method>();
-        assert!(added <= 56, "{added} bytes: scope 40, timer 8, state 8");
     }
 }

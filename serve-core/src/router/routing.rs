@@ -3,7 +3,8 @@
 //! Whatever it says, slots are counted by `Admission` alone. Where it says nothing, power
 //! of two choices does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) type Replicas = [Option<Arc<Replica>>];
 /// Which of the replicas with a free slot gets a call.
 pub(super) struct Routing {
     policy: Policy,
-    /// Made when first needed, and anew when replicas have come or gone.
+    /// Made when first needed.
     ring: Option<Ring>,
     models: Models,
 }
@@ -50,13 +51,17 @@ impl Routing {
     }
 
     /// A replica came.
-    pub(super) fn added(&mut self) {
-        self.ring = None;
+    pub(super) fn added(&mut self, key: usize, replica: &Replica) {
+        if let Some(ring) = &mut self.ring {
+            ring.add(key, replica.context.replica_id());
+        }
     }
 
     /// A replica takes no more calls.
     pub(super) fn removed(&mut self, key: usize, replica: &Replica) {
-        self.ring = None;
+        if let Some(ring) = &mut self.ring {
+            ring.remove(key, replica.context.replica_id());
+        }
         self.models.forget(key);
         if let Policy::Custom(custom) = &self.policy {
             let told = || custom.on_removed(replica.context.replica_id());
@@ -152,29 +157,42 @@ fn by_custom(
 }
 
 /// Where sessions belong: each replica has places on a circle of hashes, and a session
-/// belongs to the next place after its own hash.
-struct Ring(Vec<(u64, usize)>);
+/// belongs to the next place after its own hash. Hashes with the keys of their replicas.
+struct Ring(BTreeSet<(u64, usize)>);
 
 impl Ring {
     fn of(admission: &Admission, replicas: &Replicas) -> Self {
-        let mut places = Vec::new();
+        let mut ring = Self(BTreeSet::new());
         for (key, replica) in replicas.iter().enumerate() {
-            let Some(replica) = replica else { continue };
-            if !admission.is_draining(key) {
-                let id = replica.context.replica_id();
-                places.extend((0..PLACES).map(|place| (digest(&(id, place)), key)));
+            if let Some(replica) = replica
+                && !admission.is_draining(key)
+            {
+                ring.add(key, replica.context.replica_id());
             }
         }
-        places.sort_unstable();
-        Self(places)
+        ring
+    }
+
+    fn places(key: usize, id: &str) -> impl Iterator<Item = (u64, usize)> {
+        (0..PLACES).map(move |place| (digest(&(id, place)), key))
+    }
+
+    fn add(&mut self, key: usize, id: &str) {
+        self.0.extend(Self::places(key, id));
+    }
+
+    fn remove(&mut self, key: usize, id: &str) {
+        for place in Self::places(key, id) {
+            self.0.remove(&place);
+        }
     }
 
     /// The replicas from a session's place on, each at least once.
     fn from(&self, session: &str) -> impl Iterator<Item = usize> + '_ {
-        let hash = digest(&session);
-        let start = self.0.partition_point(|(place, _)| *place < hash);
-        let n = self.0.len();
-        (0..n).map(move |step| self.0[(start + step) % n].1)
+        let start = (digest(&session), 0);
+        // The second half is looked for only once the first is through.
+        let before = iter::once_with(move || self.0.range(..start)).flatten();
+        self.0.range(start..).chain(before).map(|(_, key)| *key)
     }
 }
 
@@ -188,30 +206,39 @@ struct Models {
 
 impl Models {
     fn hold(&mut self, key: usize, collection: usize, ids: &[String]) {
-        let held = self.held.entry(key).or_default();
-        if ids.is_empty() {
-            held.remove(&collection);
+        let collections = self.held.entry(key).or_default();
+        let before = if ids.is_empty() {
+            collections.remove(&collection)
         } else {
-            held.insert(collection, ids.to_vec());
+            collections.insert(collection, ids.to_vec())
+        };
+        self.no_longer(key, &before.unwrap_or_default());
+        for id in ids {
+            let keys = self.holders.entry(id.clone()).or_default();
+            // In order, so that each run chooses the same. Two collections of a replica may
+            // have one of the same id.
+            let at = keys.partition_point(|known| *known <= key);
+            keys.insert(at, key);
         }
-        self.index();
     }
 
     fn forget(&mut self, key: usize) {
-        if self.held.remove(&key).is_some() {
-            self.index();
+        for ids in self.held.remove(&key).unwrap_or_default().into_values() {
+            self.no_longer(key, &ids);
         }
     }
 
-    fn index(&mut self) {
-        self.holders.clear();
-        for (key, collections) in &self.held {
-            for id in collections.values().flatten() {
-                self.holders.entry(id.clone()).or_default().push(*key);
+    /// One of the replica's collections had these.
+    fn no_longer(&mut self, key: usize, ids: &[String]) {
+        for id in ids {
+            let Some(keys) = self.holders.get_mut(id) else { continue };
+            if let Ok(at) = keys.binary_search(&key) {
+                keys.remove(at);
+            }
+            if keys.is_empty() {
+                self.holders.remove(id);
             }
         }
-        // The same choice in each run, whatever the order of the maps.
-        self.holders.values_mut().for_each(|keys| keys.sort_unstable());
     }
 
     fn count(&self, key: usize) -> usize {
@@ -255,5 +282,41 @@ mod tests {
         models.forget(keys[1]);
         models.hold(keys[2], 0, &["d".to_owned()]);
         assert_eq!(models.choose(&admission, "c"), Some(keys[1]));
+    }
+
+    #[test]
+    fn few_sessions_move_when_a_replica_comes_or_goes() {
+        let mut ring = Ring(BTreeSet::new());
+        for key in 0..10 {
+            ring.add(key, &format!("replica {key}"));
+        }
+        let sessions: Vec<String> = (0..1000).map(|number| format!("session {number}")).collect();
+        let homes = |ring: &Ring| -> Vec<Option<usize>> {
+            sessions.iter().map(|session| ring.from(session).next()).collect()
+        };
+        let before = homes(&ring);
+        ring.remove(3, "replica 3");
+        let without = homes(&ring);
+        for (before, without) in before.iter().zip(&without) {
+            assert!(before == without || *before == Some(3), "only its own sessions move");
+            assert_ne!(*without, Some(3));
+        }
+        ring.add(3, "replica 3");
+        assert_eq!(homes(&ring), before, "and they come back");
+        assert_eq!(ring.from("session 1").count(), 10 * PLACES);
+    }
+
+    #[test]
+    fn two_collections_may_have_a_model_of_the_same_name() {
+        let mut admission = Admission::default();
+        let keys: Vec<usize> = (0..2).map(|_| admission.add(1).0).collect();
+        let mut models = Models::default();
+        models.hold(keys[1], 0, &["a".to_owned()]);
+        models.hold(keys[1], 7, &["a".to_owned()]);
+        models.hold(keys[1], 0, &["b".to_owned()]);
+        assert_eq!(models.choose(&admission, "a"), Some(keys[1]), "the other one has it still");
+        models.forget(keys[1]);
+        assert_eq!(models.choose(&admission, "a"), Some(keys[0]));
+        assert!(models.holders.is_empty() && models.held.is_empty());
     }
 }

@@ -217,7 +217,7 @@ fn a_build_that_fails_is_cargos_to_explain() {
 #[test]
 fn a_package_without_applications() {
     let library = Fixture::new("library");
-    for function in ["greeter", "spanish", "broken"] {
+    for function in ["greeter", "spanish", "broken", "scorer"] {
         library.edit(
             "src/lib.rs",
             &format!("#[application]\npub fn {function}"),

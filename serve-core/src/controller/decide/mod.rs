@@ -24,7 +24,7 @@ mod status;
 
 pub(crate) use autoscale::{Asked, LoggedDecision, Observed, Scaling, decide as autoscale};
 pub(crate) use batches::starved_batches;
-pub(crate) use ranks::{close_gaps, first_free_rank};
+pub(crate) use ranks::{close_gaps, free_ranks};
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use restart::{StartFailures, Verdict};
 pub(crate) use rollout::{ReplicaView, Rollout, RolloutInput, rollout};

@@ -1,18 +1,23 @@
 //! Ranks: the places of a deployment's replicas, from 0 and without gaps.
 
-/// The lowest rank that none of `taken` has.
-pub(crate) fn first_free_rank(taken: impl Iterator<Item = usize>) -> usize {
-    let taken: Vec<usize> = taken.collect();
-    (0..).find(|rank| !taken.contains(rank)).expect("the ranks do not end")
+use std::collections::HashSet;
+
+/// The ranks that none of `taken` has, the lowest first. They do not end.
+pub(crate) fn free_ranks(taken: impl Iterator<Item = usize>) -> impl Iterator<Item = usize> {
+    let taken: HashSet<usize> = taken.collect();
+    (0..).filter(move |rank| !taken.contains(rank))
 }
 
 /// Gives those beyond the last place the places that are free, so that as few as possible
 /// move. Pairs are a replica's number and its rank.
 pub(crate) fn close_gaps(ranks: &[(u64, usize)]) -> Vec<(u64, usize)> {
-    let mut free = (0..ranks.len()).filter(|rank| !ranks.iter().any(|(_, taken)| taken == rank));
     let mut beyond: Vec<_> = ranks.iter().filter(|(_, rank)| *rank >= ranks.len()).collect();
+    if beyond.is_empty() {
+        return Vec::new();
+    }
     beyond.sort_by_key(|(_, rank)| *rank);
-    beyond.into_iter().filter_map(|(number, _)| Some((*number, free.next()?))).collect()
+    let free = free_ranks(ranks.iter().map(|(_, rank)| *rank));
+    beyond.into_iter().map(|(number, _)| *number).zip(free).collect()
 }
 
 #[cfg(test)]
@@ -21,8 +26,9 @@ mod tests {
 
     #[test]
     fn a_new_replica_takes_the_first_free_place() {
-        assert_eq!(first_free_rank([].into_iter()), 0);
-        assert_eq!(first_free_rank([0, 1, 3].into_iter()), 2);
+        assert_eq!(free_ranks([].into_iter()).next(), Some(0));
+        let free: Vec<usize> = free_ranks([0, 1, 3].into_iter()).take(3).collect();
+        assert_eq!(free, [2, 4, 5]);
     }
 
     #[test]

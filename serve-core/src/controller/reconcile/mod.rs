@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until};
 
 use self::autoscaler::Autoscaler;
@@ -147,6 +147,22 @@ impl Reconciler {
                 () = self.router.load_changed(), if self.autoscaler.is_some() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
+            self.catch_up().await;
+        }
+    }
+
+    /// Notes what else has happened by now. A look at everything takes as long as there are
+    /// replicas, and ten thousand that start at once would be looked at ten thousand times.
+    async fn catch_up(&mut self) {
+        if !self.tasks.is_empty() {
+            // What is ready to run does so first, and has happened then.
+            yield_now().await;
+        }
+        while let Some(done) = self.tasks.try_join_next_with_id() {
+            self.note(done);
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order);
         }
     }
 
@@ -170,7 +186,7 @@ impl Reconciler {
                 self.retire(reason);
             }
             Order::Killed { id } => {
-                let killed = self.state.members().iter().find(|member| member.id == id);
+                let killed = self.state.members().find(|member| member.id == id);
                 if let Some(number) = killed.map(|member| member.number) {
                     self.lives.remove(&number);
                     self.state.died(number, "it was killed");
@@ -261,7 +277,6 @@ impl Reconciler {
         let waiting: Vec<u64> = self
             .state
             .members()
-            .iter()
             .filter(|member| matches!(member.phase, Phase::Waiting(_)))
             // One of another version is about to go.
             .filter(|member| member.version == self.state.spec().version)

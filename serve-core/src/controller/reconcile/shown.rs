@@ -1,7 +1,7 @@
 //! [`Shown`]: what is to be seen of a deployment, as its reconciler last left it.
 
 use super::autoscaler::Autoscaler;
-use super::state::{DeadReplica, Phase, State};
+use super::state::{DeadReplica, Member, Phase, State};
 use crate::controller::decide::Standing;
 use crate::controller::status::{AutoscalingDecision, ReplicaDetails};
 use crate::error::Error;
@@ -11,7 +11,9 @@ use crate::error::Error;
 pub(in crate::controller) struct Shown {
     pub(in crate::controller) standing: Standing,
     pub(in crate::controller) target: usize,
-    pub(in crate::controller) replicas: Vec<ReplicaDetails>,
+    /// As they are known here, because this is made after everything that happens, and
+    /// read seldom.
+    members: Vec<Member>,
     pub(in crate::controller) dead: Vec<DeadReplica>,
     pub(in crate::controller) decisions: Vec<AutoscalingDecision>,
     /// The spec that this is about.
@@ -31,15 +33,6 @@ pub(in crate::controller) enum Outcome {
 
 impl Shown {
     pub(super) fn of(state: &State, autoscaler: Option<&Autoscaler>) -> Self {
-        let replicas = state.members().iter().map(|member| ReplicaDetails {
-            replica_id: member.id.to_string(),
-            rank: member.rank,
-            state: member.phase.shown(),
-            message: match &member.phase {
-                Phase::Waiting(reason) => reason.clone(),
-                _ => String::new(),
-            },
-        });
         let outcome = match state.failed() {
             Some(error) => Some(Outcome::Failed(error.clone())),
             None => state.is_settled().then_some(Outcome::Met),
@@ -47,11 +40,36 @@ impl Shown {
         Self {
             standing: state.standing().clone(),
             target: state.target(),
-            replicas: replicas.collect(),
+            members: state.members().cloned().collect(),
             dead: state.dead().cloned().collect(),
             decisions: autoscaler.map(Autoscaler::decisions).unwrap_or_default(),
             serial: state.spec().serial,
             outcome,
         }
+    }
+
+    /// The numbers of the replicas that are stopping.
+    pub(in crate::controller) fn stopping(&self) -> Vec<u64> {
+        let stopping = self.members.iter().filter(|member| member.phase == Phase::Stopping);
+        stopping.map(|member| member.number).collect()
+    }
+
+    /// True if one of these has not stopped yet.
+    pub(in crate::controller) fn has_any(&self, numbers: &[u64]) -> bool {
+        self.members.iter().any(|member| numbers.contains(&member.number))
+    }
+
+    /// Its replicas, in the order in which they were begun.
+    pub(in crate::controller) fn replicas(&self) -> Vec<ReplicaDetails> {
+        let details = |member: &Member| ReplicaDetails {
+            replica_id: member.id.to_string(),
+            rank: member.rank,
+            state: member.phase.shown(),
+            message: match &member.phase {
+                Phase::Waiting(reason) => reason.clone(),
+                _ => String::new(),
+            },
+        };
+        self.members.iter().map(details).collect()
     }
 }

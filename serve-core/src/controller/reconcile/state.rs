@@ -2,7 +2,7 @@
 //! change it, and [`State::next`] says what to do about it.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -27,7 +27,8 @@ pub(super) struct State {
     standing: Standing,
     /// How many replicas are wanted.
     target: usize,
-    members: Vec<Member>,
+    /// By number.
+    members: BTreeMap<u64, Member>,
     failures: StartFailures,
     /// Why the spec cannot be met, once that is certain.
     failed: Option<Error>,
@@ -105,7 +106,7 @@ impl State {
             spec,
             standing: Standing::new(),
             target,
-            members: Vec::new(),
+            members: BTreeMap::new(),
             failures: StartFailures::default(),
             failed: None,
             dead: VecDeque::new(),
@@ -126,12 +127,13 @@ impl State {
         self.target
     }
 
-    pub(super) fn members(&self) -> &[Member] {
-        &self.members
+    /// In the order in which they were begun.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
     }
 
     pub(super) fn member(&self, number: u64) -> Option<&Member> {
-        self.members.iter().find(|member| member.number == number)
+        self.members.get(&number)
     }
 
     pub(super) fn dead(&self) -> impl Iterator<Item = &DeadReplica> {
@@ -145,12 +147,12 @@ impl State {
 
     /// How many take calls.
     pub(super) fn serving(&self) -> usize {
-        self.members.iter().filter(|member| member.phase.serves()).count()
+        self.members().filter(|member| member.phase.serves()).count()
     }
 
     /// True if some replica fits nowhere.
     pub(super) fn waits_for_room(&self) -> bool {
-        self.members.iter().any(|member| matches!(member.phase, Phase::Waiting(_)))
+        self.members().any(|member| matches!(member.phase, Phase::Waiting(_)))
     }
 
     /// True once all that was to stop for good has.
@@ -166,7 +168,7 @@ impl State {
     /// True once the spec is met: all that is wanted of it takes calls, and nothing else.
     fn is_met(&self) -> bool {
         let mut current = 0;
-        for member in self.members.iter().filter(|member| member.phase != Phase::Stopping) {
+        for member in self.members().filter(|member| member.phase != Phase::Stopping) {
             if member.phase != Phase::Running
                 || member.version != self.spec.version
                 || member.config_version != self.spec.config_version
@@ -272,7 +274,7 @@ impl State {
 
     /// A replica has the user config of this version.
     pub(super) fn reconfigured(&mut self, number: u64, config_version: u64) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.number == number) {
+        if let Some(member) = self.members.get_mut(&number) {
             member.config_version = config_version;
             if member.phase == Phase::Updating {
                 member.phase = Phase::Running;
@@ -333,25 +335,24 @@ impl State {
     pub(super) fn next(&mut self, now: Instant, new_id: impl Fn(&Spec) -> Arc<str>) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.retired || self.spec.suspended.is_some() {
-            let all: Vec<u64> = self.members.iter().map(|member| member.number).collect();
+            let all: Vec<u64> = self.members.keys().copied().collect();
             self.stop(all, &mut steps);
             return steps;
         }
         let Rollout { start, stop } = self.rollout(now);
         self.stop(stop, &mut steps);
-        for _ in 0..start {
+        for rank in self.free_ranks(start) {
             let number = self.next_number;
             self.next_number += 1;
-            let taken = self.lasting().map(|member| member.rank);
-            let rank = decide::first_free_rank(taken);
-            self.members.push(Member {
+            let member = Member {
                 number,
                 id: new_id(&self.spec),
                 rank,
                 version: self.spec.version,
                 config_version: self.spec.config_version,
                 phase: Phase::Starting,
-            });
+            };
+            self.members.insert(number, member);
             steps.push(Step::Start(number));
         }
         self.reconfigure(&mut steps);
@@ -389,8 +390,15 @@ impl State {
         })
     }
 
+    fn free_ranks(&self, count: usize) -> Vec<usize> {
+        if count == 0 {
+            return Vec::new();
+        }
+        decide::free_ranks(self.lasting().map(|member| member.rank)).take(count).collect()
+    }
+
     fn lasting(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| member.phase != Phase::Stopping)
+        self.members().filter(|member| member.phase != Phase::Stopping)
     }
 
     fn stop(&mut self, numbers: Vec<u64>, steps: &mut Vec<Step>) {
@@ -408,7 +416,7 @@ impl State {
             return;
         }
         let (version, config_version) = (self.spec.version, self.spec.config_version);
-        for member in &mut self.members {
+        for member in self.members.values_mut() {
             if member.phase == Phase::Running
                 && member.version == version
                 && member.config_version != config_version
@@ -427,7 +435,7 @@ impl State {
         let ranks: Vec<(u64, usize)> =
             self.lasting().map(|member| (member.number, member.rank)).collect();
         for (number, rank) in decide::close_gaps(&ranks) {
-            if let Some(member) = self.members.iter_mut().find(|member| member.number == number) {
+            if let Some(member) = self.members.get_mut(&number) {
                 member.rank = rank;
                 steps.push(Step::Rank(number, rank));
             }
@@ -437,7 +445,7 @@ impl State {
     /// DOWNSCALING lasts until those that were taken away are gone.
     fn is_still_shrinking(&self) -> bool {
         self.standing.status == DeploymentStatus::Downscaling
-            && self.members.iter().any(|member| member.phase == Phase::Stopping)
+            && self.members().any(|member| member.phase == Phase::Stopping)
     }
 
     /// The version that was asked for last does not run, and the one before it does again.
@@ -452,7 +460,7 @@ impl State {
     }
 
     fn set_phase(&mut self, number: u64, phase: Phase) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.number == number)
+        if let Some(member) = self.members.get_mut(&number)
             && member.phase != Phase::Stopping
         {
             member.phase = phase;
@@ -460,8 +468,7 @@ impl State {
     }
 
     fn remove(&mut self, number: u64) -> Option<Member> {
-        let at = self.members.iter().position(|member| member.number == number)?;
-        Some(self.members.remove(at))
+        self.members.remove(&number)
     }
 
     fn bury(&mut self, member: &Member, reason: &str) {

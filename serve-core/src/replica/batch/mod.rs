@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures::future::{AbortHandle, Abortable, BoxFuture};
-use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
@@ -54,9 +54,6 @@ pub trait Batched: Method {
 /// What one call of a batched method gets: a value, or the failure of its part.
 pub type Item<M> = Result<<M as Method>::Ok, CallError<<M as Method>::Err>>;
 
-/// A place in a batch to come, and where the items of the call arrive.
-type Joined<M> = (Place<M>, mpsc::Receiver<Item<M>>);
-
 /// The batches of one method on one replica.
 pub(crate) struct Batcher<M: Batched> {
     replica: Weak<Replica>,
@@ -78,7 +75,7 @@ struct State<M: Batched> {
 pub(crate) struct Call<M: Batched> {
     cell: CellOf<M>,
     args: Unbegun<M>,
-    items: mpsc::Sender<Item<M>>,
+    caller: Caller<M>,
     request: Request,
     seat: Arc<Mutex<Seat>>,
     /// What holds the call's slot, if that is held until its batch returns and not only
@@ -89,6 +86,12 @@ pub(crate) struct Call<M: Batched> {
 /// The arguments of a call until its batch begins. If its replica ends before that, they go
 /// with the call to another.
 type Unbegun<M> = Arc<Mutex<Option<<M as Method>::Args>>>;
+
+/// Who waits for a call's items.
+pub(crate) enum Caller<M: Batched> {
+    One(oneshot::Sender<Item<M>>),
+    Many(mpsc::Sender<Item<M>>),
+}
 
 /// Where a call's item is.
 enum Seat {
@@ -130,8 +133,8 @@ impl<M: Batched> Batcher<M> {
         self: &Arc<Self>,
         cell: CellOf<M>,
         args: M::Args,
-        capacity: usize,
-    ) -> Result<Joined<M>, CallError<M::Err>> {
+        caller: Caller<M>,
+    ) -> Result<Place<M>, CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
         // The user's function: a panic in it concerns this caller only.
         let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args))).map_err(|panic| {
@@ -145,7 +148,6 @@ impl<M: Batched> Batcher<M> {
                 limits.max_batch_size
             )));
         }
-        let (items, received) = mpsc::channel(capacity);
         let request = Scope::current(|scope| scope.map(|scope| scope.request().clone()));
         let request = request.unwrap_or_default();
         let model = request.multiplexed_model_id().cloned();
@@ -153,22 +155,23 @@ impl<M: Batched> Batcher<M> {
         let slot = if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
         let args = Arc::new(Mutex::new(Some(args)));
         let kept = Arc::clone(&args);
-        let call = Call { cell, args: kept, items, request, seat: Arc::clone(&seat), slot };
-        let number = self.state.lock().queue.push(call, weight, model, Instant::now());
+        let call = Call { cell, args: kept, caller, request, seat: Arc::clone(&seat), slot };
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let number = state.queue.push(call, weight, model, now);
         let place = Place { batcher: Arc::clone(self), number, seat, args };
-        self.drive();
-        Ok((place, received))
+        self.drive(state, now);
+        Ok(place)
     }
 
     /// Does what there is to do now.
-    fn drive(self: &Arc<Self>) {
+    fn drive<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State<M>>, now: Instant) {
         loop {
-            let now = Instant::now();
-            let mut state = self.state.lock();
             match state.queue.next(now, self.overrides.over(M::LIMITS)) {
                 Next::Run(calls) => {
                     drop(state);
                     self.start(calls);
+                    state = self.state.lock();
                 }
                 Next::WaitUntil(at) => {
                     if state.timer.is_none_or(|timer| timer > at) {
@@ -194,8 +197,7 @@ impl<M: Batched> Batcher<M> {
                 if state.timer == Some(at) {
                     state.timer = None;
                 }
-                drop(state);
-                batcher.drive();
+                batcher.drive(state, Instant::now());
             }
         });
     }
@@ -249,8 +251,9 @@ struct Finished<M: Batched>(Arc<Batcher<M>>);
 
 impl<M: Batched> Drop for Finished<M> {
     fn drop(&mut self) {
-        self.0.state.lock().queue.finished();
-        self.0.drive();
+        let mut state = self.0.state.lock();
+        state.queue.finished();
+        self.0.drive(state, Instant::now());
     }
 }
 

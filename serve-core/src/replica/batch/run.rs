@@ -8,9 +8,9 @@ use std::sync::Arc;
 use async_stream::stream;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Batched, Batcher, Call, Item};
+use super::{Batched, Batcher, Call, Caller, Item};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
 use crate::call::stream::STREAM_CAPACITY;
@@ -45,8 +45,9 @@ pub trait BatchedStreaming: Batched {
 pub async fn batched<M: BatchedUnary>(cell: CellOf<M>, args: M::Args) -> Item<M> {
     let replica = current_replica();
     let batcher = Batcher::of(&replica, run_unary::<M>);
-    let (_place, mut items) = batcher.push(cell, args, 1)?;
-    items.recv().await.unwrap_or_else(|| Err(replica.ended_error()))
+    let (caller, item) = oneshot::channel();
+    let _place = batcher.push(cell, args, Caller::One(caller))?;
+    item.await.unwrap_or_else(|_| Err(replica.ended_error()))
 }
 
 /// One call of a batched method that gives many values.
@@ -57,8 +58,9 @@ pub fn batched_stream<M: BatchedStreaming>(
     stream! {
         let replica = current_replica();
         let batcher = Batcher::of(&replica, run_streaming::<M>);
-        match batcher.push(cell, args, STREAM_CAPACITY) {
-            Ok((_place, mut items)) => {
+        let (caller, mut items) = mpsc::channel(STREAM_CAPACITY);
+        match batcher.push(cell, args, Caller::Many(caller)) {
+            Ok(_place) => {
                 while let Some(item) = items.recv().await {
                     yield item;
                 }
@@ -79,6 +81,7 @@ fn run_unary<M: BatchedUnary>(
 ) -> BoxFuture<'static, ()> {
     async move {
         let Some((cell, args, callers, slots)) = split(calls) else { return };
+        let callers = callers.into_iter().filter_map(Caller::one).collect::<Vec<_>>();
         let run = AssertUnwindSafe(async { M::run_batch(cell, args).await }).catch_unwind();
         let ran = run.await;
         // Who has its result finds its slot free.
@@ -87,18 +90,18 @@ fn run_unary<M: BatchedUnary>(
             Ok(Ok(rows)) if rows.len() == callers.len() => {
                 replica.succeeded();
                 for (row, caller) in rows.into_iter().zip(callers) {
-                    // It has room for the one item, or its caller is gone.
-                    let _ = caller.try_send(row);
+                    // Its caller may be gone.
+                    let _ = caller.send(row);
                 }
             }
             Ok(Ok(rows)) => {
                 let wrong = wrong_length::<M>(callers.len(), rows.len());
-                tell_all(&callers, &CallError::Panicked(wrong));
+                tell_all(callers, &CallError::Panicked(wrong));
             }
-            Ok(Err(error)) => tell_all(&callers, &error),
+            Ok(Err(error)) => tell_all(callers, &error),
             Err(panic) => {
                 replica.panicked();
-                tell_all(&callers, &CallError::Panicked(panic_message(&*panic)));
+                tell_all(callers, &CallError::Panicked(panic_message(&*panic)));
             }
         }
     }
@@ -113,7 +116,7 @@ fn run_streaming<M: BatchedStreaming>(
         // A streaming method is not `#[blocking]`, so there are no slots.
         let Some((cell, args, callers, _)) = split(calls) else { return };
         let mut callers: Vec<Option<mpsc::Sender<Item<M>>>> =
-            callers.into_iter().map(Some).collect();
+            callers.into_iter().map(Caller::many).collect();
         let run = async {
             let mut steps = pin!(M::run_batch(cell, args));
             while let Some(step) = steps.next().await {
@@ -155,7 +158,23 @@ fn run_streaming<M: BatchedStreaming>(
     .boxed()
 }
 
-type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<mpsc::Sender<Item<M>>>, Vec<Scope>);
+impl<M: Batched> Caller<M> {
+    fn one(self) -> Option<oneshot::Sender<Item<M>>> {
+        match self {
+            Self::One(caller) => Some(caller),
+            Self::Many(_) => None,
+        }
+    }
+
+    fn many(self) -> Option<mpsc::Sender<Item<M>>> {
+        match self {
+            Self::One(_) => None,
+            Self::Many(caller) => Some(caller),
+        }
+    }
+}
+
+type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<Caller<M>>, Vec<Scope>);
 
 /// The arguments and the callers, in the same order, and the slots that the batch holds.
 /// The calls begin with this; who has left takes no part.
@@ -167,15 +186,15 @@ fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     for call in calls {
         let Some(begun) = call.args.lock().take() else { continue };
         args.push(begun);
-        callers.push(call.items);
+        callers.push(call.caller);
         slots.extend(call.slot);
     }
     (!args.is_empty()).then_some((cell, args, callers, slots))
 }
 
-fn tell_all<T, E>(callers: &[mpsc::Sender<Result<T, CallError<E>>>], failure: &CallError) {
+fn tell_all<T, E>(callers: Vec<oneshot::Sender<Result<T, CallError<E>>>>, failure: &CallError) {
     for caller in callers {
-        let _ = caller.try_send(Err(failure.clone().widen()));
+        let _ = caller.send(Err(failure.clone().widen()));
     }
 }
 
