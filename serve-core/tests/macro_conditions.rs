@@ -1,5 +1,6 @@
 //! What is not there under a `cfg` leaves nothing behind: not in the handle, not in the
 //! mock, not over HTTP, and not in how calls run.
+#![cfg(feature = "http")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::sync::Arc;

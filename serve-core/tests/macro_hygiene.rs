@@ -1,5 +1,6 @@
 //! The macros in a crate that has nothing in scope: no prelude, `serve_core` under another
 //! name, and the user's own types called like generated ones.
+#![cfg(feature = "http")]
 #![no_implicit_prelude]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 

@@ -1,4 +1,5 @@
 //! The macros under lints that a careful crate denies: what is generated gives no warning.
+#![cfg(feature = "http")]
 #![deny(
     missing_docs,
     missing_debug_implementations,

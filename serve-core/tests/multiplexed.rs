@@ -1,4 +1,5 @@
 //! Models on demand, inside running deployments.
+#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
