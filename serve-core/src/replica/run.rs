@@ -140,7 +140,9 @@ where
             if let Err(error) = self.as_mut().leave(&replica) {
                 return Poll::Ready(Err(error));
             }
-            return self.poll(cx);
+            // Not polled from here: a future that polls itself is not inlined where it runs.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let entered = Entered::polling(this.scope);
         let StepProjection::Running { method } = this.step.as_mut().project() else {
@@ -166,6 +168,7 @@ where
 impl<W: Turn, B, F> Serving<W, B, F> {
     /// The replica ended under the call. If its method had not begun, it goes to another.
     #[cold]
+    #[inline(never)]
     fn leave<E>(self: Pin<&mut Self>, ended: &Replica) -> Result<(), Box<CallError<E>>> {
         let mut this = self.project();
         let args = unbegun::collect(|| {
