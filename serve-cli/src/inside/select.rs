@@ -34,6 +34,7 @@ fn find<'r>(
         (None, Some(home)) if !of(home).is_empty() => of(home),
         (None, _) => registered.iter().filter(named).copied().collect(),
     };
+    let found = if found.is_empty() { only_one_of(registered, path) } else { found };
     match found.as_slice() {
         [one] => Ok(one),
         [] => Err(unknown(registered, path, home)),
@@ -45,6 +46,19 @@ fn find<'r>(
                 .collect::<Vec<_>>()
                 .join("\n"),
         }),
+    }
+}
+
+/// A package named in place of its application, if it has just one.
+fn only_one_of<'r>(
+    registered: &[&'r RegisteredApplication],
+    path: &ApplicationPath,
+) -> Vec<&'r RegisteredApplication> {
+    let of_package = |found: &&&RegisteredApplication| found.package == path.application;
+    let mut found = registered.iter().filter(of_package).copied();
+    match (&path.package, found.next(), found.next()) {
+        (None, Some(only), None) => vec![only],
+        _ => Vec::new(),
     }
 }
 
@@ -151,6 +165,7 @@ mod tests {
             application("words", "count", 40),
             application("words", "twice", 50),
             application("words", "twice", 60),
+            application("ocr", "read", 70),
         ]
     }
 
@@ -180,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn a_package_with_one_application_stands_for_it() {
+        assert_eq!(found("ocr", Some("ocr")), "ocr:read");
+        assert!(found("hello", Some("hello")).starts_with("there is no application `hello`"));
+        assert!(found("words:ocr", Some("ocr")).starts_with("there is no application `words:ocr`"));
+    }
+
+    #[test]
     fn what_is_ambiguous_is_not_guessed() {
         insta::assert_snapshot!(found("chain", None), @"
         several applications are called `chain`:
@@ -205,6 +227,7 @@ mod tests {
           words:chain
           words:count
           words:twice
+          ocr:read
         ");
     }
 
@@ -218,6 +241,7 @@ mod tests {
           words:chain
           words:count
           words:twice
+          ocr:read
         of the package `other` there are none: a crate that the program never names is not linked (`use other_crate as _;`)
         ");
     }

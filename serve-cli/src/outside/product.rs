@@ -54,8 +54,7 @@ pub(crate) enum Offer {
 impl Product {
     /// The product for the package that is meant.
     pub(crate) fn of(workspace: &Workspace, meant: Meant<'_>) -> Result<Self, Error> {
-        let package =
-            workspace.package(meant.package).map_err(|error| advise(error, meant.application))?;
+        let package = package_of(workspace, meant)?;
         let location = Location::of(workspace);
         let kind = match offer(package)? {
             Offer::Binary { name } => Kind::OwnBinary(name),
@@ -82,22 +81,20 @@ fn source_directories(workspace: &Workspace, package: &Package) -> Vec<Utf8PathB
     manifests.map(Utf8PathBuf::from).collect()
 }
 
-/// Shows, where a package must be named, how to write that.
-fn advise(error: Error, application: Option<&str>) -> Error {
-    let (Error::SeveralPackages { candidates, .. }, Some(name)) = (&error, application) else {
-        return error;
-    };
-    let candidates = candidates.clone();
-    let help = if candidates.iter().any(|package| package == name) {
-        format!(
-            "`{name}` is a package: name an application of it, as in `{name}:APP`; \
-             `cargo serve list {name}` shows which there are"
-        )
-    } else {
-        let example = candidates.first().map_or("PACKAGE", String::as_str);
-        format!("name it, as in `{example}:{name}`, or go to its directory")
-    };
-    Error::SeveralPackages { candidates, help }
+/// The package that is meant. Where several would do, an application may be called as its
+/// package is: `run ocr` is short for `run ocr:ocr`.
+fn package_of<'w>(workspace: &'w Workspace, meant: Meant<'_>) -> Result<&'w Package, Error> {
+    match (workspace.package(meant.package), meant.application) {
+        (Err(Error::SeveralPackages { candidates, .. }), Some(application)) => {
+            if candidates.iter().any(|package| package == application) {
+                return workspace.package(Some(application));
+            }
+            let example = candidates.first().map_or("PACKAGE", String::as_str);
+            let help = format!("name it, as in `{example}:{application}`, or go to its directory");
+            Err(Error::SeveralPackages { candidates, help })
+        }
+        (package, _) => package,
+    }
 }
 
 pub(crate) fn offer(package: &Package) -> Result<Offer, Error> {
