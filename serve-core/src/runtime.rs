@@ -325,7 +325,11 @@ impl Runtime {
     /// # Errors
     /// If there is none of that name.
     pub async fn delete(&self, application: &str) -> Result<(), DeployError> {
-        self.lease.controller.delete(application).await
+        let (controller, name) = (Arc::clone(&self.lease.controller), application.to_owned());
+        let tokio = controller.spawner().tokio.clone();
+        // Goes on to its end though nobody waits for it, as a deploy does.
+        let deleting = tokio.spawn(async move { controller.delete(&name).await });
+        deleting.await.unwrap_or(Err(DeployError::ShutDown))
     }
 
     /// Stops everything: HTTP takes no new request, running ones end, then applications

@@ -22,6 +22,14 @@ impl Deadline {
         own: Option<Instant>,
         caller: Option<&Arc<Deadline>>,
     ) -> Option<Arc<Deadline>> {
+        // One that is detached hands on nothing of its own caller's, ever: without the link,
+        // a call that detaches the next one, and so on, does not make a chain of all of them.
+        let (own, caller) = match caller {
+            Some(known) if known.detached.load(Ordering::Acquire) => {
+                ([own, known.own].into_iter().flatten().min(), None)
+            }
+            _ => (own, caller),
+        };
         if own.is_none() && caller.is_none() {
             return None;
         }

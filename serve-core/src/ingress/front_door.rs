@@ -83,6 +83,16 @@ impl FrontDoor {
         request: http::Request<Body>,
         connection: Option<Arc<Connection>>,
     ) -> Response<Body> {
+        let head_only = request.method() == http::Method::HEAD;
+        let response = self.answer(request, connection).await;
+        if head_only { super::site::without_body(response) } else { response }
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<Body>,
+        connection: Option<Arc<Connection>>,
+    ) -> Response<Body> {
         if request.uri().path().starts_with("/-/") {
             return self.operate(&request);
         }

@@ -201,7 +201,7 @@ fn wrong_method(entry: &Entry, method: &Method) -> Response<Body> {
 }
 
 /// What answers `HEAD`: the same, but for the body itself.
-fn without_body(response: Response<Body>) -> Response<Body> {
+pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));

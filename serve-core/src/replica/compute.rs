@@ -61,15 +61,16 @@ impl Compute {
         job: impl FnOnce() -> R + Send + 'static,
     ) -> BoxFuture<'static, Result<R, String>> {
         let (done, result) = oneshot::channel();
+        let unbegun = Unbegun(Arc::new(Mutex::new(Some(job))));
+        let job = Arc::clone(&unbegun.0);
         self.submit(Box::new(move || {
-            if done.is_closed() {
-                return;
-            }
+            let Some(job) = job.lock().take() else { return };
             let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(job)));
             // Nobody may listen any more; the job has run all the same.
             let _ = done.send(outcome.map_err(|payload| panic_message(&*payload)));
         }));
         Box::pin(async move {
+            let _unbegun = unbegun;
             result.await.unwrap_or_else(|_| Err("the replica's compute threads ended".to_owned()))
         })
     }
@@ -109,13 +110,25 @@ impl Compute {
     }
 }
 
+/// Takes a job that has not begun out, with the slot that it holds, when dropped.
+struct Unbegun<J>(Arc<Mutex<Option<J>>>);
+
+impl<J> Drop for Unbegun<J> {
+    fn drop(&mut self) {
+        let job = self.0.lock().take();
+        // After the lock: it holds the user's values.
+        drop(job);
+    }
+}
+
 impl Pool {
     fn work(&self) {
         let mut state = self.state.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                job();
+                // What is left of a job may panic when it is dropped.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.state.lock();
             } else if state.closed {
                 return;

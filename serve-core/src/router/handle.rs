@@ -85,7 +85,8 @@ impl<D: Deployment> Handle<D> {
         };
         let by_default = || self.router.request_timeout().filter(|_| !brings_one());
         let timeout = options.and_then(|options| options.timeout).or_else(by_default);
-        let own = timeout.map(|timeout| Instant::now() + timeout);
+        // A moment that no clock reaches is none.
+        let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Deadline::for_call(own, Scope::current_deadline().as_ref())
     }
 }

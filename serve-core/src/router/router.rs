@@ -331,7 +331,6 @@ impl Router {
     /// A replica joins and takes calls at once, queued ones first.
     pub(crate) fn add(&self, replica: Arc<Replica>, limit: usize) -> usize {
         let mut state = self.state.lock();
-        state.open();
         let (key, wakers) = state.admission.add(limit);
         if state.replicas.len() <= key {
             state.replicas.resize(key + 1, None);
@@ -339,7 +338,11 @@ impl Router {
         replica.set_key(key);
         state.routing.added(key, &replica);
         state.replicas[key] = Some(replica);
+        let queue_emptied = state.admission.queued() == 0;
         drop(state);
+        if queue_emptied {
+            self.quiet.notify_waiters();
+        }
         wakers.into_iter().for_each(Waker::wake);
         key
     }
@@ -410,7 +413,11 @@ impl Router {
             return;
         }
         let wakers = state.admission.set_limit(key, slots);
+        let queue_emptied = state.admission.queued() == 0;
         drop(state);
+        if queue_emptied {
+            self.quiet.notify_waiters();
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 
