@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use futures::FutureExt;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
@@ -85,7 +85,12 @@ impl FrontDoor {
     ) -> Response<Body> {
         let head_only = request.method() == http::Method::HEAD;
         let response = self.answer(request, connection).await;
-        if head_only { super::site::without_body(response) } else { response }
+        // Most are without one already, and keep the length that they have.
+        if head_only && !response.body().is_end_stream() {
+            super::site::without_body(response)
+        } else {
+            response
+        }
     }
 
     async fn answer(
