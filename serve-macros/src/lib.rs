@@ -435,8 +435,9 @@ markers! {
     /// not at all if there is none. With `&self` it runs beside calls, with `&mut self`
     /// between them.
     ///
-    /// A config that does not fit the type is refused before anything is deployed. A replica
-    /// whose method fails does not start; one that runs is replaced.
+    /// A config that does not fit the type is refused before anything is deployed. If the
+    /// method fails, a new replica does not start; running ones are given the config from
+    /// before again, and the deploy has failed.
     reconfigure;
     /// Asks a method of a `#[handle]` block whether its replica is healthy.
     ///
@@ -461,7 +462,8 @@ markers! {
     /// be shown. It is called before the first call, and then every `health_check_period`;
     /// an error, a panic, or no answer within `health_check_timeout` is a failure. Three in a
     /// row replace the replica: its running calls may end, and status says why. Without such
-    /// a method a replica is healthy as long as it runs.
+    /// a method a replica is healthy as long as it runs. Either way, three calls in a row that
+    /// panic replace it, too.
     check_health;
     /// Lets a method of a `#[handle]` block run again if its replica dies after it started.
     ///
