@@ -92,6 +92,7 @@ mod macros;
 pub mod __private;
 pub mod application;
 mod call;
+mod clock;
 mod controller;
 mod deployment;
 mod error;

@@ -14,6 +14,7 @@ use crate::call::context::{Request, RequestDetails};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, Directory, ReplicaContext};
+use crate::clock;
 use crate::error::Error;
 use crate::replica::{Hook, Release, Replica, Scope};
 use crate::router::Router;
@@ -54,7 +55,7 @@ impl RunningReplica {
 
     /// Stops it: no new calls, running ones end, `#[shutdown]`, drop; all within `grace`.
     pub(super) async fn stop(self, grace: Duration) {
-        let give_up = Instant::now() + grace;
+        let give_up = clock::after_at_most(Instant::now(), grace);
         self.router.drain(self.key, &self.replica, grace).await;
         if self.replica.has_ended() {
             // It ran out of time, and what is left of its calls is gone.

@@ -20,6 +20,7 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, PendingCall, Place};
 use crate::call::text::{TextError, TextSource};
 use crate::call::{CallError, Response};
+use crate::clock;
 use crate::deployment::Link;
 use crate::replica::{AnyMethod, AnyValue, Call, Kind, MethodInfo, Replica, Reply, Serving};
 
@@ -132,7 +133,8 @@ fn serve_by_name(
         Ok(admission) => admission,
         Err(error) => return stream::once(async { Err(error.widen()) }).boxed(),
     };
-    let timeout = router.request_timeout().map(|timeout| Instant::now() + timeout);
+    let timeout =
+        router.request_timeout().and_then(|timeout| clock::after(Instant::now(), timeout));
     let deadline = Deadline::for_call(timeout, None);
     let (sender, mut items) = mpsc::channel(1);
     let begin = move |replica: &Arc<Replica>, arguments| {

@@ -13,6 +13,7 @@ use crate::call::CallOptions;
 use crate::call::codec::Session;
 use crate::call::context::{Request, RequestDetails};
 use crate::call::deadline::Deadline;
+use crate::clock;
 use crate::deployment::{Deployment, HandleOf, Link};
 use crate::replica::Scope;
 
@@ -85,8 +86,7 @@ impl<D: Deployment> Handle<D> {
         };
         let by_default = || self.router.request_timeout().filter(|_| !brings_one());
         let timeout = options.and_then(|options| options.timeout).or_else(by_default);
-        // A moment that no clock reaches is none.
-        let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let own = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
         Deadline::for_call(own, Scope::current_deadline().as_ref())
     }
 }

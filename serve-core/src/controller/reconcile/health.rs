@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::Order;
 use crate::call::spawner::Spawner;
+use crate::clock;
 use crate::controller::replicas::check_health;
 use crate::deployment::{DeploymentOptions, digest};
 use crate::replica::{Hook, Replica};
@@ -63,7 +64,7 @@ async fn until_unhealthy(replica: &Arc<Replica>, period: Duration, patience: Dur
     loop {
         // A tenth more or less, as in Ray Serve, so that replicas are not asked all at once.
         let share = random.random_range(0.9..=1.1);
-        sleep(period.mul_f64(share)).await;
+        sleep(clock::within_reach(period).mul_f64(share)).await;
         match check_health(replica, patience).await {
             Ok(()) => failures = 0,
             Err(error) => {
