@@ -1,19 +1,20 @@
 //! [`Deadline`]: the moment by which a call and all it started must be done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A call's deadline: its own, or its caller's if that is earlier.
 ///
 /// A chain rather than a moment, because detaching a call frees it, and what it
-/// started, of the caller's part after the fact.
+/// started, of the caller's part after the fact. It takes the link out: a call that makes
+/// the next one and detaches it, and so on for ever, makes no chain of all of them.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     own: Option<Instant>,
-    caller: Option<Arc<Deadline>>,
-    detached: AtomicBool,
+    /// None once the call is detached.
+    caller: Mutex<Option<Arc<Deadline>>>,
 }
 
 impl Deadline {
@@ -22,36 +23,37 @@ impl Deadline {
         own: Option<Instant>,
         caller: Option<&Arc<Deadline>>,
     ) -> Option<Arc<Deadline>> {
-        // One that is detached hands on nothing of its own caller's, ever: without the link,
-        // a call that detaches the next one, and so on, does not make a chain of all of them.
-        let (own, caller) = match caller {
-            Some(known) if known.detached.load(Ordering::Acquire) => {
-                ([own, known.own].into_iter().flatten().min(), None)
-            }
-            _ => (own, caller),
-        };
         if own.is_none() && caller.is_none() {
             return None;
         }
-        let detached = AtomicBool::new(false);
-        Some(Arc::new(Self { own, caller: caller.cloned(), detached }))
+        Some(Arc::new(Self { own, caller: Mutex::new(caller.cloned()) }))
     }
 
     /// The moment that holds now.
     pub(crate) fn at(&self) -> Option<Instant> {
-        let caller = match &self.caller {
-            Some(caller) if !self.detached.load(Ordering::Acquire) => caller.at(),
-            _ => None,
-        };
-        match (self.own, caller) {
-            (Some(own), Some(caller)) => Some(own.min(caller)),
-            (own, caller) => own.or(caller),
+        let mut at = self.own;
+        let mut next = self.caller.lock().clone();
+        while let Some(caller) = next {
+            at = [at, caller.own].into_iter().flatten().min();
+            next = caller.caller.lock().clone();
         }
+        at
     }
 
     /// Frees the call of its caller's deadline. Its own stays.
     pub(crate) fn detach(&self) {
-        self.detached.store(true, Ordering::Release);
+        let caller = self.caller.lock().take();
+        drop(caller);
+    }
+}
+
+impl Drop for Deadline {
+    /// One after the other: to drop a long chain from within takes the stack with it.
+    fn drop(&mut self) {
+        let mut next = self.caller.get_mut().take();
+        while let Some(mut caller) = next.and_then(Arc::into_inner) {
+            next = caller.caller.get_mut().take();
+        }
     }
 }
 
@@ -82,5 +84,33 @@ mod tests {
         call.detach();
         assert_eq!(call.at(), Some(late));
         assert_eq!(nested.at(), Some(late));
+    }
+
+    #[test]
+    fn calls_that_detach_the_next_one_make_no_chain() {
+        let now = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let mut call = Deadline::for_call(Some(now + hour), None).unwrap();
+        let first = Arc::downgrade(&call);
+        for number in 2..=9 {
+            let next = Deadline::for_call(Some(now + number * hour), Some(&call)).unwrap();
+            // It made a call of its own before it was detached.
+            let nested = Deadline::for_call(None, Some(&next)).unwrap();
+            next.detach();
+            assert_eq!(nested.at(), Some(now + number * hour));
+            call = next;
+        }
+        assert_eq!(call.at(), Some(now + 9 * hour));
+        assert!(first.upgrade().is_none(), "the last one holds the first");
+    }
+
+    #[test]
+    fn a_chain_of_any_length_is_read_and_dropped() {
+        let soon = Instant::now();
+        let mut call = Deadline::for_call(Some(soon), None).unwrap();
+        for _ in 0..300_000 {
+            call = Deadline::for_call(None, Some(&call)).unwrap();
+        }
+        assert_eq!(call.at(), Some(soon));
     }
 }
