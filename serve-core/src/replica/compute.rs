@@ -61,15 +61,20 @@ impl Compute {
         })
     }
 
-    /// Runs `job` on a compute thread. If nobody waits for it when its turn comes, it
-    /// does not start. An error is the message of its panic.
+    /// Runs `job` on a compute thread. If its future is dropped before its turn comes, it is
+    /// dropped with it, and what it holds is free. An error is the message of its panic.
     pub(crate) fn run<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,
     ) -> BoxFuture<'static, Result<R, String>> {
         let (done, result) = oneshot::channel();
-        self.submit(Box::new(move || Caller { done, clock: None }.run(|_| job())));
-        Box::pin(async move { result.await.unwrap_or_else(|_| Err(ENDED.to_owned())) })
+        let (unbegun, begin) = Unbegun::of(job);
+        self.submit(Box::new(move || {
+            if let Some(job) = begin() {
+                Caller { done, clock: None }.run(|_| job());
+            }
+        }));
+        Box::pin(async move { unbegun.outcome(result).await })
     }
 
     /// The same for a job that asks whether it is still waited for, and may wait for its
@@ -79,6 +84,7 @@ impl Compute {
         job: impl FnOnce(&mut Caller<R>) -> R + Send + 'static,
     ) -> BoxFuture<'static, Result<R, String>> {
         let (done, result) = oneshot::channel();
+        let (unbegun, begin) = Unbegun::of(job);
         if self.spawner.compute_on_tokio {
             // Not one of tokio's threads, for which the clock waits also while they wait.
             let clock = ClockHold::new(self.spawner.tokio.clone());
@@ -86,16 +92,22 @@ impl Compute {
             let tokio = self.spawner.tokio.clone();
             let thread = std::thread::Builder::new().name(self.name()).spawn(move || {
                 let _tokio = tokio.enter();
-                caller.run(job);
+                if let Some(job) = begin() {
+                    caller.run(job);
+                }
                 clock.end();
             });
             if let Err(error) = thread {
                 tracing::error!(%error, "no compute thread could be started");
             }
         } else {
-            self.submit(Box::new(move || Caller { done, clock: None }.run(job)));
+            self.submit(Box::new(move || {
+                if let Some(job) = begin() {
+                    Caller { done, clock: None }.run(job);
+                }
+            }));
         }
-        Box::pin(async move { result.await.unwrap_or_else(|_| Err(ENDED.to_owned())) })
+        Box::pin(async move { unbegun.outcome(result).await })
     }
 
     fn name(&self) -> String {
@@ -134,6 +146,32 @@ impl Compute {
         }
         drop(state);
         pool.work.notify_one();
+    }
+}
+
+/// A job for as long as it has not begun: whoever drops this takes it out of the line, with
+/// the slot that it holds and the user's values.
+struct Unbegun<J>(Arc<Mutex<Option<J>>>);
+
+impl<J> Unbegun<J> {
+    /// The job, and what gives it to its thread; none if it is out of the line.
+    fn of(job: J) -> (Self, impl FnOnce() -> Option<J>) {
+        let job = Arc::new(Mutex::new(Some(job)));
+        let its = Arc::clone(&job);
+        (Self(job), move || its.lock().take())
+    }
+
+    /// What the job gives.
+    async fn outcome<R>(self, result: oneshot::Receiver<Result<R, String>>) -> Result<R, String> {
+        result.await.unwrap_or_else(|_| Err(ENDED.to_owned()))
+    }
+}
+
+impl<J> Drop for Unbegun<J> {
+    fn drop(&mut self) {
+        let job = self.0.lock().take();
+        // After the lock: it holds the user's values.
+        drop(job);
     }
 }
 
@@ -212,7 +250,9 @@ impl Pool {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                job();
+                // What nobody waits for is dropped here, arguments or a result, and a panic of
+                // that must not take the thread with it.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.state.lock();
             } else if state.closed {
                 return;
