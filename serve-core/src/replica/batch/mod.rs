@@ -266,8 +266,15 @@ impl<M: Batched> Drop for Place<M> {
         if let Some(args) = args {
             unbegun::offer(args);
         }
-        let seat = std::mem::replace(&mut *self.seat.lock(), Seat::Left);
-        if let Seat::Running { callers, batch } = seat
+        Seat::leave(&self.seat);
+    }
+}
+
+impl Seat {
+    /// Its caller is gone. With the last of them the batch is.
+    fn leave(seat: &Mutex<Self>) {
+        let was = std::mem::replace(&mut *seat.lock(), Self::Left);
+        if let Self::Running { callers, batch } = was
             && callers.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(batch) = batch
         {

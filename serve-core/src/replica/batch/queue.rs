@@ -3,11 +3,13 @@
 //! A batch closes only when it can run, so that batches grow while others run. Items leave
 //! in the order in which they came.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::clock;
 
 /// How large batches get, how long they wait, and how many run at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(super) struct BatchQueue<I> {
     next_number: u64,
     /// Of all that wait.
     weight: usize,
+    /// Of those that wait for each model.
+    weight_by_model: HashMap<Arc<str>, usize>,
     running: usize,
 }
 
@@ -54,7 +58,13 @@ pub(super) enum Next<I> {
 
 impl<I> Default for BatchQueue<I> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), next_number: 0, weight: 0, running: 0 }
+        Self {
+            waiting: VecDeque::new(),
+            next_number: 0,
+            weight: 0,
+            weight_by_model: HashMap::new(),
+            running: 0,
+        }
     }
 }
 
@@ -70,6 +80,9 @@ impl<I> BatchQueue<I> {
         let number = self.next_number;
         self.next_number += 1;
         self.weight += weight;
+        if let Some(model) = &model {
+            *self.weight_by_model.entry(Arc::clone(model)).or_default() += weight;
+        }
         self.waiting.push_back(Entry { number, item: Some(item), weight, since: now, model });
         number
     }
@@ -79,9 +92,23 @@ impl<I> BatchQueue<I> {
         let at = self.waiting.binary_search_by_key(&number, |entry| entry.number).ok()?;
         let entry = &mut self.waiting[at];
         let item = entry.item.take()?;
-        self.weight -= entry.weight;
+        let (weight, model) = (entry.weight, entry.model.take());
+        self.weigh_less(weight, model.as_deref());
         self.pass_empty_places();
         Some(item)
+    }
+
+    /// So much of a model waits no more.
+    fn weigh_less(&mut self, weight: usize, model: Option<&str>) {
+        self.weight -= weight;
+        if let Some(model) = model
+            && let Some(waiting) = self.weight_by_model.get_mut(model)
+        {
+            *waiting -= weight;
+            if *waiting == 0 {
+                self.weight_by_model.remove(model);
+            }
+        }
     }
 
     /// A batch has ended.
@@ -95,25 +122,43 @@ impl<I> BatchQueue<I> {
         if self.running >= limits.max_concurrent_batches {
             return Next::Idle;
         }
-        if self.weight < limits.max_batch_size {
-            match first.since.checked_add(limits.batch_wait_timeout) {
-                Some(closes) if closes <= now => {}
-                Some(closes) => return Next::WaitUntil(closes),
-                // Longer than time is counted.
-                None => return Next::Idle,
-            }
-        }
-        let batch = self.take(limits.max_batch_size);
+        let closes = clock::after(first.since, limits.batch_wait_timeout);
+        let model = if closes.is_some_and(|closes| closes <= now) {
+            first.model.clone()
+        } else if let Some(full) = self.first_of_full(limits.max_batch_size) {
+            full.model.clone()
+        } else {
+            return closes.map_or(Next::Idle, Next::WaitUntil);
+        };
+        let batch = self.take(model.as_deref(), limits.max_batch_size);
         self.running += 1;
         Next::Run(batch)
     }
 
-    /// The first item, and those after it for its model as long as they fit.
-    fn take(&mut self, limit: usize) -> Vec<I> {
-        let model = self.waiting.front().and_then(|first| first.model.clone());
+    /// The first item of those that make a full batch. Another model's that has waited longer
+    /// and is alone loses nothing: it goes first once its time has come.
+    fn first_of_full(&self, limit: usize) -> Option<&Entry<I>> {
+        if self.weight < limit {
+            return None;
+        }
+        if self.weight_by_model.is_empty() {
+            return self.waiting.front();
+        }
+        let unnamed = self.weight - self.weight_by_model.values().sum::<usize>();
+        self.waiting.iter().filter(|entry| entry.item.is_some()).find(|entry| {
+            let weight = match &entry.model {
+                Some(model) => self.weight_by_model.get(model).copied().unwrap_or_default(),
+                None => unnamed,
+            };
+            weight >= limit
+        })
+    }
+
+    /// The first item for a model, and those after it as long as they fit.
+    fn take(&mut self, model: Option<&str>, limit: usize) -> Vec<I> {
         let (mut batch, mut weight) = (Vec::new(), 0);
         for entry in &mut self.waiting {
-            if entry.item.is_none() || entry.model != model {
+            if entry.item.is_none() || entry.model.as_deref() != model {
                 continue;
             }
             // Who comes later does not overtake one that does not fit.
@@ -123,7 +168,7 @@ impl<I> BatchQueue<I> {
             weight += entry.weight;
             batch.extend(entry.item.take());
         }
-        self.weight -= weight;
+        self.weigh_less(weight, model);
         self.pass_empty_places();
         batch
     }
@@ -245,5 +290,26 @@ mod tests {
         assert_eq!(queue.next(now, limits), Next::Run(vec![1, 3]));
         assert_eq!(queue.next(now, limits), Next::Run(vec![2, 4]));
         assert_eq!(queue.next(now, limits), Next::Idle);
+    }
+
+    #[test]
+    fn a_batch_does_not_close_early_because_of_other_models() {
+        let (now, limits) = (Instant::now(), limits(2, 10, 8));
+        let closes = now + limits.batch_wait_timeout;
+        let mut queue = BatchQueue::default();
+        let model = |name: &str| Some(Arc::from(name));
+        let push = |queue: &mut BatchQueue<i32>, item, of| queue.push(item, 1, of, now);
+        push(&mut queue, 1, model("a"));
+        push(&mut queue, 2, model("b"));
+        push(&mut queue, 3, None);
+        assert_eq!(queue.next(now, limits), Next::WaitUntil(closes), "none of them is full");
+        push(&mut queue, 4, model("b"));
+        assert_eq!(queue.next(now, limits), Next::Run(vec![2, 4]), "it is full, and goes ahead");
+        let gone = push(&mut queue, 5, None);
+        queue.leave(gone);
+        assert_eq!(queue.next(now, limits), Next::WaitUntil(closes));
+        assert_eq!(queue.next(closes, limits), Next::Run(vec![1]));
+        assert_eq!(queue.next(closes, limits), Next::Run(vec![3]));
+        assert!(queue.weight == 0 && queue.weight_by_model.is_empty());
     }
 }

@@ -4,13 +4,17 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_stream::stream;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, Stream, StreamExt};
+use parking_lot::Mutex;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use super::{Batched, Batcher, Call, Caller, Item};
+use super::{Batched, Batcher, Call, Caller, Item, Seat};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
 use crate::call::stream::STREAM_CAPACITY;
@@ -58,7 +62,8 @@ pub fn batched_stream<M: BatchedStreaming>(
     stream! {
         let replica = current_replica();
         let batcher = Batcher::of(&replica, run_streaming::<M>);
-        let (caller, mut items) = mpsc::channel(STREAM_CAPACITY);
+        // And a place for the error that may end it.
+        let (caller, mut items) = mpsc::channel(STREAM_CAPACITY + 1);
         match batcher.push(cell, args, Caller::Many(caller)) {
             Ok(_place) => {
                 while let Some(item) = items.recv().await {
@@ -81,7 +86,7 @@ fn run_unary<M: BatchedUnary>(
 ) -> BoxFuture<'static, ()> {
     async move {
         let Some((cell, args, callers, slots)) = split(calls) else { return };
-        let callers = callers.into_iter().filter_map(Caller::one).collect::<Vec<_>>();
+        let callers: Vec<_> = callers.into_iter().filter_map(|(caller, _)| caller.one()).collect();
         let run = AssertUnwindSafe(async { M::run_batch(cell, args).await }).catch_unwind();
         let ran = run.await;
         // Who has its result finds its slot free.
@@ -113,27 +118,25 @@ fn run_streaming<M: BatchedStreaming>(
     calls: Vec<Call<M>>,
 ) -> BoxFuture<'static, ()> {
     async move {
-        // A streaming method is not `#[blocking]`, so there are no slots.
+        // A streaming batch is not `#[blocking]`, so there are no slots.
         let Some((cell, args, callers, _)) = split(calls) else { return };
-        let mut callers: Vec<Option<mpsc::Sender<Item<M>>>> =
-            callers.into_iter().map(Caller::many).collect();
+        let mut readers: Vec<Option<Reader<M>>> = callers.into_iter().map(Caller::many).collect();
         let run = async {
             let mut steps = pin!(M::run_batch(cell, args));
             while let Some(step) = steps.next().await {
-                if step.len() != callers.len() {
-                    return Err(wrong_length::<M>(callers.len(), step.len()));
+                if step.len() != readers.len() {
+                    return Err(wrong_length::<M>(readers.len(), step.len()));
                 }
-                for (item, caller) in step.into_iter().zip(&mut callers) {
-                    let Some(receiver) = caller else { continue };
-                    let goes_on = match item {
-                        Some(item) => receiver.send(item).await.is_ok(),
-                        None => false,
-                    };
-                    if !goes_on {
-                        *caller = None;
+                let mut waiting = Vec::new();
+                for (item, reader) in step.into_iter().zip(&mut readers) {
+                    if let Some(full) = give(item, reader) {
+                        waiting.push(give_in_time(full, reader, &replica));
                     }
                 }
-                if callers.iter().all(Option::is_none) {
+                // For all of them at the same time, so that several that stand still are not
+                // waited for one after the other.
+                join_all(waiting).await;
+                if readers.iter().all(Option::is_none) {
                     break;
                 }
             }
@@ -150,12 +153,78 @@ fn run_streaming<M: BatchedStreaming>(
                 panic_message(&*panic)
             }
         };
-        for caller in callers.into_iter().flatten() {
-            // As long as it takes: the error is the last that comes.
-            let _ = caller.send(Err(CallError::Panicked(failure.clone()))).await;
+        for reader in readers.into_iter().flatten() {
+            reader.end(CallError::Panicked(failure.clone()));
         }
     }
     .boxed()
+}
+
+/// How long a batch waits for a caller that has taken nothing and whose items have no more
+/// room, before it ends that caller's stream and goes on for the others: longer than any
+/// pause of a reader that lives and reads, and short for those who wait beside it.
+const STALL: Duration = Duration::from_secs(10);
+
+/// Gives a caller its item of a step; without one, or if it is gone, its stream ends. Gives
+/// the item back if there is no room for it.
+fn give<M: Batched>(item: Option<Item<M>>, reader: &mut Option<Reader<M>>) -> Option<Item<M>> {
+    let present = reader.as_ref()?;
+    let sent = item.map(|item| present.items.try_send(item));
+    match sent {
+        Some(Ok(())) => None,
+        Some(Err(TrySendError::Full(item))) => Some(item),
+        Some(Err(TrySendError::Closed(_))) | None => {
+            *reader = None;
+            None
+        }
+    }
+}
+
+/// Gives a caller its item as soon as it has room for it, or ends its stream.
+async fn give_in_time<M: Batched>(
+    item: Item<M>,
+    reader: &mut Option<Reader<M>>,
+    replica: &Replica,
+) {
+    let Some(present) = reader.as_ref() else { return };
+    match timeout(STALL, present.items.send(item)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => *reader = None,
+        Err(_) => {
+            if let Some(stalled) = reader.take() {
+                stalled.end_stalled(replica);
+            }
+        }
+    }
+}
+
+/// A caller that reads many items.
+struct Reader<M: Batched> {
+    items: mpsc::Sender<Item<M>>,
+    /// A place that is kept for the error that may end the stream.
+    last: mpsc::OwnedPermit<Item<M>>,
+    seat: Arc<Mutex<Seat>>,
+}
+
+impl<M: Batched> Reader<M> {
+    /// Ends the stream with an error, whether or not its items are read.
+    fn end(self, error: CallError) {
+        self.last.send(Err(error.widen()));
+    }
+
+    fn end_stalled(self, replica: &Replica) {
+        // The batch need not run for this caller any more.
+        Seat::leave(&self.seat);
+        self.end(CallError::Unavailable {
+            deployment: replica.context.deployment().to_owned(),
+            started: true,
+            reason: format!(
+                "its batch waited {} s for this stream to be read; read the streams of a batch at \
+                 the same time",
+                STALL.as_secs()
+            ),
+        });
+    }
 }
 
 impl<M: Batched> Caller<M> {
@@ -166,15 +235,16 @@ impl<M: Batched> Caller<M> {
         }
     }
 
-    fn many(self) -> Option<mpsc::Sender<Item<M>>> {
-        match self {
-            Self::One(_) => None,
-            Self::Many(caller) => Some(caller),
-        }
+    fn many((caller, seat): (Self, Arc<Mutex<Seat>>)) -> Option<Reader<M>> {
+        let Self::Many(items) = caller else { return None };
+        // Not there only if the caller is gone.
+        let last = items.clone().try_reserve_owned().ok()?;
+        Some(Reader { items, last, seat })
     }
 }
 
-type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<Caller<M>>, Vec<Scope>);
+type Seated<M> = (Caller<M>, Arc<Mutex<Seat>>);
+type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<Seated<M>>, Vec<Scope>);
 
 /// The arguments and the callers, in the same order, and the slots that the batch holds.
 /// The calls begin with this; who has left takes no part.
@@ -186,7 +256,7 @@ fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     for call in calls {
         let Some(begun) = call.args.lock().take() else { continue };
         args.push(begun);
-        callers.push(call.caller);
+        callers.push((call.caller, call.seat));
         slots.extend(call.slot);
     }
     (!args.is_empty()).then_some((cell, args, callers, slots))
