@@ -320,16 +320,16 @@ impl Runtime {
     }
 
     /// Stops an application: its callers before their callees, each drained for at most
-    /// its `graceful_shutdown_timeout`.
+    /// its `graceful_shutdown_timeout`. Dropping the future leaves it to go on by itself.
+    ///
+    /// User code that blocks its thread, in a constructor or a `#[shutdown]`, cannot be
+    /// stopped. A second after the time is over such a replica is left to itself, and the log
+    /// says which; it is dropped when its code returns.
     ///
     /// # Errors
     /// If there is none of that name.
     pub async fn delete(&self, application: &str) -> Result<(), DeployError> {
-        let (controller, name) = (Arc::clone(&self.lease.controller), application.to_owned());
-        let tokio = controller.spawner().tokio.clone();
-        // Goes on to its end though nobody waits for it, as a deploy does.
-        let deleting = tokio.spawn(async move { controller.delete(&name).await });
-        deleting.await.unwrap_or(Err(DeployError::ShutDown))
+        self.lease.controller.delete(application).await
     }
 
     /// Stops everything: HTTP takes no new request, running ones end, then applications

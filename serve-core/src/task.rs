@@ -43,6 +43,8 @@ impl Callee for TaskCallee {
     }
 
     fn leave(&self, _: Ticket) {}
+
+    fn leave_again(&self, _: tokio::task::Id) {}
 }
 
 /// Starts a task on the runtime of the current call, or else on the current tokio runtime.

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::app::AnyApplication;
 use super::graph::{Graph, GraphNode};
-use crate::deployment::{AnyBound, BoundId, DeploymentOptions, OptionsError};
+use crate::deployment::{AnyBound, BoundId, DeploymentOptions, MadeRouter, OptionsError};
 use crate::replica::{Kind, kind_in};
 
 /// A checked graph. Callers stand before their callees; the ingress is first.
@@ -26,6 +26,9 @@ pub(crate) struct PlanNode {
     pub(crate) kind: Arc<dyn Kind>,
     /// Places in the plan of those it has handles of.
     pub(crate) calls: Vec<usize>,
+    /// Its request router, if that is the user's own. A plan has none; a deploy makes it,
+    /// before anything changes.
+    pub(crate) request_router: Option<MadeRouter>,
 }
 
 /// Why a graph cannot be deployed. Nothing was changed.
@@ -113,7 +116,7 @@ impl Plan {
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
             calls.sort_unstable();
             calls.dedup();
-            nodes.push(PlanNode { name, bound, kind, calls });
+            nodes.push(PlanNode { name, bound, kind, calls, request_router: None });
         }
         Ok(Self {
             application: name.clone(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::task::JoinError;
+use tokio::task::{self, JoinError};
 
 use super::context::Request;
 use super::deadline::Deadline;
@@ -26,6 +26,9 @@ pub(crate) trait Callee: Send + Sync {
     /// Gives a queued call's place back, or the slot that it was granted and has not taken.
     /// Nothing happens if it has neither.
     fn leave(&self, ticket: Ticket);
+    /// The same, for a call that waits again because its replica ended: it is known by its
+    /// task only.
+    fn leave_again(&self, task: task::Id);
 }
 
 /// Where in a queue the call waits, if it does.
@@ -49,8 +52,9 @@ pub(crate) struct PendingCall {
 }
 
 impl PendingCall {
-    /// Gives the place in the queue back, before this returns.
-    pub(crate) fn leave_queue(&self) {
+    /// Gives the place in the queue back that the call's task has, before this returns.
+    pub(crate) fn leave_queue(&self, task: task::Id) {
+        self.callee.leave_again(task);
         match &self.place {
             Place::Started => {}
             Place::Queued(ticket) => self.callee.leave(*ticket),

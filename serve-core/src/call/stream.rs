@@ -59,11 +59,11 @@ impl<T, E> ResponseStream<T, E> {
         self.call.request_id().to_string()
     }
 
-    /// Stops the producer at its next await, a `#[blocking]` one at its next item. Items that it had made are still given,
-    /// then [`CallError::Cancelled`].
+    /// Stops the producer at its next await, a `#[blocking]` one at its next item. Items that
+    /// it had made are still given, then [`CallError::Cancelled`].
     pub fn cancel(&self) {
         if let State::Running(task) = &self.state {
-            self.call.leave_queue();
+            self.call.leave_queue(task.id());
             task.abort();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,8 +20,9 @@ use super::resources::{NodeResources, Resources};
 use super::status::Status;
 use super::world::World;
 use crate::application::{AnyApplication, Plan};
+use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
-use crate::deployment::Link;
+use crate::deployment::{Link, RequestRouting};
 use crate::replica::Kind;
 use crate::router::Router;
 
@@ -92,7 +94,7 @@ impl Controller {
         application: &AnyApplication,
         hidden: bool,
     ) -> Result<Link, DeployError> {
-        let plan = Plan::of(application, |kind| self.nursery.world.may_mock(kind))?;
+        let mut plan = Plan::of(application, |kind| self.nursery.world.may_mock(kind))?;
         #[cfg(feature = "http")]
         if plan.route_prefix.is_some() {
             crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {
@@ -100,14 +102,56 @@ impl Controller {
                 error,
             })?;
         }
+        self.make_request_routers(&mut plan)?;
         let this = Arc::clone(self);
         let rolling = self.spawner.tokio.spawn(async move { this.roll_out(plan, hidden).await });
         // Only a tokio runtime that ends drops it.
         rolling.await.unwrap_or(Err(DeployError::ShutDown))
     }
 
+    /// Makes the request routers of the user's own that the plan names, but for those that
+    /// the running deployments have already.
+    fn make_request_routers(&self, plan: &mut Plan) -> Result<(), DeployError> {
+        let application = &plan.application;
+        for node in &mut plan.nodes {
+            let Some(RequestRouting::Custom(custom)) = &node.options().request_router else {
+                continue;
+            };
+            let running = {
+                let applications = self.applications.lock();
+                let running = applications.get(application);
+                let hosted = running.and_then(|running| running.deployments.get(&node.name));
+                hosted
+                    .filter(|hosted| hosted.type_id() == node.kind.type_id())
+                    .and_then(|hosted| hosted.spec.node.request_router.clone())
+            };
+            let made = match running.filter(|running| running.is_of(custom)) {
+                Some(running) => running,
+                None => {
+                    catch_unwind(|| custom.make()).map_err(|panic| DeployError::RequestRouter {
+                        application: application.clone(),
+                        deployment: node.name.clone(),
+                        router: custom.type_name(),
+                        panic: panic_message(&*panic),
+                    })?
+                }
+            };
+            node.request_router = Some(made);
+        }
+        Ok(())
+    }
+
     /// Stops an application, callers before callees.
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), DeployError> {
+    ///
+    /// Dropping the future does not stop that: it goes on to its end, as a deploy does.
+    pub(crate) async fn delete(self: &Arc<Self>, name: &str) -> Result<(), DeployError> {
+        let (this, name) = (Arc::clone(self), name.to_owned());
+        let deleting = self.spawner.tokio.spawn(async move { this.stop(&name).await });
+        // Only a tokio runtime that ends drops it.
+        deleting.await.unwrap_or(Err(DeployError::ShutDown))
+    }
+
+    async fn stop(&self, name: &str) -> Result<(), DeployError> {
         let unknown = || DeployError::UnknownApplication(name.to_owned());
         let change = {
             let applications = self.applications.lock();
@@ -149,13 +193,21 @@ impl Controller {
         }
     }
 
-    /// Stops everything, and lets nothing start again.
-    pub(crate) async fn shut_down(&self) {
+    /// Stops everything, and lets nothing start again. Goes on to its end though the future
+    /// is dropped.
+    pub(crate) async fn shut_down(self: &Arc<Self>) {
         self.shut_down.store(true, Ordering::Release);
+        let this = Arc::clone(self);
+        let stopping = self.spawner.tokio.spawn(async move { this.stop_all().await });
+        // Only a tokio runtime that ends drops it.
+        let _ = stopping.await;
+    }
+
+    async fn stop_all(&self) {
         let names: Vec<String> = self.applications.lock().keys().cloned().collect();
         join_all(names.iter().map(|name| async move {
             // Only fails for a name that is not there any more.
-            let _ = self.delete(name).await;
+            let _ = self.stop(name).await;
         }))
         .await;
         let mut stopping = std::mem::take(&mut *self.stopping.lock());

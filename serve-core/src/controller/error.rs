@@ -34,6 +34,21 @@ pub enum DeployError {
         /// Which, and why.
         error: crate::ingress::EndpointError,
     },
+    /// The request router of a deployment could not be made. Nothing was changed.
+    #[error(
+        "application `{application}`: the request router `{router}` of `{deployment}` panicked in \
+         its `Default`: {panic}"
+    )]
+    RequestRouter {
+        /// The application.
+        application: String,
+        /// The deployment.
+        deployment: String,
+        /// The router's type.
+        router: &'static str,
+        /// What the panic said.
+        panic: String,
+    },
     /// Replicas did not start: their constructor, `#[reconfigure]` or first
     /// `#[check_health]` failed too often. What ran before goes on.
     #[error("application `{application}`: a replica of `{deployment}` did not start: {error:#}")]

@@ -21,6 +21,7 @@ pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};
 pub use options::{DeploymentOptions, OptionsError};
+pub(crate) use routing::MadeRouter;
 pub use routing::{
     ArgumentsByPlace, Candidate, CustomRouting, RequestRouter, RequestRouting, RoutedCall,
 };

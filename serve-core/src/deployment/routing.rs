@@ -24,7 +24,8 @@ pub enum RequestRouting {
 }
 
 impl RequestRouting {
-    /// As `R` says. A deployment has one `R`, made when it is deployed.
+    /// As `R` says. A deployment has one `R`, made when it is first deployed with it. If
+    /// that panics, the deploy is refused and changes nothing.
     #[must_use]
     pub fn custom<R: RequestRouter + Default>() -> Self {
         Self::Custom(CustomRouting {
@@ -56,8 +57,33 @@ pub struct CustomRouting {
 }
 
 impl CustomRouting {
-    pub(crate) fn make(&self) -> Arc<dyn RequestRouter> {
-        (self.make)()
+    /// Makes one, by the user's own code.
+    pub(crate) fn make(&self) -> MadeRouter {
+        MadeRouter { routing: *self, made: (self.make)() }
+    }
+
+    pub(crate) fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+}
+
+/// A [`RequestRouter`] that was made, for one deployment.
+#[derive(Clone)]
+pub(crate) struct MadeRouter {
+    routing: CustomRouting,
+    pub(crate) made: Arc<dyn RequestRouter>,
+}
+
+impl MadeRouter {
+    /// True if it was made of that type.
+    pub(crate) fn is_of(&self, routing: &CustomRouting) -> bool {
+        self.routing == *routing
+    }
+}
+
+impl fmt::Debug for MadeRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MadeRouter").field(&self.routing).finish()
     }
 }
 
@@ -75,9 +101,16 @@ impl fmt::Debug for CustomRouting {
 
 /// Chooses the replica for a call: `#[deployment(request_router = MyRouter)]`.
 ///
-/// It is asked with the deployment's lock held, for each call that finds a free slot, so
-/// it decides at once on what it is given: it must not call handles. A router that panics
-/// has not chosen, and power of two choices does.
+/// It is asked with the deployment's lock held, for each call that finds a free slot, and
+/// all other calls of the deployment wait meanwhile. So it decides at once, on what it is
+/// given and what it remembers. Neither `choose` nor `on_removed` may
+/// - make a call, or drop or cancel a response: of this deployment that is a panic, of
+///   another it may wait for a call that waits for this one;
+/// - ask the runtime for anything, `status()` included;
+/// - wait: for input or output, or for a lock that is held elsewhere while calls are made.
+///
+/// A router that panics has not chosen, and power of two choices does; the log says so. The
+/// one of an earlier version is dropped without the lock.
 ///
 /// ```
 /// use serve_core::prelude::*;

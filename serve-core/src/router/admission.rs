@@ -6,6 +6,7 @@
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::task;
 
 use super::queue::{Queue, Waiting};
 use crate::call::pending::Ticket;
@@ -92,13 +93,22 @@ impl Admission {
     }
 
     /// Decides the place of a call that had one before: a slot, or else the head of the
-    /// queue, whatever its limit.
-    pub(crate) fn admit_again(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
+    /// queue, whatever its limit. There it is known by the task that it is, too.
+    pub(crate) fn admit_again(
+        &mut self,
+        task: Option<task::Id>,
+        random: impl FnMut(usize) -> usize,
+    ) -> Admitted {
         if let Some(key) = self.pick(random) {
             self.occupy(key);
             return Admitted::Now(key);
         }
-        Admitted::Queued(self.queue.let_in())
+        Admitted::Queued(self.queue.let_in(task))
+    }
+
+    /// The place of a call that was let in again, if it waits or has not taken its slot.
+    pub(crate) fn ticket_of(&self, task: task::Id) -> Option<Ticket> {
+        self.queue.ticket_of(task)
     }
 
     /// Gives a free slot: the key of its replica.

@@ -1,9 +1,11 @@
 //! [`Queue`]: calls in the order in which they were made, each of which may leave at any
 //! time. Every operation takes constant time.
 
+use std::collections::HashMap;
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::task;
 
 use crate::call::pending::Ticket;
 
@@ -18,6 +20,8 @@ pub(crate) struct Queue {
     last_let_in: Option<usize>,
     waiting: usize,
     next_serial: u64,
+    /// Those that were let in and are still here, by their tasks.
+    let_in: HashMap<task::Id, Ticket>,
 }
 
 #[derive(Debug)]
@@ -25,6 +29,8 @@ struct Entry {
     /// Tells this use of the slab's key from earlier ones.
     serial: u64,
     state: State,
+    /// The task of a call that was let in.
+    task: Option<task::Id>,
 }
 
 #[derive(Debug)]
@@ -58,7 +64,7 @@ impl Queue {
         let serial = self.next_serial;
         self.next_serial += 1;
         let state = State::InLine { before: self.tail, after: None, waker: None };
-        let key = self.entries.insert(Entry { serial, state });
+        let key = self.entries.insert(Entry { serial, state, task: None });
         match self.tail {
             Some(tail) => self.line_mut(tail).1.replace(key),
             None => self.head.replace(key),
@@ -70,7 +76,7 @@ impl Queue {
 
     /// Lets a call in that had a place before: ahead of all others, but for those that were
     /// let in so before it.
-    pub(crate) fn let_in(&mut self) -> Ticket {
+    pub(crate) fn let_in(&mut self, task: Option<task::Id>) -> Ticket {
         let serial = self.next_serial;
         self.next_serial += 1;
         let before = self.last_let_in;
@@ -78,9 +84,8 @@ impl Queue {
             Some(before) => *self.line_mut(before).1,
             None => self.head,
         };
-        let key = self
-            .entries
-            .insert(Entry { serial, state: State::InLine { before, after, waker: None } });
+        let state = State::InLine { before, after, waker: None };
+        let key = self.entries.insert(Entry { serial, state, task });
         match before {
             Some(before) => self.line_mut(before).1.replace(key),
             None => self.head.replace(key),
@@ -91,7 +96,22 @@ impl Queue {
         };
         self.last_let_in = Some(key);
         self.waiting += 1;
-        Ticket { key, serial }
+        let ticket = Ticket { key, serial };
+        if let Some(task) = task {
+            self.let_in.insert(task, ticket);
+        }
+        ticket
+    }
+
+    /// The ticket of a call that was let in, while it is in line or granted.
+    pub(crate) fn ticket_of(&self, task: task::Id) -> Option<Ticket> {
+        self.let_in.get(&task).copied()
+    }
+
+    fn remove(&mut self, key: usize) {
+        if let Some(task) = self.entries.remove(key).task {
+            self.let_in.remove(&task);
+        }
     }
 
     /// Gives the head of the line a slot of replica `slot`. `None` if nobody waits, else
@@ -111,7 +131,7 @@ impl Queue {
         match &mut self.entries[ticket.key].state {
             State::Granted(slot) => {
                 let slot = *slot;
-                self.entries.remove(ticket.key);
+                self.remove(ticket.key);
                 Waiting::Granted(slot)
             }
             State::InLine { waker, .. } => {
@@ -128,7 +148,7 @@ impl Queue {
     pub(crate) fn leave(&mut self, ticket: Ticket) {
         if self.knows(ticket) && matches!(self.entries[ticket.key].state, State::InLine { .. }) {
             self.unlink(ticket.key);
-            self.entries.remove(ticket.key);
+            self.remove(ticket.key);
         }
     }
 
@@ -139,7 +159,7 @@ impl Queue {
         }
         match self.entries[ticket.key].state {
             State::Granted(slot) => {
-                self.entries.remove(ticket.key);
+                self.remove(ticket.key);
                 Some(slot)
             }
             State::InLine { .. } => {
@@ -154,7 +174,7 @@ impl Queue {
         let mut wakers = Vec::new();
         while let Some(key) = self.head {
             wakers.extend(self.unlink(key));
-            self.entries.remove(key);
+            self.remove(key);
         }
         wakers
     }
@@ -221,17 +241,17 @@ mod tests {
     fn who_was_served_before_is_let_in_first_and_in_order() {
         let mut queue = Queue::default();
         let later = queue.push();
-        let first = queue.let_in();
-        let gone = queue.let_in();
+        let first = queue.let_in(None);
+        let gone = queue.let_in(None);
         queue.leave(gone);
-        let second = queue.let_in();
+        let second = queue.let_in(None);
         let last = queue.push();
         let waker = Waker::noop();
         for (slot, ticket) in [first, second].into_iter().enumerate() {
             assert!(queue.grant(slot).is_some());
             assert_eq!(queue.poll(ticket, waker), Waiting::Granted(slot));
         }
-        let again = queue.let_in();
+        let again = queue.let_in(None);
         for (slot, ticket) in [again, later, last].into_iter().enumerate() {
             assert!(queue.grant(slot).is_some());
             assert_eq!(queue.poll(ticket, waker), Waiting::Granted(slot));

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -11,19 +11,21 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
 use tokio::sync::Notify;
+use tokio::task;
 use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
 use super::budget::RetryBudget;
 use super::load::LoadWindow;
 use super::queue::Waiting;
-use super::routing::Routing;
+use super::routing::{Routing, is_choosing};
 use super::way::{Place, QueuedCall, Wanted};
 use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::spawner::Spawner;
-use crate::deployment::{Aggregation, DeploymentOptions, RequestRouting};
+use crate::clock;
+use crate::deployment::{Aggregation, DeploymentOptions, RequestRouter, RequestRouting};
 use crate::replica::{Release, Replica, Slot};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
@@ -43,6 +45,9 @@ pub(crate) struct Router {
     load_changed: Notify,
     /// What the times of the load count from.
     origin: Instant,
+    /// Whether a call ever waited again after its replica ended. Where none did, one that is
+    /// dropped need not be looked for.
+    lets_in: AtomicBool,
 }
 
 /// What a router's lock guards.
@@ -119,6 +124,7 @@ impl Router {
             quiet: Notify::new(),
             load_changed: Notify::new(),
             origin: Instant::now(),
+            lets_in: AtomicBool::new(false),
         }
     }
 
@@ -137,7 +143,7 @@ impl Router {
 
     /// The number of a request that begins here.
     pub(crate) fn next_request_number(&self) -> u64 {
-        self.state.lock().next_request_number()
+        self.lock().next_request_number()
     }
 
     pub(crate) fn request_timeout(&self) -> Option<Duration> {
@@ -147,18 +153,24 @@ impl Router {
         }
     }
 
-    /// Options that hold for the whole deployment.
-    pub(crate) fn configure(&self, options: &DeploymentOptions) {
+    /// Options that hold for the whole deployment, and the user's own request router, where
+    /// they name one.
+    pub(crate) fn configure(
+        &self,
+        options: &DeploymentOptions,
+        custom: Option<&Arc<dyn RequestRouter>>,
+    ) {
         // No timeout is as long as 584 years.
         let nanos = options
             .request_timeout
             .map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.request_timeout.store(nanos, Ordering::Relaxed);
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.admission.set_max_queued(options.max_queued_requests);
         let routing = options.request_router.clone().unwrap_or_default();
+        let mut old_policy = None;
         if routing != state.routed_by {
-            state.routing.set_policy(&routing);
+            old_policy = Some(state.routing.set_policy(&routing, custom));
             state.routed_by = routing;
         }
         match (&options.autoscaling, &mut state.load) {
@@ -167,6 +179,9 @@ impl Router {
             (Some(config), load) => *load = Some(LoadWindow::new(config.look_back_period)),
         }
         self.note_load(&mut state);
+        drop(state);
+        // After the lock: it may be the user's own.
+        drop(old_policy);
     }
 
     /// Writes the load down, if anyone reads it: where the number of replicas does not
@@ -191,7 +206,7 @@ impl Router {
     /// How loaded it is, and the time since its origin.
     pub(crate) fn load(&self, aggregation: Aggregation) -> (Load, Duration) {
         let now = self.origin.elapsed();
-        let state = self.state.lock();
+        let state = self.lock();
         let window = state.load.as_ref();
         let aggregated = window.map_or(0.0, |load| load.aggregate(now, aggregation));
         let steady = window.is_none_or(|load| load.is_steady(now));
@@ -199,15 +214,15 @@ impl Router {
         (Load { ongoing, queued, aggregated, steady }, now)
     }
 
-    /// The moment that a time since its origin stands for; none if no clock reaches it.
+    /// The moment that a time since its origin stands for; none if that never comes.
     pub(crate) fn moment(&self, since_origin: Duration) -> Option<Instant> {
-        self.origin.checked_add(since_origin)
+        clock::after(self.origin, since_origin)
     }
 
     /// Asks for the next change of the load to be told. One since `seen` was looked at is
     /// told at once.
     pub(crate) fn tell_of_load(&self, seen: &Load) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let changed = state.admission.load() != seen.ongoing + seen.queued;
         state.tell_of_load = !changed;
         drop(state);
@@ -227,13 +242,31 @@ impl Router {
         request: &Request,
         call: Wanted<'_>,
     ) -> Result<Place, CallError> {
-        self.place(self.state.lock(), request, call)
+        self.place(self.lock(), request, call)
     }
 
     /// The lock under which a call's place is decided: by `free_slot`, for most calls, or
     /// else by `place`.
+    ///
+    /// # Panics
+    /// In a request router that makes a call or drops a response, rather than wait for the
+    /// lock that it runs under. It is seen where that router's panics are.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        match self.state.try_lock() {
+            Some(state) => state,
+            None => self.lock_when_free(),
+        }
+    }
+
+    #[cold]
+    fn lock_when_free(&self) -> MutexGuard<'_, State> {
+        assert!(
+            !is_choosing(),
+            "a request router used a handle or a response of deployment `{}`, whose lock is held \
+             while it chooses; let it decide on what it is given",
+            self.name,
+        );
         self.state.lock()
     }
 
@@ -277,14 +310,19 @@ impl Router {
     /// A place for a call whose replica ended: before all that wait, and however many there
     /// are. None once nobody is served any more: it would wait for ever.
     pub(crate) fn admit_again(self: &Arc<Self>) -> Result<Place, CallError> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.turns_all_away
             && let Some(reason) = &state.closed
         {
             return Err(self.unavailable(reason));
         }
         let State { admission, random, .. } = &mut *state;
-        let admitted = admission.admit_again(|n| random.random_range(0..n));
+        // Its response knows only the place that it had first.
+        let task = task::try_id();
+        let admitted = admission.admit_again(task, |n| random.random_range(0..n));
+        if matches!(admitted, Admitted::Queued(_)) {
+            self.lets_in.store(true, Ordering::Release);
+        }
         self.placed(state, &admitted)
     }
 
@@ -315,12 +353,12 @@ impl Router {
 
     /// A call that may be retried was made.
     pub(crate) fn earn_retry(&self) {
-        self.state.lock().budget.earn();
+        self.lock().budget.earn();
     }
 
     /// Takes one retry out of the budget. False if there is none left.
     pub(crate) fn spend_retry(&self) -> bool {
-        self.state.lock().budget.spend(Instant::now())
+        self.lock().budget.spend(Instant::now())
     }
 
     #[inline]
@@ -330,7 +368,7 @@ impl Router {
 
     /// A replica joins and takes calls at once, queued ones first.
     pub(crate) fn add(&self, replica: Arc<Replica>, limit: usize) -> usize {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let (key, wakers) = state.admission.add(limit);
         if state.replicas.len() <= key {
             state.replicas.resize(key + 1, None);
@@ -338,19 +376,24 @@ impl Router {
         replica.set_key(key);
         state.routing.added(key, &replica);
         state.replicas[key] = Some(replica);
+        self.granted(state, wakers);
+        key
+    }
+
+    /// Calls that waited were given slots: wakes them, and who waits for the queue to empty.
+    fn granted(&self, state: MutexGuard<'_, State>, wakers: Vec<Waker>) {
         let queue_emptied = state.admission.queued() == 0;
         drop(state);
         if queue_emptied {
             self.quiet.notify_waiters();
         }
         wakers.into_iter().for_each(Waker::wake);
-        key
     }
 
     /// Takes a replica out of routing and waits until its calls have ended, at most
     /// `timeout`; what runs then is ended.
     pub(crate) async fn drain(&self, key: usize, replica: &Arc<Replica>, timeout: Duration) {
-        let ongoing = self.state.lock().take_out(key, replica);
+        let ongoing = self.lock().take_out(key, replica);
         if ongoing > 0 {
             let idle = self.until(|state| state.ongoing(key, replica) == 0);
             if tokio::time::timeout(timeout, idle).await.is_err() {
@@ -360,7 +403,7 @@ impl Router {
                 return;
             }
         }
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let gone = match state.ongoing(key, replica) {
             0 => state.forget(key, replica),
             _ => None,
@@ -372,7 +415,7 @@ impl Router {
 
     /// Ends a replica and forgets it as soon as its last call has ended, without waiting.
     pub(crate) fn discard(&self, key: usize, replica: &Arc<Replica>) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if !state.holds(key, replica) {
             return;
         }
@@ -399,7 +442,7 @@ impl Router {
             let mut told = std::pin::pin!(told);
             // Registered before the look, so that no word is missed between the two.
             told.as_mut().enable();
-            if holds(&self.state.lock()) {
+            if holds(&self.lock()) {
                 return;
             }
             told.await;
@@ -408,24 +451,19 @@ impl Router {
 
     /// A replica has another number of slots from now on.
     pub(crate) fn set_slots(&self, key: usize, replica: &Arc<Replica>, slots: usize) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if !state.holds(key, replica) {
             return;
         }
         let wakers = state.admission.set_limit(key, slots);
-        let queue_emptied = state.admission.queued() == 0;
-        drop(state);
-        if queue_emptied {
-            self.quiet.notify_waiters();
-        }
-        wakers.into_iter().for_each(Waker::wake);
+        self.granted(state, wakers);
     }
 
     /// Ends the replica of this rank at once. Gives its id; none if there is no such
     /// replica.
     pub(crate) fn kill(&self, rank: usize) -> Option<Arc<str>> {
         let killed = {
-            let state = self.state.lock();
+            let state = self.lock();
             let mut replicas = state.replicas.iter().enumerate();
             replicas.find_map(|(key, replica)| {
                 let replica = replica.as_ref()?;
@@ -440,22 +478,22 @@ impl Router {
 
     /// Takes calls again.
     pub(crate) fn open(&self) {
-        self.state.lock().open();
+        self.lock().open();
     }
 
     /// Takes a replica out of routing. Its running calls go on.
     pub(crate) fn retire(&self, key: usize, replica: &Arc<Replica>) {
-        self.state.lock().take_out(key, replica);
+        self.lock().take_out(key, replica);
     }
 
     /// Takes no more calls. Those that wait are still served.
     pub(crate) fn refuse(&self, reason: &str) {
-        self.state.lock().closed = Some(reason.to_owned());
+        self.lock().closed = Some(reason.to_owned());
     }
 
     /// Takes no more calls, and turns away those that wait.
     pub(crate) fn close(&self, reason: &str) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.closed = Some(reason.to_owned());
         state.turns_all_away = true;
         let wakers = state.admission.clear_queue();
@@ -467,7 +505,7 @@ impl Router {
     /// Whether the turn of a call that waits has come: the slot that it has then, or why it
     /// never gets one.
     pub(super) fn poll_turn(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<Slot, CallError>> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         match state.admission.poll(ticket, waker) {
             Waiting::InLine => Poll::Pending,
             Waiting::Granted(key) => Poll::Ready(Ok(Self::slot(state.replicas[key].clone()))),
@@ -479,7 +517,7 @@ impl Router {
     }
 
     fn closed_error(&self) -> CallError {
-        match &self.state.lock().closed {
+        match &self.lock().closed {
             Some(reason) => self.unavailable(reason),
             None => CallError::Cancelled,
         }
@@ -494,7 +532,7 @@ impl Router {
     }
 
     pub(crate) fn status(&self) -> RouterStatus {
-        let state = self.state.lock();
+        let state = self.lock();
         let (ongoing, queued) = (state.admission.ongoing_in_all(), state.admission.queued());
         RouterStatus { queued, ongoing }
     }
@@ -556,7 +594,7 @@ impl State {
 
 impl Release for Router {
     fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]) {
-        let (mut state, key) = (self.state.lock(), replica.key());
+        let (mut state, key) = (self.lock(), replica.key());
         let known = state.replicas.get(key).and_then(Option::as_ref);
         // One that is on its way out is routed to no more, and its key may be another's.
         if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), replica))
@@ -571,7 +609,7 @@ impl Release for Router {
     }
 
     fn release(&self, key: usize) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let freed = state.admission.release(key);
         self.note_load(&mut state);
         let queue_emptied = state.admission.queued() == 0;
@@ -609,8 +647,18 @@ impl Callee for Router {
         &self.spawner
     }
 
+    fn leave_again(&self, task: task::Id) {
+        if !self.lets_in.load(Ordering::Acquire) {
+            return;
+        }
+        let ticket = self.lock().admission.ticket_of(task);
+        if let Some(ticket) = ticket {
+            self.leave(ticket);
+        }
+    }
+
     fn leave(&self, ticket: Ticket) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         // Its turn may have come without its task having seen it: the slot is free at once too.
         let granted = state.admission.abandon(ticket);
         self.note_load(&mut state);

@@ -3,12 +3,14 @@
 //! Whatever it says, slots are counted by `Admission` alone. Where it says nothing, power
 //! of two choices does.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::admission::Admission;
+use crate::call::pending::panic_message;
 use crate::deployment::{Candidate, RequestRouter, RequestRouting, RoutedCall, digest};
 use crate::replica::Replica;
 
@@ -41,13 +43,23 @@ impl Default for Routing {
 }
 
 impl Routing {
-    pub(super) fn set_policy(&mut self, routing: &RequestRouting) {
-        self.policy = match routing {
+    /// Another policy holds from now on; `custom` where it is the user's own. Gives the old
+    /// one, to be dropped where no lock is held.
+    pub(super) fn set_policy(
+        &mut self,
+        routing: &RequestRouting,
+        custom: Option<&Arc<dyn RequestRouter>>,
+    ) -> impl Sized + use<> {
+        let policy = match routing {
             RequestRouting::PowerOfTwoChoices => Policy::TwoChoices,
             RequestRouting::RoundRobin => Policy::RoundRobin { next: 0 },
             RequestRouting::ConsistentHash => Policy::ConsistentHash,
-            RequestRouting::Custom(custom) => Policy::Custom(custom.make()),
+            RequestRouting::Custom(_) => {
+                let custom = custom.expect("a deploy makes the request router before it begins");
+                Policy::Custom(Arc::clone(custom))
+            }
         };
+        std::mem::replace(&mut self.policy, policy)
     }
 
     /// A replica came.
@@ -64,11 +76,10 @@ impl Routing {
         }
         self.models.forget(key);
         if let Policy::Custom(custom) = &self.policy {
-            let told = || custom.on_removed(replica.context.replica_id());
-            if catch_unwind(AssertUnwindSafe(told)).is_err() {
+            if let Err(panic) = choosing(|| custom.on_removed(replica.context.replica_id())) {
                 tracing::error!(
                     replica = replica.context.replica_id(),
-                    "the request router panicked in `on_removed`"
+                    "the request router panicked in `on_removed`: {panic}"
                 );
             }
         }
@@ -142,17 +153,35 @@ fn by_custom(
             })
         })
         .collect();
-    let chosen = catch_unwind(AssertUnwindSafe(|| custom.choose(call, &candidates)));
-    match chosen {
+    match choosing(|| custom.choose(call, &candidates)) {
         Ok(place) => free.get(place?).copied(),
-        Err(_) => {
+        Err(panic) => {
             tracing::error!(
                 method = call.method(),
-                "the request router panicked; power of two choices decides"
+                "the request router panicked, and power of two choices decides: {panic}"
             );
             None
         }
     }
+}
+
+thread_local! {
+    /// Whether this thread runs a request router of the user's, under the lock of its
+    /// deployment.
+    static CHOOSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code of a request router of the user's. An error is what its panic said.
+fn choosing<R>(run: impl FnOnce() -> R) -> Result<R, String> {
+    let outer = CHOOSING.replace(true);
+    let ran = catch_unwind(AssertUnwindSafe(run));
+    CHOOSING.set(outer);
+    ran.map_err(|panic| panic_message(&*panic))
+}
+
+/// True inside a request router of the user's, where the deployment's lock is held already.
+pub(super) fn is_choosing() -> bool {
+    CHOOSING.get()
 }
 
 /// Where sessions belong: each replica has places on a circle of hashes, and a session

@@ -11,6 +11,7 @@ mod state;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet, yield_now};
@@ -24,9 +25,14 @@ use self::state::{Phase, State, Step};
 use super::replicas::{Birth, Nursery, RunningReplica, run_hook};
 use super::resources::{NodeResources, Reservation};
 use super::spec::Spec;
+use crate::clock;
 use crate::error::Error;
 use crate::replica::{Hook, Replica};
 use crate::router::Router;
+
+/// What a deployment that retires has for its last steps, once its time is over: they take
+/// no longer, but for user code that blocks its thread.
+const LAST_STEPS: Duration = Duration::from_secs(1);
 
 /// What the reconciler of a deployment is told.
 #[derive(Debug)]
@@ -49,8 +55,8 @@ pub(super) struct Reconciler {
     state: State,
     lives: HashMap<u64, Life>,
     tasks: JoinSet<Done>,
-    /// Which replica a task starts or stops.
-    turning: HashMap<tokio::task::Id, u64>,
+    /// What a task does to which replica.
+    under_way: HashMap<tokio::task::Id, (u64, Work)>,
     autoscaler: Option<Autoscaler>,
     /// Few come: one for each deploy, each failed health check, each kill.
     orders: mpsc::UnboundedReceiver<Order>,
@@ -71,6 +77,25 @@ struct Life {
     start: Option<AbortHandle>,
     running: Option<RunningReplica>,
     health: Option<HealthWatch>,
+}
+
+/// What a task does to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Start,
+    Stop,
+    Reconfigure,
+}
+
+impl Work {
+    /// Whose code it runs.
+    fn of_the_user(self) -> &'static str {
+        match self {
+            Self::Start => "its constructor, `#[reconfigure]` or first `#[check_health]`",
+            Self::Stop => "its `#[shutdown]` or the drop of its instance",
+            Self::Reconfigure => "its `#[reconfigure]`",
+        }
+    }
 }
 
 /// What a task has done.
@@ -107,7 +132,7 @@ impl Reconciler {
             state,
             lives: HashMap::new(),
             tasks: JoinSet::new(),
-            turning: HashMap::new(),
+            under_way: HashMap::new(),
             autoscaler: None,
             orders: received,
             reports: orders.downgrade(),
@@ -126,11 +151,11 @@ impl Reconciler {
             self.advance();
             self.show();
             if self.state.is_gone() && self.tasks.is_empty() {
-                for done in self.retiring.drain(..) {
-                    // Who waited for it may be gone.
-                    let _ = done.send(());
-                }
-                return;
+                return self.is_gone();
+            }
+            if self.given_up_at().is_some_and(|at| at <= Instant::now()) {
+                self.tell_of_those_left();
+                return self.is_gone();
             }
             let wake = self.wake_at();
             tokio::select! {
@@ -168,7 +193,37 @@ impl Reconciler {
 
     fn wake_at(&self) -> Option<Instant> {
         let autoscaler = self.autoscaler.as_ref().and_then(Autoscaler::next_at);
-        [self.state.next_at(Instant::now()), autoscaler].into_iter().flatten().min()
+        let given_up = self.given_up_at();
+        [self.state.next_at(Instant::now()), autoscaler, given_up].into_iter().flatten().min()
+    }
+
+    /// When what has not stopped by then is left to itself.
+    fn given_up_at(&self) -> Option<Instant> {
+        self.give_up.and_then(|at| clock::after(at, LAST_STEPS))
+    }
+
+    /// Everything has stopped, or is left to itself.
+    fn is_gone(self) {
+        for done in self.retiring {
+            // Who waited for it may be gone.
+            let _ = done.send(());
+        }
+    }
+
+    /// User code that blocks its thread cannot be ended. What is left of it goes when it
+    /// returns.
+    fn tell_of_those_left(&self) {
+        for (number, work) in self.under_way.values() {
+            let replica = self.state.member(*number).map(|member| Arc::clone(&member.id));
+            tracing::error!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                replica = replica.as_deref().unwrap_or_default(),
+                "a replica did not stop in time and is left to itself: {} has not returned, and \
+                 blocks its thread; put what blocks into `tokio::task::spawn_blocking`",
+                work.of_the_user()
+            );
+        }
     }
 
     fn obey(&mut self, order: Order) {
@@ -209,7 +264,7 @@ impl Reconciler {
     fn configure(&mut self) {
         let spec = Arc::clone(self.state.spec());
         let options = spec.options();
-        self.router.configure(options);
+        self.router.configure(options, spec.node.request_router.as_ref().map(|it| &it.made));
         let slots = spec.node.slots();
         for (number, life) in &mut self.lives {
             if let Some(running) = &life.running {
@@ -242,7 +297,7 @@ impl Reconciler {
         self.autoscaler = None;
         self.router.refuse(&reason);
         let grace = self.state.spec().options().graceful_shutdown_timeout();
-        self.give_up.get_or_insert_with(|| Instant::now() + grace);
+        self.give_up.get_or_insert_with(|| clock::after_at_most(Instant::now(), grace));
         let router = Arc::clone(&self.router);
         self.tasks.spawn(async move {
             router.drain_queue(grace).await;
@@ -326,7 +381,7 @@ impl Reconciler {
         let start = self.tasks.spawn(async move {
             Done::Started(number, nursery.raise(&spec, &router, birth).await)
         });
-        self.turning.insert(start.id(), number);
+        self.under_way.insert(start.id(), (number, Work::Start));
         let life =
             Life { rank, _reservation: Some(reservation), start: Some(start), ..Life::default() };
         self.lives.insert(number, life);
@@ -356,7 +411,7 @@ impl Reconciler {
             running.stop(grace).await;
             Done::Stopped(number)
         });
-        self.turning.insert(stop.id(), number);
+        self.under_way.insert(stop.id(), (number, Work::Stop));
     }
 
     fn reconfigure(&mut self, number: u64) {
@@ -369,27 +424,31 @@ impl Reconciler {
             return;
         };
         let replica = Arc::clone(&running.replica);
-        self.tasks.spawn(async move {
+        let telling = self.tasks.spawn(async move {
             let told = run_hook(&replica, Hook::Reconfigure(&config)).await;
             Done::Reconfigured(number, spec.config_version, told)
         });
+        self.under_way.insert(telling.id(), (number, Work::Reconfigure));
     }
 
     fn note(&mut self, done: Result<(tokio::task::Id, Done), JoinError>) {
-        match done {
-            Ok((task, Done::Started(number, outcome))) => {
-                self.turning.remove(&task);
-                match outcome {
-                    Ok(replica) => self.admit(number, replica),
-                    Err(error) => self.start_failed(number, error),
-                }
+        let done = match done {
+            Ok((task, done)) => {
+                self.under_way.remove(&task);
+                Ok(done)
             }
-            Ok((task, Done::Stopped(number))) => {
-                self.turning.remove(&task);
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(Done::Started(number, outcome)) => match outcome {
+                Ok(replica) => self.admit(number, replica),
+                Err(error) => self.start_failed(number, error),
+            },
+            Ok(Done::Stopped(number)) => {
                 self.lives.remove(&number);
                 self.state.stopped(number);
             }
-            Ok((_, Done::Reconfigured(number, version, told))) => match told {
+            Ok(Done::Reconfigured(number, version, told)) => match told {
                 Ok(()) => self.state.reconfigured(number, version),
                 Err(error) => {
                     self.warn("a replica could not be reconfigured", &error);
@@ -398,7 +457,7 @@ impl Reconciler {
                     }
                 }
             },
-            Ok((_, Done::QueueDrained)) => self.state.retire(),
+            Ok(Done::QueueDrained) => self.state.retire(),
             Err(error) => self.task_failed(&error),
         }
     }
@@ -433,12 +492,12 @@ impl Reconciler {
 
     /// A task was aborted, or it panicked: dropping an instance may, if its user's code does.
     fn task_failed(&mut self, error: &JoinError) {
-        let turning = self.turning.remove(&error.id());
+        let work = self.under_way.remove(&error.id());
         if error.is_panic() {
             self.warn("the controller's own code failed", &Error::msg(error));
             self.state.internal_error(format!("the controller's own code failed: {error}"));
         }
-        let Some(number) = turning else { return };
+        let Some((number, Work::Start | Work::Stop)) = work else { return };
         self.lives.remove(&number);
         self.state.stopped(number);
     }
