@@ -1,5 +1,7 @@
 //! Takes the body of a request in, as far as its endpoint allows.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -8,8 +10,8 @@ use futures::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
-use hyper::body::Frame;
-use tokio::time::timeout;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::rejection::Rejection;
 
@@ -51,6 +53,55 @@ async fn next(body: &mut Body) -> Result<Option<Result<Frame<Bytes>, axum::Error
     }
 }
 
+/// The body as a user's own router reads it: it breaks off where nothing of it comes for too
+/// long. But not a gRPC one, whose streams may rest; over HTTP/2, the proxy's pings find out
+/// whether its client is there.
+pub(super) fn without_long_pauses(headers: &HeaderMap, body: Body) -> Body {
+    let grpc = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/grpc"));
+    if grpc || body.is_end_stream() { body } else { Body::new(Hurried { body, pause: None }) }
+}
+
+/// A body that breaks off where nothing of it comes for too long.
+struct Hurried {
+    body: Body,
+    /// Runs while the next of it is waited for.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+/// Nothing more of a body came.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing of the body came for {} s", PAUSE.as_secs())]
+struct Paused;
+
+impl HttpBody for Hurried {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.pause = None;
+            return frame;
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
+        ready!(pause.as_mut().poll(cx));
+        Poll::Ready(Some(Err(axum::Error::new(Paused))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Whether the body is sent as JSON: `application/json`, `+json`, or without a type.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
     match headers.get(CONTENT_TYPE) {
@@ -75,7 +126,7 @@ mod tests {
     use super::*;
     use futures::{StreamExt, stream};
     use http::StatusCode;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
 
     fn collected(pieces: &'static [&'static str], limit: usize) -> Result<Bytes, StatusCode> {
         let body =

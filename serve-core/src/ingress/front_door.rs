@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwapOption;
 use axum::body::{Body, HttpBody as _};
 use futures::FutureExt;
-use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::access::{Access, watch};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::metadata::Metadata;
+use super::pace::Paced;
 use super::route_table::RouteTable;
 use super::site::Site;
 use super::visit::Visit;
@@ -24,6 +25,7 @@ use crate::call::context::{Request, RequestDetails};
 use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::spawner::RequestIds;
+use crate::clock;
 use crate::controller::Route;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -83,23 +85,10 @@ impl FrontDoor {
         request: http::Request<Body>,
         connection: Option<Arc<Connection>>,
     ) -> Response<Body> {
-        let head_only = request.method() == http::Method::HEAD;
-        let response = self.answer(request, connection).await;
-        // Most are without one already, and keep the length that they have.
-        if head_only && !response.body().is_end_stream() {
-            super::site::without_body(response)
-        } else {
-            response
-        }
-    }
-
-    async fn answer(
-        &self,
-        request: http::Request<Body>,
-        connection: Option<Arc<Connection>>,
-    ) -> Response<Body> {
+        let head_only = request.method() == Method::HEAD;
+        let to_be_sent = |response| if head_only { without_body(response) } else { response };
         if request.uri().path().starts_with("/-/") {
-            return self.operate(&request);
+            return to_be_sent(self.operate(&request));
         }
         let began = Access::begin();
         let ongoing = connection.as_ref().map(Connection::begin);
@@ -116,9 +105,9 @@ impl FrontDoor {
             ..RequestDetails::default()
         });
         let access = Access::new(began, &head, &request, &id);
-        // A moment that no clock reaches is none.
-        let by = metadata.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let by = metadata.timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
+        let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
         let response = match site {
             Some(site) => {
                 let path = Vec::new();
@@ -128,7 +117,13 @@ impl FrontDoor {
             }
             None => self.no_site(head.uri.path()),
         };
-        watch(with_id(response, &id), access, ongoing)
+        let response = to_be_sent(with_id(response, &id));
+        let response = if multiplexed && response.body().size_hint().exact().is_none() {
+            response.map(|body| Body::new(Paced::new(body)))
+        } else {
+            response
+        };
+        watch(response, access, ongoing)
     }
 
     fn id(&self, metadata: &Metadata<'_>, site: Option<&Site>) -> Arc<str> {
@@ -205,6 +200,19 @@ async fn serve(site: &Site, visit: Visit, body: Body) -> Response<Body> {
             Failure::internal().into_response()
         }
     }
+}
+
+/// What answers `HEAD`: the same, but for the body itself, and with the length that it has.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    // Of what a user's router answered, the body is gone already and the length stands.
+    if response.body().is_end_stream() {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
 }
 
 fn with_id(mut response: Response<Body>, id: &str) -> Response<Body> {

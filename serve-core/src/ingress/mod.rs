@@ -25,6 +25,7 @@ mod front_door;
 mod interface;
 mod metadata;
 mod openapi;
+mod pace;
 mod pages;
 mod parameters;
 mod paths;

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, interval_at, sleep, sleep_until};
 
 use super::connection::{Connection, Socket};
 use super::front_door::FrontDoor;
+use crate::clock;
 
 /// A connection on which nothing happens is closed after 90 s (Ray Serve's
 /// `keep_alive_timeout_s`), at the latest after twice as long: one look every 90 s costs
@@ -30,6 +32,11 @@ const IDLE: Duration = Duration::from_secs(90);
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How often an HTTP/2 peer is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
+/// When the system begins to ask whether the peer of a socket on which nothing happens is
+/// there, and how often it asks: one that vanished is given up after some two and a half
+/// minutes with Linux's nine tries, where two hours are the system's own default.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// A pause after the system refused to accept, most often for want of file descriptors,
 /// as axum takes it.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -64,7 +71,7 @@ impl Proxy {
     /// Accepts nothing more, lets requests that run go on for `grace`, then closes every
     /// connection. Returns when all are closed.
     pub(crate) async fn shut_down(&self, grace: Duration) {
-        self.stop.send_replace(Some(Instant::now() + grace));
+        self.stop.send_replace(Some(clock::after_at_most(Instant::now(), grace)));
         self.stop.closed().await;
     }
 }
@@ -131,8 +138,10 @@ async fn serve(
     front_door: Arc<FrontDoor>,
     mut stopped: watch::Receiver<Option<Instant>>,
 ) {
-    // Fails only for a socket that is gone already.
+    // These fail only for a socket that is gone already.
     let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     let connection = Arc::new(Connection::default());
     let io = TokioIo::new(Socket::new(stream, Arc::clone(&connection)));
     let service = {

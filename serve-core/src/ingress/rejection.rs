@@ -17,7 +17,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-/// A request that was refused before any method ran.
+/// A request that was refused: but for 507, before any method ran.
 #[derive(Debug, PartialEq)]
 pub(super) struct Rejection {
     pub(super) status: StatusCode,
@@ -99,6 +99,16 @@ impl Rejection {
         let sent = String::from_utf8_lossy(content_type.as_bytes());
         let message = format!("the body is sent as `{sent}`, expected `application/json`");
         Self { place: Some("body"), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message) }
+    }
+
+    /// 507: a stream that was asked for as one JSON array is too long for that.
+    pub(super) fn too_long_for_an_array(limit: usize) -> Self {
+        let message = format!(
+            "the stream is longer than the {} MiB that one `application/json` array may have: ask \
+             for it with `Accept: application/x-ndjson` or `Accept: text/event-stream`",
+            limit >> 20
+        );
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, message)
     }
 
     /// 405, with the methods that there are.

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::MapRequestLayer;
 
+use super::body::without_long_pauses;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::visit::Visit;
@@ -31,6 +32,7 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, Outcome, PendingCall, Place};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
+use crate::clock;
 use crate::replica::{Handlers, InstanceCell, Replica, Scope, Shared, Slot, Within};
 use crate::router::{Router, Wanted};
 
@@ -135,7 +137,8 @@ fn start(
     body: Body,
 ) -> ResponseStream<Part> {
     if visit.deadline.is_none() {
-        let by_default = router.request_timeout().map(|timeout| Instant::now() + timeout);
+        let timeout = router.request_timeout();
+        let by_default = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
         visit.deadline = Deadline::for_call(by_default, None);
     }
     let mut pending = PendingCall {
@@ -182,6 +185,7 @@ async fn serve_in(
                 reason: "its `#[routes]` are served only by an instance in this process".to_owned(),
             });
         };
+        let body = without_long_pauses(&head.headers, body);
         let mut request = http::Request::from_parts(head, body);
         strip(&prefix, &mut request);
         request.extensions_mut().insert(note);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, HttpBody};
-use http::header::{ALLOW, CONTENT_LENGTH};
-use http::{HeaderValue, Method, Response, StatusCode};
+use axum::body::Body;
+use http::header::ALLOW;
+use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::endpoint::Endpoint;
@@ -115,14 +115,10 @@ impl Site {
 
     /// Answers a request whose path has this application's prefix.
     pub(super) async fn serve(&self, mut visit: Visit, body: Body) -> Response<Body> {
-        let head_only = visit.head.method == Method::HEAD;
-        let response = match self.next(&mut visit) {
+        match self.next(&mut visit) {
             Next::Endpoint(endpoint) => endpoint.serve(visit, body).await,
             Next::Answer(response) => response,
-            // Their own router answers `HEAD`.
-            Next::RoutesThen(otherwise) => {
-                return self.routed(visit, body).await.unwrap_or(otherwise);
-            }
+            Next::RoutesThen(otherwise) => self.routed(visit, body).await.unwrap_or(otherwise),
             Next::RoutesThenPage(page) => {
                 let again = Visit {
                     head: visit.head.clone(),
@@ -133,12 +129,11 @@ impl Site {
                     connection: None,
                 };
                 match self.routed(visit, body).await {
-                    Some(response) => return response,
+                    Some(response) => response,
                     None => page.serve(again, Body::empty()).await,
                 }
             }
-        };
-        if head_only { without_body(response) } else { response }
+        }
     }
 
     fn next(&self, visit: &mut Visit) -> Next {
@@ -198,13 +193,4 @@ fn wrong_method(entry: &Entry, method: &Method) -> Response<Body> {
         return response;
     }
     Rejection::wrong_method(method, entry.allow.clone()).into_response()
-}
-
-/// What answers `HEAD`: the same, but for the body itself.
-pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
-    let (mut head, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact() {
-        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-    }
-    Response::from_parts(head, Body::empty())
 }

@@ -15,10 +15,16 @@ use serde::Serialize;
 use super::accept::Framing;
 use super::answer::ResultKind;
 use super::failure::Failure;
+use super::rejection::Rejection;
 use super::visit::Visit;
 use crate::call::{CallError, ResponseStream};
 use crate::error::same;
 use crate::replica::Streaming;
+
+/// The most that a stream may come to as one JSON array, which is in memory as a whole: what
+/// a client that reads JSON in one piece may be expected to hold too, and far below what a
+/// stream that never ends would come to.
+const ARRAY_LIMIT: usize = 64 << 20;
 
 /// Sends the items as the client accepts them. Until the first has come nothing is sent,
 /// so that an error in its place has a status of its own.
@@ -34,7 +40,12 @@ where
     let mut framed =
         Framed::<M> { items, framing, status, id: Arc::clone(&visit.id), ended: false };
     let body = match framing {
-        Framing::List => framed.gather().await.map(Body::from),
+        Framing::List => match framed.gather().await {
+            Ok(Some(array)) => Ok(Body::from(array)),
+            // What is dropped here stops the producer.
+            Ok(None) => return Rejection::too_long_for_an_array(ARRAY_LIMIT).into_response(),
+            Err(failure) => Err(failure),
+        },
         _ => match framed.next_item().await {
             None => Ok(Body::empty()),
             Some(Ok(first)) => {
@@ -89,17 +100,23 @@ where
         Some(self.frame(item))
     }
 
-    /// All items in one array. An error anywhere has its own status: nothing is sent yet.
-    async fn gather(&mut self) -> Result<Vec<u8>, Failure> {
+    /// All items in one array; none if it is longer than one may be. An error anywhere has
+    /// its own status: nothing is sent yet.
+    async fn gather(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut array = vec![b'['];
         while let Some(item) = self.next_item().await {
+            let item = item?;
+            // With a comma before it and the bracket after it.
+            if array.len() + item.len() + 2 > ARRAY_LIMIT {
+                return Ok(None);
+            }
             if array.len() > 1 {
                 array.push(b',');
             }
-            array.extend_from_slice(&item?);
+            array.extend_from_slice(&item);
         }
         array.push(b']');
-        Ok(array)
+        Ok(Some(array))
     }
 
     /// What stands for a failure in a stream that has begun.
