@@ -360,3 +360,65 @@ async fn responses_are_arguments_of_a_batched_method() -> Result<()> {
     assert_eq!(kinds.halves(eight).await?, 4);
     Ok(())
 }
+
+#[deployment]
+#[derive(Default)]
+struct Counts;
+
+#[handle]
+impl Counts {
+    #[batch(max_batch_size = 2, batch_wait_timeout = "10ms")]
+    pub fn up_to(&self, to: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
+        let most = to.iter().copied().max().unwrap_or_default();
+        stream::iter(0..most).map(move |n| to.iter().map(|to| (n < *to).then_some(n)).collect())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on() -> Result<()> {
+    let runtime = Runtime::builder().start().await?;
+    let counts = runtime.run(Counts::bind()).await?;
+    let began = Instant::now();
+    let (unread, read) = (counts.up_to(100), counts.up_to(100));
+    // In a batch of its own, for which that one has to end.
+    let next = counts.up_to(3);
+    assert_eq!(read.try_collect::<Vec<_>>().await?, (0..100).collect::<Vec<_>>());
+    assert_eq!(next.try_collect::<Vec<_>>().await?, [0, 1, 2]);
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+    let items: Vec<_> = unread.collect().await;
+    let (last, before) = items.split_last().unwrap();
+    assert!(before.iter().all(Result::is_ok) && before.len() >= 16, "{items:?}");
+    let Err(CallError::Unavailable { started: true, reason, .. }) = last else {
+        panic!("{last:?}");
+    };
+    assert!(reason.contains("10 s"), "{reason}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
+    let runtime = Runtime::builder().start().await?;
+    let counts = runtime.run(Counts::bind()).await?;
+    let (slow, fast) = (counts.up_to(60), counts.up_to(60));
+    let slowly = slow.then(|item| async {
+        sleep(Duration::from_secs(9)).await;
+        item
+    });
+    let (slow, fast) = join(slowly.try_collect::<Vec<_>>(), fast.try_collect::<Vec<_>>()).await;
+    assert_eq!((slow?.len(), fast?.len()), (60, 60));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_no_reader_is_left_of_ends() -> Result<()> {
+    let runtime = Runtime::builder().start().await?;
+    let counts = runtime.run(Counts::bind()).await?;
+    let unread = counts.up_to(u64::MAX);
+    let other = counts.up_to(3);
+    assert_eq!(other.try_collect::<Vec<_>>().await?, [0, 1, 2]);
+    sleep(Duration::from_secs(11)).await;
+    // If it ran still, there were no room for this one.
+    assert_eq!(counts.up_to(1).try_collect::<Vec<_>>().await?, [0]);
+    drop(unread);
+    Ok(())
+}

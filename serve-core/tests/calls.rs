@@ -1,12 +1,13 @@
 //! What a call, its response and its stream can do, and what stops them.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
 use serve_core::prelude::*;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 type Events = Arc<Mutex<Vec<String>>>;
@@ -149,11 +150,11 @@ async fn cancelling_does_not_use_the_response_up_and_comes_late_to_no_harm() -> 
 }
 
 #[deployment(max_ongoing_requests = 1, max_queued_requests = 1)]
-struct Last(Arc<tokio::sync::Notify>);
+struct Last(Arc<Notify>);
 
 #[handle]
 impl Last {
-    fn new(ends: Arc<tokio::sync::Notify>) -> Self {
+    fn new(ends: Arc<Notify>) -> Self {
         Self(ends)
     }
 
@@ -167,7 +168,7 @@ impl Last {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_has_come_gives_its_slot_back_before_the_drop_returns() -> Result<()> {
-    let ends = Arc::<tokio::sync::Notify>::default();
+    let ends = Arc::<Notify>::default();
     let runtime = Runtime::builder().start().await?;
     let last = runtime.run(Last::bind(Arc::clone(&ends))).await?;
     // A task, which is woken before the call that the slot passes to.
@@ -446,5 +447,123 @@ async fn a_task_is_cancelled_with_its_response() -> Result<()> {
     assert_eq!(worker.work(kept, 0).await?, "kept");
     assert_eq!(long::remote(worker.work("through", 0)).await?, "through");
     assert!(take(&events).contains(&"through began".to_owned()));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_longer_than_time_is_none() -> Result<()> {
+    let (_runtime, worker, _) = worker().await?;
+    let patient = worker.options(CallOptions::new().timeout(Duration::MAX));
+    assert_eq!(patient.work("Dora", 1).await, Ok("Dora".to_owned()));
+    Ok(())
+}
+
+/// A call that makes the next one and lets it go, as a clockwork does.
+#[deployment(request_timeout = "1h")]
+struct Clock(Arc<Notify>);
+
+#[handle]
+impl Clock {
+    fn new(done: Arc<Notify>) -> Self {
+        Self(done)
+    }
+
+    pub async fn tick(&self, left: u64, me: ClockHandle) {
+        match left.checked_sub(1) {
+            Some(left) => me.tick(left, me.clone()).detach(),
+            None => self.0.notify_one(),
+        }
+    }
+}
+
+/// If each held the deadline of the one before, to drop the last would end the process.
+#[tokio::test]
+async fn a_call_that_makes_the_next_one_may_go_on_for_ever() -> Result<()> {
+    let done = Arc::<Notify>::default();
+    let runtime = Runtime::builder().start().await?;
+    let clock = runtime.run(Clock::bind(Arc::clone(&done))).await?;
+    clock.tick(100_000, clock.clone()).detach();
+    done.notified().await;
+    runtime.shutdown().await;
+    Ok(())
+}
+
+/// Its drop panics, as that of a handle of some C library may.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("cannot be dropped");
+    }
+}
+
+/// Has one compute thread, and two slots.
+#[deployment(local, max_ongoing_requests = 2)]
+struct Gate(Mutex<mpsc::Receiver<()>>);
+
+#[handle]
+impl Gate {
+    fn new(go: Arc<Mutex<Option<mpsc::Receiver<()>>>>) -> Self {
+        Self(Mutex::new(go.lock().take().expect("there is one replica")))
+    }
+
+    /// Says that it has begun, and waits for a word.
+    #[blocking]
+    pub fn pass(&self, begun: Arc<Notify>) -> Bomb {
+        begun.notify_one();
+        let told = self.0.lock().recv();
+        told.expect("it is told to go on");
+        Bomb
+    }
+
+    #[blocking]
+    pub fn hi(&self) -> u32 {
+        1
+    }
+}
+
+async fn gate() -> Result<(Runtime, GateHandle, mpsc::Sender<()>)> {
+    let (go, gone) = mpsc::channel();
+    let runtime = Runtime::builder().start().await?;
+    let gate = runtime.run(Gate::bind(Arc::new(Mutex::new(Some(gone))))).await?;
+    Ok((runtime, gate, go))
+}
+
+/// Lets the tasks of what was dropped end.
+async fn settle() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_blocking_call_that_has_not_begun_gives_its_slot_back() -> Result<()> {
+    let (runtime, gate, go) = gate().await?;
+    let begun = Arc::<Notify>::default();
+    let running = gate.pass(Arc::clone(&begun));
+    begun.notified().await;
+    // It has a slot, and waits for the thread.
+    let waiting = gate.hi();
+    settle().await;
+    assert_eq!(load(&runtime, "Gate"), (2, 0));
+    drop(waiting);
+    settle().await;
+    assert_eq!(load(&runtime, "Gate"), (1, 0));
+    go.send(()).expect("the method waits for it");
+    std::mem::forget(running.await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_result_that_panics_when_it_is_dropped_ends_no_compute_thread() -> Result<()> {
+    let (_runtime, gate, go) = gate().await?;
+    let begun = Arc::<Notify>::default();
+    let call = gate.pass(Arc::clone(&begun));
+    begun.notified().await;
+    drop(call);
+    // Now nobody waits for its result.
+    settle().await;
+    go.send(()).expect("the method waits for it");
+    assert_eq!(gate.hi().await, Ok(1));
     Ok(())
 }

@@ -502,3 +502,36 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
     }
     Ok(())
 }
+
+/// Takes a second to start.
+#[deployment]
+struct Late;
+
+#[handle]
+impl Late {
+    async fn new() -> Self {
+        sleep(Duration::from_secs(1)).await;
+        Self
+    }
+
+    pub async fn hi(&self) -> u32 {
+        1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_again_gives_its_place_back_before_its_drop_returns() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let late = runtime.run(Late::bind()).await?;
+    let queued = || runtime.status().applications["default"].deployments["Late"].queued;
+    // They have not begun, and go to the next replica, which is still to come.
+    let (call, other) = (late.hi(), late.hi());
+    runtime.kill_replica::<Late>(0);
+    while queued() != 2 {
+        yield_now().await;
+    }
+    drop(call);
+    assert_eq!(queued(), 1);
+    assert_eq!(other.await, Ok(1));
+    Ok(())
+}

@@ -152,6 +152,12 @@ async fn head_is_answered_as_get_without_the_body() -> Result<()> {
     assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(response.header("content-length"), Some("4"));
     assert_eq!(response.text().await?, "");
+    for path in ["/-/healthz", "/-/routes", "/-/nowhere", "/nowhere"] {
+        let whole = runtime.http().get(path).await?.text().await?;
+        let answer = runtime.http().request("HEAD", path).await?;
+        assert_eq!(answer.header("content-length"), Some(whole.len().to_string().as_str()));
+        assert_eq!(answer.text().await?, "", "HEAD {path}");
+    }
     Ok(())
 }
 

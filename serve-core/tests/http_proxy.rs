@@ -353,3 +353,30 @@ async fn a_websocket_ends_with_its_replica() -> Result<()> {
     assert!(!matches!(end, Some(Ok(_))), "{end:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn head_is_answered_without_a_body_over_both_versions() -> Result<()> {
+    let served = serve().await?;
+    let mut client = http2(served.address).await;
+    for (path, status) in [("/nowhere", 404), ("/-/healthz", 200), ("/stream", 200), ("/", 200)] {
+        let mut request = get_request(path);
+        *request.method_mut() = http::Method::HEAD;
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        let length = answer.headers().get("content-length").cloned();
+        assert_eq!(length.is_none(), path == "/stream", "{path}: {length:?}");
+        let body = answer.into_body().collect().await.map(|body| body.to_bytes());
+        assert!(body.as_ref().is_ok_and(Bytes::is_empty), "{path}: {body:?}");
+
+        let mut socket = TcpStream::connect(served.address).await?;
+        let request = format!("HEAD {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        assert!(answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+        assert!(!answer.contains("content-length: 0"), "{path}: {answer}");
+    }
+    // Of what streams, nothing goes on.
+    served.running.reaches(0).await;
+    Ok(())
+}

@@ -59,6 +59,16 @@ impl Source {
         futures::stream::iter(0..after).map(Ok).chain(futures::stream::iter([Err(error), Ok(9)]))
     }
 
+    /// Without an end.
+    #[get("/megabytes")]
+    pub fn megabytes(&self) -> impl Stream<Item = String> {
+        let alive = Alive::new(&self.alive);
+        futures::stream::repeat_with(move || {
+            let _alive = &alive;
+            "x".repeat(1 << 20)
+        })
+    }
+
     #[get("/failing-words")]
     pub fn failing_words(&self) -> impl Stream<Item = Result<String>> {
         futures::stream::iter([Ok("a".to_owned()), Err(Error::msg("secret"))])
@@ -196,5 +206,20 @@ async fn a_deadline_ends_a_stream_with_an_error() -> Result<()> {
     assert_eq!(lines[..2], [json!(0), json!(1)]);
     assert_eq!(lines[2]["error"]["status"], 408);
     assert_eq!(alive.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_an_end_is_no_array() -> Result<()> {
+    let (_runtime, http, alive) = source().await?;
+    let response = http.get("/megabytes").header("accept", "application/json").await?;
+    assert_eq!(response.status(), 507);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    let error: Value = response.json().await?;
+    assert_eq!(error["error"]["status"], 507);
+    let message = error["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("64 MiB") && message.contains("application/x-ndjson"), "{message}");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(alive.load(Ordering::SeqCst), 0, "the method goes on");
     Ok(())
 }

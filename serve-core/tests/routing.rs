@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::future::{join_all, pending};
 use parking_lot::Mutex;
 use serve_core::prelude::*;
-use serve_core::{Candidate, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::{
+    ApplicationStatus, Candidate, DeployError, RequestRouter, RequestRouting, RoutedCall,
+};
 use tokio::time::sleep;
 
 #[deployment]
@@ -431,5 +433,77 @@ async fn a_call_by_name_is_routed_like_any_other() -> Result<()> {
     let answers: Vec<_> = answers.collect().await;
     assert_eq!(answers, [Ok(serde_json::Value::from("a long text"))]);
     assert_eq!(ASKED_BY_NAME.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+struct Unmade;
+
+impl Default for Unmade {
+    fn default() -> Self {
+        panic!("no table of shards")
+    }
+}
+
+impl RequestRouter for Unmade {
+    fn choose(&self, _: &RoutedCall<'_>, _: &[Candidate<'_>]) -> Option<usize> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_panics_when_it_is_made_is_refused_and_changes_nothing() -> Result<()> {
+    let runtime = Runtime::builder().start().await?;
+    let plain = || worker(RequestRouting::PowerOfTwoChoices, 1, 10);
+    let running = runtime.run(plain()).await?;
+    let failed = runtime.run(plain().request_router(RequestRouting::custom::<Unmade>())).await;
+    let failed = failed.expect_err("there is no such router");
+    assert!(matches!(failed, DeployError::RequestRouter { .. }), "{failed:?}");
+    let said = failed.to_string();
+    for part in ["application `default`", "`Worker`", "Unmade`", "no table of shards"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(running.work(1).await?.0, 0);
+    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
+    Ok(())
+}
+
+/// How often a router was made, and how often one made a call.
+static MADE: AtomicUsize = AtomicUsize::new(0);
+static ASKED_BY_ITSELF: AtomicUsize = AtomicUsize::new(0);
+/// What its calls go through.
+static BY_ITSELF: Mutex<Option<WorkerHandle>> = Mutex::new(None);
+
+struct CallsItself;
+
+impl Default for CallsItself {
+    fn default() -> Self {
+        MADE.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl RequestRouter for CallsItself {
+    fn choose(&self, _: &RoutedCall<'_>, _: &[Candidate<'_>]) -> Option<usize> {
+        ASKED_BY_ITSELF.fetch_add(1, Ordering::SeqCst);
+        if let Some(handle) = &*BY_ITSELF.lock() {
+            handle.work(1).detach();
+        }
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_calls_its_own_deployment_is_an_error_and_no_deadlock() -> Result<()> {
+    let runtime = Runtime::builder().start().await?;
+    let bound = || worker(RequestRouting::custom::<CallsItself>(), 1, 10);
+    let worker = runtime.run(bound()).await?;
+    *BY_ITSELF.lock() = Some(worker.clone());
+    assert_eq!(worker.work(1).await?.0, 0);
+    assert_eq!(ASKED_BY_ITSELF.load(Ordering::SeqCst), 1);
+    // One of a redeploy is the same.
+    runtime.run(bound().max_queued_requests(7)).await?;
+    assert_eq!(worker.work(1).await?.0, 0);
+    assert_eq!(MADE.load(Ordering::SeqCst), 1);
+    *BY_ITSELF.lock() = None;
     Ok(())
 }
