@@ -9,6 +9,7 @@ use rten_imageproc::{PointF, RetrievalMode, RotatedRect, find_contours, min_area
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
 
+use super::hull;
 use crate::Corners;
 use crate::tensor::whole;
 
@@ -35,8 +36,7 @@ pub(super) fn in_map(map: NdTensorView<f32, 2>, width: usize, height: usize) -> 
     let map = map.slice((..height, ..width));
     let contours = find_contours(likely(map).view(), RetrievalMode::List);
     let boxes = contours.iter().filter_map(|contour| {
-        let points: Vec<_> = contour.iter().map(|point| point.to_f32()).collect();
-        let core = min_area_rect(&points)?;
+        let core = min_area_rect(&hull::of(contour))?;
         let is_line = core.width().min(core.height()) >= LEAST.0
             && mean_inside(map, &core) >= BOX_THRESHOLD;
         let line = unclipped(&core);

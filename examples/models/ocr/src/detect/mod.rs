@@ -1,6 +1,7 @@
 //! [`Detect`]: where the lines of a page are.
 
 mod boxes;
+mod hull;
 
 use rten_tensor::prelude::*;
 use serve_core::prelude::*;

@@ -9,7 +9,7 @@ use crate::page::Page;
 use crate::Corners;
 
 pub use strip::Strip;
-pub(crate) use strip::{MAX_WIDTH, tensor};
+pub(crate) use strip::tensor;
 
 /// What the model sees of a line, in pixels: the whole of a short one, a long one squeezed.
 const SEEN_WIDTH: usize = 192;
