@@ -11,6 +11,7 @@ use crate::page::{Page, PageError};
 pub struct Decode;
 
 #[handle]
+#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Decode {
     /// The pixels of a PNG.
     ///

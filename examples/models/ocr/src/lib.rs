@@ -39,7 +39,7 @@ pub use reader::{Line, Reader, ReaderHandle, ReaderMock};
 pub use recognise::{Reading, Recognise, RecogniseHandle, RecogniseMock};
 
 /// What can be chosen when the application is started: `cargo serve run ocr recognise=2`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// How many replicas of `Recognise` there are, at least 1. Without it there are as many as

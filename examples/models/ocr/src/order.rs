@@ -11,7 +11,8 @@ const SAME_ROW: f32 = 0.5;
 /// each as loudly as it is long.
 pub(crate) fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
     let (right, down) = directions(&boxes);
-    let mut placed: Vec<_> = boxes.into_iter().map(|corners| Placed::new(corners, right, down)).collect();
+    let mut placed: Vec<_> =
+        boxes.into_iter().map(|corners| Placed::new(corners, right, down)).collect();
     placed.sort_by(|a, b| a.down.total_cmp(&b.down));
 
     let mut rows: Vec<Vec<Placed>> = Vec::new();
@@ -98,8 +99,7 @@ mod tests {
 
     #[test]
     fn rows_come_from_top_to_bottom_and_each_from_left_to_right() {
-        let boxes =
-            [[200.0, 52.0, 60.0, 20.0], [0.0, 0.0, 90.0, 20.0], [0.0, 50.0, 90.0, 20.0]];
+        let boxes = [[200.0, 52.0, 60.0, 20.0], [0.0, 0.0, 90.0, 20.0], [0.0, 50.0, 90.0, 20.0]];
         assert_eq!(order(&boxes), [1, 2, 0]);
         assert_eq!(order(&[]), Vec::<usize>::new());
     }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_staircase_is_no_single_row() {
-        let boxes: Vec<_> = (0..6).map(|n| [500.0 - 100.0 * n as f32, 9.0 * n as f32, 90.0, 20.0]);
+        let boxes = (0..6).map(|n| [500.0 - 100.0 * n as f32, 9.0 * n as f32, 90.0, 20.0]);
         assert_eq!(order(&boxes.collect::<Vec<_>>()), [1, 0, 3, 2, 5, 4]);
     }
 

@@ -35,7 +35,7 @@ pub struct Line {
 
 /// The ingress. Four pages at a time keep every stage busy; twelve more may wait, and beyond
 /// that a client is told to come back.
-#[deployment(max_ongoing_requests = 4, max_queued_requests = 12, request_timeout = "120s")]
+#[deployment(max_ongoing_requests = 4, max_queued_requests = 12, request_timeout = "5m")]
 #[derive(Debug)]
 pub struct Reader {
     decode: DecodeHandle,
@@ -67,7 +67,7 @@ impl Reader {
             let lines = stream::iter(boxes).map(|corners| self.line(&page, corners));
             let mut lines = lines.buffered(LINES_AT_A_TIME);
             while let Some(line) = lines.next().await {
-                let line = line?;
+                let line = line.map_err(unread)?;
                 if !line.text.is_empty() && line.confidence >= LEAST_CONFIDENCE {
                     yield line;
                 }
@@ -86,6 +86,12 @@ impl Reader {
         let Reading { text, confidence } = self.recognise.read(upright).await?;
         Ok(Line { text, confidence, corners })
     }
+}
+
+/// A line that failed, to its client. A stage that is overloaded or out of time says so itself.
+fn unread(error: Error) -> Error {
+    let status = error.status().unwrap_or(500);
+    error.context("a line of the page could not be read").with_status(status)
 }
 
 /// What is wrong with a page is the client's to know; the rest is not.

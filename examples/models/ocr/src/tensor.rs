@@ -44,7 +44,12 @@ impl Taps {
 
 /// A page of `width` x `height` pixels as a tensor `[1, 3, height, width]`, both sides of which
 /// are multiples of `multiple`: what is missing repeats the last column and row.
-pub(crate) fn of_page(page: &Page, width: usize, height: usize, multiple: usize) -> NdTensor<f32, 4> {
+pub(crate) fn of_page(
+    page: &Page,
+    width: usize,
+    height: usize,
+    multiple: usize,
+) -> NdTensor<f32, 4> {
     let (across, down) = (Taps::new(page.width, width), Taps::new(page.height, height));
     let (columns, rows) = (width.next_multiple_of(multiple), height.next_multiple_of(multiple));
     let mut tensor = NdTensor::zeros([1, 3, rows, columns]);
@@ -106,9 +111,8 @@ mod tests {
     use rten_tensor::prelude::*;
 
     fn page(width: usize, height: usize, gray: impl Fn(usize, usize) -> u8) -> Page {
-        let pixels: Vec<u8> = (0..width * height)
-            .flat_map(|at| [gray(at % width, at / width); 3])
-            .collect();
+        let pixels: Vec<u8> =
+            (0..width * height).flat_map(|at| [gray(at % width, at / width); 3]).collect();
         Page { width, height, pixels: pixels.into() }
     }
 
@@ -148,7 +152,8 @@ mod tests {
     fn between_pixels_it_is_linear_and_at_the_edges_flat() {
         let tensor = of_page(&page(2, 1, |x, _| [0, 200][x]), 8, 2, 1);
         let row: Vec<f32> = (0..8).map(|x| (tensor[[0, 0, 1, x]] + 1.0) * 127.5).collect();
-        for (found, expected) in row.iter().zip([0.0, 0.0, 25.0, 75.0, 125.0, 175.0, 200.0, 200.0]) {
+        for (found, expected) in row.iter().zip([0.0, 0.0, 25.0, 75.0, 125.0, 175.0, 200.0, 200.0])
+        {
             assert!((found - expected).abs() < 0.01, "{row:?}");
         }
     }

@@ -37,8 +37,8 @@ pub(super) fn in_map(map: NdTensorView<f32, 2>, width: usize, height: usize) -> 
     let contours = find_contours(likely(map).view(), RetrievalMode::List);
     let boxes = contours.iter().filter_map(|contour| {
         let core = min_area_rect(&hull::of(contour))?;
-        let is_line = core.width().min(core.height()) >= LEAST.0
-            && mean_inside(map, &core) >= BOX_THRESHOLD;
+        let is_line =
+            core.width().min(core.height()) >= LEAST.0 && mean_inside(map, &core) >= BOX_THRESHOLD;
         let line = unclipped(&core);
         (is_line && line.width().min(line.height()) >= LEAST.1).then(|| outline(&line))
     });
@@ -90,14 +90,9 @@ fn span(corners: &[PointF; 4], y: f32) -> Option<(f32, f32)> {
         }
         let is_level = (to.y - from.y).abs() < 1e-3;
         let part = |y: f32| ((y - from.y) / (to.y - from.y)).clamp(0.0, 1.0);
-        let ends = if is_level {
-            [from.x, to.x]
-        } else {
-            [from.x + part(y) * (to.x - from.x); 2]
-        };
+        let ends = if is_level { [from.x, to.x] } else { [from.x + part(y) * (to.x - from.x); 2] };
         for x in ends {
-            crossings =
-                Some(crossings.map_or((x, x), |(left, right)| (left.min(x), right.max(x))));
+            crossings = Some(crossings.map_or((x, x), |(left, right)| (left.min(x), right.max(x))));
         }
     }
     crossings
@@ -142,12 +137,8 @@ mod tests {
         let [found] = boxes(&[([20, 20, 60, 30], 0.9)])[..] else { panic!("one line") };
         // The core has 40 x 10 pixels from centre to centre, with the two by two of each pixel.
         let distance = 40.0 * 10.0 * 1.6 / 100.0;
-        let expected = Corners::upright(
-            20.5 - distance,
-            20.5 - distance,
-            60.5 + distance,
-            30.5 + distance,
-        );
+        let expected =
+            Corners::upright(20.5 - distance, 20.5 - distance, 60.5 + distance, 30.5 + distance);
         for (found, expected) in found.0.iter().flatten().zip(expected.0.iter().flatten()) {
             assert!((found - expected).abs() < 0.01, "{found} {expected}");
         }

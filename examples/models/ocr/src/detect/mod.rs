@@ -28,6 +28,7 @@ pub struct Detect {
 }
 
 #[handle]
+#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Detect {
     /// Loads the model.
     ///
@@ -51,7 +52,10 @@ impl Detect {
         let input = tensor::of_page(&page, width, height, MULTIPLE);
         let probabilities = self.network.run::<4>(input)?;
         let found = boxes::in_map(probabilities.slice((0, 0)), width, height);
-        Ok(found.into_iter().filter_map(|corners| on_page(corners, (width, height), &page)).collect())
+        Ok(found
+            .into_iter()
+            .filter_map(|corners| on_page(corners, (width, height), &page))
+            .collect())
     }
 }
 

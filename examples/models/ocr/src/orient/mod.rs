@@ -4,9 +4,9 @@ mod strip;
 
 use serve_core::prelude::*;
 
+use crate::Corners;
 use crate::network::Network;
 use crate::page::Page;
-use crate::Corners;
 
 pub use strip::Strip;
 pub(crate) use strip::tensor;
@@ -25,6 +25,7 @@ pub struct Orient {
 }
 
 #[handle]
+#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Orient {
     /// Loads the model.
     ///
@@ -49,9 +50,10 @@ impl Orient {
             pages.iter().zip(&boxes).map(|(page, corners)| Strip::cut(page, corners)).collect();
         let seen: Vec<_> = strips.iter().map(|strip| strip.squeezed(SEEN_WIDTH)).collect();
         let turned = self.network.run::<2>(tensor(&seen, SEEN_WIDTH))?;
-        let upright = strips.into_iter().enumerate().map(|(line, strip)| {
-            if turned[[line, 1]] > SURE { strip.turned() } else { strip }
-        });
+        let upright = strips
+            .into_iter()
+            .enumerate()
+            .map(|(line, strip)| if turned[[line, 1]] > SURE { strip.turned() } else { strip });
         Ok(upright.collect())
     }
 }

@@ -79,7 +79,8 @@ impl Page {
     /// If it is no PNG, is damaged, or is larger than a page may be.
     pub fn from_png(png: &[u8]) -> Result<Self, PageError> {
         check_signature(png)?;
-        let mut decoder = Decoder::new_with_limits(Cursor::new(png), Limits { bytes: DECODER_BYTES });
+        let mut decoder =
+            Decoder::new_with_limits(Cursor::new(png), Limits { bytes: DECODER_BYTES });
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);
         decoder.set_transformations(Transformations::normalize_to_color8());

@@ -58,9 +58,12 @@ impl Dictionary {
 
 /// The greatest of the values, and which it is; of equal ones the first.
 fn likeliest(values: impl Iterator<Item = f32>) -> (usize, f32) {
-    values.enumerate().fold((0, f32::MIN), |best, (class, value)| {
-        if value > best.1 { (class, value) } else { best }
-    })
+    values.enumerate().fold(
+        (0, f32::MIN),
+        |best, (class, value)| {
+            if value > best.1 { (class, value) } else { best }
+        },
+    )
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use serve_core::prelude::*;
 use crate::network::Network;
 use crate::orient::{self, Strip};
 
-pub use ctc::Reading;
 use ctc::Dictionary;
+pub use ctc::Reading;
 
 /// Reads lines: PP-OCRv6 small, recognition. The slowest stage, and so the one that is scaled.
 #[deployment(
@@ -29,6 +29,7 @@ fn width(line: &Strip) -> usize {
 }
 
 #[handle]
+#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Recognise {
     /// Loads the model.
     ///
