@@ -54,6 +54,6 @@ mod tests {
 
     #[test]
     fn short_lines_are_filled_up() {
-        assert_eq!(groups(&[10, 320, 48]), [(vec![1, 0, 2], 320)]);
+        assert_eq!(groups(&[10, 320, 48]), [(vec![1, 2, 0], 320)]);
     }
 }
