@@ -84,8 +84,15 @@ impl Reader {
     async fn line(&self, page: &ObjectRef<Page>, corners: Corners) -> Result<Line> {
         let upright = self.orient.upright(page, corners);
         let Reading { text, confidence } = self.recognise.read(upright).await?;
+        let (confidence, corners) =
+            (rounded(confidence, 1e4), corners.map(|point| point.map(|at| rounded(at, 10.0))));
         Ok(Line { text, confidence, corners })
     }
+}
+
+/// A number as people like to read it: more digits than that say nothing.
+fn rounded(value: f32, parts: f32) -> f32 {
+    (value * parts).round() / parts
 }
 
 /// A line that failed, to its client. A stage that is overloaded or out of time says so itself.

@@ -203,7 +203,7 @@ async fn bad_pages_are_refused_by_a_sentence() -> Result<()> {
     let jpeg = &b"\xFF\xD8\xFF\xE0"[..];
     for (body, status, said) in [
         (&b""[..], 400, "the body is empty"),
-        (b"garbage", 415, "send a PNG"),
+        (b"garbage", 415, "as a PNG"),
         (jpeg, 415, "a JPEG"),
         (&PNG[..PNG.len() / 2], 422, "send the whole file"),
     ] {

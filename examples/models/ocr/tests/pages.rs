@@ -76,6 +76,13 @@ async fn the_models_read_pages_of_all_kinds() -> Result<()> {
         ]
     );
 
+    // Two columns under a headline, one bit a pixel: row by row.
+    let columns = read(&reader, include_bytes!("pages/columns.png")).await?;
+    let columns = texts(&columns);
+    assert_eq!(columns.len(), 25, "{columns:?}");
+    assert_eq!(columns[0], "The Two Cities");
+    assert!(columns[1].starts_with("It was") && columns[2].starts_with("as the"), "{columns:?}");
+
     // On transparent ground: upright, upside down, and sideways both ways.
     let labels = read(&reader, include_bytes!("pages/labels.png")).await?;
     assert_eq!(

@@ -34,6 +34,7 @@ impl Detect {
     ///
     /// # Errors
     /// If it cannot be fetched or read.
+    #[blocking]
     pub fn new() -> Result<Self> {
         let network = Network::load(
             "rapidocr/models/PP-OCRv6_det_small.onnx",

@@ -31,6 +31,7 @@ impl Orient {
     ///
     /// # Errors
     /// If it cannot be fetched or read.
+    #[blocking]
     pub fn new() -> Result<Self> {
         let network = Network::load(
             "rapidocr/models/ch_ppocr_mobile_v2.0_cls_mobile.onnx",

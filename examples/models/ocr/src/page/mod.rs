@@ -36,7 +36,7 @@ pub enum PageError {
     #[error("the body is empty; send the bytes of a PNG (`curl --data-binary @page.png`)")]
     Empty,
     /// Something else was sent.
-    #[error("the body is {0}; send a PNG")]
+    #[error("the body is {0}; send the page as a PNG")]
     NotPng(String),
     /// The PNG has too many pixels.
     #[error(

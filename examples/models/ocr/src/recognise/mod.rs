@@ -35,6 +35,7 @@ impl Recognise {
     ///
     /// # Errors
     /// If it cannot be fetched or read.
+    #[blocking]
     pub fn new() -> Result<Self> {
         let network = Network::load(
             "rapidocr/models/PP-OCRv6_rec_small.onnx",
