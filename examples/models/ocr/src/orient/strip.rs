@@ -132,7 +132,8 @@ mod tests {
 
     /// 192 x 96 pixels: red grows to the right, green downwards.
     fn page() -> Page {
-        let pixel = |at: usize| [at % 192, 2 * (at / 192), 7].map(|value| u8::try_from(value).unwrap());
+        let pixel =
+            |at: usize| [at % 192, 2 * (at / 192), 7].map(|value| u8::try_from(value).unwrap());
         let pixels: Vec<u8> = (0..192 * 96).flat_map(pixel).collect();
         Page { width: 192, height: 96, pixels: pixels.into() }
     }
