@@ -33,6 +33,7 @@ use serve_core::prelude::*;
 pub use corners::Corners;
 pub use decode::{Decode, DecodeHandle, DecodeMock};
 pub use detect::{Detect, DetectHandle, DetectMock};
+pub use order::as_people_read;
 pub use orient::{Orient, OrientHandle, OrientMock, Strip};
 pub use page::{Page, PageError};
 pub use reader::{Line, Reader, ReaderHandle, ReaderMock};

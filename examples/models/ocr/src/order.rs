@@ -9,7 +9,7 @@ const SAME_ROW: f32 = 0.5;
 ///
 /// A page that lies askew is read along its own rows: what "right" is, most of the boxes say,
 /// each as loudly as it is long.
-pub(crate) fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
+pub fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
     let (right, down) = directions(&boxes);
     let mut placed: Vec<_> =
         boxes.into_iter().map(|corners| Placed::new(corners, right, down)).collect();

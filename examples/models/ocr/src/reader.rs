@@ -11,7 +11,7 @@ use serve_core::prelude::*;
 
 use crate::{
     Corners, DecodeHandle, DetectHandle, OrientHandle, Page, PageError, Reading, RecogniseHandle,
-    order,
+    as_people_read,
 };
 
 /// How many lines of a page are on their way at a time: enough to fill the batches of several
@@ -63,7 +63,7 @@ impl Reader {
         try_stream! {
             let page = self.decode.page(png).await.map_err(refused)?;
             let page = ObjectRef::put(page);
-            let boxes = order::as_people_read(self.detect.lines(&page).await?);
+            let boxes = as_people_read(self.detect.lines(&page).await?);
             let lines = stream::iter(boxes).map(|corners| self.line(&page, corners));
             let mut lines = lines.buffered(LINES_AT_A_TIME);
             while let Some(line) = lines.next().await {
