@@ -1,0 +1,59 @@
+//! `Index` and `Search` with a mocked `Embed`: no weights, and no time passes.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod adding;
+mod asking;
+mod bad_input;
+
+use std::fs;
+
+use search::embed::EmbedMock;
+use search::ingress::SearchHandle;
+use search::vectors::{DIMENSIONS, Embedding, pooled};
+use search::{Options, search};
+use serve_core::prelude::*;
+use serve_core::HttpClient;
+use tempfile::TempDir;
+
+/// A runtime with the application over two documents, `fox` and `race`.
+struct Bench {
+    runtime: MockRuntime,
+    search: SearchHandle,
+    http: HttpClient,
+    _corpus: TempDir,
+}
+
+impl Bench {
+    async fn start(embed: EmbedMock, max_passages: usize) -> Result<Self> {
+        let corpus = tempfile::tempdir()?;
+        fs::write(
+            corpus.path().join("texts.md"),
+            "# Fox\nsour grapes on a vine\n\n# Race\na hare and a tortoise ran\n",
+        )?;
+        let options = Options {
+            corpus: Some(corpus.path().to_owned()),
+            max_passages: Some(max_passages),
+        };
+        let runtime = MockRuntime::builder().mock(embed).seed(7).start();
+        let search = runtime.run(search(options)).await?;
+        let http = runtime.http();
+        Ok(Self { runtime, search, http, _corpus: corpus })
+    }
+}
+
+/// Answers with [`by_words`].
+fn embed() -> EmbedMock {
+    EmbedMock::new().embed(|text: String| async move { Ok(by_words(&text)) })
+}
+
+/// A direction in which each word has a number of its own, so that texts which share words are
+/// close.
+fn by_words(text: &str) -> Embedding {
+    let mut numbers = vec![0.0; DIMENSIONS];
+    for word in text.split_whitespace() {
+        let word = word.to_lowercase();
+        let place = word.bytes().fold(7_usize, |sum, byte| sum * 31 % 1_009 + usize::from(byte));
+        numbers[place % DIMENSIONS] += 1.0;
+    }
+    pooled(&numbers)
+}
