@@ -9,13 +9,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use futures::future::join_all;
-use hnsw_rs::prelude::{DistDot, Hnsw};
+use instant_distance::{Builder, Point, Search as Walk};
 use search::api::{Document, Question};
 use search::embed::{Embed, EmbedHandle};
 use search::encoder::Encoder;
 use search::passages::passages;
 use search::store::{Entry, Store, closest};
-use search::vectors::{Embedding, pooled};
+use search::vectors::{Embedding, dot, pooled};
 use search::{Options, corpus, search};
 use serve_core::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,7 +46,10 @@ async fn main() -> Result<()> {
     overhead(&encoder, &passages).await?;
     println!("\n## Memory\n");
     println!("| | MB |\n|---|---:|");
-    println!("| before | {memory_before:.0} |\n| the model, loaded | {:.0} |", loaded - memory_before);
+    println!(
+        "| before | {memory_before:.0} |\n| the model, loaded | {:.0} |",
+        loaded - memory_before
+    );
     println!("| after all of the above | {:.0} |", memory());
     index(&encoder.embed(&passages[..256])?);
     Ok(())
@@ -88,7 +91,8 @@ async fn stages(encoder: &Encoder) -> Result<()> {
         }
     }
     println!("\n## One question at a time\n\n| | median | 95 % |\n|---|---:|---:|");
-    let names = ["its tokens", "`Encoder::embed`, called", "`Embed.embed`", "`Search.search`", "over HTTP"];
+    let names =
+        ["its tokens", "`Encoder::embed`, called", "`Embed.embed`", "`Search.search`", "over HTTP"];
     for (name, times) in names.iter().zip(&mut times) {
         times.sort_unstable();
         let (half, most) = (times[times.len() / 2], times[times.len() * 95 / 100]);
@@ -101,9 +105,12 @@ async fn stages(encoder: &Encoder) -> Result<()> {
 /// Texts a second by how many are asked for at a time, with one and two replicas.
 async fn throughput(encoder: &Encoder, passages: &[String]) -> Result<()> {
     println!("\n## Texts a second\n");
-    println!("| at a time | questions, 1 replica | 2 replicas | passages, 1 replica | 2 replicas |");
+    println!(
+        "| at a time | questions, 1 replica | 2 replicas | passages, 1 replica | 2 replicas |"
+    );
     println!("|---:|---:|---:|---:|---:|");
-    let questions: Vec<String> = QUESTIONS.iter().cycle().take(512).map(ToString::to_string).collect();
+    let questions: Vec<String> =
+        QUESTIONS.iter().cycle().take(512).map(ToString::to_string).collect();
     let passages: Vec<String> = passages.iter().take(256).cloned().collect();
     let runtime = Runtime::builder().start().await?;
     let one = runtime.run(Application::new(Embed::bind()).name("one")).await?;
@@ -147,7 +154,8 @@ async fn overhead(encoder: &Encoder, passages: &[String]) -> Result<()> {
     println!("| | plain loop | through `Embed` | ratio |\n|---|---:|---:|---:|");
     let runtime = Runtime::builder().start().await?;
     let embed = runtime.run(Embed::bind()).await?;
-    let questions: Vec<String> = QUESTIONS.iter().cycle().take(32).map(ToString::to_string).collect();
+    let questions: Vec<String> =
+        QUESTIONS.iter().cycle().take(32).map(ToString::to_string).collect();
     for (name, texts, batch) in [
         ("questions, one at a time", &questions[..], 1),
         ("32 questions at a time", &questions[..], 32),
@@ -221,12 +229,14 @@ fn index(seeds: &[Embedding]) {
             hits.iter().map(|hit| hit.passage.parse().expect("a number")).collect()
         });
 
-        let graph: Hnsw<f32, DistDot> = Hnsw::new(16, size, 16, 200, DistDot);
         let began = Instant::now();
-        vectors.iter().enumerate().for_each(|(n, vector)| graph.insert((vector, n)));
+        let points = vectors.into_iter().map(Direction).collect();
+        let graph = Builder::default().seed(7).build(points, (0..size).collect());
         let inserting = began.elapsed() / u32::try_from(size).expect("it fits");
         let (found, walking) = timed(&questions, |question| {
-            graph.search(question, 10, 64).iter().map(|neighbour| neighbour.d_id).collect()
+            let mut walk = Walk::default();
+            let found = graph.search(&Direction(question.clone()), &mut walk);
+            found.take(10).map(|found| *found.value).collect()
         });
         let same = |(exact, found): (&Vec<usize>, &Vec<usize>)| {
             exact.iter().filter(|n| found.contains(n)).count()
@@ -240,6 +250,16 @@ fn index(seeds: &[Embedding]) {
             ms(inserting) * 1e3,
             same as f64 / 5.0,
         );
+    }
+}
+
+/// For the graph, which wants a distance.
+#[derive(Clone)]
+struct Direction(Embedding);
+
+impl Point for Direction {
+    fn distance(&self, other: &Self) -> f32 {
+        1.0 - dot(&self.0, &other.0)
     }
 }
 
@@ -286,7 +306,8 @@ async fn get(client: &mut TcpStream, question: &str) -> Result<Vec<u8>> {
 fn memory() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = resident.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    let kilobytes =
+        resident.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
     kilobytes.unwrap_or(f64::NAN) / 1e3
 }
 

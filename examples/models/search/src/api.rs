@@ -30,7 +30,9 @@ pub struct Question(#[schemars(length(min = 1, max = 1_000))] String);
 pub struct Limit(#[schemars(range(min = 1, max = 50))] u8);
 
 /// What a document is called: from 1 to [`MAX_NAME`] letters, digits and `-`, `_`, `.`.
-#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(try_from = "String")]
 pub struct Id(#[schemars(length(min = 1, max = 200), regex(pattern = r"^[\w.-]+$"))] String);
 
@@ -124,7 +126,9 @@ impl TryFrom<String> for Question {
         }
         match text.chars().count() {
             0..=MAX_QUESTION => Ok(Self(text)),
-            more => Err(format!("a question has at most {MAX_QUESTION} characters, this has {more}")),
+            more => {
+                Err(format!("a question has at most {MAX_QUESTION} characters, this has {more}"))
+            }
         }
     }
 }
@@ -152,7 +156,9 @@ impl TryFrom<String> for Id {
     fn try_from(id: String) -> Result<Self, String> {
         let strange = |c: &char| !c.is_alphanumeric() && !matches!(c, '-' | '_' | '.');
         if let Some(strange) = id.chars().find(strange) {
-            return Err(format!("an id has letters, digits, `-`, `_` and `.`, and not {strange:?}"));
+            return Err(format!(
+                "an id has letters, digits, `-`, `_` and `.`, and not {strange:?}"
+            ));
         }
         match id.chars().count() {
             0 => Err("the id is empty; leave it out, and the document gets one".to_owned()),

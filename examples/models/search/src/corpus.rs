@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_line_with_a_title_begins_a_document() {
-        let text = "\u{FEFF}before\n# One\n\nfirst\n## not a title\n#nor this\n# Empty\n\n# One\nlast";
+        let text =
+            "\u{FEFF}before\n# One\n\nfirst\n## not a title\n#nor this\n# Empty\n\n# One\nlast";
         let sections = sections(text);
         let last = ("One", "\nfirst\n## not a title\n#nor this\n");
         assert_eq!(sections, [("", "before\n"), last, ("One", "last")]);
@@ -193,7 +194,10 @@ mod tests {
         assert!(error.contains("there is no text in"), "{error}");
         let missing = directory.path().join("none.txt");
         let error = read(&missing).expect_err("there is none").to_string();
-        assert!(error.starts_with("`corpus`: cannot read ") && error.contains("none.txt"), "{error}");
+        assert!(
+            error.starts_with("`corpus`: cannot read ") && error.contains("none.txt"),
+            "{error}"
+        );
         let bytes = directory.path().join("bytes.txt");
         fs::write(&bytes, [0xFF, 0xFE]).expect("written");
         assert!(read(&bytes).expect_err("no text").to_string().contains("valid UTF-8"));

@@ -79,16 +79,19 @@ fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// Letters of an alphabet are three to a token or more; others, signs of punctuation among them,
-/// may be tokens of their own.
+/// Latin letters are three to a token or more; others, signs of punctuation among them, may be
+/// tokens of their own, and hangul is written with up to three letters in one.
 fn cost(letters: &[char]) -> usize {
-    let in_alphabet = |letter: &&char| letter.is_alphanumeric() && **letter < '\u{2000}';
-    let threes = letters.iter().filter(in_alphabet).count();
-    threes.div_ceil(3) + letters.len() - threes
+    let latin = |letter: &&char| letter.is_alphanumeric() && **letter < '\u{250}';
+    let hangul = |letter: &&char| matches!(letter, '\u{AC00}'..='\u{D7A3}');
+    let (latin, hangul) =
+        (letters.iter().filter(latin).count(), letters.iter().filter(hangul).count());
+    latin.div_ceil(3) + letters.len() - latin + 2 * hangul
 }
 
 fn ends_sentence(letters: &[char]) -> bool {
-    let closing = |letter: &&char| matches!(letter, '"' | '\'' | '”' | '’' | '»' | ')' | ']' | '」');
+    let closing =
+        |letter: &&char| matches!(letter, '"' | '\'' | '”' | '’' | '»' | ')' | ']' | '」');
     let last = letters.iter().rev().find(|letter| !closing(letter));
     last.is_some_and(|last| matches!(last, '.' | '!' | '?' | '…' | '。' | '！' | '？'))
 }
@@ -146,7 +149,8 @@ mod tests {
 
     #[test]
     fn text_without_blanks_is_cut_too_and_every_passage_is_short() {
-        for text in ["中".repeat(5_000), "x".repeat(5_000), "é ☃ ".repeat(5_000), "~".repeat(5_000)] {
+        for text in ["中".repeat(5_000), "x".repeat(5_000), "é ☃ ".repeat(5_000), "~".repeat(5_000)]
+        {
             let passages = passages(&text);
             assert!(passages.len() > 10);
             let longest = passages.iter().map(|passage| passage.chars().count()).max();

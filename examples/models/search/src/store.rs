@@ -221,7 +221,10 @@ mod tests {
         store.add(vec![entry("a", &[0, 1, 2])]).expect("room");
         let added = store.add(vec![entry("a", &[3]), entry("b", &[4]), entry("b", &[5])]);
         let added = added.expect("room");
-        assert_eq!(added.iter().map(|added| added.replaced).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(
+            added.iter().map(|added| added.replaced).collect::<Vec<_>>(),
+            [true, false, true]
+        );
         assert_eq!(found(&store, &[1.0], 9), ["a 3", "b 5"]);
         assert_eq!(store.size(), Size { documents: 2, passages: 2, max_passages: 3 });
     }

@@ -73,8 +73,7 @@ impl Tokens {
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
         let text = cleaned(text);
         let (text, _) = self.normalizer.normalize(&text).map_err(TokenizerError::NormalizeError)?;
-        let words =
-            self.splitter.pre_tokenize(&text).map_err(TokenizerError::PreTokenizeError)?;
+        let words = self.splitter.pre_tokenize(&text).map_err(TokenizerError::PreTokenizeError)?;
         let mut ids = vec![self.marks.start];
         for word in words {
             let before = ids.len();
@@ -137,7 +136,8 @@ fn is_chinese(c: char) -> bool {
 mod tests {
     use super::*;
 
-    const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nsnow\n##man\nman\ncafe\n中\n文\n[\n]\nsep";
+    const VOCABULARY: &str =
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\nsnow\n##man\nman\ncafe\n中\n文\n[\n]\nsep";
 
     fn ids(text: &str) -> Vec<TokenId> {
         let tokens = Tokens::new(VOCABULARY).expect("it has all marks");

@@ -63,6 +63,9 @@ async fn the_page_is_there() -> Result<()> {
     assert_eq!(page.status(), 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let page = page.text().await?;
-    assert!(page.contains("<input") && !page.contains("https://"), "it needs nothing from elsewhere");
+    assert!(
+        page.contains("<input") && !page.contains("https://"),
+        "it needs nothing from elsewhere"
+    );
     Ok(())
 }

@@ -6,13 +6,14 @@ mod asking;
 mod bad_input;
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use search::embed::EmbedMock;
 use search::ingress::SearchHandle;
 use search::vectors::{DIMENSIONS, Embedding, pooled};
 use search::{Options, search};
-use serve_core::prelude::*;
 use serve_core::HttpClient;
+use serve_core::prelude::*;
 use tempfile::TempDir;
 
 /// A runtime with the application over two documents, `fox` and `race`.
@@ -30,10 +31,8 @@ impl Bench {
             corpus.path().join("texts.md"),
             "# Fox\nsour grapes on a vine\n\n# Race\na hare and a tortoise ran\n",
         )?;
-        let options = Options {
-            corpus: Some(corpus.path().to_owned()),
-            max_passages: Some(max_passages),
-        };
+        let options =
+            Options { corpus: Some(corpus.path().to_owned()), max_passages: Some(max_passages) };
         let runtime = MockRuntime::builder().mock(embed).seed(7).start();
         let search = runtime.run(search(options)).await?;
         let http = runtime.http();
@@ -46,14 +45,16 @@ fn embed() -> EmbedMock {
     EmbedMock::new().embed(|text: String| async move { Ok(by_words(&text)) })
 }
 
-/// A direction in which each word has a number of its own, so that texts which share words are
-/// close.
+/// A direction that is the sum of one for each word, so that texts which share words are close.
 fn by_words(text: &str) -> Embedding {
     let mut numbers = vec![0.0; DIMENSIONS];
     for word in text.split_whitespace() {
-        let word = word.to_lowercase();
-        let place = word.bytes().fold(7_usize, |sum, byte| sum * 31 % 1_009 + usize::from(byte));
-        numbers[place % DIMENSIONS] += 1.0;
+        let mut noise = DefaultHasher::new();
+        word.to_lowercase().hash(&mut noise);
+        for number in &mut numbers {
+            1.hash(&mut noise);
+            *number += if noise.finish().is_multiple_of(2) { 1.0 } else { -1.0 };
+        }
     }
     pooled(&numbers)
 }

@@ -38,7 +38,8 @@ fn the_ids_are_those_of_the_original() {
     assert!(texts.len() > 200);
     let of = |text: &str| ENCODER.tokenize(text).unwrap();
     let wrong: Vec<_> = texts.iter().filter(|it| of(&it.text) != it.ids).collect();
-    let said = wrong.iter().map(|it| format!("{:?}\n  {:?}\n  {:?}", it.text, it.ids, of(&it.text)));
+    let said =
+        wrong.iter().map(|it| format!("{:?}\n  {:?}\n  {:?}", it.text, it.ids, of(&it.text)));
     assert!(wrong.is_empty(), "{}", said.collect::<Vec<_>>().join("\n"));
 }
 
@@ -69,7 +70,11 @@ fn a_text_is_almost_the_same_in_any_batch() {
 #[test]
 fn what_means_the_same_is_closer_than_what_does_not() {
     for (one, same, other) in [
-        ("the cat sat on the mat", "a feline rested upon a rug", "stock markets fell sharply today"),
+        (
+            "the cat sat on the mat",
+            "a feline rested upon a rug",
+            "stock markets fell sharply today",
+        ),
         ("how do I cook rice", "recipe for boiled rice", "interest rates and inflation"),
         ("The boy who cried wolf", "nobody believes a liar", "two thirds of both Houses"),
         ("freedom of the press", "newspapers may print what they like", "a rose smells sweet"),

