@@ -1,4 +1,4 @@
-//! Measures what the README tells: `cargo run --release -p search --example measure`.
+//! Measures what the README tells: `cargo run -p search --example measure`.
 //!
 //! What is compared runs in turns within one process, and of the rounds the median counts: so a
 //! machine that slows down for a while slows both.

@@ -98,7 +98,7 @@ impl Encoder {
         }
         let pooled = texts.iter().enumerate().map(|(text, ids)| {
             let tokens: NdTensorView<f32, 2> = hidden.slice((text, ..ids.len()));
-            pooled(&tokens.to_contiguous().data())
+            pooled(tokens.to_contiguous().data())
         });
         Ok(pooled.collect())
     }

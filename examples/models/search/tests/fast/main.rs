@@ -5,6 +5,7 @@ mod adding;
 mod asking;
 mod bad_input;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -45,12 +46,13 @@ fn embed() -> EmbedMock {
     EmbedMock::new().embed(|text: String| async move { Ok(by_words(&text)) })
 }
 
-/// A direction that is the sum of one for each word, so that texts which share words are close.
+/// A direction that is the sum of one for each of its words, so that texts which share words are close.
 fn by_words(text: &str) -> Embedding {
     let mut numbers = vec![0.0; DIMENSIONS];
-    for word in text.split_whitespace() {
+    let words: BTreeSet<_> = text.split_whitespace().map(str::to_lowercase).collect();
+    for word in words {
         let mut noise = DefaultHasher::new();
-        word.to_lowercase().hash(&mut noise);
+        word.hash(&mut noise);
         for number in &mut numbers {
             1.hash(&mut noise);
             *number += if noise.finish().is_multiple_of(2) { 1.0 } else { -1.0 };
