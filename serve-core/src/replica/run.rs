@@ -1,18 +1,19 @@
 //! How a call runs once it has a slot, and what stops it: its deadline, or the end of its
 //! replica.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures::StreamExt;
 use futures::future::{BoxFuture, Either};
-use futures::{Stream, StreamExt};
 use pin_project_lite::pin_project;
-use tokio::sync::mpsc::{self, PermitIterator};
+use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
 use super::handlers::{Handlers, InstanceCell};
 use super::instance::Replica;
+use super::items::Items;
 use super::method::{Method, Streaming, Unary};
 use super::scope::{Entered, Scope};
 use super::slot::Slot;
@@ -272,42 +273,15 @@ pub(crate) fn serve_stream<M: Streaming>(
     args: M::Args,
     items: mpsc::Sender<Outcome<M::Ok, M::Err>>,
 ) -> impl Future<Output = Result<(), CallError<M::Err>>> + Send + use<M> {
-    let replica = Arc::clone(replica);
+    let (replica, items) = (Arc::clone(replica), Items::<M>::new(items));
     async move {
         match local_cell::<M>(&replica) {
-            Some(cell) => forward::<M>(M::run(cell, args), &items).await,
+            Some(cell) => M::send(cell, args, &items).await,
             None => match foreign::<M>(&replica, args) {
-                Reply::Many(stream) => forward::<M>(stream.map(typed::<M>), &items).await,
+                Reply::Many(stream) => items.forward(stream.map(typed::<M>)).await,
                 Reply::One(_) => unreachable!("a streaming method replies with a stream"),
             },
         }
-        Ok(())
-    }
-}
-
-/// Sends until the stream ends or its consumer does.
-///
-/// Places in the channel are taken as many at a time as are free, and waited for one by
-/// one: the consumer sees no difference, and a semaphore is not asked for each item.
-async fn forward<M: Method>(
-    stream: impl Stream<Item = Result<M::Ok, CallError<M::Err>>>,
-    items: &mpsc::Sender<Outcome<M::Ok, M::Err>>,
-) {
-    let mut stream = pin!(stream);
-    let mut places = None::<PermitIterator<'_, _>>;
-    while let Some(item) = stream.next().await {
-        let place = match places.as_mut().and_then(Iterator::next) {
-            Some(place) => place,
-            None => {
-                let Ok(mut more) = items.reserve_many(items.capacity().max(1)).await else {
-                    return;
-                };
-                let place = more.next().expect("at least one was asked for");
-                places = Some(more);
-                place
-            }
-        };
-        place.send(item.map_err(Box::new));
     }
 }
 

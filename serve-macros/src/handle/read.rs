@@ -14,7 +14,7 @@ use crate::cfg::Cfg;
 use crate::endpoint;
 use crate::errors::Errors;
 use crate::options::{self, Entry};
-use crate::signature::{self, Shape};
+use crate::signature::{self, Shape, Source};
 
 /// Markers that take no arguments.
 const BARE: [&str; 5] = ["blocking", "check_health", "reconfigure", "shutdown", "routes"];
@@ -351,7 +351,11 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
     let (returns, batch) = match function.marker("batch") {
         None => {
             let private = model.private();
-            (signature::returns(&signature.output, &owner, &private, errors)?, None)
+            let source = match function.marker("blocking") {
+                Some(_) => Source::Iterator,
+                None => Source::Stream,
+            };
+            (signature::returns(&signature.output, source, &owner, &private, errors)?, None)
         }
         Some(marker) => {
             if mutable {
@@ -376,10 +380,6 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
                 "a `#[blocking]` method runs on a thread of its own, so it is a plain `fn`: leave out \
                  `async`, or leave out `#[blocking]`",
             );
-            return None;
-        }
-        Some(marker) if returns.shape != Shape::Value => {
-            errors.at(marker, "a `#[blocking]` method returns one value, not a stream");
             return None;
         }
         Some(_) => Kind::Blocking,
