@@ -91,7 +91,7 @@ impl Generate {
     }
 
     /// The assistant's next message, piece by piece. Dropping the stream ends the computation at
-    /// the next piece: a token, or 32 of the prompt.
+    /// the next piece: a token, or 16 of the prompt.
     #[blocking]
     pub fn answer(
         &self,

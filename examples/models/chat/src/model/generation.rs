@@ -8,7 +8,7 @@ use super::{Network, Sampler, Stops, Tokenizer, Utf8};
 
 /// How many tokens of a prompt are read at a time. Many at a time are quicker for each, up to
 /// here; between two times a generation can be stopped.
-const CHUNK: usize = 32;
+const CHUNK: usize = 16;
 
 /// A step of an answer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

@@ -8,6 +8,7 @@ use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
 use candle_transformers::models::quantized_llama::{MAX_SEQ_LEN, ModelWeights};
 
+use super::quick::in_quick_blocks;
 use super::{ModelError, Tokenizer, one_thread};
 
 /// What reads tokens and says what may come next.
@@ -29,13 +30,14 @@ pub struct Llama {
 }
 
 impl Llama {
-    /// Reads the contents of a GGUF file. Takes about twice its size, since candle wants the
-    /// embeddings as floats.
+    /// Reads the contents of a GGUF file. Takes more memory than that has, since candle wants
+    /// the embeddings as floats.
     ///
     /// # Errors
     /// If it is not the file of a Llama that chats in ChatML.
     pub fn read(gguf: &[u8]) -> Result<Self, ModelError> {
         one_thread::stay_on_this_thread();
+        let gguf = in_quick_blocks(gguf)?;
         let mut reader = Cursor::new(gguf);
         let content = Content::read(&mut reader)?;
         let tokenizer = Arc::new(Tokenizer::read(&content)?);

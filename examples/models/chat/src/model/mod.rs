@@ -8,6 +8,7 @@
 //! | `chat_ml` | messages as the model was trained to read them |
 //! | `llama` | the network, computed by candle |
 //! | `one_thread` | that it computes on the thread which calls it |
+//! | `quick` | weights in the form that candle computes quickest |
 //! | `sampler` | which token comes next |
 //! | `text` | bytes to text, never cut inside a character |
 //! | `stop` | the texts at which an answer ends |
@@ -18,6 +19,7 @@ mod error;
 mod generation;
 mod llama;
 mod one_thread;
+mod quick;
 mod sampler;
 mod stop;
 mod text;
