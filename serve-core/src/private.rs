@@ -30,8 +30,9 @@ pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
     AnyMethod, BatchError, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased,
     Exclusive, Handlers, Hook, InstanceCell, Items, Many, Method, MethodError, MethodInfo, One,
-    ParamInfo, Shape, Shared, Streaming, Unary, batched, batched_stream, blocking, blocking_items,
-    kind_of, received, rows_of_result, rows_of_results, rows_of_values,
+    ParamInfo, Shape, Shared, Streaming, Unary, batched, batched_stream, blocking,
+    blocking_constructor, blocking_items, kind_of, received, rows_of_result, rows_of_results,
+    rows_of_values,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};

@@ -113,6 +113,16 @@ snapshot!(
 );
 
 snapshot!(
+    handle_blocking_constructor,
+    handle(&quote! {
+        impl Adder {
+            #[blocking]
+            pub fn new(path: String) -> Result<Self> {}
+        }
+    })
+);
+
+snapshot!(
     handle_mutable,
     handle(&quote! {
         impl Adder {

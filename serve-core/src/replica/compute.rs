@@ -1,12 +1,12 @@
 //! [`Compute`]: a replica's own threads for `#[blocking]` methods.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
+use std::{fmt, io};
 
 use futures::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
@@ -135,6 +135,35 @@ impl Compute {
         drop(state);
         pool.work.notify_one();
     }
+}
+
+/// Runs `job` on a thread that is no replica's, and gives what it gives, or its panic. If
+/// the future is dropped, the job goes on, and what it gives is dropped on its thread.
+///
+/// # Errors
+/// If no thread could be started.
+pub(super) async fn on_own_thread<R: Send + 'static>(
+    spawner: &Spawner,
+    replica: &str,
+    job: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<std::thread::Result<R>> {
+    let (done, result) = oneshot::channel();
+    let run = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(job)));
+        // Nobody may listen any more.
+        let _ = done.send(outcome);
+    };
+    if spawner.compute_on_tokio {
+        spawner.tokio.spawn_blocking(run);
+    } else {
+        // None of tokio's: a program that ends would wait for one of those.
+        let tokio = spawner.tokio.clone();
+        std::thread::Builder::new().name(format!("serve {replica}")).spawn(move || {
+            let _tokio = tokio.enter();
+            run();
+        })?;
+    }
+    result.await.map_err(io::Error::other)
 }
 
 /// Who waits for a job.

@@ -34,8 +34,8 @@ pub use method::{
     Unary,
 };
 pub use multiplex::Multiplexed;
-pub use run::blocking;
 pub(crate) use run::{Serving, Turn, Within, serve_one, serve_stream};
+pub use run::{blocking, blocking_constructor};
 pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;

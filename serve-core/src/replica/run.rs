@@ -1,6 +1,7 @@
 //! How a call runs once it has a slot, and what stops it: its deadline, or the end of its
 //! replica.
 
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
+use super::compute::on_own_thread;
 use super::handlers::{Handlers, InstanceCell};
 use super::instance::Replica;
 use super::items::Items;
@@ -23,6 +25,7 @@ use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
 use crate::call::pending::Outcome;
+use crate::error::Error;
 
 pin_project! {
     /// A call of a deployment: waits for its slot, makes the method's future and runs it
@@ -303,6 +306,26 @@ fn typed<M: Method>(
         Err(error) => {
             Err(error.map_app(|error| *error.downcast().expect("a reply holds its method's error")))
         }
+    }
+}
+
+/// Runs a `#[blocking]` constructor on a thread of its own: the replica, whose compute
+/// threads it would take, is not there yet. Nobody waits for it if its start is given up;
+/// what it makes is dropped then, where it was made.
+///
+/// # Errors
+/// The constructor's own, or that there is no thread. Its panic goes on here.
+#[doc(hidden)]
+pub async fn blocking_constructor<D: Send + 'static>(
+    construct: impl FnOnce() -> Result<D, Error> + Send + 'static,
+) -> Result<D, Error> {
+    let (scope, spawner, id) =
+        Scope::for_constructor().expect("a constructor runs in the scope of its replica");
+    let run = move || scope.enter(construct);
+    match on_own_thread(&spawner, &id, run).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(error) => Err(Error::from(error).context("no thread for its constructor")),
     }
 }
 
