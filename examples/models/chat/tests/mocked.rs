@@ -8,8 +8,8 @@ use chat::model::{Finish, Message, Piece, Role};
 use chat::{Generate, GenerateError, GenerateMock, Settings, Wish, chat};
 use serde_json::{Value, json};
 use serve_core::futures::stream::{self, BoxStream};
-use serve_core::ingress::{HttpClient, HttpResponse};
 use serve_core::prelude::*;
+use serve_core::{HttpClient, HttpResponse};
 use tokio::time::{Instant, sleep};
 
 type Pieces = BoxStream<'static, Result<Piece, GenerateError>>;
@@ -272,7 +272,7 @@ async fn a_failure_in_the_middle_ends_a_stream_with_an_error() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_ends_the_answer_and_is_said() -> Result<()> {
     let (_runtime, http) = serving(|_, _| endless()).await?;
-    let within = async |stream: bool| {
+    let within = async |stream: bool| -> Result<HttpResponse> {
         let request = http.post("/v1/chat/completions").json(ask(json!({"stream": stream})));
         request.header("X-Request-Timeout-Seconds", "3.5").await
     };
@@ -308,8 +308,7 @@ async fn a_client_that_goes_away_ends_the_answer() -> Result<()> {
     for stream in [true, false] {
         made.store(0, Ordering::SeqCst);
         let answer = async {
-            let response = complete(&http, json!({"stream": stream})).await?;
-            response.text().await
+            complete(&http, json!({"stream": stream})).await?.text().await
         };
         tokio::time::timeout(Duration::from_millis(4_500), answer).await.expect_err("it goes on");
         let before = made.load(Ordering::SeqCst);
@@ -338,7 +337,7 @@ async fn answers_are_made_one_at_a_time_in_the_order_of_their_requests() -> Resu
         async move {
             let answer: Value = complete(&http, fields).await?.json().await?;
             assert_eq!(answer["choices"][0]["message"]["content"], n.to_string());
-            Result::Ok(began.elapsed().as_secs())
+            Ok::<_, Error>(began.elapsed().as_secs())
         }
     });
     let ended = serve_core::futures::future::try_join_all(asked).await?;
