@@ -79,7 +79,8 @@ impl Generate {
     /// are first asked for.
     async fn new(library: Library, models: Vec<ModelSettings>) -> Result<Self> {
         let first = models.first().map(|model| model.id.clone());
-        let models = Multiplexed::new(usize::MAX, move |id| load(library.clone(), models.clone(), id));
+        let models =
+            Multiplexed::new(usize::MAX, move |id| load(library.clone(), models.clone(), id));
         models.get(&first.unwrap_or_default()).await?;
         if shares_threads() {
             tracing::warn!(
@@ -93,6 +94,7 @@ impl Generate {
     /// The assistant's next message, piece by piece. Dropping the stream ends the computation at
     /// the next piece: a token, or 16 of the prompt.
     #[blocking]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments of calls are owned")]
     pub fn answer(
         &self,
         messages: Vec<Message>,
@@ -107,9 +109,8 @@ impl Generate {
 
 async fn load(library: Library, models: Vec<ModelSettings>, id: String) -> Result<Asked> {
     let settings = models.into_iter().find(|model| model.id == id);
-    let settings = settings.ok_or_else(|| {
-        Error::msg(format!("The model `{id}` does not exist")).with_status(404)
-    })?;
+    let settings = settings
+        .ok_or_else(|| Error::msg(format!("The model `{id}` does not exist")).with_status(404))?;
     let llama = library.open(settings.gguf.as_deref()).await?;
     Ok(Asked { llama, settings })
 }

@@ -136,9 +136,7 @@ async fn a_stream_says_who_speaks_then_what_then_why_it_ended() -> Result<()> {
     let events = events(&response.text().await?);
     let [first, hel, lo, last, done] = &events[..] else { panic!("{events:?}") };
     let choice = |event: &Value| event["choices"][0].clone();
-    let delta = |delta: Value, finish: Value| {
-        json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish})
-    };
+    let delta = |delta: Value, finish: Value| json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
     let nothing = Value::Null;
     assert_eq!(choice(first), delta(json!({"role": "assistant", "content": ""}), nothing.clone()));
     assert_eq!(choice(hel), delta(json!({"content": "Hel"}), nothing.clone()));
@@ -302,14 +300,16 @@ async fn a_client_that_goes_away_ends_the_answer() -> Result<()> {
     let counted = Arc::clone(&made);
     let (_runtime, http) = serving(move |_, _| {
         let made = Arc::clone(&counted);
-        endless().inspect(move |_| drop(made.fetch_add(1, Ordering::SeqCst))).boxed()
+        endless()
+            .inspect(move |_| {
+                made.fetch_add(1, Ordering::SeqCst);
+            })
+            .boxed()
     })
     .await?;
     for stream in [true, false] {
         made.store(0, Ordering::SeqCst);
-        let answer = async {
-            complete(&http, json!({"stream": stream})).await?.text().await
-        };
+        let answer = async { complete(&http, json!({"stream": stream})).await?.text().await };
         tokio::time::timeout(Duration::from_millis(4_500), answer).await.expect_err("it goes on");
         let before = made.load(Ordering::SeqCst);
         assert_eq!(before, 5, "the first piece, and four tokens");

@@ -61,7 +61,8 @@ async fn openais_own_client_is_at_home() -> Result<()> {
     assert_eq!(whole["text"], whole["again"], "the seed is the same");
     assert_eq!(whole["role"], "assistant");
     assert!(["length", "stop"].map(Value::from).contains(&whole["finish"]), "{whole}");
-    let counts = ["prompt_tokens", "completion_tokens", "total_tokens"].map(|of| whole[of].as_u64());
+    let counts =
+        ["prompt_tokens", "completion_tokens", "total_tokens"].map(|of| whole[of].as_u64());
     let [Some(prompt), Some(answer), Some(total)] = counts else { panic!("{whole}") };
     assert!(prompt > 30 && (1..=6).contains(&answer) && prompt + answer == total, "{whole}");
 
@@ -90,10 +91,7 @@ async fn openais_own_client_is_at_home() -> Result<()> {
     }
 
     assert_eq!(said["broken_off"], json!({"read": 4, "next": 1}));
-    assert_eq!(
-        said["given_up"],
-        json!({"gone": {"exception": "APITimeoutError"}, "next": 1})
-    );
+    assert_eq!(said["given_up"], json!({"gone": {"exception": "APITimeoutError"}, "next": 1}));
     assert_eq!(said["deadline"]["status"], 408);
     assert_eq!(said["deadline"]["code"], "deadline_exceeded");
     assert_eq!(said["deadline_of_a_stream"]["code"], "deadline_exceeded");

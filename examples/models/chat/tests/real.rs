@@ -1,4 +1,5 @@
 //! With the real weights, which are fetched if they are not there.
+#![expect(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -70,20 +71,27 @@ fn text_has_the_tokens_that_hugging_faces_tokenizer_gives() {
         ("naïve café – Größe", &[3546, 46494, 37366, 816, 9171, 7466, 34878, 85]),
         (
             "日本語のテキスト",
-            &[23274, 115, 40993, 179, 120, 248, 26453, 11100, 224, 10391, 251, 10391, 134, 11100, 226],
+            &[
+                23274, 115, 40993, 179, 120, 248, 26453, 11100, 224, 10391, 251, 10391, 134, 11100,
+                226,
+            ],
         ),
         (
             "👩‍👩‍👧 family 🎉",
-            &[10813, 235, 119, 321, 231, 10813, 235, 119, 321, 231, 10813, 235, 117, 1564, 15107, 232, 227],
+            &[
+                10813, 235, 119, 321, 231, 10813, 235, 119, 321, 231, 10813, 235, 117, 1564, 15107,
+                232, 227,
+            ],
         ),
         ("line\n\n\n  next\ttab ", &[1311, 1116, 3805, 1867, 197, 15999, 216]),
         ("", &[]),
         ("\r\n", &[2738]),
         ("½ ² Ⅷ ௧", &[16738, 216, 19133, 216, 173, 223, 117, 216, 33535, 117]),
         ("<|im_e", &[44, 108, 306, 79, 85]),
-        ("<|im_end|>\n<|im_start|>system", &[
-            44, 108, 306, 79, 486, 108, 46, 198, 44, 108, 306, 79, 3738, 108, 46, 9690,
-        ]),
+        (
+            "<|im_end|>\n<|im_start|>system",
+            &[44, 108, 306, 79, 486, 108, 46, 198, 44, 108, 306, 79, 3738, 108, 46, 9690],
+        ),
         (
             "fn main() { println!(\"{}\", 42); }",
             &[7853, 1085, 1000, 1662, 1628, 34115, 17, 43331, 1002, 216, 36, 34, 4258, 4029],
@@ -133,14 +141,16 @@ fn a_prompt_is_what_the_files_own_template_makes_of_it() {
             .collect();
         let context =
             minijinja::context! { messages => template_messages, add_generation_prompt => true };
-        let rendered = minijinja::render!(&MODEL.0, context);
+        let rendered = minijinja::Environment::new().render_str(&MODEL.0, context);
+        let rendered = rendered.expect("it is a template");
         assert_eq!(String::from_utf8(written).expect("text"), rendered);
     }
     // The same tokens as the Python package's, with its special tokens.
     let tokens = chat_ml::encode(&messages[..1], &instruct().system, llama().tokenizer());
     let expected = [
-        1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407,
-        19712, 8182, 2, 198, 1, 4093, 198, 1780, 314, 216, 34, 27, 34, 47, 2, 198, 1, 520, 9531, 198,
+        1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411,
+        407, 19712, 8182, 2, 198, 1, 4093, 198, 1780, 314, 216, 34, 27, 34, 47, 2, 198, 1, 520,
+        9531, 198,
     ];
     assert_eq!(tokens, expected);
 }
@@ -190,7 +200,9 @@ fn what_was_read_in_parts_was_read_as_a_whole() {
 fn a_conversation_that_does_not_fit_is_refused() {
     let long = [says(Role::User, &"word ".repeat(5_000))];
     let error = begin(&llama(), &instruct(), &long, short(1)).expect_err("too long");
-    assert!(matches!(error, GenerateError::TooLong { context: 4_096, prompt, .. } if prompt > 5_000));
+    assert!(
+        matches!(error, GenerateError::TooLong { context: 4_096, prompt, .. } if prompt > 5_000)
+    );
 }
 
 #[tokio::test]
@@ -238,8 +250,7 @@ async fn two_models_are_served_and_a_third_is_not() -> Result<()> {
 #[tokio::test]
 async fn a_deadline_ends_an_answer_and_frees_the_replica() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
-    let generate =
-        runtime.run(Generate::bind(Library::default(), vec![instruct()])).await?;
+    let generate = runtime.run(Generate::bind(Library::default(), vec![instruct()])).await?;
     let options = CallOptions::new().multiplexed_model_id(instruct().id);
     let hasty = generate.options(options.timeout(Duration::from_millis(200)));
     let endless = Wish { max_tokens: None, temperature: Some(2.0), ..short(1) };
@@ -268,8 +279,11 @@ impl Counted {
         wish: Wish,
     ) -> Result<impl Iterator<Item = Result<Piece, GenerateError>>, GenerateError> {
         let generation = begin(&llama(), &instruct(), &messages, wish)?;
-        let pieces = generation.map(|p| p.map_err(|error| GenerateError::Failed(error.to_string())));
-        Ok(pieces.inspect(|_| drop(self.made.fetch_add(1, Ordering::SeqCst))))
+        let pieces =
+            generation.map(|p| p.map_err(|error| GenerateError::Failed(error.to_string())));
+        Ok(pieces.inspect(|_| {
+            self.made.fetch_add(1, Ordering::SeqCst);
+        }))
     }
 }
 
@@ -279,7 +293,8 @@ async fn stopping_an_answer_frees_the_replica_within_one_token() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
     let counted = runtime.run(Counted::bind(Arc::clone(&made))).await?;
     // Nobody but the limit ends it: it is far away.
-    let endless = Wish { max_tokens: Some(3_000), temperature: Some(2.0), seed: 7, ..Wish::default() };
+    let endless =
+        Wish { max_tokens: Some(3_000), temperature: Some(2.0), seed: 7, ..Wish::default() };
 
     // While the prompt is read, and in the middle of the answer.
     for before in [3, 20] {
@@ -291,10 +306,10 @@ async fn stopping_an_answer_frees_the_replica_within_one_token() -> Result<()> {
         drop(pieces);
         let at_the_drop = made.load(Ordering::SeqCst);
         // The one replica takes this only when it is free.
-        let (first, last) = (counted.answer(question(), short(1)), Piece::End {
-            finish: Finish::Length,
-            tokens: 1,
-        });
+        let (first, last) = (
+            counted.answer(question(), short(1)),
+            Piece::End { finish: Finish::Length, tokens: 1 },
+        );
         let pieces: Vec<Piece> = first.try_collect().await?;
         assert_eq!(pieces.last(), Some(&last));
         let after = made.load(Ordering::SeqCst) - pieces.len() - at_the_drop;

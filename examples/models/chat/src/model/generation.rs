@@ -94,7 +94,8 @@ impl<N: Network> Generation<N> {
         let read = prompt.len().min(from + CHUNK);
         let scores = self.network.read(&prompt[from..read])?;
         let of = prompt.len();
-        self.next = if read < of { Next::Read { prompt, from: read } } else { Next::Choose { scores } };
+        self.next =
+            if read < of { Next::Read { prompt, from: read } } else { Next::Choose { scores } };
         Ok(Piece::Reading { read, of })
     }
 

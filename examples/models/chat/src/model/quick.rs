@@ -56,7 +56,8 @@ mod tests {
         assert_eq!(content.tensor_infos["slow"].ggml_dtype, GgmlDType::Q8_0);
         assert_eq!(content.tensor_infos["kept"].ggml_dtype, GgmlDType::F32);
         let read = content.tensor(&mut reader, "slow", &Device::Cpu)?.dequantize(&Device::Cpu)?;
-        let apart = (read - slow.dequantize(&Device::Cpu)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        let apart =
+            (read - slow.dequantize(&Device::Cpu)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
         // Half a step of eight bits, at up to 63.
         assert!(apart <= 63.0 / 127.0 / 2.0 + 0.01, "{apart}");
         Ok(())

@@ -48,7 +48,7 @@ impl Tokenizer {
         let control = control_tokens(content)?;
         let end = content.metadata.get("tokenizer.ggml.eos_token_id");
         let end = end.and_then(|end| end.to_u32().ok());
-        Self::new(tokens, &merges, control, end)
+        Self::new(&tokens, &merges, control, end)
     }
 
     /// A tokenizer of `tokens` by their number, of which `control` stand for no text, and of
@@ -58,7 +58,7 @@ impl Tokenizer {
     /// # Errors
     /// If the merges do not fit the tokens, or there are no ChatML tokens.
     pub fn new(
-        tokens: Vec<String>,
+        tokens: &[String],
         merges: &[String],
         control: Vec<u32>,
         end: Option<u32>,
@@ -180,7 +180,7 @@ pub(super) mod tests {
         tokens.extend((0..=u8::MAX).map(|byte| letters[&byte].to_string()));
         tokens.extend(["Ġt", "he", "Ġthe"].map(str::to_owned));
         let merges = ["Ġ t", "h e", "Ġt he"].map(str::to_owned);
-        Tokenizer::new(tokens, &merges, vec![0, 1, 2], Some(2)).expect("it is whole")
+        Tokenizer::new(&tokens, &merges, vec![0, 1, 2], Some(2)).expect("it is whole")
     }
 
     fn decoded(tokenizer: &Tokenizer, tokens: &[u32]) -> Vec<u8> {
@@ -197,7 +197,8 @@ pub(super) mod tests {
     #[test]
     fn text_comes_back_as_it_was() {
         let tokenizer = of_bytes();
-        for text in ["", " ", "the the", "  a\n\n b\t", "naïve 日本語 👩‍👧", "\0\u{ad}\u{a0}", "12 ½"] {
+        for text in ["", " ", "the the", "  a\n\n b\t", "naïve 日本語 👩‍👧", "\0\u{ad}\u{a0}", "12 ½"]
+        {
             let tokens = tokenizer.encode(text);
             assert_eq!(decoded(&tokenizer, &tokens), text.as_bytes(), "{text:?}");
         }
@@ -221,7 +222,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_model_that_knows_no_chat_is_refused() {
-        let error = Tokenizer::new(vec!["a".into()], &[], vec![], None).expect_err("no ChatML");
+        let error = Tokenizer::new(&["a".into()], &[], vec![], None).expect_err("no ChatML");
         assert!(error.to_string().contains("no token `<|im_start|>`"), "{error}");
     }
 }

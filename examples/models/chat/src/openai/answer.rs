@@ -46,22 +46,19 @@ impl Head {
 
     /// The data of the first event, which says who speaks.
     pub(super) fn first(&self) -> String {
-        self.chunk(json!({"role": "assistant", "content": ""}), None)
+        self.chunk(&json!({"role": "assistant", "content": ""}), None)
     }
 
     /// The data of the events that a piece becomes: none, one, or the last ones.
-    pub(super) fn events(
-        &self,
-        piece: Result<Piece, CallError<GenerateError>>,
-    ) -> Vec<String> {
+    pub(super) fn events(&self, piece: Result<Piece, CallError<GenerateError>>) -> Vec<String> {
         match piece {
             Ok(Piece::Reading { .. }) => Vec::new(),
             Ok(Piece::Text(text)) if text.is_empty() => Vec::new(),
-            Ok(Piece::Text(text)) => vec![self.chunk(json!({"content": text}), None)],
+            Ok(Piece::Text(text)) => vec![self.chunk(&json!({"content": text}), None)],
             Ok(Piece::End { finish, tokens }) => {
-                let mut events = vec![self.chunk(json!({}), Some(finish))];
+                let mut events = vec![self.chunk(&json!({}), Some(finish))];
                 if self.include_usage {
-                    events.push(self.envelope(json!([]), self.usage(tokens)));
+                    events.push(self.envelope(&json!([]), &self.usage(tokens)));
                 }
                 events.push("[DONE]".to_owned());
                 events
@@ -70,13 +67,12 @@ impl Head {
         }
     }
 
-    fn chunk(&self, delta: Value, finish: Option<Finish>) -> String {
-        let choice =
-            json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
-        self.envelope(json!([choice]), Value::Null)
+    fn chunk(&self, delta: &Value, finish: Option<Finish>) -> String {
+        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
+        self.envelope(&json!([choice]), &Value::Null)
     }
 
-    fn envelope(&self, choices: Value, usage: Value) -> String {
+    fn envelope(&self, choices: &Value, usage: &Value) -> String {
         let mut chunk = json!({
             "id": self.id,
             "object": "chat.completion.chunk",
@@ -85,7 +81,7 @@ impl Head {
             "choices": choices,
         });
         if self.include_usage {
-            chunk["usage"] = usage;
+            chunk["usage"] = usage.clone();
         }
         chunk.to_string()
     }
@@ -106,7 +102,7 @@ mod tests {
     }
 
     fn parsed(events: &[String]) -> Vec<Value> {
-        let read = |event: &String| serde_json::from_str(event).unwrap_or(json!(event));
+        let read = |event: &String| serde_json::from_str(event).unwrap_or_else(|_| json!(event));
         events.iter().map(read).collect()
     }
 

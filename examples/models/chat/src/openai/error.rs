@@ -33,18 +33,15 @@ impl ApiError {
     }
 
     /// A field of the request is wrong.
-    pub fn field(
-        param: impl Into<String>,
-        code: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn field(param: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::BAD_REQUEST, code, message);
         Self { param: Some(param.into()), ..error }
     }
 
     /// No model has this id.
     pub fn no_model(id: &str) -> Self {
-        let message = format!("The model `{id}` does not exist. GET /v1/models lists those that do.");
+        let message =
+            format!("The model `{id}` does not exist. GET /v1/models lists those that do.");
         let error = Self::new(StatusCode::NOT_FOUND, "model_not_found", message);
         Self { param: Some("model".to_owned()), ..error }
     }
@@ -98,7 +95,8 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after {
             // Whole seconds, and none too early.
-            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, seconds.max(1).into());
         }
         if self.status == StatusCode::REQUEST_TIMEOUT {
             // OpenAI's own clients would try again, and wait in vain once more.

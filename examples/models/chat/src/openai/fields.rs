@@ -106,7 +106,11 @@ mod tests {
             (json!({"n": 2}), "unsupported_value", "n"),
             (json!({"logprobs": true}), "unsupported_value", "logprobs"),
             (json!({"tools": [{"type": "function"}]}), "unsupported_value", "tools"),
-            (json!({"response_format": {"type": "json_object"}}), "unsupported_value", "response_format"),
+            (
+                json!({"response_format": {"type": "json_object"}}),
+                "unsupported_value",
+                "response_format",
+            ),
             (json!({"audio": {}}), "unsupported_parameter", "audio"),
             (json!({"temprature": 1}), "unknown_parameter", "temprature"),
         ] {

@@ -119,7 +119,9 @@ async fn complete(
 fn events(head: Head, pieces: Pieces) -> impl IntoResponse {
     let first = stream::iter([head.first()]);
     let rest = pieces.flat_map(move |piece| stream::iter(head.events(piece)));
-    let events = first.chain(rest).map(|data| Ok::<_, std::convert::Infallible>(Event::default().data(data)));
+    let events = first
+        .chain(rest)
+        .map(|data| Ok::<_, std::convert::Infallible>(Event::default().data(data)));
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 

@@ -158,7 +158,8 @@ impl Written {
         }
         let max_tokens = self.max_completion_tokens.or(self.max_tokens);
         if max_tokens == Some(0) {
-            let name = if self.max_tokens.is_some() { "max_tokens" } else { "max_completion_tokens" };
+            let name =
+                if self.max_tokens.is_some() { "max_tokens" } else { "max_completion_tokens" };
             return Err(outside(name, "at least 1"));
         }
         let stop = match self.stop {
@@ -212,7 +213,11 @@ fn within(name: &str, number: Option<f32>, least: f32, most: f32) -> Result<(), 
 }
 
 fn outside(name: &str, expected: &str) -> ApiError {
-    ApiError::field(name, "invalid_value", format!("Invalid value for '{name}': expected {expected}."))
+    ApiError::field(
+        name,
+        "invalid_value",
+        format!("Invalid value for '{name}': expected {expected}."),
+    )
 }
 
 #[cfg(test)]

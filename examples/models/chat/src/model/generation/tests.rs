@@ -87,7 +87,10 @@ fn or_before_a_stop_text() {
 #[test]
 fn what_was_held_back_comes_at_the_end() {
     assert_eq!(answer(generation(said("a tw"), 5, 100, &["two"])).0, "a tw");
-    assert_eq!(answer(generation(said("a two"), 5, 4, &["two"])), ("a tw".into(), Finish::Length, 4));
+    assert_eq!(
+        answer(generation(said("a two"), 5, 4, &["two"])),
+        ("a tw".into(), Finish::Length, 4)
+    );
     assert_eq!(answer(generation(said("é"), 5, 1, &[])).0, "\u{fffd}", "half a character");
 }
 
