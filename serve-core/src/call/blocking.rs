@@ -42,11 +42,11 @@ impl Parking for () {}
 
 /// Parks the thread until `future` is done.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    wait_by(Arc::new(()), future)
+    wait_by(&Arc::new(()), future)
 }
 
 /// The same, with something to be done around it.
-pub(crate) fn wait_by<P: Parking, F: Future>(parking: Arc<P>, future: F) -> F::Output {
+pub(crate) fn wait_by<P: Parking, F: Future>(parking: &Arc<P>, future: F) -> F::Output {
     struct Unpark<P>(Thread, Arc<P>);
     impl<P: Parking> Wake for Unpark<P> {
         fn wake(self: Arc<Self>) {
@@ -54,7 +54,7 @@ pub(crate) fn wait_by<P: Parking, F: Future>(parking: Arc<P>, future: F) -> F::O
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current(), Arc::clone(&parking))));
+    let waker = Waker::from(Arc::new(Unpark(thread::current(), Arc::clone(parking))));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {

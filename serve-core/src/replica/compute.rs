@@ -228,7 +228,7 @@ impl<R> Caller<R> {
             future.as_mut().poll(cx).map(Some)
         });
         match &self.clock {
-            Some(clock) => wait_by(Arc::clone(clock), either),
+            Some(clock) => wait_by(clock, either),
             None => wait(either),
         }
     }

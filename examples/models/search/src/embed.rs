@@ -1,0 +1,35 @@
+//! `Embed`: batches of texts, each replica on a thread of its own.
+
+use serve_core::prelude::*;
+
+use crate::encoder::Encoder;
+use crate::vectors::Embedding;
+
+/// Turns texts into directions.
+#[deployment(max_ongoing_requests = 128)]
+#[derive(Debug)]
+pub struct Embed {
+    encoder: Encoder,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the arguments of a call are owned")]
+#[handle]
+impl Embed {
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// If the weights are not there and cannot be fetched.
+    pub fn new() -> Result<Self> {
+        Ok(Self { encoder: Encoder::load()? })
+    }
+
+    /// The direction of a text.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    #[blocking]
+    #[batch(max_batch_size = 32, batch_wait_timeout = "2ms")]
+    pub fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>> {
+        self.encoder.embed(&texts)
+    }
+}
