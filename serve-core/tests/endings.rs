@@ -1,5 +1,6 @@
 //! How applications end, whatever stands in the way: calls that wait for a replica that is
 //! still to come, deletes that nobody waits for, code that blocks its thread.
+#![expect(clippy::disallowed_methods, reason = "what blocks its thread is what is tested")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::time::Duration;
