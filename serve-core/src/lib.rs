@@ -45,6 +45,8 @@
 //! | what a deployment may look like | [`deployment`](macro@deployment), [`handle`](macro@handle) |
 //! | what a call gives, and how it fails | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
 //! | running a graph | [`Runtime`]; [`application`](macro@application) for `cargo serve run` |
+//! | how many replicas, and which one | [`AutoscalingConfig`], [`RequestRouting`], [`RequestRouter`] |
+//! | many calls at a time, many models | [`batch`](macro@batch), [`Multiplexed`] |
 //! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
 //! | tests | [`MockRuntime`] |
 //!
@@ -162,6 +164,8 @@ mod guide {
         Resources: "docs/resources.md";
         Scaling: "docs/scaling.md";
         Testing: "docs/testing.md";
+        Operating: "docs/operating.md";
+        Troubleshooting: "docs/troubleshooting.md";
         FromRayServe: "docs/from-ray-serve.md";
     }
 }

@@ -29,9 +29,10 @@ pub use crate::error::{Error, HttpStatus};
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
 pub use crate::replica::{
     AnyMethod, BatchError, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased,
-    Exclusive, Handlers, Hook, InstanceCell, Many, Method, MethodError, MethodInfo, One, ParamInfo,
-    Shape, Shared, Streaming, Unary, batched, batched_stream, blocking, kind_of, rows_of_result,
-    rows_of_results, rows_of_values,
+    Exclusive, Handlers, Hook, InstanceCell, Items, Many, Method, MethodError, MethodInfo, One,
+    ParamInfo, Shape, Shared, Streaming, Unary, batched, batched_stream, blocking,
+    blocking_constructor, blocking_items, kind_of, received, rows_of_result, rows_of_results,
+    rows_of_values,
 };
 pub use crate::router::{DeploymentHandle, Handle, call, stream};
 pub use crate::task::{Task, start_task};
@@ -40,7 +41,7 @@ pub use crate::testing::{IntoMock, Mock};
 // In signatures of the above; generated code does not name them.
 pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
 pub use crate::deployment::{AnyBound, ArgumentsByPlace, BoundId, CustomRouting, SharedPolicy};
-pub use crate::replica::{AnyValue, Call, Reply, Slot};
+pub use crate::replica::{AnyValue, Call, Giver, Reply, Slot};
 
 /// The two sides of a `Result`, also behind an alias.
 #[diagnostic::on_unimplemented(

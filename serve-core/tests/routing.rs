@@ -148,6 +148,16 @@ async fn a_session_stays_with_its_replica_and_few_move_when_one_goes() -> Result
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_that_nobody_keeps_does_not_move_a_session() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let worker = runtime.run(worker(RequestRouting::PowerOfTwoChoices, 4, 10)).await?;
+    let before = homes(&worker).await?;
+    let with_model = worker.options(CallOptions::new().multiplexed_model_id("es"));
+    assert_eq!(homes(&with_model).await?, before);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_whose_replica_is_full_goes_to_another_and_comes_back() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(worker(RequestRouting::ConsistentHash, 3, 1)).await?;

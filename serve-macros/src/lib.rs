@@ -148,7 +148,8 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 ///   been awaited, or an `ObjectRef<T>`. Private and `pub(crate)` methods and associated
 ///   functions are yours alone;
 /// - `Summarizer::bind(..)`, from the parameters of the constructor `new`, which may be
-///   `async` and may return `Self` or a `Result` of it. Without `new`, `Default` is used;
+///   `async` or [`#[blocking]`](macro@blocking), and may return `Self` or a `Result` of it.
+///   Without `new`, `Default` is used;
 /// - `SummarizerMock`, whose methods take closures that answer for the real ones. (A
 ///   method called `new` or `named` is mocked by `mock_new` or `mock_named`.)
 ///
@@ -159,7 +160,7 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | mark | the method |
 /// |---|---|
 /// | [`#[get("/path")]`](macro@get), [`post`](macro@post), [`put`](macro@put), [`patch`](macro@patch), [`delete`](macro@delete) | is an HTTP endpoint, too |
-/// | [`#[blocking]`](macro@blocking) | is a plain `fn` that computes, or blocks |
+/// | [`#[blocking]`](macro@blocking) | is a plain `fn` that computes, or blocks; it may return an iterator |
 /// | [`#[batch]`](macro@batch) | takes many calls at a time |
 /// | [`#[retry]`](macro@retry) | may run again if its replica dies |
 /// | [`#[reconfigure]`](macro@reconfigure) | is called by the runtime, with the user config |
@@ -315,8 +316,39 @@ markers! {
     /// # }
     /// ```
     ///
-    /// It is a plain `fn` that returns one value. Such a method cannot be interrupted:
-    /// cancelled, it keeps its slot until it returns.
+    /// It is a plain `fn`. Such a method cannot be interrupted: cancelled, it keeps its slot
+    /// until it returns.
+    ///
+    /// # Many values
+    /// It returns one value, or an iterator: `impl Iterator<Item = T>`, of `Result<T, E>`, or
+    /// a `Result` of it. The handle then gives a stream, bounded as others are. The method
+    /// and each `next()` run on one thread, so the iterator may borrow `self` and need not
+    /// be `Send`. Where nobody reads on (the stream is dropped or cancelled, its deadline has
+    /// passed, the replica ended), it stops at the next item; the iterator is dropped, then
+    /// the slot is free. A panic is the last item.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # #[deployment]
+    /// # pub struct Generator { words: Vec<String> }
+    /// # #[handle]
+    /// # impl Generator {
+    /// #[blocking]
+    /// pub fn new() -> Self {
+    ///     Self { words: vec!["one".to_owned(), "two".to_owned()] }
+    /// }
+    ///
+    /// #[blocking]
+    /// pub fn generate(&self, most: usize) -> impl Iterator<Item = String> {
+    ///     self.words.iter().take(most).cloned()
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Constructors
+    /// A `new` that loads for longer than a moment is marked, too: it runs on a thread of
+    /// its own, and async code goes on meanwhile. `replica_context()` and handles are there
+    /// as in any other; a start that is given up does not wait for it.
     blocking;
     /// Calls a method of a `#[handle]` block on the drained replica, before it is dropped.
     ///
@@ -435,8 +467,9 @@ markers! {
     /// not at all if there is none. With `&self` it runs beside calls, with `&mut self`
     /// between them.
     ///
-    /// A config that does not fit the type is refused before anything is deployed. A replica
-    /// whose method fails does not start; one that runs is replaced.
+    /// A config that does not fit the type is refused before anything is deployed. If the
+    /// method fails, a new replica does not start; running ones are given the config from
+    /// before again, and the deploy has failed.
     reconfigure;
     /// Asks a method of a `#[handle]` block whether its replica is healthy.
     ///
@@ -461,7 +494,8 @@ markers! {
     /// be shown. It is called before the first call, and then every `health_check_period`;
     /// an error, a panic, or no answer within `health_check_timeout` is a failure. Three in a
     /// row replace the replica: its running calls may end, and status says why. Without such
-    /// a method a replica is healthy as long as it runs.
+    /// a method a replica is healthy as long as it runs. Either way, three calls in a row that
+    /// panic replace it, too.
     check_health;
     /// Lets a method of a `#[handle]` block run again if its replica dies after it started.
     ///

@@ -46,6 +46,40 @@ pub(crate) enum Shape {
     Stream { outer_result: bool, item_result: bool },
 }
 
+/// What gives the values of a method that gives many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Stream,
+    /// Of a `#[blocking]` method, read on a compute thread.
+    Iterator,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "Stream",
+            Self::Iterator => "Iterator",
+        }
+    }
+
+    /// `T` of `impl Stream<Item = T>`, or of `impl Iterator<Item = T>`.
+    pub(crate) fn item(self, ty: &Type) -> Option<Type> {
+        let Type::ImplTrait(impl_trait) = ty else { return None };
+        impl_trait.bounds.iter().find_map(|bound| {
+            let TypeParamBound::Trait(bound) = bound else { return None };
+            let last = bound.path.segments.last()?;
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+            if last.ident != self.name() {
+                return None;
+            }
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::AssocType(item) if item.ident == "Item" => Some(item.ty.clone()),
+                _ => None,
+            })
+        })
+    }
+}
+
 /// The parameters after the receiver. `None` if one is at fault.
 pub(crate) fn parameters(
     signature: &Signature,
@@ -110,6 +144,7 @@ fn not_owned(ty: &Type) -> Option<String> {
 /// What a method returns. `None` if it is at fault.
 pub(crate) fn returns(
     output: &ReturnType,
+    source: Source,
     owner: &TokenStream,
     private: &TokenStream,
     errors: &mut Errors,
@@ -124,40 +159,60 @@ pub(crate) fn returns(
             text: String::new(),
         });
     };
-    let value = if is_result(ty) { first_argument(ty) } else { None };
-    let value = value.as_ref().unwrap_or(ty);
-    if let Some(message) = not_returned(value) {
+    let value = success(ty);
+    if let Some(message) = not_returned(&value, source) {
         errors.at(value, message);
         return None;
     }
-    Some(known_returns(ty, owner, private))
+    Some(known_returns(ty, source, owner, private))
+}
+
+/// What comes of it if nothing fails.
+pub(crate) fn success(ty: &Type) -> Type {
+    let value = if is_result(ty) { first_argument(ty) } else { None };
+    value.unwrap_or_else(|| ty.clone())
 }
 
 /// What is wrong with a result that cannot leave its replica.
-fn not_returned(ty: &Type) -> Option<String> {
+fn not_returned(ty: &Type, source: Source) -> Option<String> {
     match ty {
         Type::Reference(reference) => Some(format!(
             "results travel between replicas, so they are owned: use `{}` instead of `{}`",
             owned(reference),
             text_of(ty)
         )),
-        Type::ImplTrait(_) if stream_item(ty).is_none() => Some(
-            "a result has one type, because it is written to the wire: name the type, or return \
-             `impl Stream<Item = T>`"
-                .to_owned(),
-        ),
+        Type::ImplTrait(_) if source.item(ty).is_some() => None,
+        Type::ImplTrait(_) => Some(match source {
+            Source::Stream if Source::Iterator.item(ty).is_some() => {
+                "an iterator computes where it is read, and would stop async work there: mark the \
+                 method `#[blocking]`, and it is read on a thread of the replica's own; or, if it \
+                 computes nothing, return `futures::stream::iter(..)` as `impl Stream<Item = T>`"
+                    .to_owned()
+            }
+            Source::Iterator if Source::Stream.item(ty).is_some() => {
+                "a `#[blocking]` method computes on a thread, where nothing polls a stream: return \
+                 `impl Iterator<Item = T>`, which its caller reads as a stream, or leave out \
+                 `#[blocking]`"
+                    .to_owned()
+            }
+            _ => format!(
+                "a result has one type, because it is written to the wire: name the type, or \
+                 return `impl {}<Item = T>`",
+                source.name()
+            ),
+        }),
         _ => None,
     }
 }
 
-fn known_returns(ty: &Type, owner: &TokenStream, private: &TokenStream) -> Returns {
+fn known_returns(ty: &Type, source: Source, owner: &TokenStream, private: &TokenStream) -> Returns {
     let text = text_of(ty);
-    if let Some(item) = stream_item(ty) {
+    if let Some(item) = source.item(ty) {
         let shape = Shape::Stream { outer_result: false, item_result: is_result(&item) };
         return stream_returns(&item, None, shape, owner, private, text);
     }
     if is_result(ty)
-        && let Some(item) = first_argument(ty).as_ref().and_then(stream_item)
+        && let Some(item) = first_argument(ty).and_then(|value| source.item(&value))
     {
         let outer = fallible(&with_first_argument(ty, &quote! { () }), owner, private).1;
         let shape = Shape::Stream { outer_result: true, item_result: is_result(&item) };
@@ -239,7 +294,7 @@ pub(crate) fn of_row(
             format!("impl Stream<Item = {text}>"),
         );
     }
-    known_returns(row, owner, private)
+    known_returns(row, Source::Stream, owner, private)
 }
 
 fn arguments(ty: &Type) -> Vec<Type> {
@@ -267,23 +322,6 @@ pub(crate) fn with_first_argument(ty: &Type, replacement: &TokenStream) -> Token
         *first = GenericArgument::Type(syn::parse_quote!(#replacement));
     }
     ty.to_token_stream()
-}
-
-/// `T` of `impl Stream<Item = T>`.
-pub(crate) fn stream_item(ty: &Type) -> Option<Type> {
-    let Type::ImplTrait(impl_trait) = ty else { return None };
-    impl_trait.bounds.iter().find_map(|bound| {
-        let TypeParamBound::Trait(bound) = bound else { return None };
-        let last = bound.path.segments.last()?;
-        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-        if last.ident != "Stream" {
-            return None;
-        }
-        arguments.args.iter().find_map(|argument| match argument {
-            GenericArgument::AssocType(item) if item.ident == "Item" => Some(item.ty.clone()),
-            _ => None,
-        })
-    })
 }
 
 /// `tokens` with the deployment's type for `Self`.

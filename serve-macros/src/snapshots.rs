@@ -100,6 +100,29 @@ snapshot!(
 );
 
 snapshot!(
+    handle_blocking_stream,
+    handle(&quote! {
+        impl Adder {
+            #[blocking]
+            pub fn count(&self, to: u64) -> impl Iterator<Item = u64> {}
+
+            #[blocking]
+            pub fn tokens(&mut self, prompt: String) -> Result<impl Iterator<Item = Result<u32>> + '_> {}
+        }
+    })
+);
+
+snapshot!(
+    handle_blocking_constructor,
+    handle(&quote! {
+        impl Adder {
+            #[blocking]
+            pub fn new(path: String) -> Result<Self> {}
+        }
+    })
+);
+
+snapshot!(
     handle_mutable,
     handle(&quote! {
         impl Adder {

@@ -9,7 +9,7 @@ use crate::application::Head;
 use crate::cfg::Cfg;
 use crate::errors::Errors;
 use crate::options;
-use crate::signature::{self, Shape};
+use crate::signature::{self, Source};
 
 pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -35,11 +35,16 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     }
     let (name, visibility) = (&signature.ident, &head.visibility);
     let parameters = signature::parameters(signature, &quote! { Self }, errors)?;
-    let returns = signature::returns(&signature.output, &quote! { Self }, &private, errors)?;
-    if returns.shape != Shape::Value {
-        errors.at(&signature.output, "a task returns one value; collect the stream");
-        return None;
+    if let syn::ReturnType::Type(_, ty) = &signature.output {
+        let value = signature::success(ty);
+        let many = [(Source::Stream, "stream"), (Source::Iterator, "iterator")];
+        if let Some((_, name)) = many.iter().find(|(source, _)| source.item(&value).is_some()) {
+            errors.at(ty, format!("a task returns one value; collect the {name}"));
+            return None;
+        }
     }
+    let returns =
+        signature::returns(&signature.output, Source::Stream, &quote! { Self }, &private, errors)?;
     let names: Vec<_> = parameters.iter().map(|parameter| &parameter.name).collect();
     let types: Vec<_> = parameters.iter().map(|parameter| &parameter.ty).collect();
     let arguments = names.iter().zip(&types).map(|(name, ty)| {

@@ -22,8 +22,8 @@ pub(crate) const STREAM_CAPACITY: usize = 16;
 /// It is bounded: a producer that is 16 items ahead waits for its consumer. A failure
 /// of the call itself (deadline, panic, a replica that ended) is its last item.
 ///
-/// **Dropping it stops the producer** at its next await, and every call that the
-/// producer had started. A stream is no ordinary argument; collect it first:
+/// **Dropping it stops the producer** at its next await (a `#[blocking]` one at its next
+/// item), and every call that the producer had started. A stream is no ordinary argument; collect it first:
 /// `let items: Vec<_> = stream.try_collect().await?;`
 #[must_use = "dropping a stream cancels its call; read it, or `detach()` it"]
 pub struct ResponseStream<T, E = Infallible> {
@@ -59,7 +59,7 @@ impl<T, E> ResponseStream<T, E> {
         self.call.request_id().to_string()
     }
 
-    /// Stops the producer at its next await. Items that it had made are still given,
+    /// Stops the producer at its next await, a `#[blocking]` one at its next item. Items that it had made are still given,
     /// then [`CallError::Cancelled`].
     pub fn cancel(&self) {
         if let State::Running(task) = &self.state {

@@ -1,19 +1,26 @@
 //! [`Compute`]: a replica's own threads for `#[blocking]` methods.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::{fmt, io};
 
 use futures::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::call::blocking::on_compute_thread;
+use super::paused::ClockHold;
+use crate::call::blocking::{on_compute_thread, wait, wait_by};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// Of a job that was dropped before it ran.
+const ENDED: &str = "the replica's compute threads ended";
 
 /// The compute threads of one replica. They start with the first job and end when the
 /// replica is dropped; an idle replica has none.
@@ -48,7 +55,7 @@ impl Compute {
 
     fn pool(&self) -> &Arc<Pool> {
         self.pool.get_or_init(|| {
-            let name = format!("serve {}", self.replica);
+            let name = self.name();
             let (state, work) = (Mutex::default(), Condvar::new());
             Arc::new(Pool { name, threads: self.threads, state, work })
         })
@@ -61,17 +68,38 @@ impl Compute {
         job: impl FnOnce() -> R + Send + 'static,
     ) -> BoxFuture<'static, Result<R, String>> {
         let (done, result) = oneshot::channel();
-        self.submit(Box::new(move || {
-            if done.is_closed() {
-                return;
+        self.submit(Box::new(move || Caller { done, clock: None }.run(|_| job())));
+        Box::pin(async move { result.await.unwrap_or_else(|_| Err(ENDED.to_owned())) })
+    }
+
+    /// The same for a job that asks whether it is still waited for, and may wait for its
+    /// caller itself.
+    pub(crate) fn run_for<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Caller<R>) -> R + Send + 'static,
+    ) -> BoxFuture<'static, Result<R, String>> {
+        let (done, result) = oneshot::channel();
+        if self.spawner.compute_on_tokio {
+            // Not one of tokio's threads, for which the clock waits also while they wait.
+            let clock = ClockHold::new(self.spawner.tokio.clone());
+            let caller = Caller { done, clock: Some(Arc::clone(&clock)) };
+            let tokio = self.spawner.tokio.clone();
+            let thread = std::thread::Builder::new().name(self.name()).spawn(move || {
+                let _tokio = tokio.enter();
+                caller.run(job);
+                clock.end();
+            });
+            if let Err(error) = thread {
+                tracing::error!(%error, "no compute thread could be started");
             }
-            let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(job)));
-            // Nobody may listen any more; the job has run all the same.
-            let _ = done.send(outcome.map_err(|payload| panic_message(&*payload)));
-        }));
-        Box::pin(async move {
-            result.await.unwrap_or_else(|_| Err("the replica's compute threads ended".to_owned()))
-        })
+        } else {
+            self.submit(Box::new(move || Caller { done, clock: None }.run(job)));
+        }
+        Box::pin(async move { result.await.unwrap_or_else(|_| Err(ENDED.to_owned())) })
+    }
+
+    fn name(&self) -> String {
+        format!("serve {}", self.replica)
     }
 
     pub(crate) fn spawner(&self) -> Arc<Spawner> {
@@ -106,6 +134,75 @@ impl Compute {
         }
         drop(state);
         pool.work.notify_one();
+    }
+}
+
+/// Runs `job` on a thread that is no replica's, and gives what it gives, or its panic. If
+/// the future is dropped, the job goes on, and what it gives is dropped on its thread.
+///
+/// # Errors
+/// If no thread could be started.
+pub(super) async fn on_own_thread<R: Send + 'static>(
+    spawner: &Spawner,
+    replica: &str,
+    job: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<std::thread::Result<R>> {
+    let (done, result) = oneshot::channel();
+    let run = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(job)));
+        // Nobody may listen any more.
+        let _ = done.send(outcome);
+    };
+    if spawner.compute_on_tokio {
+        spawner.tokio.spawn_blocking(run);
+    } else {
+        // None of tokio's: a program that ends would wait for one of those.
+        let tokio = spawner.tokio.clone();
+        std::thread::Builder::new().name(format!("serve {replica}")).spawn(move || {
+            let _tokio = tokio.enter();
+            run();
+        })?;
+    }
+    result.await.map_err(io::Error::other)
+}
+
+/// Who waits for a job.
+pub(crate) struct Caller<R> {
+    done: oneshot::Sender<Result<R, String>>,
+    /// The paused clock, where the thread holds it.
+    clock: Option<Arc<ClockHold>>,
+}
+
+impl<R> Caller<R> {
+    /// True if nobody waits for the job any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.done.is_closed()
+    }
+
+    /// Parks the thread until `future` is done. None if the caller is gone before.
+    pub(crate) fn wait_for<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let done = &mut self.done;
+        let either = poll_fn(|cx| {
+            if done.poll_closed(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        });
+        match &self.clock {
+            Some(clock) => wait_by(clock, either),
+            None => wait(either),
+        }
+    }
+
+    /// Runs `job`, unless nobody waits for it.
+    fn run(mut self, job: impl FnOnce(&mut Self) -> R) {
+        if self.is_gone() {
+            return;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(|| job(&mut self))));
+        // Nobody may listen any more; the job has run all the same.
+        let _ = self.done.send(outcome.map_err(|payload| panic_message(&*payload)));
     }
 }
 

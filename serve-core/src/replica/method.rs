@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::batch::BatchLimits;
 use super::handlers::Handlers;
+use super::items::Items;
 use super::target::{AnyValue, Reply};
 use crate::call::codec::{ArgumentsSeed, NamedArguments, Outgoing};
 use crate::call::context::Directory;
@@ -83,6 +84,16 @@ pub trait Streaming: Method {
         cell: <Self::Deployment as Handlers>::Cell,
         args: Self::Args,
     ) -> impl Stream<Item = Result<Self::Ok, CallError<Self::Err>>> + Send;
+
+    /// Runs it on the instance, and sends what it gives until it or its caller ends. An
+    /// error is the last item.
+    fn send(
+        cell: <Self::Deployment as Handlers>::Cell,
+        args: Self::Args,
+        items: &Items<Self>,
+    ) -> impl Future<Output = Result<(), CallError<Self::Err>>> + Send {
+        items.forward(Self::run(cell, args))
+    }
 }
 
 /// What is said of a method: for people, and for programs that call it by name.

@@ -7,9 +7,11 @@ mod batch;
 mod compute;
 mod handlers;
 mod instance;
+mod items;
 mod kind;
 mod method;
 mod multiplex;
+mod paused;
 mod run;
 mod scope;
 mod slot;
@@ -24,6 +26,7 @@ pub use handlers::{Exclusive, Handlers, Hook, InstanceCell, Shared};
 pub(crate) use instance::Replica;
 #[cfg(feature = "http")]
 pub(crate) use instance::WakeAtEnd;
+pub use items::{Giver, Items, blocking_items, received};
 pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};
 pub use method::{
@@ -31,8 +34,8 @@ pub use method::{
     Unary,
 };
 pub use multiplex::Multiplexed;
-pub use run::blocking;
 pub(crate) use run::{Serving, Turn, Within, serve_one, serve_stream};
+pub use run::{blocking, blocking_constructor};
 pub(crate) use scope::Scope;
 pub use scope::{context, replica_context};
 pub(crate) use slot::Release;

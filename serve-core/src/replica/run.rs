@@ -1,18 +1,21 @@
 //! How a call runs once it has a slot, and what stops it: its deadline, or the end of its
 //! replica.
 
-use std::pin::{Pin, pin};
+use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures::StreamExt;
 use futures::future::{BoxFuture, Either};
-use futures::{Stream, StreamExt};
 use pin_project_lite::pin_project;
-use tokio::sync::mpsc::{self, PermitIterator};
+use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
+use super::compute::on_own_thread;
 use super::handlers::{Handlers, InstanceCell};
 use super::instance::Replica;
+use super::items::Items;
 use super::method::{Method, Streaming, Unary};
 use super::scope::{Entered, Scope};
 use super::slot::Slot;
@@ -22,6 +25,7 @@ use crate::call::CallError;
 use crate::call::context::Request;
 use crate::call::deadline::Deadline;
 use crate::call::pending::Outcome;
+use crate::error::Error;
 
 pin_project! {
     /// A call of a deployment: waits for its slot, makes the method's future and runs it
@@ -272,42 +276,15 @@ pub(crate) fn serve_stream<M: Streaming>(
     args: M::Args,
     items: mpsc::Sender<Outcome<M::Ok, M::Err>>,
 ) -> impl Future<Output = Result<(), CallError<M::Err>>> + Send + use<M> {
-    let replica = Arc::clone(replica);
+    let (replica, items) = (Arc::clone(replica), Items::<M>::new(items));
     async move {
         match local_cell::<M>(&replica) {
-            Some(cell) => forward::<M>(M::run(cell, args), &items).await,
+            Some(cell) => M::send(cell, args, &items).await,
             None => match foreign::<M>(&replica, args) {
-                Reply::Many(stream) => forward::<M>(stream.map(typed::<M>), &items).await,
+                Reply::Many(stream) => items.forward(stream.map(typed::<M>)).await,
                 Reply::One(_) => unreachable!("a streaming method replies with a stream"),
             },
         }
-        Ok(())
-    }
-}
-
-/// Sends until the stream ends or its consumer does.
-///
-/// Places in the channel are taken as many at a time as are free, and waited for one by
-/// one: the consumer sees no difference, and a semaphore is not asked for each item.
-async fn forward<M: Method>(
-    stream: impl Stream<Item = Result<M::Ok, CallError<M::Err>>>,
-    items: &mpsc::Sender<Outcome<M::Ok, M::Err>>,
-) {
-    let mut stream = pin!(stream);
-    let mut places = None::<PermitIterator<'_, _>>;
-    while let Some(item) = stream.next().await {
-        let place = match places.as_mut().and_then(Iterator::next) {
-            Some(place) => place,
-            None => {
-                let Ok(mut more) = items.reserve_many(items.capacity().max(1)).await else {
-                    return;
-                };
-                let place = more.next().expect("at least one was asked for");
-                places = Some(more);
-                place
-            }
-        };
-        place.send(item.map_err(Box::new));
     }
 }
 
@@ -329,6 +306,26 @@ fn typed<M: Method>(
         Err(error) => {
             Err(error.map_app(|error| *error.downcast().expect("a reply holds its method's error")))
         }
+    }
+}
+
+/// Runs a `#[blocking]` constructor on a thread of its own: the replica, whose compute
+/// threads it would take, is not there yet. Nobody waits for it if its start is given up;
+/// what it makes is dropped then, where it was made.
+///
+/// # Errors
+/// The constructor's own, or that there is no thread. Its panic goes on here.
+#[doc(hidden)]
+pub async fn blocking_constructor<D: Send + 'static>(
+    construct: impl FnOnce() -> Result<D, Error> + Send + 'static,
+) -> Result<D, Error> {
+    let (scope, spawner, id) =
+        Scope::for_constructor().expect("a constructor runs in the scope of its replica");
+    let run = move || scope.enter(construct);
+    match on_own_thread(&spawner, &id, run).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(error) => Err(Error::from(error).context("no thread for its constructor")),
     }
 }
 

@@ -157,6 +157,17 @@ impl Scope {
         Self { request: self.request.clone(), deadline: None, site }
     }
 
+    /// The scope of the current constructor, for the thread that it runs on; where calls run,
+    /// and the id of its replica. None outside of a constructor.
+    pub(super) fn for_constructor() -> Option<(Self, Arc<Spawner>, Arc<str>)> {
+        Self::current(|scope| {
+            let scope = scope?;
+            let Site::Constructor(newborn) = &scope.site else { return None };
+            let (spawner, id) = (Arc::clone(&newborn.spawner), Arc::clone(&newborn.context.id));
+            Some((scope.for_shared_work(), spawner, id))
+        })
+    }
+
     /// Runs `f` with `scope` current, or with none, and gives it back.
     pub(crate) fn enter_for_now<R>(scope: &mut Option<Self>, f: impl FnOnce() -> R) -> R {
         let _entered = Entered::new(scope);

@@ -89,10 +89,9 @@ impl Routing {
     ) -> Option<usize> {
         match &mut self.policy {
             Policy::TwoChoices => {
-                if let Some(model) = call.multiplexed_model_id {
-                    return self.models.choose(admission, model);
-                }
-                self.on_ring(admission, replicas, call.session_id?)
+                let model = call.multiplexed_model_id;
+                let holder = model.and_then(|model| self.models.choose(admission, model));
+                holder.or_else(|| self.on_ring(admission, replicas, call.session_id?))
             }
             Policy::RoundRobin { next } => {
                 let n = replicas.len();

@@ -13,7 +13,7 @@ use super::model::{Batch, Kind, Method, Model, Rows};
 use crate::block::Function;
 use crate::errors::Errors;
 use crate::options::{self, Entry};
-use crate::signature::{self, Parameter, Returns, Shape};
+use crate::signature::{self, Parameter, Returns, Shape, Source};
 use crate::spelling;
 
 /// The options, and what holds without them.
@@ -26,6 +26,10 @@ const MAX_CONCURRENT_BATCHES: usize = 1;
 
 const RETURNS: &str = "a `#[batch]` method returns one result for each item: `Vec<R>`, \
                        `Vec<Result<R, E>>`, `Result<Vec<R>, E>`, or `impl Stream<Item = Vec<Option<R>>>`";
+
+const BLOCKING: &str = "a `#[batch]` method that is `#[blocking]` returns all results at once, `Vec<R>`: \
+                        leave out `#[blocking]` to return a stream of them, or `#[batch]` to return an \
+                        iterator";
 
 /// A batched method: what its handle returns, and how it is run. `parameters` become what
 /// the handle takes.
@@ -128,7 +132,13 @@ fn returned(
         let row = syn::parse2(row).ok()?;
         return Some((one(&row, Shape::Value), Rows::Whole));
     }
-    let step = signature::stream_item(ty).and_then(|step| signature::argument_of(&step, "Vec"));
+    let many = [Source::Stream, Source::Iterator].map(|source| source.item(ty));
+    if function.marker("blocking").is_some() && many.iter().any(Option::is_some) {
+        errors.at(ty, BLOCKING);
+        return None;
+    }
+    let [stream, _] = many;
+    let step = stream.and_then(|step| signature::argument_of(&step, "Vec"));
     if let Some(row) = step.and_then(|step| signature::argument_of(&step, "Option")) {
         let fallible = signature::is_result(&row);
         let shape = Shape::Stream { outer_result: false, item_result: fallible };

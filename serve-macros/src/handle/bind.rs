@@ -36,7 +36,7 @@ fn by_default(cfg: &Cfg, model: &Model) -> TokenStream {
 }
 
 fn with(constructor: &Constructor, model: &Model) -> TokenStream {
-    let Constructor { name: new, is_async, fallible, parameters, .. } = constructor;
+    let Constructor { name: new, is_async, is_blocking, fallible, parameters, .. } = constructor;
     let (private, owner, doc) = (model.private(), &model.owner, doc(model));
     let cfg = constructor.cfg.attribute();
     let names: Vec<_> = parameters.iter().map(|parameter| &parameter.name).collect();
@@ -64,6 +64,11 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
         }
     } else {
         quote! { ::core::result::Result::Ok(#made) }
+    };
+    let made = if *is_blocking {
+        quote! { #private::blocking_constructor(move || #made).await }
+    } else {
+        made
     };
     quote! {
         #cfg

@@ -35,7 +35,11 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
         (Some(batch), _) => batch::run(method, batch, model),
         (None, Shape::Value) => run_value(method, model),
         (None, Shape::Stream { outer_result, item_result }) => {
-            run_stream(method, model, outer_result, item_result)
+            if method.kind == Kind::Blocking {
+                run_iterator(method, model, outer_result, item_result)
+            } else {
+                run_stream(method, model, outer_result, item_result)
+            }
         }
     };
     let retry = retry(method, model);
@@ -202,6 +206,75 @@ fn run_stream(
                     let (#(#names,)*) = __serve_args;
                     #this
                     #body
+                }
+            }
+        }
+    }
+}
+
+/// An iterator is made, read and dropped in one job on a compute thread, so it may borrow
+/// the instance and need not be `Send`.
+fn run_iterator(
+    method: &Method,
+    model: &Model,
+    outer_result: bool,
+    item_result: bool,
+) -> TokenStream {
+    let private = model.private();
+    let (marker, names) = (method.marker(), method.parameter_names());
+    let (this, call) = call(method, model);
+    let turn = if item_result {
+        quote! { #private::fallible }
+    } else {
+        quote! { ::core::result::Result::Ok }
+    };
+    let body = if outer_result {
+        quote! {
+            match #private::Fallible::into_result(#call) {
+                ::core::result::Result::Ok(__serve_iterator) => {
+                    __serve_giver.give(__serve_iterator, #turn);
+                }
+                ::core::result::Result::Err(__serve_error) => {
+                    __serve_giver.fail(__serve_error);
+                }
+            }
+        }
+    } else {
+        quote! { __serve_giver.give(#call, #turn); }
+    };
+    quote_spanned! { method.name.span() =>
+        #[automatically_derived]
+        #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+        impl #private::Streaming for #marker {
+            fn run(
+                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+                __serve_args: <Self as #private::Method>::Args,
+            ) -> impl #private::futures::Stream<
+                Item = ::core::result::Result<
+                    <Self as #private::Method>::Ok,
+                    #private::CallError<<Self as #private::Method>::Err>,
+                >,
+            > + ::core::marker::Send {
+                #private::received::<Self>(__serve_cell, __serve_args)
+            }
+
+            fn send(
+                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+                __serve_args: <Self as #private::Method>::Args,
+                __serve_items: &#private::Items<Self>,
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<
+                    (),
+                    #private::CallError<<Self as #private::Method>::Err>,
+                >,
+            > + ::core::marker::Send {
+                async move {
+                    let (#(#names,)*) = __serve_args;
+                    #this
+                    #private::blocking_items::<Self>(__serve_items, move |__serve_giver| {
+                        #body
+                    })
+                    .await
                 }
             }
         }

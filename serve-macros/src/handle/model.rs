@@ -89,6 +89,8 @@ pub(super) struct Constructor {
     pub(super) cfg: Cfg,
     pub(super) name: Ident,
     pub(super) is_async: bool,
+    /// Whether it runs on a thread of its own.
+    pub(super) is_blocking: bool,
     pub(super) fallible: bool,
     pub(super) parameters: Vec<Parameter>,
 }

@@ -14,7 +14,7 @@ use crate::cfg::Cfg;
 use crate::endpoint;
 use crate::errors::Errors;
 use crate::options::{self, Entry};
-use crate::signature::{self, Shape};
+use crate::signature::{self, Shape, Source};
 
 /// Markers that take no arguments.
 const BARE: [&str; 5] = ["blocking", "check_health", "reconfigure", "shutdown", "routes"];
@@ -145,7 +145,12 @@ fn check_markers(function: &Function, errors: &mut Errors) {
 fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
     let ident = &function.signature.ident;
     if !matches!(function.signature.inputs.first(), Some(FnArg::Receiver(_))) {
-        if let Some(marker) = function.markers.first() {
+        // The one marker that a constructor may have.
+        let allowed = |marker: &&Attribute| {
+            let name = marker.path().segments.last().map(|last| &last.ident);
+            ident == "new" && name.is_some_and(|name| name == "blocking")
+        };
+        if let Some(marker) = function.markers.iter().find(|marker| !allowed(marker)) {
             let name = marker.path().segments.last().map(|last| last.ident.to_string());
             let name = name.unwrap_or_default();
             errors.at(
@@ -326,7 +331,23 @@ fn constructor(
         syn::ReturnType::Default => false,
     };
     let is_async = signature.asyncness.is_some();
-    Some(Constructor { cfg, name: signature.ident.clone(), is_async, fallible, parameters })
+    let blocking = function.marker("blocking");
+    if let Some(marker) = blocking.filter(|_| is_async) {
+        errors.at(
+            marker,
+            "a `#[blocking]` constructor runs on a thread of its own, so it is a plain `fn`: leave \
+             out `async`, or leave out `#[blocking]`",
+        );
+        return None;
+    }
+    Some(Constructor {
+        cfg,
+        name: signature.ident.clone(),
+        is_async,
+        is_blocking: blocking.is_some(),
+        fallible,
+        parameters,
+    })
 }
 
 /// A method of the handle, and the markers that change how it runs.
@@ -351,7 +372,11 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
     let (returns, batch) = match function.marker("batch") {
         None => {
             let private = model.private();
-            (signature::returns(&signature.output, &owner, &private, errors)?, None)
+            let source = match function.marker("blocking") {
+                Some(_) => Source::Iterator,
+                None => Source::Stream,
+            };
+            (signature::returns(&signature.output, source, &owner, &private, errors)?, None)
         }
         Some(marker) => {
             if mutable {
@@ -376,10 +401,6 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
                 "a `#[blocking]` method runs on a thread of its own, so it is a plain `fn`: leave out \
                  `async`, or leave out `#[blocking]`",
             );
-            return None;
-        }
-        Some(marker) if returns.shape != Shape::Value => {
-            errors.at(marker, "a `#[blocking]` method returns one value, not a stream");
             return None;
         }
         Some(_) => Kind::Blocking,

@@ -102,7 +102,7 @@ pub struct AutoscalingContext<'a> {
     pub queued: usize,
     /// Calls that ran or waited, aggregated over the look-back period as the config says.
     pub load: f64,
-    /// The time since the runtime started.
+    /// The time since the deployment's first deploy.
     pub now: Duration,
     /// The time since replicas were last added, if they ever were.
     pub since_scale_up: Option<Duration>,

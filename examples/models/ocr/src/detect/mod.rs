@@ -1,0 +1,99 @@
+//! [`Detect`]: where the lines of a page are.
+
+mod boxes;
+mod hull;
+
+use rten_tensor::prelude::*;
+use serve_core::prelude::*;
+
+use crate::network::Network;
+use crate::page::Page;
+use crate::{Corners, tensor};
+
+/// The longest side of what the model sees.
+const LONGEST_SIDE: f32 = 960.0;
+
+/// Small pictures are enlarged, so that the letters of a screenshot are as large as those of a
+/// scan, and not more than this many times, beyond which there is nothing more to see.
+const MOST_ENLARGED: f32 = 4.0;
+
+/// The model halves a picture five times.
+const MULTIPLE: usize = 32;
+
+/// Finds lines of text: PP-OCRv6 small, detection.
+#[deployment]
+#[derive(Debug)]
+pub struct Detect {
+    network: Network,
+}
+
+#[handle]
+#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
+impl Detect {
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// If it cannot be fetched or read.
+    #[blocking]
+    pub fn new() -> Result<Self> {
+        let network = Network::load(
+            "rapidocr/models/PP-OCRv6_det_small.onnx",
+            "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+        )?;
+        Ok(Self { network })
+    }
+
+    /// A box around each line of the page, in no order.
+    ///
+    /// # Errors
+    /// If the model does not run.
+    #[blocking]
+    pub fn lines(&self, page: Page) -> Result<Vec<Corners>> {
+        let (width, height) = seen_size(page.width, page.height);
+        let input = tensor::of_page(&page, width, height, MULTIPLE);
+        let probabilities = self.network.run::<4>(input)?;
+        let found = boxes::in_map(probabilities.slice((0, 0)), width, height);
+        Ok(found
+            .into_iter()
+            .filter_map(|corners| on_page(corners, (width, height), &page))
+            .collect())
+    }
+}
+
+/// The size in which the model sees a page: its longer side has [`LONGEST_SIDE`] pixels.
+fn seen_size(width: usize, height: usize) -> (usize, usize) {
+    let scale = (LONGEST_SIDE / width.max(height) as f32).min(MOST_ENLARGED);
+    let seen = |side: usize| tensor::whole((side as f32 * scale).round()).max(1);
+    (seen(width), seen(height))
+}
+
+/// A box in what the model saw as one on the page; none if nothing of it is left there.
+fn on_page(corners: Corners, seen: (usize, usize), page: &Page) -> Option<Corners> {
+    let (width, height) = (page.width as f32, page.height as f32);
+    let (across, down) = (width / seen.0 as f32, height / seen.1 as f32);
+    let corners =
+        corners.map(|[x, y]| [(x * across).clamp(0.0, width), (y * down).clamp(0.0, height)]);
+    let least = corners.width().min(corners.height());
+    (least > boxes::LEAST_ON_PAGE).then_some(corners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_side_is_960_pixels() {
+        assert_eq!(seen_size(640, 480), (960, 720));
+        assert_eq!(seen_size(3000, 4000), (720, 960));
+        assert_eq!(seen_size(10_000, 10), (960, 1));
+        assert_eq!(seen_size(1, 1), (4, 4));
+    }
+
+    #[test]
+    fn boxes_are_scaled_to_the_page_and_end_with_it() {
+        let page = Page { width: 1920, height: 960, pixels: Bytes::new() };
+        let corners = on_page(Corners::upright(-5.0, 10.0, 100.0, 20.0), (960, 480), &page);
+        assert_eq!(corners, Some(Corners::upright(0.0, 20.0, 200.0, 40.0)));
+        assert_eq!(on_page(Corners::upright(970.0, 0.0, 980.0, 9.0), (960, 480), &page), None);
+    }
+}

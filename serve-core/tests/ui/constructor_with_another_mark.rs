@@ -1,0 +1,16 @@
+use serve_core::prelude::*;
+
+#[deployment]
+#[derive(Default)]
+pub struct Adder;
+
+#[handle]
+impl Adder {
+    #[blocking]
+    #[retry]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+fn main() {}
