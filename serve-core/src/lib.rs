@@ -165,6 +165,8 @@ mod guide {
         Resources: "docs/resources.md";
         Scaling: "docs/scaling.md";
         Testing: "docs/testing.md";
+        Operating: "docs/operating.md";
+        Troubleshooting: "docs/troubleshooting.md";
         FromRayServe: "docs/from-ray-serve.md";
     }
 }

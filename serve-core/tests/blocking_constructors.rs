@@ -38,7 +38,9 @@ impl Model {
     fn new(events: UnboundedSender<String>, go: Go) -> Result<Self> {
         let replica = replica_context().expect("a constructor has its replica");
         let _ = events.send("loading".to_owned());
-        match go.lock().recv() {
+        let step = go.lock().recv();
+        drop(go);
+        match step {
             Ok(Step::Refused) => return Err(Error::msg("no weights")),
             Ok(Step::Panic) => panic!("bad weights"),
             Ok(Step::Made) | Err(_) => {}

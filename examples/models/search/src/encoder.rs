@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rten::{Model, NodeId, RunOptions, ThreadPool, Value};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
 use serve_core::{Error, Result};
@@ -39,7 +39,8 @@ impl Encoder {
     /// If they cannot be fetched or read.
     pub fn load() -> Result<Self> {
         let vocabulary = String::from_utf8(VOCABULARY.read()?)?;
-        let model = Model::load(MODEL.read()?)?;
+        // Once, and not at each run: a question is short, and this is most of its time.
+        let model = ModelOptions::with_all_ops().prepack_weights(true).load(MODEL.read()?)?;
         let [ids, mask, types] = ["input_ids", "attention_mask", "token_type_ids"];
         let inputs = [model.node_id(ids)?, model.node_id(mask)?, model.node_id(types)?];
         let output = model.node_id("last_hidden_state")?;

@@ -1,6 +1,6 @@
 //! What the README says of speed and memory, measured here:
 //!
-//! `CANDLE_NUM_THREADS=1 cargo run -p chat --release --example measure`
+//! `CANDLE_NUM_THREADS=1 cargo run -p chat --example measure_chat`
 //!
 //! The same answers are computed in a plain loop, through the handle of a deployment, and over
 //! HTTP, in turns, so that whatever else the machine does meets all three alike. A ratio is the
