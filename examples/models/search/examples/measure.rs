@@ -8,7 +8,6 @@ use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
 
-use futures::future::join_all;
 use instant_distance::{Builder, Point, Search as Walk};
 use search::api::{Document, Question};
 use search::embed::{Embed, EmbedHandle};
@@ -148,49 +147,45 @@ async fn rate(embed: &EmbedHandle, texts: &[String], at_a_time: usize) -> Result
     Ok(done.len() as f64 / began.elapsed().as_secs_f64())
 }
 
-/// The same batches by a plain loop and through the deployment, in turns.
+/// The same texts by a plain loop in batches, and through the deployment with two batches' worth
+/// of calls at a time, in turns.
 async fn overhead(encoder: &Encoder, passages: &[String]) -> Result<()> {
     println!("\n## Against a plain loop\n");
     println!("| | plain loop | through `Embed` | ratio |\n|---|---:|---:|---:|");
     let runtime = Runtime::builder().start().await?;
     let embed = runtime.run(Embed::bind()).await?;
-    let questions: Vec<String> =
-        QUESTIONS.iter().cycle().take(32).map(ToString::to_string).collect();
-    for (name, texts, batch) in [
-        ("questions, one at a time", &questions[..], 1),
-        ("32 questions at a time", &questions[..], 32),
-        ("32 passages at a time", &passages[..32], 32),
+    let questions = |count| QUESTIONS.iter().cycle().take(count).map(ToString::to_string);
+    let (few, many): (Vec<_>, Vec<_>) = (questions(32).collect(), questions(512).collect());
+    for (name, texts, batch, at_a_time) in [
+        ("32 questions, one at a time", &few[..], 1, 1),
+        ("512 questions, in batches of 32", &many[..], 32, 64),
+        ("128 passages, in batches of 32", &passages[..128], 32, 64),
     ] {
-        let mut rounds = Vec::new();
-        for round in 0..21 {
+        let (mut plain, mut through, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..16 {
             let mut took = [0.0; 2];
-            for turn in 0..2 {
-                let through = (round + turn) % 2;
+            for turn in [round % 2, (round + 1) % 2] {
                 let began = Instant::now();
-                for texts in texts.chunks(batch) {
-                    if through == 1 {
-                        let calls: Vec<_> = texts.iter().map(|text| embed.embed(text)).collect();
-                        for done in join_all(calls).await {
-                            black_box(done?);
-                        }
-                    } else {
+                if turn == 0 {
+                    for texts in texts.chunks(batch) {
                         black_box(encoder.embed(texts)?);
                     }
+                } else {
+                    black_box(rate(&embed, texts, at_a_time).await?);
                 }
-                took[through] = ms(began.elapsed()) / texts.chunks(batch).len() as f64;
+                took[turn] = ms(began.elapsed());
             }
             if round > 0 {
-                rounds.push((took[1] / took[0], took[0], took[1]));
+                plain.push(took[0]);
+                through.push(took[1]);
+                ratios.push(took[1] / took[0]);
             }
         }
-        rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let median = |of: fn(&(f64, f64, f64)) -> f64| {
-            let mut numbers: Vec<f64> = rounds.iter().map(of).collect();
+        let [plain, through, ratio] = [plain, through, ratios].map(|mut numbers| {
             numbers.sort_by(f64::total_cmp);
             numbers[numbers.len() / 2]
-        };
-        let (ratio, plain, through) = (median(|it| it.0), median(|it| it.1), median(|it| it.2));
-        println!("| {name} | {plain:.2} ms | {through:.2} ms | {ratio:.3} |");
+        });
+        println!("| {name} | {plain:.0} ms | {through:.0} ms | {ratio:.3} |");
     }
     runtime.shutdown().await;
     Ok(())

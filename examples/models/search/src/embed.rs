@@ -19,16 +19,18 @@ impl Embed {
     ///
     /// # Errors
     /// If the weights are not there and cannot be fetched.
+    #[blocking]
     pub fn new() -> Result<Self> {
         Ok(Self { encoder: Encoder::load()? })
     }
 
-    /// The direction of a text.
+    /// The direction of a text. A batch does not wait for more: a question that comes alone is
+    /// served at once, and under load texts gather while the batch before them runs.
     ///
     /// # Errors
     /// If the engine fails.
     #[blocking]
-    #[batch(max_batch_size = 32, batch_wait_timeout = "2ms")]
+    #[batch(max_batch_size = 32, batch_wait_timeout = "0ms")]
     pub fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>> {
         self.encoder.embed(&texts)
     }
