@@ -502,6 +502,7 @@ impl Drop for Bomb {
 struct Gate(Mutex<mpsc::Receiver<()>>);
 
 #[handle]
+#[expect(clippy::needless_pass_by_value, reason = "a method of a handle owns its arguments")]
 impl Gate {
     fn new(go: Arc<Mutex<Option<mpsc::Receiver<()>>>>) -> Self {
         Self(Mutex::new(go.lock().take().expect("there is one replica")))

@@ -75,13 +75,13 @@ impl Routing {
             ring.remove(key, replica.context.replica_id());
         }
         self.models.forget(key);
-        if let Policy::Custom(custom) = &self.policy {
-            if let Err(panic) = choosing(|| custom.on_removed(replica.context.replica_id())) {
-                tracing::error!(
-                    replica = replica.context.replica_id(),
-                    "the request router panicked in `on_removed`: {panic}"
-                );
-            }
+        if let Policy::Custom(custom) = &self.policy
+            && let Err(panic) = choosing(|| custom.on_removed(replica.context.replica_id()))
+        {
+            tracing::error!(
+                replica = replica.context.replica_id(),
+                "the request router panicked in `on_removed`: {panic}"
+            );
         }
     }
 

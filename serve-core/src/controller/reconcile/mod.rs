@@ -151,11 +151,11 @@ impl Reconciler {
             self.advance();
             self.show();
             if self.state.is_gone() && self.tasks.is_empty() {
-                return self.is_gone();
+                return self.answer_those_who_retired_it();
             }
             if self.given_up_at().is_some_and(|at| at <= Instant::now()) {
                 self.tell_of_those_left();
-                return self.is_gone();
+                return self.answer_those_who_retired_it();
             }
             let wake = self.wake_at();
             tokio::select! {
@@ -203,7 +203,7 @@ impl Reconciler {
     }
 
     /// Everything has stopped, or is left to itself.
-    fn is_gone(self) {
+    fn answer_those_who_retired_it(self) {
         for done in self.retiring {
             // Who waited for it may be gone.
             let _ = done.send(());
