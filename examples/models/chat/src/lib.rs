@@ -25,6 +25,7 @@ pub use settings::{ModelSettings, SMOLLM2, Settings};
 #[application]
 pub fn chat(settings: Settings) -> Result<Application<OpenAi>> {
     settings.check()?;
-    let generate = Generate::bind(Library::default(), settings.models.clone());
+    let generate = Generate::bind(Library::default(), settings.models.clone())
+        .num_replicas(settings.replicas.get());
     Ok(OpenAi::bind(generate, settings.models).into())
 }

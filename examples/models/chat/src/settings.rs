@@ -1,5 +1,7 @@
 //! [`Settings`]: which models are served, the application's argument.
 
+use std::num::NonZeroUsize;
+
 use serve_core::prelude::*;
 use weights::Weights;
 
@@ -23,6 +25,14 @@ pub struct Settings {
     /// The models, of which the first is loaded before the application is ready.
     #[serde(default = "default_models")]
     pub models: Vec<ModelSettings>,
+    /// How many answers are computed at a time, each by a replica with a thread of its own.
+    /// Default: 1.
+    #[serde(default = "default_replicas")]
+    pub replicas: NonZeroUsize,
+}
+
+const fn default_replicas() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 /// A model as clients know it: a file, and how it is asked. Several may use one file, which is
@@ -72,7 +82,7 @@ fn default_models() -> Vec<ModelSettings> {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { models: default_models() }
+        Self { models: default_models(), replicas: default_replicas() }
     }
 }
 
