@@ -1,10 +1,10 @@
 //! Measures what the README tells: `cargo run -p search --example measure`.
 //!
-//! What is compared runs in turns within one process, and of the rounds the median counts: so a
+//! `stages`, `throughput`, `overhead` or `index` after `--` measures that alone. What is compared runs in turns within one process, and of the rounds the median counts: so a
 //! machine that slows down for a while slows both.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::fs;
+use std::{env, fs};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -39,23 +39,28 @@ async fn main() -> Result<()> {
     let loaded = memory();
     let passages = corpus_passages();
     println!("The corpus: {} passages", passages.len());
+    println!("The model needs {:.0} MB", loaded - memory_before);
 
-    stages(&encoder).await?;
-    throughput(&encoder, &passages).await?;
-    overhead(&encoder, &passages).await?;
-    println!("\n## Memory\n");
-    println!("| | MB |\n|---|---:|");
-    println!(
-        "| before | {memory_before:.0} |\n| the model, loaded | {:.0} |",
-        loaded - memory_before
-    );
-    println!("| after all of the above | {:.0} |", memory());
-    index(&encoder.embed(&passages[..256])?);
+    let asked_for: Vec<String> = env::args().skip(1).collect();
+    let wanted = |part: &str| asked_for.is_empty() || asked_for.iter().any(|one| one == part);
+    if wanted("stages") {
+        stages(&encoder).await?;
+    }
+    if wanted("throughput") {
+        throughput(&encoder, &passages).await?;
+    }
+    if wanted("overhead") {
+        overhead(&encoder, &passages).await?;
+    }
+    if wanted("index") {
+        index(&encoder.embed(&passages[..256])?);
+    }
     Ok(())
 }
 
 /// One question after the other, stage by stage.
 async fn stages(encoder: &Encoder) -> Result<()> {
+    let before = memory();
     let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
     let began = Instant::now();
     let app = runtime.run(search(Options::default())).await?;
@@ -97,6 +102,7 @@ async fn stages(encoder: &Encoder) -> Result<()> {
         let (half, most) = (times[times.len() / 2], times[times.len() * 95 / 100]);
         println!("| {name} | {:.3} ms | {:.3} ms |", ms(half), ms(most));
     }
+    println!("\nThe application, with its corpus, needs {:.0} MB", memory() - before);
     runtime.shutdown().await;
     Ok(())
 }
@@ -155,14 +161,14 @@ async fn overhead(encoder: &Encoder, passages: &[String]) -> Result<()> {
     let runtime = Runtime::builder().start().await?;
     let embed = runtime.run(Embed::bind()).await?;
     let questions = |count| QUESTIONS.iter().cycle().take(count).map(ToString::to_string);
-    let (few, many): (Vec<_>, Vec<_>) = (questions(32).collect(), questions(512).collect());
-    for (name, texts, batch, at_a_time) in [
-        ("32 questions, one at a time", &few[..], 1, 1),
-        ("512 questions, in batches of 32", &many[..], 32, 64),
-        ("128 passages, in batches of 32", &passages[..128], 32, 64),
+    let (few, many): (Vec<_>, Vec<_>) = (questions(8).collect(), questions(512).collect());
+    for (name, texts, batch, at_a_time, rounds) in [
+        ("8 questions, one at a time", &few[..], 1, 1, 200),
+        ("512 questions, in batches of 32", &many[..], 32, 64, 16),
+        ("128 passages, in batches of 32", &passages[..128], 32, 64, 12),
     ] {
         let (mut plain, mut through, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..16 {
+        for round in 0..rounds {
             let mut took = [0.0; 2];
             for turn in [round % 2, (round + 1) % 2] {
                 let began = Instant::now();
