@@ -83,7 +83,7 @@ impl<M: Method> Giver<'_, M> {
         mut values: impl Iterator<Item = T>,
         turn: impl Fn(T) -> Result<M::Ok, CallError<M::Err>>,
     ) {
-        while !self.caller.is_gone()
+        while !self.is_over()
             && let Some(value) = values.next()
             && self.send(turn(value))
         {}
@@ -92,6 +92,12 @@ impl<M: Method> Giver<'_, M> {
     /// Sends the one error of a method that gave no iterator.
     pub fn fail(&mut self, error: M::Err) {
         self.send(Err(CallError::App(error)));
+    }
+
+    /// Whether nobody waits for more. A stream that is dropped says so at once, its task only
+    /// when it is next polled.
+    fn is_over(&self) -> bool {
+        self.caller.is_gone() || self.items.upgrade().is_none_or(|items| items.is_closed())
     }
 
     /// Waits for a place if there is none. False if nobody waits for the item.
@@ -127,7 +133,12 @@ pub async fn blocking_items<M: Method>(
     let (replica, scope) = Scope::lend_slot().expect("a `#[blocking]` method runs in a slot");
     let items = items.0.downgrade();
     let done = replica.compute.run_for(move |caller| {
-        scope.enter(|| job(&mut Giver { items, caller }));
+        scope.enter(|| {
+            let mut giver = Giver { items, caller };
+            if !giver.is_over() {
+                job(&mut giver);
+            }
+        });
     });
     done.await.map_err(|panic| {
         replica.panicked();
