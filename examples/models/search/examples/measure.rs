@@ -4,9 +4,9 @@
 //! machine that slows down for a while slows both.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::{env, fs};
 use std::hint::black_box;
 use std::time::Duration;
+use std::{env, fs};
 
 use instant_distance::{Builder, Point, Search as Walk};
 use search::api::{Document, Question};
@@ -164,8 +164,8 @@ async fn overhead(encoder: &Encoder, passages: &[String]) -> Result<()> {
     let (few, many): (Vec<_>, Vec<_>) = (questions(8).collect(), questions(512).collect());
     for (name, texts, batch, at_a_time, rounds) in [
         ("8 questions, one at a time", &few[..], 1, 1, 200),
-        ("512 questions, in batches of 32", &many[..], 32, 64, 16),
-        ("128 passages, in batches of 32", &passages[..128], 32, 64, 12),
+        ("512 questions, in batches of 8", &many[..], 8, 16, 16),
+        ("64 passages, in batches of 8", &passages[..64], 8, 16, 16),
     ] {
         let (mut plain, mut through, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
@@ -207,11 +207,11 @@ fn index(seeds: &[Embedding]) {
     println!("|---:|---:|---:|---:|---:|---:|---:|");
     let mut noise = Noise(42);
     for size in [1_000, 10_000, 100_000] {
-        let before = memory();
         let vectors: Vec<Embedding> =
             (0..size).map(|n| noise.around(&seeds[n % seeds.len()])).collect();
         let questions: Vec<Embedding> = (0..50).map(|n| noise.around(&seeds[n])).collect();
 
+        let before = memory();
         let mut store = Store::new(size);
         let entry = |n: usize| {
             let id = n.to_string().try_into().expect("digits");

@@ -6,7 +6,7 @@ use crate::encoder::Encoder;
 use crate::vectors::Embedding;
 
 /// Turns texts into directions.
-#[deployment(max_ongoing_requests = 128)]
+#[deployment]
 #[derive(Debug)]
 pub struct Embed {
     encoder: Encoder,
@@ -25,12 +25,13 @@ impl Embed {
     }
 
     /// The direction of a text. A batch does not wait for more: a question that comes alone is
-    /// served at once, and under load texts gather while the batch before them runs.
+    /// served at once, and under load texts gather while the batch before them runs. It is small,
+    /// because a question may come behind one of passages, each of which takes 50 ms.
     ///
     /// # Errors
     /// If the engine fails.
     #[blocking]
-    #[batch(max_batch_size = 32, batch_wait_timeout = "0ms")]
+    #[batch(max_batch_size = 8, batch_wait_timeout = "0ms")]
     pub fn embed(&self, texts: Vec<String>) -> Result<Vec<Embedding>> {
         self.encoder.embed(&texts)
     }

@@ -24,7 +24,7 @@ use crate::vectors::Embedding;
 
 /// How many passages of all documents are with `Embed` at a time: two batches, so that one gathers
 /// while one runs, and a question waits for no more than these.
-const EMBEDDED_AT_A_TIME: usize = 64;
+const EMBEDDED_AT_A_TIME: usize = 16;
 
 /// How many documents of the corpus are embedded between two lines in the log.
 const STEP: usize = 40;

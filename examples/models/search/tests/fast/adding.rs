@@ -112,7 +112,7 @@ async fn passages_are_with_embed_two_batches_at_a_time_over_all_documents() -> R
     for added in join_all(adds).await {
         added?;
     }
-    assert_eq!(most.load(Ordering::SeqCst), 64);
+    assert_eq!(most.load(Ordering::SeqCst), 16);
     Ok(())
 }
 
