@@ -1,11 +1,13 @@
 //! How applications end, whatever stands in the way: calls that wait for a replica that is
 //! still to come, deletes that nobody waits for, code that blocks its thread.
-#![expect(clippy::disallowed_methods, reason = "what blocks its thread is what is tested")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serve_core::prelude::*;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -126,58 +128,84 @@ async fn a_grace_longer_than_time_lets_calls_end() -> Result<()> {
     Ok(())
 }
 
+/// Blocks a thread, until whoever holds the other end lets it go.
+#[derive(Clone)]
+struct Block {
+    begun: Arc<Notify>,
+    go: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Block {
+    fn new() -> (Self, mpsc::Sender<()>) {
+        let (go, told) = mpsc::channel();
+        (Self { begun: Arc::default(), go: Arc::new(Mutex::new(told)) }, go)
+    }
+
+    fn thread(&self) {
+        self.begun.notify_one();
+        // An end that is gone lets it go, too: a test that fails ends.
+        let _ = self.go.lock().recv();
+    }
+}
+
 /// Blocks the thread that it is made on, as only a `#[blocking]` constructor should.
 #[deployment(graceful_shutdown_timeout = "100ms")]
 struct Loads;
 
 #[handle]
 impl Loads {
-    fn new(time: Duration) -> Self {
-        std::thread::sleep(time);
+    fn new(block: Block) -> Self {
+        block.thread();
         Self
     }
 
     pub async fn hi(&self) {}
 }
 
+/// That the shutdown returns at all says that it did not wait: only then the constructor goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_shutdown_does_not_wait_for_a_constructor_that_blocks_its_thread() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
-    let (other, loads) = (runtime.clone(), Loads::bind(4 * SECOND));
+    let (block, go) = Block::new();
+    let (other, loads) = (runtime.clone(), Loads::bind(block.clone()));
     let deploying = tokio::spawn(async move { other.run(loads).await.is_ok() });
-    sleep(Duration::from_millis(300)).await;
-    let began = Instant::now();
+    block.begun.notified().await;
     runtime.shutdown().await;
-    assert!(began.elapsed() < 3 * SECOND, "it took {:?}", began.elapsed());
     assert!(!deploying.await.expect("it does not panic"));
+    drop(go);
     Ok(())
 }
 
 /// Blocks its thread when it is shut down.
 #[deployment(graceful_shutdown_timeout = "100ms")]
-#[derive(Default)]
-struct Saves;
+struct Saves(Block);
 
 #[handle]
 impl Saves {
+    fn new(block: Block) -> Self {
+        Self(block)
+    }
+
     pub async fn hi(&self) -> u32 {
         1
     }
 
     #[shutdown]
     fn save(&self) {
-        std::thread::sleep(4 * SECOND);
+        self.0.thread();
     }
 }
 
+/// As above: only after the delete the thread goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_delete_does_not_wait_for_a_shutdown_that_blocks_its_thread() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
-    let saves = runtime.run(Saves::bind()).await?;
+    let (block, go) = Block::new();
+    let saves = runtime.run(Saves::bind(block.clone())).await?;
     assert_eq!(saves.hi().await, Ok(1));
-    let began = Instant::now();
     runtime.delete("default").await?;
-    assert!(began.elapsed() < 3 * SECOND, "it took {:?}", began.elapsed());
+    block.begun.notified().await;
     assert!(runtime.status().applications.is_empty());
+    drop(go);
     Ok(())
 }
