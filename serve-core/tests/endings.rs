@@ -153,6 +153,7 @@ impl Block {
 struct Loads;
 
 #[handle]
+#[expect(clippy::needless_pass_by_value, reason = "what a constructor takes is owned")]
 impl Loads {
     fn new(block: Block) -> Self {
         block.thread();
