@@ -90,7 +90,10 @@ fn package_of<'w>(workspace: &'w Workspace, meant: Meant<'_>) -> Result<&'w Pack
                 return workspace.package(Some(application));
             }
             let example = candidates.first().map_or("PACKAGE", String::as_str);
-            let help = format!("name it, as in `{example}:{application}`, or go to its directory");
+            let near = nearest::did_you_mean(application, candidates.iter().map(String::as_str));
+            let near = near.map(|near| format!("{near} Else ")).unwrap_or_default();
+            let help =
+                format!("{near}name it, as in `{example}:{application}`, or go to its directory");
             Err(Error::SeveralPackages { candidates, help })
         }
         (package, _) => package,
@@ -190,10 +193,32 @@ fn named_binary(package: &Package) -> Result<Option<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outside::workspace::tests::package;
+    use crate::outside::command_line::CargoOptions;
+    use crate::outside::workspace::tests::{package, workspace};
 
     fn error(package: &Package) -> String {
         offer(package).expect_err("not runnable").to_string()
+    }
+
+    #[test]
+    fn among_several_packages_an_application_may_stand_for_its_own() {
+        let member = |name| package(name).depends_on("serve-core");
+        let workspace = Workspace {
+            metadata: workspace(vec![member("hello"), member("ocr")], vec![package("serve-core")]),
+            directory: "/work".into(),
+            options: CargoOptions::default(),
+        };
+        let of = |application| {
+            let meant = Meant { package: None, application: Some(application) };
+            package_of(&workspace, meant).map(|package| package.name.to_string())
+        };
+        assert_eq!(of("ocr").expect("it is a package"), "ocr");
+        let help = |application| {
+            let error = of(application).expect_err("it is none");
+            miette::Diagnostic::help(&error).expect("it has one").to_string()
+        };
+        assert_eq!(help("chain"), "name it, as in `hello:chain`, or go to its directory");
+        assert!(help("helo").starts_with("did you mean `hello`? Else name it"), "{}", help("helo"));
     }
 
     #[test]
