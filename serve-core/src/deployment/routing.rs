@@ -104,8 +104,7 @@ impl fmt::Debug for CustomRouting {
 /// It is asked with the deployment's lock held, for each call that finds a free slot, and
 /// all other calls of the deployment wait meanwhile. So it decides at once, on what it is
 /// given and what it remembers. Neither `choose` nor `on_removed` may
-/// - make a call, or drop or cancel a response: of this deployment that is a panic, of
-///   another it may wait for a call that waits for this one;
+/// - make a call, or drop or cancel a response, of whatever deployment: that is a panic;
 /// - ask the runtime for anything, `status()` included;
 /// - wait: for input or output, or for a lock that is held elsewhere while calls are made.
 ///

@@ -249,25 +249,23 @@ impl Router {
     /// else by `place`.
     ///
     /// # Panics
-    /// In a request router that makes a call or drops a response, rather than wait for the
-    /// lock that it runs under. It is seen where that router's panics are.
+    /// In a request router that makes a call or drops a response, rather than wait for a lock
+    /// that it may run under. It is seen where that router's panics are.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        match self.state.try_lock() {
-            Some(state) => state,
-            None => self.lock_when_free(),
+        if is_choosing() {
+            self.refuse_request_router();
         }
+        self.state.lock()
     }
 
     #[cold]
-    fn lock_when_free(&self) -> MutexGuard<'_, State> {
-        assert!(
-            !is_choosing(),
-            "a request router used a handle or a response of deployment `{}`, whose lock is held \
-             while it chooses; let it decide on what it is given",
+    fn refuse_request_router(&self) -> ! {
+        panic!(
+            "a request router used a handle or a response of deployment `{}`, and chooses under \
+             a lock: let it decide on what it is given",
             self.name,
         );
-        self.state.lock()
     }
 
     /// A free slot for a call that power of two choices routes. Apart from the rest of
