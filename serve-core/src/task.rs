@@ -105,5 +105,5 @@ fn surroundings(name: &str) -> (Arc<Spawner>, Request, Option<Arc<Deadline>>) {
 fn outside_spawner(tokio: Handle) -> Arc<Spawner> {
     static IDS: OnceLock<Arc<crate::call::spawner::RequestIds>> = OnceLock::new();
     let ids = IDS.get_or_init(|| Spawner::new(tokio.clone(), rand::random()).ids);
-    Arc::new(Spawner { tokio, ids: Arc::clone(ids), compute_on_tokio: false })
+    Arc::new(Spawner { tokio, ids: Arc::clone(ids), clock_waits: false })
 }

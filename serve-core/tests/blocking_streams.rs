@@ -1,6 +1,5 @@
 //! `#[blocking]` methods that return an iterator: a stream that is made on a compute thread.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
-#![expect(clippy::needless_pass_by_value, reason = "a method of a handle owns its arguments")]
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};

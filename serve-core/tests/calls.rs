@@ -347,6 +347,20 @@ impl Heavy {
     }
 }
 
+/// The paused clock waits for a thread that computes, not for one that waits itself.
+#[tokio::test(start_paused = true)]
+async fn on_a_paused_clock_too_compute_work_waits_for_calls() -> Result<()> {
+    let (began, _) = tokio::sync::mpsc::unbounded_channel();
+    let (_go, gone) = std::sync::mpsc::channel();
+    let runtime = MockRuntime::builder().start();
+    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let heavy = runtime.run(bound).await?;
+    let (began, (name, items)) = (tokio::time::Instant::now(), heavy.call().await?);
+    assert_eq!((name.as_str(), items.len()), ("from compute", 20));
+    assert_eq!(began.elapsed().as_millis(), 1 + 20, "so long they take");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_blocking_method_is_not_interrupted_and_keeps_its_slot_until_it_returns() -> Result<()> {
     let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
@@ -502,7 +516,6 @@ impl Drop for Bomb {
 struct Gate(Mutex<mpsc::Receiver<()>>);
 
 #[handle]
-#[expect(clippy::needless_pass_by_value, reason = "a method of a handle owns its arguments")]
 impl Gate {
     fn new(go: Arc<Mutex<Option<mpsc::Receiver<()>>>>) -> Self {
         Self(Mutex::new(go.lock().take().expect("there is one replica")))

@@ -153,7 +153,6 @@ impl Block {
 struct Loads;
 
 #[handle]
-#[expect(clippy::needless_pass_by_value, reason = "what a constructor takes is owned")]
 impl Loads {
     fn new(block: Block) -> Self {
         block.thread();

@@ -3,9 +3,14 @@
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures::poll;
 use serde_json::{Value, json};
 use serve_core::prelude::*;
+use tokio::sync::Notify;
+use tokio::time::advance;
 
 #[deployment]
 struct Where;
@@ -123,6 +128,85 @@ async fn an_unknown_path_is_404_and_says_what_there_is() -> Result<()> {
     assert_eq!(nothing.status(), 404);
     let text = nothing.text().await?;
     assert!(text.contains("`/math/nothing`") && text.contains("/math/docs"), "{text}");
+    Ok(())
+}
+
+/// Starts once it may.
+#[deployment]
+struct Slow;
+
+#[handle]
+impl Slow {
+    async fn new(go: Arc<Notify>) -> Result<Self> {
+        go.notified().await;
+        Ok(Self)
+    }
+
+    #[get("/")]
+    pub async fn root(&self) -> String {
+        serve_core::context().application().to_owned()
+    }
+}
+
+/// Begins to deploy an application, whose replica starts when it is told to.
+async fn starting(
+    runtime: &MockRuntime,
+    name: &str,
+    prefix: &str,
+) -> (Arc<Notify>, impl Future<Output = Result<SlowHandle>>) {
+    let go = Arc::new(Notify::new());
+    let application = Application::new(Slow::bind(Arc::clone(&go))).name(name).route_prefix(prefix);
+    let mut running = Box::pin(runtime.run(application));
+    assert!(poll!(&mut running).is_pending());
+    // The deploy goes on in a task of its own.
+    advance(Duration::from_millis(1)).await;
+    (go, async { Ok(running.await?) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_starts_is_503_until_it_runs() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let http = runtime.http();
+    let (go, running) = starting(&runtime, "slow", "/slow").await;
+    let early = http.get("/slow/x").await?;
+    assert_eq!((early.status().as_u16(), early.header("retry-after")), (503, Some("1")));
+    assert_eq!(early.text().await?, "application `slow` is starting; try again soon");
+    assert_eq!(http.get("/other").await?.status(), 404);
+    // A load balancer is not to send anything yet.
+    assert_eq!(http.get("/-/healthz").await?.status(), 503);
+    go.notify_one();
+    running.await?;
+    assert_eq!(http.get("/slow").await?.text().await?, "slow");
+    assert_eq!(http.get("/-/healthz").await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_serves_the_prefix_of_what_starts() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let http = runtime.http();
+    runtime.run(at("root", "/")).await?;
+    let (_go, running) = starting(&runtime, "slow", "/context").await;
+    assert_eq!(http.get("/context/7").await?.status(), 200);
+    runtime.delete("root").await?;
+    assert_eq!(http.get("/context/7").await?.status(), 503);
+    runtime.delete("slow").await?;
+    assert_eq!(http.get("/context/7").await?.status(), 404);
+    assert!(running.await.is_err());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_that_start_cannot_have_one_prefix() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let (go, running) = starting(&runtime, "first", "/").await;
+    let refused = runtime.run(at("second", "/")).await.unwrap_err().to_string();
+    assert!(refused.contains("`first`"), "{refused}");
+    // One without endpoints has no use for it.
+    runtime.run(Application::new(Silent::bind()).name("silent")).await?;
+    go.notify_one();
+    running.await?;
+    assert_eq!(runtime.http().get("/").await?.text().await?, "first");
     Ok(())
 }
 

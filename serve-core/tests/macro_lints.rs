@@ -64,6 +64,11 @@ pub(crate) mod shop {
             self.stock.len()
         }
 
+        /// How long a name is: what is called owns its arguments, and is a method.
+        pub fn length(&self, name: String) -> usize {
+            name.len()
+        }
+
         /// The old name of `count`.
         #[deprecated = "use `count`"]
         #[must_use]

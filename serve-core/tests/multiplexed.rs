@@ -52,6 +52,16 @@ impl Models {
         let (name, rank) = &*model;
         Ok(format!("{name} on {rank}"))
     }
+
+    #[blocking]
+    pub fn compute(&self) -> Result<String> {
+        Ok(self.models.blocking_current()?.0.clone())
+    }
+
+    /// Where it would stop others.
+    pub async fn stop(&self) -> Result<String> {
+        Ok(self.models.blocking_current()?.0.clone())
+    }
 }
 
 fn asking(id: &str) -> CallOptions {
@@ -277,6 +287,21 @@ async fn a_caller_that_goes_away_takes_its_load_along_only_if_nobody_else_waits(
     assert_eq!(shelf.alive(), ["1"], "nobody waited for it");
     assert_eq!(translator.of("2").translate(0).await?.model, "2");
     assert_eq!(shelf.loads(), ["2", "2"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn compute_work_waits_for_its_model_and_shares_its_load() -> Result<()> {
+    let (runtime, loads) = (MockRuntime::builder().start(), Arc::default());
+    let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
+    let (es, began) = (models.options(asking("es")), Instant::now());
+    let (computed, answered) = join(es.compute(), es.answer()).await;
+    assert_eq!((computed?.as_str(), answered?.as_str()), ("model es", "model es on 0"));
+    assert_eq!((loads.load(Ordering::SeqCst), began.elapsed().as_secs()), (1, 1));
+    let unnamed = models.compute().await.unwrap_err().to_string();
+    assert!(unnamed.contains("names no model"), "{unnamed}");
+    let refused = models.options(asking("es")).stop().await.unwrap_err().to_string();
+    assert!(refused.contains("block"), "{refused}");
     Ok(())
 }
 

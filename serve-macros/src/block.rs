@@ -85,6 +85,15 @@ fn read_body(input: ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)
     while !input.is_empty() {
         let all = input.call(Attribute::parse_outer)?;
         let (markers, attributes): (Vec<_>, Vec<_>) = all.into_iter().partition(is_marker);
+        if is_called(!markers.is_empty(), &input.fork()) {
+            cleaned.extend(quote! {
+                #[allow(
+                    clippy::needless_pass_by_value,
+                    clippy::unused_self,
+                    reason = "what is called owns its arguments, and is a method"
+                )]
+            });
+        }
         for attribute in &attributes {
             attribute.to_tokens(&mut cleaned);
         }
@@ -100,6 +109,16 @@ fn read_body(input: ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)
         skip_item(input, &mut cleaned)?;
     }
     Ok((functions, cleaned))
+}
+
+/// True if what follows may be the constructor, a method of the handle, or one that the
+/// runtime calls: its signature is not for its author alone to choose.
+fn is_called(marked: bool, input: ParseStream<'_>) -> bool {
+    let visibility: syn::Result<Visibility> = input.parse();
+    let signature: syn::Result<Signature> = input.parse();
+    let (Ok(visibility), Ok(signature)) = (visibility, signature) else { return false };
+    let is_method = matches!(visibility, Visibility::Public(_)) && signature.receiver().is_some();
+    marked || is_method || signature.ident == "new"
 }
 
 /// Copies up to and with the item's body or semicolon.

@@ -20,6 +20,7 @@ pub(super) struct Banner {
 
 #[derive(Debug)]
 struct Endpoint {
+    /// `GET`, or `ANY` for what `#[routes]` answers.
     verb: &'static str,
     path: String,
     /// `LanguageClassifier.greet`
@@ -33,13 +34,16 @@ impl Banner {
         let diagram = Diagram { endpoints: Vec::new(), ..Diagram::of(name, graph) };
         let ingress = graph.deployments.iter().filter(|node| node.ingress);
         let endpoints = ingress.flat_map(|node| {
-            node.methods.iter().filter_map(|method| {
-                let (verb, path) = method.endpoint?;
+            let typed = node.methods.iter().filter_map(|method| {
+                Some((method.endpoint?, method.name, method.param_names.is_empty()))
+            });
+            let routes = node.routes.map(|name| (("ANY", "/"), name, true));
+            typed.chain(routes).filter_map(|((verb, path), method, plain)| {
                 Some(Endpoint {
                     verb,
                     path: route(Some(graph.route_prefix.as_deref()?), path),
-                    method: format!("{}.{}", node.name, method.name),
-                    plain: method.param_names.is_empty(),
+                    method: format!("{}.{method}", node.name),
+                    plain,
                 })
             })
         });
@@ -51,9 +55,12 @@ impl Banner {
         }
     }
 
-    /// The page to open: the application's own, if it has one that needs no parameters.
+    /// The page to open: the application's own, if it has one that needs no parameters, or
+    /// where its `#[routes]` begin.
     pub(super) fn front_page(&self) -> String {
-        let page = self.endpoints.iter().find(|endpoint| endpoint.verb == "GET" && endpoint.plain);
+        let opens =
+            |endpoint: &&Endpoint| endpoint.plain && ["GET", "ANY"].contains(&endpoint.verb);
+        let page = self.endpoints.iter().find(opens);
         self.url(page.map_or("/docs", |endpoint| &endpoint.path))
     }
 
@@ -110,7 +117,7 @@ mod tests {
             verb,
             path: path.to_owned(),
             method: format!("Ingress.{method}"),
-            plain: method == "results",
+            plain: ["results", "routes"].contains(&method),
         };
         let address: SocketAddr = address.parse().expect("an address");
         Banner {
@@ -119,6 +126,7 @@ mod tests {
                 endpoint("POST", "/math", "add"),
                 endpoint("GET", "/math/{id}", "result"),
                 endpoint("GET", "/math/all", "results"),
+                endpoint("ANY", "/math", "routes"),
             ],
             address: reachable(address),
             everywhere: address.ip().is_unspecified(),
@@ -136,6 +144,7 @@ mod tests {
         POST    http://127.0.0.1:8000/math       Ingress.add
         GET     http://127.0.0.1:8000/math/{id}  Ingress.result
         GET     http://127.0.0.1:8000/math/all   Ingress.results
+        ANY     http://127.0.0.1:8000/math       Ingress.routes
         docs    http://127.0.0.1:8000/docs
         health  http://127.0.0.1:8000/-/healthz
 
@@ -148,7 +157,10 @@ mod tests {
     #[test]
     fn the_page_to_open_is_one_a_browser_can_get() {
         assert_eq!(banner("127.0.0.1:80").front_page(), "http://127.0.0.1:80/math/all");
-        let without = Banner { endpoints: Vec::new(), ..banner("[::]:8000") };
+        let mut banner = banner("127.0.0.1:80");
+        banner.endpoints.retain(|endpoint| endpoint.verb != "GET");
+        assert_eq!(banner.front_page(), "http://127.0.0.1:80/math");
+        let without = Banner { endpoints: Vec::new(), ..self::banner("[::]:8000") };
         assert_eq!(without.front_page(), "http://[::1]:8000/docs");
     }
 }

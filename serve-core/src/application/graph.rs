@@ -47,6 +47,8 @@ pub struct GraphNode {
     pub calls: Vec<String>,
     /// Its methods.
     pub methods: Vec<MethodInfo>,
+    /// The name of the method marked `#[routes]`, if there is one.
+    pub routes: Option<&'static str>,
     /// True for the deployment that the application is called through.
     pub ingress: bool,
 }

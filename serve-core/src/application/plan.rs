@@ -125,6 +125,12 @@ impl Plan {
         })
     }
 
+    /// The route prefix, if the ingress has endpoints: one without claims no route.
+    pub(crate) fn claim(&self) -> Option<&str> {
+        self.nodes.first()?.kind.http()?;
+        self.route_prefix.as_deref()
+    }
+
     /// What a graph is to people and programs.
     pub(crate) fn graph(&self) -> Graph {
         let node = |(place, node): (usize, &PlanNode)| {
@@ -142,6 +148,7 @@ impl Plan {
                 resources: options.resources.clone(),
                 calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
                 methods: node.kind.methods().iter().map(|method| method.info()).collect(),
+                routes: node.kind.routes(),
                 ingress: place == 0,
             }
         };

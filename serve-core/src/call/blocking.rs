@@ -1,6 +1,6 @@
 //! Waiting for async results on threads that may block, and refusing on those that may not.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 
 thread_local! {
     static COMPUTE: Cell<bool> = const { Cell::new(false) };
+    static PARKING: RefCell<Option<Arc<dyn Parking>>> = const { RefCell::new(None) };
 }
 
 /// Marks the current thread as one for compute work while `f` runs: it may block.
@@ -30,39 +31,43 @@ pub(crate) fn may_block() -> bool {
 /// What is to be done around a wait, besides parking the thread.
 pub(crate) trait Parking: Send + Sync + 'static {
     /// The future is about to be asked.
-    fn asking(&self) {}
+    fn asking(&self);
     /// The thread is about to be parked.
-    fn parking(&self) {}
+    fn parking(&self);
     /// On whatever thread: the future is to be asked again.
-    fn woken(&self) {}
+    fn woken(&self);
 }
 
-/// Nothing.
-impl Parking for () {}
+/// From now on this is done around every wait of the current thread.
+pub(crate) fn park_with(parking: Arc<dyn Parking>) {
+    PARKING.set(Some(parking));
+}
 
 /// Parks the thread until `future` is done.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    wait_by(&Arc::new(()), future)
-}
-
-/// The same, with something to be done around it.
-pub(crate) fn wait_by<P: Parking, F: Future>(parking: &Arc<P>, future: F) -> F::Output {
-    struct Unpark<P>(Thread, Arc<P>);
-    impl<P: Parking> Wake for Unpark<P> {
+    struct Unpark(Thread, Option<Arc<dyn Parking>>);
+    impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
-            self.1.woken();
+            if let Some(parking) = &self.1 {
+                parking.woken();
+            }
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current(), Arc::clone(parking))));
+    let parking = PARKING.with_borrow(Clone::clone);
+    let waker = Waker::from(Arc::new(Unpark(thread::current(), parking.clone())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        parking.asking();
+        if let Some(parking) = &parking {
+            parking.asking();
+        }
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
             Poll::Pending => {
-                parking.parking();
+                if let Some(parking) = &parking {
+                    parking.parking();
+                }
                 thread::park();
             }
         }

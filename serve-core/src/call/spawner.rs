@@ -11,14 +11,14 @@ use tokio::runtime::Handle;
 pub(crate) struct Spawner {
     pub(crate) tokio: Handle,
     pub(crate) ids: Arc<RequestIds>,
-    /// Whether compute work goes to tokio's own blocking threads, for which a paused
-    /// clock waits, instead of to threads of the replica.
-    pub(crate) compute_on_tokio: bool,
+    /// Whether compute work goes to threads for which the paused clock of a test waits,
+    /// instead of to those of the replica.
+    pub(crate) clock_waits: bool,
 }
 
 impl Spawner {
     pub(crate) fn new(tokio: Handle, seed: u64) -> Self {
-        Self { tokio, ids: Arc::new(RequestIds::new(seed)), compute_on_tokio: false }
+        Self { tokio, ids: Arc::new(RequestIds::new(seed)), clock_waits: false }
     }
 }
 

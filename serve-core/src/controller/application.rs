@@ -25,7 +25,7 @@ pub(super) struct RunningApplication {
     pub(super) phase: Phase,
     /// Why the last deploy failed, if it did.
     pub(super) failed: Option<String>,
-    /// The route prefix that it has, or is about to have.
+    /// The route prefix that it is about to have, while it is deployed.
     pub(super) claims: Option<String>,
     /// True if `status` and the like leave it out.
     pub(super) hidden: bool,
@@ -112,10 +112,22 @@ impl RunningApplication {
         self.plan.nodes.is_empty() && self.deployments.is_empty()
     }
 
-    /// True if it is reached over HTTP, or is about to be.
-    pub(super) fn is_routed(&self) -> bool {
-        let ingress = self.plan.nodes.first();
-        self.phase != Phase::Deleting && ingress.is_some_and(|node| node.kind.http().is_some())
+    /// The ingress that is reached over HTTP, and below which prefix.
+    pub(super) fn routed(&self) -> Option<(&str, &Hosted)> {
+        let prefix = self.plan.claim().filter(|_| self.phase != Phase::Deleting)?;
+        Some((prefix, self.deployments.get(&self.plan.nodes[0].name)?))
+    }
+
+    /// The prefix below which it will be reached over HTTP, and is not yet.
+    pub(super) fn starting_at(&self) -> Option<&str> {
+        let claimed = self.claims.as_deref().filter(|_| self.phase == Phase::Deploying)?;
+        (self.plan.claim() != Some(claimed)).then_some(claimed)
+    }
+
+    /// True if a prefix is its own, or about to be.
+    pub(super) fn claims(&self, prefix: &str) -> bool {
+        let routed = self.plan.claim().filter(|_| self.phase != Phase::Deleting);
+        [routed, self.starting_at()].contains(&Some(prefix))
     }
 
     /// The names of the deployments in the order in which they stop: tiers of those whose

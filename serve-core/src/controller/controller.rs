@@ -39,10 +39,17 @@ pub(crate) struct Controller {
     /// What a new version has left, on its way out.
     stopping: Mutex<JoinSet<()>>,
     /// Told after every change of what is routed.
-    on_routes: Box<dyn Fn(Vec<Route>) + Send + Sync>,
+    on_routes: Box<dyn Fn(Routes) + Send + Sync>,
 }
 
-/// An application that has a route prefix, for the front door.
+/// What is reached over HTTP, for the front door.
+pub(crate) struct Routes {
+    pub(crate) open: Vec<Route>,
+    /// The applications that will be reached once they run, by route prefix.
+    pub(crate) starting: Vec<(String, String)>,
+}
+
+/// An application that has a route prefix.
 pub(crate) struct Route {
     pub(crate) application: String,
     pub(crate) prefix: String,
@@ -56,7 +63,7 @@ impl Controller {
         seed: u64,
         world: Arc<dyn World>,
         resources: Resources,
-        on_routes: Box<dyn Fn(Vec<Route>) + Send + Sync>,
+        on_routes: Box<dyn Fn(Routes) + Send + Sync>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| {
             let nursery = Nursery {
@@ -326,21 +333,20 @@ impl Controller {
     pub(super) fn publish_routes(&self) {
         let applications = self.applications.lock();
         let route = |(name, application): (&String, &RunningApplication)| {
-            if !application.is_routed() {
-                return None;
-            }
-            let prefix = application.plan.route_prefix.clone()?;
-            let ingress = application.plan.nodes.first()?;
-            let router = &application.deployments.get(&ingress.name)?.router;
+            let (prefix, ingress) = application.routed()?;
             Some(Route {
                 application: name.clone(),
-                prefix,
+                prefix: prefix.to_owned(),
                 ingress: Arc::clone(&ingress.kind),
-                link: Link::new(Arc::clone(router)),
+                link: Link::new(Arc::clone(&ingress.router)),
             })
         };
-        let routes = applications.iter().filter_map(route).collect();
+        let starting = |(name, application): (&String, &RunningApplication)| {
+            Some((application.starting_at()?.to_owned(), name.clone()))
+        };
+        let open = applications.iter().filter_map(route).collect();
+        let starting = applications.iter().filter_map(starting).collect();
         // Under the lock, so that the newest is published last.
-        (self.on_routes)(routes);
+        (self.on_routes)(Routes { open, starting });
     }
 }

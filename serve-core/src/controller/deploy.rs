@@ -68,6 +68,7 @@ impl Controller {
         let Some(turn) = self.begin_change(&plan, hidden).await? else {
             return self.link_of_successor(&plan).await;
         };
+        self.publish_routes();
         let rollout = self.prepare(plan.clone(), turn);
         match self.replace(&rollout).await {
             Ok(()) => Ok(self.commit(rollout)),
@@ -155,7 +156,7 @@ impl Controller {
                     return Ok(None);
                 }
                 application.phase = Phase::Deploying;
-                application.claims.clone_from(&plan.route_prefix);
+                application.claims = plan.claim().map(str::to_owned);
                 return Ok(Some(Turn { number, changing }));
             };
             application.ended = number;
@@ -337,6 +338,7 @@ impl Controller {
         }
         application.plan = plan.clone();
         application.phase = Phase::Settled;
+        application.claims = None;
         application.failed = None;
         application.ended = rollout.number;
         let drained: Vec<_> = application.deployments.values().map(Hosted::drained).collect();
@@ -396,7 +398,7 @@ impl Controller {
                 application.failed = Some(error.to_string());
                 application.ended = rollout.number;
             }
-            application.claims.clone_from(&application.plan.route_prefix);
+            application.claims = None;
             if first && !interrupted {
                 // So that the tiers of what is left are known.
                 application.plan = rollout.plan;
@@ -431,17 +433,13 @@ fn taken_route(
     applications: &BTreeMap<String, RunningApplication>,
     plan: &Plan,
 ) -> Option<DeployError> {
-    let prefix = plan.route_prefix.as_ref()?;
-    // An application without endpoints claims no route.
-    plan.nodes[0].kind.http()?;
-    let taken_by = applications.iter().find(|(name, other)| {
-        **name != plan.application
-            && other.is_routed()
-            && [other.plan.route_prefix.as_ref(), other.claims.as_ref()].contains(&Some(prefix))
-    })?;
+    let prefix = plan.claim()?;
+    let taken_by = applications
+        .iter()
+        .find(|(name, other)| **name != plan.application && other.claims(prefix))?;
     Some(DeployError::RouteTaken {
         application: plan.application.clone(),
-        prefix: prefix.clone(),
+        prefix: prefix.to_owned(),
         taken_by: taken_by.0.clone(),
     })
 }

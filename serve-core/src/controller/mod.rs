@@ -19,7 +19,9 @@ mod spec;
 mod status;
 mod world;
 
-pub(crate) use controller::{Controller, Route};
+#[cfg(feature = "http")]
+pub(crate) use controller::Route;
+pub(crate) use controller::{Controller, Routes};
 pub use decide::DeploymentStatusTrigger;
 pub use error::DeployError;
 pub use reconcile::DeadReplica;

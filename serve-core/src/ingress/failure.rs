@@ -13,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::rejection::ErrorBody;
 use crate::call::CallError;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::replica::Method;
 
 /// A call that failed.
@@ -70,7 +70,7 @@ impl Failure {
     ) -> Self {
         let retry_after = match error {
             CallError::Overloaded { retry_after, .. } => *retry_after,
-            error => error.fault().and_then(crate::error::Fault::retry_after),
+            error => error.fault().and_then(Fault::retry_after),
         };
         match StatusCode::from_u16(error.status()) {
             Ok(status) if status != StatusCode::INTERNAL_SERVER_ERROR => {
@@ -93,6 +93,12 @@ impl Failure {
     /// With a text of our own.
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, message: message.into(), retry_after: None }
+    }
+
+    /// 503, for what will be there soon.
+    pub(super) fn not_yet(message: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = Fault::Overloaded.retry_after();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), retry_after }
     }
 
     /// As it stands in a stream: a JSON object without line breaks.

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::body::{Body, HttpBody as _};
 use futures::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
@@ -26,7 +26,7 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::spawner::RequestIds;
 use crate::clock;
-use crate::controller::Route;
+use crate::controller::Routes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,8 +37,10 @@ const DRAINING: &str = "This node is being drained.";
 
 /// Leads each request to the application that its path belongs to.
 pub(crate) struct FrontDoor {
-    /// None until routes were published.
+    /// None until there was one.
     sites: ArcSwapOption<RouteTable<Arc<Site>>>,
+    /// The names of the applications that will be reached once they run.
+    starting: ArcSwap<RouteTable<String>>,
     draining: AtomicBool,
     /// For requests that no application gets.
     ids: RequestIds,
@@ -48,14 +50,17 @@ impl FrontDoor {
     pub(crate) fn new() -> Self {
         Self {
             sites: ArcSwapOption::empty(),
+            starting: ArcSwap::from_pointee(RouteTable::new([])),
             draining: AtomicBool::new(false),
             ids: RequestIds::new(rand::random()),
         }
     }
 
     /// The applications that are reached from now on.
-    pub(crate) fn publish(&self, routes: Vec<Route>) {
-        let sites = routes.into_iter().filter_map(|route| {
+    pub(crate) fn publish(&self, Routes { open, starting }: Routes) {
+        // To a load balancer, what only starts is not there yet.
+        let populated = self.sites.load().is_some() || !open.is_empty() || starting.is_empty();
+        let sites = open.into_iter().filter_map(|route| {
             let (application, prefix) = (route.application.clone(), route.prefix.clone());
             match Site::new(route) {
                 Ok(site) => Some((prefix, Arc::new(site))),
@@ -65,7 +70,10 @@ impl FrontDoor {
                 }
             }
         });
-        self.sites.store(Some(Arc::new(RouteTable::new(sites))));
+        if populated {
+            self.sites.store(Some(Arc::new(RouteTable::new(sites))));
+        }
+        self.starting.store(Arc::new(RouteTable::new(starting)));
     }
 
     /// From now on `/-/healthz` says that this process goes away. Requests are answered
@@ -135,6 +143,10 @@ impl FrontDoor {
     }
 
     fn no_site(&self, path: &str) -> Response<Body> {
+        if let Some(application) = self.starting.load().find(path) {
+            let message = format!("application `{application}` is starting; try again soon");
+            return Failure::not_yet(message).into_response();
+        }
         let sites = self.sites.load();
         let prefixes: Vec<String> = sites
             .iter()

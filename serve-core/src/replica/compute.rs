@@ -12,8 +12,8 @@ use futures::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::paused::ClockHold;
-use crate::call::blocking::{on_compute_thread, wait, wait_by};
+use super::paused;
+use crate::call::blocking::{on_compute_thread, wait};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
 
@@ -67,14 +67,7 @@ impl Compute {
         &self,
         job: impl FnOnce() -> R + Send + 'static,
     ) -> BoxFuture<'static, Result<R, String>> {
-        let (done, result) = oneshot::channel();
-        let (unbegun, begin) = Unbegun::of(job);
-        self.submit(Box::new(move || {
-            if let Some(job) = begin() {
-                Caller { done, clock: None }.run(|_| job());
-            }
-        }));
-        Box::pin(async move { unbegun.outcome(result).await })
+        self.run_for(|_| job())
     }
 
     /// The same for a job that asks whether it is still waited for, and may wait for its
@@ -85,28 +78,11 @@ impl Compute {
     ) -> BoxFuture<'static, Result<R, String>> {
         let (done, result) = oneshot::channel();
         let (unbegun, begin) = Unbegun::of(job);
-        if self.spawner.compute_on_tokio {
-            // Not one of tokio's threads, for which the clock waits also while they wait.
-            let clock = ClockHold::new(self.spawner.tokio.clone());
-            let caller = Caller { done, clock: Some(Arc::clone(&clock)) };
-            let tokio = self.spawner.tokio.clone();
-            let thread = std::thread::Builder::new().name(self.name()).spawn(move || {
-                let _tokio = tokio.enter();
-                if let Some(job) = begin() {
-                    caller.run(job);
-                }
-                clock.end();
-            });
-            if let Err(error) = thread {
-                tracing::error!(%error, "no compute thread could be started");
+        self.submit(Box::new(move || {
+            if let Some(job) = begin() {
+                Caller { done }.run(job);
             }
-        } else {
-            self.submit(Box::new(move || {
-                if let Some(job) = begin() {
-                    Caller { done, clock: None }.run(job);
-                }
-            }));
-        }
+        }));
         Box::pin(async move { unbegun.outcome(result).await })
     }
 
@@ -119,8 +95,11 @@ impl Compute {
     }
 
     fn submit(&self, job: Job) {
-        if self.spawner.compute_on_tokio {
-            self.spawner.tokio.spawn_blocking(job);
+        if self.spawner.clock_waits {
+            if let Err(error) = paused::spawn(&self.spawner.tokio, self.name(), job) {
+                // Dropping the job fails its call.
+                tracing::error!(%error, "no compute thread could be started");
+            }
             return;
         }
         let pool = self.pool();
@@ -191,12 +170,13 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
         // Nobody may listen any more.
         let _ = done.send(outcome);
     };
-    if spawner.compute_on_tokio {
-        spawner.tokio.spawn_blocking(run);
+    let name = format!("serve {replica}");
+    if spawner.clock_waits {
+        paused::spawn(&spawner.tokio, name, run)?;
     } else {
         // None of tokio's: a program that ends would wait for one of those.
         let tokio = spawner.tokio.clone();
-        std::thread::Builder::new().name(format!("serve {replica}")).spawn(move || {
+        std::thread::Builder::new().name(name).spawn(move || {
             let _tokio = tokio.enter();
             run();
         })?;
@@ -207,8 +187,6 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
 /// Who waits for a job.
 pub(crate) struct Caller<R> {
     done: oneshot::Sender<Result<R, String>>,
-    /// The paused clock, where the thread holds it.
-    clock: Option<Arc<ClockHold>>,
 }
 
 impl<R> Caller<R> {
@@ -221,16 +199,12 @@ impl<R> Caller<R> {
     pub(crate) fn wait_for<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let done = &mut self.done;
-        let either = poll_fn(|cx| {
+        wait(poll_fn(|cx| {
             if done.poll_closed(cx).is_ready() {
                 return Poll::Ready(None);
             }
             future.as_mut().poll(cx).map(Some)
-        });
-        match &self.clock {
-            Some(clock) => wait_by(clock, either),
-            None => wait(either),
-        }
+        }))
     }
 
     /// Runs `job`, unless nobody waits for it.

@@ -22,6 +22,9 @@ use crate::error::Error;
 pub trait Handlers: Deployment {
     /// How the instance is held: [`Shared`], or [`Exclusive`] with any `&mut self` method.
     type Cell: InstanceCell<Self>;
+    /// The name of the method marked `#[routes]`, if there is one.
+    #[doc(hidden)]
+    const ROUTES: Option<&'static str> = None;
     /// The methods that a handle has.
     #[doc(hidden)]
     fn methods() -> Vec<&'static dyn AnyMethod>;

@@ -25,6 +25,8 @@ pub(crate) trait Kind: Send + Sync {
     fn travels(&self) -> bool;
     fn methods(&self) -> Vec<&'static dyn AnyMethod>;
     fn http(&self) -> Option<Box<dyn Any + Send + Sync>>;
+    /// The name of the method marked `#[routes]`, if there is one.
+    fn routes(&self) -> Option<&'static str>;
     /// Whether a user config fits; none if the deployment takes none.
     fn check_user_config(&self, config: &Value) -> Option<Result<(), Error>>;
     /// Makes one instance, by the user's constructor.
@@ -65,6 +67,10 @@ impl<D: Handlers> Kind for KindOf<D> {
 
     fn http(&self) -> Option<Box<dyn Any + Send + Sync>> {
         D::http()
+    }
+
+    fn routes(&self) -> Option<&'static str> {
+        D::ROUTES
     }
 
     fn check_user_config(&self, config: &Value) -> Option<Result<(), Error>> {

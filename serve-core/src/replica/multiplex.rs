@@ -3,6 +3,7 @@
 //! The cache decides under a lock; loads, drops of models and the listener run outside it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -15,6 +16,8 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
 
 use super::scope::Scope;
+use crate::call::CallError;
+use crate::call::blocking;
 use crate::call::pending::panic_message;
 use crate::error::Error;
 
@@ -176,6 +179,19 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
             )
             .with_status(400)),
         }
+    }
+
+    /// [`current`](Self::current) for synchronous code, such as a `#[blocking]` method:
+    /// blocks the thread until the model is there.
+    ///
+    /// # Errors
+    /// As [`current`](Self::current), and [`CallError::BlockingInAsync`] where that would
+    /// stop async code.
+    pub fn blocking_current(&self) -> Result<Arc<M>, Error> {
+        if !blocking::may_block() {
+            return Err(CallError::<Infallible>::BlockingInAsync.into());
+        }
+        blocking::wait(self.current())
     }
 
     /// The model `id`, whatever the request names.

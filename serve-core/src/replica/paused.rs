@@ -1,21 +1,39 @@
-//! [`ClockHold`]: what keeps a paused clock from going on while a thread computes.
+//! Threads for which the paused clock of a test waits.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::{io, thread};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::call::blocking::Parking;
+use crate::call::blocking::{Parking, park_with};
 
-/// Keeps the paused clock of a test from going on by itself while a thread computes, and
-/// not while the thread waits for the consumer of what it makes, which may be waiting for
-/// time to pass.
+/// Runs `job` on a thread of its own. The clock does not go on by itself while that
+/// computes, but it does while it waits for a call, or for the consumer of what it makes:
+/// they may be waiting for time to pass.
+///
+/// # Errors
+/// If no thread could be started.
+pub(super) fn spawn(
+    tokio: &Handle,
+    name: String,
+    job: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let (tokio, clock) = (tokio.clone(), Ends(ClockHold::new(tokio.clone())));
+    let run = move || {
+        let _tokio = tokio.enter();
+        park_with(Arc::clone(&clock.0) as Arc<dyn Parking>);
+        job();
+    };
+    thread::Builder::new().name(name).spawn(run).map(drop)
+}
+
+/// What keeps the clock from going on.
 ///
 /// Tokio's clock waits for its blocking tasks, and for nothing else that can be told of; so
 /// this is one that does nothing, for as long as the thread computes.
-pub(super) struct ClockHold {
+struct ClockHold {
     tokio: Handle,
     state: Mutex<State>,
 }
@@ -32,7 +50,7 @@ struct State {
 
 impl ClockHold {
     /// It holds the clock from now on.
-    pub(super) fn new(tokio: Handle) -> Arc<Self> {
+    fn new(tokio: Handle) -> Arc<Self> {
         let hold = Self { tokio, state: Mutex::default() };
         hold.hold(&mut hold.state.lock());
         Arc::new(hold)
@@ -49,10 +67,15 @@ impl ClockHold {
             let _ = ended.recv();
         });
     }
+}
 
-    /// The thread is done, and its results are where they belong.
-    pub(super) fn end(&self) {
-        let mut state = self.state.lock();
+/// Ends the hold when the thread is done, and its results are where they belong: wakers may
+/// keep it for longer.
+struct Ends(Arc<ClockHold>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
         state.over = true;
         state.task = None;
     }
@@ -77,11 +100,5 @@ impl Parking for ClockHold {
         let mut state = self.state.lock();
         state.woken = true;
         self.hold(&mut state);
-    }
-}
-
-impl fmt::Debug for ClockHold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClockHold")
     }
 }

@@ -135,7 +135,7 @@ impl MockRuntimeBuilder {
         let tokio = Tokio::try_current()
             .expect("a mock runtime starts inside a tokio runtime: use `#[tokio::test]`");
         let mut spawner = Spawner::new(tokio, self.seed);
-        spawner.compute_on_tokio = true;
+        spawner.clock_waits = true;
         let (records, faults) = (Arc::<Records>::default(), Arc::<Faults>::default());
         let world = TestWorld {
             mocks: self.mocks,

@@ -18,12 +18,18 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
     });
     let hooks = hooks(model);
     let http = http(model);
+    let routes = model.routes.iter().map(|Routes { cfg, name }| {
+        let (cfg, name) = (cfg.attribute(), name.to_string());
+        quote! { #cfg const ROUTES: ::core::option::Option<&'static str> = ::core::option::Option::Some(#name); }
+    });
     // On the type: that is where a second block for it is reported.
     quote_spanned! { owner.span() =>
         #[automatically_derived]
         #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any block")]
         impl #private::Handlers for #owner {
             type Cell = __ServeCell;
+
+            #(#routes)*
 
             fn methods() -> ::std::vec::Vec<&'static dyn #private::AnyMethod> {
                 let methods: &[&'static dyn #private::AnyMethod] = &[#(#registrations)*];

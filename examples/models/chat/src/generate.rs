@@ -94,13 +94,12 @@ impl Generate {
     /// The assistant's next message, piece by piece. Dropping the stream ends the computation at
     /// the next piece: a token, or 16 of the prompt.
     #[blocking]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments of calls are owned")]
     pub fn answer(
         &self,
         messages: Vec<Message>,
         wish: Wish,
     ) -> Result<impl Iterator<Item = Result<Piece, GenerateError>>, GenerateError> {
-        let model = tokio::runtime::Handle::current().block_on(self.models.current());
+        let model = self.models.blocking_current();
         let model = model.map_err(|error| GenerateError::Load(error.to_string()))?;
         let generation = begin(&model.llama, &model.settings, &messages, wish)?;
         Ok(generation.map(|piece| piece.map_err(|error| GenerateError::Failed(error.to_string()))))

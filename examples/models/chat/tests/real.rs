@@ -273,7 +273,6 @@ impl Counted {
     }
 
     #[blocking]
-    #[expect(clippy::needless_pass_by_value, reason = "arguments of calls are owned")]
     pub fn answer(
         &self,
         messages: Vec<Message>,

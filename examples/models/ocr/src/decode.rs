@@ -11,7 +11,6 @@ use crate::page::{Page, PageError};
 pub struct Decode;
 
 #[handle]
-#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Decode {
     /// The pixels of a PNG.
     ///

@@ -12,7 +12,6 @@ pub struct Embed {
     encoder: Encoder,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the arguments of a call are owned")]
 #[handle]
 impl Embed {
     /// Loads the model.

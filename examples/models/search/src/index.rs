@@ -38,7 +38,6 @@ pub struct Index {
     store: Mutex<Store>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the arguments of a call are owned")]
 #[handle]
 impl Index {
     /// Indexes a corpus: that of a file or directory, or the one of the example.

@@ -10,7 +10,7 @@ use serve_core::application::{Graph, GraphNode};
 pub(crate) struct Diagram {
     /// The application.
     pub(crate) title: String,
-    /// The HTTP endpoints of the ingress: `POST /`.
+    /// The HTTP endpoints of the ingress: `POST /`; with `#[routes]`, `ANY /*` comes last.
     pub(crate) endpoints: Vec<String>,
     /// The ingress first, callers before callees.
     pub(crate) nodes: Vec<Node>,
@@ -32,11 +32,14 @@ impl Diagram {
     /// The diagram of an application's graph.
     pub(crate) fn of(title: &str, graph: &Graph) -> Self {
         let place = |name: &String| graph.deployments.iter().position(|node| node.name == *name);
-        let ingress = graph.deployments.iter().filter(|node| node.ingress);
-        let endpoints = ingress.flat_map(|node| &node.methods).filter_map(|method| method.endpoint);
+        let ingress = || graph.deployments.iter().filter(|node| node.ingress);
+        let endpoints =
+            ingress().flat_map(|node| &node.methods).filter_map(|method| method.endpoint);
+        let routes = ingress().filter_map(|node| node.routes).map(|_| ("ANY", "/*"));
         Self {
             title: title.to_owned(),
             endpoints: endpoints
+                .chain(routes)
                 .map(|(verb, path)| {
                     format!("{verb} {}", route(graph.route_prefix.as_deref(), path))
                 })

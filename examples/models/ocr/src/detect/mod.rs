@@ -28,7 +28,6 @@ pub struct Detect {
 }
 
 #[handle]
-#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Detect {
     /// Loads the model.
     ///

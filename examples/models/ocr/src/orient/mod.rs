@@ -25,7 +25,6 @@ pub struct Orient {
 }
 
 #[handle]
-#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Orient {
     /// Loads the model.
     ///

@@ -29,7 +29,6 @@ fn width(line: &Strip) -> usize {
 }
 
 #[handle]
-#[expect(clippy::needless_pass_by_value, reason = "what crosses a handle is owned")]
 impl Recognise {
     /// Loads the model.
     ///
