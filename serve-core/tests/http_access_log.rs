@@ -1,4 +1,4 @@
-//! The access log: one line a request.
+//! What is logged of requests: a line for each in the access log, and what went wrong.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
@@ -37,25 +37,65 @@ impl Slow {
     }
 }
 
-/// Keeps the lines of the access log.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+/// Passes on what its callee's deadline gives, and has an error of its own.
+#[deployment]
+struct Front {
+    slow: SlowHandle,
+}
 
-struct Text(String);
+#[handle]
+impl Front {
+    fn new(slow: SlowHandle) -> Self {
+        Self { slow }
+    }
+
+    #[get("/late")]
+    pub async fn late(&self) -> Result<String> {
+        let slow = self.slow.options(CallOptions::new().timeout(Duration::from_secs(1)));
+        Ok(slow.wait(9).await?)
+    }
+
+    #[get("/status/{status}")]
+    pub async fn status(&self, status: u16) -> Result<()> {
+        Err(Error::msg("on purpose").with_status(status))
+    }
+}
+
+/// Keeps the lines of the access log, or the warnings and errors.
+#[derive(Clone, Default)]
+struct Lines {
+    kept: Arc<Mutex<Vec<String>>>,
+    warnings: bool,
+}
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.kept.lock())
+    }
+}
+
+struct Text {
+    text: String,
+    message: bool,
+}
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         match field.name() {
-            "message" => {}
+            "message" if !self.message => {}
             "request_id" => {}
-            name => write!(self.0, "{name}={value:?} ").unwrap(),
+            name => write!(self.text, "{name}={value:?} ").unwrap(),
         }
     }
 }
 
 impl tracing::Subscriber for Lines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "serve_core::access"
+        if self.warnings {
+            metadata.target().starts_with("serve_core") && *metadata.level() <= tracing::Level::WARN
+        } else {
+            metadata.target() == "serve_core::access"
+        }
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -67,9 +107,9 @@ impl tracing::Subscriber for Lines {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = Text(String::new());
+        let mut text = Text { text: String::new(), message: self.warnings };
         event.record(&mut text);
-        self.0.lock().push(text.0.trim().to_owned());
+        self.kept.lock().push(text.text.trim().to_owned());
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -81,7 +121,7 @@ impl tracing::Subscriber for Lines {
 async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Result<()> {
     let lines = Lines::default();
     let _default = tracing::subscriber::set_default(lines.clone());
-    let take = || std::mem::take(&mut *lines.0.lock());
+    let take = || lines.take();
     let runtime = MockRuntime::builder().start();
     runtime.run(Application::new(Slow::bind()).route_prefix("/slow")).await?;
     let http = runtime.http();
@@ -111,5 +151,29 @@ async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Resu
     assert_eq!(take(), [r#"method="GET" route="/slow/ticks" status=200 ms=4000.0"#]);
     drop(http.get("/slow/ticks").await?);
     assert_eq!(take(), [r#"method="GET" route="/slow/ticks" status=499 ms=1000.0"#]);
+    Ok(())
+}
+
+/// What is the server's fault is in the log with its reason, whoever gave it its status; what
+/// is the client's is not.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_no_fault_of_the_client_is_a_warning() -> Result<()> {
+    let lines = Lines { warnings: true, ..Lines::default() };
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Front::bind(Slow::bind())).await?;
+    let http = runtime.http();
+    assert_eq!(http.get("/late").await?.status(), 408);
+    let late = lines.take();
+    assert!(
+        matches!(&late[..], [line] if line.contains("deadline") && line.contains("408")),
+        "{late:?}"
+    );
+    for (status, lines_of) in [(404, 0), (409, 0), (503, 1), (502, 1)] {
+        assert_eq!(http.get(&format!("/status/{status}")).await?.status(), status);
+        let said = lines.take();
+        assert_eq!(said.len(), lines_of, "{said:?}");
+        assert!(said.iter().all(|line| line.contains("on purpose")), "{said:?}");
+    }
     Ok(())
 }

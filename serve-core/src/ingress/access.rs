@@ -67,7 +67,8 @@ impl Access {
         let Some(line) = self.line.take() else { return };
         // A path that no route matched stands for itself.
         let route = line.request.route().map_or(line.path.as_str(), |route| route);
-        let ms = line.began.elapsed().as_secs_f64() * 1000.0;
+        // In whole microseconds: the digits after them are noise.
+        let ms = line.began.elapsed().as_micros() as f64 / 1000.0;
         tracing::info!(
             target: "serve_core::access",
             method = line.method.as_str(),

