@@ -1,9 +1,17 @@
-//! In which order people read the boxes of a page: row by row, each from left to right.
+//! In which order people read the boxes of a page: row by row, each from left to right; and
+//! where it is set in columns, one column after the other.
 
 use crate::Corners;
 
 /// Boxes whose middles differ by less than this part of their height stand in one row.
 const SAME_ROW: f32 = 0.5;
+
+/// The fewest lines of a column. Less, as of an address beside a date, is read row by row.
+const LEAST_LINES: usize = 4;
+
+/// How many times as long as high half of a column's lines are: some 14 letters. So the prices
+/// of a receipt, or the cells of a table, are no column.
+const PROSE: f32 = 6.0;
 
 /// The boxes in reading order.
 ///
@@ -15,6 +23,27 @@ pub fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
         boxes.into_iter().map(|corners| Placed::new(corners, right, down)).collect();
     placed.sort_by(|a, b| a.down.total_cmp(&b.down));
 
+    let mut rows = rows_of(placed);
+    let mut read = Vec::new();
+    while !rows.is_empty() {
+        let columns = columns_from(&rows);
+        let others = rows.split_off(columns.as_ref().map_or(1, |columns| columns.rows));
+        let set = rows.into_iter().flatten();
+        match columns {
+            Some(columns) => {
+                for column in columns.sort(set) {
+                    read.extend(rows_of(column).into_iter().flatten());
+                }
+            }
+            None => read.extend(set),
+        }
+        rows = others;
+    }
+    read.into_iter().map(|line| line.corners).collect()
+}
+
+/// The rows of boxes that come from top to bottom, each from left to right.
+fn rows_of(placed: Vec<Placed>) -> Vec<Vec<Placed>> {
     let mut rows: Vec<Vec<Placed>> = Vec::new();
     for line in placed {
         match rows.last_mut() {
@@ -25,7 +54,70 @@ pub fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
     for row in &mut rows {
         row.sort_by(|a, b| a.along.total_cmp(&b.along));
     }
-    rows.into_iter().flatten().map(|line| line.corners).collect()
+    rows
+}
+
+/// The rows at the top of `rows` that are set in columns: as many as come before one that
+/// reaches from one column into another.
+fn columns_from(rows: &[Vec<Placed>]) -> Option<Columns> {
+    let mut columns = Columns { rows: 0, spans: Vec::new() };
+    for row in rows {
+        let mut spans = columns.spans.clone();
+        if !row.iter().all(|line| take_in(&mut spans, line)) {
+            break;
+        }
+        columns = Columns { rows: columns.rows + 1, spans };
+    }
+    let lines = rows[..columns.rows].iter().flatten();
+    let is_prose = |[left, right]: &[f32; 2]| {
+        let own = lines.clone().filter(|line| (left..=right).contains(&&line.along));
+        let mut slenderness: Vec<_> = own.map(|line| line.length / line.height).collect();
+        slenderness.sort_by(f32::total_cmp);
+        slenderness.len() >= LEAST_LINES && slenderness[slenderness.len() / 2] >= PROSE
+    };
+    (columns.spans.len() > 1 && columns.spans.iter().all(is_prose)).then_some(columns)
+}
+
+/// Columns beside each other.
+struct Columns {
+    /// Of how many rows.
+    rows: usize,
+    /// From where to where each goes, from left to right.
+    spans: Vec<[f32; 2]>,
+}
+
+impl Columns {
+    /// The lines of each column, as they come.
+    fn sort(&self, lines: impl Iterator<Item = Placed>) -> Vec<Vec<Placed>> {
+        let mut columns: Vec<_> = self.spans.iter().map(|_| Vec::new()).collect();
+        for line in lines {
+            let column = self.spans.iter().position(|[_, right]| line.along <= *right);
+            columns[column.unwrap_or(0)].push(line);
+        }
+        for column in &mut columns {
+            column.sort_by(|a, b| a.down.total_cmp(&b.down));
+        }
+        columns
+    }
+}
+
+/// Puts a line into the span that it overlaps, or into one of its own; false if it joins two.
+fn take_in(spans: &mut Vec<[f32; 2]>, line: &Placed) -> bool {
+    // Boxes are somewhat larger than their letters.
+    let half = (line.length / 2.0 - line.height / 2.0).max(0.0);
+    let (left, right) = (line.along - half, line.along + half);
+    let first = spans.partition_point(|span| span[1] < left);
+    match spans.get_mut(first) {
+        Some(span) if span[0] <= right => {
+            *span = [span[0].min(left), span[1].max(right)];
+            let right = span[1];
+            spans.get(first + 1).is_none_or(|next| right < next[0])
+        }
+        _ => {
+            spans.insert(first, [left, right]);
+            true
+        }
+    }
 }
 
 /// A box and where its middle is, seen along the rows.
@@ -33,6 +125,8 @@ struct Placed {
     corners: Corners,
     along: f32,
     down: f32,
+    /// Along the rows.
+    length: f32,
     height: f32,
 }
 
@@ -44,7 +138,8 @@ impl Placed {
             corners,
             along: x * right[0] + y * right[1],
             down: x * down[0] + y * down[1],
-            height: height.min(width),
+            length: width,
+            height: height.min(width).max(1.0),
         }
     }
 
@@ -131,5 +226,53 @@ mod tests {
             .map(|(left, top)| Corners::upright(left, top, left + 120.0, top + 20.0).map(turn))
             .collect();
         assert_eq!(places(&boxes), [0, 1, 2, 3, 4, 5]);
+    }
+
+    /// Lines of `letters` letters, 20 pixels high and 30 apart.
+    fn column(left: f32, top: f32, letters: &[u8]) -> impl Iterator<Item = [f32; 4]> {
+        let letters = letters.iter().enumerate();
+        letters.map(move |(line, letters)| {
+            [left, top + 30.0 * line as f32, 10.0 * f32::from(*letters), 20.0]
+        })
+    }
+
+    #[test]
+    fn columns_of_prose_are_read_one_after_the_other() {
+        let headline = [[0.0, 0.0, 500.0, 40.0]];
+        let (left, right) = ([24, 26, 25, 9], [26, 22, 25, 24, 23]);
+        let footer = [[200.0, 300.0, 200.0, 20.0]];
+        let boxes: Vec<_> = headline
+            .into_iter()
+            // Not on the same heights.
+            .chain(column(300.0, 67.0, &right))
+            .chain(column(0.0, 60.0, &left))
+            .chain(footer)
+            .collect();
+        assert_eq!(order(&boxes), [0, 6, 7, 8, 9, 1, 2, 3, 4, 5, 10]);
+    }
+
+    #[test]
+    fn a_headline_of_one_column_is_read_with_it() {
+        let boxes: Vec<_> = [[0.0, 0.0, 250.0, 40.0]]
+            .into_iter()
+            .chain(column(0.0, 60.0, &[24, 26, 25, 20]))
+            .chain(column(300.0, 60.0, &[24, 26, 25, 20]))
+            .chain(column(600.0, 60.0, &[24, 26, 25, 20, 21]))
+            .collect();
+        assert_eq!(order(&boxes), (0..14).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn prices_cells_and_addresses_are_no_columns() {
+        let beside = |left: &[u8], right: &[u8]| {
+            let boxes: Vec<_> = column(0.0, 0.0, left).chain(column(300.0, 0.0, right)).collect();
+            let rows = left.len();
+            let by_rows: Vec<_> = (0..rows).flat_map(|row| [row, rows + row]).collect();
+            order(&boxes) == by_rows
+        };
+        assert!(beside(&[24, 26, 25, 20, 22], &[4, 5, 4, 5, 5]), "prices");
+        assert!(beside(&[5, 6, 7, 5], &[8, 8, 10, 7]), "cells");
+        assert!(beside(&[24, 26, 25], &[24, 26, 25]), "three lines");
+        assert!(!beside(&[24, 26, 25, 20], &[24, 26, 25, 20]), "prose");
     }
 }

@@ -11,11 +11,20 @@ use crate::page::Page;
 pub use strip::Strip;
 pub(crate) use strip::tensor;
 
-/// What the model sees of a line, in pixels: the whole of a short one, a long one squeezed.
+/// What the model sees at a time, in pixels.
 const SEEN_WIDTH: usize = 192;
 
-/// A line is turned if the model is so sure that it stands on its head. RapidOCR's `cls_thresh`.
+/// Of a longer line it sees so many pieces. RapidOCR squeezes the line instead, beyond reading:
+/// of 72 lines of Alice with thirty words it takes 33 for turned that are not, and misses 62
+/// that are; in pieces, none.
+const PIECES: usize = 3;
+
+/// A short line is turned if the model is so sure that it stands on its head. RapidOCR's
+/// `cls_thresh`.
 const SURE: f32 = 0.9;
+
+/// A long one is turned if its pieces say so on average.
+const PROBABLE: f32 = 0.5;
 
 /// Cuts lines out and turns those that stand on their heads: ch_ppocr_mobile_v2.0_cls.
 #[deployment(max_ongoing_requests = 256)]
@@ -48,12 +57,38 @@ impl Orient {
     pub fn upright(&self, pages: Vec<Page>, boxes: Vec<Corners>) -> Result<Vec<Strip>> {
         let strips: Vec<_> =
             pages.iter().zip(&boxes).map(|(page, corners)| Strip::cut(page, corners)).collect();
-        let seen: Vec<_> = strips.iter().map(|strip| strip.squeezed(SEEN_WIDTH)).collect();
-        let turned = self.network.run::<2>(tensor(&seen, SEEN_WIDTH))?;
-        let upright = strips
-            .into_iter()
-            .enumerate()
-            .map(|(line, strip)| if turned[[line, 1]] > SURE { strip.turned() } else { strip });
+        let seen: Vec<_> = strips.iter().map(|strip| strip.windows(SEEN_WIDTH, PIECES)).collect();
+        let pieces: Vec<_> = seen.iter().flatten().collect();
+        let turned = self.network.run::<2>(tensor(pieces, SEEN_WIDTH))?;
+        let mut first = 0;
+        let upright = strips.into_iter().zip(&seen).map(|(strip, seen)| {
+            let pieces = first..first + seen.len();
+            first = pieces.end;
+            if stands_on_its_head(pieces.map(|piece| turned[[piece, 1]])) {
+                strip.turned()
+            } else {
+                strip
+            }
+        });
         Ok(upright.collect())
+    }
+}
+
+/// By how probably each piece of the line is turned.
+fn stands_on_its_head(pieces: impl ExactSizeIterator<Item = f32>) -> bool {
+    let count = pieces.len();
+    let mean = pieces.sum::<f32>() / count as f32;
+    mean > if count == 1 { SURE } else { PROBABLE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_line_is_turned_if_that_is_sure_and_a_long_one_if_it_is_probable() {
+        let turned = |pieces: &[f32]| stands_on_its_head(pieces.iter().copied());
+        assert!(turned(&[0.95]) && !turned(&[0.8]));
+        assert!(turned(&[0.2, 0.9, 0.9]) && !turned(&[0.2, 0.9, 0.1]));
     }
 }

@@ -60,28 +60,22 @@ impl Strip {
         Self { width: self.width, pixels: pixels.into() }
     }
 
-    /// The same, at most `width` wide.
-    #[must_use]
-    pub(crate) fn squeezed(&self, width: usize) -> Self {
+    /// What is seen of it through windows of this width: all of a strip that is no wider, else
+    /// at most `most` pieces from its beginning to its end.
+    pub(crate) fn windows(&self, width: usize, most: usize) -> Vec<Self> {
         if self.width <= width {
-            return self.clone();
+            return vec![self.clone()];
         }
-        let page = Page { width: self.width, height: HEIGHT, pixels: self.pixels.clone() };
-        let scale = self.width as f32 / width as f32;
-        let parts = whole(scale.ceil());
-        let mut pixels = Vec::with_capacity(3 * HEIGHT * width);
-        for y in 0..HEIGHT {
-            for x in 0..width {
-                let mut sum = [0.0; 3];
-                for part in 0..parts {
-                    let u = (x as f32 + (part as f32 + 0.5) / parts as f32) * scale;
-                    for (sum, value) in sum.iter_mut().zip(sample(&page, [u, y as f32 + 0.5])) {
-                        *sum += value;
-                    }
-                }
-                pixels.extend(sum.map(|sum| byte(sum / parts as f32)));
-            }
-        }
+        let count = self.width.div_ceil(width).min(most);
+        let step = |window: usize| (self.width - width) * window / (count - 1).max(1);
+        (0..count).map(|window| self.columns(step(window), width)).collect()
+    }
+
+    /// The `width` columns of pixels from `left` on.
+    fn columns(&self, left: usize, width: usize) -> Self {
+        let rows = self.pixels.chunks_exact(3 * self.width);
+        let pixels: Vec<u8> =
+            rows.flat_map(|row| &row[3 * left..3 * (left + width)]).copied().collect();
         Self { width, pixels: pixels.into() }
     }
 }
@@ -185,14 +179,31 @@ mod tests {
     }
 
     #[test]
+    fn a_long_strip_is_seen_in_pieces_from_its_beginning_to_its_end() {
+        let strip = Strip::cut(&page(), &Corners::upright(10.0, 20.0, 110.0, 68.0));
+        let lefts = |width, most| {
+            let windows = strip.windows(width, most);
+            assert!(windows.iter().all(|window| window.width == width.min(100)));
+            let left = |window| at(window, 0, 0)[0] - 10;
+            windows.iter().map(left).collect::<Vec<_>>()
+        };
+        assert_eq!(lefts(100, 3), [0]);
+        assert_eq!(lefts(120, 3), [0]);
+        assert_eq!(lefts(90, 3), [0, 10]);
+        assert_eq!(lefts(20, 3), [0, 40, 80]);
+        assert_eq!(lefts(20, 1), [0]);
+        let last = &strip.windows(20, 3)[2];
+        assert_eq!(at(last, 19, 47), at(&strip, 99, 47));
+    }
+
+    #[test]
     fn strips_share_a_tensor_and_end_in_gray() {
         let strip = Strip::cut(&page(), &Corners::upright(10.0, 20.0, 110.0, 68.0));
-        let squeezed = strip.squeezed(50);
-        assert_eq!((squeezed.width, at(&squeezed, 10, 0)), (50, [31, 40, 7]));
-        let tensor = tensor(&[strip, squeezed], 120);
+        let narrow = strip.columns(21, 50);
+        let tensor = tensor(&[strip, narrow], 120);
         assert_eq!(tensor.shape(), [2, 3, 48, 120]);
         let red = |byte: f32| byte / 127.5 - 1.0;
         assert_eq!((tensor[[0, 2, 0, 99]], tensor[[0, 2, 0, 100]]), (red(109.0), 0.0));
-        assert_eq!((tensor[[1, 2, 0, 10]], tensor[[1, 2, 0, 50]]), (red(31.0), 0.0));
+        assert_eq!((tensor[[1, 2, 0, 10]], tensor[[1, 2, 0, 50]]), (red(41.0), 0.0));
     }
 }
