@@ -260,7 +260,8 @@ async fn a_first_check_that_fails_is_a_start_that_failed() -> Result<()> {
 
     let runtime = MockRuntime::builder().start();
     let failed = runtime.run(Stillborn::bind()).await.map(drop).expect_err("it is not healthy");
-    assert!(failed.to_string().ends_with("no pulse"), "{failed}");
+    let said = failed.to_string();
+    assert!(said.ends_with("its first health check failed: no pulse"), "{said}");
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serve_core::prelude::*;
 use serve_core::{
-    ApplicationDetails, ApplicationStatus, DeployError, DeploymentDetails, DeploymentStatus,
-    DeploymentStatusTrigger, ReplicaState,
+    ApplicationDetails, ApplicationStatus, AutoscalingConfig, DeployError, DeploymentDetails,
+    DeploymentStatus, DeploymentStatusTrigger, ReplicaState,
 };
 use tokio::time::{Instant, sleep};
 
@@ -257,6 +257,55 @@ async fn a_version_that_hangs_gives_way_to_the_next() -> Result<()> {
     let (first, others) = futures::join!(first, others);
     others?;
     assert_eq!(first?.version().await?, 4, "old handles follow");
+    Ok(())
+}
+
+/// Six starts fail, twice as many as a first deploy may have.
+const SIX_FAIL: [Birth; 7] = [
+    Birth::Fails,
+    Birth::Fails,
+    Birth::Fails,
+    Birth::Fails,
+    Birth::Fails,
+    Birth::Fails,
+    Birth::Works,
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deployed_is_not_given_up_though_it_was_asked_for_again() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let births = Births::new(1, &[&[Birth::Works][..], &SIX_FAIL].concat());
+    let bound = Child::bind(births.clone());
+    let handle = runtime.run(bound.clone()).await?;
+    // Nothing restarts for that.
+    runtime.run(bound.request_timeout(Duration::from_secs(3_000))).await?;
+    assert_eq!(births.tries(), 1);
+    assert!(runtime.kill_replica::<Child>(0));
+    let (call, unhealthy) = futures::join!(handle.version(), async {
+        sleep(Duration::from_millis(1)).await;
+        application(&runtime)
+    });
+    assert_eq!((call?, births.tries()), (1, 8));
+    assert_eq!(unhealthy.status, ApplicationStatus::Unhealthy);
+    assert!(unhealthy.message.contains("`Child`: replica"), "{}", unhealthy.message);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_replica_of_what_began_with_none_is_tried_until_it_starts() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let births = Births::new(1, &SIX_FAIL);
+    let none_at_first = AutoscalingConfig::auto().min_replicas(0);
+    let bound = Child::bind(births.clone()).autoscaling(none_at_first);
+    let handle = runtime.run(bound.clone()).await?;
+    assert_eq!(births.tries(), 0);
+    let calls = futures::future::join_all((0..3).map(|_| handle.version())).await;
+    assert!(calls.into_iter().all(|call| call == Ok(1)));
+    assert_eq!(births.tries(), 7);
+
+    let refused = runtime.run(bound.max_queued_requests(0)).await.map(drop).unwrap_err();
+    assert!(refused.to_string().contains("no call may wait"), "{refused}");
+    assert_eq!(handle.version().await?, 1);
     Ok(())
 }
 

@@ -161,7 +161,7 @@ async fn the_status_is_written_with_ray_serves_names() -> Result<()> {
     let dead = &status["applications"]["default"]["deployments"]["Worker"]["recent_dead_replicas"];
     let expected = json!({ "applications": { "default": {
         "status": "UNHEALTHY",
-        "message": "",
+        "message": "deployment `Worker`: replica default#Worker#1: it was killed",
         "route_prefix": "/",
         "deployments": { "Worker": {
             "status": "UNHEALTHY",

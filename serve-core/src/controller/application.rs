@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::decide::application_status;
-use super::reconcile::{Order, Outcome, Reconciling, Shown};
+use super::reconcile::{Order, Outcome, Reconciling, Shown, Unmet};
 use super::spec::Spec;
-use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails};
+use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus};
 use crate::application::Plan;
 use crate::deployment::BoundId;
 use crate::error::Error;
@@ -83,9 +83,14 @@ impl RunningApplication {
             .iter()
             .map(|(name, hosted)| (name.clone(), hosted.details()))
             .collect();
+        let unhealthy = |(name, details): (&String, &DeploymentDetails)| {
+            let unhealthy = details.status == DeploymentStatus::Unhealthy;
+            unhealthy.then(|| format!("deployment `{name}`: {}", details.message))
+        };
+        let message = self.failed.clone();
         ApplicationDetails {
             status: self.status(),
-            message: self.failed.clone().unwrap_or_default(),
+            message: message.or_else(|| deployments.iter().find_map(unhealthy)).unwrap_or_default(),
             route_prefix: self.plan.route_prefix.clone(),
             deployments,
         }
@@ -162,7 +167,7 @@ impl Hosted {
     }
 
     /// Waits until it is known how a spec fared.
-    pub(super) fn settles(&self, serial: u64) -> impl Future<Output = Result<(), Error>> + use<> {
+    pub(super) fn settles(&self, serial: u64) -> impl Future<Output = Result<(), Unmet>> + use<> {
         let mut shown = self.reconciling.shown.clone();
         async move {
             let known = shown
@@ -170,9 +175,9 @@ impl Hosted {
                 .await
                 .map(|shown| shown.outcome.clone());
             match known {
-                Ok(Some(Outcome::Failed(error))) => Err(error),
+                Ok(Some(Outcome::Failed(unmet))) => Err(unmet),
                 Ok(_) => Ok(()),
-                Err(_) => Err(Error::msg("the runtime is shut down")),
+                Err(_) => Err(Unmet::DoesNotStart(Error::msg("the runtime is shut down"))),
             }
         }
     }

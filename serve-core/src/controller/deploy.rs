@@ -15,11 +15,10 @@ use super::application::{Hosted, Phase, RunningApplication, Wanted, names};
 use super::controller::Controller;
 use super::decide::starved_batches;
 use super::error::DeployError;
-use super::reconcile::Reconciler;
+use super::reconcile::{Reconciler, Unmet};
 use super::spec::Spec;
 use crate::application::{Plan, PlanNode};
 use crate::deployment::{Link, Wiring};
-use crate::error::Error;
 use crate::router::Router;
 
 /// What a deploy does to one deployment.
@@ -53,7 +52,7 @@ struct Turn {
 enum Stopped {
     Failed {
         deployment: String,
-        error: Error,
+        unmet: Unmet,
     },
     /// By the end of the application.
     Deleted,
@@ -304,7 +303,7 @@ impl Controller {
                         let settles = hosted.settles(change.spec.serial);
                         let deployment = change.name.clone();
                         Some(async move {
-                            settles.await.map_err(|error| Stopped::Failed { deployment, error })
+                            settles.await.map_err(|unmet| Stopped::Failed { deployment, unmet })
                         })
                     })
                     .collect()
@@ -355,9 +354,14 @@ impl Controller {
         let interrupted = !matches!(stopped, Stopped::Failed { .. });
         let superseded = matches!(stopped, Stopped::Superseded);
         let error = match stopped {
-            Stopped::Failed { deployment, error } => {
-                DeployError::Constructor { application: name.clone(), deployment, error }
-            }
+            Stopped::Failed { deployment, unmet } => match unmet {
+                Unmet::DoesNotStart(error) => {
+                    DeployError::Constructor { application: name.clone(), deployment, error }
+                }
+                Unmet::RefusesConfig(error) => {
+                    DeployError::UserConfig { application: name.clone(), deployment, error }
+                }
+            },
             Stopped::Deleted => self.ended(&name),
             Stopped::Superseded => DeployError::Superseded(name.clone()),
         };

@@ -60,6 +60,17 @@ pub enum DeployError {
         /// What the last one said, or its panic.
         error: Error,
     },
+    /// Replicas that run do not take the user config: their `#[reconfigure]` failed. The
+    /// config from before goes on.
+    #[error("application `{application}`: `{deployment}` refuses its user config: {error:#}")]
+    UserConfig {
+        /// The application.
+        application: String,
+        /// The deployment.
+        deployment: String,
+        /// What `#[reconfigure]` said, or its panic.
+        error: Error,
+    },
     /// It was deleted while it was being deployed.
     #[error("application `{0}` was deleted while it was being deployed")]
     Deleted(String),

@@ -140,7 +140,8 @@ impl Nursery {
             told.map_err(|error| error.context("its user config was refused"))?;
         }
         let patience = spec.options().health_check_timeout();
-        check_health(&replica, patience).await?;
+        let healthy = check_health(&replica, patience).await;
+        healthy.map_err(|error| error.context("its first health check failed"))?;
         Ok(replica)
     }
 }

@@ -152,6 +152,9 @@ impl DeploymentOptions {
                 return Err(OptionsError::FixedAndAutoscaled);
             }
             autoscaling.check()?;
+            if autoscaling.min_replicas == 0 && self.max_queued_requests == Some(0) {
+                return Err(OptionsError::NothingWakesIt);
+            }
         } else if self.autoscaling_policy.is_some() {
             return Err(OptionsError::PolicyWithoutAutoscaling);
         }
@@ -258,6 +261,12 @@ pub enum OptionsError {
          like `autoscaling(max_replicas = 10)`"
     )]
     PolicyWithoutAutoscaling,
+    /// No replica, and no call that could wait for one.
+    #[error(
+        "`max_queued_requests` is 0 and `min_replicas` is 0: no call may wait for the first \
+         replica, so none would ever start; give at least 1 of either"
+    )]
+    NothingWakesIt,
     /// An option of autoscaling.
     #[error(transparent)]
     Autoscaling(#[from] AutoscalingError),

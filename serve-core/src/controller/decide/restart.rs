@@ -24,7 +24,8 @@ pub(crate) struct StartFailures {
     pauses: u32,
     /// True once a pause has begun at the threshold or beyond it.
     beyond: bool,
-    /// True once a replica of the version has started: it can.
+    /// True once a replica of the version has started, or a deploy of it has ended well: it
+    /// is not given up any more.
     proven: bool,
     pause_ends: Option<Instant>,
 }
@@ -46,6 +47,11 @@ impl StartFailures {
     /// A replica has started.
     pub(crate) fn started(&mut self) {
         *self = Self::of_proven();
+    }
+
+    /// All that was asked for runs, which may be nothing.
+    pub(crate) fn met(&mut self) {
+        self.proven = true;
     }
 
     /// A replica has not started. The threshold is `limit`, and never more than three for

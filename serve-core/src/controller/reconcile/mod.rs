@@ -19,12 +19,13 @@ use tokio::time::{Instant, sleep_until};
 
 use self::autoscaler::Autoscaler;
 use self::health::HealthWatch;
-pub(super) use self::shown::{Outcome, Shown};
+pub(super) use self::shown::{Outcome, Shown, Unmet};
 pub use self::state::DeadReplica;
 use self::state::{Phase, State, Step};
 use super::replicas::{Birth, Nursery, RunningReplica, run_hook};
 use super::resources::{NodeResources, Reservation};
 use super::spec::Spec;
+use crate::call::pending::panic_message;
 use crate::clock;
 use crate::error::Error;
 use crate::replica::{Hook, Replica};
@@ -94,6 +95,17 @@ impl Work {
             Self::Start => "its constructor, `#[reconfigure]` or first `#[check_health]`",
             Self::Stop => "its `#[shutdown]` or the drop of its instance",
             Self::Reconfigure => "its `#[reconfigure]`",
+        }
+    }
+
+    /// What to do about code that blocks.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Start => {
+                "mark a constructor that blocks `#[blocking]`, and put what else does into \
+                 `tokio::task::spawn_blocking`"
+            }
+            Self::Stop | Self::Reconfigure => "put what blocks into `tokio::task::spawn_blocking`",
         }
     }
 }
@@ -220,8 +232,9 @@ impl Reconciler {
                 application = &**self.router.application(),
                 replica = replica.as_deref().unwrap_or_default(),
                 "a replica did not stop in time and is left to itself: {} has not returned, and \
-                 blocks its thread; put what blocks into `tokio::task::spawn_blocking`",
-                work.of_the_user()
+                 blocks its thread; {}",
+                work.of_the_user(),
+                work.remedy()
             );
         }
     }
@@ -249,9 +262,11 @@ impl Reconciler {
             }
             Order::Unfit { number, reason } => {
                 if let Some(step) = self.state.unfit(number, &reason) {
+                    let replica = self.state.member(number).map(|member| Arc::clone(&member.id));
                     tracing::warn!(
                         deployment = &**self.router.name(),
                         application = &**self.router.application(),
+                        replica = replica.as_deref(),
                         "a replica is replaced: {reason}"
                     );
                     self.act(step);
@@ -311,6 +326,14 @@ impl Reconciler {
         if let Some(autoscaler) = &mut self.autoscaler
             && let Some((target, reason)) = autoscaler.decide(&self.state)
         {
+            let from = self.state.target();
+            if target != from {
+                tracing::info!(
+                    deployment = &**self.router.name(),
+                    application = &**self.router.application(),
+                    "scales from {from} to {target} replicas: {reason}"
+                );
+            }
             self.state.scale(target, &reason);
         }
         let now = Instant::now();
@@ -451,14 +474,14 @@ impl Reconciler {
             Ok(Done::Reconfigured(number, version, told)) => match told {
                 Ok(()) => self.state.reconfigured(number, version),
                 Err(error) => {
-                    self.warn("a replica could not be reconfigured", &error);
+                    self.warn(number, "a replica could not be reconfigured", &error);
                     if let Some(step) = self.state.reconfigure_failed(number, version, error) {
                         self.act(step);
                     }
                 }
             },
             Ok(Done::QueueDrained) => self.state.retire(),
-            Err(error) => self.task_failed(&error),
+            Err(error) => self.task_failed(error),
         }
     }
 
@@ -491,27 +514,38 @@ impl Reconciler {
     }
 
     /// A task was aborted, or it panicked: dropping an instance may, if its user's code does.
-    fn task_failed(&mut self, error: &JoinError) {
+    fn task_failed(&mut self, error: JoinError) {
         let work = self.under_way.remove(&error.id());
-        if error.is_panic() {
-            self.warn("the controller's own code failed", &Error::msg(error));
-            self.state.internal_error(format!("the controller's own code failed: {error}"));
+        if let Ok(panic) = error.try_into_panic() {
+            let what = match work {
+                Some((_, Work::Stop)) => "the drop of an instance panicked",
+                _ => "the controller's own code panicked",
+            };
+            let message = format!("{what}: {}", panic_message(&*panic));
+            tracing::warn!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                "{message}"
+            );
+            self.state.internal_error(message);
         }
         let Some((number, Work::Start | Work::Stop)) = work else { return };
         self.lives.remove(&number);
         self.state.stopped(number);
     }
 
-    fn warn(&self, what: &str, error: &Error) {
+    fn warn(&self, number: u64, what: &str, error: &Error) {
+        let replica = self.state.member(number).map(|member| Arc::clone(&member.id));
         tracing::warn!(
             deployment = &**self.router.name(),
             application = &**self.router.application(),
+            replica = replica.as_deref(),
             "{what}: {error:#}"
         );
     }
 
     fn start_failed(&mut self, number: u64, error: Error) {
-        self.warn("a replica did not start", &error);
+        self.warn(number, "a replica did not start", &error);
         self.lives.remove(&number);
         self.state.start_failed(number, error, Instant::now());
     }

@@ -27,8 +27,17 @@ pub(in crate::controller) struct Shown {
 pub(in crate::controller) enum Outcome {
     /// All that was asked for takes calls.
     Met,
-    /// It cannot be met: replicas do not start.
-    Failed(Error),
+    /// It cannot be met.
+    Failed(Unmet),
+}
+
+/// Why a spec cannot be met.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::controller) enum Unmet {
+    /// Replicas do not start.
+    DoesNotStart(Error),
+    /// Replicas that run do not take the user config.
+    RefusesConfig(Error),
 }
 
 impl Shown {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::shown::Unmet;
 use crate::controller::decide::{
     self, DeploymentStatusTrigger, Event, Rollout, Standing, StartFailures, Verdict,
 };
@@ -31,7 +32,7 @@ pub(super) struct State {
     members: BTreeMap<u64, Member>,
     failures: StartFailures,
     /// Why the spec cannot be met, once that is certain.
-    failed: Option<Error>,
+    failed: Option<Unmet>,
     dead: VecDeque<DeadReplica>,
     next_number: u64,
     retired: bool,
@@ -141,7 +142,7 @@ impl State {
     }
 
     /// Why the spec cannot be met, if that is certain.
-    pub(super) fn failed(&self) -> Option<&Error> {
+    pub(super) fn failed(&self) -> Option<&Unmet> {
         self.failed.as_ref()
     }
 
@@ -267,7 +268,7 @@ impl State {
                     Event::ReplicaStartupFailed,
                     format!("replicas do not start, the last because of: {error:#}"),
                 );
-                self.failed = Some(error);
+                self.failed = Some(Unmet::DoesNotStart(error));
             }
         }
     }
@@ -298,7 +299,7 @@ impl State {
         if self.spec.config_version == config_version && self.failed.is_none() {
             let message = format!("replicas refuse the user config: {error:#}");
             self.occurs(Event::ReplicaStartupFailed, message);
-            self.failed = Some(error.context("its user config was refused"));
+            self.failed = Some(Unmet::RefusesConfig(error));
         }
         None
     }
@@ -357,8 +358,11 @@ impl State {
         }
         self.reconfigure(&mut steps);
         self.rank(&mut steps);
-        if self.is_settled() && !self.says_why_another_failed() {
-            self.occurs(Event::Healthy, String::new());
+        if self.is_settled() {
+            self.failures.met();
+            if !self.says_why_another_failed() {
+                self.occurs(Event::Healthy, String::new());
+            }
         }
         steps
     }
