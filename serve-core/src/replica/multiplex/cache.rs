@@ -1,0 +1,156 @@
+//! What a [`Multiplexed`](super::Multiplexed) holds, and decides under its lock.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared, WeakShared};
+use parking_lot::Mutex;
+
+use crate::error::Error;
+
+pub(super) type Load<M> = BoxFuture<'static, Result<Arc<M>, Error>>;
+pub(super) type Tell = Box<dyn Fn(&[String]) + Send + Sync>;
+
+/// Who hears of what is held, and what it heard last.
+pub(super) struct Listener {
+    pub(super) told: Option<Vec<String>>,
+    pub(super) tell: Tell,
+}
+
+impl Listener {
+    fn tell(&mut self, held: Vec<String>) {
+        if self.told.as_ref() != Some(&held) {
+            (self.tell)(&held);
+            self.told = Some(held);
+        }
+    }
+}
+
+pub(super) struct Cache<M> {
+    pub(super) max_models: usize,
+    pub(super) state: Mutex<State<M>>,
+    /// Held while it is called, so that it hears of changes in their order.
+    pub(super) listener: Mutex<Option<Listener>>,
+    /// Whether the replica's router hears of changes.
+    pub(super) attached: AtomicBool,
+}
+
+pub(super) struct State<M> {
+    /// In the order in which they were last asked for, the oldest first. Short: it is
+    /// what fits into memory.
+    models: Vec<(String, Arc<M>)>,
+    /// Evicted, but perhaps still in use.
+    evicted: HashMap<String, Weak<M>>,
+    /// Each is gone once nobody waits for it.
+    pub(super) loading: HashMap<String, WeakShared<Load<M>>>,
+}
+
+/// What a call for a model finds.
+pub(super) enum Found<M> {
+    Model(Arc<M>),
+    /// It came back from those that had left, and others left for it.
+    Revived(Arc<M>, Vec<Arc<M>>),
+    Loading(Shared<Load<M>>),
+}
+
+impl<M> Cache<M> {
+    pub(super) fn loaded(&self) -> Vec<String> {
+        self.state.lock().models.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Those that are loaded, and those that will be.
+    fn held(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let loaded = state.models.iter().map(|(id, _)| id);
+        let mut loading: Vec<&String> = state.loading.keys().collect();
+        loading.sort_unstable();
+        loaded.chain(loading).cloned().collect()
+    }
+
+    pub(super) fn announce(&self) {
+        if let Some(listener) = &mut *self.listener.lock() {
+            listener.tell(self.held());
+        }
+    }
+}
+
+impl<M> Drop for Cache<M> {
+    fn drop(&mut self) {
+        // Calls for its models need not come to this replica any more.
+        if let Some(listener) = self.listener.get_mut() {
+            listener.tell(Vec::new());
+        }
+    }
+}
+
+impl<M> Default for State<M> {
+    fn default() -> Self {
+        Self { models: Vec::new(), evicted: HashMap::new(), loading: HashMap::new() }
+    }
+}
+
+impl<M> State<M> {
+    /// Looks `id` up, which counts as its use. If there is no model and no load of it,
+    /// `load` starts one.
+    pub(super) fn find(
+        &mut self,
+        id: &str,
+        max_models: usize,
+        load: impl FnOnce() -> Load<M>,
+    ) -> Found<M> {
+        if let Some(place) = self.models.iter().position(|(loaded, _)| loaded == id) {
+            // Behind those that were asked for before.
+            self.models[place..].rotate_left(1);
+            let (_, model) = self.models.last().expect("one was found");
+            return Found::Model(Arc::clone(model));
+        }
+        if let Some(model) = self.evicted.remove(id).and_then(|model| model.upgrade()) {
+            let evicted = self.insert(id.to_owned(), Arc::clone(&model), max_models);
+            return Found::Revived(model, evicted);
+        }
+        if let Some(running) = self.loading.get(id).and_then(WeakShared::upgrade) {
+            return Found::Loading(running);
+        }
+        let load = load().shared();
+        let weak = load.downgrade().expect("it was not polled yet");
+        self.loading.insert(id.to_owned(), weak);
+        Found::Loading(load)
+    }
+
+    /// Puts a model in. Returns those that left for it.
+    #[must_use = "to be dropped outside the lock"]
+    pub(super) fn insert(&mut self, id: String, model: Arc<M>, max_models: usize) -> Vec<Arc<M>> {
+        self.models.push((id, model));
+        let too_many = self.models.len().saturating_sub(max_models);
+        self.evicted.retain(|_, model| model.strong_count() > 0);
+        let evict = |(id, model): (String, Arc<M>)| {
+            self.evicted.insert(id, Arc::downgrade(&model));
+            model
+        };
+        self.models.drain(..too_many).map(evict).collect()
+    }
+}
+
+/// A load's entry in the cache. Dropping it, with a load that nobody waits for any more,
+/// takes it out.
+pub(super) struct Entry<M> {
+    pub(super) cache: Arc<Cache<M>>,
+    pub(super) id: String,
+}
+
+impl<M> Drop for Entry<M> {
+    fn drop(&mut self) {
+        let mut state = self.cache.state.lock();
+        let newer = state.loading.get(&self.id).and_then(WeakShared::upgrade);
+        if newer.is_none() && state.loading.remove(&self.id).is_some() {
+            drop(state);
+            self.cache.announce();
+        } else {
+            drop(state);
+        }
+        // If this was the last of it, its own entry wants the lock.
+        drop(newer);
+    }
+}
