@@ -13,6 +13,9 @@ const LEAST_LINES: usize = 4;
 /// of a receipt, or the cells of a table, are no column.
 const PROSE: f32 = 6.0;
 
+/// The most rows of a headline: title, subtitle, author.
+const HEADLINE: usize = 3;
+
 /// The boxes in reading order.
 ///
 /// A page that lies askew is read along its own rows: what "right" is, most of the boxes say,
@@ -26,7 +29,7 @@ pub fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
     let mut rows = rows_of(placed);
     let mut read = Vec::new();
     while !rows.is_empty() {
-        let columns = columns_from(&rows);
+        let columns = columns_from(&rows).filter(|columns| !is_headed(&rows, columns));
         let others = rows.split_off(columns.as_ref().map_or(1, |columns| columns.rows));
         let set = rows.into_iter().flatten();
         match columns {
@@ -76,6 +79,12 @@ fn columns_from(rows: &[Vec<Placed>]) -> Option<Columns> {
         slenderness.len() >= LEAST_LINES && slenderness[slenderness.len() / 2] >= PROSE
     };
     (columns.spans.len() > 1 && columns.spans.iter().all(is_prose)).then_some(columns)
+}
+
+/// True if what seems to be columns are more, below a headline over some of them.
+fn is_headed(rows: &[Vec<Placed>], columns: &Columns) -> bool {
+    let mut below = (1..=HEADLINE).filter_map(|row| columns_from(rows.get(row..)?));
+    below.any(|below| below.spans.len() > columns.spans.len())
 }
 
 /// Columns beside each other.
@@ -249,6 +258,16 @@ mod tests {
             .chain(footer)
             .collect();
         assert_eq!(order(&boxes), [0, 6, 7, 8, 9, 1, 2, 3, 4, 5, 10]);
+    }
+
+    #[test]
+    fn a_headline_over_some_of_the_columns_comes_before_all() {
+        let lines = [24, 26, 25, 20, 22];
+        let boxes: Vec<_> = [[0.0, 0.0, 450.0, 40.0], [0.0, 45.0, 350.0, 12.0]]
+            .into_iter()
+            .chain((0..3).flat_map(|at| column(300.0 * at as f32, 70.0, &lines)))
+            .collect();
+        assert_eq!(order(&boxes), (0..17).collect::<Vec<_>>());
     }
 
     #[test]
