@@ -216,6 +216,12 @@ async fn a_body_that_is_not_json_is_400_whatever_else_is_wrong_with_it() -> Resu
         let message = error["message"].as_str().unwrap();
         assert!(message.starts_with("the body is not JSON: "), "{message}");
     }
+    for path in ["/greet", "/sum"] {
+        let latin_1 = &b"{\"name\": \"J\xfcrgen\"}"[..];
+        let (status, error) = error(http.post(path).body(latin_1).await?).await?;
+        let message = error["message"].as_str().unwrap();
+        assert_eq!((status, message), (400, "the body is not JSON: byte 11 is not UTF-8"));
+    }
     let (status, _) = error(http.post("/sum").body("[1, 2").await?).await?;
     assert_eq!(status, 400);
     // However deep it goes, and though it is no object either.

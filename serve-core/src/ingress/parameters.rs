@@ -186,6 +186,7 @@ fn fields<'a>(
     facts: &Facts,
     body: &'a Bytes,
 ) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, Rejection> {
+    check_encoding(body)?;
     let known: Vec<&'static str> = facts
         .places
         .iter()
@@ -219,10 +220,19 @@ fn fields<'a>(
 
 /// 400, if the body is no JSON at all.
 fn check_syntax(body: &[u8]) -> Result<(), Rejection> {
+    check_encoding(body)?;
     match serde_json::from_slice::<IgnoredAny>(body) {
         Ok(_) => Ok(()),
         Err(error) => Err(not_json(body, &error)),
     }
+}
+
+/// 400, if the body is no text: the parser does not look into strings that it skips.
+fn check_encoding(body: &[u8]) -> Result<(), Rejection> {
+    std::str::from_utf8(body).map(drop).map_err(|error| {
+        let at = error.valid_up_to();
+        Rejection::not_json(format!("the body is not JSON: byte {at} is not UTF-8"))
+    })
 }
 
 fn not_json(body: &[u8], error: &serde_json::Error) -> Rejection {
