@@ -2,6 +2,7 @@
 //! returns. What each of them does is shown by the tests of its topic.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use serve_core::application::AnyApplication;
@@ -268,6 +269,7 @@ async fn nonsense_is_refused_before_anything_starts() -> Result<()> {
     for (change, begins) in cases {
         let error = runtime.run(change(Plain::bind())).await.expect_err(begins);
         assert!(matches!(error, DeployError::Graph(_)), "{error}");
+        assert!(error.source().is_none(), "the message has it all: {error}");
         let text = error.to_string();
         let said = text.split_once("`: ").map(|(_, said)| said).expect("a place");
         assert!(said.starts_with(begins) && said.len() > begins.len(), "{text}");

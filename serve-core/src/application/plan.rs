@@ -55,12 +55,12 @@ pub enum GraphError {
         name: String,
     },
     /// An option makes no sense.
-    #[error("deployment `{deployment}`: {source}")]
+    #[error("deployment `{deployment}`: {error}")]
     Options {
         /// The deployment.
         deployment: String,
-        /// The option.
-        source: OptionsError,
+        /// The option. Not a source: the message has it.
+        error: OptionsError,
     },
     /// The user config is not what the deployment takes.
     #[error("deployment `{deployment}`: {reason}")]
@@ -110,7 +110,7 @@ impl Plan {
             bound
                 .options()
                 .check()
-                .map_err(|source| GraphError::Options { deployment: name.clone(), source })?;
+                .map_err(|error| GraphError::Options { deployment: name.clone(), error })?;
             check_user_config(&name, &bound, &*kind)?;
             let mut calls: Vec<usize> =
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
