@@ -141,6 +141,8 @@ impl Plan {
                 num_replicas: options.num_replicas(),
                 autoscaling: options.autoscaling.clone(),
                 max_ongoing_requests: node.slots(),
+                max_queued_requests: options.max_queued_requests,
+                request_timeout: options.request_timeout,
                 request_router: options.request_router.clone().unwrap_or_default().to_string(),
                 num_cpus: options.num_cpus.unwrap_or_default(),
                 num_gpus: options.num_gpus.unwrap_or_default(),
