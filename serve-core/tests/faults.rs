@@ -420,7 +420,7 @@ async fn the_next_calls_fail_one_after_the_other() -> Result<()> {
 
 /// What a panic said.
 fn message(result: std::thread::Result<()>) -> String {
-    *result.unwrap_err().downcast::<String>().expect("a panic with a message")
+    *result.expect_err("it panics").downcast::<String>().expect("a panic with a message")
 }
 
 #[tokio::test(start_paused = true)]
