@@ -46,7 +46,10 @@ impl fmt::Display for Report<'_> {
         write!(f, "{ERROR}error{code}{ERROR:#}: {}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, "\n  {NAME}caused by:{NAME:#} {}", indented(error, "             "))?;
+            // A `Fault` says the kind of what the message before it says, for programs.
+            if !error.is::<serve_core::Fault>() {
+                write!(f, "\n  {NAME}caused by:{NAME:#} {}", indented(error, "             "))?;
+            }
             cause = error.source();
         }
         if let Some(help) = self.0.help() {
@@ -81,6 +84,20 @@ mod tests {
           help: use another:
 
                 --port 8001
+        ");
+    }
+
+    #[derive(Debug, thiserror::Error, Diagnostic)]
+    #[error("the call failed")]
+    struct Called(#[source] serve_core::CallError);
+
+    #[test]
+    fn the_kind_of_a_failed_call_is_no_cause_of_its_own() {
+        let call = serve_core::CallError::Panicked("oh".to_owned());
+        let report = Report(&Called(call)).to_string();
+        insta::assert_snapshot!(anstream::adapter::strip_str(&report), @"
+        error: the call failed
+          caused by: the method panicked: oh
         ");
     }
 }

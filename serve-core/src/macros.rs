@@ -88,8 +88,10 @@ macro_rules! __deployment {
                     Self { mock: __private::Mock::new() }
                 }
 
-                /// Only for the deployment of this name; else for every one of the type.
+                /// Only for the deployment of this name; else for every one of the type. If
+                /// there is none of it until the mock runtime is dropped, that drop panics.
                 #[must_use]
+                #[track_caller]
                 pub fn named(self, name: &::core::primitive::str) -> Self {
                     Self { mock: self.mock.named(name) }
                 }

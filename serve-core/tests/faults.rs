@@ -418,17 +418,51 @@ async fn the_next_calls_fail_one_after_the_other() -> Result<()> {
     Ok(())
 }
 
+/// What a panic said.
+fn message(result: std::thread::Result<()>) -> String {
+    *result.expect_err("it panics").downcast::<String>().expect("a panic with a message")
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fault_of_a_method_that_there_is_not_is_refused() {
     let runtime = MockRuntime::builder().start();
-    let message = |result: std::thread::Result<()>| {
-        *result.unwrap_err().downcast::<String>().expect("a panic with a message")
-    };
     let told = "`Echo` has no method `ecko`; its methods are `echo`, `letters`, `rank`, `compute`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Echo>("ecko", Duration::from_secs(1)));
     assert_eq!(message(catch_unwind(delay)), told);
     let fail = AssertUnwindSafe(|| runtime.fail_next::<Echo>("ecko", CallError::ObjectLost));
     assert_eq!(message(catch_unwind(fail)), told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Echo::bind()).await?;
+    let told = "there is no `Late`, and its fault would come to nothing; deployed are `Echo`";
+    let delay = AssertUnwindSafe(|| runtime.delay::<Late>("hi", Duration::from_secs(1)));
+    assert_eq!(message(catch_unwind(delay)), told);
+    let fail = AssertUnwindSafe(|| runtime.fail_next::<Late>("hi", CallError::ObjectLost));
+    assert_eq!(message(catch_unwind(fail)), told);
+    drop(runtime);
+
+    // Before anything is deployed it may still come.
+    let runtime = MockRuntime::builder().start();
+    runtime.fail_next::<Echo>("echo", CallError::ObjectLost);
+    let echo = runtime.run(Echo::bind()).await?;
+    assert!(matches!(echo.echo("a").await, Err(CallError::ObjectLost)));
+    drop(runtime);
+
+    let runtime = MockRuntime::builder().start();
+    runtime.fail_next::<Late>("hi", CallError::ObjectLost);
+    let line = line!() - 1;
+    runtime.run(Echo::bind()).await?;
+    let told = message(catch_unwind(AssertUnwindSafe(|| drop(runtime))));
+    assert!(told.starts_with("the fault of `Late` (at "), "{told}");
+    assert!(told.contains(&format!("{}:{line}:", file!())), "{told}");
+    assert!(
+        told.ends_with("came to nothing, because there was none; deployed were `Echo`"),
+        "{told}"
+    );
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]

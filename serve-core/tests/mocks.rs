@@ -1,6 +1,7 @@
 //! The mock runtime: answers instead of deployments, and what was asked of them.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serve_core::prelude::*;
@@ -145,5 +146,41 @@ async fn the_same_seed_is_the_same_run() -> Result<()> {
     }
     assert_eq!(run(7).await?, run(7).await?);
     assert_ne!(run(7).await?, run(8).await?);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_no_deployment_has_is_a_panic_at_the_end() -> Result<()> {
+    let start = |name| {
+        let named = SpanishResponderMock::new().named(name);
+        let named = named.say_hello(|name: String| async move { name });
+        MockRuntime::builder().mock(named).start()
+    };
+    let named = || Classifier::bind(SpanishResponder::bind().name("es"));
+
+    let runtime = start("es");
+    let front = runtime.run(named()).await?;
+    assert_eq!(front.greet(Language::Spanish, "Dora").await?, "Dora");
+    drop(runtime);
+    let runtime = start("SpanishResponder");
+    runtime.run(classifier()).await?;
+    drop(runtime);
+
+    // Nothing was deployed, so nothing is known.
+    drop(start("nobody"));
+
+    let other = SpanishResponderMock::new().say_hello(|name: String| async move { name });
+    let nobody = SpanishResponderMock::new().named("nobody");
+    let line = line!() - 1;
+    let runtime = MockRuntime::builder().mock(other).mock(nobody).start();
+    runtime.run(named()).await?;
+    let told = catch_unwind(AssertUnwindSafe(|| drop(runtime))).unwrap_err();
+    let told = told.downcast::<String>().expect("a panic with a message");
+    assert!(
+        told.starts_with("the mock of `SpanishResponder` that is named `nobody` (at "),
+        "{told}"
+    );
+    assert!(told.contains(&format!("{}:{line}:", file!())), "{told}");
+    assert!(told.ends_with("stood in for nothing; deployed were `Classifier`, `es`"), "{told}");
     Ok(())
 }

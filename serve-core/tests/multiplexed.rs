@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::panic::{self, Location};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -485,4 +487,24 @@ async fn the_model_goes_along_with_the_request_and_binds_nobody_who_has_no_model
         assert!(calls_of.iter().all(|calls| *calls >= 5), "{calls_of:?}");
     }
     Ok(())
+}
+
+thread_local! {
+    /// Where this thread panicked last.
+    static PANICKED: RefCell<Option<(String, u32)>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn room_for_no_model_is_a_mistake_of_the_line_that_says_so() {
+    // It stays in place, because others may panic meanwhile; each thread has its own note.
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(|place| (place.file().to_owned(), place.line()));
+        PANICKED.set(place);
+        before(panic);
+    }));
+    let here = Location::caller();
+    let made = panic::catch_unwind(|| Multiplexed::new(0, async |id: String| Ok::<_, Error>(id)));
+    assert!(made.is_err());
+    assert_eq!(PANICKED.take(), Some((here.file().to_owned(), here.line() + 1)));
 }

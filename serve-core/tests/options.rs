@@ -2,8 +2,10 @@
 //! returns. What each of them does is shown by the tests of its topic.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+use std::error::Error as _;
 use std::time::Duration;
 
+use serde_json::Value::Null;
 use serve_core::application::AnyApplication;
 use serve_core::prelude::*;
 use serve_core::{
@@ -228,10 +230,21 @@ fn a_graph_shows_what_its_deployments_ask_for() -> Result<()> {
     assert!(node.request_router.ends_with("First"), "{}", node.request_router);
     let fixed = Scaled::bind().num_replicas(2).num_gpus(0.5).memory(1000).resource("npu", 1.0);
     let node = graph(fixed.request_router(RequestRouting::RoundRobin))?.deployments.remove(0);
-    assert_eq!((node.num_replicas, node.autoscaling), (2, None));
+    assert_eq!((node.num_replicas, &node.autoscaling), (2, &None));
     assert_eq!(node.request_router, "round_robin");
     assert_eq!((node.num_cpus, node.num_gpus, node.memory), (0.0, 0.5, 1000));
     assert_eq!(node.resources["npu"], 1.0);
+    let json = serde_json::to_value(&node)?;
+    assert_eq!((&json["max_queued_requests"], &json["request_timeout"]), (&Null, &Null));
+
+    let limited =
+        Scaled::bind().max_queued_requests(7).request_timeout(Duration::from_millis(1_500));
+    let node = graph(limited)?.deployments.remove(0);
+    assert_eq!(node.max_queued_requests, Some(7));
+    assert_eq!(node.request_timeout, Some(Duration::from_millis(1_500)));
+    let json = serde_json::to_value(&node)?;
+    assert_eq!(json["max_queued_requests"], 7);
+    assert_eq!(json["request_timeout"], "1s 500ms");
     Ok(())
 }
 
@@ -268,6 +281,7 @@ async fn nonsense_is_refused_before_anything_starts() -> Result<()> {
     for (change, begins) in cases {
         let error = runtime.run(change(Plain::bind())).await.expect_err(begins);
         assert!(matches!(error, DeployError::Graph(_)), "{error}");
+        assert!(error.source().is_none(), "the message has it all: {error}");
         let text = error.to_string();
         let said = text.split_once("`: ").map(|(_, said)| said).expect("a place");
         assert!(said.starts_with(begins) && said.len() > begins.len(), "{text}");

@@ -48,6 +48,8 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
     let cfg = Cfg::of(&head.attributes).attribute();
     if signature.asyncness.is_some() {
         errors.at(&signature.ident, "an application is bound, not run: leave out `async`, and do slow work in the constructors");
+        // What follows would have the compiler say that a future is no application, too.
+        return TokenStream::new();
     }
     if !signature.generics.params.is_empty() {
         errors.at(

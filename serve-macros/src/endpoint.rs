@@ -65,20 +65,21 @@ pub(crate) fn read(
         }
     };
     let named = |name: &str| parameters.iter().any(|parameter| parameter.plain_name() == name);
-    let known = || parameters.iter().map(Parameter::plain_name).collect::<Vec<_>>();
     for name in in_path.iter().filter(|name| !named(name)) {
-        let known = known();
-        let there = spelling::all_of(known.iter().map(String::as_str));
         errors.at(
             &arguments.path,
-            format!("`{{{name}}}` is no parameter of the method; its parameters are {there}"),
+            format!("`{{{name}}}` is no parameter of the method{}", there(name, parameters)),
         );
     }
     if let Some(body) = &arguments.body {
         if ["get", "delete"].contains(&verb) {
             errors.at(body, format!("a {} request has no body", verb.to_uppercase()));
         } else if !named(&body.to_string()) {
-            errors.at(body, format!("`{body}` is no parameter of the method"));
+            let name = body.to_string();
+            errors.at(
+                body,
+                format!("`{name}` is no parameter of the method{}", there(&name, parameters)),
+            );
         }
     }
     let max_body = arguments.max_body.as_ref().and_then(|text| {
@@ -103,6 +104,20 @@ pub(crate) fn read(
     };
     let places = parameters.iter().map(place).collect();
     Some(Endpoint { verb: verb.to_uppercase(), path, places, max_body })
+}
+
+/// What a method takes, after the name of what it does not.
+fn there(unknown: &str, parameters: &[Parameter]) -> String {
+    let known: Vec<_> = parameters.iter().map(Parameter::plain_name).collect();
+    let known = || known.iter().map(String::as_str);
+    match parameters {
+        [] => format!(": it has none; add `{unknown}: ..` to it"),
+        [_] => format!("; its parameter is {}", spelling::all_of(known())),
+        _ => {
+            let near = spelling::did_you_mean(unknown, known());
+            format!("{near}; its parameters are {}", spelling::all_of(known()))
+        }
+    }
 }
 
 fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {

@@ -404,7 +404,7 @@ markers! {
     /// # pub struct Summarizer { threshold: f32 }
     /// # #[handle]
     /// # impl Summarizer {
-    /// #[batch(max_batch_size = 32, batch_wait_timeout = "10ms")]
+    /// #[batch(max_batch_size = 32, batch_wait_timeout = "0ms")]
     /// pub async fn lengths(&self, texts: Vec<String>) -> Vec<usize> {
     ///     texts.iter().map(String::len).collect()
     /// }
@@ -429,6 +429,9 @@ markers! {
     ///   alone.
     /// * A batch closes only when it can run, so batches grow while others run. Calls leave
     ///   in the order in which they came; none is overtaken by a lighter one.
+    /// * Give what computes on this machine `batch_wait_timeout = "0ms"`: under load batches
+    ///   grow by themselves, and a call that comes alone would wait the whole timeout while
+    ///   the replica stands idle.
     /// * A call that waits holds a slot of its replica, so `max_ongoing_requests` must be at
     ///   least `max_batch_size` times `max_concurrent_batches`, or batches are never full:
     ///   the deploy warns of that.

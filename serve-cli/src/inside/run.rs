@@ -44,7 +44,7 @@ async fn serve(
         .await
         .map_err(|error| not_listening(address, error))?;
     output::status("Starting", &name);
-    // Held, since an application ends with its last handle.
+    // Nothing hangs on it: an application runs until it is deleted or the runtime ends.
     let _ingress = tokio::select! {
         deployed = runtime.run_any(application) => match deployed {
             Ok(ingress) => ingress,

@@ -3,6 +3,7 @@
 //! `cargo new` makes it, so that names are checked, the workspace and version control
 //! are taken care of as ever. What is ours is the example and its dependencies.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,16 +58,28 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
     fs::write(&library, source).map_err(Error::file("write", &library))?;
 
     output::status("Created", format_args!("the package `{package}`. Next:"));
-    let literal = output::LITERAL;
-    output::note(format_args!(
-        "\n  {literal}cd {}{literal:#}\n  {literal}cargo serve run language_classifier{literal:#}\n",
-        arguments.directory.display()
-    ));
+    output::note(next_steps(&arguments.directory, checkout.is_some()));
     Ok(exit_code::OK)
 }
 
-/// The checkout of Serve to depend on: the one that is named, or the one around the
-/// new package.
+/// What to do to see it run.
+fn next_steps(directory: &Path, has_checkout: bool) -> String {
+    let literal = output::LITERAL;
+    let step = |words: fmt::Arguments<'_>| format!("\n  {literal}{words}{literal:#}");
+    let enter = step(format_args!("cd {}", directory.display()));
+    let run = step(format_args!("cargo serve run language_classifier"));
+    if has_checkout {
+        return format!("{enter}{run}\n");
+    }
+    let depend = step(format_args!("{SERVE_CORE} = {{ path = \"DIRECTORY/{SERVE_CORE}\" }}"));
+    format!(
+        "{enter}\n\nServe is on no registry yet. In Cargo.toml, depend on a clone of it \
+         (`--path DIRECTORY` does that):\n{depend}\n\nThen:\n{run}\n"
+    )
+}
+
+/// The checkout of Serve to depend on: the one that is named, the one around the new
+/// package, or the one that this command was built from, while it is there.
 fn checkout(arguments: &NewArguments, directory: &Path) -> Result<Option<PathBuf>, Error> {
     let is_checkout = |directory: &Path| {
         [SERVE_CORE, SERVE_CLI].iter().all(|name| directory.join(name).join("Cargo.toml").is_file())
@@ -77,7 +90,9 @@ fn checkout(arguments: &NewArguments, directory: &Path) -> Result<Option<PathBuf
         }
         Some(path) => Err(Error::NoCheckout { path: path.clone() }),
         None => {
-            Ok(directory.ancestors().skip(1).find(|above| is_checkout(above)).map(Path::to_owned))
+            let around = directory.ancestors().skip(1);
+            let mut known = around.chain(Path::new(env!("CARGO_MANIFEST_DIR")).parent());
+            Ok(known.find(|known| is_checkout(known)).map(Path::to_owned))
         }
     }
 }
@@ -142,6 +157,30 @@ edition = \"2024\"
 
         [dev-dependencies]
         tokio = { version = "1", features = ["macros", "rt", "test-util"] }
+        "#);
+    }
+
+    #[test]
+    fn outside_a_checkout_it_depends_on_that_of_the_command() {
+        let arguments = NewArguments { directory: PathBuf::from("hola"), path: None };
+        let found = checkout(&arguments, Path::new("/nowhere/hola")).expect("nothing to refuse");
+        assert_eq!(found.as_deref(), Path::new(env!("CARGO_MANIFEST_DIR")).parent());
+    }
+
+    #[test]
+    fn without_a_checkout_it_says_what_to_write() {
+        let shown = next_steps(Path::new("hola"), false);
+        insta::assert_snapshot!(anstream::adapter::strip_str(&shown), @r#"
+
+          cd hola
+
+        Serve is on no registry yet. In Cargo.toml, depend on a clone of it (`--path DIRECTORY` does that):
+
+          serve-core = { path = "DIRECTORY/serve-core" }
+
+        Then:
+
+          cargo serve run language_classifier
         "#);
     }
 }

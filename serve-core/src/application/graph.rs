@@ -1,8 +1,9 @@
 //! [`Graph`]: an application's deployments, for people and programs to look at.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::deployment::AutoscalingConfig;
 use crate::replica::MethodInfo;
@@ -33,6 +34,12 @@ pub struct GraphNode {
     pub autoscaling: Option<AutoscalingConfig>,
     /// Concurrent calls on each replica.
     pub max_ongoing_requests: usize,
+    /// Calls that may wait in front of all replicas; none for no limit.
+    pub max_queued_requests: Option<usize>,
+    /// The deadline of a call that brings none, if there is one. Serialized as it is
+    /// written: `"30s"`.
+    #[serde(serialize_with = "as_written")]
+    pub request_timeout: Option<Duration>,
     /// How a replica is chosen for a call, as `#[deployment(request_router = ..)]` has it.
     pub request_router: String,
     /// CPUs reserved for each replica.
@@ -51,4 +58,9 @@ pub struct GraphNode {
     pub routes: Option<&'static str>,
     /// True for the deployment that the application is called through.
     pub ingress: bool,
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn as_written<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| humantime::format_duration(time).to_string()).serialize(to)
 }

@@ -55,12 +55,12 @@ pub enum GraphError {
         name: String,
     },
     /// An option makes no sense.
-    #[error("deployment `{deployment}`: {source}")]
+    #[error("deployment `{deployment}`: {error}")]
     Options {
         /// The deployment.
         deployment: String,
-        /// The option.
-        source: OptionsError,
+        /// The option. Not a source: the message has it.
+        error: OptionsError,
     },
     /// The user config is not what the deployment takes.
     #[error("deployment `{deployment}`: {reason}")]
@@ -110,7 +110,7 @@ impl Plan {
             bound
                 .options()
                 .check()
-                .map_err(|source| GraphError::Options { deployment: name.clone(), source })?;
+                .map_err(|error| GraphError::Options { deployment: name.clone(), error })?;
             check_user_config(&name, &bound, &*kind)?;
             let mut calls: Vec<usize> =
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
@@ -141,6 +141,8 @@ impl Plan {
                 num_replicas: options.num_replicas(),
                 autoscaling: options.autoscaling.clone(),
                 max_ongoing_requests: node.slots(),
+                max_queued_requests: options.max_queued_requests,
+                request_timeout: options.request_timeout,
                 request_router: options.request_router.clone().unwrap_or_default().to_string(),
                 num_cpus: options.num_cpus.unwrap_or_default(),
                 num_gpus: options.num_gpus.unwrap_or_default(),

@@ -102,6 +102,7 @@ impl Controller {
         hidden: bool,
     ) -> Result<Link, DeployError> {
         let mut plan = Plan::of(application, |kind| self.nursery.world.may_mock(kind))?;
+        self.nursery.world.deploying(&plan.nodes);
         #[cfg(feature = "http")]
         if plan.route_prefix.is_some() {
             crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {

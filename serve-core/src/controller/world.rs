@@ -12,6 +12,9 @@ pub(crate) trait World: Send + Sync {
     /// called need not run.
     fn may_mock(&self, kind: &dyn Kind) -> bool;
 
+    /// An application is about to be deployed, of these.
+    fn deploying(&self, nodes: &[PlanNode]);
+
     /// What serves in place of an instance of this deployment, if it is mocked.
     fn mock(&self, node: &PlanNode) -> Option<Arc<dyn Target>>;
 
@@ -32,6 +35,8 @@ impl World for RealWorld {
     fn may_mock(&self, _: &dyn Kind) -> bool {
         false
     }
+
+    fn deploying(&self, _: &[PlanNode]) {}
 
     fn mock(&self, _: &PlanNode) -> Option<Arc<dyn Target>> {
         None

@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -25,9 +26,17 @@ pub struct Mock<D> {
 pub(super) struct Answers {
     pub(super) type_id: TypeId,
     /// Only the deployment of this name, if one is given.
-    pub(super) name: Option<String>,
-    type_name: &'static str,
+    pub(super) name: Option<Name>,
+    pub(super) type_name: &'static str,
     methods: HashMap<&'static str, Answer>,
+}
+
+/// The name that a mock was given.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) name: String,
+    /// Where in the test.
+    pub(super) at: &'static Location<'static>,
 }
 
 type Answer = Arc<dyn Fn(AnyValue) -> Reply + Send + Sync>;
@@ -62,8 +71,9 @@ impl<D: Deployment> Mock<D> {
 
     /// Only for the deployment of this name; else for every deployment of the type.
     #[must_use]
+    #[track_caller]
     pub fn named(mut self, name: &str) -> Self {
-        self.answers.name = Some(name.to_owned());
+        self.answers.name = Some(Name { name: name.to_owned(), at: Location::caller() });
         self
     }
 }
@@ -130,10 +140,23 @@ impl<D> Clone for Mock<D> {
 
 impl<D> fmt::Debug for Mock<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.answers.fmt(f)
+    }
+}
+
+impl Answers {
+    /// The name that it is bound to, if it is.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_ref().map(|name| &*name.name)
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mock")
-            .field("deployment", &self.answers.type_name)
-            .field("name", &self.answers.name)
-            .field("methods", &self.answers.methods.keys())
+            .field("deployment", &self.type_name)
+            .field("name", &self.name())
+            .field("methods", &self.methods.keys())
             .finish()
     }
 }

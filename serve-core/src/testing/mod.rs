@@ -5,6 +5,7 @@
 //! are the methods' own, every call is recorded, and `Mode::Wire` encodes and decodes
 //! each call as a cluster would.
 
+mod cast;
 mod faults;
 mod mock;
 mod record;

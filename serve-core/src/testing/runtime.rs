@@ -2,11 +2,13 @@
 
 use std::any::TypeId;
 use std::ops::Deref;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle as Tokio;
 
+use super::cast::Cast;
 use super::faults::Faults;
 use super::mock::{Answers, IntoMock};
 use super::record::{CallRecord, Records};
@@ -37,6 +39,10 @@ pub enum Mode {
 /// `#[blocking]` methods run where a paused clock waits for them. Such a method must not
 /// itself wait for time to pass: the clock stands still as long as it runs.
 ///
+/// A test that names what is not there proves nothing, so its drop panics, unless the thread
+/// panics already, if something was deployed and a mock with a name, or a fault that was
+/// given before, has met no deployment.
+///
 /// ```
 /// use serve_core::prelude::*;
 ///
@@ -62,8 +68,7 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct MockRuntime {
     runtime: Runtime,
-    records: Arc<Records>,
-    faults: Arc<Faults>,
+    world: Arc<TestWorld>,
 }
 
 /// Builds a [`MockRuntime`].
@@ -136,15 +141,16 @@ impl MockRuntimeBuilder {
             .expect("a mock runtime starts inside a tokio runtime: use `#[tokio::test]`");
         let mut spawner = Spawner::new(tokio, self.seed);
         spawner.clock_waits = true;
-        let (records, faults) = (Arc::<Records>::default(), Arc::<Faults>::default());
-        let world = TestWorld {
+        let world = Arc::new(TestWorld {
             mocks: self.mocks,
-            records: Arc::clone(&records),
-            faults: Arc::clone(&faults),
+            cast: Cast::default(),
+            records: Arc::default(),
+            faults: Arc::default(),
             mode: self.mode,
-        };
-        let runtime = Runtime::assemble(spawner, self.seed, Arc::new(world), self.resources);
-        MockRuntime { runtime, records, faults }
+        });
+        let under = Arc::clone(&world) as Arc<dyn World>;
+        let runtime = Runtime::assemble(spawner, self.seed, under, self.resources);
+        MockRuntime { runtime, world }
     }
 }
 
@@ -167,7 +173,7 @@ impl MockRuntime {
     /// The calls that deployments of type `D` have been given, in order.
     #[must_use]
     pub fn calls<D: Deployment>(&self) -> Vec<CallRecord> {
-        self.records.of(TypeId::of::<D>())
+        self.world.records.of(TypeId::of::<D>())
     }
 
     /// Ends a replica at once, as if its process had died: the one of this rank, of every
@@ -183,11 +189,11 @@ impl MockRuntime {
     /// already are not affected.
     ///
     /// # Panics
-    /// If `D` has no such method.
+    /// If `D` has no such method, or if something was deployed and no `D` among it.
     #[track_caller]
     pub fn delay<D: Handlers>(&self, method: &str, delay: Duration) {
-        check_method::<D>(method);
-        self.faults.delay(TypeId::of::<D>(), method, delay);
+        self.check_fault::<D>(method);
+        self.world.faults.delay(TypeId::of::<D>(), method, delay);
     }
 
     /// The next call of a method of `D` fails with `error` instead of being served. Called
@@ -196,11 +202,22 @@ impl MockRuntime {
     /// replica that died.
     ///
     /// # Panics
-    /// If `D` has no such method.
+    /// If `D` has no such method, or if something was deployed and no `D` among it. Before
+    /// the first deploy it may be given ahead, for the calls of constructors.
     #[track_caller]
     pub fn fail_next<D: Handlers>(&self, method: &str, error: CallError) {
+        self.check_fault::<D>(method);
+        self.world.faults.fail_next(TypeId::of::<D>(), method, error);
+    }
+
+    /// A fault that cannot come to pass is refused: its test would prove nothing.
+    #[track_caller]
+    fn check_fault<D: Handlers>(&self, method: &str) {
         check_method::<D>(method);
-        self.faults.fail_next(TypeId::of::<D>(), method, error);
+        let checked = self.world.cast.check_fault(TypeId::of::<D>(), D::NAME, Location::caller());
+        if let Err(refused) = checked {
+            panic!("{refused}");
+        }
     }
 
     /// HTTP without a socket: requests go straight to the front door.
@@ -224,6 +241,18 @@ fn check_method<D: Handlers>(method: &str) {
     );
 }
 
+impl Drop for MockRuntime {
+    fn drop(&mut self) {
+        // What the thread panics with is the more important message, and two would abort.
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(unmet) = self.world.cast.never_met(&self.world.mocks) {
+            panic!("{unmet}");
+        }
+    }
+}
+
 impl Deref for MockRuntime {
     type Target = Runtime;
 
@@ -233,8 +262,10 @@ impl Deref for MockRuntime {
 }
 
 /// The world under a mock runtime.
+#[derive(Debug)]
 struct TestWorld {
     mocks: Vec<Answers>,
+    cast: Cast,
     records: Arc<Records>,
     faults: Arc<Faults>,
     mode: Mode,
@@ -246,9 +277,13 @@ impl World for TestWorld {
         self.mocks.iter().any(|mock| mock.type_id == kind.type_id() && mock.name.is_none())
     }
 
+    fn deploying(&self, nodes: &[PlanNode]) {
+        self.cast.enter(nodes);
+    }
+
     fn mock(&self, node: &PlanNode) -> Option<Arc<dyn Target>> {
         let its_own = |mock: &&Answers| mock.type_id == node.kind.type_id();
-        let named = |mock: &&Answers| mock.name.as_deref() == Some(&*node.name);
+        let named = |mock: &&Answers| mock.name() == Some(&*node.name);
         let mocks = || self.mocks.iter().filter(its_own);
         let mock = mocks().find(named).or_else(|| mocks().find(|mock| mock.name.is_none()))?;
         Some(Arc::new(mock.clone()))

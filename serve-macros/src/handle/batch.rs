@@ -257,7 +257,8 @@ fn weight(method: &Method, weigh: &TokenStream) -> TokenStream {
     let arguments: Vec<_> = (0..method.parameters.len())
         .map(|index| quote::format_ident!("__serve_{index}", span = weigh.span()))
         .collect();
-    quote! {
+    // All of it, so that the compiler also says there that it returns something else.
+    quote_spanned! { weigh.span() =>
         fn weight(args: &Self::Args) -> ::core::primitive::usize {
             let (#(#arguments,)*) = args;
             #weigh(#(#arguments),*)

@@ -98,6 +98,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
     /// # Panics
     /// If `max_models` is 0. In a deployment's constructor, that fails the deploy.
     #[must_use]
+    #[track_caller]
     pub fn new<F, E>(
         max_models: usize,
         loader: impl Fn(String) -> F + Send + Sync + 'static,

@@ -1,0 +1,106 @@
+//! [`Cast`]: which deployments were on a mock runtime, for what a test says of some that
+//! never were.
+
+use std::any::TypeId;
+use std::panic::Location;
+
+use parking_lot::Mutex;
+
+use super::mock::{Answers, Name};
+use crate::application::PlanNode;
+
+/// The deployments that were asked for so far, and what was said of others before.
+#[derive(Debug, Default)]
+pub(super) struct Cast(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// By type, with their names.
+    deployments: Vec<(TypeId, String)>,
+    /// Faults that were given before anything was deployed.
+    early: Vec<Early>,
+}
+
+/// A fault of a deployment that was not there yet.
+#[derive(Debug)]
+struct Early {
+    deployment: TypeId,
+    name: &'static str,
+    at: &'static Location<'static>,
+}
+
+impl Cast {
+    /// These are about to be deployed.
+    pub(super) fn enter(&self, nodes: &[PlanNode]) {
+        let mut state = self.0.lock();
+        for node in nodes {
+            let one = (node.kind.type_id(), node.name.clone());
+            if !state.deployments.contains(&one) {
+                state.deployments.push(one);
+            }
+        }
+    }
+
+    /// Whether a fault of this deployment can come to pass: something is deployed, and it is
+    /// not among it, or it is to come.
+    pub(super) fn check_fault(
+        &self,
+        deployment: TypeId,
+        name: &'static str,
+        at: &'static Location<'static>,
+    ) -> Result<(), String> {
+        let mut state = self.0.lock();
+        if state.deployments.is_empty() {
+            state.early.push(Early { deployment, name, at });
+            return Ok(());
+        }
+        if state.has(deployment) {
+            return Ok(());
+        }
+        Err(format!(
+            "there is no `{name}`, and its fault would come to nothing; deployed are {}",
+            state.names()
+        ))
+    }
+
+    /// What the test said of deployments that never were.
+    pub(super) fn never_met(&self, mocks: &[Answers]) -> Option<String> {
+        let state = self.0.lock();
+        if state.deployments.is_empty() {
+            return None;
+        }
+        for mock in mocks {
+            let Some(Name { name, at }) = &mock.name else { continue };
+            let its_own =
+                |(type_id, known): &(TypeId, String)| *type_id == mock.type_id && known == name;
+            if !state.deployments.iter().any(its_own) {
+                return Some(format!(
+                    "the mock of `{}` that is named `{name}` (at {at}) stood in for nothing; \
+                     deployed were {}",
+                    mock.type_name,
+                    state.names()
+                ));
+            }
+        }
+        let early = state.early.iter().find(|early| !state.has(early.deployment))?;
+        Some(format!(
+            "the fault of `{}` (at {}) came to nothing, because there was none; \
+             deployed were {}",
+            early.name,
+            early.at,
+            state.names()
+        ))
+    }
+}
+
+impl State {
+    fn has(&self, deployment: TypeId) -> bool {
+        self.deployments.iter().any(|(type_id, _)| *type_id == deployment)
+    }
+
+    /// `` `A`, `B` ``, of all that are there.
+    fn names(&self) -> String {
+        let names = self.deployments.iter().map(|(_, name)| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
