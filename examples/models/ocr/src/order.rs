@@ -9,6 +9,10 @@ const SAME_ROW: f32 = 0.5;
 /// The fewest lines of a column. Less, as of an address beside a date, is read row by row.
 const LEAST_LINES: usize = 4;
 
+/// The lines of a column follow each other at no more than so many times their height; the
+/// rows of a table, whose cells may be as long, have more air between them.
+const PITCH: f32 = 1.4;
+
 /// How many times as long as high half of a column's lines are: some 14 letters. So the prices
 /// of a receipt, or the cells of a table, are no column.
 const PROSE: f32 = 6.0;
@@ -21,9 +25,26 @@ const HEADLINE: usize = 3;
 /// A page that lies askew is read along its own rows: what "right" is, most of the boxes say,
 /// each as loudly as it is long.
 pub fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
-    let (right, down) = directions(&boxes);
+    in_order(boxes, |corners| *corners)
+}
+
+/// The same for a page that stands on its head.
+pub(crate) fn as_people_read_turned(boxes: Vec<Corners>) -> Vec<Corners> {
+    in_order(boxes, |corners| {
+        let [top_left, top_right, bottom_right, bottom_left] = corners.0;
+        Corners([bottom_right, bottom_left, top_left, top_right]).map(|[x, y]| [-x, -y])
+    })
+}
+
+/// Of a page that was turned as `hold` does after most of its lines run from left to right.
+fn in_order(boxes: Vec<Corners>, hold: impl Fn(&Corners) -> Corners) -> Vec<Corners> {
+    let sideways = is_sideways(&boxes);
+    let hold = |corners: &Corners| hold(&if sideways { turned_left(corners) } else { *corners });
+    let held: Vec<_> = boxes.iter().map(hold).collect();
+    let (right, down) = directions(&held);
+    let both = boxes.into_iter().zip(held);
     let mut placed: Vec<_> =
-        boxes.into_iter().map(|corners| Placed::new(corners, right, down)).collect();
+        both.map(|(corners, held)| Placed::new(corners, &held, right, down)).collect();
     placed.sort_by(|a, b| a.down.total_cmp(&b.down));
 
     let mut rows = rows_of(placed);
@@ -45,6 +66,22 @@ pub fn as_people_read(boxes: Vec<Corners>) -> Vec<Corners> {
     read.into_iter().map(|line| line.corners).collect()
 }
 
+/// Whether most of a page runs downwards or upwards.
+fn is_sideways(boxes: &[Corners]) -> bool {
+    let (sideways, others): (Vec<&Corners>, _) =
+        boxes.iter().partition(|corners| corners.along_the_line() != **corners);
+    let length = |boxes: Vec<&Corners>| -> f32 {
+        boxes.into_iter().map(|corners| corners.width().max(corners.height())).sum()
+    };
+    length(sideways) > length(others)
+}
+
+/// A box on a page that is turned to the left by 90 degrees, as lines that run downwards are.
+fn turned_left(corners: &Corners) -> Corners {
+    let [top_left, top_right, bottom_right, bottom_left] = corners.0;
+    Corners([top_right, bottom_right, bottom_left, top_left]).map(|[x, y]| [y, -x])
+}
+
 /// The rows of boxes that come from top to bottom, each from left to right.
 fn rows_of(placed: Vec<Placed>) -> Vec<Vec<Placed>> {
     let mut rows: Vec<Vec<Placed>> = Vec::new();
@@ -61,24 +98,22 @@ fn rows_of(placed: Vec<Placed>) -> Vec<Vec<Placed>> {
 }
 
 /// The rows at the top of `rows` that are set in columns: as many as come before one that
-/// reaches from one column into another.
+/// reaches from one column into another, or stands between them.
 fn columns_from(rows: &[Vec<Placed>]) -> Option<Columns> {
+    let mut found = None;
     let mut columns = Columns { rows: 0, spans: Vec::new() };
     for row in rows {
         let mut spans = columns.spans.clone();
         if !row.iter().all(|line| take_in(&mut spans, line)) {
             break;
         }
+        // What is new beside the columns may be one more, or a page number.
+        if spans.len() > columns.spans.len() && columns.are_prose(rows) {
+            found = Some(columns.clone());
+        }
         columns = Columns { rows: columns.rows + 1, spans };
     }
-    let lines = rows[..columns.rows].iter().flatten();
-    let is_prose = |[left, right]: &[f32; 2]| {
-        let own = lines.clone().filter(|line| (left..=right).contains(&&line.along));
-        let mut slenderness: Vec<_> = own.map(|line| line.length / line.height).collect();
-        slenderness.sort_by(f32::total_cmp);
-        slenderness.len() >= LEAST_LINES && slenderness[slenderness.len() / 2] >= PROSE
-    };
-    (columns.spans.len() > 1 && columns.spans.iter().all(is_prose)).then_some(columns)
+    if columns.are_prose(rows) { Some(columns) } else { found }
 }
 
 /// True if what seems to be columns are more, below a headline over some of them.
@@ -88,6 +123,7 @@ fn is_headed(rows: &[Vec<Placed>], columns: &Columns) -> bool {
 }
 
 /// Columns beside each other.
+#[derive(Clone)]
 struct Columns {
     /// Of how many rows.
     rows: usize,
@@ -96,6 +132,25 @@ struct Columns {
 }
 
 impl Columns {
+    /// True if each has lines as prose has them, and two or more are columns by all signs.
+    fn are_prose(&self, rows: &[Vec<Placed>]) -> bool {
+        if self.spans.len() < 2 {
+            return false;
+        }
+        let lines = rows[..self.rows].iter().flatten();
+        let (mut slender, mut full) = (0, 0);
+        for [left, right] in &self.spans {
+            let own = lines.clone().filter(|line| (left..=right).contains(&&line.along));
+            let own: Vec<_> = own.collect();
+            let is_slender = median(own.iter().map(|line| line.length / line.height)) >= PROSE;
+            let pitch = median(own.windows(2).map(|pair| (pair[1].down - pair[0].down).abs()));
+            let height = median(own.iter().map(|line| line.height));
+            slender += usize::from(is_slender);
+            full += usize::from(own.len() >= LEAST_LINES && pitch <= PITCH * height);
+        }
+        slender == self.spans.len() && full > 1
+    }
+
     /// The lines of each column, as they come.
     fn sort(&self, lines: impl Iterator<Item = Placed>) -> Vec<Vec<Placed>> {
         let mut columns: Vec<_> = self.spans.iter().map(|_| Vec::new()).collect();
@@ -108,6 +163,13 @@ impl Columns {
         }
         columns
     }
+}
+
+/// 0 of none.
+fn median(values: impl Iterator<Item = f32>) -> f32 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Puts a line into the span that it overlaps, or into one of its own; false if it joins two.
@@ -140,9 +202,10 @@ struct Placed {
 }
 
 impl Placed {
-    fn new(corners: Corners, right: [f32; 2], down: [f32; 2]) -> Self {
-        let [x, y] = corners.centre();
-        let (width, height) = (corners.width(), corners.height());
+    /// Where it is on the page as that is held to read: `held`.
+    fn new(corners: Corners, held: &Corners, right: [f32; 2], down: [f32; 2]) -> Self {
+        let [x, y] = held.centre();
+        let (width, height) = (held.width(), held.height());
         Self {
             corners,
             along: x * right[0] + y * right[1],
@@ -237,11 +300,11 @@ mod tests {
         assert_eq!(places(&boxes), [0, 1, 2, 3, 4, 5]);
     }
 
-    /// Lines of `letters` letters, 20 pixels high and 30 apart.
+    /// Lines of `letters` letters, 20 pixels high and 26 apart.
     fn column(left: f32, top: f32, letters: &[u8]) -> impl Iterator<Item = [f32; 4]> {
         let letters = letters.iter().enumerate();
         letters.map(move |(line, letters)| {
-            [left, top + 30.0 * line as f32, 10.0 * f32::from(*letters), 20.0]
+            [left, top + 26.0 * line as f32, 10.0 * f32::from(*letters), 20.0]
         })
     }
 
@@ -282,6 +345,43 @@ mod tests {
     }
 
     #[test]
+    fn a_page_number_between_the_columns_is_read_last_and_a_short_column_is_one() {
+        let boxes: Vec<_> = column(0.0, 0.0, &[24, 26, 25, 20])
+            .chain(column(300.0, 0.0, &[24, 26, 25, 20]))
+            .chain(column(600.0, 0.0, &[24, 14]))
+            .chain([[270.0, 130.0, 20.0, 20.0]])
+            .collect();
+        assert_eq!(order(&boxes), (0..11).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_page_on_its_head_or_its_side_is_read_as_it_was_written() {
+        let page: Vec<_> = [[0.0, 0.0, 400.0, 40.0]]
+            .into_iter()
+            .chain(column(0.0, 60.0, &[24, 26, 25, 20]))
+            .chain(column(300.0, 60.0, &[24, 26, 25, 20]))
+            .collect();
+        let held = |turn: fn([f32; 2]) -> [f32; 2]| {
+            let turned = |&[left, top, width, height]: &[f32; 4]| {
+                let ([a, b], [c, d]) = (turn([left, top]), turn([left + width, top + height]));
+                Corners::upright(a.min(c), b.min(d), a.max(c), b.max(d))
+            };
+            page.iter().map(turned).collect::<Vec<_>>()
+        };
+        let read = |boxes: &[Corners], order: fn(Vec<Corners>) -> Vec<Corners>| {
+            let place = |read: &Corners| boxes.iter().position(|corners| corners == read);
+            order(boxes.to_vec()).iter().filter_map(place).collect::<Vec<_>>()
+        };
+        let as_written = (0..9).collect::<Vec<_>>();
+        let on_its_head = held(|[x, y]| [900.0 - x, 900.0 - y]);
+        assert_eq!(read(&on_its_head, as_people_read_turned), as_written);
+        let on_its_right_side = held(|[x, y]| [900.0 - y, x]);
+        assert_eq!(read(&on_its_right_side, as_people_read), as_written);
+        let on_its_left_side = held(|[x, y]| [y, 900.0 - x]);
+        assert_eq!(read(&on_its_left_side, as_people_read_turned), as_written);
+    }
+
+    #[test]
     fn prices_cells_and_addresses_are_no_columns() {
         let beside = |left: &[u8], right: &[u8]| {
             let boxes: Vec<_> = column(0.0, 0.0, left).chain(column(300.0, 0.0, right)).collect();
@@ -293,5 +393,11 @@ mod tests {
         assert!(beside(&[5, 6, 7, 5], &[8, 8, 10, 7]), "cells");
         assert!(beside(&[24, 26, 25], &[24, 26, 25]), "three lines");
         assert!(!beside(&[24, 26, 25, 20], &[24, 26, 25, 20]), "prose");
+        // Questions and answers, with air between the rows.
+        let rows = (0..5).flat_map(|row| {
+            let top = 40.0 * row as f32;
+            [[0.0, top, 240.0, 20.0], [300.0, top, 260.0, 20.0]]
+        });
+        assert_eq!(order(&rows.collect::<Vec<_>>()), (0..10).collect::<Vec<_>>());
     }
 }

@@ -6,17 +6,26 @@ use async_stream::try_stream;
 use serve_core::axum::Router;
 use serve_core::axum::response::Html;
 use serve_core::axum::routing::get;
+use serve_core::futures::future::try_join_all;
 use serve_core::futures::stream;
 use serve_core::prelude::*;
 
+use crate::detect::MOST_LINES;
+use crate::order::as_people_read_turned;
 use crate::{
     Corners, DecodeHandle, DetectHandle, OrientHandle, Page, PageError, Reading, RecogniseHandle,
-    as_people_read,
+    Strip, as_people_read,
 };
 
 /// How many lines of a page are on their way at a time: enough to fill the batches of several
 /// replicas, and few enough that a short page need not wait for all of a long one.
 const LINES_AT_A_TIME: usize = 32;
+
+/// How many lines say which side of a page is up, ...
+const WITNESSES: usize = 9;
+
+/// ... and how many of them must stand on their heads: of two lines, one may do so on purpose.
+const LEAST_TURNED: usize = 3;
 
 /// What is read with less confidence is no text: a speck, a picture. RapidOCR's `text_score`.
 const LEAST_CONFIDENCE: f32 = 0.5;
@@ -63,8 +72,17 @@ impl Reader {
         try_stream! {
             let page = self.decode.page(png).await.map_err(refused)?;
             let page = ObjectRef::put(page);
-            let boxes = as_people_read(self.detect.lines(&page).await?);
-            let lines = stream::iter(boxes).map(|corners| self.line(&page, corners));
+            let boxes = self.detect.lines(&page).await?;
+            if boxes.len() > MOST_LINES {
+                Err(too_many_lines())?;
+            }
+            let witnesses = self.upright(&page, longest(&boxes)).await.map_err(unread)?;
+            let boxes = if are_of_a_turned_page(&witnesses) {
+                as_people_read_turned(boxes)
+            } else {
+                as_people_read(boxes)
+            };
+            let lines = stream::iter(boxes).map(|corners| self.line(&page, corners, &witnesses));
             let mut lines = lines.buffered(LINES_AT_A_TIME);
             while let Some(line) = lines.next().await {
                 let line = line.map_err(unread)?;
@@ -81,13 +99,54 @@ impl Reader {
         Router::new().route("/", get(Html(include_str!("page.html"))))
     }
 
-    async fn line(&self, page: &ObjectRef<Page>, corners: Corners) -> Result<Line> {
-        let upright = self.orient.upright(page, corners);
-        let Reading { text, confidence } = self.recognise.read(upright).await?;
+    /// The strips of some lines.
+    async fn upright(
+        &self,
+        page: &ObjectRef<Page>,
+        boxes: Vec<Corners>,
+    ) -> Result<Vec<(Corners, Strip)>> {
+        let strips = boxes.into_iter().map(|corners| async move {
+            Ok::<_, Error>((corners, self.orient.upright(page, corners).await?))
+        });
+        try_join_all(strips).await
+    }
+
+    async fn line(
+        &self,
+        page: &ObjectRef<Page>,
+        corners: Corners,
+        witnesses: &[(Corners, Strip)],
+    ) -> Result<Line> {
+        let witness = witnesses.iter().find(|(known, _)| *known == corners);
+        let Reading { text, confidence } = match witness {
+            Some((_, strip)) => self.recognise.read(strip.clone()),
+            None => self.recognise.read(self.orient.upright(page, corners)),
+        }
+        .await?;
         let (confidence, corners) =
             (rounded(confidence, 1e4), corners.map(|point| point.map(|at| rounded(at, 10.0))));
         Ok(Line { text, confidence, corners })
     }
+}
+
+/// The lines that are asked first which side of the page is up.
+fn longest(boxes: &[Corners]) -> Vec<Corners> {
+    let length = |corners: &Corners| corners.width().max(corners.height());
+    let mut boxes = boxes.to_vec();
+    boxes.sort_by(|a, b| length(b).total_cmp(&length(a)));
+    boxes.truncate(WITNESSES);
+    boxes
+}
+
+/// True if nearly all lines stand on their heads: then it is the page that does.
+fn are_of_a_turned_page(witnesses: &[(Corners, Strip)]) -> bool {
+    let turned = witnesses.iter().filter(|(_, strip)| strip.turned).count();
+    turned >= LEAST_TURNED && 5 * turned >= 4 * witnesses.len()
+}
+
+fn too_many_lines() -> Error {
+    let message = format!("more than {MOST_LINES} lines are on the page; send it in parts");
+    Error::msg(message).with_status(422)
 }
 
 /// A number as people like to read it: more digits than that say nothing.

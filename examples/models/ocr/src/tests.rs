@@ -28,7 +28,7 @@ fn detector(count: usize) -> DetectMock {
 fn orienter() -> OrientMock {
     OrientMock::new().upright(|_: Page, corners: Corners| async move {
         let width = tensor::whole(corners.0[0][1]) / 20;
-        Ok(Strip { width, pixels: Bytes::new() })
+        Ok(Strip { width, pixels: Bytes::new(), turned: false })
     })
 }
 

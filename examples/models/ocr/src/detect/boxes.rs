@@ -9,6 +9,7 @@ use rten_imageproc::{PointF, RetrievalMode, RotatedRect, find_contours, min_area
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
 
+use super::MOST_LINES;
 use super::hull;
 use crate::Corners;
 use crate::tensor::whole;
@@ -28,9 +29,6 @@ const LEAST: (f32, f32) = (3.0, 5.0);
 /// The shorter side of a line on the page, in pixels.
 pub(super) const LEAST_ON_PAGE: f32 = 3.0;
 
-/// More lines than that are on no page: noise.
-const MOST_BOXES: usize = 1_000;
-
 /// The boxes in a map, as far as it shows the page: what was added to fill it up does not count.
 pub(super) fn in_map(map: NdTensorView<f32, 2>, width: usize, height: usize) -> Vec<Corners> {
     let map = map.slice((..height, ..width));
@@ -42,7 +40,8 @@ pub(super) fn in_map(map: NdTensorView<f32, 2>, width: usize, height: usize) -> 
         let line = unclipped(&core);
         (is_line && line.width().min(line.height()) >= LEAST.1).then(|| outline(&line))
     });
-    boxes.take(MOST_BOXES).collect()
+    // One more, to be told from a page that has just so many.
+    boxes.take(MOST_LINES + 1).collect()
 }
 
 /// The pixels above the threshold, each made two by two, which closes gaps.

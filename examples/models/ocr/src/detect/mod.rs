@@ -10,12 +10,22 @@ use crate::network::Network;
 use crate::page::Page;
 use crate::{Corners, tensor};
 
-/// The longest side of what the model sees.
+/// The longest side of what the model sees of a page.
 const LONGEST_SIDE: f32 = 960.0;
+
+/// Of a page that is much longer than that, as of a receipt, the shorter side has so many
+/// pixels, if it has them, ...
+const SHORTER_SIDE: f32 = 480.0;
+
+/// ... and all of it no more than this, for which the model needs a second or two.
+const MOST_PIXELS: f32 = 2e6;
 
 /// Small pictures are enlarged, so that the letters of a screenshot are as large as those of a
 /// scan, and not more than this many times, beyond which there is nothing more to see.
 const MOST_ENLARGED: f32 = 4.0;
+
+/// More lines than that are on no page that is read within the time that a request has.
+pub(crate) const MOST_LINES: usize = 5_000;
 
 /// The model halves a picture five times.
 const MULTIPLE: usize = 32;
@@ -59,9 +69,12 @@ impl Detect {
     }
 }
 
-/// The size in which the model sees a page: its longer side has [`LONGEST_SIDE`] pixels.
+/// The size in which the model sees a page.
 fn seen_size(width: usize, height: usize) -> (usize, usize) {
-    let scale = (LONGEST_SIDE / width.max(height) as f32).min(MOST_ENLARGED);
+    let (long, short) = (width.max(height) as f32, width.min(height) as f32);
+    let of_any_page = (LONGEST_SIDE / long).min(MOST_ENLARGED);
+    let of_a_long_one = (SHORTER_SIDE / short).min((MOST_PIXELS / (long * short)).sqrt()).min(1.0);
+    let scale = of_any_page.max(of_a_long_one);
     let seen = |side: usize| tensor::whole((side as f32 * scale).round()).max(1);
     (seen(width), seen(height))
 }
@@ -81,11 +94,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longer_side_is_960_pixels() {
+    fn the_longer_side_is_960_pixels_and_the_shorter_one_of_a_long_page_480() {
         assert_eq!(seen_size(640, 480), (960, 720));
         assert_eq!(seen_size(3000, 4000), (720, 960));
-        assert_eq!(seen_size(10_000, 10), (960, 1));
         assert_eq!(seen_size(1, 1), (4, 4));
+        assert_eq!(seen_size(1_280, 5_120), (480, 1_920));
+        assert_eq!(seen_size(200, 5_000), (200, 5_000));
+        assert_eq!(seen_size(10_000, 10), (10_000, 10));
+        assert_eq!(seen_size(8_000, 800), (4_472, 447));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Strip {
     pub width: usize,
     /// Red, green and blue of each pixel, row by row.
     pub pixels: Bytes,
+    /// Whether it stood on its head, and was turned.
+    pub turned: bool,
 }
 
 impl Strip {
@@ -50,14 +52,14 @@ impl Strip {
                 pixels.extend(sum.map(|sum| byte(sum / count)));
             }
         }
-        Self { width, pixels: pixels.into() }
+        Self { width, pixels: pixels.into(), turned: false }
     }
 
     /// Turned by 180 degrees.
     #[must_use]
-    pub(crate) fn turned(&self) -> Self {
+    pub(crate) fn on_its_head(&self) -> Self {
         let pixels: Vec<u8> = self.pixels.rchunks_exact(3).flatten().copied().collect();
-        Self { width: self.width, pixels: pixels.into() }
+        Self { width: self.width, pixels: pixels.into(), turned: !self.turned }
     }
 
     /// What is seen of it through windows of this width: all of a strip that is no wider, else
@@ -76,7 +78,7 @@ impl Strip {
         let rows = self.pixels.chunks_exact(3 * self.width);
         let pixels: Vec<u8> =
             rows.flat_map(|row| &row[3 * left..3 * (left + width)]).copied().collect();
-        Self { width, pixels: pixels.into() }
+        Self { width, pixels: pixels.into(), turned: self.turned }
     }
 }
 
@@ -165,8 +167,8 @@ mod tests {
     #[test]
     fn turned_twice_it_is_as_it_was() {
         let strip = Strip::cut(&page(), &Corners::upright(10.0, 20.0, 110.0, 68.0));
-        assert_eq!(at(&strip.turned(), 99, 47), at(&strip, 0, 0));
-        assert_eq!(strip.turned().turned(), strip);
+        assert_eq!(at(&strip.on_its_head(), 99, 47), at(&strip, 0, 0));
+        assert_eq!(strip.on_its_head().on_its_head(), strip);
     }
 
     #[test]

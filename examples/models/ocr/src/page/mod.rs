@@ -114,15 +114,22 @@ impl Page {
 
 /// What people send instead of a PNG is told by its name, so that they see which file it was.
 fn check_signature(body: &[u8]) -> Result<(), PageError> {
-    const OTHERS: [(&[u8], &str); 7] = [
+    const OTHERS: [(&[u8], &str); 9] = [
         (b"\xFF\xD8\xFF", "a JPEG"),
         (b"GIF8", "a GIF"),
         (b"%PDF", "a PDF"),
-        (b"RIFF", "a WebP"),
-        (b"BM", "a BMP"),
         (b"II*\0", "a TIFF"),
         (b"MM\0*", "a TIFF"),
+        (b"\x1F\x8B", "compressed with gzip"),
+        (b"iVBOR", "a PNG in base64, not its bytes"),
+        (b"data:", "a `data:` URL, not the bytes of a file"),
+        (
+            b"\x89PNG",
+            "a PNG whose line ends were changed on its way (`curl -d` does so, \
+                      `curl --data-binary` does not)",
+        ),
     ];
+    const FORM: &str = "a form, not the file alone (`curl --data-binary @page.png` sends that)";
     const PNG: &[u8] = b"\x89PNG\r\n\x1A\n";
     if body.is_empty() {
         return Err(PageError::Empty);
@@ -134,7 +141,20 @@ fn check_signature(body: &[u8]) -> Result<(), PageError> {
         return Err(PageError::Truncated);
     }
     let other = OTHERS.iter().find(|(start, _)| body.starts_with(start));
-    Err(PageError::NotPng(other.map_or("no PNG", |(_, name)| *name).to_owned()))
+    let name = match other {
+        Some((_, name)) => name,
+        None if body.starts_with(b"RIFF") && body.get(8..12) == Some(b"WEBP") => "a WebP",
+        None if body.starts_with(b"BM") && body.get(6..10) == Some(&[0; 4]) => "a BMP",
+        None if is_form(body) => FORM,
+        None => "no PNG",
+    };
+    Err(PageError::NotPng(name.to_owned()))
+}
+
+/// Whether it begins as `multipart/form-data` does.
+fn is_form(body: &[u8]) -> bool {
+    let head = &body[..body.len().min(512)];
+    head.starts_with(b"--") && head.windows(9).any(|text| text == b"form-data")
 }
 
 fn damaged(error: DecodingError) -> PageError {
@@ -142,7 +162,12 @@ fn damaged(error: DecodingError) -> PageError {
         DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             PageError::Truncated
         }
-        other => PageError::Damaged(other.to_string()),
+        other => {
+            let said = other.to_string();
+            // Of a check sum it says all that it knows, in its own terms.
+            let is_sum = said.contains("CRC");
+            PageError::Damaged(if is_sum { "a check sum is wrong".to_owned() } else { said })
+        }
     }
 }
 

@@ -53,7 +53,15 @@ fn what_is_no_png_is_named() {
     assert_eq!(refused(b""), PageError::Empty);
     assert_eq!(refused(b"\xFF\xD8\xFF\xE0...."), not_png("a JPEG"));
     assert_eq!(refused(b"%PDF-1.7"), not_png("a PDF"));
-    assert_eq!(refused(b"garbage"), not_png("no PNG"));
+    for garbage in [&b"garbage"[..], b"BMW is a car", b"RIFF....WAVE", b"-- a note"] {
+        assert_eq!(refused(garbage), not_png("no PNG"));
+    }
+    assert_eq!(refused(b"RIFF....WEBPVP8 "), not_png("a WebP"));
+    let said = |body: &[u8]| refused(body).to_string();
+    let form = b"--x\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\n\x89PNG\r\n\x1A\n";
+    assert!(said(form).contains("--data-binary"), "{}", said(form));
+    assert!(said(b"\x89PNG\x1A").contains("line ends"), "{}", said(b"\x89PNG\x1A"));
+    assert!(said(b"iVBORw0KGgo=").contains("base64"));
     assert_eq!(refused(b"\x89PNG\r"), PageError::Truncated);
 }
 
