@@ -6,13 +6,15 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use serde_json::Value;
-use serve_core::application::AnyApplication;
+use serve_core::application::{AnyApplication, Graph};
 use serve_core::{AnyHandle, ByNameError, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Error;
-use super::stop::StopSignal;
-use super::{executor, logging, node, select, starting};
+use super::executor::{self, Workers};
+use super::node::Node;
+use super::stop::Stop;
+use super::{logging, select};
 use crate::arguments::CallArguments;
 use crate::{exit_code, nearest, output};
 
@@ -25,50 +27,56 @@ pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
     logging::start(LevelFilter::WARN);
     let selected = select::application(&arguments.path)?;
     let application = select::build(selected, &arguments.with)?;
-    executor::block_on(call(arguments, selected.full_name(), application))
+    let name = selected.full_name();
+    executor::block_on(async |workers| call(arguments, &workers, name, application).await)
 }
 
 async fn call(
     arguments: &CallArguments,
+    workers: &Workers,
     name: String,
     application: AnyApplication,
 ) -> Result<u8, Error> {
-    let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
+    let mut stop = Stop::listen().map_err(Error::Runtime)?;
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
-    let runtime = node::builder(&arguments.node)
-        .start()
+    let node = Node::start(&arguments.node, workers, None)
         .await
         .map_err(|error| Error::Runtime(std::io::Error::other(error)))?;
     let work = async {
-        let deployed = tokio::select! {
-            deployed = runtime.run_any(application) => deployed,
-            never = starting::narrate(&runtime, &graph, &arguments.node) => match never {},
-        };
-        let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
-        let printed = print_all(arguments, &name, &ingress);
-        match arguments.timeout {
-            None => printed.await,
-            Some(timeout) => tokio::time::timeout(timeout, printed).await.unwrap_or_else(|_| {
-                Err(Error::TimedOut { method: arguments.method.clone(), timeout })
-            }),
-        }
-    };
-    let outcome = tokio::select! {
-        outcome = work => outcome,
-        () = stop.received() => return Ok(exit_code::INTERRUPTED),
+        let outcome = call_on(&node, arguments, name, application, &graph).await;
+        node.shut_down().await;
+        outcome
     };
     tokio::select! {
-        () = runtime.shutdown() => outcome,
-        () = stop.received() => Ok(exit_code::INTERRUPTED),
+        outcome = work => outcome,
+        () = stop.wished() => Ok(exit_code::INTERRUPTED),
+    }
+}
+
+async fn call_on(
+    node: &Node<'_>,
+    arguments: &CallArguments,
+    name: String,
+    application: AnyApplication,
+    graph: &Graph,
+) -> Result<u8, Error> {
+    let deployed = node.deploy(application, graph).await;
+    let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
+    let printed = node.workers().run(print_all(arguments.clone(), name, ingress));
+    match arguments.timeout {
+        None => printed.await,
+        Some(timeout) => tokio::time::timeout(timeout, printed)
+            .await
+            .unwrap_or_else(|_| Err(Error::TimedOut { method: arguments.method.clone(), timeout })),
     }
 }
 
 /// Prints each result when it is there.
 async fn print_all(
-    arguments: &CallArguments,
-    application: &str,
-    ingress: &AnyHandle,
+    arguments: CallArguments,
+    application: String,
+    ingress: AnyHandle,
 ) -> Result<u8, Error> {
     let mut values = Values::new();
     for value in &arguments.values {
@@ -78,7 +86,7 @@ async fn print_all(
     let called = methods.iter().find(|method| method.name == arguments.method);
     let results = ingress
         .call(&arguments.method, &values)
-        .map_err(|error| not_called(error, application, &methods, called, &values))?;
+        .map_err(|error| not_called(error, &application, &methods, called, &values))?;
     let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
     let mut results = pin!(results);
     while let Some(result) = results.next().await {

@@ -43,6 +43,19 @@ fn a_second_signal_does_not_wait_for_requests() {
 }
 
 #[test]
+fn signals_are_heard_and_the_start_is_told_though_every_worker_is_blocked() {
+    let library = Fixture::shared("library");
+    let command = library.serve(["run", "greeter:stuck"]);
+    let mut server = command.env("TOKIO_WORKER_THREADS", "1").begin();
+    server.wait_for("now stuck");
+    server.wait_for("Waiting for a replica of `Stuck` to start, 5s so far");
+    server.signal(Signal::INT);
+    server.wait_for("Stopping");
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(130), "{}", server.said());
+}
+
+#[test]
 fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
     let library = Fixture::shared("library");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
