@@ -115,6 +115,14 @@ pub(crate) struct CallArguments {
     #[arg(long = "with", value_name = "KEY=VALUE")]
     pub(crate) with: Vec<Assignment>,
 
+    /// The model that the call is for, if the ingress has several
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
+
+    /// The session that the call belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+
     /// Give up after this long, for example 30s
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
 use serve_core::application::{AnyApplication, Graph};
-use serve_core::{AnyHandle, ByNameError, MethodInfo};
+use serve_core::{AnyHandle, ByNameError, CallOptions, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Error;
@@ -15,7 +16,7 @@ use super::executor::{self, Workers};
 use super::node::Node;
 use super::stop::Stop;
 use super::{logging, select};
-use crate::arguments::CallArguments;
+use crate::arguments::{Assignment, CallArguments};
 use crate::{exit_code, nearest, output};
 
 /// Texts by the names of parameters; a list has several.
@@ -40,11 +41,19 @@ async fn call(
     let mut stop = Stop::listen().map_err(Error::Runtime)?;
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
+    let call = Call::of(arguments);
+    // Before replicas are made, which may take their time, for a slip of the pen.
+    application.check_call(&call.method, &call.values).map_err(|error| {
+        let ingress = graph.deployments.iter().find(|node| node.ingress);
+        let methods = ingress.map_or(&[][..], |node| &node.methods);
+        call.refused(error, &name, methods)
+    })?;
     let node = Node::start(&arguments.node, workers, None)
         .await
         .map_err(|error| Error::Runtime(std::io::Error::other(error)))?;
     let work = async {
-        let outcome = call_on(&node, arguments, name, application, &graph).await;
+        let outcome = deploy_and_call(&node, call, arguments.timeout, name, application, &graph);
+        let outcome = outcome.await;
         node.shut_down().await;
         outcome
     };
@@ -54,51 +63,87 @@ async fn call(
     }
 }
 
-async fn call_on(
+async fn deploy_and_call(
     node: &Node<'_>,
-    arguments: &CallArguments,
+    call: Call,
+    timeout: Option<Duration>,
     name: String,
     application: AnyApplication,
     graph: &Graph,
 ) -> Result<u8, Error> {
     let deployed = node.deploy(application, graph).await;
     let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
-    let printed = node.workers().run(print_all(arguments.clone(), name, ingress));
-    match arguments.timeout {
+    let method = call.method.clone();
+    let printed = node.workers().run(call.print_all(name, ingress));
+    match timeout {
         None => printed.await,
         Some(timeout) => tokio::time::timeout(timeout, printed)
             .await
-            .unwrap_or_else(|_| Err(Error::TimedOut { method: arguments.method.clone(), timeout })),
+            .unwrap_or(Err(Error::TimedOut { method, timeout })),
     }
 }
 
-/// Prints each result when it is there.
-async fn print_all(
-    arguments: CallArguments,
-    application: String,
-    ingress: AnyHandle,
-) -> Result<u8, Error> {
-    let mut values = Values::new();
-    for value in &arguments.values {
-        values.entry(value.key.clone()).or_default().push(value.value.clone());
+/// A call, as the command line has it.
+#[derive(Debug)]
+struct Call {
+    method: String,
+    values: Values,
+    options: CallOptions,
+    json: bool,
+}
+
+impl Call {
+    fn of(arguments: &CallArguments) -> Self {
+        let mut values = Values::new();
+        for Assignment { key, value } in &arguments.values {
+            values.entry(key.clone()).or_default().push(value.clone());
+        }
+        let mut options = CallOptions::new();
+        options.multiplexed_model_id.clone_from(&arguments.model);
+        options.session_id.clone_from(&arguments.session);
+        Self { method: arguments.method.clone(), values, options, json: arguments.json }
     }
-    let methods = ingress.methods();
-    let called = methods.iter().find(|method| method.name == arguments.method);
-    let results = ingress
-        .call(&arguments.method, &values)
-        .map_err(|error| not_called(error, &application, &methods, called, &values))?;
-    let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
-    let mut results = pin!(results);
-    while let Some(result) = results.next().await {
-        let value = result.map_err(|source| Error::Call {
-            method: arguments.method.clone(),
-            source: Box::new(source),
-        })?;
-        if arguments.json || !returns_nothing {
-            output::result(shown(&value, arguments.json));
+
+    /// Makes the call, and prints each result when it is there.
+    async fn print_all(self, application: String, ingress: AnyHandle) -> Result<u8, Error> {
+        let methods = ingress.methods();
+        let results = ingress
+            .options(self.options.clone())
+            .call(&self.method, &self.values)
+            .map_err(|error| self.refused(error, &application, &methods))?;
+        let called = methods.iter().find(|method| method.name == self.method);
+        let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
+        let mut results = pin!(results);
+        while let Some(result) = results.next().await {
+            let value = result.map_err(|source| Error::Call {
+                method: self.method.clone(),
+                source: Box::new(source),
+            })?;
+            if self.json || !returns_nothing {
+                output::result(shown(&value, self.json));
+            }
+        }
+        Ok(exit_code::OK)
+    }
+
+    /// Why it cannot be made.
+    fn refused(&self, error: ByNameError, application: &str, methods: &[MethodInfo]) -> Error {
+        let called = methods.iter().find(|method| method.name == self.method);
+        match error {
+            ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
+                application: application.to_owned(),
+                help: other_methods(&method, methods),
+                deployment,
+                method,
+            },
+            error => Error::BadArgument {
+                what: format!("the method `{}`", self.method),
+                problem: problem(&error, &self.values),
+                help: called
+                    .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
+            },
         }
     }
-    Ok(exit_code::OK)
 }
 
 /// A string as it is, all else as JSON on one line.
@@ -106,32 +151,6 @@ fn shown(value: &Value, json: bool) -> String {
     match value {
         Value::String(text) if !json => text.clone(),
         value => value.to_string(),
-    }
-}
-
-fn not_called(
-    error: ByNameError,
-    application: &str,
-    methods: &[MethodInfo],
-    called: Option<&MethodInfo>,
-    values: &Values,
-) -> Error {
-    match error {
-        ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
-            application: application.to_owned(),
-            help: other_methods(&method, methods),
-            deployment,
-            method,
-        },
-        error => Error::BadArgument {
-            what: called.map_or_else(
-                || "the method".to_owned(),
-                |method| format!("the method `{}`", method.name),
-            ),
-            problem: problem(&error, values),
-            help: called
-                .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
-        },
     }
 }
 
