@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use serve_core::StartError;
-use serve_core::application::AnyApplication;
+use serve_core::application::{AnyApplication, Graph};
+use serve_core::{StartError, Status};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::banner::Banner;
@@ -51,24 +51,45 @@ async fn serve(
             node.shut_down().await;
             return Err(Error::not_deployed(name, error));
         },
-        () = stop.wished() => return Ok(shut_down(&node).await),
+        () = stop.wished() => return Ok(shut_down(&node, &graph).await),
     }
 
     let banner = Banner::new(&name, &graph, node.runtime().http_address().unwrap_or(address));
     output::status("Serving", &name);
     output::note(&banner);
     if arguments.open {
-        browser::open(&banner.front_page());
+        match banner.front_page() {
+            Some(page) => browser::open(&page),
+            None => output::warning("`--open`: the application has no page to open"),
+        }
     }
     stop.wished().await;
-    Ok(shut_down(&node).await)
+    Ok(shut_down(&node, &graph).await)
 }
 
 /// Lets requests in progress end. A second signal does not come here: it ends the process.
-async fn shut_down(node: &Node<'_>) -> u8 {
-    output::status("Stopping", "when the requests in progress have ended; Ctrl-C stops at once");
+async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
+    let awaited = awaited(in_progress(&node.runtime().status(), graph));
+    output::status("Stopping", format_args!("{awaited}; Ctrl-C stops at once"));
     node.shut_down().await;
     exit_code::OK
+}
+
+/// The requests that the ingress has, those that wait for a replica among them.
+fn in_progress(status: &Status, graph: &Graph) -> usize {
+    let ingress = graph.deployments.iter().find(|node| node.ingress);
+    let details = ingress.and_then(|ingress| {
+        status.applications.get(&graph.application)?.deployments.get(&ingress.name)
+    });
+    details.map_or(0, |details| details.ongoing + details.queued)
+}
+
+fn awaited(requests: usize) -> String {
+    match requests {
+        0 => "the application".to_owned(),
+        1 => "when the request in progress has ended".to_owned(),
+        several => format!("when the {several} requests in progress have ended"),
+    }
 }
 
 fn not_listening(address: SocketAddr, error: StartError) -> Error {

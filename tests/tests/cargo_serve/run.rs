@@ -30,6 +30,15 @@ fn the_banner_shows_graph_routes_and_addresses() {
 }
 
 #[test]
+fn an_application_without_endpoints_says_so() {
+    let library = Fixture::shared("library");
+    let mut server = library.serve(["run", "greeter:translator"]).start();
+    assert!(server.said().contains("No endpoints: it is called"), "{}", server.said());
+    assert!(!server.said().contains("/docs"), "{}", server.said());
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_second_signal_does_not_wait_for_requests() {
     let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:spanish"]).start();
@@ -37,7 +46,8 @@ fn a_second_signal_does_not_wait_for_requests() {
     waiting.write_all(b"GET /sleep HTTP/1.1\r\nHost: here\r\n\r\n").expect("a request");
     server.wait_for("now asleep");
     server.signal(Signal::TERM);
-    server.wait_for("Stopping");
+    let stopping = server.wait_for("Stopping");
+    assert!(stopping.contains("when the request in progress has ended"), "{stopping}");
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(130));
 }
