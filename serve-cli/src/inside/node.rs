@@ -62,10 +62,8 @@ impl<'a> Node<'a> {
 
 /// A runtime with what there is.
 fn builder(node: &NodeArguments) -> RuntimeBuilder {
-    let mut builder = Runtime::builder();
-    if let Some(cpus) = node.num_cpus {
-        builder = builder.num_cpus(cpus);
-    }
+    // Said even if it is what the runtime takes by itself: what is told of it is then the same.
+    let mut builder = Runtime::builder().num_cpus(node.cpus());
     if let Some(gpus) = node.num_gpus {
         builder = builder.num_gpus(gpus);
     }
