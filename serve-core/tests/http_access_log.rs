@@ -176,7 +176,7 @@ async fn a_failure_that_is_no_fault_of_the_client_is_a_warning() -> Result<()> {
         "{late:?}"
     );
     for (status, lines_of) in [(404, 0), (409, 0), (503, 1), (502, 1)] {
-        assert_eq!(http.get(&format!("/status/{status}")).await?.status(), status);
+        assert_eq!(http.get(format!("/status/{status}")).await?.status(), status);
         let said = lines.take();
         assert_eq!(said.len(), lines_of, "{said:?}");
         assert!(said.iter().all(|line| line.contains("on purpose")), "{said:?}");
