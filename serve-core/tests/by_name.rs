@@ -28,6 +28,12 @@ impl Clock {
             .map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs())
     }
 
+    pub async fn asked_for(&self) -> (Option<String>, Option<String>) {
+        let context = serve_core::context();
+        let model = context.multiplexed_model_id().map(str::to_owned);
+        (model, context.session_id().map(str::to_owned))
+    }
+
     #[batch(max_batch_size = 2, batch_wait_timeout = "1s")]
     pub async fn double(&self, numbers: Vec<u64>) -> Vec<u64> {
         numbers.into_iter().map(|number| number * 2).collect()
@@ -85,4 +91,43 @@ async fn a_batched_method_takes_one_item_by_name() {
     let clock = clock(&runtime).await;
     let doubled = outcome(&clock, "double", &arguments("numbers", "21")).await;
     assert!(matches!(&doubled[..], [Ok(value)] if *value == json!(42)), "{doubled:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_options_reach_the_method_and_their_timeout_is_the_one_that_holds() {
+    let runtime = MockRuntime::builder().start();
+    let clock = clock(&runtime).await;
+    let asking = clock.options(CallOptions::new().multiplexed_model_id("small"));
+    let asking = asking.options(CallOptions::new().session_id("dora"));
+    let asked_for = outcome(&asking, "asked_for", &BTreeMap::new()).await;
+    assert!(
+        matches!(&asked_for[..], [Ok(ids)] if *ids == json!(["small", "dora"])),
+        "{asked_for:?}"
+    );
+    let plain = outcome(&clock, "asked_for", &BTreeMap::new()).await;
+    assert!(matches!(&plain[..], [Ok(ids)] if *ids == json!([null, null])), "{plain:?}");
+
+    let patient = clock.options(CallOptions::new().timeout(Duration::from_secs(90)));
+    let late = outcome(&patient, "wait", &arguments("seconds", "60")).await;
+    assert!(matches!(&late[..], [Ok(seconds)] if *seconds == json!(60)), "{late:?}");
+}
+
+#[test]
+fn a_call_is_checked_before_anything_is_deployed() {
+    let application = AnyApplication::from(Clock::bind().name("Watch").into_application());
+    let problem = |method: &str, arguments: &BTreeMap<String, Vec<String>>| {
+        application.check_call(method, arguments).err().map(|error| error.to_string())
+    };
+    assert_eq!(problem("wait", &arguments("seconds", "1")), None);
+    let unknown = problem("wayt", &arguments("seconds", "1")).expect("no such method");
+    assert!(unknown.starts_with("`Watch` has no method `wayt`; it has `wait`"), "{unknown}");
+    assert_eq!(
+        problem("wait", &arguments("minutes", "1")).as_deref(),
+        Some("`wait` has no parameter `minutes`; it has `seconds`")
+    );
+    assert_eq!(
+        problem("wait", &arguments("seconds", "one")).as_deref(),
+        Some("`seconds`: invalid value `one`, expected an integer that is not negative")
+    );
+    assert!(problem("wait", &BTreeMap::new()).is_some_and(|it| it.contains("`seconds`")));
 }

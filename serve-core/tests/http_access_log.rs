@@ -7,8 +7,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
+use serve_core::Bytes;
 use serve_core::prelude::*;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -175,5 +181,43 @@ async fn a_failure_that_is_no_fault_of_the_client_is_a_warning() -> Result<()> {
         assert_eq!(said.len(), lines_of, "{said:?}");
         assert!(said.iter().all(|line| line.contains("on purpose")), "{said:?}");
     }
+    Ok(())
+}
+
+/// What is logged of two requests that do not end, one over each version of HTTP, when the
+/// runtime shuts down.
+async fn cut_off(lines: Lines) -> Result<Vec<String>> {
+    let _default = tracing::subscriber::set_default(lines.clone());
+    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+    let slow = Slow::bind().graceful_shutdown_timeout(Duration::from_secs(5));
+    runtime.run(slow).await?;
+    let address = runtime.http_address().unwrap();
+    let mut socket = TcpStream::connect(address).await?;
+    socket.write_all(b"GET /wait/9999 HTTP/1.1\r\nhost: here\r\n\r\n").await?;
+    let io = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+    tokio::spawn(connection);
+    let request = http::Request::get("http://here/wait/9999").body(Empty::<Bytes>::new())?;
+    let waiting = tokio::spawn(client.send_request(request));
+    while runtime.status().applications["default"].deployments["Slow"].ongoing < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    runtime.shutdown().await;
+    tokio::time::resume();
+    assert!(waiting.await.unwrap().is_err(), "its connection is closed");
+    Ok(lines.take())
+}
+
+#[tokio::test]
+async fn requests_that_the_shutdown_cuts_off_are_503_and_their_number_is_a_warning() -> Result<()> {
+    let access = cut_off(Lines::default()).await?;
+    assert_eq!(access.len(), 2, "{access:?}");
+    let expected = r#"method="GET" route="/wait/{seconds}" status=503 "#;
+    assert!(access.iter().all(|line| line.starts_with(expected)), "{access:?}");
+
+    let warnings = cut_off(Lines { warnings: true, ..Lines::default() }).await?;
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.contains("2 requests were cut off") && warning.contains("5s"), "{warning}");
     Ok(())
 }

@@ -114,9 +114,9 @@ async fn what_fits_nowhere_waits_and_says_for_what_until_there_is_room() -> Resu
         MockRuntime::builder().num_cpus(4.0).num_gpus(1).memory(1_000).resource("tpu", 2.0).start();
     let everything = || job().num_cpus(3.5).num_gpus(1.0).memory(900).resource("tpu", 1.5);
     let rows: [(Bound<Job>, &str); 6] = [
-        (job().num_cpus(1.0), "it needs 1 CPUs, and 0.5 of 4 are free"),
+        (job().num_cpus(1.0), "it needs 1 CPU, and 0.5 of 4 are free"),
         (job().num_gpus(0.1), "it needs 0.1 of a GPU, and none of 1 has that much free"),
-        (job().num_gpus(1.0), "it needs 1 GPUs, and 0 of 1 are free"),
+        (job().num_gpus(1.0), "it needs 1 GPU, and 0 of 1 are free"),
         (job().memory(101), "it needs 101 bytes of memory, and 100 of 1000 are free"),
         (job().resource("tpu", 1.0), "it needs 1 `tpu`, and 0.5 of 2 are free"),
         (everything(), "it needs 3.5 CPUs, and 0.5 of 4 are free"),

@@ -15,6 +15,8 @@ use clap::{Args, ValueEnum};
 pub(crate) use application::ApplicationPath;
 pub(crate) use assignment::{Assignment, repeated};
 pub(crate) use node::NodeArguments;
+#[cfg(test)]
+pub(crate) use node::Resource;
 
 /// The application, what it is called here, and where it is reached.
 #[derive(Debug, Clone, Args)]
@@ -27,7 +29,7 @@ pub(crate) struct RunArguments {
     pub(crate) host: IpAddr,
 
     /// The port to serve on; 0 picks a free one
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, default_value_t = 8000, value_parser = port)]
     pub(crate) port: u16,
 
     /// The name the application runs under, if not its own
@@ -115,6 +117,14 @@ pub(crate) struct CallArguments {
     #[arg(long = "with", value_name = "KEY=VALUE")]
     pub(crate) with: Vec<Assignment>,
 
+    /// The model that the call is for, if the ingress has several
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
+
+    /// The session that the call belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+
     /// Give up after this long, for example 30s
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -136,6 +146,10 @@ fn host(text: &str) -> Result<IpAddr, String> {
     }
 }
 
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "expected a number from 0 to 65535, as in `8080`".to_owned())
+}
+
 fn route_prefix(text: &str) -> Result<String, String> {
     if text.starts_with('/') {
         Ok(text.to_owned())
@@ -152,5 +166,14 @@ mod tests {
     fn localhost_is_an_address() {
         assert_eq!(host("localhost"), Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert!(host("example.org").is_err(), "names are not looked up");
+    }
+
+    #[test]
+    fn a_port_that_is_none_says_what_is_expected() {
+        assert_eq!(port("65535"), Ok(65535));
+        for nonsense in ["80x", "65536", "-1", ""] {
+            let error = port(nonsense).expect_err("no port");
+            assert!(error.contains("a number from 0 to 65535"), "{error}");
+        }
     }
 }

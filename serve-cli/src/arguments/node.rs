@@ -1,5 +1,7 @@
 //! What replicas may reserve of this machine.
 
+use std::thread;
+
 use clap::Args;
 
 /// What there is, where that is not what the machine itself says.
@@ -10,12 +12,27 @@ pub(crate) struct NodeArguments {
     pub(crate) num_cpus: Option<f64>,
 
     /// The GPUs that replicas may reserve; none unless it is said
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole)]
     pub(crate) num_gpus: Option<usize>,
 
     /// How much there is of another resource; may be repeated
     #[arg(long = "resource", value_name = "NAME=AMOUNT", value_parser = resource)]
     pub(crate) resources: Vec<Resource>,
+}
+
+impl NodeArguments {
+    /// The CPUs that replicas may reserve: those that this process may use, and at least 2, so
+    /// that a small application runs in a small container.
+    pub(crate) fn cpus(&self) -> f64 {
+        let here = || thread::available_parallelism().map_or(1, usize::from).max(2);
+        self.num_cpus.unwrap_or_else(|| f64::from(u32::try_from(here()).unwrap_or(u32::MAX)))
+    }
+
+    /// How much there is of another resource. The last word counts.
+    pub(crate) fn resource(&self, name: &str) -> f64 {
+        let named = self.resources.iter().rfind(|resource| resource.name == name);
+        named.map_or(0.0, |resource| resource.amount)
+    }
 }
 
 /// An amount of something, by its name.
@@ -30,6 +47,14 @@ fn amount(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
         .ok_or_else(|| "expected a number that is not negative, as in `4` or `0.5`".to_owned())
+}
+
+fn whole(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| {
+        "expected a whole number, as in `2`: replicas may ask for a part of a GPU, but what there \
+         is are whole ones"
+            .to_owned()
+    })
 }
 
 fn resource(text: &str) -> Result<Resource, String> {
@@ -48,6 +73,11 @@ mod tests {
     fn amounts_are_numbers_that_are_not_negative() {
         let npu = Resource { name: "npu".to_owned(), amount: 1.5 };
         assert_eq!(resource("npu=1.5"), Ok(npu));
+        assert_eq!(whole("2"), Ok(2));
+        for nonsense in ["1.5", "-1", "many"] {
+            let error = whole(nonsense).expect_err("no count");
+            assert!(error.starts_with("expected a whole number"), "{error}");
+        }
         for nonsense in ["npu", "=1", "npu=-1", "npu=inf", "npu=many"] {
             assert!(resource(nonsense).is_err(), "{nonsense}");
         }

@@ -8,10 +8,15 @@ use serve_core::application::Graph;
 use super::graph::{Diagram, route, tree};
 use crate::output::{FAINT, LITERAL};
 
+/// What is said of an application without endpoints, or without a route to them.
+const NOT_REACHED: &str =
+    "No endpoints: it is called through its handles, or by `cargo serve call`.";
+
 /// Displayed, it is what `run` prints.
 #[derive(Debug)]
 pub(super) struct Banner {
     tree: String,
+    /// Empty if nothing of it is reached over HTTP.
     endpoints: Vec<Endpoint>,
     /// Where it is reached from this machine.
     address: SocketAddr,
@@ -56,12 +61,17 @@ impl Banner {
     }
 
     /// The page to open: the application's own, if it has one that needs no parameters, or
-    /// where its `#[routes]` begin.
-    pub(super) fn front_page(&self) -> String {
+    /// where its `#[routes]` begin. None if it has no pages at all.
+    pub(super) fn front_page(&self) -> Option<String> {
         let opens =
             |endpoint: &&Endpoint| endpoint.plain && ["GET", "ANY"].contains(&endpoint.verb);
-        let page = self.endpoints.iter().find(opens);
-        self.url(page.map_or("/docs", |endpoint| &endpoint.path))
+        let page = self.endpoints.iter().find(opens).map(|endpoint| endpoint.path.as_str());
+        (!self.is_silent()).then(|| self.url(page.unwrap_or("/docs")))
+    }
+
+    /// True if nothing of it is reached over HTTP, which then has no documentation either.
+    fn is_silent(&self) -> bool {
+        self.endpoints.is_empty()
     }
 
     fn url(&self, path: &str) -> String {
@@ -76,11 +86,16 @@ impl fmt::Display for Banner {
             writeln!(f, "  {line}")?;
         }
         writeln!(f)?;
+        if self.is_silent() {
+            writeln!(f, "  {NOT_REACHED}\n")?;
+        }
+        let docs = (!self.is_silent()).then(|| ("docs", self.url("/docs"), ""));
         let rows: Vec<(&str, String, &str)> = self
             .endpoints
             .iter()
             .map(|endpoint| (endpoint.verb, self.url(&endpoint.path), endpoint.method.as_str()))
-            .chain([("docs", self.url("/docs"), ""), ("health", self.url("/-/healthz"), "")])
+            .chain(docs)
+            .chain([("health", self.url("/-/healthz"), "")])
             .collect();
         let widest = rows.iter().map(|(_, url, _)| url.chars().count()).max().unwrap_or_default();
         for (what, url, about) in rows {
@@ -156,11 +171,31 @@ mod tests {
 
     #[test]
     fn the_page_to_open_is_one_a_browser_can_get() {
-        assert_eq!(banner("127.0.0.1:80").front_page(), "http://127.0.0.1:80/math/all");
+        let page = |banner: &Banner| banner.front_page().expect("there are pages");
+        assert_eq!(page(&banner("127.0.0.1:80")), "http://127.0.0.1:80/math/all");
         let mut banner = banner("127.0.0.1:80");
         banner.endpoints.retain(|endpoint| endpoint.verb != "GET");
-        assert_eq!(banner.front_page(), "http://127.0.0.1:80/math");
-        let without = Banner { endpoints: Vec::new(), ..self::banner("[::]:8000") };
-        assert_eq!(without.front_page(), "http://[::1]:8000/docs");
+        assert_eq!(page(&banner), "http://127.0.0.1:80/math");
+        let mut banner = self::banner("[::]:8000");
+        banner.endpoints.retain(|endpoint| endpoint.verb == "POST");
+        assert_eq!(page(&banner), "http://[::1]:8000/docs");
+    }
+
+    #[test]
+    fn without_endpoints_no_page_is_named_that_is_not_there() {
+        let silent = Banner { endpoints: Vec::new(), ..banner("127.0.0.1:8000") };
+        assert_eq!(silent.front_page(), None);
+        let silent = silent.to_string();
+        insta::assert_snapshot!(anstream::adapter::strip_str(&silent), @"
+
+        Ingress      1 replica
+        └─ Adder     3 replicas
+
+        No endpoints: it is called through its handles, or by `cargo serve call`.
+
+        health  http://127.0.0.1:8000/-/healthz
+
+        Ctrl-C stops it.
+        ");
     }
 }

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
-use serve_core::application::AnyApplication;
-use serve_core::{AnyHandle, ByNameError, MethodInfo};
+use serve_core::application::{AnyApplication, Graph};
+use serve_core::{AnyHandle, ByNameError, CallOptions, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Error;
-use super::stop::StopSignal;
-use super::{executor, logging, node, select, starting};
-use crate::arguments::CallArguments;
+use super::executor::{self, Workers};
+use super::node::Node;
+use super::stop::Stop;
+use super::{logging, select};
+use crate::arguments::{Assignment, CallArguments};
 use crate::{exit_code, nearest, output};
 
 /// Texts by the names of parameters; a list has several.
@@ -25,72 +28,122 @@ pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
     logging::start(LevelFilter::WARN);
     let selected = select::application(&arguments.path)?;
     let application = select::build(selected, &arguments.with)?;
-    executor::block_on(call(arguments, selected.full_name(), application))
+    let name = selected.full_name();
+    executor::block_on(async |workers| call(arguments, &workers, name, application).await)
 }
 
 async fn call(
     arguments: &CallArguments,
+    workers: &Workers,
     name: String,
     application: AnyApplication,
 ) -> Result<u8, Error> {
-    let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
+    let mut stop = Stop::listen().map_err(Error::Runtime)?;
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
-    let runtime = node::builder(&arguments.node)
-        .start()
+    let call = Call::of(arguments);
+    // Before replicas are made, which may take their time, for a slip of the pen.
+    application.check_call(&call.method, &call.values).map_err(|error| {
+        let ingress = graph.deployments.iter().find(|node| node.ingress);
+        let methods = ingress.map_or(&[][..], |node| &node.methods);
+        call.refused(error, &name, methods)
+    })?;
+    let node = Node::start(&arguments.node, workers, None)
         .await
         .map_err(|error| Error::Runtime(std::io::Error::other(error)))?;
     let work = async {
-        let deployed = tokio::select! {
-            deployed = runtime.run_any(application) => deployed,
-            never = starting::narrate(&runtime, &graph, &arguments.node) => match never {},
-        };
-        let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
-        let printed = print_all(arguments, &name, &ingress);
-        match arguments.timeout {
-            None => printed.await,
-            Some(timeout) => tokio::time::timeout(timeout, printed).await.unwrap_or_else(|_| {
-                Err(Error::TimedOut { method: arguments.method.clone(), timeout })
-            }),
-        }
-    };
-    let outcome = tokio::select! {
-        outcome = work => outcome,
-        () = stop.received() => return Ok(exit_code::INTERRUPTED),
+        let outcome = deploy_and_call(&node, call, arguments.timeout, name, application, &graph);
+        let outcome = outcome.await;
+        node.shut_down().await;
+        outcome
     };
     tokio::select! {
-        () = runtime.shutdown() => outcome,
-        () = stop.received() => Ok(exit_code::INTERRUPTED),
+        outcome = work => outcome,
+        () = stop.wished() => Ok(exit_code::INTERRUPTED),
     }
 }
 
-/// Prints each result when it is there.
-async fn print_all(
-    arguments: &CallArguments,
-    application: &str,
-    ingress: &AnyHandle,
+async fn deploy_and_call(
+    node: &Node<'_>,
+    call: Call,
+    timeout: Option<Duration>,
+    name: String,
+    application: AnyApplication,
+    graph: &Graph,
 ) -> Result<u8, Error> {
-    let mut values = Values::new();
-    for value in &arguments.values {
-        values.entry(value.key.clone()).or_default().push(value.value.clone());
+    let deployed = node.deploy(application, graph).await;
+    let ingress = deployed.map_err(|error| Error::not_deployed(name.clone(), error))?;
+    let method = call.method.clone();
+    let printed = node.workers().run(call.print_all(name, ingress));
+    match timeout {
+        None => printed.await,
+        Some(timeout) => tokio::time::timeout(timeout, printed)
+            .await
+            .unwrap_or(Err(Error::TimedOut { method, timeout })),
     }
-    let methods = ingress.methods();
-    let called = methods.iter().find(|method| method.name == arguments.method);
-    let results = ingress
-        .call(&arguments.method, &values)
-        .map_err(|error| not_called(error, application, &methods, called, &values))?;
-    let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
-    let mut results = pin!(results);
-    while let Some(result) = results.next().await {
-        let value = result.map_err(|source| Error::Call {
-            method: arguments.method.clone(),
-            source: Box::new(source),
-        })?;
-        if arguments.json || !returns_nothing {
-            output::result(shown(&value, arguments.json));
+}
+
+/// A call, as the command line has it.
+#[derive(Debug)]
+struct Call {
+    method: String,
+    values: Values,
+    options: CallOptions,
+    json: bool,
+}
+
+impl Call {
+    fn of(arguments: &CallArguments) -> Self {
+        let mut values = Values::new();
+        for Assignment { key, value } in &arguments.values {
+            values.entry(key.clone()).or_default().push(value.clone());
+        }
+        let mut options = CallOptions::new();
+        options.multiplexed_model_id.clone_from(&arguments.model);
+        options.session_id.clone_from(&arguments.session);
+        Self { method: arguments.method.clone(), values, options, json: arguments.json }
+    }
+
+    /// Makes the call, and prints each result when it is there.
+    async fn print_all(self, application: String, ingress: AnyHandle) -> Result<u8, Error> {
+        let methods = ingress.methods();
+        let results = ingress
+            .options(self.options.clone())
+            .call(&self.method, &self.values)
+            .map_err(|error| self.refused(error, &application, &methods))?;
+        let called = methods.iter().find(|method| method.name == self.method);
+        let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
+        let mut results = pin!(results);
+        while let Some(result) = results.next().await {
+            let value = result.map_err(|source| Error::Call {
+                method: self.method.clone(),
+                source: Box::new(source),
+            })?;
+            if self.json || !returns_nothing {
+                output::result(shown(&value, self.json));
+            }
+        }
+        Ok(exit_code::OK)
+    }
+
+    /// Why it cannot be made.
+    fn refused(&self, error: ByNameError, application: &str, methods: &[MethodInfo]) -> Error {
+        let called = methods.iter().find(|method| method.name == self.method);
+        match error {
+            ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
+                application: application.to_owned(),
+                help: other_methods(&method, methods),
+                deployment,
+                method,
+            },
+            error => Error::BadArgument {
+                what: format!("the method `{}`", self.method),
+                problem: problem(&error, &self.values),
+                help: called
+                    .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
+            },
         }
     }
-    Ok(exit_code::OK)
 }
 
 /// A string as it is, all else as JSON on one line.
@@ -98,32 +151,6 @@ fn shown(value: &Value, json: bool) -> String {
     match value {
         Value::String(text) if !json => text.clone(),
         value => value.to_string(),
-    }
-}
-
-fn not_called(
-    error: ByNameError,
-    application: &str,
-    methods: &[MethodInfo],
-    called: Option<&MethodInfo>,
-    values: &Values,
-) -> Error {
-    match error {
-        ByNameError::UnknownMethod { deployment, method, .. } => Error::UnknownMethod {
-            application: application.to_owned(),
-            help: other_methods(&method, methods),
-            deployment,
-            method,
-        },
-        error => Error::BadArgument {
-            what: called.map_or_else(
-                || "the method".to_owned(),
-                |method| format!("the method `{}`", method.name),
-            ),
-            problem: problem(&error, values),
-            help: called
-                .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
-        },
     }
 }
 

@@ -1,15 +1,69 @@
-//! What replicas may reserve of this machine, as the command line has it.
+//! The Serve runtime of a command: what replicas may reserve of this machine, and its work,
+//! which is done on the workers.
 
-use serve_core::{Runtime, RuntimeBuilder};
+use std::net::SocketAddr;
 
+use serve_core::application::{AnyApplication, Graph};
+use serve_core::{AnyHandle, DeployError, Runtime, RuntimeBuilder, StartError};
+
+use super::executor::Workers;
+use super::starting;
 use crate::arguments::NodeArguments;
 
-/// A runtime with what there is.
-pub(super) fn builder(node: &NodeArguments) -> RuntimeBuilder {
-    let mut builder = Runtime::builder();
-    if let Some(cpus) = node.num_cpus {
-        builder = builder.num_cpus(cpus);
+/// A Serve runtime on the workers.
+#[derive(Debug)]
+pub(super) struct Node<'a> {
+    arguments: &'a NodeArguments,
+    workers: &'a Workers,
+    runtime: Runtime,
+}
+
+impl<'a> Node<'a> {
+    /// Starts it, with HTTP if there is an address.
+    pub(super) async fn start(
+        arguments: &'a NodeArguments,
+        workers: &'a Workers,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, StartError> {
+        let mut builder = builder(arguments);
+        if let Some(address) = address {
+            builder = builder.http(address);
+        }
+        Ok(Self { arguments, workers, runtime: workers.run(builder.start()).await? })
     }
+
+    /// Deploys an application, and tells what it waits for meanwhile.
+    pub(super) async fn deploy(
+        &self,
+        application: AnyApplication,
+        graph: &Graph,
+    ) -> Result<AnyHandle, DeployError> {
+        let runtime = self.runtime.clone();
+        tokio::select! {
+            deployed = self.workers.run(async move { runtime.run_any(application).await }) => deployed,
+            never = starting::narrate(&self.runtime, graph, self.arguments) => match never {},
+        }
+    }
+
+    /// Stops everything, once the requests in progress have ended.
+    pub(super) async fn shut_down(&self) {
+        let runtime = self.runtime.clone();
+        self.workers.run(async move { runtime.shutdown().await }).await;
+    }
+
+    pub(super) fn workers(&self) -> &Workers {
+        self.workers
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+}
+
+/// A runtime with what there is.
+fn builder(node: &NodeArguments) -> RuntimeBuilder {
+    // Said even if it is what the runtime takes by itself: what is told of it is then the same.
+    let mut builder = Runtime::builder().num_cpus(node.cpus());
     if let Some(gpus) = node.num_gpus {
         builder = builder.num_gpus(gpus);
     }

@@ -3,14 +3,16 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use serve_core::application::AnyApplication;
-use serve_core::{Runtime, StartError};
+use serve_core::application::{AnyApplication, Graph};
+use serve_core::{StartError, Status};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::banner::Banner;
 use super::error::Error;
-use super::stop::StopSignal;
-use super::{browser, executor, logging, node, select, starting};
+use super::executor::{self, Workers};
+use super::node::Node;
+use super::stop::Stop;
+use super::{browser, logging, select};
 use crate::arguments::RunArguments;
 use crate::{exit_code, output};
 
@@ -25,54 +27,68 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
     if let Some(prefix) = &arguments.route_prefix {
         application = application.route_prefix(prefix);
     }
-    executor::block_on(serve(arguments, selected.full_name(), application))
+    let name = selected.full_name();
+    executor::block_on(async |workers| serve(arguments, &workers, name, application).await)
 }
 
 async fn serve(
     arguments: &RunArguments,
+    workers: &Workers,
     name: String,
     application: AnyApplication,
 ) -> Result<u8, Error> {
-    let mut stop = StopSignal::listen().map_err(Error::Runtime)?;
+    let mut stop = Stop::listen().map_err(Error::Runtime)?;
     // Before the port is opened: what is wrong with the graph is wrong on any port.
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
     let address = SocketAddr::new(arguments.host, arguments.port);
-    let runtime = node::builder(&arguments.node)
-        .http(address)
-        .start()
+    let node = Node::start(&arguments.node, workers, Some(address))
         .await
         .map_err(|error| not_listening(address, error))?;
     output::status("Starting", &name);
-    // Nothing hangs on it: an application runs until it is deleted or the runtime ends.
-    let _ingress = tokio::select! {
-        deployed = runtime.run_any(application) => match deployed {
-            Ok(ingress) => ingress,
-            Err(error) => {
-                runtime.shutdown().await;
-                return Err(Error::not_deployed(name, error));
-            }
+    tokio::select! {
+        deployed = node.deploy(application, &graph) => if let Err(error) = deployed {
+            node.shut_down().await;
+            return Err(Error::not_deployed(name, error));
         },
-        () = stop.received() => return Ok(shut_down(&runtime, &mut stop).await),
-        never = starting::narrate(&runtime, &graph, &arguments.node) => match never {},
-    };
+        () = stop.wished() => return Ok(shut_down(&node, &graph).await),
+    }
 
-    let banner = Banner::new(&name, &graph, runtime.http_address().unwrap_or(address));
+    let banner = Banner::new(&name, &graph, node.runtime().http_address().unwrap_or(address));
     output::status("Serving", &name);
     output::note(&banner);
     if arguments.open {
-        browser::open(&banner.front_page());
+        match banner.front_page() {
+            Some(page) => browser::open(&page),
+            None => output::warning("`--open`: the application has no page to open"),
+        }
     }
-    stop.received().await;
-    Ok(shut_down(&runtime, &mut stop).await)
+    stop.wished().await;
+    Ok(shut_down(&node, &graph).await)
 }
 
-/// Lets requests in progress end, unless one is told not to wait for them.
-async fn shut_down(runtime: &Runtime, stop: &mut StopSignal) -> u8 {
-    output::status("Stopping", "when the requests in progress have ended; Ctrl-C stops at once");
-    tokio::select! {
-        () = runtime.shutdown() => exit_code::OK,
-        () = stop.received() => exit_code::INTERRUPTED,
+/// Lets requests in progress end. A second signal does not come here: it ends the process.
+async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
+    let awaited = awaited(in_progress(&node.runtime().status(), graph));
+    output::status("Stopping", format_args!("{awaited}; Ctrl-C stops at once"));
+    node.shut_down().await;
+    exit_code::OK
+}
+
+/// The requests that the ingress has, those that wait for a replica among them.
+fn in_progress(status: &Status, graph: &Graph) -> usize {
+    let ingress = graph.deployments.iter().find(|node| node.ingress);
+    let details = ingress.and_then(|ingress| {
+        status.applications.get(&graph.application)?.deployments.get(&ingress.name)
+    });
+    details.map_or(0, |details| details.ongoing + details.queued)
+}
+
+fn awaited(requests: usize) -> String {
+    match requests {
+        0 => "the application".to_owned(),
+        1 => "when the request in progress has ended".to_owned(),
+        several => format!("when the {several} requests in progress have ended"),
     }
 }
 

@@ -26,7 +26,7 @@ struct Awaited {
     no_room: Option<String>,
     /// Why the last one did not start.
     failed: Option<String>,
-    remedy: Option<&'static str>,
+    remedy: Option<String>,
 }
 
 /// Says every few seconds what there is to wait for, until it is dropped.
@@ -89,10 +89,37 @@ fn awaited(
     without_room.into_iter().chain(made).collect()
 }
 
-/// What the command line could say and does not.
-fn remedy(asked: &GraphNode, node: &NodeArguments) -> Option<&'static str> {
-    (asked.num_gpus > 0.0 && node.num_gpus.is_none())
-        .then_some("GPUs are not looked for: `--num-gpus COUNT` says how many there are")
+/// What the command line could say and does not, or the deployment could ask less of. None
+/// if there is room for a replica of it, once others have gone.
+fn remedy(asked: &GraphNode, node: &NodeArguments) -> Option<String> {
+    let mut sentences = Vec::new();
+    let (mut give, mut lower) = (Vec::new(), Vec::new());
+    if asked.num_cpus > node.cpus() {
+        give.push(format!("`--num-cpus {}`", asked.num_cpus));
+        lower.push("`num_cpus`");
+    }
+    match node.num_gpus {
+        None if asked.num_gpus > 0.0 => sentences
+            .push("GPUs are not looked for: `--num-gpus COUNT` says how many there are".to_owned()),
+        Some(gpus) if asked.num_gpus > f64::from(u32::try_from(gpus).unwrap_or(u32::MAX)) => {
+            give.push(format!("`--num-gpus {}`", asked.num_gpus.ceil()));
+            lower.push("`num_gpus`");
+        }
+        _ => {}
+    }
+    let others = asked.resources.iter();
+    let too_much = others.filter(|(name, amount)| **amount > node.resource(name));
+    give.extend(too_much.map(|(name, amount)| format!("`--resource {name}={amount}`")));
+    if give.len() > lower.len() {
+        lower.push("`resources`");
+    }
+    if !give.is_empty() {
+        let (give, lower) = (give.join(" "), lower.join(" and "));
+        sentences.push(format!(
+            "There will never be room: give {give} if there is as much, or lower its {lower}"
+        ));
+    }
+    (!sentences.is_empty()).then(|| sentences.join(". "))
 }
 
 impl Awaited {
@@ -111,7 +138,7 @@ impl Awaited {
         if let Some(why) = &self.failed {
             said.push_str(&format!("; the last one did not: {why}"));
         }
-        if let Some(remedy) = self.remedy {
+        if let Some(remedy) = &self.remedy {
             said.push_str(&format!(". {remedy}"));
         }
         said
@@ -119,8 +146,13 @@ impl Awaited {
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 mod tests {
+    use serve_core::application::AnyApplication;
+    use serve_core::prelude::*;
+
     use super::*;
+    use crate::arguments::Resource;
 
     async fn said_within(time: Duration, look: impl Fn() -> Vec<Awaited>) -> Vec<String> {
         let mut said = Vec::new();
@@ -155,14 +187,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_replica_without_room_is_told_at_once_with_the_reason() {
         let look = || {
-            let why = "it needs 1 GPUs, and 0 of 0 are free".to_owned();
-            let remedy = Some("say so");
+            let why = "it needs 1 GPU, and 0 of 0 are free".to_owned();
+            let remedy = Some("say so".to_owned());
             vec![Awaited { replicas: 1, no_room: Some(why), remedy, ..starting() }]
         };
         assert_eq!(
             said_within(Duration::from_secs(2), look).await,
             [
-                "for room for a replica of `Model`, 1s so far: it needs 1 GPUs, and 0 of 0 are free. say so"
+                "for room for a replica of `Model`, 1s so far: it needs 1 GPU, and 0 of 0 are free. say so"
             ]
         );
     }
@@ -173,6 +205,49 @@ mod tests {
         assert_eq!(
             said_within(Duration::from_secs(6), look).await,
             ["for 2 replicas of `Model` to start, 5s so far; the last one did not: no such file"]
+        );
+    }
+
+    #[test]
+    fn what_never_fits_says_which_option_to_give_and_what_to_lower() {
+        #[deployment]
+        #[derive(Default)]
+        struct Oven;
+
+        #[handle]
+        impl Oven {
+            pub async fn bake(&self) {}
+        }
+
+        let remedy = |oven: Bound<Oven>, node: &NodeArguments| {
+            let graph = AnyApplication::from(Application::new(oven)).graph().expect("a graph");
+            super::remedy(&graph.deployments[0], node)
+        };
+        let oven = |amount: f64| Oven::bind().resource("oven", amount);
+        let resource = |amount| Resource { name: "oven".to_owned(), amount };
+        let node = NodeArguments {
+            num_cpus: Some(2.0),
+            num_gpus: Some(1),
+            resources: vec![resource(9.0), resource(1.0)],
+        };
+        assert_eq!(remedy(oven(1.0).num_cpus(2.0).num_gpus(1.0), &node), None);
+        assert_eq!(
+            remedy(Oven::bind().num_cpus(64.0), &node).as_deref(),
+            Some(
+                "There will never be room: give `--num-cpus 64` if there is as much, or lower its `num_cpus`"
+            )
+        );
+        assert_eq!(
+            remedy(oven(2.0).num_gpus(3.0), &node).as_deref(),
+            Some(
+                "There will never be room: give `--num-gpus 3` `--resource oven=2` if there is as \
+                 much, or lower its `num_gpus` and `resources`"
+            )
+        );
+        let unsaid = NodeArguments::default();
+        assert_eq!(
+            remedy(Oven::bind().num_gpus(0.5), &unsaid).as_deref(),
+            Some("GPUs are not looked for: `--num-gpus COUNT` says how many there are")
         );
     }
 }

@@ -80,6 +80,8 @@ impl CallArguments {
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["call".into()];
         line.extend(self.with.iter().map(|value| format!("--with={value}").into()));
+        line.extend(self.model.iter().map(|id| format!("--model={id}").into()));
+        line.extend(self.session.iter().map(|id| format!("--session={id}").into()));
         if let Some(timeout) = self.timeout {
             line.push(format!("--timeout={}", humantime::format_duration(timeout)).into());
         }
@@ -171,6 +173,10 @@ mod tests {
                 "name=Dora",
                 "--with",
                 "size=3",
+                "--model",
+                "small",
+                "--session",
+                "two words",
                 "--timeout",
                 "1m 30s",
                 "--json",

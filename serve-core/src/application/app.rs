@@ -1,10 +1,13 @@
 //! [`Application`]: a bound graph with a name and a route prefix.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::graph::Graph;
 use super::plan::{GraphError, Plan};
 use crate::deployment::{AnyBound, Bound, Deployment};
+use crate::replica::kind_in;
+use crate::router::{ByNameError, read_call};
 
 /// A bound graph of deployments with one ingress, a name and a route prefix.
 ///
@@ -125,6 +128,21 @@ impl AnyApplication {
     /// If the graph could not be deployed: bad options, a name used twice.
     pub fn graph(&self) -> Result<Graph, GraphError> {
         Plan::of(self, |_| false).map(|plan| plan.graph())
+    }
+
+    /// Whether [`AnyHandle::call`](crate::AnyHandle::call) would take a method of the ingress
+    /// with these arguments: asked before anything is deployed.
+    ///
+    /// # Errors
+    /// If there is no such method, or the arguments do not fit.
+    pub fn check_call(
+        &self,
+        method: &str,
+        arguments: &BTreeMap<String, Vec<String>>,
+    ) -> Result<(), ByNameError> {
+        let kind = kind_in(&self.ingress);
+        let deployment = self.ingress.given_name().unwrap_or_else(|| kind.name());
+        read_call(&*kind, deployment, method, arguments).map(drop)
     }
 }
 

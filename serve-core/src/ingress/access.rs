@@ -1,5 +1,5 @@
-//! The access log: one line a request, written when its answer is complete or its client
-//! is gone.
+//! The access log: one line a request, written when its answer is complete, its client is
+//! gone, or the proxy has cut it off.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,20 +12,21 @@ use http::{Method, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::connection::Ongoing;
+use super::connection::{Connection, Ongoing};
 use crate::call::context::Request;
 
 /// nginx's "client closed request": never sent, since nobody is there to read it.
 const CLIENT_GONE: u16 = 499;
 
+/// The server went away, not the client: as if it had still been told so.
+const CUT_OFF: u16 = 503;
+
 /// A request that is being answered. Dropped before [`Access::complete`] was called, it
-/// was left by its client.
-#[derive(Debug)]
+/// was left by its client, unless the proxy cut its connection off.
 pub(super) struct Access {
     line: Option<Line>,
 }
 
-#[derive(Debug)]
 struct Line {
     method: Method,
     /// Knows its route once it has found one.
@@ -33,6 +34,8 @@ struct Line {
     path: String,
     request_id: Arc<str>,
     began: Instant,
+    /// None for a request that came without a socket.
+    connection: Option<Arc<Connection>>,
 }
 
 impl Access {
@@ -47,6 +50,7 @@ impl Access {
         head: &Parts,
         request: &Request,
         request_id: &Arc<str>,
+        connection: Option<&Arc<Connection>>,
     ) -> Self {
         let line = began.map(|began| Line {
             method: head.method.clone(),
@@ -54,6 +58,7 @@ impl Access {
             path: head.uri.path().to_owned(),
             request_id: Arc::clone(request_id),
             began,
+            connection: connection.cloned(),
         });
         Self { line }
     }
@@ -84,7 +89,9 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        self.write(CLIENT_GONE);
+        let Some(line) = &self.line else { return };
+        let cut_off = line.connection.as_ref().is_some_and(|connection| connection.is_cut_off());
+        self.write(if cut_off { CUT_OFF } else { CLIENT_GONE });
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     ongoing: AtomicUsize,
     /// Set by whatever shows that the peer is there: requests and bytes sent.
     active: AtomicBool,
+    /// Set when the proxy closes it with requests in progress.
+    cut_off: AtomicBool,
     /// Whether `upgrade` has something.
     upgraded: AtomicBool,
     upgrade: Mutex<Upgrade>,
@@ -63,6 +65,18 @@ impl Connection {
     /// True if nothing is going on, and nothing has since this was asked last.
     pub(super) fn is_idle(&self) -> bool {
         !self.active.swap(false, Ordering::Relaxed) && self.ongoing.load(Ordering::Relaxed) == 0
+    }
+
+    /// The proxy's patience is over, and it closes the connection. Gives how many requests
+    /// lose their answers by that.
+    pub(super) fn cut_off(&self) -> usize {
+        self.cut_off.store(true, Ordering::Relaxed);
+        self.ongoing.load(Ordering::Relaxed)
+    }
+
+    /// True once the proxy closes it: its clients have not gone of themselves.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
     }
 
     /// Keeps a slot, which the scope holds, as long as the socket lives.

@@ -112,7 +112,7 @@ impl FrontDoor {
             trace: metadata.trace.map(Arc::from),
             ..RequestDetails::default()
         });
-        let access = Access::new(began, &head, &request, &id);
+        let access = Access::new(began, &head, &request, &id, connection.as_ref());
         let by = metadata.timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
         let multiplexed = connection.is_some() && head.version == Version::HTTP_2;

@@ -1,6 +1,7 @@
 //! `Proxy`: the front door on a socket. HTTP/1.1 and HTTP/2 (with prior knowledge) on
 //! one port.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use hyper_util::server::conn::auto;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, interval_at, sleep, sleep_until};
 
 use super::connection::{Connection, Socket};
@@ -49,8 +50,23 @@ const GRACE_AFTER_DROP: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Proxy {
     local_addr: SocketAddr,
-    /// When everything must have ended, once it is to end.
-    stop: watch::Sender<Option<Instant>>,
+    /// Set once everything is to end.
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// That everything is to end.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    /// What requests have to end in.
+    grace: Duration,
+    /// When that is over.
+    by: Instant,
+}
+
+impl Stop {
+    fn after(grace: Duration) -> Self {
+        Self { grace, by: clock::after_at_most(Instant::now(), grace) }
+    }
 }
 
 impl Proxy {
@@ -69,9 +85,10 @@ impl Proxy {
     }
 
     /// Accepts nothing more, lets requests that run go on for `grace`, then closes every
-    /// connection. Returns when all are closed.
+    /// connection, and logs how many requests it cuts off by that. Returns when all are
+    /// closed.
     pub(crate) async fn shut_down(&self, grace: Duration) {
-        self.stop.send_replace(Some(clock::after_at_most(Instant::now(), grace)));
+        self.stop.send_replace(Some(Stop::after(grace)));
         self.stop.closed().await;
     }
 }
@@ -80,7 +97,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.send_if_modified(|stop| {
             let running = stop.is_none();
-            stop.get_or_insert_with(|| Instant::now() + GRACE_AFTER_DROP);
+            stop.get_or_insert_with(|| Stop::after(GRACE_AFTER_DROP));
             running
         });
     }
@@ -89,41 +106,80 @@ impl Drop for Proxy {
 async fn accept(
     listener: TcpListener,
     front_door: Arc<FrontDoor>,
-    mut stopped: watch::Receiver<Option<Instant>>,
+    mut stopped: watch::Receiver<Option<Stop>>,
 ) {
-    let mut connections = JoinSet::new();
-    let give_up = loop {
+    let mut connections = Connections::default();
+    let stop = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&front_door), stopped.clone()));
-                }
+                Ok((stream, _)) => connections.serve(stream, &front_door, &stopped),
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     tracing::error!("cannot accept connections: {error}");
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
-            moment = stop_moment(&mut stopped) => break moment,
+            true = connections.one_closes() => {}
+            stop = stops(&mut stopped) => break stop,
         }
     };
     drop(listener);
-    let mut give_up = pin!(sleep_until(give_up));
+    let mut over = pin!(sleep_until(stop.by));
     loop {
         tokio::select! {
-            ended = connections.join_next() => if ended.is_none() { return },
-            () = &mut give_up => return,
+            one = connections.one_closes() => if !one { return },
+            () = &mut over => return connections.cut_off(stop.grace),
         }
     }
 }
 
-/// Waits until the proxy is to stop; gives the moment by which it must have.
-async fn stop_moment(stopped: &mut watch::Receiver<Option<Instant>>) -> Instant {
-    match stopped.wait_for(Option::is_some).await.map(|moment| *moment) {
-        Ok(Some(moment)) => moment,
+/// The connections that are open. Dropping it closes them.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    open: HashMap<task::Id, Arc<Connection>>,
+}
+
+impl Connections {
+    fn serve(
+        &mut self,
+        stream: TcpStream,
+        front_door: &Arc<FrontDoor>,
+        stopped: &watch::Receiver<Option<Stop>>,
+    ) {
+        let connection = Arc::new(Connection::default());
+        let serving =
+            serve(stream, Arc::clone(&connection), Arc::clone(front_door), stopped.clone());
+        self.open.insert(self.tasks.spawn(serving).id(), connection);
+    }
+
+    /// Waits until one has closed; false if there is none.
+    async fn one_closes(&mut self) -> bool {
+        let Some(ended) = self.tasks.join_next_with_id().await else { return false };
+        let id = ended.map_or_else(|panicked| panicked.id(), |(id, ())| id);
+        self.open.remove(&id);
+        true
+    }
+
+    /// Closes those that are left, and says how many requests had not ended after `grace`.
+    fn cut_off(self, grace: Duration) {
+        let requests: usize = self.open.values().map(|connection| connection.cut_off()).sum();
+        if requests > 0 {
+            let what = if requests == 1 { "request was" } else { "requests were" };
+            tracing::warn!(
+                "{requests} {what} cut off, not ended {grace:?} after the shutdown began; \
+                 `Runtime::shutdown` waits for the longest `graceful_shutdown_timeout`"
+            );
+        }
+    }
+}
+
+/// Waits until the proxy is to stop.
+async fn stops(stopped: &mut watch::Receiver<Option<Stop>>) -> Stop {
+    match stopped.wait_for(Option::is_some).await.map(|stop| *stop) {
+        Ok(Some(stop)) => stop,
         // The proxy is gone without a word.
-        Ok(None) | Err(_) => Instant::now(),
+        Ok(None) | Err(_) => Stop::after(Duration::ZERO),
     }
 }
 
@@ -135,14 +191,14 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 /// Serves one connection until its peer closes it, it idles, or the proxy stops.
 async fn serve(
     stream: TcpStream,
+    connection: Arc<Connection>,
     front_door: Arc<FrontDoor>,
-    mut stopped: watch::Receiver<Option<Instant>>,
+    mut stopped: watch::Receiver<Option<Stop>>,
 ) {
     // These fail only for a socket that is gone already.
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-    let connection = Arc::new(Connection::default());
     let io = TokioIo::new(Socket::new(stream, Arc::clone(&connection)));
     let service = {
         let connection = Arc::clone(&connection);
@@ -174,7 +230,7 @@ async fn serve(
                 serving.as_mut().graceful_shutdown();
                 looks.reset_after(GOODBYE);
             },
-            _ = stop_moment(&mut stopped), if !stopping => {
+            _ = stops(&mut stopped), if !stopping => {
                 stopping = true;
                 serving.as_mut().graceful_shutdown();
             }

@@ -16,10 +16,11 @@ use tokio::time::Instant;
 
 use super::router::Router;
 use super::way::{Wanted, Way};
+use crate::call::context::RequestDetails;
 use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, PendingCall, Place};
 use crate::call::text::{TextError, TextSource};
-use crate::call::{CallError, Response};
+use crate::call::{CallError, CallOptions, Response};
 use crate::clock;
 use crate::deployment::Link;
 use crate::replica::{AnyMethod, AnyValue, Call, Kind, MethodInfo, Replica, Reply, Serving};
@@ -29,6 +30,7 @@ use crate::replica::{AnyMethod, AnyValue, Call, Kind, MethodInfo, Replica, Reply
 pub struct AnyHandle {
     router: Arc<Router>,
     kind: Arc<dyn Kind>,
+    options: CallOptions,
     _lease: Arc<dyn Any + Send + Sync>,
 }
 
@@ -71,7 +73,13 @@ fn list(names: &[&str]) -> String {
 impl AnyHandle {
     pub(crate) fn new(link: Link, kind: Arc<dyn Kind>, lease: Arc<dyn Any + Send + Sync>) -> Self {
         let router = link.open::<Router>().expect("a link leads to a router");
-        Self { router, kind, _lease: lease }
+        Self { router, kind, options: CallOptions::new(), _lease: lease }
+    }
+
+    /// The same handle with other call options. What `options` leaves unset stays as it was.
+    #[must_use]
+    pub fn options(&self, options: CallOptions) -> Self {
+        Self { options: self.options.overridden_by(options), ..self.clone() }
     }
 
     /// The deployment's name.
@@ -88,7 +96,7 @@ impl AnyHandle {
 
     /// Calls a method; its arguments are read from text, each as its type asks. Gives one
     /// value, or many for a streaming method. Its place is decided before this returns, and
-    /// the deployment's `request_timeout` holds. Dropping the stream cancels the call.
+    /// the deployment's `request_timeout` holds, unless the handle's options have another. Dropping the stream cancels the call.
     ///
     /// # Errors
     /// If there is no such method, or the arguments do not fit.
@@ -97,35 +105,50 @@ impl AnyHandle {
         method: &str,
         arguments: &BTreeMap<String, Vec<String>>,
     ) -> Result<BoxStream<'static, Result<Value, CallError<String>>>, ByNameError> {
-        let methods = self.kind.methods();
-        let Some(method) = methods.iter().find(|known| known.info().name == method).copied() else {
-            return Err(ByNameError::UnknownMethod {
-                deployment: self.deployment_name().to_owned(),
-                method: method.to_owned(),
-                known: methods.iter().map(|method| method.info().name).collect(),
-            });
-        };
-        let info = method.info();
-        if let Some(unknown) =
-            arguments.keys().find(|name| !info.param_names.contains(&name.as_str()))
-        {
-            return Err(ByNameError::UnknownParameter {
-                method: info.name,
-                parameter: unknown.clone(),
-                known: info.param_names.to_vec(),
-            });
-        }
-        let args = method.read_args(&mut TextSource::new(info.param_names, arguments))?;
-        Ok(serve_by_name(&self.router, method, args))
+        let (method, args) = read_call(&*self.kind, self.deployment_name(), method, arguments)?;
+        Ok(serve_by_name(&self.router, &self.options, method, args))
     }
+}
+
+/// Finds the method, and reads its arguments.
+pub(crate) fn read_call(
+    kind: &dyn Kind,
+    deployment: &str,
+    method: &str,
+    arguments: &BTreeMap<String, Vec<String>>,
+) -> Result<(&'static dyn AnyMethod, AnyValue), ByNameError> {
+    let methods = kind.methods();
+    let Some(method) = methods.iter().find(|known| known.info().name == method).copied() else {
+        return Err(ByNameError::UnknownMethod {
+            deployment: deployment.to_owned(),
+            method: method.to_owned(),
+            known: methods.iter().map(|method| method.info().name).collect(),
+        });
+    };
+    let info = method.info();
+    if let Some(unknown) = arguments.keys().find(|name| !info.param_names.contains(&name.as_str()))
+    {
+        return Err(ByNameError::UnknownParameter {
+            method: info.name,
+            parameter: unknown.clone(),
+            known: info.param_names.to_vec(),
+        });
+    }
+    let args = method.read_args(&mut TextSource::new(info.param_names, arguments))?;
+    Ok((method, args))
 }
 
 fn serve_by_name(
     router: &Arc<Router>,
+    options: &CallOptions,
     method: &'static dyn AnyMethod,
     arguments: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
     let request = router.new_request();
+    let request = match RequestDetails::said_by(options) {
+        Some(details) => request.with_options(&Arc::new(details)),
+        None => request,
+    };
     let info = method.info();
     let args = method.args_by_place(&arguments);
     let wanted = Wanted { method: info.name, names: info.param_names, args };
@@ -133,8 +156,8 @@ fn serve_by_name(
         Ok(admission) => admission,
         Err(error) => return stream::once(async { Err(error.widen()) }).boxed(),
     };
-    let timeout =
-        router.request_timeout().and_then(|timeout| clock::after(Instant::now(), timeout));
+    let timeout = options.timeout.or_else(|| router.request_timeout());
+    let timeout = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
     let deadline = Deadline::for_call(timeout, None);
     let (sender, mut items) = mpsc::channel(1);
     let begin = move |replica: &Arc<Replica>, arguments| {

@@ -15,6 +15,7 @@ mod router;
 mod routing;
 mod way;
 
+pub(crate) use any_handle::read_call;
 pub use any_handle::{AnyHandle, ByNameError};
 pub use dispatch::{call, stream};
 pub use handle::{DeploymentHandle, Handle};

@@ -90,3 +90,23 @@ fn a_call_can_be_given_up() {
       help: `--timeout` sets how long to wait
     ");
 }
+
+#[test]
+fn a_model_and_a_session_are_named() {
+    let library = Fixture::shared("library");
+    let command = ["call", "greeter:translator", "speak", "--model", "es", "--session", "Dora"];
+    let finished = library.serve(command).finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "ES to Dora\n"), "{finished}");
+}
+
+#[test]
+fn nothing_is_started_for_a_call_that_cannot_be_made() {
+    let library = Fixture::shared("library");
+    let finished = library.serve(["call", "greeter:translator", "speak", "to=Dora"]).finish();
+    insta::assert_snapshot!(finished, @"
+    exit code: 6
+    ----- stderr -----
+    error[serve::bad_argument]: the method `speak` cannot take these arguments: it has no parameter `to`
+      help: it is `speak() -> Result<String>`
+    ");
+}

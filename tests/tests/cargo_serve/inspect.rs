@@ -16,10 +16,16 @@ fn applications_are_listed_for_people() {
         src/lib.rs:89
     greeter:scorer
         An application that needs a GPU.
-        src/lib.rs:153
+        src/lib.rs:206
     greeter:spanish
         Says hello in Spanish.
         src/lib.rs:95
+    greeter:stuck
+        An application whose constructor blocks its thread.
+        src/lib.rs:142
+    greeter:translator
+        An application that is reached by no path, and has several models.
+        src/lib.rs:170
     ");
 }
 

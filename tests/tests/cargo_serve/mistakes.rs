@@ -17,6 +17,8 @@ fn an_unknown_application() {
               greeter:broken
               greeter:greeter
               greeter:scorer
+              greeter:stuck
+              greeter:translator
     ");
 }
 
@@ -217,7 +219,7 @@ fn a_build_that_fails_is_cargos_to_explain() {
 #[test]
 fn a_package_without_applications() {
     let library = Fixture::new("library");
-    for function in ["greeter", "spanish", "broken", "scorer"] {
+    for function in ["greeter", "spanish", "broken", "stuck", "translator", "scorer"] {
         library.edit(
             "src/lib.rs",
             &format!("#[application]\npub fn {function}"),

@@ -30,6 +30,15 @@ fn the_banner_shows_graph_routes_and_addresses() {
 }
 
 #[test]
+fn an_application_without_endpoints_says_so() {
+    let library = Fixture::shared("library");
+    let mut server = library.serve(["run", "greeter:translator"]).start();
+    assert!(server.said().contains("No endpoints: it is called"), "{}", server.said());
+    assert!(!server.said().contains("/docs"), "{}", server.said());
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_second_signal_does_not_wait_for_requests() {
     let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:spanish"]).start();
@@ -37,9 +46,23 @@ fn a_second_signal_does_not_wait_for_requests() {
     waiting.write_all(b"GET /sleep HTTP/1.1\r\nHost: here\r\n\r\n").expect("a request");
     server.wait_for("now asleep");
     server.signal(Signal::TERM);
-    server.wait_for("Stopping");
+    let stopping = server.wait_for("Stopping");
+    assert!(stopping.contains("when the request in progress has ended"), "{stopping}");
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(130));
+}
+
+#[test]
+fn signals_are_heard_and_the_start_is_told_though_every_worker_is_blocked() {
+    let library = Fixture::shared("library");
+    let command = library.serve(["run", "greeter:stuck"]);
+    let mut server = command.env("TOKIO_WORKER_THREADS", "1").begin();
+    server.wait_for("now stuck");
+    server.wait_for("Waiting for a replica of `Stuck` to start, 5s so far");
+    server.signal(Signal::INT);
+    server.wait_for("Stopping");
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(130), "{}", server.said());
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! `run --watch`: the program follows its source.
 
+use std::fs;
+use std::process::Command;
+
+use rustix::process::Signal;
 use serve_tests::Fixture;
 
 #[test]
@@ -38,4 +42,32 @@ fn what_the_program_writes_is_no_change() {
     assert!(changed.contains("Cargo.toml"), "{changed}");
     assert_eq!(server.get("/?name=Dora").status, 200, "an unchanged program goes on");
     assert!(server.stop().success());
+}
+
+#[test]
+fn a_signal_is_heard_while_cargo_waits() {
+    // Says that it was asked, and waits to be told to go on.
+    const CARGO: &str = r#"#!/bin/sh
+exec 2> /dev/null
+cd "${0%/*}" && echo > asked && read -r line < answer
+"#;
+    let place = Fixture::empty();
+    // Written by another process: a file that this one still writes cannot be run.
+    let prepared = Command::new("sh")
+        .args([
+            "-c",
+            "mkfifo asked answer && printf %s \"$1\" > cargo && chmod +x cargo",
+            "sh",
+            CARGO,
+        ])
+        .current_dir(place.directory())
+        .status();
+    assert!(prepared.expect("a shell").success());
+    let library = Fixture::shared("library");
+    let command = library.serve(["run", "greeter:spanish", "--watch"]);
+    let mut server = command.env("CARGO", place.path("cargo")).begin();
+    fs::read(place.path("asked")).expect("cargo is asked");
+    server.signal(Signal::INT);
+    assert!(server.wait().success(), "{}", server.said());
+    fs::write(place.path("answer"), "\n").expect("cargo still waits");
 }

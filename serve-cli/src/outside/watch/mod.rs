@@ -12,6 +12,7 @@ mod program;
 mod sources;
 
 use std::env;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use crate::arguments::RunArguments;
@@ -48,7 +49,10 @@ struct Session<'s> {
 impl Session<'_> {
     async fn run(mut self) -> Result<u8, Error> {
         let mut stop = StopSignal::listen().map_err(Error::file("listen for signals in", "."))?;
-        let mut product = self.product()?;
+        let mut product = tokio::select! {
+            product = self.product() => product?,
+            () = stop.received() => return self.end(None, &mut stop).await,
+        };
         let mut changes = Changes::watch(&product)?;
         let mut program: Option<Program> = None;
         loop {
@@ -92,19 +96,26 @@ impl Session<'_> {
                     }
                     () = stop.received() => return self.end(program, &mut stop).await,
                 }
-                match self.product() {
-                    Ok(product) => break product,
-                    Err(error) => show(error),
+                tokio::select! {
+                    product = self.product() => match product {
+                        Ok(product) => break product,
+                        Err(error) => show(error),
+                    },
+                    () = stop.received() => return self.end(program, &mut stop).await,
                 }
             };
             changes.follow(&product)?;
         }
     }
 
-    fn product(&self) -> Result<Product, Error> {
-        let workspace = Workspace::load(self.options)?;
-        let path = &self.arguments.application.path;
-        Product::of(&workspace, Meant::by(path))
+    /// Asks cargo on a thread of its own, since it may wait for another's lock.
+    async fn product(&self) -> Result<Product, Error> {
+        let options = self.options.clone();
+        let path = self.arguments.application.path.clone();
+        let asking = tokio::task::spawn_blocking(move || {
+            Product::of(&Workspace::load(&options)?, Meant::by(&path))
+        });
+        asking.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
     }
 
     fn command(&self, product: &Product, built: &Built) -> std::process::Command {
@@ -117,7 +128,7 @@ impl Session<'_> {
         let guard = program::EndOnDrop::new(building.id());
         let finished = tokio::task::spawn_blocking(move || building.finish()).await;
         guard.disarm();
-        finished.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+        finished.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
     }
 
     async fn end(&self, program: Option<Program>, stop: &mut StopSignal) -> Result<u8, Error> {

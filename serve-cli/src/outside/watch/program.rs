@@ -22,7 +22,7 @@ impl Program {
         child.map(Self).map_err(|source| Error::Start { program: executable.to_owned(), source })
     }
 
-    /// Waits until the program, if there is one, has ended of itself.
+    /// Waits until the program, if there is one, has ended of itself, and says how.
     pub(super) async fn exited(program: &mut Option<Self>) -> String {
         let status = match program {
             Some(program) => program.0.wait().await,
@@ -57,8 +57,8 @@ impl Program {
 
 fn describe(status: &ExitStatus) -> String {
     match status.code() {
-        Some(code) => format!("the program ended with code {code}"),
-        None => format!("the program ended: {status}"),
+        Some(code) => format!("with code {code}"),
+        None => format!("by {status}"),
     }
 }
 

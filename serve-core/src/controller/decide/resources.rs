@@ -118,7 +118,7 @@ impl Capacity {
     pub(crate) fn reserve(&mut self, demand: &Demand) -> Result<Grant, String> {
         let cpus = units(demand.num_cpus);
         if cpus > self.cpus.free {
-            return Err(missing("CPUs", demand.num_cpus, self.cpus));
+            return Err(missing(&counted(demand.num_cpus, "CPU"), demand.num_cpus, self.cpus));
         }
         if demand.memory > self.memory.free {
             let Amount { free, total } = self.memory;
@@ -199,13 +199,19 @@ impl Capacity {
         Err(if needed < ONE {
             format!("it needs {wanted} of a GPU, and none of {total} has that much free")
         } else {
-            format!("it needs {wanted} GPUs, and {whole} of {total} are free")
+            let gpus = counted(wanted, "GPU");
+            format!("it needs {wanted} {gpus}, and {whole} of {total} are free")
         })
     }
 }
 
 fn missing(what: &str, needed: f64, Amount { free, total }: Amount) -> String {
     format!("it needs {needed} {what}, and {} of {} are free", number(free), number(total))
+}
+
+/// `CPU` for one, else `CPUs`.
+fn counted(amount: f64, what: &str) -> String {
+    if units(amount) == ONE { what.to_owned() } else { format!("{what}s") }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
