@@ -11,7 +11,7 @@ const LEAST_LINES: usize = 4;
 
 /// The lines of a column follow each other at no more than so many times their height; the
 /// rows of a table, whose cells may be as long, have more air between them.
-const PITCH: f32 = 1.4;
+const PITCH: f32 = 1.47;
 
 /// How many times as long as high half of a column's lines are: some 14 letters. So the prices
 /// of a receipt, or the cells of a table, are no column.
