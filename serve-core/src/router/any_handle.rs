@@ -96,7 +96,8 @@ impl AnyHandle {
 
     /// Calls a method; its arguments are read from text, each as its type asks. Gives one
     /// value, or many for a streaming method. Its place is decided before this returns, and
-    /// the deployment's `request_timeout` holds, unless the handle's options have another. Dropping the stream cancels the call.
+    /// the deployment's `request_timeout` holds, unless the handle's options have another.
+    /// Dropping the stream cancels the call.
     ///
     /// # Errors
     /// If there is no such method, or the arguments do not fit.
