@@ -13,9 +13,21 @@ const LEAST_LINES: usize = 4;
 /// rows of a table, whose cells may be as long, have more air between them.
 const PITCH: f32 = 1.47;
 
+/// A long text may have as much, ...
+const AIRY_PITCH: f32 = 1.8;
+
+/// ... if it has so many lines, ...
+const LONG_TEXT: usize = 10;
+
+/// ... and they are so long: some 28 letters.
+const LONG_LINES: f32 = 12.0;
+
 /// How many times as long as high half of a column's lines are: some 14 letters. So the prices
 /// of a receipt, or the cells of a table, are no column.
 const PROSE: f32 = 6.0;
+
+/// A page lies on its side if the lines that do are together so many times as long as the others.
+const MOSTLY: f32 = 3.0;
 
 /// The most rows of a headline: title, subtitle, author.
 const HEADLINE: usize = 3;
@@ -66,14 +78,14 @@ fn in_order(boxes: Vec<Corners>, hold: impl Fn(&Corners) -> Corners) -> Vec<Corn
     read.into_iter().map(|line| line.corners).collect()
 }
 
-/// Whether most of a page runs downwards or upwards.
+/// Whether a page as a whole runs downwards or upwards, and not a margin or a few labels.
 fn is_sideways(boxes: &[Corners]) -> bool {
     let (sideways, others): (Vec<&Corners>, _) =
         boxes.iter().partition(|corners| corners.along_the_line() != **corners);
     let length = |boxes: Vec<&Corners>| -> f32 {
         boxes.into_iter().map(|corners| corners.width().max(corners.height())).sum()
     };
-    length(sideways) > length(others)
+    length(sideways) > MOSTLY * length(others)
 }
 
 /// A box on a page that is turned to the left by 90 degrees, as lines that run downwards are.
@@ -142,11 +154,13 @@ impl Columns {
         for [left, right] in &self.spans {
             let own = lines.clone().filter(|line| (left..=right).contains(&&line.along));
             let own: Vec<_> = own.collect();
-            let is_slender = median(own.iter().map(|line| line.length / line.height)) >= PROSE;
+            let slenderness = median(own.iter().map(|line| line.length / line.height));
             let pitch = median(own.windows(2).map(|pair| (pair[1].down - pair[0].down).abs()));
             let height = median(own.iter().map(|line| line.height));
-            slender += usize::from(is_slender);
-            full += usize::from(own.len() >= LEAST_LINES && pitch <= PITCH * height);
+            let is_long = own.len() >= LONG_TEXT && slenderness >= LONG_LINES;
+            let most_air = if is_long { AIRY_PITCH } else { PITCH };
+            slender += usize::from(slenderness >= PROSE);
+            full += usize::from(own.len() >= LEAST_LINES && pitch <= most_air * height);
         }
         slender == self.spans.len() && full > 1
     }
@@ -399,5 +413,9 @@ mod tests {
             [[0.0, top, 240.0, 20.0], [300.0, top, 260.0, 20.0]]
         });
         assert_eq!(order(&rows.collect::<Vec<_>>()), (0..10).collect::<Vec<_>>());
+        // Ten lines and more are prose for all that.
+        let lines = |left| (0..10).map(move |row| [left, 35.0 * row as f32, 250.0, 20.0]);
+        let text: Vec<_> = lines(0.0).chain(lines(300.0)).collect();
+        assert_eq!(order(&text), (0..20).collect::<Vec<_>>());
     }
 }
