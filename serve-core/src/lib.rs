@@ -67,9 +67,11 @@
 //! | `error` | the error type of user code |
 //! | `deployment` | what a user declares |
 //! | `call` | what travels |
+//! | `method` | what `#[handle]` writes |
 //! | `replica` | one instance |
+//! | `transport` | calls as bytes, between processes |
 //! | `router` | which replica |
-//! | `task` | stateless functions, called alike |
+//! | `dispatch` | the life of a call |
 //! | `application` | what is deployed |
 //! | `ingress` | HTTP in (feature `http`) |
 //! | `controller` | what was asked for against what runs |
@@ -95,15 +97,17 @@ mod call;
 mod clock;
 mod controller;
 mod deployment;
+mod dispatch;
 mod error;
 #[cfg(feature = "http")]
 mod ingress;
+mod method;
 pub mod prelude;
 mod replica;
 mod router;
 mod runtime;
-mod task;
 mod testing;
+mod transport;
 
 #[cfg(feature = "http")]
 pub use axum;
@@ -133,11 +137,9 @@ pub use deployment::{
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
 pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
-pub use replica::{
-    BatchLimits, Batching, Handlers, MethodInfo, Multiplexed, ParamInfo, batching, context,
-    replica_context,
-};
-pub use router::{AnyHandle, ByNameError, DeploymentHandle};
+pub use dispatch::{AnyHandle, ByNameError, DeploymentHandle};
+pub use method::{BatchLimits, Handlers, MethodInfo, ParamInfo};
+pub use replica::{Batching, Multiplexed, batch_contexts, batching, context, replica_context};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};
 

@@ -12,7 +12,7 @@ pub use crate::call::{CallError, CallOptions, InputStream, ObjectRef, Response, 
 pub use crate::deployment::{AutoscalingConfig, Bound, Deployment};
 pub use crate::error::{Error, HttpStatus, Result};
 pub use crate::replica::Multiplexed;
-pub use crate::router::DeploymentHandle;
+pub use crate::dispatch::DeploymentHandle;
 pub use crate::runtime::Runtime;
 pub use crate::testing::{MockRuntime, Mode};
 pub use crate::{Bytes, context, replica_context};

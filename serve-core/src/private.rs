@@ -27,21 +27,24 @@ pub use crate::deployment::{
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
+pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, start_task, stream};
+pub use crate::method::{
+    AnyMethod, BatchLimits, Erased, Exclusive, Handlers, Hook, InstanceCell, IntoReply, Many,
+    Method, MethodError, MethodInfo, One, ParamInfo, Reply, Shape, Shared, StreamSink, Streaming,
+    Unary,
+};
 pub use crate::replica::{
-    AnyMethod, BatchError, BatchItem, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Erased,
-    Exclusive, Handlers, Hook, InstanceCell, Items, Many, Method, MethodError, MethodInfo, One,
-    ParamInfo, Shape, Shared, Streaming, Unary, batched, batched_stream, blocking,
-    blocking_constructor, blocking_items, kind_of, received, rows_of_result, rows_of_results,
+    BatchError, BatchItem, Batched, BatchedStreaming, BatchedUnary, batched, batched_stream,
+    blocking, blocking_constructor, blocking_items, kind_of, rows_of_result, rows_of_results,
     rows_of_values,
 };
-pub use crate::router::{DeploymentHandle, Handle, call, stream};
-pub use crate::task::{Task, start_task};
 pub use crate::testing::{IntoMock, Mock};
 
 // In signatures of the above; generated code does not name them.
 pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
 pub use crate::deployment::{AnyBound, ArgumentsByPlace, BoundId, CustomRouting, SharedPolicy};
-pub use crate::replica::{AnyValue, Call, Giver, Reply, Slot};
+pub use crate::method::{AnyItems, AnyReply, AnySink, AnyValue};
+pub use crate::replica::{BlockingSink, Slot};
 
 /// The two sides of a `Result`, also behind an alias.
 #[diagnostic::on_unimplemented(

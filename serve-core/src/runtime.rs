@@ -16,8 +16,8 @@ use crate::controller::{Controller, DeployError, RealWorld, Resources, Status, W
 use crate::deployment::{Bound, Deployment, HandleOf};
 #[cfg(feature = "http")]
 use crate::ingress::{FrontDoor, Proxy};
-use crate::replica::Handlers;
-use crate::router::{AnyHandle, DeploymentHandle};
+use crate::dispatch::{AnyHandle, DeploymentHandle};
+use crate::method::Handlers;
 
 /// Hosts replicas in one process. Cheap to clone.
 ///

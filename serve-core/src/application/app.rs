@@ -6,8 +6,8 @@ use std::fmt;
 use super::graph::Graph;
 use super::plan::{GraphError, Plan};
 use crate::deployment::{AnyBound, Bound, Deployment};
+use crate::dispatch::{ByNameError, read_call};
 use crate::replica::kind_in;
-use crate::router::{ByNameError, read_call};
 
 /// A bound graph of deployments with one ingress, a name and a route prefix.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::deployment::AutoscalingConfig;
-use crate::replica::MethodInfo;
+use crate::method::MethodInfo;
 
 /// The deployments of an application and who calls whom.
 #[derive(Clone, Debug, Serialize)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::app::AnyApplication;
-use crate::call::text::json_reads_text;
+use crate::call::wire::text::json_reads_text;
 
 /// A function marked `#[application]`.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! [`Deadline`]: the moment by which a call and all it started must be done.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -15,6 +16,15 @@ pub(crate) struct Deadline {
     own: Option<Instant>,
     /// None once the call is detached.
     caller: Mutex<Option<Arc<Deadline>>>,
+    detached: AtomicBool,
+    watchers: Mutex<Vec<Weak<dyn DeadlineWatcher>>>,
+}
+
+/// A call in another process, which must hear of it when its caller's part of the deadline
+/// changes.
+pub(crate) trait DeadlineWatcher: Send + Sync {
+    /// The inherited part of the deadline changed, or the call was detached.
+    fn deadline_changed(&self);
 }
 
 impl Deadline {
@@ -26,7 +36,25 @@ impl Deadline {
         if own.is_none() && caller.is_none() {
             return None;
         }
-        Some(Arc::new(Self { own, caller: Mutex::new(caller.cloned()) }))
+        Some(Self::new(own, caller.cloned()))
+    }
+
+    /// A deadline that is none as long as it has no part, for a call that must be told when
+    /// it is detached.
+    pub(crate) fn new(own: Option<Instant>, caller: Option<Arc<Deadline>>) -> Arc<Deadline> {
+        let (caller, watchers) = (Mutex::new(caller), Mutex::default());
+        Arc::new(Self { own, caller, detached: AtomicBool::new(false), watchers })
+    }
+
+    /// The call's own part.
+    pub(crate) fn own(&self) -> Option<Instant> {
+        self.own
+    }
+
+    /// The caller's part, as it holds now.
+    pub(crate) fn inherited(&self) -> Option<Instant> {
+        let caller = self.caller.lock().clone();
+        caller.and_then(|caller| caller.at())
     }
 
     /// The moment that holds now.
@@ -44,6 +72,46 @@ impl Deadline {
     pub(crate) fn detach(&self) {
         let caller = self.caller.lock().take();
         drop(caller);
+        self.detached.store(true, Ordering::Release);
+        self.tell_watchers();
+    }
+
+    /// True once the call itself was detached.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
+    }
+
+    /// Puts another moment in the place of the caller's part: what a caller in another
+    /// process says of it.
+    pub(crate) fn set_inherited(&self, at: Option<Instant>) {
+        let caller = at.map(|at| Self::new(Some(at), None));
+        let before = std::mem::replace(&mut *self.caller.lock(), caller);
+        drop(before);
+        self.tell_watchers();
+    }
+
+    /// Tells `watcher` of each change, as long as it lives. The caller's part is a chain,
+    /// and may change at each of its links.
+    pub(crate) fn watch(self: &Arc<Self>, watcher: &Weak<dyn DeadlineWatcher>) {
+        let mut next = Some(Arc::clone(self));
+        while let Some(deadline) = next {
+            let mut watchers = deadline.watchers.lock();
+            // What is gone is swept out when the list would grow, so that a caller with many
+            // calls one after the other keeps a short one.
+            if watchers.len() == watchers.capacity() {
+                watchers.retain(|watcher| watcher.strong_count() > 0);
+            }
+            watchers.push(Weak::clone(watcher));
+            drop(watchers);
+            next = deadline.caller.lock().clone();
+        }
+    }
+
+    fn tell_watchers(&self) {
+        let watchers = self.watchers.lock().clone();
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.deadline_changed();
+        }
     }
 }
 
@@ -84,6 +152,31 @@ mod tests {
         call.detach();
         assert_eq!(call.at(), Some(late));
         assert_eq!(nested.at(), Some(late));
+    }
+
+    #[test]
+    fn a_watcher_is_told_whichever_link_is_detached() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl DeadlineWatcher for Count {
+            fn deadline_changed(&self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let soon = Instant::now() + Duration::from_secs(1);
+        let root = Deadline::new(Some(soon), None);
+        let middle = Deadline::new(None, Some(Arc::clone(&root)));
+        let call = Deadline::new(None, Some(Arc::clone(&middle)));
+        let count = Arc::new(Count(0.into()));
+        let watcher: Weak<dyn DeadlineWatcher> = Arc::downgrade(&(Arc::clone(&count) as _));
+        call.watch(&watcher);
+        assert_eq!(call.inherited(), Some(soon));
+        middle.detach();
+        assert_eq!((count.0.load(Ordering::Relaxed), call.inherited()), (1, None));
+        call.set_inherited(Some(soon));
+        assert_eq!((count.0.load(Ordering::Relaxed), call.at()), (2, Some(soon)));
+        assert!(middle.is_detached() && !call.is_detached());
+        drop(count);
+        call.detach();
     }
 
     #[test]

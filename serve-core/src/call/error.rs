@@ -212,16 +212,18 @@ impl UpstreamError {
         self.consumer.as_deref()
     }
 
-    /// The same failure, seen by the call that waited for the argument.
-    pub(crate) fn for_consumer(mut self, deployment: &str, method: &str) -> Self {
-        self.consumer = Some(format!("{deployment}.{method}"));
+    /// The same failure, seen by the call, or the task, that waited for the argument.
+    pub(crate) fn for_consumer(mut self, consumer: String) -> Self {
+        self.consumer = Some(consumer);
         self
     }
 
-    /// The same failure, seen by the task that waited for the argument.
-    pub(crate) fn for_task(mut self, task: &str) -> Self {
-        self.consumer = Some(task.to_owned());
-        self
+    /// The failure of an argument that was an object reference.
+    pub(crate) fn of_reference(error: CallError) -> Self {
+        match error {
+            CallError::Upstream(upstream) => upstream,
+            other => Self::from_call("ObjectRef".to_owned(), &other),
+        }
     }
 
     /// What a failed call means to whoever waits for its result.
@@ -366,10 +368,10 @@ mod tests {
     fn an_upstream_failure_keeps_chain_status_and_both_names() {
         let first: CallError = CallError::DeadlineExceeded;
         let second: CallError = CallError::Upstream(
-            UpstreamError::from_call("A.x".into(), &first).for_consumer("B", "y"),
+            UpstreamError::from_call("A.x".into(), &first).for_consumer("B.y".into()),
         );
         let third: CallError = CallError::Upstream(
-            UpstreamError::from_call("B.y".into(), &second).for_consumer("C", "z"),
+            UpstreamError::from_call("B.y".into(), &second).for_consumer("C.z".into()),
         );
         let text = third.to_string();
         assert!(

@@ -13,10 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::argument::{Arg, IntoArg};
 use super::blocking;
-use super::codec::{Payload, Session};
-use super::error::CallError;
-use super::pending::PendingCall;
+use super::error::{CallError, UpstreamError};
 use super::stream::ResponseStream;
+use super::wire::attachment::{AttachedStream, Attachment};
+use super::wire::payload::{Payload, Session};
 use crate::deployment::Anywhere;
 
 /// A stream as an argument: what a method takes for a parameter of this type is a
@@ -53,7 +53,7 @@ use crate::deployment::Anywhere;
 /// ```
 #[must_use = "dropping a stream stops its producer"]
 pub struct InputStream<T> {
-    /// Taken out when it is sent over a wire.
+    /// Taken out when the stream is sent to another process.
     items: Mutex<Option<BoxStream<'static, Result<T, CallError>>>>,
 }
 
@@ -141,7 +141,7 @@ where
         let producer = self.full_name();
         let items = self.map(move |item| {
             item.map_err(|error| {
-                CallError::Upstream(PendingCall::upstream(producer.clone(), &error))
+                CallError::Upstream(UpstreamError::from_call(producer.clone(), &error))
             })
         });
         Arg::Value(InputStream::of_results(items))
@@ -159,9 +159,6 @@ where
     }
 }
 
-/// A stream on a wire.
-struct Crossing(Mutex<Option<BoxStream<'static, Result<Payload, CallError>>>>);
-
 impl<T> Serialize for InputStream<T>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
@@ -174,8 +171,8 @@ where
         let items = self.items.lock().take();
         let items = items.ok_or_else(|| S::Error::custom("an `InputStream` can be sent once"))?;
         let items = items.map(|item| Payload::of::<Anywhere, T>(&item?)).boxed();
-        let crossing = Arc::new(Crossing(Mutex::new(Some(items))));
-        let index = Session::add_object(crossing).expect("the session is open");
+        let stream = Attachment::Stream(Arc::new(AttachedStream::new(items)));
+        let index = Session::attach(stream).expect("the session is open");
         serializer.serialize_u64(index)
     }
 }
@@ -186,8 +183,10 @@ where
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let index = u64::deserialize(deserializer)?;
-        let crossing = Session::object(index).and_then(|object| object.downcast::<Crossing>().ok());
-        let items = crossing.and_then(|crossing| crossing.0.lock().take());
+        let items = match Session::attachment(index) {
+            Some(Attachment::Stream(stream)) => stream.take(),
+            _ => None,
+        };
         let items = items.ok_or_else(|| {
             serde::de::Error::custom(
                 "an `InputStream` can be read only as part of the call it came in",

@@ -1,12 +1,11 @@
 //! What travels: arguments, responses, streams, object references, errors, context and
 //! deadlines.
 //!
-//! A call is described here and made elsewhere: `replica` knows how a method runs, and
-//! `router` where.
+//! A call is described here and made elsewhere: `method` knows how a method runs, `router`
+//! where, and `dispatch` lives a call from its start to its end.
 
 pub(crate) mod argument;
 pub(crate) mod blocking;
-pub(crate) mod codec;
 pub(crate) mod context;
 pub(crate) mod deadline;
 pub(crate) mod error;
@@ -14,15 +13,13 @@ mod input_stream;
 mod object_ref;
 mod options;
 pub(crate) mod pending;
+pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod spawner;
 pub(crate) mod stream;
-pub(crate) mod text;
+pub(crate) mod wire;
 
 pub use argument::{Arg, ArgTuple, IntoArg};
-pub use codec::{
-    Arguments, ErrorCodec, Names, NoError, ParamSource, ParamTraits, Payload, Wire, WireError,
-};
 pub use context::{Context, Directory, ReplicaContext};
 pub use error::{CallError, UpstreamError};
 pub use input_stream::InputStream;
@@ -30,3 +27,5 @@ pub use object_ref::ObjectRef;
 pub use options::CallOptions;
 pub use response::Response;
 pub use stream::{BlockingIter, ResponseStream};
+pub use wire::arguments::{Arguments, Names, ParamSource, ParamTraits};
+pub use wire::payload::{ErrorCodec, NoError, Payload, Wire, WireError};

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::argument::{Arg, IntoArg};
-use super::codec::Session;
+use super::context::Directory;
 use super::error::{CallError, UpstreamError};
-use super::pending::PendingCall;
 use super::response::Response;
+use super::wire::attachment::{AttachedObject, Attachment};
+use super::wire::payload::{Payload, Session};
+use crate::deployment::Anywhere;
 
 /// A shareable reference to a `T` that may not exist yet.
 ///
@@ -22,17 +25,25 @@ use super::response::Response;
 /// shared). Passed where an `ObjectRef<T>` is due, also inside a `Vec` or a struct, the
 /// callee starts at once and awaits the reference when it wants to.
 ///
-/// The call behind it runs on while any clone lives. **Dropping the last clone cancels
-/// it.** It can be serialized only as part of a call.
+/// The call behind it runs on while any clone lives, in whichever process. **Dropping the
+/// last clone cancels the call.**
+///
+/// A reference can be serialized only as part of a call, and only if `T` can. The value
+/// stays in the process that made it. Another process that is given the reference fetches
+/// the value when it first awaits the reference, once for all clones there; if the owner is
+/// gone by then, awaiting gives [`CallError::ObjectLost`].
 pub struct ObjectRef<T> {
     object: Arc<Object<T>>,
 }
 
-type Coming<T> = Shared<BoxFuture<'static, Result<Arc<T>, UpstreamError>>>;
+type Coming<T> = Shared<BoxFuture<'static, Result<Arc<T>, CallError>>>;
 
 enum Object<T> {
     Here(Arc<T>),
+    /// The result of a call.
     Coming(Coming<T>),
+    /// With its owner in another process, and fetched from there when it is first awaited.
+    Elsewhere { owner: Arc<dyn AttachedObject>, value: Coming<T> },
 }
 
 impl<T: Send + Sync + 'static> ObjectRef<T> {
@@ -49,7 +60,10 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
             let mut response = response;
             match (&mut response).await {
                 Ok(value) => Ok(Arc::new(value)),
-                Err(error) => Err(PendingCall::upstream(response.full_name(), &error)),
+                Err(error) => Err(CallError::Upstream(UpstreamError::from_call(
+                    response.full_name(),
+                    &error,
+                ))),
             }
         };
         Self { object: Arc::new(Object::Coming(coming.boxed().shared())) }
@@ -58,24 +72,21 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
     /// Waits for the value and shares it; nothing is copied.
     ///
     /// # Errors
-    /// [`CallError::Upstream`] with the producer's failure inside.
+    /// [`CallError::Upstream`] with the producer's failure inside, and
+    /// [`CallError::ObjectLost`] if the process that owned the value is gone.
     pub async fn get(&self) -> Result<Arc<T>, CallError> {
-        self.share().await.map_err(CallError::Upstream)
-    }
-
-    async fn share(&self) -> Result<Arc<T>, UpstreamError> {
         match &*self.object {
             Object::Here(value) => Ok(Arc::clone(value)),
-            Object::Coming(coming) => coming.clone().await,
+            Object::Coming(value) | Object::Elsewhere { value, .. } => value.clone().await,
         }
     }
 
     /// The value itself: moved out of the last reference, else cloned.
-    async fn take(self) -> Result<T, UpstreamError>
+    async fn take(self) -> Result<T, CallError>
     where
         T: Clone,
     {
-        let value = self.share().await?;
+        let value = self.get().await?;
         drop(self);
         Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| T::clone(&shared)))
     }
@@ -91,7 +102,7 @@ impl<T> fmt::Debug for ObjectRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ready = match &*self.object {
             Object::Here(_) => true,
-            Object::Coming(coming) => coming.peek().is_some(),
+            Object::Coming(value) | Object::Elsewhere { value, .. } => value.peek().is_some(),
         };
         f.debug_struct("ObjectRef").field("ready", &ready).finish_non_exhaustive()
     }
@@ -102,7 +113,7 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for ObjectRef<T> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        async move { self.take().await.map_err(CallError::Upstream) }.boxed()
+        self.take().boxed()
     }
 }
 
@@ -117,7 +128,7 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
 
 impl<T: Clone + Send + Sync + 'static> IntoArg<T> for ObjectRef<T> {
     fn into_arg(self) -> Arg<T> {
-        Arg::Later(self.take().boxed())
+        Arg::Later(async move { self.take().await.map_err(UpstreamError::of_reference) }.boxed())
     }
 }
 
@@ -129,14 +140,52 @@ impl<T: Clone + Send + Sync + 'static> IntoArg<T> for &ObjectRef<T> {
 
 impl<T: Send + Sync + 'static> IntoArg<Arc<T>> for ObjectRef<T> {
     fn into_arg(self) -> Arg<Arc<T>> {
-        Arg::Later(async move { self.share().await }.boxed())
+        Arg::Later(async move { self.get().await.map_err(UpstreamError::of_reference) }.boxed())
     }
 }
 
-impl<T: Send + Sync + 'static> Serialize for ObjectRef<T> {
+/// An object that a value refers to, with the type that it is written by.
+struct Owned<T>(ObjectRef<T>);
+
+impl<T> AttachedObject for Owned<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    fn local(&self) -> Option<&(dyn Any + Send + Sync)> {
+        Some(&self.0)
+    }
+
+    fn fetch(self: Arc<Self>) -> BoxFuture<'static, Result<Payload, CallError>> {
+        async move { Payload::of::<Anywhere, T>(&*self.0.get().await?) }.boxed()
+    }
+}
+
+impl<T> ObjectRef<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    fn elsewhere(owner: Arc<dyn AttachedObject>, directory: Option<Arc<dyn Directory>>) -> Self {
+        let source = Arc::clone(&owner);
+        let value = async move {
+            let payload = source.fetch().await?;
+            payload.read::<Anywhere, T>(directory.as_ref()).map(Arc::new)
+        };
+        let value = value.boxed().shared();
+        Self { object: Arc::new(Object::Elsewhere { owner, value }) }
+    }
+}
+
+impl<T> Serialize for ObjectRef<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let object: Arc<dyn Any + Send + Sync> = Arc::clone(&self.object) as _;
-        match Session::add_object(object) {
+        let object: Arc<dyn AttachedObject> = match &*self.object {
+            // Passed on as it came, without being read.
+            Object::Elsewhere { owner, .. } => Arc::clone(owner),
+            Object::Here(_) | Object::Coming(_) => Arc::new(Owned(self.clone())),
+        };
+        match Session::attach(Attachment::Object(object)) {
             Some(index) => serializer.serialize_u64(index),
             None => Err(serde::ser::Error::custom(
                 "an `ObjectRef` can be serialized only as part of a call",
@@ -145,14 +194,22 @@ impl<T: Send + Sync + 'static> Serialize for ObjectRef<T> {
     }
 }
 
-impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
+impl<'de, T> Deserialize<'de> for ObjectRef<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let index = u64::deserialize(deserializer)?;
-        let object = Session::object(index).and_then(|object| object.downcast().ok());
-        object.map(|object| Self { object }).ok_or_else(|| {
-            serde::de::Error::custom(
+        let Some(Attachment::Object(object)) = Session::attachment(index) else {
+            return Err(serde::de::Error::custom(
                 "an `ObjectRef` can be read only as part of the call it came in",
-            )
-        })
+            ));
+        };
+        match object.local() {
+            None => Ok(Self::elsewhere(object, Session::directory())),
+            Some(local) => local.downcast_ref().cloned().ok_or_else(|| {
+                serde::de::Error::custom("an `ObjectRef` was read as one of another type")
+            }),
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::task::{self, JoinError};
+use tokio::task;
 
-use super::context::Request;
 use super::deadline::Deadline;
-use super::error::{CallError, UpstreamError};
+use super::error::CallError;
+use super::request::Request;
 use super::spawner::Spawner;
 
 /// A call's place in a deployment's queue.
@@ -26,19 +26,20 @@ pub(crate) trait Callee: Send + Sync {
     /// Gives a queued call's place back, or the slot that it was granted and has not taken.
     /// Nothing happens if it has neither.
     fn leave(&self, ticket: Ticket);
-    /// The same, for a call that waits again because its replica ended: it is known by its
-    /// task only.
+    /// The same, for a call that waits again because its replica ended. Such a call is known
+    /// by its task only.
     fn leave_again(&self, task: task::Id);
 }
 
-/// Where in a queue the call waits, if it does.
+/// Where in a queue a call waits, if it does.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
-    /// It has a slot already, or never needs one.
+pub(crate) enum QueuePosition {
+    /// The call has a slot already, or never needs one.
     Started,
     Queued(Ticket),
-    /// It changes: its arguments come first, or it may run again. None where it waits in no
-    /// queue.
+    /// The position changes: the call's arguments come first, or the call may run again.
+    /// None while the call waits in no queue. Shared with the call's task, so that a response
+    /// that is dropped gives the place back before its drop returns.
     Moving(Arc<Mutex<Option<Ticket>>>),
 }
 
@@ -48,17 +49,17 @@ pub(crate) struct PendingCall {
     pub(crate) method: &'static str,
     pub(crate) request: Request,
     pub(crate) deadline: Option<Arc<Deadline>>,
-    pub(crate) place: Place,
+    pub(crate) position: QueuePosition,
 }
 
 impl PendingCall {
     /// Gives the place in the queue back that the call's task has, before this returns.
     pub(crate) fn leave_queue(&self, task: task::Id) {
         self.callee.leave_again(task);
-        match &self.place {
-            Place::Started => {}
-            Place::Queued(ticket) => self.callee.leave(*ticket),
-            Place::Moving(ticket) => {
+        match &self.position {
+            QueuePosition::Started => {}
+            QueuePosition::Queued(ticket) => self.callee.leave(*ticket),
+            QueuePosition::Moving(ticket) => {
                 let ticket = ticket.lock().take();
                 if let Some(ticket) = ticket {
                     self.callee.leave(ticket);
@@ -79,18 +80,15 @@ impl PendingCall {
 
     /// `Deployment.method`, or a task's name.
     pub(crate) fn full_name(&self) -> String {
-        match self.method {
-            "" => self.callee.name().to_owned(),
-            method => format!("{}.{method}", self.callee.name()),
-        }
+        Self::name_of(&*self.callee, self.method)
     }
 
-    /// The failure of this call, as whoever waits for its result sees it.
-    pub(crate) fn upstream<E: fmt::Display + fmt::Debug + 'static>(
-        full_name: String,
-        error: &CallError<E>,
-    ) -> UpstreamError {
-        UpstreamError::from_call(full_name, error)
+    /// The full name of a call of this method.
+    pub(crate) fn name_of<C: Callee + ?Sized>(callee: &C, method: &str) -> String {
+        match method {
+            "" => callee.name().to_owned(),
+            method => format!("{}.{method}", callee.name()),
+        }
     }
 }
 
@@ -99,7 +97,7 @@ impl fmt::Debug for PendingCall {
         f.debug_struct("PendingCall")
             .field("call", &self.full_name())
             .field("request_id", &self.request_id())
-            .field("place", &self.place)
+            .field("position", &self.position)
             .finish()
     }
 }
@@ -107,23 +105,6 @@ impl fmt::Debug for PendingCall {
 /// What a call's task gives. The error is boxed, because tokio moves a result several
 /// times, and a `CallError` is five times as large as most results.
 pub(crate) type Outcome<T, E> = Result<T, Box<CallError<E>>>;
-
-/// What became of a call's task.
-pub(crate) fn outcome<T, E>(ended: Result<Outcome<T, E>, JoinError>) -> Result<T, CallError<E>> {
-    match ended {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(*error),
-        Err(error) => Err(task_failure(error)),
-    }
-}
-
-/// How a call's task ended, if not by returning.
-pub(crate) fn task_failure<E>(error: JoinError) -> CallError<E> {
-    if error.is_cancelled() {
-        return CallError::Cancelled;
-    }
-    CallError::Panicked(panic_message(&*error.into_panic()))
-}
 
 /// What a panic said.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {

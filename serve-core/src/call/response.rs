@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::argument::{Arg, IntoArg};
 use super::blocking;
-use super::error::CallError;
+use super::error::{CallError, UpstreamError};
 use super::object_ref::ObjectRef;
-use super::pending::{Outcome, PendingCall, outcome, task_failure};
+use super::pending::{Outcome, PendingCall, panic_message};
 
 /// A call in flight that will give one `T`, or fail with a `CallError<E>`.
 ///
@@ -170,7 +170,7 @@ where
             let mut response = self;
             match (&mut response).await {
                 Ok(value) => Ok(value),
-                Err(error) => Err(PendingCall::upstream(response.full_name(), &error)),
+                Err(error) => Err(UpstreamError::from_call(response.full_name(), &error)),
             }
         }))
     }
@@ -184,4 +184,22 @@ where
     fn into_arg(self) -> Arg<ObjectRef<T>> {
         Arg::Value(self.object_ref())
     }
+}
+
+/// The result of a call, from how its task ended.
+#[inline]
+pub(crate) fn outcome<T, E>(ended: Result<Outcome<T, E>, JoinError>) -> Result<T, CallError<E>> {
+    match ended {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(*error),
+        Err(error) => Err(task_failure(error)),
+    }
+}
+
+/// The failure of a call whose task did not return.
+pub(crate) fn task_failure<E>(error: JoinError) -> CallError<E> {
+    if error.is_cancelled() {
+        return CallError::Cancelled;
+    }
+    CallError::Panicked(panic_message(&*error.into_panic()))
 }

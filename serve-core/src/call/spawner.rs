@@ -43,9 +43,19 @@ impl RequestIds {
 
     /// The id of the request with this number.
     pub(crate) fn of(&self, number: u64) -> Arc<str> {
+        Self::text(self.bits(number))
+    }
+
+    /// The 128 bits of that id.
+    pub(crate) fn bits(&self, number: u64) -> u128 {
         let bits = u128::from(mix(self.seed ^ mix(number))) << 64
             | u128::from(mix(number ^ mix(self.seed)));
-        let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().as_u128()
+    }
+
+    /// An id as people see it.
+    pub(crate) fn text(bits: u128) -> Arc<str> {
+        let id = uuid::Uuid::from_u128(bits);
         Arc::from(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) as &str)
     }
 }

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::blocking;
 use super::error::CallError;
-use super::pending::{Outcome, PendingCall, outcome};
+use super::pending::{Outcome, PendingCall};
+use super::response::outcome;
 
 /// Items that wait between producer and consumer, at most. Enough that neither is woken
 /// for each item; small, because a slow consumer is meant to stop its producer.

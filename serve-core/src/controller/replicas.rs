@@ -10,13 +10,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::spec::Spec;
 use super::world::World;
-use crate::call::context::{Request, RequestDetails};
+use crate::call::request::{Request, RequestDetails};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, Directory, ReplicaContext};
 use crate::clock;
 use crate::error::Error;
-use crate::replica::{Hook, Release, Replica, Scope};
+use crate::method::Hook;
+use crate::replica::{Replica, Scope, SlotOwner};
 use crate::router::Router;
 
 /// A replica that takes calls, and its place in the router.
@@ -37,9 +38,15 @@ impl Drop for RunningReplica {
 }
 
 impl RunningReplica {
-    /// Lets a replica take calls.
-    pub(super) fn admit(router: &Arc<Router>, replica: Arc<Replica>, slots: usize) -> Self {
-        let key = router.add(Arc::clone(&replica), slots);
+    /// Lets a replica take calls. They begin in the order of their admission if they are
+    /// `ordered`.
+    pub(super) fn admit(
+        router: &Arc<Router>,
+        replica: Arc<Replica>,
+        slots: usize,
+        ordered: bool,
+    ) -> Self {
+        let key = router.add(Arc::clone(&replica), slots, ordered);
         Self { key, replica, router: Arc::clone(router) }
     }
 
@@ -133,7 +140,7 @@ impl Nursery {
         };
         let target = self.world.wrap(&spec.node, &context, target);
         let threads = spec.options().compute_threads();
-        let owner: Arc<dyn Release> = Arc::<Router>::clone(router);
+        let owner: Arc<dyn SlotOwner> = Arc::<Router>::clone(router);
         let replica = Arc::new(Replica::new(context, owner, target, &self.spawner, threads));
         if let Some(config) = &spec.options().user_config {
             let told = run_hook(&replica, Hook::Reconfigure(config)).await;

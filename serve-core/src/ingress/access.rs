@@ -13,7 +13,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::connection::{Connection, Ongoing};
-use crate::call::context::Request;
+use crate::call::request::Request;
 
 /// nginx's "client closed request": never sent, since nobody is there to read it.
 const CLIENT_GONE: u16 = 499;

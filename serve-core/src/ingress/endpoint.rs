@@ -19,8 +19,9 @@ use super::visit::Visit;
 use crate::call::argument::Here;
 use crate::call::{Arguments, CallError};
 use crate::deployment::{Anywhere, Link};
-use crate::replica::{Method, Scope, Streaming, Unary};
-use crate::router::{Handle, call, stream};
+use crate::dispatch::{Handle, call, stream};
+use crate::method::{Method, Streaming, Unary};
+use crate::replica::Scope;
 
 /// Answers the requests of one path and HTTP method.
 pub(super) trait Endpoint: Send + Sync {

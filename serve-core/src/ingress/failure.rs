@@ -15,7 +15,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::rejection::ErrorBody;
 use crate::call::CallError;
 use crate::error::{Error, Fault};
-use crate::replica::Method;
+use crate::method::Method;
 
 /// A call that failed.
 #[derive(Debug)]

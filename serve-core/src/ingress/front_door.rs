@@ -21,7 +21,7 @@ use super::pace::Paced;
 use super::route_table::RouteTable;
 use super::site::Site;
 use super::visit::Visit;
-use crate::call::context::{Request, RequestDetails};
+use crate::call::request::{Request, RequestDetails};
 use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::spawner::RequestIds;

@@ -17,7 +17,7 @@ use super::endpoint::{Endpoint, Many, One, TypedEndpoint};
 use super::routes::{Routes, RoutesOf};
 use crate::call::{Arguments, ParamTraits};
 use crate::deployment::{Anywhere, Link};
-use crate::replica::{Handlers, Method, MethodInfo, Shared, Streaming, Unary};
+use crate::method::{Handlers, Method, MethodInfo, Shared, Streaming, Unary};
 
 /// Bytes of a body that an endpoint takes unless it says otherwise: 2 MiB, as in axum.
 const DEFAULT_MAX_BODY: usize = 2 << 20;

@@ -19,8 +19,8 @@ use super::body;
 use super::expected::{alternatives, expected};
 use super::interface::{Facts, ParamPlace};
 use super::rejection::Rejection;
-use crate::call::codec::{Missing, Names};
-use crate::call::text::{Text, TextFault};
+use crate::call::wire::arguments::{Missing, Names};
+use crate::call::wire::text::{Text, TextFault};
 use crate::call::{Arguments, ParamSource};
 use crate::deployment::Anywhere;
 

@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, HttpBody};
@@ -19,7 +19,6 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::MapRequestLayer;
 
@@ -27,13 +26,13 @@ use super::body::without_long_pauses;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::visit::Visit;
-use crate::call::context::Request;
-use crate::call::deadline::Deadline;
-use crate::call::pending::{Callee, Outcome, PendingCall, Place};
+use crate::call::pending::{Callee as _, Outcome};
+use crate::call::request::Request;
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
-use crate::clock;
-use crate::replica::{Handlers, InstanceCell, Replica, Scope, Shared, Slot, Within};
+use crate::dispatch::{Head, Plain, Serving, start};
+use crate::method::{Handlers, InstanceCell, Shared};
+use crate::replica::{Replica, Scope};
 use crate::router::{Router, Wanted};
 
 /// The name that errors and logs have for a routed call.
@@ -63,7 +62,8 @@ where
 {
     fn of(&self, replica: &Replica) -> Option<axum::Router> {
         let cell = Shared::<D>::of(&replica.target.instance()?)?;
-        let made = replica.routes.get_or_init(|| {
+        let kept = replica.extensions.get_or_make(Made::default);
+        let made = kept.0.get_or_init(|| {
             let routes = (self.make)(cell.instance());
             if routes.has_routes() {
                 routes.route_layer(MapRequestLayer::new(note_route))
@@ -74,6 +74,10 @@ where
         Some(made.clone())
     }
 }
+
+/// What `#[routes]` made of a replica's instance, once a request has asked for it.
+#[derive(Default)]
+struct Made(OnceLock<axum::Router>);
 
 /// The request whose route is to be noted once it is known.
 #[derive(Clone)]
@@ -116,7 +120,7 @@ pub(super) async fn serve(
     body: Body,
 ) -> Response<Body> {
     let id = Arc::clone(&visit.id);
-    let mut parts = start(router, routes, prefix, visit, body);
+    let mut parts = start_routed(router, routes, prefix, visit, body);
     match parts.next().await {
         Some(Ok(Part::Whole(response))) => response,
         Some(Ok(Part::Head(head, size))) => {
@@ -129,77 +133,75 @@ pub(super) async fn serve(
 
 /// Starts the request as a call of the deployment. Its place is decided before this
 /// returns.
-fn start(
+fn start_routed(
     router: &Arc<Router>,
     routes: &Arc<dyn Routes>,
     prefix: &Arc<str>,
-    mut visit: Visit,
+    visit: Visit,
     body: Body,
 ) -> ResponseStream<Part> {
-    if visit.deadline.is_none() {
-        let timeout = router.request_timeout();
-        let by_default = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
-        visit.deadline = Deadline::for_call(by_default, None);
-    }
-    let mut pending = PendingCall {
-        callee: Arc::clone(router) as Arc<dyn Callee>,
-        method: NAME,
-        request: visit.request.clone(),
-        deadline: visit.deadline.clone(),
-        place: Place::Started,
-    };
-    let admission = match router.admit(&visit.request, Wanted::opaque(NAME)) {
-        Ok(admission) => admission,
-        Err(error) => return ResponseStream::refused(pending, error),
-    };
-    pending.place = admission.ticket().map_or(Place::Started, Place::Queued);
+    let (request, deadline) = (visit.request.clone(), visit.deadline.clone());
+    let outside = Scope::outside(request, deadline);
+    let head = outside.enter(|| Head::here(None, router.request_timeout()));
     let (sender, parts) = mpsc::channel(STREAM_CAPACITY);
-    let routes = Arc::clone(routes);
-    let prefix = Arc::clone(prefix);
-    let call = async move {
-        let slot = admission.slot().await?;
-        serve_in(slot, &*routes, prefix, (visit, body), sender).await
-    };
-    let deadline = pending.deadline.clone();
-    let task = router.spawner().tokio.spawn(Within::new(deadline, call));
-    ResponseStream::running(pending, parts, task)
+    let (pending, task) =
+        start(router, NAME, head, Ok((visit, body)), wanted, |acquire, head, _| {
+            let (routes, prefix) = (Arc::clone(routes), Arc::clone(prefix));
+            let begin = |scope: &mut Option<Scope>, (visit, body)| {
+                let replica = scope.as_ref().and_then(Scope::replica).map(Arc::clone);
+                let replica = replica.expect("a call that begins has a slot");
+                Plain::<_, (Visit, Body)>::new(serve_on(
+                    replica,
+                    routes,
+                    prefix,
+                    (visit, body),
+                    sender,
+                ))
+            };
+            router.spawner().tokio.spawn(Serving::new(acquire, head, begin))
+        });
+    match task {
+        Ok(task) => ResponseStream::running(pending, parts, task),
+        Err(error) => ResponseStream::refused(pending, error),
+    }
 }
 
-/// Serves the request on the replica that the slot is of, until the response's body ends.
-async fn serve_in(
-    slot: Slot,
-    routes: &dyn Routes,
+/// A routed request shows no arguments to whoever routes it.
+fn wanted(_: &(Visit, Body)) -> Wanted<'_> {
+    Wanted::opaque(NAME)
+}
+
+/// Serves the request on a replica until the response's body ends.
+async fn serve_on(
+    replica: Arc<Replica>,
+    routes: Arc<dyn Routes>,
     prefix: Arc<str>,
     (visit, body): (Visit, Body),
     parts: mpsc::Sender<Outcome<Part, Infallible>>,
 ) -> Result<(), CallError> {
-    let replica = Arc::clone(slot.replica());
-    let Visit { head, request, deadline, connection, .. } = visit;
-    let note = RouteNote { prefix: Arc::clone(&prefix), request: request.clone() };
-    let call = async {
-        // Inside the scope, since the user's own code runs to make the routes.
-        let Some(service) = routes.of(&replica) else {
-            return Err(CallError::Unavailable {
-                deployment: replica.context.deployment().to_owned(),
-                started: false,
-                reason: "its `#[routes]` are served only by an instance in this process".to_owned(),
-            });
-        };
-        let body = without_long_pauses(&head.headers, body);
-        let mut request = http::Request::from_parts(head, body);
-        strip(&prefix, &mut request);
-        request.extensions_mut().insert(note);
-        let Ok(response) =
-            service.oneshot(request).await.map_err(|never: Infallible| match never {});
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(connection) = connection
-        {
-            keep_slot(&connection);
-        }
-        forward(response, &parts).await;
-        Ok(())
+    let Visit { head, request, connection, .. } = visit;
+    let note = RouteNote { prefix: Arc::clone(&prefix), request };
+    // Inside the scope, since the user's own code runs to make the routes.
+    let Some(service) = routes.of(&replica) else {
+        return Err(CallError::Unavailable {
+            deployment: replica.context.deployment().to_owned(),
+            started: false,
+            reason: "its `#[routes]` are served only by an instance in this process".to_owned(),
+        });
     };
-    Scope::serving(request, deadline, slot).around(call).await
+    let body = without_long_pauses(&head.headers, body);
+    let mut request = http::Request::from_parts(head, body);
+    strip(&prefix, &mut request);
+    request.extensions_mut().insert(note);
+    let Ok(response) =
+        service.oneshot(request).await.map_err(|never: Infallible| match never {});
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(connection) = connection
+    {
+        keep_slot(&connection);
+    }
+    forward(response, &parts).await;
+    Ok(())
 }
 
 /// The socket keeps the slot of the current call from now on.

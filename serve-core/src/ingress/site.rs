@@ -16,7 +16,7 @@ use super::rejection::Rejection;
 use super::route_table::below;
 use super::routes::{self, Routes, joined};
 use super::visit::Visit;
-use crate::call::context::Request;
+use crate::call::request::Request;
 use crate::call::pending::Callee;
 use crate::call::spawner::RequestIds;
 use crate::controller::Route;

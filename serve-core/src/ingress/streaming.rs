@@ -19,7 +19,7 @@ use super::rejection::Rejection;
 use super::visit::Visit;
 use crate::call::{CallError, ResponseStream};
 use crate::error::same;
-use crate::replica::Streaming;
+use crate::method::Streaming;
 
 /// The most that a stream may come to as one JSON array, which is in memory as a whole: what
 /// a client that reads JSON in one piece may be expected to hold too, and far below what a

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::connection::Connection;
-use crate::call::context::Request;
+use crate::call::request::Request;
 use crate::call::deadline::Deadline;
 
 /// One HTTP request on its way to what answers it. Its body goes beside it, because only

@@ -11,11 +11,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::call::Wire;
-use crate::replica::{AnyMethod, Erased, Method, Shape};
+use crate::method::{AnyMethod, Erased, Method, Shape};
 #[cfg(feature = "http")]
 use {
     super::{Anywhere, Arguments, EndpointSpec, EndpointType, HttpInterface},
-    crate::replica::{Many, One, Streaming, Unary},
+    crate::method::{Many, One, Streaming, Unary},
     schemars::{Schema, SchemaGenerator},
     serde::Serialize,
 };

@@ -12,14 +12,14 @@ use futures::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::paused;
+use super::paused_clock;
 use crate::call::blocking::{on_compute_thread, wait};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Of a job that was dropped before it ran.
+/// The error of a job that was dropped before it ran.
 const ENDED: &str = "the replica's compute threads ended";
 
 /// The compute threads of one replica. They start with the first job and end when the
@@ -96,7 +96,7 @@ impl Compute {
 
     fn submit(&self, job: Job) {
         if self.spawner.clock_waits {
-            if let Err(error) = paused::spawn(&self.spawner.tokio, self.name(), job) {
+            if let Err(error) = paused_clock::spawn(&self.spawner.tokio, self.name(), job) {
                 // Dropping the job fails its call.
                 tracing::error!(%error, "no compute thread could be started");
             }
@@ -172,7 +172,7 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
     };
     let name = format!("serve {replica}");
     if spawner.clock_waits {
-        paused::spawn(&spawner.tokio, name, run)?;
+        paused_clock::spawn(&spawner.tokio, name, run)?;
     } else {
         // None of tokio's: a program that ends would wait for one of those.
         let tokio = spawner.tokio.clone();

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::handlers::{Handlers, InstanceCell};
-use super::method::AnyMethod;
-use super::target::{LocalTarget, Target};
+use super::local::LocalTarget;
+use super::target::Target;
 use crate::deployment::{AnyBound, Constructor, Locality, Wiring};
 use crate::error::Error;
+use crate::method::{AnyMethod, Handlers, InstanceCell};
 
 /// A deployment's type, for code that handles all of them alike.
 pub(crate) trait Kind: Send + Sync {

@@ -1,44 +1,40 @@
-//! One running instance of a deployment: its slots, its life, and how a method runs on it.
+//! One running instance of a deployment: its slots, its life, and what is current while a
+//! method runs on it.
 //!
 //! `router` decides which replica a call goes to and counts its slots; a [`Slot`] is the
-//! proof that one was taken.
+//! proof that one was taken. `batch` and `multiplex` use the rest of this folder, never the
+//! other way round.
 
 mod batch;
+mod blocking;
 mod compute;
-mod handlers;
-mod instance;
-mod items;
+mod expiry;
+mod extensions;
 mod kind;
-mod method;
+mod local;
 mod multiplex;
-mod paused;
-mod run;
+mod paused_clock;
+#[expect(clippy::module_inception, reason = "the replica is what this module is named after")]
+mod replica;
 mod scope;
 mod slot;
 mod target;
-mod unbegun;
 
 pub use batch::{
-    BatchError, BatchLimits, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem,
-    batched, batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
+    BatchError, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem,
+    batched, batched_stream, batching, rows_of_result, rows_of_results,
+    rows_of_values,
 };
-pub use handlers::{Exclusive, Handlers, Hook, InstanceCell, Shared};
-pub(crate) use instance::Replica;
-#[cfg(feature = "http")]
-pub(crate) use instance::WakeAtEnd;
-pub use items::{Giver, Items, blocking_items, received};
+pub use blocking::{BlockingSink, blocking, blocking_constructor, blocking_items};
+pub(crate) use expiry::{Expiry, Within};
 pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};
-pub use method::{
-    AnyMethod, Erased, Many, Method, MethodError, MethodInfo, One, ParamInfo, Shape, Streaming,
-    Unary,
-};
 pub use multiplex::Multiplexed;
-pub(crate) use run::{Serving, Turn, Within, serve_one, serve_stream};
-pub use run::{blocking, blocking_constructor};
-pub(crate) use scope::Scope;
-pub use scope::{context, replica_context};
-pub(crate) use slot::Release;
+pub(crate) use replica::Replica;
+#[cfg(feature = "http")]
+pub(crate) use replica::WakeAtEnd;
+pub(crate) use scope::{Entered, Scope, Seat};
+pub use scope::{batch_contexts, context, replica_context};
+pub(crate) use slot::SlotOwner;
 pub use slot::Slot;
-pub(crate) use target::Target;
-pub use target::{AnyValue, Call, Reply};
+pub(crate) use target::{Call, Target};

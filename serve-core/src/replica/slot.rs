@@ -1,19 +1,24 @@
 //! [`Slot`]: the right to run one call on one replica.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::instance::Replica;
+use futures::future::BoxFuture;
 
-/// Takes slots back. The router does.
-pub(crate) trait Release: Send + Sync {
-    /// The slot of the replica known to the router as `key` is free again.
+use super::replica::Replica;
+use crate::call::CallError;
+
+/// Counts the slots of replicas, by the keys that it gave them. The router does.
+pub(crate) trait SlotOwner: Send + Sync {
+    /// A slot of the replica with this key is free again.
     fn release(&self, key: usize);
+
     /// A replica holds these models, of one of its collections, from now on.
     fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]);
-    /// The router itself, for a call that must go elsewhere.
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+
+    /// Decides the place of a call whose replica ended before the call began: ahead of the
+    /// calls that wait, and however many wait. The place is decided when this returns.
+    fn readmit(self: Arc<Self>) -> BoxFuture<'static, Result<Slot, CallError>>;
 }
 
 /// The right to run one call on one replica. **Dropping it frees the slot**, which goes

@@ -8,15 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 
-use super::handlers::{Handlers, Hook, InstanceCell};
-use super::method::AnyMethod;
-use crate::call::CallError;
+use super::slot::Slot;
+use crate::call::deadline::Deadline;
+use crate::call::request::Request;
 use crate::error::Error;
-
-/// A value whose type only the method knows.
-pub type AnyValue = Box<dyn Any + Send>;
+use crate::method::{AnyMethod, AnyReply, AnySink, AnyValue, Hook};
 
 /// What serves the calls of one replica.
 pub(crate) trait Target: Send + Sync {
@@ -29,8 +26,20 @@ pub(crate) trait Target: Send + Sync {
         self.instance().is_some()
     }
 
-    /// Serves a call that does not take the short path.
-    fn call(&self, call: Call) -> Reply;
+    /// True if calls are served by another task or process, whose host frees the slot when
+    /// the method has really ended.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// True if calls of the method have to begin in the order in which they were admitted.
+    fn keeps_order(&self, method: &dyn AnyMethod) -> bool {
+        method.is_batched()
+    }
+
+    /// Serves a call that does not take the short path. Runs in the call's scope, which
+    /// holds the call's slot unless the target [is remote](Self::is_remote).
+    fn call(&self, call: Call) -> BoxFuture<'static, AnyReply>;
 
     /// Runs the deployment's method that is marked for `hook`, if there is one.
     fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>>;
@@ -41,62 +50,24 @@ pub(crate) trait Target: Send + Sync {
     }
 }
 
-/// A call without its types.
-pub struct Call {
-    /// The method.
-    pub method: &'static dyn AnyMethod,
+/// A call without its types: what is called, with what, and on whose behalf.
+pub(crate) struct Call {
+    pub(crate) method: &'static dyn AnyMethod,
     /// The method's `Args`.
-    pub arguments: AnyValue,
+    pub(crate) arguments: AnyValue,
+    /// Where the items of a streaming method go.
+    pub(crate) items: Option<AnySink>,
+    /// The request that the call belongs to.
+    pub(crate) request: Request,
+    /// The call's deadline, with its caller's.
+    pub(crate) deadline: Option<Arc<Deadline>>,
+    /// The slot, if the call is served elsewhere. Its replica is the one that the call is
+    /// for.
+    pub(crate) slot: Option<Slot>,
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("method", &self.method.info().name).finish_non_exhaustive()
-    }
-}
-
-/// What a [`Call`] gives: values and errors are the method's `Ok` and `Err`.
-pub enum Reply {
-    /// One value.
-    One(BoxFuture<'static, Result<AnyValue, CallError<AnyValue>>>),
-    /// A stream.
-    Many(BoxStream<'static, Result<AnyValue, CallError<AnyValue>>>),
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::One(_) => "One(..)",
-            Self::Many(_) => "Many(..)",
-        })
-    }
-}
-
-/// An instance in this process.
-pub(crate) struct LocalTarget<D: Handlers> {
-    cell: D::Cell,
-}
-
-impl<D: Handlers> LocalTarget<D> {
-    pub(crate) fn new(instance: D) -> Self {
-        Self { cell: D::Cell::new(instance) }
-    }
-}
-
-impl<D: Handlers> Target for LocalTarget<D> {
-    fn instance(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        Some(self.cell.erased())
-    }
-
-    fn call(&self, call: Call) -> Reply {
-        call.method.run(&self.cell, call.arguments)
-    }
-
-    fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
-        D::hook(self.cell.clone(), hook)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.cell.is_busy()
     }
 }

@@ -3,6 +3,7 @@
 //! Slots are counted here and nowhere else, so the limits are exact. Calls wait in one
 //! queue, first come, first served; as long as one waits, no slot is free.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 
 use slab::Slab;
@@ -21,6 +22,8 @@ pub(crate) struct Admission {
     max_queued: Option<usize>,
     /// Of all replicas.
     ongoing: usize,
+    /// Calls that were given a slot of an ordered replica and have not taken it.
+    untaken: usize,
 }
 
 /// The slots of one replica.
@@ -31,6 +34,13 @@ struct Slots {
     /// Where it stands in `free`.
     free_at: Option<usize>,
     draining: bool,
+    /// Whether calls begin in the order in which they were admitted.
+    ordered: bool,
+    /// The calls that were given a slot and have not taken it, in the order of their
+    /// admission; empty where that order does not matter. Tasks are polled in another order
+    /// than they were woken in (a tokio worker runs the last one first), so those that come
+    /// early wait for the ones before them.
+    untaken: VecDeque<Ticket>,
 }
 
 /// What became of a call.
@@ -82,8 +92,8 @@ impl Admission {
 
     /// Decides a call's place. `random` gives a number below its argument.
     pub(crate) fn admit(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
-        if let Some(key) = self.admit_now(random) {
-            return Admitted::Now(key);
+        if let Some(key) = self.pick(random) {
+            return self.admit_to(key, None);
         }
         let queued = self.queue.len();
         match self.max_queued {
@@ -100,10 +110,43 @@ impl Admission {
         random: impl FnMut(usize) -> usize,
     ) -> Admitted {
         if let Some(key) = self.pick(random) {
-            self.occupy(key);
-            return Admitted::Now(key);
+            return self.admit_to(key, task);
         }
         Admitted::Queued(self.queue.let_in(task))
+    }
+
+    /// Gives a call a slot of this replica, which has a free one. Where calls begin in order
+    /// and others have not begun, it is a ticket for the slot.
+    pub(crate) fn admit_to(&mut self, key: usize, task: Option<task::Id>) -> Admitted {
+        self.occupy(key);
+        if self.replicas[key].untaken.is_empty() {
+            return Admitted::Now(key);
+        }
+        let ticket = self.queue.push_granted(key, task);
+        self.note_untaken(key, ticket);
+        Admitted::Queued(ticket)
+    }
+
+    fn note_untaken(&mut self, key: usize, ticket: Ticket) {
+        let slots = &mut self.replicas[key];
+        if slots.ordered {
+            slots.untaken.push_back(ticket);
+            self.untaken += 1;
+        }
+    }
+
+    /// A call took its slot of this replica, or went away. Returns the waker of the call whose
+    /// turn has come by that.
+    fn taken(&mut self, key: usize, ticket: Ticket) -> Option<Waker> {
+        let untaken = &mut self.replicas[key].untaken;
+        let at = untaken.iter().position(|known| *known == ticket)?;
+        untaken.remove(at);
+        self.untaken -= 1;
+        if at > 0 {
+            return None;
+        }
+        let next = *untaken.front()?;
+        self.queue.take_waker(next)
     }
 
     /// The place of a call that was let in again, if it waits or has not taken its slot.
@@ -111,9 +154,12 @@ impl Admission {
         self.queue.ticket_of(task)
     }
 
-    /// Gives a free slot: the key of its replica.
+    /// Gives a slot that a call may take at once: the key of its replica.
     #[inline]
     pub(crate) fn admit_now(&mut self, random: impl FnMut(usize) -> usize) -> Option<usize> {
+        if self.untaken > 0 {
+            return None;
+        }
         let key = self.pick(random)?;
         self.occupy(key);
         Some(key)
@@ -169,8 +215,9 @@ impl Admission {
         // It may have more than it may, since the limit was lowered.
         if !slots.draining
             && slots.ongoing <= slots.limit
-            && let Some(waker) = self.queue.grant(key)
+            && let Some((ticket, waker)) = self.queue.grant(key)
         {
+            self.note_untaken(key, ticket);
             return Freed::Passed(waker);
         }
         let slots = &mut self.replicas[key];
@@ -185,21 +232,23 @@ impl Admission {
         Freed::Kept
     }
 
-    /// A new replica takes calls. Gives its key and the wakers of the calls that waited
-    /// for it.
-    pub(crate) fn add(&mut self, limit: usize) -> (usize, Vec<Waker>) {
-        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false };
+    /// A new replica takes calls; `ordered` if they have to begin in the order of their
+    /// admission. Returns its key and the wakers of the calls that waited for it.
+    pub(crate) fn add(&mut self, limit: usize, ordered: bool) -> (usize, Vec<Waker>) {
+        let untaken = VecDeque::new();
+        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false, ordered, untaken };
         let key = self.replicas.insert(slots);
         let wakers = self.fill(key);
         (key, wakers)
     }
 
-    /// Gives a replica's free slots to who waits. Gives the wakers of those.
+    /// Hands free slots to queued calls and returns their wakers.
     fn fill(&mut self, key: usize) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while self.replicas[key].ongoing < self.replicas[key].limit
-            && let Some(waker) = self.queue.grant(key)
+            && let Some((ticket, waker)) = self.queue.grant(key)
         {
+            self.note_untaken(key, ticket);
             self.replicas[key].ongoing += 1;
             self.ongoing += 1;
             wakers.extend(waker);
@@ -260,14 +309,24 @@ impl Admission {
     }
 
     /// How a queued call stands. A granted one is taken out: its slot is the caller's now.
-    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> Waiting {
-        self.queue.poll(ticket, waker)
+    /// The waker, if there is one, is of the call whose turn comes by that.
+    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, Option<Waker>) {
+        let Some(key) = self.queue.granted(ticket) else {
+            return (self.queue.poll(ticket, waker), None);
+        };
+        if self.replicas[key].untaken.front().is_some_and(|first| *first != ticket) {
+            self.queue.keep_waker(ticket, waker);
+            return (Waiting::InLine, None);
+        }
+        let next = self.taken(key, ticket);
+        (self.queue.poll(ticket, waker), next)
     }
 
-    /// A queued call goes away. Gives the key of the replica whose slot it had been
-    /// granted, which must now be released.
-    pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<usize> {
-        self.queue.abandon(ticket)
+    /// A queued call goes away. Returns the key of the replica whose slot it had been granted,
+    /// which must now be released, and the waker of the call whose turn comes by that.
+    pub(crate) fn abandon(&mut self, ticket: Ticket) -> (Option<usize>, Option<Waker>) {
+        let next = self.queue.granted(ticket).and_then(|key| self.taken(key, ticket));
+        (self.queue.abandon(ticket), next)
     }
 
     /// Turns every waiting call away. Gives their wakers.
@@ -289,7 +348,7 @@ mod tests {
     fn n_slots_and_m_places_take_exactly_n_plus_m() {
         let mut admission = Admission::default();
         admission.set_max_queued(Some(3));
-        admission.add(2);
+        admission.add(2, false);
         let taken: Vec<_> = (0..10).map(|_| admission.admit(first)).collect();
         let now = taken.iter().filter(|got| matches!(got, Admitted::Now(_))).count();
         let queued = taken.iter().filter(|got| matches!(got, Admitted::Queued(_))).count();
@@ -300,8 +359,8 @@ mod tests {
     #[test]
     fn two_choices_take_the_less_busy_one() {
         let mut admission = Admission::default();
-        let (a, _) = admission.add(10);
-        let (b, _) = admission.add(10);
+        let (a, _) = admission.add(10, false);
+        let (b, _) = admission.add(10, false);
         let mut picked = [0, 0];
         for _ in 0..10 {
             match admission.admit(first) {
@@ -339,11 +398,12 @@ mod tests {
         #[test]
         fn no_slot_is_ever_lost(
             limits in prop::collection::vec(1_usize..4, 1..4),
+            ordered in any::<bool>(),
             steps in prop::collection::vec(step(), 0..200),
         ) {
             let mut admission = Admission::default();
             for limit in &limits {
-                admission.add(*limit);
+                admission.add(*limit, ordered);
             }
             let total: usize = limits.iter().sum();
             let waker = Waker::noop();
@@ -370,7 +430,7 @@ mod tests {
                         // In order, as granted calls are: none may overtake.
                         let mut still = Vec::new();
                         for (ticket, serial) in waiting.drain(..) {
-                            match admission.poll(ticket, waker) {
+                            match admission.poll(ticket, waker).0 {
                                 Waiting::Granted(key) => {
                                     prop_assert!(Some(serial) > last_served || still.is_empty());
                                     prop_assert!(still.is_empty(), "a later call was served first");
@@ -386,13 +446,13 @@ mod tests {
                     Step::Leave(n) if !waiting.is_empty() => {
                         // As a dropped response does; its task finds the ticket gone later.
                         let (ticket, _) = waiting[n % waiting.len()];
-                        if let Some(key) = admission.abandon(ticket) {
+                        if let (Some(key), _) = admission.abandon(ticket) {
                             free(&mut admission, key);
                         }
                     }
                     Step::Abandon(n) if !waiting.is_empty() => {
                         let (ticket, _) = waiting.remove(n % waiting.len());
-                        if let Some(key) = admission.abandon(ticket) {
+                        if let (Some(key), _) = admission.abandon(ticket) {
                             free(&mut admission, key);
                         }
                     }
@@ -406,7 +466,7 @@ mod tests {
                 prop_assert!(admission.queued() == 0 || ongoing == total, "a call waits beside a free slot");
             }
             for (ticket, _) in waiting {
-                if let Some(key) = admission.abandon(ticket) {
+                if let (Some(key), _) = admission.abandon(ticket) {
                     free(&mut admission, key);
                 }
             }

@@ -40,8 +40,8 @@ enum State {
         after: Option<usize>,
         waker: Option<Waker>,
     },
-    /// Out of the line: it may take a slot of this replica.
-    Granted(usize),
+    /// Out of the line: the call has a slot of this replica, which its task has not taken.
+    Granted { slot: usize, waker: Option<Waker> },
 }
 
 /// How a ticket stands.
@@ -74,8 +74,8 @@ impl Queue {
         Ticket { key, serial }
     }
 
-    /// Lets a call in that had a place before: ahead of all others, but for those that were
-    /// let in so before it.
+    /// Re-queues a call whose replica ended: ahead of ordinary calls, behind earlier re-queued
+    /// ones.
     pub(crate) fn let_in(&mut self, task: Option<task::Id>) -> Ticket {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -115,12 +115,61 @@ impl Queue {
     }
 
     /// Gives the head of the line a slot of replica `slot`. `None` if nobody waits, else
-    /// the waker to wake, if the call has one yet.
-    pub(crate) fn grant(&mut self, slot: usize) -> Option<Option<Waker>> {
+    /// the call's ticket, and the waker to wake, if the call has one yet.
+    pub(crate) fn grant(&mut self, slot: usize) -> Option<(Ticket, Option<Waker>)> {
         let key = self.head?;
         let waker = self.unlink(key);
-        self.entries[key].state = State::Granted(slot);
-        Some(waker)
+        let entry = &mut self.entries[key];
+        entry.state = State::Granted { slot, waker: None };
+        Some((Ticket { key, serial: entry.serial }, waker))
+    }
+
+    /// A ticket that was never in line: the call has a slot of replica `slot` at once, and
+    /// takes it when it is its turn.
+    pub(crate) fn push_granted(&mut self, slot: usize, task: Option<task::Id>) -> Ticket {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let state = State::Granted { slot, waker: None };
+        let ticket = Ticket { key: self.entries.insert(Entry { serial, state, task }), serial };
+        if let Some(task) = task {
+            self.let_in.insert(task, ticket);
+        }
+        ticket
+    }
+
+    /// The replica whose slot a ticket was granted, if it was and the slot is not taken.
+    pub(crate) fn granted(&self, ticket: Ticket) -> Option<usize> {
+        match self.entries.get(ticket.key)? {
+            Entry { serial, state: State::Granted { slot, .. }, .. }
+                if *serial == ticket.serial =>
+            {
+                Some(*slot)
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps the waker of a granted ticket whose turn to take its slot has not come.
+    pub(crate) fn keep_waker(&mut self, ticket: Ticket, new: &Waker) {
+        if let Some(Entry { serial, state: State::Granted { waker, .. }, .. }) =
+            self.entries.get_mut(ticket.key)
+            && *serial == ticket.serial
+            && !waker.as_ref().is_some_and(|old| old.will_wake(new))
+        {
+            *waker = Some(new.clone());
+        }
+    }
+
+    /// The waker that was kept for a granted ticket.
+    pub(crate) fn take_waker(&mut self, ticket: Ticket) -> Option<Waker> {
+        match self.entries.get_mut(ticket.key)? {
+            Entry { serial, state: State::Granted { waker, .. }, .. }
+                if *serial == ticket.serial =>
+            {
+                waker.take()
+            }
+            _ => None,
+        }
     }
 
     /// How a ticket stands; a granted one is taken out.
@@ -129,7 +178,7 @@ impl Queue {
             return Waiting::Gone;
         }
         match &mut self.entries[ticket.key].state {
-            State::Granted(slot) => {
+            State::Granted { slot, .. } => {
                 let slot = *slot;
                 self.remove(ticket.key);
                 Waiting::Granted(slot)
@@ -158,7 +207,7 @@ impl Queue {
             return None;
         }
         match self.entries[ticket.key].state {
-            State::Granted(slot) => {
+            State::Granted { slot, .. } => {
                 self.remove(ticket.key);
                 Some(slot)
             }
@@ -186,7 +235,7 @@ impl Queue {
     fn line_mut(&mut self, key: usize) -> (&mut Option<usize>, &mut Option<usize>) {
         match &mut self.entries[key].state {
             State::InLine { before, after, .. } => (before, after),
-            State::Granted(_) => unreachable!("neighbours in line are in line"),
+            State::Granted { .. } => unreachable!("neighbours in line are in line"),
         }
     }
 

@@ -1,13 +1,12 @@
 //! [`Router`]: the running end of a deployment in this process.
 
-mod replicas;
-
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
@@ -15,19 +14,21 @@ use tokio::sync::Notify;
 use tokio::task;
 use tokio::time::Instant;
 
-use super::admission::{Admission, Admitted};
+use super::admission::{Admission, Admitted, Freed};
 use super::budget::RetryBudget;
 use super::load::LoadWindow;
 use super::queue::Waiting;
+use super::queued::{Place, QueuedCall};
 use super::routing::{Routing, is_choosing};
-use super::way::{Place, QueuedCall, Wanted};
 use crate::call::CallError;
-use crate::call::context::Request;
 use crate::call::pending::{Callee, Ticket};
+use crate::call::request::Request;
 use crate::call::spawner::Spawner;
 use crate::clock;
-use crate::deployment::{Aggregation, DeploymentOptions, RequestRouter, RequestRouting};
-use crate::replica::{Release as _, Replica, Slot};
+use crate::deployment::{
+    Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouter, RequestRouting, RoutedCall,
+};
+use crate::replica::{Replica, Slot, SlotOwner};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
 ///
@@ -41,7 +42,7 @@ pub(crate) struct Router {
     request_timeout: AtomicU64,
     state: Mutex<State>,
     /// Told whenever the last call of a draining replica ends, or the queue empties.
-    quiet: Notify,
+    pub(super) quiet: Notify,
     /// Told of the next change of the load after it was asked for.
     load_changed: Notify,
     /// What the times of the load count from.
@@ -49,22 +50,26 @@ pub(crate) struct Router {
     /// Whether a call ever waited again after its replica ended. Where none did, one that is
     /// dropped need not be looked for.
     lets_in: AtomicBool,
+    /// Whether some replica is served by another task or process, so that a call has to be
+    /// told when it is detached.
+    pub(super) remote: AtomicBool,
+    /// The span of the deployment, with its names as fields: what is logged of it stands in
+    /// this span.
+    span: tracing::Span,
 }
 
 /// What a router's lock guards.
 pub(crate) struct State {
-    admission: Admission,
+    pub(super) admission: Admission,
     /// By the keys of `admission`.
-    replicas: Vec<Option<Arc<Replica>>>,
+    pub(super) replicas: Vec<Option<Arc<Replica>>>,
     random: SmallRng,
     /// The number of the next request that begins here. Under the lock that a call takes
     /// anyway, which is cheaper than an atomic of its own.
     next_request: u64,
-    /// Why no call is taken, if none is.
-    closed: Option<String>,
-    /// Whether a call that had a place before is turned away too.
-    turns_all_away: bool,
-    routing: Routing,
+    /// Which calls are taken.
+    pub(super) intake: Intake,
+    pub(super) routing: Routing,
     /// What `routing` was made of.
     routed_by: RequestRouting,
     budget: RetryBudget,
@@ -72,6 +77,52 @@ pub(crate) struct State {
     load: Option<LoadWindow>,
     /// Whether the next change of the load is to be told.
     tell_of_load: bool,
+}
+
+/// Which calls a router takes.
+#[derive(Debug)]
+pub(super) enum Intake {
+    /// All.
+    Open,
+    /// No new ones, for this reason. Those that had a place before are still served.
+    Draining(String),
+    /// None, for this reason.
+    Closed(String),
+}
+
+impl Intake {
+    /// Why new calls are turned away, if they are.
+    fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Open => None,
+            Self::Draining(reason) | Self::Closed(reason) => Some(reason),
+        }
+    }
+}
+
+/// A call that looks for a place, as far as routing is concerned.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) args: &'a dyn ArgumentsByPlace,
+}
+
+impl<'a> Wanted<'a> {
+    /// A call whose arguments no routing policy looks at.
+    pub(crate) fn opaque(method: &'static str) -> Self {
+        Self { method, names: &[], args: &() }
+    }
+
+    fn of(self, request: &'a Request) -> RoutedCall<'a> {
+        RoutedCall {
+            method: self.method,
+            names: self.names,
+            session_id: request.session_id().map(|id| &**id),
+            multiplexed_model_id: request.multiplexed_model_id().map(|id| &**id),
+            arguments: self.args,
+        }
+    }
 }
 
 /// How loaded a deployment is.
@@ -114,8 +165,7 @@ impl Router {
                 random: SmallRng::seed_from_u64(seed ^ number),
                 // A million million requests each, and eight million routers.
                 next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
-                closed: None,
-                turns_all_away: false,
+                intake: Intake::Open,
                 routing: Routing::default(),
                 routed_by: RequestRouting::default(),
                 budget: RetryBudget::new(),
@@ -126,7 +176,20 @@ impl Router {
             load_changed: Notify::new(),
             origin: Instant::now(),
             lets_in: AtomicBool::new(false),
+            remote: AtomicBool::new(false),
+            span: tracing::info_span!(parent: None, "deployment", deployment = name, application),
         }
+    }
+
+    /// The span of the deployment. Its fields are the deployment's and the application's name.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
+    }
+
+    /// True if some replica is served by another task or process.
+    #[inline]
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote.load(Ordering::Relaxed)
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -138,6 +201,7 @@ impl Router {
     }
 
     /// A request that begins here.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for the HTTP front door"))]
     pub(crate) fn new_request(&self) -> Request {
         Request::new(self.next_request_number())
     }
@@ -189,7 +253,7 @@ impl Router {
     /// follow the load, this is a look at a flag. Called after each change of it, under the
     /// same lock.
     #[inline]
-    fn note_load(&self, state: &mut State) {
+    pub(super) fn note_load(&self, state: &mut State) {
         if state.load.is_some() {
             self.write_load_down(state);
         }
@@ -237,13 +301,15 @@ impl Router {
         self.load_changed.notified().await;
     }
 
-    /// Decides a call's place: a slot, the end of the queue, or neither.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        request: &Request,
-        call: Wanted<'_>,
-    ) -> Result<Place, CallError> {
-        self.place(self.lock(), request, call)
+    /// A slot that the call may take at once, for most calls. Else the lock, under which
+    /// [`place`](Self::place) decides. A request that has no number gets one.
+    #[inline]
+    pub(crate) fn slot_now(&self, request: &mut Request) -> Result<Slot, MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        if !request.has_begun() {
+            request.begin(state.next_request_number());
+        }
+        self.free_slot(&mut state, request).ok_or(state)
     }
 
     /// The lock under which a call's place is decided: by `free_slot`, for most calls, or
@@ -272,7 +338,7 @@ impl Router {
     /// A free slot for a call that power of two choices routes. Apart from the rest of
     /// `place`, so that what most calls get passes through registers.
     #[inline]
-    pub(crate) fn free_slot(&self, state: &mut State, request: &Request) -> Option<Slot> {
+    fn free_slot(&self, state: &mut State, request: &Request) -> Option<Slot> {
         if !(request.is_plain() && state.routing.is_plain()) {
             return None;
         }
@@ -281,13 +347,14 @@ impl Router {
         Some(slot)
     }
 
+    /// Decides a call's place: a slot, the end of the queue, or neither.
     pub(crate) fn place(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         request: &Request,
         call: Wanted<'_>,
     ) -> Result<Place, CallError> {
-        if let Some(reason) = &state.closed {
+        if let Some(reason) = state.intake.refusal() {
             return Err(self.unavailable(reason));
         }
         let State { admission, replicas, routing, random, .. } = &mut *state;
@@ -297,26 +364,21 @@ impl Router {
             routing.choose(admission, replicas, &call.of(request))
         };
         let admitted = match chosen {
-            Some(key) => {
-                admission.occupy(key);
-                Admitted::Now(key)
-            }
+            Some(key) => admission.admit_to(key, None),
             None => admission.admit(|n| random.random_range(0..n)),
         };
         self.placed(state, &admitted)
     }
 
     /// A place for a call whose replica ended: before all that wait, and however many there
-    /// are. None once nobody is served any more: it would wait for ever.
-    pub(crate) fn admit_again(self: &Arc<Self>) -> Result<Place, CallError> {
+    /// are. Refused once nobody is served any more: the call would wait for ever.
+    pub(crate) fn place_again(self: &Arc<Self>) -> Result<Place, CallError> {
         let mut state = self.lock();
-        if state.turns_all_away
-            && let Some(reason) = &state.closed
-        {
+        if let Intake::Closed(reason) = &state.intake {
             return Err(self.unavailable(reason));
         }
         let State { admission, random, .. } = &mut *state;
-        // Its response knows only the place that it had first.
+        // The call's response knows only the place that the call had first.
         let task = task::try_id();
         let admitted = admission.admit_again(task, |n| random.random_range(0..n));
         if matches!(admitted, Admitted::Queued(_)) {
@@ -365,25 +427,27 @@ impl Router {
         Slot::new(replica.expect("a replica stays until its last slot is free"))
     }
 
-    /// Whether the turn of a call that waits has come: the slot that it has then, or why it
-    /// never gets one.
-    pub(super) fn poll_turn(&self, ticket: Ticket, waker: &Waker) -> Poll<Result<Slot, CallError>> {
+    /// The slot of a queued call once its turn has come, or why the call never gets one.
+    pub(super) fn poll_queued(
+        &self,
+        ticket: Ticket,
+        waker: &Waker,
+    ) -> Poll<Result<Slot, CallError>> {
         let mut state = self.lock();
-        match state.admission.poll(ticket, waker) {
+        let (waiting, next) = state.admission.poll(ticket, waker);
+        let polled = match waiting {
             Waiting::InLine => Poll::Pending,
             Waiting::Granted(key) => Poll::Ready(Ok(Self::slot(state.replicas[key].clone()))),
-            Waiting::Gone => {
-                drop(state);
-                Poll::Ready(Err(self.closed_error()))
-            }
+            Waiting::Gone => Poll::Ready(Err(match state.intake.refusal() {
+                Some(reason) => self.unavailable(reason),
+                None => CallError::Cancelled,
+            })),
+        };
+        drop(state);
+        if let Some(next) = next {
+            next.wake();
         }
-    }
-
-    fn closed_error(&self) -> CallError {
-        match &self.lock().closed {
-            Some(reason) => self.unavailable(reason),
-            None => CallError::Cancelled,
-        }
+        polled
     }
 
     fn unavailable(&self, reason: &str) -> CallError {
@@ -404,8 +468,8 @@ impl Router {
 impl State {
     /// A slot, if one is free and calls are taken.
     #[inline]
-    pub(crate) fn free_slot(&mut self) -> Option<Slot> {
-        if self.closed.is_some() {
+    fn free_slot(&mut self) -> Option<Slot> {
+        if !matches!(self.intake, Intake::Open) {
             return None;
         }
         let key = self.admission.admit_now(|n| self.random.random_range(0..n))?;
@@ -413,7 +477,7 @@ impl State {
     }
 
     #[inline]
-    pub(crate) fn next_request_number(&mut self) -> u64 {
+    fn next_request_number(&mut self) -> u64 {
         let number = self.next_request;
         self.next_request += 1;
         number
@@ -442,15 +506,68 @@ impl Callee for Router {
     fn leave(&self, ticket: Ticket) {
         let mut state = self.lock();
         // Its turn may have come without its task having seen it: the slot is free at once too.
-        let granted = state.admission.abandon(ticket);
+        let (granted, next) = state.admission.abandon(ticket);
         self.note_load(&mut state);
         let empty = state.admission.queued() == 0;
         drop(state);
+        if let Some(next) = next {
+            next.wake();
+        }
         if let Some(key) = granted {
             self.release(key);
         }
         if empty {
             self.quiet.notify_waiters();
+        }
+    }
+}
+
+impl SlotOwner for Router {
+    fn release(&self, key: usize) {
+        let mut state = self.lock();
+        let freed = state.admission.release(key);
+        self.note_load(&mut state);
+        let queue_emptied = state.admission.queued() == 0;
+        // Dropped after the lock is: its instance may hold handles, and so slots.
+        let gone = match freed {
+            Freed::Drained => {
+                let ended = state.replicas[key].clone().filter(|replica| replica.has_ended());
+                ended.and_then(|replica| state.forget(key, &replica))
+            }
+            _ => None,
+        };
+        drop(state);
+        drop(gone);
+        match freed {
+            Freed::Passed(waker) => {
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                if queue_emptied {
+                    self.quiet.notify_waiters();
+                }
+            }
+            Freed::Drained => self.quiet.notify_waiters(),
+            Freed::Kept => {}
+        }
+    }
+
+    fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]) {
+        let (mut state, key) = (self.lock(), replica.key());
+        let known = state.replicas.get(key).and_then(Option::as_ref);
+        // One that is on its way out is routed to no more, and its key may be another's.
+        if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), replica))
+            && !state.admission.is_draining(key)
+        {
+            state.routing.hold_models(key, collection, ids);
+        }
+    }
+
+    fn readmit(self: Arc<Self>) -> BoxFuture<'static, Result<Slot, CallError>> {
+        match self.place_again() {
+            Ok(Place::Now(slot)) => Box::pin(std::future::ready(Ok(slot))),
+            Ok(Place::Queued(queued)) => Box::pin(queued),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 }

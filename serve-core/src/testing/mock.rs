@@ -8,12 +8,15 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt, stream};
+use futures::Stream;
 
 use crate::call::CallError;
 use crate::deployment::Deployment;
 use crate::error::Error;
-use crate::replica::{AnyValue, Call, Handlers, Hook, Method, Reply, Streaming, Target, Unary};
+use crate::method::{
+    AnyMethod, AnyReply, Handlers, Hook, Method, Reply, StreamSink, Streaming, Unary,
+};
+use crate::replica::{Call, Target};
 
 /// Answers for the methods of `D`; what every `XMock` wraps.
 pub struct Mock<D> {
@@ -39,7 +42,10 @@ pub(super) struct Name {
     pub(super) at: &'static Location<'static>,
 }
 
-type Answer = Arc<dyn Fn(AnyValue) -> Reply + Send + Sync>;
+/// A call holds the values that its method's types say.
+const TYPES: &str = "a call holds its method's types";
+
+type Answer = Arc<dyn Fn(Call) -> BoxFuture<'static, AnyReply> + Send + Sync>;
 
 /// What a mock runtime takes: every `XMock`.
 #[diagnostic::on_unimplemented(
@@ -87,9 +93,9 @@ impl<D: Handlers> Mock<D> {
         F: Fn(M::Args) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<M::Ok, CallError<M::Err>>> + Send + 'static,
     {
-        self.on::<M>(move |args| {
-            let answer = answer(*args.downcast().expect("a call holds its method's arguments"));
-            Reply::One(Box::pin(async move { erase::<M>(answer.await) }))
+        self.on::<M>(move |call| {
+            let answer = answer(*call.arguments.downcast().expect(TYPES));
+            Box::pin(async move { Reply::<_, _, M::Args>::Answer(answer.await).erase() })
         })
     }
 
@@ -101,28 +107,26 @@ impl<D: Handlers> Mock<D> {
         F: Fn(M::Args) -> S + Send + Sync + 'static,
         S: Stream<Item = Result<M::Ok, CallError<M::Err>>> + Send + 'static,
     {
-        self.on::<M>(move |args| {
-            let answer = answer(*args.downcast().expect("a call holds its method's arguments"));
-            Reply::Many(Box::pin(answer.map(erase::<M>)))
+        self.on::<M>(move |call| {
+            let items = call.items.expect("a streaming method is given a sink for its items");
+            let items: StreamSink<M::Ok, M::Err> = *items.downcast().expect(TYPES);
+            let answer = answer(*call.arguments.downcast().expect(TYPES));
+            Box::pin(async move {
+                Reply::<_, _, M::Args>::Answer(items.forward(answer).await).erase()
+            })
         })
     }
 
-    fn on<M: Method>(mut self, answer: impl Fn(AnyValue) -> Reply + Send + Sync + 'static) -> Self {
+    fn on<M: Method>(
+        mut self,
+        answer: impl Fn(Call) -> BoxFuture<'static, AnyReply> + Send + Sync + 'static,
+    ) -> Self {
         self.answers.methods.insert(M::INFO.name, Arc::new(answer));
         self
     }
 
     pub(super) fn answers(self) -> Answers {
         self.answers
-    }
-}
-
-fn erase<M: Method>(
-    result: Result<M::Ok, CallError<M::Err>>,
-) -> Result<AnyValue, CallError<AnyValue>> {
-    match result {
-        Ok(value) => Ok(Box::new(value)),
-        Err(error) => Err(error.map_app(|error| Box::new(error) as AnyValue)),
     }
 }
 
@@ -166,20 +170,22 @@ impl Target for Answers {
         None
     }
 
-    fn call(&self, Call { method, arguments }: Call) -> Reply {
-        let info = method.info();
-        if let Some(answer) = self.methods.get(info.name) {
-            return answer(arguments);
+    fn keeps_order(&self, _: &dyn AnyMethod) -> bool {
+        // A mock answers each call by itself.
+        false
+    }
+
+    fn call(&self, call: Call) -> BoxFuture<'static, AnyReply> {
+        let method = call.method.info().name;
+        if let Some(answer) = self.methods.get(method) {
+            return answer(call);
         }
-        let error = Err(CallError::Panicked(format!(
-            "`{0}` is mocked, and its mock has no answer for `{1}`; add `.{1}(..)` to `{0}Mock`",
-            self.type_name, info.name
-        )));
-        if info.streaming {
-            Reply::Many(stream::once(async { error }).boxed())
-        } else {
-            Reply::One(Box::pin(async { error }))
-        }
+        let error = CallError::Panicked(format!(
+            "`{0}` is mocked, and its mock has no answer for `{method}`; add `.{method}(..)` to \
+             `{0}Mock`",
+            self.type_name
+        ));
+        Box::pin(async { Reply::Answer(Err(error)) })
     }
 
     fn hook(&self, _: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {

@@ -18,7 +18,8 @@ use crate::call::spawner::Spawner;
 use crate::call::{CallError, ReplicaContext};
 use crate::controller::{Resources, World};
 use crate::deployment::Deployment;
-use crate::replica::{Handlers, Kind, Target};
+use crate::method::Handlers;
+use crate::replica::{Kind, Target};
 use crate::runtime::Runtime;
 
 /// How calls reach their deployment.
@@ -301,7 +302,6 @@ impl World for TestWorld {
             replica: replica.clone(),
             records: Arc::clone(&self.records),
             faults: Arc::clone(&self.faults),
-            wire: self.mode == Mode::Wire && node.kind.travels(),
         })
     }
 }

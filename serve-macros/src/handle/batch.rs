@@ -156,7 +156,7 @@ pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream 
     let interruptible = method.kind != Kind::Blocking;
     let weight = batch.batch_size_fn.as_ref().map(|weigh| weight(method, weigh));
     let body = body(method, batch, model);
-    let (kind, ran, out, calls, of_call) = match batch.rows {
+    let (kind, ran, out, calls, parameters, ok, run) = match batch.rows {
         Rows::Steps { .. } => (
             quote! { BatchedStreaming },
             quote! {
@@ -166,7 +166,9 @@ pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream 
             },
             quote! { #private::async_stream::stream! { #body } },
             quote! { Streaming },
-            quote! { batched_stream },
+            methods::streaming_parameters(&private),
+            quote! { () },
+            quote! { batched_stream::<Self>(__serve_cell, __serve_args, __serve_items) },
         ),
         _ => (
             quote! { BatchedUnary },
@@ -180,18 +182,10 @@ pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream 
             },
             quote! { async move { #body } },
             quote! { Unary },
-            quote! { batched },
+            methods::unary_parameters(&private),
+            quote! { <Self as #private::Method>::Ok },
+            quote! { batched::<Self>(__serve_cell, __serve_args) },
         ),
-    };
-    let result = quote! {
-        ::core::result::Result<
-            <Self as #private::Method>::Ok,
-            #private::CallError<<Self as #private::Method>::Err>,
-        >
-    };
-    let gives = match batch.rows {
-        Rows::Steps { .. } => quote! { #private::futures::Stream<Item = #result> },
-        _ => quote! { ::core::future::Future<Output = #result> },
     };
     quote_spanned! { method.name.span() =>
         const _: () = {
@@ -214,12 +208,18 @@ pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream 
             }
 
             #[automatically_derived]
+            #[allow(refining_impl_trait, reason = "generated for any method")]
             impl #private::#calls for #marker {
                 fn run(
-                    cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-                    args: <Self as #private::Method>::Args,
-                ) -> impl #gives + ::core::marker::Send {
-                    #private::#of_call::<Self>(cell, args)
+                    #parameters
+                ) -> impl ::core::future::Future<
+                    Output = #private::Reply<
+                        #ok,
+                        <Self as #private::Method>::Err,
+                        <Self as #private::Method>::Args,
+                    >,
+                > + ::core::marker::Send {
+                    #private::#run
                 }
             }
         };

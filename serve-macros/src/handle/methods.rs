@@ -43,6 +43,9 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
         }
     };
     let retry = retry(method, model);
+    let batched = method.batch.is_some().then(|| {
+        quote! { const BATCHED: ::core::primitive::bool = true; }
+    });
     let limits = method.batch.as_ref().and_then(|batch| batch::declared(batch, model));
     quote! {
         #cfg
@@ -67,6 +70,7 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
                 streaming: #streaming,
             };
             #retry
+            #batched
             #limits
 
             fn erased() -> &'static dyn #private::AnyMethod {
@@ -118,6 +122,38 @@ pub(super) fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream)
     (this, call)
 }
 
+/// The arguments of `Unary::run`.
+pub(super) fn unary_parameters(private: &TokenStream) -> TokenStream {
+    quote! {
+        __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
+        __serve_args: <Self as #private::Method>::Args,
+    }
+}
+
+/// The arguments of `Streaming::run`.
+pub(super) fn streaming_parameters(private: &TokenStream) -> TokenStream {
+    let unary = unary_parameters(private);
+    quote! {
+        #unary
+        __serve_items: #private::StreamSink<
+            <Self as #private::Method>::Ok,
+            <Self as #private::Method>::Err,
+        >,
+    }
+}
+
+/// The future of a method: of a value, or of the end of its stream.
+fn future_of(ok: &TokenStream, private: &TokenStream) -> TokenStream {
+    quote! {
+        impl ::core::future::Future<
+            Output = ::core::result::Result<
+                #ok,
+                #private::CallError<<Self as #private::Method>::Err>,
+            >,
+        > + ::core::marker::Send
+    }
+}
+
 fn run_value(method: &Method, model: &Model) -> TokenStream {
     let private = model.private();
     let (marker, names) = (method.marker(), method.parameter_names());
@@ -131,20 +167,34 @@ fn run_value(method: &Method, model: &Model) -> TokenStream {
     } else {
         quote! { #this #result }
     };
+    let parameters = unary_parameters(&private);
+    let future = future_of(&quote! { <Self as #private::Method>::Ok }, &private);
     // The span is where the compiler reports a future that is not `Send`.
     quote_spanned! { method.name.span() =>
         #[automatically_derived]
-        #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+        #[allow(refining_impl_trait, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
         impl #private::Unary for #marker {
-            fn run(
-                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-                __serve_args: <Self as #private::Method>::Args,
-            ) -> impl ::core::future::Future<
-                Output = ::core::result::Result<
-                    <Self as #private::Method>::Ok,
-                    #private::CallError<<Self as #private::Method>::Err>,
-                >,
-            > + ::core::marker::Send {
+            fn run(#parameters) -> #future {
+                async move {
+                    let (#(#names,)*) = __serve_args;
+                    #body
+                }
+            }
+        }
+    }
+}
+
+/// The impl of a method that returns a stream, with the code that sends its items.
+fn run_many(method: &Method, model: &Model, body: &TokenStream) -> TokenStream {
+    let private = model.private();
+    let (marker, names) = (method.marker(), method.parameter_names());
+    let parameters = streaming_parameters(&private);
+    let future = future_of(&quote! { () }, &private);
+    quote_spanned! { method.name.span() =>
+        #[automatically_derived]
+        #[allow(refining_impl_trait, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
+        impl #private::Streaming for #marker {
+            fn run(#parameters) -> #future {
                 async move {
                     let (#(#names,)*) = __serve_args;
                     #body
@@ -161,54 +211,37 @@ fn run_stream(
     item_result: bool,
 ) -> TokenStream {
     let private = model.private();
-    let (marker, names) = (method.marker(), method.parameter_names());
     let (this, call) = call(method, model);
-    let item = if item_result {
-        quote! { #private::fallible(__serve_item) }
-    } else {
-        quote! { ::core::result::Result::Ok(__serve_item) }
-    };
+    let turn = turn(&private, item_result);
     let forward = quote! {
-        let mut __serve_stream = ::core::pin::pin!(__serve_stream);
-        while let ::core::option::Option::Some(__serve_item) =
-            #private::futures::StreamExt::next(&mut __serve_stream).await
-        {
-            yield #item;
-        }
+        __serve_items.forward(#private::futures::StreamExt::map(__serve_stream, #turn)).await
     };
     let body = if outer_result {
         quote! {
+            #this
             let __serve_made = #private::Fallible::into_result(#call);
             match __serve_made {
-                ::core::result::Result::Ok(__serve_stream) => { #forward }
+                ::core::result::Result::Ok(__serve_stream) => #forward,
                 ::core::result::Result::Err(__serve_error) => {
-                    yield ::core::result::Result::Err(#private::CallError::App(__serve_error));
+                    __serve_items
+                        .send(::core::result::Result::Err(#private::CallError::App(__serve_error)))
+                        .await;
+                    ::core::result::Result::Ok(())
                 }
             }
         }
     } else {
-        quote! { let __serve_stream = #call; #forward }
+        quote! { #this let __serve_stream = #call; #forward }
     };
-    quote_spanned! { method.name.span() =>
-        #[automatically_derived]
-        #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
-        impl #private::Streaming for #marker {
-            fn run(
-                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-                __serve_args: <Self as #private::Method>::Args,
-            ) -> impl #private::futures::Stream<
-                Item = ::core::result::Result<
-                    <Self as #private::Method>::Ok,
-                    #private::CallError<<Self as #private::Method>::Err>,
-                >,
-            > + ::core::marker::Send {
-                #private::async_stream::stream! {
-                    let (#(#names,)*) = __serve_args;
-                    #this
-                    #body
-                }
-            }
-        }
+    run_many(method, model, &body)
+}
+
+/// What makes an item of a stream the result that its caller gets.
+fn turn(private: &TokenStream, item_result: bool) -> TokenStream {
+    if item_result {
+        quote! { #private::fallible }
+    } else {
+        quote! { ::core::result::Result::Ok }
     }
 }
 
@@ -221,62 +254,25 @@ fn run_iterator(
     item_result: bool,
 ) -> TokenStream {
     let private = model.private();
-    let (marker, names) = (method.marker(), method.parameter_names());
     let (this, call) = call(method, model);
-    let turn = if item_result {
-        quote! { #private::fallible }
-    } else {
-        quote! { ::core::result::Result::Ok }
-    };
-    let body = if outer_result {
+    let turn = turn(&private, item_result);
+    let send = if outer_result {
         quote! {
             match #private::Fallible::into_result(#call) {
                 ::core::result::Result::Ok(__serve_iterator) => {
-                    __serve_giver.give(__serve_iterator, #turn);
+                    __serve_sink.send_all(__serve_iterator, #turn);
                 }
                 ::core::result::Result::Err(__serve_error) => {
-                    __serve_giver.fail(__serve_error);
+                    __serve_sink.fail(__serve_error);
                 }
             }
         }
     } else {
-        quote! { __serve_giver.give(#call, #turn); }
+        quote! { __serve_sink.send_all(#call, #turn); }
     };
-    quote_spanned! { method.name.span() =>
-        #[automatically_derived]
-        #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
-        impl #private::Streaming for #marker {
-            fn run(
-                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-                __serve_args: <Self as #private::Method>::Args,
-            ) -> impl #private::futures::Stream<
-                Item = ::core::result::Result<
-                    <Self as #private::Method>::Ok,
-                    #private::CallError<<Self as #private::Method>::Err>,
-                >,
-            > + ::core::marker::Send {
-                #private::received::<Self>(__serve_cell, __serve_args)
-            }
-
-            fn send(
-                __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-                __serve_args: <Self as #private::Method>::Args,
-                __serve_items: &#private::Items<Self>,
-            ) -> impl ::core::future::Future<
-                Output = ::core::result::Result<
-                    (),
-                    #private::CallError<<Self as #private::Method>::Err>,
-                >,
-            > + ::core::marker::Send {
-                async move {
-                    let (#(#names,)*) = __serve_args;
-                    #this
-                    #private::blocking_items::<Self>(__serve_items, move |__serve_giver| {
-                        #body
-                    })
-                    .await
-                }
-            }
-        }
-    }
+    let body = quote! {
+        #this
+        #private::blocking_items(&__serve_items, move |__serve_sink| { #send }).await
+    };
+    run_many(method, model, &body)
 }

@@ -1,6 +1,6 @@
 //! Whether a deployment's replicas take as many calls as fill their batches.
 
-use crate::replica::BatchLimits;
+use crate::method::BatchLimits;
 
 /// What to say of a method whose batches cannot be full, because a replica of `slots` slots
 /// never has that many of its calls; nothing if they can.

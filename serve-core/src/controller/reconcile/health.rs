@@ -14,7 +14,8 @@ use crate::call::spawner::Spawner;
 use crate::clock;
 use crate::controller::replicas::check_health;
 use crate::deployment::{DeploymentOptions, digest};
-use crate::replica::{Hook, Replica};
+use crate::method::Hook;
+use crate::replica::Replica;
 
 /// Failures in a row that replace a replica, as in Ray Serve.
 const FAILURES: usize = 3;

@@ -28,7 +28,8 @@ use super::spec::Spec;
 use crate::call::pending::panic_message;
 use crate::clock;
 use crate::error::Error;
-use crate::replica::{Hook, Replica};
+use crate::method::Hook;
+use crate::replica::Replica;
 use crate::router::Router;
 
 /// What a deployment that retires has for its last steps, once its time is over: they take
@@ -509,7 +510,10 @@ impl Reconciler {
             &self.nursery.spawner,
             &self.reports,
         );
-        life.running = Some(RunningReplica::admit(&self.router, replica, spec.node.slots()));
+        let methods = spec.node.kind.methods();
+        let ordered = methods.iter().any(|method| replica.target.keeps_order(*method));
+        let slots = spec.node.slots();
+        life.running = Some(RunningReplica::admit(&self.router, replica, slots, ordered));
         self.state.started(number);
     }
 

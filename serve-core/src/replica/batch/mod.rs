@@ -8,8 +8,6 @@ mod queue;
 mod run;
 mod settings;
 
-use std::any::{Any, TypeId};
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,23 +18,21 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-pub use self::queue::BatchLimits;
 use self::queue::{BatchQueue, Next};
 use self::run::CellOf;
 pub use self::run::{
     BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result,
     rows_of_results, rows_of_values,
 };
-pub(crate) use self::settings::BatchSettings;
-use self::settings::Overrides;
 pub use self::settings::{Batching, batching};
-use super::instance::Replica;
-use super::method::Method;
+use self::settings::{BatchSettings, Overrides};
+use super::replica::Replica;
 use super::scope::Scope;
-use super::unbegun;
 use crate::call::CallError;
-use crate::call::context::Request;
+use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
+use crate::call::request::Request;
+use crate::method::{BatchLimits, Method};
 
 /// A method marked `#[batch]`.
 pub trait Batched: Method {
@@ -77,6 +73,7 @@ pub(crate) struct Call<M: Batched> {
     args: Unbegun<M>,
     caller: Caller<M>,
     request: Request,
+    deadline: Option<Arc<Deadline>>,
     seat: Arc<Mutex<Seat>>,
     /// What holds the call's slot, if that is held until its batch returns and not only
     /// until its caller leaves.
@@ -105,7 +102,7 @@ enum Seat {
     Left,
 }
 
-/// Leaves the batch, or its queue, when dropped.
+/// A call's place in a batch, or in the queue for one. Dropping it leaves either.
 pub(crate) struct Place<M: Batched> {
     batcher: Arc<Batcher<M>>,
     number: u64,
@@ -114,18 +111,15 @@ pub(crate) struct Place<M: Batched> {
 }
 
 impl<M: Batched> Batcher<M> {
-    fn new(replica: &Arc<Replica>, run: Run<M>) -> Self {
-        Self {
+    /// The batcher of the method on a replica, made when first asked for.
+    fn of(replica: &Arc<Replica>, run: Run<M>) -> Arc<Self> {
+        let settings = replica.extensions.get_or_make(BatchSettings::default);
+        replica.extensions.get_or_make(|| Self {
             replica: Arc::downgrade(replica),
-            overrides: replica.batch_settings.of(M::INFO.name),
+            overrides: settings.of(M::INFO.name),
             state: Mutex::new(State { queue: BatchQueue::default(), timer: None }),
             run,
-        }
-    }
-
-    /// The batcher of the method on a replica, made when first asked for.
-    pub(crate) fn of(replica: &Arc<Replica>, run: Run<M>) -> Arc<Self> {
-        replica.batchers.get_or_make(|| Self::new(replica, run))
+        })
     }
 
     /// An item comes. It leaves when the place is dropped.
@@ -148,14 +142,17 @@ impl<M: Batched> Batcher<M> {
                 limits.max_batch_size
             )));
         }
-        let request = Scope::current(|scope| scope.map(|scope| scope.request().clone()));
-        let request = request.unwrap_or_default();
+        let (request, deadline) = Scope::current(|scope| match scope {
+            Some(scope) => (scope.request().clone(), scope.deadline().cloned()),
+            None => (Request::default(), None),
+        });
         let model = request.multiplexed_model_id().cloned();
         let seat = Arc::new(Mutex::new(Seat::Waiting));
         let slot = if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
         let args = Arc::new(Mutex::new(Some(args)));
         let kept = Arc::clone(&args);
-        let call = Call { cell, args: kept, caller, request, seat: Arc::clone(&seat), slot };
+        let call =
+            Call { cell, args: kept, caller, request, deadline, seat: Arc::clone(&seat), slot };
         let now = Instant::now();
         let mut state = self.state.lock();
         let number = state.queue.push(call, weight, model, now);
@@ -222,11 +219,9 @@ impl<M: Batched> Batcher<M> {
         if callers.fetch_sub(1, Ordering::AcqRel) == 1 {
             return;
         }
-        // What one batch does is, to the log and to the calls it makes, part of its first
-        // item's request.
         let request = calls.first().map(|call| call.request.clone()).unwrap_or_default();
         let run = Abortable::new((self.run)(Arc::clone(&replica), calls), aborted);
-        let scope = Scope::hosted(request, Arc::clone(&replica));
+        let scope = Scope::batch(request, Arc::clone(&replica));
         // Ends with its batch, which ends with the last of its callers or with the replica.
         replica.compute.spawner().tokio.spawn(async move {
             let ended = ended;
@@ -257,15 +252,18 @@ impl<M: Batched> Drop for Finished<M> {
     }
 }
 
+impl<M: Batched> Place<M> {
+    /// The arguments, if the batch has not begun. The call takes part in none then.
+    fn take_back(&self) -> Option<M::Args> {
+        self.args.lock().take()
+    }
+}
+
 impl<M: Batched> Drop for Place<M> {
     fn drop(&mut self) {
         let left = self.batcher.state.lock().queue.leave(self.number);
         // After the lock: it holds the user's values.
         drop(left);
-        let args = self.args.lock().take();
-        if let Some(args) = args {
-            unbegun::offer(args);
-        }
         Seat::leave(&self.seat);
     }
 }
@@ -280,29 +278,5 @@ impl Seat {
         {
             batch.abort();
         }
-    }
-}
-
-/// The batchers of a replica, by method.
-#[derive(Default)]
-pub(crate) struct Batchers(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
-
-impl Batchers {
-    fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut batchers = self.0.lock();
-        // A deployment has few such methods.
-        let known = batchers.iter().find(|(type_id, _)| *type_id == TypeId::of::<T>());
-        if let Some(known) = known.and_then(|(_, batcher)| Arc::clone(batcher).downcast().ok()) {
-            return known;
-        }
-        let made = Arc::new(make());
-        batchers.push((TypeId::of::<T>(), Arc::clone(&made) as _));
-        made
-    }
-}
-
-impl fmt::Debug for Batchers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Batchers").field(&self.0.lock().len()).finish()
     }
 }

@@ -5,23 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::clock;
-
-/// How large batches get, how long they wait, and how many run at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchLimits {
-    /// The most that the items of one batch may weigh; each weighs 1 unless
-    /// `batch_size_fn` says otherwise.
-    pub max_batch_size: usize,
-    /// How long the first item of a batch waits for others.
-    pub batch_wait_timeout: Duration,
-    /// Batches that run at a time on one replica.
-    pub max_concurrent_batches: usize,
-}
+use crate::method::BatchLimits;
 
 /// The items that wait for a batch.
 #[derive(Debug)]

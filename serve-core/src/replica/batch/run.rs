@@ -1,26 +1,26 @@
 //! How a batch runs: the arguments of many calls into one run of the user's method, and
 //! its results back to the calls.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use async_stream::stream;
 use futures::future::{BoxFuture, join_all};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{Batched, Batcher, Call, Caller, Item, Seat};
+use super::{Batched, Batcher, Call, Caller, Item, Place, Run, Seat};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
 use crate::call::stream::STREAM_CAPACITY;
-use crate::replica::handlers::Handlers;
-use crate::replica::instance::Replica;
-use crate::replica::method::Method;
+use crate::method::{Handlers, Method, Reply, StreamSink};
+use crate::replica::replica::Replica;
 use crate::replica::scope::Scope;
 
 /// The cell of the deployment that a method is of.
@@ -45,39 +45,92 @@ pub trait BatchedStreaming: Batched {
     ) -> impl Stream<Item = Vec<Option<Item<Self>>>> + Send;
 }
 
-/// One call of a batched method, on the replica that it has a slot of.
-pub async fn batched<M: BatchedUnary>(cell: CellOf<M>, args: M::Args) -> Item<M> {
-    let replica = current_replica();
-    let batcher = Batcher::of(&replica, run_unary::<M>);
-    let (caller, item) = oneshot::channel();
-    let _place = batcher.push(cell, args, Caller::One(caller))?;
-    item.await.unwrap_or_else(|_| Err(replica.ended_error()))
-}
+/// How a call of the batched method `M` ends.
+type BatchedReply<T, M> = Reply<T, <M as Method>::Err, <M as Method>::Args>;
 
-/// One call of a batched method that gives many values.
-pub fn batched_stream<M: BatchedStreaming>(
+/// One call of a batched method, on the replica that it has a slot of. Its place among the
+/// items is that of this function's call, not of the future's first poll: tasks may be
+/// polled in another order than the one in which their calls were admitted.
+pub fn batched<M: BatchedUnary>(
     cell: CellOf<M>,
     args: M::Args,
-) -> impl Stream<Item = Item<M>> + Send {
-    stream! {
-        let replica = current_replica();
-        let batcher = Batcher::of(&replica, run_streaming::<M>);
-        // And a place for the error that may end it.
-        let (caller, mut items) = mpsc::channel(STREAM_CAPACITY + 1);
-        match batcher.push(cell, args, Caller::Many(caller)) {
-            Ok(_place) => {
-                while let Some(item) = items.recv().await {
-                    yield item;
-                }
-            }
-            Err(error) => yield Err(error),
+) -> impl Future<Output = BatchedReply<M::Ok, M>> + Send {
+    let (caller, item) = oneshot::channel();
+    let joined = Joined::<M>::new(cell, args, Caller::One(caller), run_unary::<M>);
+    async move {
+        match joined {
+            Ok(joined) => match joined.until_end(item).await {
+                Some(Ok(item)) => Reply::Answer(item),
+                // The batch is gone, and so is its replica.
+                Some(Err(_)) | None => joined.ended(),
+            },
+            Err(error) => Reply::Answer(Err(error)),
         }
     }
 }
 
-fn current_replica() -> Arc<Replica> {
-    Scope::current(|scope| scope?.replica().cloned())
-        .expect("a method of a deployment runs on a replica")
+/// One call of a batched method that gives many values. As [`batched`] otherwise.
+pub fn batched_stream<M: BatchedStreaming>(
+    cell: CellOf<M>,
+    args: M::Args,
+    items: StreamSink<M::Ok, M::Err>,
+) -> impl Future<Output = BatchedReply<(), M>> + Send {
+    // And a place for the error that may end it.
+    let (caller, mut given) = mpsc::channel(STREAM_CAPACITY + 1);
+    let joined = Joined::<M>::new(cell, args, Caller::Many(caller), run_streaming::<M>);
+    async move {
+        match joined {
+            Ok(joined) => {
+                let given = stream::poll_fn(|cx| given.poll_recv(cx));
+                match joined.until_end(items.forward(given)).await {
+                    // The items of a batch that was cut off end too.
+                    Some(ended) if !joined.replica.has_ended() => Reply::Answer(ended),
+                    _ => joined.ended(),
+                }
+            }
+            Err(error) => Reply::Answer(Err(error)),
+        }
+    }
+}
+
+/// A call that is in a batch, or waits for one.
+struct Joined<M: Batched> {
+    place: Place<M>,
+    replica: Arc<Replica>,
+}
+
+impl<M: Batched> Joined<M> {
+    fn new(
+        cell: CellOf<M>,
+        args: M::Args,
+        caller: Caller<M>,
+        run: Run<M>,
+    ) -> Result<Self, CallError<M::Err>> {
+        let replica = Scope::current(|scope| scope?.replica().cloned())
+            .expect("a method of a deployment runs on a replica");
+        let place = Batcher::of(&replica, run).push(cell, args, caller)?;
+        Ok(Self { place, replica })
+    }
+
+    /// What `future` gives; none if the replica ends before. The call's scope wakes the task
+    /// then.
+    async fn until_end<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.replica.has_ended() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// The replica ended. A call whose batch had not begun is given back.
+    fn ended<T>(&self) -> BatchedReply<T, M> {
+        match self.place.take_back() {
+            Some(args) => Reply::GivenBack(args),
+            None => Reply::Answer(Err(self.replica.ended_error())),
+        }
+    }
 }
 
 fn run_unary<M: BatchedUnary>(
@@ -253,12 +306,15 @@ fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     let n = calls.len();
     let (mut args, mut callers) = (Vec::with_capacity(n), Vec::with_capacity(n));
     let mut slots = Vec::new();
+    let mut requests = Vec::with_capacity(n);
     for call in calls {
         let Some(begun) = call.args.lock().take() else { continue };
         args.push(begun);
         callers.push((call.caller, call.seat));
+        requests.push((call.request, call.deadline));
         slots.extend(call.slot);
     }
+    Scope::batch_begins(requests);
     (!args.is_empty()).then_some((cell, args, callers, slots))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::queue::BatchLimits;
+use crate::method::BatchLimits;
 use crate::replica::scope::Scope;
 
 /// What was set over the limits of the attribute.
@@ -41,7 +41,7 @@ impl Overrides {
 
 /// The overrides of a replica, by method.
 #[derive(Debug, Default)]
-pub(crate) struct BatchSettings(Mutex<Vec<(String, Arc<Overrides>)>>);
+pub(super) struct BatchSettings(Mutex<Vec<(String, Arc<Overrides>)>>);
 
 impl BatchSettings {
     pub(super) fn of(&self, method: &str) -> Arc<Overrides> {
@@ -103,5 +103,6 @@ impl Batching {
 #[must_use]
 pub fn batching(method: &str) -> Option<Batching> {
     let replica = Scope::current(|scope| scope?.replica().cloned())?;
-    Some(Batching { overrides: replica.batch_settings.of(method) })
+    let settings = replica.extensions.get_or_make(BatchSettings::default);
+    Some(Batching { overrides: settings.of(method) })
 }

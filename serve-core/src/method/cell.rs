@@ -1,63 +1,10 @@
-//! [`Handlers`]: what `#[handle]` says of a deployment's methods, and how its instance is
-//! held.
+//! [`InstanceCell`]: how a replica holds its instance.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-
-use super::method::AnyMethod;
-use crate::deployment::Deployment;
-use crate::error::Error;
-
-/// The methods of a deployment. Implemented by `#[handle]`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no methods to call",
-    label = "its `impl` block has no `#[handle]`",
-    note = "put `#[handle]` on the `impl {Self}` block with the constructor and the methods"
-)]
-pub trait Handlers: Deployment {
-    /// How the instance is held: [`Shared`], or [`Exclusive`] with any `&mut self` method.
-    type Cell: InstanceCell<Self>;
-    /// The name of the method marked `#[routes]`, if there is one.
-    #[doc(hidden)]
-    const ROUTES: Option<&'static str> = None;
-    /// The methods that a handle has.
-    #[doc(hidden)]
-    fn methods() -> Vec<&'static dyn AnyMethod>;
-    /// Runs the method that is marked for `hook`; none if there is none.
-    #[doc(hidden)]
-    fn hook(cell: Self::Cell, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
-        let _ = (cell, hook);
-        None
-    }
-    /// Whether a user config is what the method marked `#[reconfigure]` takes; none if
-    /// there is no such method.
-    #[doc(hidden)]
-    fn check_user_config(config: &Value) -> Option<Result<(), Error>> {
-        let _ = config;
-        None
-    }
-    /// Its endpoints and `#[routes]`: an `ingress::HttpInterface`, opaque here.
-    #[doc(hidden)]
-    fn http() -> Option<Box<dyn Any + Send + Sync>> {
-        None
-    }
-}
-
-/// When the runtime itself calls a deployment.
-#[derive(Clone, Copy, Debug)]
-pub enum Hook<'a> {
-    /// On schedule: `#[check_health]`.
-    CheckHealth,
-    /// With the user config, before the first call and when it changes: `#[reconfigure]`.
-    Reconfigure(&'a Value),
-    /// On the drained instance: `#[shutdown]`.
-    Shutdown,
-}
 
 /// How a replica holds its instance.
 pub trait InstanceCell<D>: Any + Clone + Send + Sync {
@@ -85,9 +32,9 @@ impl<D> Shared<D> {
         self.0
     }
 
-    /// The instance, at once. As of [`Exclusive`], so that generated code need not know
-    /// which it has.
-    #[expect(clippy::unused_async, reason = "as of `Exclusive`")]
+    /// The instance, at once. The same signature as [`Exclusive::get`], so that generated
+    /// code need not know which cell it has.
+    #[expect(clippy::unused_async, reason = "the signature of `Exclusive::get`")]
     pub async fn get(self) -> Arc<D> {
         self.0
     }

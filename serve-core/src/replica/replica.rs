@@ -1,4 +1,4 @@
-//! [`Replica`]: what a slot is a slot of.
+//! [`Replica`]: one running copy of a deployment, as its host keeps it.
 
 use std::any::Any;
 use std::fmt;
@@ -11,9 +11,9 @@ use std::task::Waker;
 use parking_lot::Mutex;
 use slab::Slab;
 
-use super::batch::{BatchSettings, Batchers};
 use super::compute::Compute;
-use super::slot::Release;
+use super::extensions::Extensions;
+use super::slot::SlotOwner;
 use super::target::Target;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, ReplicaContext};
@@ -21,30 +21,29 @@ use crate::call::{CallError, ReplicaContext};
 /// Panics in a row, without a success between them, that make a replica unfit.
 const PANICS: usize = 3;
 
-/// One running instance of a deployment, wherever it runs.
-// In this order, what each call looks at comes first and together: of a thousand replicas,
-// one that is called has to be fetched from memory, and is so in two lines.
+/// One running copy of a deployment, as its host keeps it: its instance, its threads, its
+/// slots. What callers know of it is the router's [`Member`](crate::router::Member).
+// Field order matters: what the call path touches comes first, so that a cold replica, one
+// of a thousand, costs two cache lines.
 #[repr(C)]
 pub(crate) struct Replica {
     ended: AtomicBool,
     /// Panics since the last success.
     panics: AtomicUsize,
-    /// What the owner knows it as.
+    /// The slot owner's key for this replica.
     key: AtomicUsize,
-    /// Takes its slots back. The two hold each other until the owner forgets the replica.
-    pub(crate) owner: Arc<dyn Release>,
+    /// Counts the slots. Owner and replica hold each other until the owner forgets the
+    /// replica.
+    pub(crate) owner: Arc<dyn SlotOwner>,
     /// The target's instance, where calls run right on it.
     direct: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) context: Arc<ReplicaContext>,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) compute: Compute,
-    pub(crate) batchers: Batchers,
-    pub(crate) batch_settings: BatchSettings,
+    /// What batching, `#[routes]` and the like keep on a replica.
+    pub(crate) extensions: Extensions,
     /// Told when the replica is not fit to go on.
     report_unfit: OnceLock<Box<dyn Fn(String) + Send + Sync>>,
-    /// What `#[routes]` made of the instance, once a request has asked for it.
-    #[cfg(feature = "http")]
-    pub(crate) routes: OnceLock<axum::Router>,
     /// The calls that wait for something, to be woken when the replica ends.
     waiting: Mutex<Slab<Waker>>,
 }
@@ -52,7 +51,7 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) fn new(
         context: ReplicaContext,
-        owner: Arc<dyn Release>,
+        owner: Arc<dyn SlotOwner>,
         target: Arc<dyn Target>,
         spawner: &Arc<Spawner>,
         compute_threads: usize,
@@ -61,27 +60,24 @@ impl Replica {
             compute: Compute::new(&context.id, compute_threads, spawner),
             context: Arc::new(context),
             owner,
-            batchers: Batchers::default(),
-            batch_settings: BatchSettings::default(),
+            extensions: Extensions::default(),
             panics: AtomicUsize::new(0),
             report_unfit: OnceLock::new(),
             key: AtomicUsize::new(usize::MAX),
             direct: if target.is_direct() { target.instance() } else { None },
             target,
-            #[cfg(feature = "http")]
-            routes: OnceLock::new(),
             ended: AtomicBool::new(false),
             waiting: Mutex::new(Slab::new()),
         }
     }
 
-    /// What the owner knows it as. Its slots, which come later, give the key back.
+    /// The slot owner's key for this replica.
     #[inline]
     pub(crate) fn key(&self) -> usize {
         self.key.load(Ordering::Relaxed)
     }
 
-    /// The owner has it now, as `key`.
+    /// Sets the slot owner's key, before the replica's first slot is given out.
     pub(crate) fn set_key(&self, key: usize) {
         self.key.store(key, Ordering::Relaxed);
     }

@@ -6,55 +6,51 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tokio::time::Instant;
 
-use super::router::Router;
+use super::head::Head;
 use crate::call::CallOptions;
-use crate::call::codec::Session;
-use crate::call::context::{Request, RequestDetails};
-use crate::call::deadline::Deadline;
-use crate::clock;
+use crate::call::request::RequestDetails;
+use crate::call::wire::payload::Session;
 use crate::deployment::{Deployment, HandleOf, Link};
 use crate::replica::Scope;
+use crate::router::Router;
 
 /// The client of the deployment `D`; what every `XHandle` wraps. Cheap to clone.
 ///
 /// A handle remembers its runtime, so calls work from any thread. It follows its
 /// deployment through redeploys, and its calls fail with `Unavailable` once that is gone.
 pub struct Handle<D> {
+    client: Client,
+    deployment: PhantomData<fn() -> D>,
+}
+
+/// A handle without its deployment's type: whom it calls, with which options.
+#[derive(Clone)]
+pub(super) struct Client {
     router: Arc<Router>,
     options: Option<Arc<HandleOptions>>,
     /// What keeps the application alive; none inside a graph.
     lease: Option<Arc<dyn Any + Send + Sync>>,
-    deployment: PhantomData<fn() -> D>,
 }
 
 /// What a handle's calls carry, once for all of them.
-struct HandleOptions {
-    options: CallOptions,
+pub(crate) struct HandleOptions {
+    pub(super) options: CallOptions,
     /// What the options say of a request.
-    details: Option<Arc<RequestDetails>>,
+    pub(super) details: Option<Arc<RequestDetails>>,
 }
 
-impl<D: Deployment> Handle<D> {
-    /// For `#[deployment]`, which wraps it.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn connect(link: Link) -> Self {
+impl Client {
+    pub(super) fn connect(link: Link, lease: Option<Arc<dyn Any + Send + Sync>>) -> Self {
         let router = link.open::<Router>().expect("a link leads to a router");
-        Self { router, options: None, lease: None, deployment: PhantomData }
+        Self { router, options: None, lease }
     }
 
-    #[inline]
-    pub(crate) fn router(&self) -> &Arc<Router> {
+    pub(super) fn router(&self) -> &Arc<Router> {
         &self.router
     }
 
-    pub(crate) fn set_lease(&mut self, lease: Arc<dyn Any + Send + Sync>) {
-        self.lease = Some(lease);
-    }
-
-    fn set_options(&mut self, options: CallOptions) {
+    pub(super) fn set_options(&mut self, options: CallOptions) {
         let options = match &self.options {
             Some(old) => old.options.overridden_by(options),
             None => options,
@@ -63,51 +59,49 @@ impl<D: Deployment> Handle<D> {
         self.options = Some(Arc::new(HandleOptions { options, details }));
     }
 
-    /// The request of a call that is made now, here. It has not begun if nothing is known
-    /// of it.
+    /// The head of a call that is made now, here.
     #[inline]
-    pub(crate) fn request(&self) -> Request {
-        let request = Scope::current_request();
-        match self.options.as_deref().and_then(|options| options.details.as_ref()) {
-            Some(details) => request.with_options(details),
-            None => request,
-        }
+    pub(super) fn head(&self) -> Head {
+        Head::here(self.options.as_deref(), self.router.request_timeout())
+    }
+}
+
+impl<D: Deployment> Handle<D> {
+    /// For `#[deployment]`, which wraps it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn connect(link: Link) -> Self {
+        Self { client: Client::connect(link, None), deployment: PhantomData }
     }
 
-    /// The deadline of a call that is made now, here.
     #[inline]
-    pub(crate) fn deadline(&self) -> Option<Arc<Deadline>> {
-        let options = self.options.as_deref().map(|options| &options.options);
-        // A request from outside brings its deadline with it, for this very call.
-        let brings_one = || {
-            Scope::current(|scope| {
-                scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
-            })
-        };
-        let by_default = || self.router.request_timeout().filter(|_| !brings_one());
-        let timeout = options.and_then(|options| options.timeout).or_else(by_default);
-        let own = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
-        Deadline::for_call(own, Scope::current_deadline().as_ref())
+    pub(super) fn router(&self) -> &Arc<Router> {
+        &self.client.router
+    }
+
+    pub(crate) fn set_lease(&mut self, lease: Arc<dyn Any + Send + Sync>) {
+        self.client.lease = Some(lease);
+    }
+
+    #[inline]
+    pub(super) fn head(&self) -> Head {
+        self.client.head()
     }
 }
 
 impl<D> Clone for Handle<D> {
     fn clone(&self) -> Self {
-        Self {
-            router: Arc::clone(&self.router),
-            options: self.options.clone(),
-            lease: self.lease.clone(),
-            deployment: PhantomData,
-        }
+        Self { client: self.client.clone(), deployment: PhantomData }
     }
 }
 
 impl<D: Deployment> fmt::Debug for Handle<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Client { router, options, .. } = &self.client;
         f.debug_struct(D::NAME)
-            .field("deployment", self.router.name())
-            .field("application", self.router.application())
-            .field("options", &self.options.as_ref().map(|options| &options.options))
+            .field("deployment", router.name())
+            .field("application", router.application())
+            .field("options", &options.as_ref().map(|options| &options.options))
             .finish()
     }
 }
@@ -122,8 +116,8 @@ struct Address {
 impl<D> Serialize for Handle<D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let address = Address {
-            application: self.router.application().to_string(),
-            deployment: self.router.name().to_string(),
+            application: self.client.router.application().to_string(),
+            deployment: self.client.router.name().to_string(),
         };
         address.serialize(serializer)
     }
@@ -163,17 +157,17 @@ pub trait DeploymentHandle: HandleOf + Serialize {
     #[must_use]
     fn options(&self, options: CallOptions) -> Self {
         let mut handle = self.clone();
-        handle.handle_mut().set_options(options);
+        handle.handle_mut().client.set_options(options);
         handle
     }
 
     /// The deployment's name in its application.
     fn deployment_name(&self) -> &str {
-        self.handle().router.name()
+        self.handle().client.router.name()
     }
 
     /// The application's name.
     fn application_name(&self) -> &str {
-        self.handle().router.application()
+        self.handle().client.router.application()
     }
 }

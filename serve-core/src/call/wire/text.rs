@@ -10,7 +10,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::codec::{Missing, ParamSource};
+use super::arguments::{Missing, ParamSource};
 
 /// Parameters by name, each written as text once or several times.
 #[derive(Debug)]

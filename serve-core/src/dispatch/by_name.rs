@@ -5,33 +5,30 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use super::router::Router;
-use super::way::{Wanted, Way};
-use crate::call::context::RequestDetails;
-use crate::call::deadline::Deadline;
-use crate::call::pending::{Callee, PendingCall, Place};
-use crate::call::text::{TextError, TextSource};
+use super::handle::Client;
+use super::method_future::TargetFuture;
+use super::start::start;
+use super::typed::spawn;
+use crate::call::stream::STREAM_CAPACITY;
+use crate::call::wire::text::{TextError, TextSource};
 use crate::call::{CallError, CallOptions, Response};
-use crate::clock;
 use crate::deployment::Link;
-use crate::replica::{AnyMethod, AnyValue, Call, Kind, MethodInfo, Replica, Reply, Serving};
+use crate::method::{AnyMethod, AnyValue, MethodInfo};
+use crate::replica::{Kind, Scope};
+use crate::router::Wanted;
 
 /// A handle of a deployment whose type is not known. Keeps its application alive.
 #[derive(Clone)]
 pub struct AnyHandle {
-    router: Arc<Router>,
+    client: Client,
     kind: Arc<dyn Kind>,
-    options: CallOptions,
-    _lease: Arc<dyn Any + Send + Sync>,
 }
 
 /// A method of the deployment cannot be called like this. Nothing was called.
@@ -72,20 +69,21 @@ fn list(names: &[&str]) -> String {
 
 impl AnyHandle {
     pub(crate) fn new(link: Link, kind: Arc<dyn Kind>, lease: Arc<dyn Any + Send + Sync>) -> Self {
-        let router = link.open::<Router>().expect("a link leads to a router");
-        Self { router, kind, options: CallOptions::new(), _lease: lease }
+        Self { client: Client::connect(link, Some(lease)), kind }
     }
 
     /// The same handle with other call options. What `options` leaves unset stays as it was.
     #[must_use]
     pub fn options(&self, options: CallOptions) -> Self {
-        Self { options: self.options.overridden_by(options), ..self.clone() }
+        let mut handle = self.clone();
+        handle.client.set_options(options);
+        handle
     }
 
     /// The deployment's name.
     #[must_use]
     pub fn deployment_name(&self) -> &str {
-        self.router.name()
+        self.client.router().name()
     }
 
     /// The methods that can be called.
@@ -95,9 +93,10 @@ impl AnyHandle {
     }
 
     /// Calls a method; its arguments are read from text, each as its type asks. Gives one
-    /// value, or many for a streaming method. Its place is decided before this returns, and
-    /// the deployment's `request_timeout` holds, unless the handle's options have another.
-    /// Dropping the stream cancels the call.
+    /// value, or many for a streaming method. Like a call of a typed handle, it belongs to the
+    /// request that the running code serves and keeps that code's deadline; its place is
+    /// decided before this returns; and the deployment's `request_timeout` holds, unless the
+    /// handle's options have another. Dropping the stream cancels the call.
     ///
     /// # Errors
     /// If there is no such method, or the arguments do not fit.
@@ -107,7 +106,7 @@ impl AnyHandle {
         arguments: &BTreeMap<String, Vec<String>>,
     ) -> Result<BoxStream<'static, Result<Value, CallError<String>>>, ByNameError> {
         let (method, args) = read_call(&*self.kind, self.deployment_name(), method, arguments)?;
-        Ok(serve_by_name(&self.router, &self.options, method, args))
+        Ok(call_by_name(&self.client, method, args))
     }
 }
 
@@ -139,64 +138,54 @@ pub(crate) fn read_call(
     Ok((method, args))
 }
 
-fn serve_by_name(
-    router: &Arc<Router>,
-    options: &CallOptions,
+/// Starts a call without its types, as `typed::call` starts one with them.
+fn call_by_name(
+    client: &Client,
     method: &'static dyn AnyMethod,
-    arguments: AnyValue,
+    args: AnyValue,
 ) -> BoxStream<'static, Result<Value, CallError<String>>> {
-    let request = router.new_request();
-    let request = match RequestDetails::said_by(options) {
-        Some(details) => request.with_options(&Arc::new(details)),
-        None => request,
+    let (router, info) = (client.router(), method.info());
+    let (sink, items) = if info.streaming {
+        let (sink, items) = method.channel(STREAM_CAPACITY);
+        (Some(sink), Some(items))
+    } else {
+        (None, None)
     };
+    // A call that is given back begins again, and so needs its sink again.
+    let sink = Arc::new(Mutex::new(sink));
+    let (pending, task) =
+        start(router, info.name, client.head(), Ok(args), wanted(method), |acquire, head, _| {
+            let begin = move |scope: &mut Option<Scope>, args| {
+                let sink = sink.lock().as_ref().map(|sink| method.clone_sink(sink));
+                TargetFuture::new(scope, method, args, sink)
+            };
+            spawn(router, method.is_batched(), acquire, head, begin)
+        });
+    let response: Response<AnyValue, AnyValue> = match task {
+        Ok(task) => Response::running(pending, task),
+        Err(error) => Response::refused(pending, error.widen()),
+    };
+    let Some(items) = items else {
+        return stream::once(async move { shown(method, response.await) }).boxed();
+    };
+    // The call ends after its last item. Dropping the stream drops the response, and so
+    // cancels the call, as for any other caller.
+    let end = stream::once(response).filter_map(move |ended| async move {
+        ended.err().map(|error| shown(method, Err(error)))
+    });
+    items.map(move |item| shown(method, item)).chain(end).boxed()
+}
+
+/// What routing may look at of a call of this method.
+fn wanted(
+    method: &'static dyn AnyMethod,
+) -> impl for<'a> Fn(&'a AnyValue) -> Wanted<'a> + Send + 'static {
     let info = method.info();
-    let args = method.args_by_place(&arguments);
-    let wanted = Wanted { method: info.name, names: info.param_names, args };
-    let admission = match router.admit(&request, wanted) {
-        Ok(admission) => admission,
-        Err(error) => return stream::once(async { Err(error.widen()) }).boxed(),
-    };
-    let timeout = options.timeout.or_else(|| router.request_timeout());
-    let timeout = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
-    let deadline = Deadline::for_call(timeout, None);
-    let (sender, mut items) = mpsc::channel(1);
-    let begin = move |replica: &Arc<Replica>, arguments| {
-        let reply = replica.target.call(Call { method, arguments });
-        async move {
-            match reply {
-                Reply::One(one) => {
-                    let _ = sender.send(shown(method, one.await)).await;
-                }
-                Reply::Many(mut many) => {
-                    while let Some(item) = many.next().await {
-                        if sender.send(shown(method, item)).await.is_err() {
-                            break;
-                        }
-                    }
-                }
-            }
-            Ok::<(), CallError>(())
-        }
-    };
-    let place = admission.ticket().map_or(Place::Started, Place::Queued);
-    let way = Way::from(admission, arguments);
-    let serving = Serving::new(way, request.clone(), deadline.clone(), begin);
-    let task = router.spawner().tokio.spawn(serving);
-    let callee = Arc::clone(router) as Arc<dyn Callee>;
-    let pending = PendingCall { callee, method: info.name, request, deadline, place };
-    // Cancels the call when the stream is dropped, as for any other caller.
-    let mut response = Some(Response::running(pending, task));
-    stream::poll_fn(move |cx| {
-        if let Some(item) = ready!(items.poll_recv(cx)) {
-            return Poll::Ready(Some(item));
-        }
-        let Some(running) = &mut response else { return Poll::Ready(None) };
-        let ended = ready!(running.poll_unpin(cx));
-        response = None;
-        Poll::Ready(ended.err().map(|error: CallError| Err(error.widen())))
-    })
-    .boxed()
+    move |args| Wanted {
+        method: info.name,
+        names: info.param_names,
+        args: method.args_by_place(args),
+    }
 }
 
 fn shown(

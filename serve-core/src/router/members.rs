@@ -1,22 +1,24 @@
-//! The replicas' side of a [`Router`]: they join and leave, calls that end free their slots,
-//! and those that wait get them.
+//! The replicas of a [`Router`]: how they join, drain and leave.
 
-use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::{Router, State};
-use crate::replica::{Release, Replica};
-use crate::router::admission::Freed;
+use super::router::{Intake, Router, State};
+use crate::replica::Replica;
 
 impl Router {
-    /// A replica joins and takes calls at once, queued ones first.
-    pub(crate) fn add(&self, replica: Arc<Replica>, limit: usize) -> usize {
+    /// A replica joins and takes calls at once, queued ones first. Its calls begin in the
+    /// order of their admission if they are `ordered`.
+    pub(crate) fn add(&self, replica: Arc<Replica>, limit: usize, ordered: bool) -> usize {
+        if replica.target.is_remote() {
+            self.remote.store(true, Ordering::Relaxed);
+        }
         let mut state = self.lock();
-        let (key, wakers) = state.admission.add(limit);
+        let (key, wakers) = state.admission.add(limit, ordered);
         if state.replicas.len() <= key {
             state.replicas.resize(key + 1, None);
         }
@@ -125,7 +127,7 @@ impl Router {
 
     /// Takes calls again.
     pub(crate) fn open(&self) {
-        self.lock().open();
+        self.lock().intake = Intake::Open;
     }
 
     /// Takes a replica out of routing. Its running calls go on.
@@ -135,14 +137,16 @@ impl Router {
 
     /// Takes no more calls. Those that wait are still served.
     pub(crate) fn refuse(&self, reason: &str) {
-        self.lock().closed = Some(reason.to_owned());
+        let mut state = self.lock();
+        if !matches!(state.intake, Intake::Closed(_)) {
+            state.intake = Intake::Draining(reason.to_owned());
+        }
     }
 
     /// Takes no more calls, and turns away those that wait.
     pub(crate) fn close(&self, reason: &str) {
         let mut state = self.lock();
-        state.closed = Some(reason.to_owned());
-        state.turns_all_away = true;
+        state.intake = Intake::Closed(reason.to_owned());
         let wakers = state.admission.clear_queue();
         self.note_load(&mut state);
         drop(state);
@@ -151,11 +155,6 @@ impl Router {
 }
 
 impl State {
-    fn open(&mut self) {
-        self.closed = None;
-        self.turns_all_away = false;
-    }
-
     /// True if `key` is this replica's. The key of one that was killed may be another's by
     /// now, and its reconciler may not have heard of it yet.
     fn holds(&self, key: usize, replica: &Arc<Replica>) -> bool {
@@ -178,57 +177,11 @@ impl State {
         self.admission.drain(key)
     }
 
-    fn forget(&mut self, key: usize, replica: &Arc<Replica>) -> Option<Arc<Replica>> {
+    pub(super) fn forget(&mut self, key: usize, replica: &Arc<Replica>) -> Option<Arc<Replica>> {
         if !self.holds(key, replica) {
             return None;
         }
         self.admission.remove(key);
         self.replicas[key].take()
-    }
-}
-
-impl Release for Router {
-    fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]) {
-        let (mut state, key) = (self.lock(), replica.key());
-        let known = state.replicas.get(key).and_then(Option::as_ref);
-        // One that is on its way out is routed to no more, and its key may be another's.
-        if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), replica))
-            && !state.admission.is_draining(key)
-        {
-            state.routing.hold_models(key, collection, ids);
-        }
-    }
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
-
-    fn release(&self, key: usize) {
-        let mut state = self.lock();
-        let freed = state.admission.release(key);
-        self.note_load(&mut state);
-        let queue_emptied = state.admission.queued() == 0;
-        // Dropped after the lock is: its instance may hold handles, and so slots.
-        let gone = match freed {
-            Freed::Drained => {
-                let ended = state.replicas[key].clone().filter(|replica| replica.has_ended());
-                ended.and_then(|replica| state.forget(key, &replica))
-            }
-            _ => None,
-        };
-        drop(state);
-        drop(gone);
-        match freed {
-            Freed::Passed(waker) => {
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-                if queue_emptied {
-                    self.quiet.notify_waiters();
-                }
-            }
-            Freed::Drained => self.quiet.notify_waiters(),
-            Freed::Kept => {}
-        }
     }
 }

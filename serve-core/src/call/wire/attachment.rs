@@ -1,0 +1,60 @@
+//! [`Attachment`]: what a value refers to beside its bytes: an object that stays with its
+//! owner, or a stream that its reader pulls.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+
+use super::payload::Payload;
+use crate::call::CallError;
+
+/// What a value refers to beside its bytes.
+#[derive(Clone)]
+pub(crate) enum Attachment {
+    /// An object that stays where it was made.
+    Object(Arc<dyn AttachedObject>),
+    /// A stream of which items are made as they are pulled.
+    Stream(Arc<AttachedStream>),
+    /// One that a lane could not bring.
+    Lost,
+}
+
+/// An object that a value refers to: here, or with its owner in another process.
+pub(crate) trait AttachedObject: Send + Sync {
+    /// The `ObjectRef<T>` itself, if the value never left this process.
+    fn local(&self) -> Option<&(dyn Any + Send + Sync)>;
+
+    /// The object's value as bytes, as soon as it exists.
+    fn fetch(self: Arc<Self>) -> BoxFuture<'static, Result<Payload, CallError>>;
+}
+
+/// The items of a stream as bytes.
+pub(crate) type PayloadStream = BoxStream<'static, Result<Payload, CallError>>;
+
+/// A stream that a value refers to. It can be read once.
+pub(crate) struct AttachedStream(Mutex<Option<PayloadStream>>);
+
+impl AttachedStream {
+    pub(crate) fn new(items: PayloadStream) -> Self {
+        Self(Mutex::new(Some(items)))
+    }
+
+    /// The items; none if they were taken before.
+    pub(crate) fn take(&self) -> Option<PayloadStream> {
+        self.0.lock().take()
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Object(_) => "Attachment::Object",
+            Self::Stream(_) => "Attachment::Stream",
+            Self::Lost => "Attachment::Lost",
+        })
+    }
+}

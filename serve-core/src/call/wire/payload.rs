@@ -1,0 +1,238 @@
+//! [`Payload`]: a value as bytes, and what it refers to beside them.
+//!
+//! Payloads are MessagePack with named fields: self-describing, so that every serde type
+//! survives. [`Wire`] is the bound that says a type can travel, or that it need not.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, DeserializeSeed};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::attachment::Attachment;
+use crate::call::context::Directory;
+use crate::call::error::CallError;
+use crate::deployment::{Anywhere, InProcess};
+
+/// A type that may cross a handle of a deployment whose locality is `L`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot cross a handle",
+    label = "this type cannot be sent to another process",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`; it must also be `Send` \
+            and own its data",
+    note = "or keep the deployment in its callers' process: `#[deployment(local)]`"
+)]
+pub trait Wire<L>: Send + Sized + 'static {
+    /// Writes the value, or says why it cannot travel.
+    #[doc(hidden)]
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// Reads a value, or says why it cannot travel.
+    #[doc(hidden)]
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Wire<Anywhere> for T {
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
+const STAYS: &str = "the deployment is `#[deployment(local)]`: its calls stay in the process";
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + 'static> Wire<InProcess> for T {
+    fn encode<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom(STAYS))
+    }
+
+    fn decode<'de, D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom(STAYS))
+    }
+}
+
+/// A `Wire<L>` seen as serde sees it.
+pub(crate) struct Outgoing<'a, L, T>(&'a T, PhantomData<L>);
+
+impl<'a, L, T> Outgoing<'a, L, T> {
+    pub(crate) fn new(value: &'a T) -> Self {
+        Self(value, PhantomData)
+    }
+}
+
+impl<L, T: Wire<L>> Serialize for Outgoing<'_, L, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.encode(serializer)
+    }
+}
+
+/// A `Wire<L>` that serde makes.
+pub(crate) struct Incoming<L, T>(pub(crate) T, PhantomData<L>);
+
+impl<'de, L, T: Wire<L>> Deserialize<'de> for Incoming<L, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::decode(deserializer).map(|value| Self(value, PhantomData))
+    }
+}
+
+/// How a method's error travels.
+pub trait ErrorCodec<E>: 'static {
+    /// Writes the error.
+    ///
+    /// # Errors
+    /// What serde says.
+    fn encode(error: &E) -> Result<Payload, CallError>;
+    /// Reads the error.
+    ///
+    /// # Errors
+    /// What serde says.
+    fn decode(payload: &Payload) -> Result<E, CallError>;
+}
+
+/// For methods that cannot fail.
+#[derive(Debug)]
+pub enum NoError {}
+
+impl ErrorCodec<Infallible> for NoError {
+    fn encode(error: &Infallible) -> Result<Payload, CallError> {
+        match *error {}
+    }
+
+    fn decode(_: &Payload) -> Result<Infallible, CallError> {
+        Err(CallError::Codec("an error came from a method that has none".to_owned()))
+    }
+}
+
+/// For methods whose error is a [`Wire`] type.
+#[derive(Debug)]
+pub struct WireError<L>(PhantomData<L>);
+
+impl<L: 'static, E: Wire<L>> ErrorCodec<E> for WireError<L> {
+    fn encode(error: &E) -> Result<Payload, CallError> {
+        Payload::of::<L, E>(error)
+    }
+
+    fn decode(payload: &Payload) -> Result<E, CallError> {
+        payload.read::<L, E>(None)
+    }
+}
+
+/// A value as bytes, and its attachments: what the value refers to beside its bytes. The
+/// bytes name an attachment by its index.
+#[derive(Clone, Default)]
+pub struct Payload {
+    pub(crate) bytes: Bytes,
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("bytes", &self.bytes.len())
+            .field("attachments", &self.attachments.len())
+            .finish()
+    }
+}
+
+impl Payload {
+    pub(crate) fn of<L, T: Wire<L>>(value: &T) -> Result<Self, CallError> {
+        Self::write(&Outgoing::<L, T>::new(value))
+    }
+
+    pub(crate) fn write(value: &impl Serialize) -> Result<Self, CallError> {
+        let (written, session) = Session::run(Session::default(), || {
+            let mut bytes = Vec::with_capacity(128);
+            let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+            value.serialize(&mut serializer).map(|()| bytes)
+        });
+        match written {
+            Ok(bytes) => Ok(Self { bytes: bytes.into(), attachments: session.attachments }),
+            Err(error) => Err(CallError::Codec(error.to_string())),
+        }
+    }
+
+    /// Reads a value. Handles in it find their deployments in `directory`.
+    pub(crate) fn read<L, T: Wire<L>>(
+        &self,
+        directory: Option<&Arc<dyn Directory>>,
+    ) -> Result<T, CallError> {
+        self.read_with(directory, PhantomData::<Incoming<L, T>>).map(|incoming| incoming.0)
+    }
+
+    pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
+        &self,
+        directory: Option<&Arc<dyn Directory>>,
+        seed: S,
+    ) -> Result<T, CallError> {
+        let attachments = self.attachments.clone();
+        let session = Session { attachments, directory: directory.cloned() };
+        let (read, _) = Session::run(session, || {
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(&self.bytes[..]);
+            seed.deserialize(&mut deserializer)
+        });
+        read.map_err(|error| CallError::Codec(error.to_string()))
+    }
+}
+
+thread_local! {
+    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
+}
+
+/// What a value may refer to beside its bytes, while it is written or read: its
+/// attachments, and the directory in which handles are looked up.
+///
+/// A thread-local, because serde has no other way to reach a value inside another.
+#[derive(Default)]
+pub(crate) struct Session {
+    attachments: Vec<Attachment>,
+    directory: Option<Arc<dyn Directory>>,
+}
+
+impl Session {
+    fn run<R>(session: Self, f: impl FnOnce() -> R) -> (R, Self) {
+        /// Puts the outer session back, also when `f` panics.
+        struct Restore(Option<Session>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SESSION.set(self.0.take());
+            }
+        }
+        let _restore = Restore(SESSION.replace(Some(session)));
+        let result = f();
+        (result, SESSION.take().unwrap_or_default())
+    }
+
+    /// True while a call's values are written or read.
+    pub(crate) fn is_open() -> bool {
+        SESSION.with_borrow(Option::is_some)
+    }
+
+    /// Attaches something to the value that is written. Returns its index; none if no
+    /// value of a call is being written.
+    pub(crate) fn attach(attachment: Attachment) -> Option<u64> {
+        SESSION.with_borrow_mut(|session| {
+            let attachments = &mut session.as_mut()?.attachments;
+            attachments.push(attachment);
+            Some(attachments.len() as u64 - 1)
+        })
+    }
+
+    /// The attachment with this index, of the value that is read.
+    pub(crate) fn attachment(index: u64) -> Option<Attachment> {
+        SESSION.with_borrow(|session| {
+            session.as_ref()?.attachments.get(usize::try_from(index).ok()?).cloned()
+        })
+    }
+
+    pub(crate) fn directory() -> Option<Arc<dyn Directory>> {
+        SESSION.with_borrow(|session| session.as_ref()?.directory.clone())
+    }
+}

@@ -1,0 +1,169 @@
+//! [`MethodFuture`]: a method that runs, on its instance or by way of a
+//! [`Target`](crate::replica::Target).
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use pin_project_lite::pin_project;
+
+use crate::call::CallError;
+use crate::method::{AnyMethod, AnyReply, AnySink, AnyValue, IntoReply, Reply};
+use crate::replica::{Call, Entered, Scope};
+
+/// What a call runs, once it has its seat.
+pub(crate) trait Served: Future<Output = Reply<Self::Ok, Self::Err, Self::Args>> {
+    type Ok;
+    type Err;
+    type Args;
+    /// True if the future must be polled on when its replica ends, because it says itself
+    /// what becomes of the call. Any other is dropped then, at its await.
+    fn sees_end(&self) -> bool;
+}
+
+/// The types of a call, and whether its method is marked `#[batch]`.
+pub(crate) trait Types {
+    type Ok: 'static;
+    type Err: 'static;
+    type Args: 'static;
+    const BATCHED: bool;
+}
+
+pin_project! {
+    /// A method that runs, with its types.
+    #[project = MethodProjection]
+    pub(crate) enum MethodFuture<T, F> {
+        /// Right on the instance: the short path.
+        Direct { #[pin] future: F },
+        /// By way of a target.
+        Targeted { reply: TargetFuture, types: PhantomData<T> },
+    }
+}
+
+impl<T: Types, F> MethodFuture<T, F> {
+    pub(super) fn targeted(reply: TargetFuture) -> Self {
+        Self::Targeted { reply, types: PhantomData }
+    }
+}
+
+impl<T, F> Future for MethodFuture<T, F>
+where
+    T: Types,
+    F: Future<Output: IntoReply<T::Ok, T::Err, T::Args>>,
+{
+    type Output = Reply<T::Ok, T::Err, T::Args>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            MethodProjection::Direct { future } => future.poll(cx).map(IntoReply::into_reply),
+            MethodProjection::Targeted { reply, .. } => {
+                Pin::new(reply).poll(cx).map(AnyReply::typed)
+            }
+        }
+    }
+}
+
+impl<T, F> Served for MethodFuture<T, F>
+where
+    T: Types,
+    F: Future<Output: IntoReply<T::Ok, T::Err, T::Args>>,
+{
+    type Ok = T::Ok;
+    type Err = T::Err;
+    type Args = T::Args;
+
+    fn sees_end(&self) -> bool {
+        match self {
+            Self::Direct { .. } => T::BATCHED,
+            Self::Targeted { reply, .. } => reply.sees_end(),
+        }
+    }
+}
+
+/// A call that a target serves, without its types.
+pub(crate) struct TargetFuture {
+    reply: BoxFuture<'static, AnyReply>,
+    sees_end: bool,
+}
+
+impl TargetFuture {
+    /// Gives a call to the target of the replica that the scope has a slot of.
+    pub(super) fn new(
+        scope: &mut Option<Scope>,
+        method: &'static dyn AnyMethod,
+        arguments: AnyValue,
+        items: Option<AnySink>,
+    ) -> Self {
+        let current = scope.as_mut().expect("a scope is away only while it is current");
+        let replica = current.replica().expect("a call that begins has a slot");
+        let target = Arc::clone(&replica.target);
+        let (request, deadline) = (current.request().clone(), current.deadline().cloned());
+        // The host of a remote replica frees the slot, and says what becomes of the call.
+        let slot = if target.is_remote() { current.send_slot() } else { None };
+        let sees_end = slot.is_none() && target.keeps_order(method);
+        let _entered = Entered::new(scope);
+        let reply = target.call(Call { method, arguments, items, request, deadline, slot });
+        Self { reply, sees_end }
+    }
+}
+
+impl Future for TargetFuture {
+    type Output = AnyReply;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AnyReply> {
+        self.reply.as_mut().poll(cx)
+    }
+}
+
+impl Served for TargetFuture {
+    type Ok = AnyValue;
+    type Err = AnyValue;
+    type Args = AnyValue;
+
+    fn sees_end(&self) -> bool {
+        self.sees_end
+    }
+}
+
+pin_project! {
+    /// A call that never goes to another replica once it has begun: a task, or a routed
+    /// request.
+    pub(crate) struct Plain<F, A> {
+        #[pin]
+        future: F,
+        args: PhantomData<fn() -> A>,
+    }
+}
+
+impl<F, A> Plain<F, A> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future, args: PhantomData }
+    }
+}
+
+impl<F, A, T, E> Future for Plain<F, A>
+where
+    F: Future<Output = Result<T, CallError<E>>>,
+{
+    type Output = Reply<T, E, A>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Reply::Answer)
+    }
+}
+
+impl<F, A, T, E> Served for Plain<F, A>
+where
+    F: Future<Output = Result<T, CallError<E>>>,
+{
+    type Ok = T;
+    type Err = E;
+    type Args = A;
+
+    fn sees_end(&self) -> bool {
+        false
+    }
+}

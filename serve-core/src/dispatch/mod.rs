@@ -1,0 +1,30 @@
+//! The life of a call, from its start to its end, for stubs, calls by name, `#[routes]`,
+//! tasks and actors alike.
+//!
+//! [`start`] decides on whose behalf a call is made, until when, and where it waits.
+//! [`Acquire`] brings the call to its slot, [`Serving`] runs it there, and `retry` runs it
+//! again. `docs/architecture.md` follows a call through these files.
+
+mod acquire;
+mod by_name;
+mod handle;
+mod head;
+mod method_future;
+mod retry;
+mod serving;
+mod start;
+mod task;
+mod typed;
+
+pub(crate) use by_name::read_call;
+pub use by_name::{AnyHandle, ByNameError};
+pub use handle::{DeploymentHandle, Handle};
+pub(crate) use head::Head;
+#[cfg(feature = "http")]
+pub(crate) use method_future::Plain;
+#[cfg(feature = "http")]
+pub(crate) use serving::Serving;
+#[cfg(feature = "http")]
+pub(crate) use start::start;
+pub use task::{Task, start_task};
+pub use typed::{call, stream};

@@ -1,0 +1,131 @@
+//! `#[retry]`: calls that run again if their replica dies after they began.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::acquire::Acquire;
+use super::handle::Handle;
+use super::head::Head;
+use super::method_future::Served;
+use super::serving::Serving;
+use super::start::{Split, start};
+use super::typed::{begin_one, wanted};
+use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
+use crate::call::{CallError, Response};
+use crate::method::{Method, Unary};
+use crate::replica::Scope;
+use crate::router::{Place, Router};
+
+/// Starts a call that may run again if its replica dies.
+pub(super) fn call<M: Unary>(
+    handle: &Handle<M::Deployment>,
+    args: Split<M::Args>,
+) -> Response<M::Ok, M::Err> {
+    let kept = args.as_ref().ok().and_then(M::copy_args);
+    let router = Arc::clone(handle.router());
+    let (mut pending, task) = start(
+        handle.router(),
+        M::INFO.name,
+        handle.head(),
+        args,
+        wanted::<M>,
+        |acquire, head, position| {
+            router.earn_retry();
+            // Where the call waits changes from try to try.
+            let ticket = match position {
+                QueuePosition::Started => Arc::default(),
+                QueuePosition::Queued(ticket) => Arc::new(Mutex::new(Some(*ticket))),
+                QueuePosition::Moving(ticket) => Arc::clone(ticket),
+            };
+            let position = QueuePosition::Moving(Arc::clone(&ticket));
+            let tokio = router.spawner().tokio.clone();
+            let kept = Arc::new(Mutex::new(kept));
+            let tries = Tries::<M> { router, head, ticket, kept };
+            (tokio.spawn(tries.run(acquire)), position)
+        },
+    );
+    match task {
+        Ok((task, position)) => {
+            pending.position = position;
+            Response::running(pending, task)
+        }
+        Err(error) => Response::refused(pending, error.widen()),
+    }
+}
+
+/// A call that may run again.
+struct Tries<M: Method> {
+    router: Arc<Router>,
+    head: Head,
+    /// Where the call waits, for its response to give the place back.
+    ticket: Arc<Mutex<Option<Ticket>>>,
+    /// The arguments for the next try.
+    kept: Arc<Mutex<Option<M::Args>>>,
+}
+
+impl<M: Unary> Tries<M> {
+    /// Runs the call, and again while its replicas die under it and there is a retry left.
+    async fn run(self, mut acquire: Acquire<Router, M::Args>) -> Outcome<M::Ok, M::Err> {
+        for retry in 0..M::RETRIES {
+            let kept = Arc::clone(&self.kept);
+            let begin = move |scope: &mut Option<Scope>, args: M::Args| {
+                let mut kept = kept.lock();
+                // Arguments that came from another call are copied where they are first seen.
+                if kept.is_none() {
+                    *kept = M::copy_args(&args);
+                }
+                drop(kept);
+                begin_one::<M>(scope, args)
+            };
+            let outcome = self.serve(acquire, begin).await;
+            let died =
+                matches!(outcome.as_ref().map_err(|error| &**error), Err(error) if died(error));
+            let again =
+                if died && self.router.spend_retry() { self.kept.lock().take() } else { None };
+            let Some(args) = again else {
+                return if retry > 0 { outcome.map_err(it_had_run) } else { outcome };
+            };
+            tracing::trace!(
+                parent: self.router.span(),
+                method = M::INFO.name,
+                retry = retry + 1,
+                "runs again, because its replica died"
+            );
+            let place =
+                self.router.place_again().map_err(|error| it_had_run(Box::new(error.widen())))?;
+            *self.ticket.lock() = place.ticket();
+            acquire = match place {
+                Place::Now(slot) => Acquire::ready(slot, args),
+                Place::Queued(queued) => Acquire::queued(queued, args),
+            };
+        }
+        self.serve(acquire, begin_one::<M>).await.map_err(it_had_run)
+    }
+
+    fn serve<B, F>(
+        &self,
+        acquire: Acquire<Router, M::Args>,
+        begin: B,
+    ) -> Serving<Router, M::Args, B, F>
+    where
+        B: FnOnce(&mut Option<Scope>, M::Args) -> F + Clone,
+        F: Served<Args = M::Args>,
+    {
+        Serving::new(acquire, self.head.clone(), begin)
+    }
+}
+
+/// True if the replica that ran the call is gone, as far as one can know.
+fn died<E>(error: &CallError<E>) -> bool {
+    matches!(error, CallError::Unavailable { started: true, .. } | CallError::Transport(_))
+}
+
+/// The failure of a call that began on a replica before: whatever became of its last try, it
+/// may have run.
+fn it_had_run<E>(mut error: Box<CallError<E>>) -> Box<CallError<E>> {
+    if let CallError::Unavailable { started, .. } = &mut *error {
+        *started = true;
+    }
+    error
+}

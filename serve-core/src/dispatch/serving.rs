@@ -1,0 +1,209 @@
+//! [`Serving`]: a call from its place to its end: it waits for its slot, runs, and goes to
+//! another replica if its own ends before it began.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use super::acquire::Acquire;
+use super::head::Head;
+use super::method_future::Served;
+use super::start::Entrance;
+use crate::call::CallError;
+use crate::call::pending::Outcome;
+use crate::method::Reply;
+use crate::replica::{Entered, Expiry, Scope, Seat as _};
+
+pin_project! {
+    /// A call: waits for its seat, makes the method's future and runs it in its scope, until
+    /// its deadline passes or its replica ends.
+    ///
+    /// One state machine instead of a wrapper for each of these, because tokio moves a
+    /// task's future several times: each thing is held once, and the larger half of it is
+    /// the user's own future.
+    pub(crate) struct Serving<E: Entrance, A, B, F> {
+        #[pin]
+        step: Step<E, A, F>,
+        // Again for each replica that ends before the method begins.
+        begin: B,
+        expiry: Expiry,
+        // Last, because the slot in it is freed last.
+        scope: Option<Scope>,
+    }
+
+    impl<E: Entrance, A, B, F> PinnedDrop for Serving<E, A, B, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let StepProjection::Running { .. } = this.step.as_mut().project() {
+                let _entered = Entered::new(this.scope);
+                this.step.set(Step::Done);
+            }
+        }
+    }
+}
+
+pin_project! {
+    #[project = StepProjection]
+    enum Step<E: Entrance, A, F> {
+        Waiting { acquire: Acquire<E, A> },
+        Running { #[pin] method: F },
+        /// The user's code panicked before the call had a task to fail.
+        Panicked { payload: Option<Box<dyn Any + Send>> },
+        Done,
+    }
+}
+
+const AWAY: &str = "a scope is away only while it is current";
+
+impl<E, A, B, F> Serving<E, A, B, F>
+where
+    E: Entrance,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone,
+{
+    /// A call that gets its seat, and its arguments, from `acquire`.
+    ///
+    /// `begin` makes the method's future when the task first runs, so that until then the
+    /// call can go to another replica.
+    pub(crate) fn new(acquire: Acquire<E, A>, head: Head, begin: B) -> Self {
+        let Head { request, deadline } = head;
+        let scope = Some(Scope::outside(request, deadline));
+        Self { step: Step::Waiting { acquire }, begin, expiry: Expiry::default(), scope }
+    }
+
+    /// Begins the call right away if it has its seat, instead of when its task first runs.
+    ///
+    /// Tasks run in another order than they are spawned in: a tokio worker runs the one that
+    /// was spawned last first. Calls that share a batch, or that are sent to another process,
+    /// have to begin in the order in which they were made.
+    pub(super) fn begin_now(mut self) -> Self {
+        let scope = self.scope.as_mut().expect(AWAY);
+        let deadline = scope.deadline().and_then(|deadline| deadline.at());
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return self;
+        }
+        let Step::Waiting { acquire } = &mut self.step else { return self };
+        let Some((seat, args)) = acquire.take_ready() else { return self };
+        seat.take(scope);
+        let (begin, scope) = (self.begin.clone(), &mut self.scope);
+        self.step = match catch_unwind(AssertUnwindSafe(|| begin(scope, args))) {
+            Ok(method) => Step::Running { method },
+            Err(payload) => Step::Panicked { payload: Some(payload) },
+        };
+        self
+    }
+}
+
+impl<E, A, B, F> Future for Serving<E, A, B, F>
+where
+    E: Entrance,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone,
+    F: Served<Args = A>,
+{
+    type Output = Outcome<F::Ok, F::Err>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        let scope = this.scope.as_mut().expect(AWAY);
+        if let Some(deadline) = scope.deadline()
+            && this.expiry.passed(deadline, cx)
+        {
+            return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
+        }
+        match this.step.as_mut().project() {
+            StepProjection::Waiting { acquire } => {
+                let (seat, args) = match acquire.take_ready() {
+                    Some(got) => got,
+                    None => match ready!(acquire.poll_settled(cx)) {
+                        Ok(got) => got,
+                        Err(error) => return Poll::Ready(Err(Box::new(error.widen()))),
+                    },
+                };
+                seat.take(scope);
+                let method = this.begin.clone()(this.scope, args);
+                this.step.set(Step::Running { method });
+            }
+            StepProjection::Running { method } => {
+                if let Some(replica) = scope.replica()
+                    && replica.has_ended()
+                    && !method.sees_end()
+                {
+                    return Poll::Ready(Err(Box::new(replica.ended_error())));
+                }
+            }
+            StepProjection::Panicked { payload } => {
+                let payload = payload.take().expect("a task is not polled after it panicked");
+                let _entered = Entered::polling(this.scope);
+                resume_unwind(payload);
+            }
+            StepProjection::Done => {}
+        }
+        let entered = Entered::polling(this.scope);
+        let StepProjection::Running { method } = this.step.as_mut().project() else {
+            unreachable!("a task is not polled after it was ready");
+        };
+        let polled = method.poll(cx);
+        if polled.is_ready() {
+            // While its scope is current, as when it is dropped halfway.
+            this.step.set(Step::Done);
+        }
+        drop(entered);
+        match polled {
+            Poll::Pending => {
+                // Most short calls are ready at once, and never register.
+                if let Some(scope) = this.scope {
+                    scope.wake_at_end(cx.waker());
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Reply::Answer(answer)) => {
+                // An error of the method's own is an answer too.
+                if let Ok(_) | Err(CallError::App(_)) = &answer
+                    && let Some(scope) = this.scope
+                {
+                    scope.succeeded();
+                }
+                Poll::Ready(answer.map_err(Box::new))
+            }
+            Poll::Ready(Reply::GivenBack(args)) => {
+                self.go_elsewhere(args);
+                // Not polled from here: a future that polls itself is not inlined where it
+                // runs.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
+    /// The replica ended before the method began: the call looks for another one.
+    #[cold]
+    #[inline(never)]
+    fn go_elsewhere(self: Pin<&mut Self>, args: A) {
+        let mut this = self.project();
+        let owner = this.scope.as_mut().and_then(Scope::leave_replica);
+        let owner = owner.expect("only a replica gives a call back");
+        let acquire = Acquire::again(owner, args);
+        this.step.set(Step::Waiting { acquire });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::Router;
+
+    /// tokio moves a task's future about seven times, and a task of more than 128 bytes
+    /// beyond that of a bare `tokio::spawn` costs more to allocate.
+    #[test]
+    fn a_call_adds_little_to_the_future_of_its_method() {
+        type Method = [u64; 8];
+        type Call = Serving<Router, (u64,), (), Method>;
+        let added = size_of::<Call>() - size_of::<Method>();
+        assert!(added <= 56, "{added} bytes: scope 40, timer 8, state 8");
+    }
+}

@@ -1,0 +1,188 @@
+//! [`start`]: how every call starts.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::acquire::Acquire;
+use super::head::Head;
+use crate::call::deadline::Deadline;
+use crate::call::pending::{Callee, PendingCall, QueuePosition, Ticket};
+use crate::call::request::Request;
+use crate::call::{CallError, UpstreamError};
+use crate::replica::{Seat, Slot};
+use crate::router::{Place, QueuedCall, Router, State, Wanted};
+
+/// The arguments of a call, or what must be awaited for them.
+pub(crate) type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
+
+/// What a call is started on: a deployment's router, or the runtime alone, for a task.
+pub(crate) trait Entrance: Callee + Sized + 'static {
+    /// What a call runs on.
+    type Seat: Seat;
+    /// A place in the queue, as a future of the seat.
+    type Queued: Future<Output = Result<Self::Seat, CallError>> + Send + Unpin;
+    /// What a place is decided under, where there is no seat at once.
+    type Undecided<'a>;
+
+    /// Numbers a request that has no number.
+    fn begin_request(&self, request: &mut Request);
+
+    /// A seat at once, for most calls by far. A request that has no number gets one.
+    fn seat_now(&self, request: &mut Request) -> Result<Self::Seat, Self::Undecided<'_>>;
+
+    /// The place of a call that got no seat at once.
+    fn decide(
+        self: &Arc<Self>,
+        undecided: Self::Undecided<'_>,
+        request: &Request,
+        call: Wanted<'_>,
+    ) -> Result<Decided<Self>, CallError>;
+
+    /// True if calls may be served by another task or process. They have to be told when
+    /// they are detached.
+    fn is_remote(&self) -> bool {
+        false
+    }
+}
+
+/// The place of a call.
+pub(crate) enum Decided<E: Entrance> {
+    Now(E::Seat),
+    Queued(E::Queued, Option<Ticket>),
+}
+
+impl Entrance for Router {
+    type Seat = Slot;
+    type Queued = QueuedCall;
+    type Undecided<'a> = MutexGuard<'a, State>;
+
+    fn begin_request(&self, request: &mut Request) {
+        if !request.has_begun() {
+            request.begin(self.next_request_number());
+        }
+    }
+
+    #[inline]
+    fn seat_now(&self, request: &mut Request) -> Result<Slot, MutexGuard<'_, State>> {
+        self.slot_now(request)
+    }
+
+    fn decide(
+        self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        request: &Request,
+        call: Wanted<'_>,
+    ) -> Result<Decided<Self>, CallError> {
+        Ok(match self.place(state, request, call)? {
+            Place::Now(slot) => Decided::Now(slot),
+            Place::Queued(queued) => {
+                let ticket = queued.ticket();
+                Decided::Queued(queued, ticket)
+            }
+        })
+    }
+
+    fn is_remote(&self) -> bool {
+        Router::is_remote(self)
+    }
+}
+
+/// Starts a call: decides its place, if its arguments are here, and spawns it; or says why
+/// it is refused. With arguments still to come, the place is decided when the last of them
+/// has.
+///
+/// `spawn` makes a task of the call. Most calls get their seat at once. Their way leaves
+/// first and apart from the others, so that what it found stays in registers until it is in
+/// the task.
+#[inline]
+pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
+    entrance: &Arc<E>,
+    method: &'static str,
+    mut head: Head,
+    args: Split<A>,
+    wanted: impl for<'a> Fn(&'a A) -> Wanted<'a> + Send + 'static,
+    spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
+) -> (PendingCall, Result<T, CallError>) {
+    if entrance.is_remote() && head.deadline.is_none() {
+        head.deadline = Some(Deadline::new(None, None));
+    }
+    let (acquire, position) = match args {
+        Ok(args) => match entrance.seat_now(&mut head.request) {
+            Ok(seat) => {
+                let position = QueuePosition::Started;
+                let task = spawn(Acquire::ready(seat, args), head.clone(), &position);
+                return (pending(entrance, method, head, position), Ok(task));
+            }
+            Err(undecided) => match entrance.decide(undecided, &head.request, wanted(&args)) {
+                Ok(Decided::Now(seat)) => (Acquire::ready(seat, args), QueuePosition::Started),
+                Ok(Decided::Queued(queued, ticket)) => {
+                    let position = ticket.map_or(QueuePosition::Started, QueuePosition::Queued);
+                    (Acquire::queued(queued, args), position)
+                }
+                Err(error) => {
+                    return (pending(entrance, method, head, QueuePosition::Started), Err(error));
+                }
+            },
+        },
+        Err(args) => {
+            // The response may be asked for the request's id before the place is decided.
+            let ticket = Arc::<Mutex<Option<Ticket>>>::default();
+            let position = QueuePosition::Moving(Arc::clone(&ticket));
+            entrance.begin_request(&mut head.request);
+            let (entrance, request) = (Arc::clone(entrance), head.request.clone());
+            let arrival = Arrival { entrance, method, request, args, ticket };
+            (Acquire::Arriving(Box::pin(arrival.seat(wanted))), position)
+        }
+    };
+    let task = spawn(acquire, head.clone(), &position);
+    (pending(entrance, method, head, position), Ok(task))
+}
+
+#[inline]
+fn pending<E: Entrance>(
+    entrance: &Arc<E>,
+    method: &'static str,
+    head: Head,
+    position: QueuePosition,
+) -> PendingCall {
+    let callee = Arc::clone(entrance) as Arc<dyn Callee>;
+    PendingCall { callee, method, request: head.request, deadline: head.deadline, position }
+}
+
+/// A call whose arguments are still to come: neither queued nor ongoing until they have.
+struct Arrival<E, A> {
+    entrance: Arc<E>,
+    method: &'static str,
+    request: Request,
+    args: BoxFuture<'static, Result<A, UpstreamError>>,
+    /// Where the call waits, for its response to give the place back.
+    ticket: Arc<Mutex<Option<Ticket>>>,
+}
+
+impl<E: Entrance, A> Arrival<E, A> {
+    async fn seat(
+        mut self,
+        wanted: impl for<'a> Fn(&'a A) -> Wanted<'a>,
+    ) -> Result<(E::Seat, A), CallError> {
+        let args = self.args.await.map_err(|error| {
+            let consumer = PendingCall::name_of(&*self.entrance, self.method);
+            CallError::Upstream(error.for_consumer(consumer))
+        })?;
+        let queued = {
+            let undecided = match self.entrance.seat_now(&mut self.request) {
+                Ok(seat) => return Ok((seat, args)),
+                Err(undecided) => undecided,
+            };
+            match self.entrance.decide(undecided, &self.request, wanted(&args))? {
+                Decided::Now(seat) => return Ok((seat, args)),
+                Decided::Queued(queued, ticket) => {
+                    *self.ticket.lock() = ticket;
+                    queued
+                }
+            }
+        };
+        Ok((queued.await?, args))
+    }
+}

@@ -1,0 +1,125 @@
+//! `#[task]`: a stateless function that is called like a deployment's method.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Ready;
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::Handle;
+
+use super::head::Head;
+use super::method_future::Plain;
+use super::serving::Serving;
+use super::start::{Decided, Entrance, start};
+use crate::call::pending::{Callee, Ticket};
+use crate::call::request::{Request, RequestDetails};
+use crate::call::spawner::{RequestIds, Spawner};
+use crate::call::{ArgTuple, CallError, Response};
+use crate::replica::Scope;
+use crate::router::Wanted;
+
+/// A function marked `#[task]`. `remote` on the type of its name calls it.
+pub trait Task: 'static {
+    /// The function's parameters.
+    type Args: Send + 'static;
+    /// What the function returns.
+    type Ok: Send + 'static;
+    /// The function's error; [`Infallible`](std::convert::Infallible) if it has none.
+    type Err: fmt::Display + fmt::Debug + Send + 'static;
+    /// The function's name.
+    const NAME: &'static str;
+    /// Runs the function.
+    fn run(args: Self::Args)
+    -> impl Future<Output = Result<Self::Ok, CallError<Self::Err>>> + Send;
+}
+
+/// What stands behind a task's calls.
+struct TaskCallee {
+    name: &'static str,
+    spawner: Arc<Spawner>,
+}
+
+impl Callee for TaskCallee {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn spawner(&self) -> &Arc<Spawner> {
+        &self.spawner
+    }
+
+    fn leave(&self, _: Ticket) {}
+
+    fn leave_again(&self, _: tokio::task::Id) {}
+}
+
+/// A task starts at once, on no replica.
+impl Entrance for TaskCallee {
+    type Seat = Arc<Spawner>;
+    type Queued = Ready<Result<Arc<Spawner>, CallError>>;
+    type Undecided<'a> = Infallible;
+
+    fn begin_request(&self, request: &mut Request) {
+        if !request.has_begun() {
+            let id = Some(self.spawner.ids.next());
+            *request = Request::with_details(RequestDetails { id, ..Default::default() });
+        }
+    }
+
+    fn seat_now(&self, request: &mut Request) -> Result<Arc<Spawner>, Infallible> {
+        self.begin_request(request);
+        Ok(Arc::clone(&self.spawner))
+    }
+
+    fn decide(
+        self: &Arc<Self>,
+        undecided: Infallible,
+        _: &Request,
+        _: Wanted<'_>,
+    ) -> Result<Decided<Self>, CallError> {
+        match undecided {}
+    }
+}
+
+/// Starts a task on the runtime of the current call, or else on the current tokio runtime.
+///
+/// # Panics
+/// Outside of both.
+#[doc(hidden)]
+pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T::Ok, T::Err> {
+    let callee = Arc::new(TaskCallee { name: T::NAME, spawner: current_spawner(T::NAME) });
+    let (head, args) = (Head::here(None, None), args.split());
+    let (pending, task) = start(&callee, "", head, args, unrouted, |acquire, head, _| {
+        let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
+        callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))
+    });
+    match task {
+        Ok(task) => Response::running(pending, task),
+        Err(error) => Response::refused(pending, error.widen()),
+    }
+}
+
+/// A task is routed nowhere.
+fn unrouted<A>(_: &A) -> Wanted<'_> {
+    Wanted::opaque("")
+}
+
+fn current_spawner(name: &str) -> Arc<Spawner> {
+    Scope::current(|scope| scope.and_then(Scope::spawner)).unwrap_or_else(|| {
+        let Ok(tokio) = Handle::try_current() else {
+            panic!(
+                "`{name}::remote` was called outside of a tokio runtime; call it from async code, \
+                 or enter a runtime first"
+            );
+        };
+        outside_spawner(tokio)
+    })
+}
+
+/// The spawner of tasks outside of any replica. Their ids come from one sequence, so that
+/// they differ.
+fn outside_spawner(tokio: Handle) -> Arc<Spawner> {
+    static IDS: OnceLock<Arc<RequestIds>> = OnceLock::new();
+    let ids = IDS.get_or_init(|| Spawner::new(tokio.clone(), rand::random()).ids);
+    Arc::new(Spawner { tokio, ids: Arc::clone(ids), clock_waits: false })
+}

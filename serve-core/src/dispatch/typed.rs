@@ -1,0 +1,162 @@
+//! [`call`] and [`stream`]: the functions under every generated stub.
+
+use std::marker::PhantomData;
+
+use tokio::sync::mpsc;
+
+use super::acquire::Acquire;
+use super::handle::Handle;
+use super::head::Head;
+use super::method_future::{MethodFuture, Served, TargetFuture, Types};
+use super::retry;
+use super::serving::Serving;
+use super::start::start;
+use crate::call::pending::Outcome;
+use crate::call::stream::STREAM_CAPACITY;
+use crate::call::{ArgTuple, Response, ResponseStream};
+use crate::method::{
+    Handlers, InstanceCell, IntoReply, Method, StreamSink, Streaming, Unary,
+};
+use crate::replica::{Entered, Scope};
+use crate::router::{Router, Wanted};
+
+/// The types of a call of the method `M` that gives one value.
+pub(super) struct OneOf<M>(PhantomData<M>);
+
+/// The types of a call of the method `M` that gives many values.
+pub(super) struct ManyOf<M>(PhantomData<M>);
+
+impl<M: Unary> Types for OneOf<M> {
+    type Ok = M::Ok;
+    type Err = M::Err;
+    type Args = M::Args;
+    const BATCHED: bool = M::BATCHED;
+}
+
+impl<M: Streaming> Types for ManyOf<M> {
+    type Ok = ();
+    type Err = M::Err;
+    type Args = M::Args;
+    const BATCHED: bool = M::BATCHED;
+}
+
+/// Starts a call that gives one value.
+///
+/// With its arguments at hand, its place is decided before this returns. With arguments
+/// still to come, it is decided when the last of them has.
+#[doc(hidden)]
+pub fn call<M: Unary>(
+    handle: &Handle<M::Deployment>,
+    args: impl ArgTuple<Values = M::Args>,
+) -> Response<M::Ok, M::Err> {
+    let args = args.split();
+    if M::RETRIES > 0 {
+        return retry::call::<M>(handle, args);
+    }
+    let (router, head) = (handle.router(), handle.head());
+    let (pending, task) =
+        start(router, M::INFO.name, head, args, wanted::<M>, |acquire, head, _| {
+            spawn(router, M::BATCHED, acquire, head, begin_one::<M>)
+        });
+    match task {
+        Ok(task) => Response::running(pending, task),
+        Err(error) => Response::refused(pending, error.widen()),
+    }
+}
+
+/// Starts a call that gives many values. As [`call`] otherwise.
+#[doc(hidden)]
+pub fn stream<M: Streaming>(
+    handle: &Handle<M::Deployment>,
+    args: impl ArgTuple<Values = M::Args>,
+) -> ResponseStream<M::Ok, M::Err> {
+    let (sender, items) = mpsc::channel(STREAM_CAPACITY);
+    let (router, head, args) = (handle.router(), handle.head(), args.split());
+    let (pending, task) =
+        start(router, M::INFO.name, head, args, wanted::<M>, |acquire, head, _| {
+            let sink = StreamSink::channel(sender);
+            let begin = |scope: &mut _, args| begin_many::<M>(scope, args, sink);
+            spawn(router, M::BATCHED, acquire, head, begin)
+        });
+    match task {
+        Ok(task) => ResponseStream::running(pending, items, task),
+        Err(error) => ResponseStream::refused(pending, error.widen()),
+    }
+}
+
+/// Makes a task of a call. See [`Serving::begin_now`] for calls that begin before that.
+#[inline]
+pub(super) fn spawn<A, B, F>(
+    router: &Router,
+    in_order: bool,
+    acquire: Acquire<Router, A>,
+    head: Head,
+    begin: B,
+) -> tokio::task::JoinHandle<Outcome<F::Ok, F::Err>>
+where
+    A: Send + 'static,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
+    F: Served<Args = A, Ok: Send, Err: Send> + Send + 'static,
+{
+    let tokio = &crate::call::pending::Callee::spawner(router).tokio;
+    let serving = Serving::new(acquire, head, begin);
+    if in_order || router.is_remote() {
+        return tokio.spawn(serving.begin_now());
+    }
+    tokio.spawn(serving)
+}
+
+pub(super) fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
+    Wanted { method: M::INFO.name, names: M::INFO.param_names, args }
+}
+
+/// Makes the future of a method that gives one value, on the replica of the scope's slot.
+#[inline]
+pub(super) fn begin_one<M: Unary>(
+    scope: &mut Option<Scope>,
+    args: M::Args,
+) -> MethodFuture<
+    OneOf<M>,
+    impl Future<Output = impl IntoReply<M::Ok, M::Err, M::Args> + use<M>> + Send + use<M>,
+> {
+    match direct_cell::<M>(scope.as_ref()) {
+        Some(cell) => {
+            // The first step of a batched call is here, and looks at its scope.
+            let _entered = M::BATCHED.then(|| Entered::new(scope));
+            MethodFuture::Direct { future: M::run(cell, args) }
+        }
+        None => {
+            let reply = TargetFuture::new(scope, M::erased(), Box::new(args), None);
+            MethodFuture::targeted(reply)
+        }
+    }
+}
+
+/// Makes the future of a method that gives many values, and sends them to `items`.
+fn begin_many<M: Streaming>(
+    scope: &mut Option<Scope>,
+    args: M::Args,
+    items: StreamSink<M::Ok, M::Err>,
+) -> MethodFuture<
+    ManyOf<M>,
+    impl Future<Output = impl IntoReply<(), M::Err, M::Args> + use<M>> + Send + use<M>,
+> {
+    match direct_cell::<M>(scope.as_ref()) {
+        Some(cell) => {
+            let _entered = M::BATCHED.then(|| Entered::new(scope));
+            MethodFuture::Direct { future: M::run(cell, args, items) }
+        }
+        None => {
+            let items = Some(Box::new(items) as _);
+            MethodFuture::targeted(TargetFuture::new(scope, M::erased(), Box::new(args), items))
+        }
+    }
+}
+
+/// The instance, where calls run right on it.
+#[inline]
+fn direct_cell<M: Method>(scope: Option<&Scope>) -> Option<<M::Deployment as Handlers>::Cell> {
+    let replica = scope?.replica().expect("a call that begins has a slot");
+    let cell = <M::Deployment as Handlers>::Cell::of(replica.direct()?);
+    Some(cell.expect("a router holds replicas of one deployment"))
+}

@@ -1,0 +1,433 @@
+//! [`AnyMethod`]: one method of a deployment without its types, for the wire, for mocks
+//! and for calls by name.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::handlers::Handlers;
+use super::info::{BatchLimits, MethodInfo};
+use super::reply::{IntoReply, Reply};
+use super::sink::{ItemPlace, ItemWriter, StreamSink};
+use super::typed::{Method, Streaming, Unary};
+use crate::call::context::Directory;
+use crate::call::wire::arguments::{ArgumentsSeed, NamedArguments};
+use crate::call::wire::payload::Outgoing;
+use crate::call::wire::text::{TextError, TextSource};
+use crate::call::{Arguments, CallError, ErrorCodec, Payload, Wire};
+use crate::deployment::{ArgumentsByPlace, Deployment};
+
+type LocalityOf<M> = <<M as Method>::Deployment as Deployment>::Locality;
+
+/// A value whose type only the method knows.
+pub type AnyValue = Box<dyn Any + Send>;
+
+/// The [`StreamSink`] of a streaming method's items, without its types.
+pub type AnySink = Box<dyn Any + Send>;
+
+/// The items of a streaming method, each the method's `Ok` or `Err`.
+pub type AnyItems = BoxStream<'static, Result<AnyValue, CallError<AnyValue>>>;
+
+/// A [`Reply`] whose values are the method's `Ok`, `Err` and `Args`. For a streaming
+/// method the value is `()`.
+pub type AnyReply = Reply<AnyValue, AnyValue, AnyValue>;
+
+/// A method without its types. The boxes hold its `Args`, `Ok` and `Err`.
+#[doc(hidden)]
+pub trait AnyMethod: Send + Sync {
+    /// The description of the method.
+    fn info(&self) -> MethodInfo;
+    /// True for a method marked `#[batch]`.
+    fn is_batched(&self) -> bool;
+    /// How many calls fill a batch, if that is known.
+    fn batch(&self) -> Option<BatchLimits>;
+    /// Runs the method on a cell of its deployment. A streaming method sends its items to
+    /// `items`, which it must be given.
+    fn run(
+        &self,
+        cell: &(dyn Any + Send + Sync),
+        args: AnyValue,
+        items: Option<AnySink>,
+    ) -> BoxFuture<'static, AnyReply>;
+    /// A sink for this method's items, and the stream of what is sent to it.
+    fn channel(&self, capacity: usize) -> (AnySink, AnyItems);
+    /// Another sink of the same stream.
+    fn clone_sink(&self, sink: &AnySink) -> AnySink;
+    /// Reads the arguments from text, each as its type asks.
+    fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError>;
+    /// The arguments, for whoever routes the call.
+    fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace;
+    /// The arguments for people to look at; none if they cannot be serialized.
+    fn show_args(&self, args: &AnyValue) -> Option<Value>;
+    /// The result for people to look at.
+    fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError>;
+    /// The error for people to look at.
+    fn show_err(&self, error: &AnyValue) -> String;
+    /// The arguments as bytes.
+    fn encode_args(&self, args: &AnyValue) -> Result<Payload, CallError>;
+    /// The arguments from bytes.
+    fn decode_args(
+        &self,
+        from: &Payload,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError>;
+    /// A result as bytes. A value that cannot be written is a failure of the call.
+    fn encode_result(
+        &self,
+        result: Result<AnyValue, CallError<AnyValue>>,
+    ) -> Result<Payload, CallError<Payload>>;
+    /// A result from bytes.
+    fn decode_result(
+        &self,
+        from: Result<Payload, CallError<Payload>>,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError<AnyValue>>;
+    /// A sink whose items go to `writer` as bytes.
+    fn writing_sink(&self, writer: Arc<dyn PayloadWriter>) -> AnySink;
+    /// Passes items that arrive as bytes on to `items`. Calls `grant` with a number of
+    /// items whenever there is room for so many more. Ends with `incoming`, or once nobody
+    /// reads the items any more.
+    fn receive_items(
+        &self,
+        items: AnySink,
+        incoming: mpsc::UnboundedReceiver<Result<Payload, CallError<Payload>>>,
+        directory: Arc<dyn Directory>,
+        grant: Box<dyn Fn(usize) + Send + Sync>,
+    ) -> BoxFuture<'static, ()>;
+}
+
+/// Writes the items of a stream, as bytes, for another process.
+#[doc(hidden)]
+pub trait PayloadWriter: Send + Sync {
+    /// A permit for each item that the consumer has room for. Closed once the consumer is
+    /// gone.
+    fn room(&self) -> &Semaphore;
+    /// Writes one item, for which a permit was taken.
+    fn write(&self, item: Result<Payload, CallError<Payload>>);
+}
+
+/// Whether a method gives one value or many.
+#[doc(hidden)]
+pub trait Shape<M: Method>: 'static {
+    /// Runs the method without its types.
+    fn run(
+        cell: <M::Deployment as Handlers>::Cell,
+        args: M::Args,
+        items: Option<AnySink>,
+    ) -> BoxFuture<'static, AnyReply>;
+}
+
+/// One value.
+#[derive(Debug)]
+pub enum One {}
+
+/// A stream.
+#[derive(Debug)]
+pub enum Many {}
+
+impl<M: Unary> Shape<M> for One {
+    fn run(
+        cell: <M::Deployment as Handlers>::Cell,
+        args: M::Args,
+        _: Option<AnySink>,
+    ) -> BoxFuture<'static, AnyReply> {
+        let run = M::run(cell, args);
+        Box::pin(async move { run.await.into_reply().erase() })
+    }
+}
+
+impl<M: Streaming> Shape<M> for Many {
+    fn run(
+        cell: <M::Deployment as Handlers>::Cell,
+        args: M::Args,
+        items: Option<AnySink>,
+    ) -> BoxFuture<'static, AnyReply> {
+        let items = typed(items.expect("a streaming method is given a sink for its items"));
+        let run = M::run(cell, args, items);
+        Box::pin(async move { run.await.into_reply().erase() })
+    }
+}
+
+impl<T: Send + 'static, E: Send + 'static, A: Send + 'static> Reply<T, E, A> {
+    /// The same reply without its types.
+    pub(crate) fn erase(self) -> AnyReply {
+        match self {
+            Self::Answer(Ok(value)) => Reply::Answer(Ok(Box::new(value))),
+            Self::Answer(Err(error)) => {
+                Reply::Answer(Err(error.map_app(|error| Box::new(error) as AnyValue)))
+            }
+            Self::GivenBack(args) => Reply::GivenBack(Box::new(args)),
+        }
+    }
+}
+
+impl AnyReply {
+    /// The same reply with its types. A call by name, whose arguments have no types where
+    /// it is made, asks for them as an [`AnyValue`].
+    pub(crate) fn typed<T: 'static, E: 'static, A: 'static>(self) -> Reply<T, E, A> {
+        match self {
+            Self::Answer(Ok(value)) => Reply::Answer(Ok(typed(value))),
+            Self::Answer(Err(error)) => Reply::Answer(Err(error.map_app(typed))),
+            Self::GivenBack(args) => Reply::GivenBack(typed(args)),
+        }
+    }
+}
+
+/// [`AnyMethod`] of the method `M`.
+pub struct Erased<M, S>(PhantomData<fn() -> (M, S)>);
+
+impl<M, S> Erased<M, S> {
+    /// There is only one.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<M, S> fmt::Debug for Erased<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Erased")
+    }
+}
+
+fn typed<T: 'static>(value: AnyValue) -> T {
+    *value.downcast().expect("a method's boxes hold its own types")
+}
+
+fn typed_ref<T: 'static>(value: &AnyValue) -> &T {
+    value.downcast_ref().expect("a method's boxes hold its own types")
+}
+
+impl<M: Method, S> Erased<M, S>
+where
+    M::Args: Arguments<LocalityOf<M>>,
+{
+    fn named(args: &AnyValue) -> NamedArguments<'_, LocalityOf<M>, M::Args> {
+        NamedArguments {
+            names: M::INFO.param_names,
+            arguments: typed_ref(args),
+            locality: PhantomData,
+        }
+    }
+}
+
+impl<M: Method, S: Shape<M>> AnyMethod for Erased<M, S>
+where
+    M::Args: Arguments<LocalityOf<M>>,
+    M::Ok: Wire<LocalityOf<M>>,
+    M::ErrCodec: ErrorCodec<M::Err>,
+{
+    fn info(&self) -> MethodInfo {
+        M::INFO
+    }
+
+    fn is_batched(&self) -> bool {
+        M::BATCHED
+    }
+
+    fn batch(&self) -> Option<BatchLimits> {
+        M::BATCH
+    }
+
+    fn run(
+        &self,
+        cell: &(dyn Any + Send + Sync),
+        args: AnyValue,
+        items: Option<AnySink>,
+    ) -> BoxFuture<'static, AnyReply> {
+        let cell: &<M::Deployment as Handlers>::Cell =
+            cell.downcast_ref().expect("a method runs on its own deployment's cell");
+        S::run(cell.clone(), typed(args), items)
+    }
+
+    fn channel(&self, capacity: usize) -> (AnySink, AnyItems) {
+        let (sender, mut receiver) = mpsc::channel(capacity);
+        let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(
+            |item: Result<M::Ok, Box<CallError<M::Err>>>| match item {
+                Ok(value) => Ok(Box::new(value) as AnyValue),
+                Err(error) => Err(error.map_app(|error| Box::new(error) as AnyValue)),
+            },
+        );
+        (Box::new(StreamSink::channel(sender)), items.boxed())
+    }
+
+    fn clone_sink(&self, sink: &AnySink) -> AnySink {
+        Box::new(typed_ref::<StreamSink<M::Ok, M::Err>>(sink).clone())
+    }
+
+    fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError> {
+        M::Args::read(source).map(|args| Box::new(args) as AnyValue)
+    }
+
+    fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace {
+        typed_ref::<M::Args>(args)
+    }
+
+    fn show_args(&self, args: &AnyValue) -> Option<Value> {
+        serde_json::to_value(Self::named(args)).ok()
+    }
+
+    fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError> {
+        let value: &M::Ok = typed_ref(value);
+        serde_json::to_value(Outgoing::<LocalityOf<M>, _>::new(value))
+            .map_err(|error| CallError::Codec(error.to_string()))
+    }
+
+    fn show_err(&self, error: &AnyValue) -> String {
+        // With its causes, where an error has them.
+        format!("{:#}", typed_ref::<M::Err>(error))
+    }
+
+    fn encode_args(&self, args: &AnyValue) -> Result<Payload, CallError> {
+        Payload::write(&Self::named(args))
+    }
+
+    fn decode_args(
+        &self,
+        from: &Payload,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError> {
+        let seed = ArgumentsSeed::<LocalityOf<M>, M::Args> {
+            names: M::INFO.param_names,
+            made: PhantomData,
+        };
+        from.read_with(Some(directory), seed).map(|args| Box::new(args) as AnyValue)
+    }
+
+    fn encode_result(
+        &self,
+        result: Result<AnyValue, CallError<AnyValue>>,
+    ) -> Result<Payload, CallError<Payload>> {
+        match result {
+            // A streaming method that ended well has nothing to say.
+            Ok(value) if value.is::<()>() && M::INFO.streaming => Ok(Payload::default()),
+            Ok(value) => encode_item::<M>(Ok(typed(value))),
+            Err(error) => encode_item::<M>(Err(error.map_app(typed))),
+        }
+    }
+
+    fn decode_result(
+        &self,
+        from: Result<Payload, CallError<Payload>>,
+        directory: &Arc<dyn Directory>,
+    ) -> Result<AnyValue, CallError<AnyValue>> {
+        if M::INFO.streaming && from.is_ok() {
+            return Ok(Box::new(()));
+        }
+        match decode_item::<M>(from, directory) {
+            Ok(value) => Ok(Box::new(value)),
+            Err(error) => Err(error.map_app(|error| Box::new(error) as AnyValue)),
+        }
+    }
+
+    fn writing_sink(&self, writer: Arc<dyn PayloadWriter>) -> AnySink {
+        let writer = Arc::new(Encoding::<M>(writer, PhantomData));
+        Box::new(StreamSink::<M::Ok, M::Err>::wire(writer))
+    }
+
+    fn receive_items(
+        &self,
+        items: AnySink,
+        incoming: mpsc::UnboundedReceiver<Result<Payload, CallError<Payload>>>,
+        directory: Arc<dyn Directory>,
+        grant: Box<dyn Fn(usize) + Send + Sync>,
+    ) -> BoxFuture<'static, ()> {
+        let items: StreamSink<M::Ok, M::Err> = typed(items);
+        Box::pin(receive_items::<M>(items, incoming, directory, grant))
+    }
+}
+
+/// Passes items on. Each was granted only once a place in `items` was held for it, so none
+/// ever waits here.
+async fn receive_items<M: Method>(
+    items: StreamSink<M::Ok, M::Err>,
+    mut incoming: mpsc::UnboundedReceiver<Result<Payload, CallError<Payload>>>,
+    directory: Arc<dyn Directory>,
+    grant: Box<dyn Fn(usize) + Send + Sync>,
+) where
+    M::Ok: Wire<LocalityOf<M>>,
+    M::ErrCodec: ErrorCodec<M::Err>,
+{
+    let mut places = VecDeque::<ItemPlace<M::Ok, M::Err>>::new();
+    loop {
+        tokio::select! {
+            biased;
+            item = incoming.recv() => {
+                let Some(item) = item else { return };
+                let item = decode_item::<M>(item, &directory);
+                // A peer that sends more than it was granted is cut short.
+                let Some(place) = places.pop_front() else { return };
+                place.send(item);
+            }
+            place = items.reserve() => {
+                let Some(place) = place else { return };
+                places.push_back(place);
+                let mut granted = 1;
+                while let Some(Some(place)) = futures::FutureExt::now_or_never(items.reserve()) {
+                    places.push_back(place);
+                    granted += 1;
+                }
+                grant(granted);
+            }
+        }
+    }
+}
+
+/// Writes the items of the method `M` as bytes.
+struct Encoding<M>(Arc<dyn PayloadWriter>, PhantomData<fn() -> M>);
+
+impl<M: Method> ItemWriter<M::Ok, M::Err> for Encoding<M>
+where
+    M::Ok: Wire<LocalityOf<M>>,
+    M::ErrCodec: ErrorCodec<M::Err>,
+{
+    fn room(&self) -> &Semaphore {
+        self.0.room()
+    }
+
+    fn write(&self, item: Result<M::Ok, CallError<M::Err>>) {
+        self.0.write(encode_item::<M>(item));
+    }
+}
+
+fn encode_item<M: Method>(
+    item: Result<M::Ok, CallError<M::Err>>,
+) -> Result<Payload, CallError<Payload>>
+where
+    M::Ok: Wire<LocalityOf<M>>,
+    M::ErrCodec: ErrorCodec<M::Err>,
+{
+    match item {
+        Ok(value) => Payload::of::<LocalityOf<M>, M::Ok>(&value).map_err(CallError::widen),
+        Err(CallError::App(error)) => match M::ErrCodec::encode(&error) {
+            Ok(payload) => Err(CallError::App(payload)),
+            Err(codec) => Err(codec.widen()),
+        },
+        Err(other) => Err(other.map_app(|_| Payload::default())),
+    }
+}
+
+fn decode_item<M: Method>(
+    item: Result<Payload, CallError<Payload>>,
+    directory: &Arc<dyn Directory>,
+) -> Result<M::Ok, CallError<M::Err>>
+where
+    M::Ok: Wire<LocalityOf<M>>,
+    M::ErrCodec: ErrorCodec<M::Err>,
+{
+    match item {
+        Ok(payload) => {
+            payload.read::<LocalityOf<M>, M::Ok>(Some(directory)).map_err(CallError::widen)
+        }
+        Err(CallError::App(payload)) => match M::ErrCodec::decode(&payload) {
+            Ok(error) => Err(CallError::App(error)),
+            Err(codec) => Err(codec.widen()),
+        },
+        Err(other) => Err(other.map_app(|_| unreachable!("every own error was decoded"))),
+    }
+}

@@ -1,0 +1,213 @@
+//! [`StreamSink`]: where the items of a streaming method go.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, PermitIterator};
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use crate::call::CallError;
+use crate::call::pending::Outcome;
+
+/// Where the items of one streaming call go: to the stream that its caller reads, in this
+/// process or in another. It is bounded: a sender waits while the consumer has no room.
+#[doc(hidden)]
+pub struct StreamSink<T, E>(To<T, E>);
+
+enum To<T, E> {
+    Channel(mpsc::Sender<Outcome<T, E>>),
+    Wire(Arc<dyn ItemWriter<T, E>>),
+}
+
+/// Writes the items of a stream for another process.
+pub(crate) trait ItemWriter<T, E>: Send + Sync {
+    /// A permit for each item that the consumer has room for. Closed once the consumer is
+    /// gone.
+    fn room(&self) -> &Semaphore;
+    /// Writes one item, for which a permit was taken.
+    fn write(&self, item: Result<T, CallError<E>>);
+}
+
+/// A [`StreamSink`] that does not keep the stream open. A compute thread has one, so that
+/// the stream ends with the call's task while the thread still computes.
+pub(crate) enum WeakStreamSink<T, E> {
+    Channel(mpsc::WeakSender<Outcome<T, E>>),
+    Wire(Weak<dyn ItemWriter<T, E>>),
+}
+
+/// Room for one item in a stream, held until the item is sent.
+pub(crate) enum ItemPlace<T, E> {
+    Channel(mpsc::OwnedPermit<Outcome<T, E>>),
+    Wire(Arc<dyn ItemWriter<T, E>>),
+}
+
+/// What became of an item that was not to wait for room.
+pub(crate) enum TrySendItem<T, E> {
+    Sent,
+    /// There is no room now.
+    Full(Result<T, CallError<E>>),
+    /// Nobody reads any more.
+    Closed,
+}
+
+impl<T, E> StreamSink<T, E> {
+    pub(crate) fn channel(sender: mpsc::Sender<Outcome<T, E>>) -> Self {
+        Self(To::Channel(sender))
+    }
+
+    pub(crate) fn wire(writer: Arc<dyn ItemWriter<T, E>>) -> Self {
+        Self(To::Wire(writer))
+    }
+
+    /// Sends the items of `stream` until it or its consumer ends.
+    ///
+    /// # Errors
+    /// A panic that is an item of the stream: it ends the stream, and is no success of the
+    /// replica's.
+    pub async fn forward(
+        &self,
+        stream: impl Stream<Item = Result<T, CallError<E>>>,
+    ) -> Result<(), CallError<E>> {
+        let mut stream = pin!(stream);
+        match &self.0 {
+            // Places in the channel are taken as many at a time as are free, and waited for
+            // one by one: the consumer sees no difference, and a semaphore is not asked for
+            // each item.
+            To::Channel(sender) => {
+                let mut places = None::<PermitIterator<'_, _>>;
+                while let Some(item) = stream.next().await {
+                    if let Err(CallError::Panicked(panic)) = item {
+                        return Err(CallError::Panicked(panic));
+                    }
+                    let place = match places.as_mut().and_then(Iterator::next) {
+                        Some(place) => place,
+                        None => {
+                            let free = sender.capacity().max(1);
+                            let Ok(mut more) = sender.reserve_many(free).await else {
+                                return Ok(());
+                            };
+                            let place = more.next().expect("at least one was asked for");
+                            places = Some(more);
+                            place
+                        }
+                    };
+                    place.send(item.map_err(Box::new));
+                }
+            }
+            To::Wire(writer) => {
+                while let Some(item) = stream.next().await {
+                    if let Err(CallError::Panicked(panic)) = item {
+                        return Err(CallError::Panicked(panic));
+                    }
+                    let Ok(room) = writer.room().acquire().await else { return Ok(()) };
+                    room.forget();
+                    writer.write(item);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one item when there is room for it. False if nobody reads any more.
+    pub async fn send(&self, item: Result<T, CallError<E>>) -> bool {
+        match &self.0 {
+            To::Channel(sender) => sender.send(item.map_err(Box::new)).await.is_ok(),
+            To::Wire(writer) => {
+                let Ok(room) = writer.room().acquire().await else { return false };
+                room.forget();
+                writer.write(item);
+                true
+            }
+        }
+    }
+
+    /// Waits for room for one item. None if nobody reads any more.
+    pub(crate) async fn reserve(&self) -> Option<ItemPlace<T, E>> {
+        match &self.0 {
+            To::Channel(sender) => {
+                sender.clone().reserve_owned().await.ok().map(ItemPlace::Channel)
+            }
+            To::Wire(writer) => {
+                writer.room().acquire().await.ok()?.forget();
+                Some(ItemPlace::Wire(Arc::clone(writer)))
+            }
+        }
+    }
+
+    /// Sends one item if there is room for it now.
+    pub(crate) fn try_send(&self, item: Result<T, CallError<E>>) -> TrySendItem<T, E> {
+        match &self.0 {
+            To::Channel(sender) => match sender.try_send(item.map_err(Box::new)) {
+                Ok(()) => TrySendItem::Sent,
+                Err(TrySendError::Full(item)) => TrySendItem::Full(item.map_err(|error| *error)),
+                Err(TrySendError::Closed(_)) => TrySendItem::Closed,
+            },
+            To::Wire(writer) => match writer.room().try_acquire() {
+                Ok(room) => {
+                    room.forget();
+                    writer.write(item);
+                    TrySendItem::Sent
+                }
+                Err(TryAcquireError::NoPermits) => TrySendItem::Full(item),
+                Err(TryAcquireError::Closed) => TrySendItem::Closed,
+            },
+        }
+    }
+
+    /// True once nobody reads any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.0 {
+            To::Channel(sender) => sender.is_closed(),
+            To::Wire(writer) => writer.room().is_closed(),
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakStreamSink<T, E> {
+        match &self.0 {
+            To::Channel(sender) => WeakStreamSink::Channel(sender.downgrade()),
+            To::Wire(writer) => WeakStreamSink::Wire(Arc::downgrade(writer)),
+        }
+    }
+}
+
+impl<T, E> ItemPlace<T, E> {
+    pub(crate) fn send(self, item: Result<T, CallError<E>>) {
+        match self {
+            Self::Channel(place) => {
+                place.send(item.map_err(Box::new));
+            }
+            Self::Wire(writer) => writer.write(item),
+        }
+    }
+}
+
+impl<T, E> WeakStreamSink<T, E> {
+    /// The sink, as long as the call's own task has it.
+    pub(crate) fn upgrade(&self) -> Option<StreamSink<T, E>> {
+        Some(StreamSink(match self {
+            Self::Channel(sender) => To::Channel(sender.upgrade()?),
+            Self::Wire(writer) => To::Wire(writer.upgrade()?),
+        }))
+    }
+}
+
+impl<T, E> Clone for StreamSink<T, E> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            To::Channel(sender) => To::Channel(sender.clone()),
+            To::Wire(writer) => To::Wire(Arc::clone(writer)),
+        })
+    }
+}
+
+impl<T, E> fmt::Debug for StreamSink<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            To::Channel(_) => "StreamSink::Channel",
+            To::Wire(_) => "StreamSink::Wire",
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! How `#[blocking]` methods and constructors run on threads of their own.
+
+use std::fmt;
+use std::panic::resume_unwind;
+
+use super::compute::{Caller, on_own_thread};
+use super::scope::Scope;
+use crate::call::CallError;
+use crate::error::Error;
+use crate::method::{StreamSink, TrySendItem, WeakStreamSink};
+
+/// Runs a `#[blocking]` constructor on a thread of its own: the replica, whose compute
+/// threads it would take, is not there yet. If the start is given up, nobody waits for the
+/// constructor any more, and what it makes is dropped on its thread.
+///
+/// # Errors
+/// The constructor's own, or that there is no thread. A panic of the constructor goes on
+/// here.
+#[doc(hidden)]
+pub async fn blocking_constructor<D: Send + 'static>(
+    construct: impl FnOnce() -> Result<D, Error> + Send + 'static,
+) -> Result<D, Error> {
+    let (scope, spawner, id) =
+        Scope::for_constructor().expect("a constructor runs in the scope of its replica");
+    let run = move || scope.enter(construct);
+    match on_own_thread(&spawner, &id, run).await {
+        Ok(Ok(made)) => made,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(error) => Err(Error::from(error).context("no thread for its constructor")),
+    }
+}
+
+/// Runs `job` on the compute threads of the replica that the current call runs on.
+///
+/// The slot goes with it and is freed when `job` returns, because a job cannot be
+/// interrupted.
+#[doc(hidden)]
+pub async fn blocking<T, E>(
+    job: impl FnOnce() -> Result<T, CallError<E>> + Send + 'static,
+) -> Result<T, CallError<E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let (replica, scope) = Scope::lend_slot().expect("a `#[blocking]` method runs in a slot");
+    let done = replica.compute.run(move || scope.enter(job));
+    done.await.unwrap_or_else(|panic| {
+        replica.panicked();
+        Err(CallError::Panicked(panic))
+    })
+}
+
+/// Runs `job` on the compute threads of the replica that the current call runs on, with a
+/// sink for the items that `job` makes. The slot goes with the job, as at [`blocking`].
+#[doc(hidden)]
+pub async fn blocking_items<T, E>(
+    items: &StreamSink<T, E>,
+    job: impl FnOnce(&mut BlockingSink<'_, T, E>) + Send + 'static,
+) -> Result<(), CallError<E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let (replica, scope) = Scope::lend_slot().expect("a `#[blocking]` method runs in a slot");
+    let items = items.downgrade();
+    let done = replica.compute.run_for(move |caller| {
+        scope.enter(|| {
+            let mut sink = BlockingSink { items, caller };
+            if !sink.is_over() {
+                job(&mut sink);
+            }
+        });
+    });
+    done.await.map_err(|panic| {
+        replica.panicked();
+        CallError::Panicked(panic)
+    })
+}
+
+/// Sends the items of a `#[blocking]` method, on its compute thread.
+#[doc(hidden)]
+pub struct BlockingSink<'a, T, E> {
+    /// The call's own task has the strong one. With the task the stream ends, also while
+    /// this thread computes.
+    items: WeakStreamSink<T, E>,
+    caller: &'a mut Caller<()>,
+}
+
+impl<T, E> BlockingSink<'_, T, E> {
+    /// Sends the items of `values`, until they end or nobody waits for more. Then `values`
+    /// is dropped.
+    pub fn send_all<I>(
+        &mut self,
+        mut values: impl Iterator<Item = I>,
+        turn: impl Fn(I) -> Result<T, CallError<E>>,
+    ) {
+        while !self.is_over()
+            && let Some(value) = values.next()
+            && self.send(turn(value))
+        {}
+    }
+
+    /// Sends the one error of a method that returned no iterator.
+    pub fn fail(&mut self, error: E) {
+        self.send(Err(CallError::App(error)));
+    }
+
+    /// True if nobody waits for more. A stream that is dropped says so at once, its task only
+    /// when it is next polled.
+    fn is_over(&self) -> bool {
+        self.caller.is_gone() || self.items.upgrade().is_none_or(|items| items.is_closed())
+    }
+
+    /// Sends an item, and waits for room if there is none. False if nobody waits for the
+    /// item.
+    fn send(&mut self, item: Result<T, CallError<E>>) -> bool {
+        let Some(items) = self.items.upgrade() else { return false };
+        match items.try_send(item) {
+            TrySendItem::Sent => true,
+            TrySendItem::Closed => false,
+            TrySendItem::Full(item) => {
+                let place = self.caller.wait_for(items.reserve()).flatten();
+                place.map(|place| place.send(item)).is_some()
+            }
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for BlockingSink<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlockingSink")
+    }
+}

@@ -1,0 +1,74 @@
+//! [`Expiry`]: the timer of a call's deadline.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::call::CallError;
+use crate::call::deadline::Deadline;
+
+/// The timer of a call's deadline, made when it is first needed. One pointer, because every
+/// call has room for it.
+#[derive(Default)]
+pub(crate) struct Expiry(Option<Pin<Box<Sleep>>>);
+
+impl Expiry {
+    /// True once the deadline has passed. Until then the task is woken when it does.
+    pub(crate) fn passed(&mut self, deadline: &Deadline, cx: &mut Context<'_>) -> bool {
+        loop {
+            match &mut self.0 {
+                None => match deadline.at() {
+                    Some(at) => self.0 = Some(Box::pin(sleep_until(at))),
+                    None => return false,
+                },
+                Some(sleep) => {
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        return false;
+                    }
+                    // Detaching may have moved the deadline since the timer was set.
+                    match deadline.at() {
+                        Some(at) if at > sleep.deadline() => sleep.as_mut().reset(at),
+                        Some(_) => return true,
+                        None => {
+                            self.0 = None;
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A future until a deadline. Without one it costs a look at an `Option`.
+    pub(crate) struct Within<F> {
+        #[pin]
+        future: F,
+        deadline: Option<Arc<Deadline>>,
+        expiry: Expiry,
+    }
+}
+
+impl<F> Within<F> {
+    pub(crate) fn new(deadline: Option<Arc<Deadline>>, future: F) -> Self {
+        Self { future, deadline, expiry: Expiry::default() }
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Result<F::Output, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(deadline) = this.deadline.as_deref()
+            && this.expiry.passed(deadline, cx)
+        {
+            return Poll::Ready(Err(CallError::DeadlineExceeded));
+        }
+        this.future.poll(cx).map(Ok)
+    }
+}
