@@ -43,7 +43,7 @@ pub use crate::testing::{IntoMock, Mock};
 // In signatures of the above; generated code does not name them.
 pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
 pub use crate::deployment::{AnyBound, ArgumentsByPlace, BoundId, CustomRouting, SharedPolicy};
-pub use crate::method::{AnyItems, AnyReply, AnySink, AnyValue};
+pub use crate::method::{AnyItems, AnyReply, AnySink, AnyValue, PayloadWriter};
 pub use crate::replica::{BlockingSink, Slot};
 
 /// The two sides of a `Result`, also behind an alias.

@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_model_goes_to_who_holds_it_else_to_who_holds_the_fewest() {
         let mut admission = Admission::default();
-        let keys: Vec<usize> = (0..3).map(|_| admission.add(1).0).collect();
+        let keys: Vec<usize> = (0..3).map(|_| admission.add(1, false).0).collect();
         let mut models = Models::default();
         models.hold(keys[0], 0, &["a".to_owned(), "b".to_owned()]);
         models.hold(keys[1], 0, &["c".to_owned()]);
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn two_collections_may_have_a_model_of_the_same_name() {
         let mut admission = Admission::default();
-        let keys: Vec<usize> = (0..2).map(|_| admission.add(1).0).collect();
+        let keys: Vec<usize> = (0..2).map(|_| admission.add(1, false).0).collect();
         let mut models = Models::default();
         models.hold(keys[1], 0, &["a".to_owned()]);
         models.hold(keys[1], 7, &["a".to_owned()]);

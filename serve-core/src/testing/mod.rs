@@ -11,6 +11,8 @@ mod mock;
 mod record;
 mod runtime;
 mod target;
+#[cfg(test)]
+mod weather;
 
 pub use mock::{IntoMock, Mock};
 pub use record::CallRecord;

@@ -21,6 +21,7 @@ use crate::deployment::Deployment;
 use crate::method::Handlers;
 use crate::replica::{Kind, Target};
 use crate::runtime::Runtime;
+use crate::transport::{Accept, MemoryTransport, Peer, RemoteTarget, Transport};
 
 /// How calls reach their deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,10 @@ pub enum Mode {
     /// As values, like in one process.
     #[default]
     Local,
-    /// Encoded and decoded, arguments and results, as a cluster would. `#[deployment(local)]`
-    /// ones stay as they are, because their calls never leave a process.
+    /// As bytes, through the frames that nodes of a cluster send each other: arguments and
+    /// results are encoded, context and deadline travel in the call, object references are
+    /// fetched and streams pulled. `#[deployment(local)]` ones stay as they are, because their
+    /// calls never leave a process.
     Wire,
 }
 
@@ -138,8 +141,28 @@ impl MockRuntimeBuilder {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(self) -> MockRuntime {
-        let tokio = Tokio::try_current()
-            .expect("a mock runtime starts inside a tokio runtime: use `#[tokio::test]`");
+        let wire = (self.mode == Mode::Wire).then(|| {
+            Wire::over(&current_tokio(), |node| {
+                let transport = MemoryTransport::default();
+                transport.add_node(NODE, node);
+                Arc::new(transport)
+            })
+        });
+        self.start_with(wire)
+    }
+
+    /// Starts the runtime in [`Mode::Wire`] over another transport than the ordinary one.
+    #[cfg(test)]
+    pub(super) fn start_over(
+        self,
+        transport: impl FnOnce(Arc<dyn Accept>) -> Arc<dyn Transport>,
+    ) -> MockRuntime {
+        let wire = Wire::over(&current_tokio(), transport);
+        self.start_with(Some(wire))
+    }
+
+    fn start_with(self, wire: Option<Wire>) -> MockRuntime {
+        let tokio = current_tokio();
         let mut spawner = Spawner::new(tokio, self.seed);
         spawner.clock_waits = true;
         let world = Arc::new(TestWorld {
@@ -147,12 +170,17 @@ impl MockRuntimeBuilder {
             cast: Cast::default(),
             records: Arc::default(),
             faults: Arc::default(),
-            mode: self.mode,
+            wire,
         });
         let under = Arc::clone(&world) as Arc<dyn World>;
         let runtime = Runtime::assemble(spawner, self.seed, under, self.resources);
         MockRuntime { runtime, world }
     }
+}
+
+fn current_tokio() -> Tokio {
+    Tokio::try_current()
+        .expect("a mock runtime starts inside a tokio runtime: use `#[tokio::test]`")
 }
 
 impl std::fmt::Debug for MockRuntimeBuilder {
@@ -221,6 +249,12 @@ impl MockRuntime {
         }
     }
 
+    /// True if neither end of the lane keeps anything for a call, an object or a stream.
+    #[cfg(test)]
+    pub(super) fn lane_is_idle(&self) -> bool {
+        self.world.wire.as_ref().is_none_or(|wire| wire.caller.is_idle() && wire.host.is_idle())
+    }
+
     /// HTTP without a socket: requests go straight to the front door.
     #[cfg(feature = "http")]
     #[must_use]
@@ -269,7 +303,28 @@ struct TestWorld {
     cast: Cast,
     records: Arc<Records>,
     faults: Arc<Faults>,
-    mode: Mode,
+    /// The lane that calls cross, if they do.
+    wire: Option<Wire>,
+}
+
+/// The two ends of a lane within this process: callers are at one, replicas at the other.
+#[derive(Debug)]
+struct Wire {
+    caller: Arc<Peer>,
+    host: Arc<Peer>,
+}
+
+/// The name of the node that replicas are at.
+const NODE: &str = "replicas";
+
+impl Wire {
+    /// A lane over the transport that leads to the given node.
+    fn over(tokio: &Tokio, to: impl FnOnce(Arc<dyn Accept>) -> Arc<dyn Transport>) -> Self {
+        let host = Peer::host(tokio.clone());
+        let transport = to(Arc::new(Arc::clone(&host)));
+        let caller = Peer::connect(&*transport, NODE, tokio.clone());
+        Self { caller: caller.expect("the transport leads to this node"), host }
+    }
 }
 
 impl World for TestWorld {
@@ -296,12 +351,19 @@ impl World for TestWorld {
         replica: &ReplicaContext,
         target: Arc<dyn Target>,
     ) -> Arc<dyn Target> {
-        Arc::new(TestTarget {
+        let target: Arc<dyn Target> = Arc::new(TestTarget {
             target,
             deployment: node.kind.type_id(),
             replica: replica.clone(),
             records: Arc::clone(&self.records),
             faults: Arc::clone(&self.faults),
-        })
+        });
+        match &self.wire {
+            Some(Wire { caller, host }) if node.kind.travels() => {
+                let methods = node.kind.methods();
+                Arc::new(RemoteTarget::new(caller, host, &replica.id, methods, target))
+            }
+            _ => target,
+        }
     }
 }

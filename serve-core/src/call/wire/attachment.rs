@@ -19,8 +19,6 @@ pub(crate) enum Attachment {
     Object(Arc<dyn AttachedObject>),
     /// A stream of which items are made as they are pulled.
     Stream(Arc<AttachedStream>),
-    /// One that a lane could not bring.
-    Lost,
 }
 
 /// An object that a value refers to: here, or with its owner in another process.
@@ -54,7 +52,6 @@ impl fmt::Debug for Attachment {
         f.write_str(match self {
             Self::Object(_) => "Attachment::Object",
             Self::Stream(_) => "Attachment::Stream",
-            Self::Lost => "Attachment::Lost",
         })
     }
 }

@@ -171,6 +171,7 @@ impl<I> BatchQueue<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn limits(size: usize, wait_ms: u64, concurrent: usize) -> BatchLimits {
         BatchLimits {

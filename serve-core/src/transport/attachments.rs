@@ -1,0 +1,403 @@
+//! What the ends of a lane lend each other: objects, which are fetched, and streams, which
+//! are pulled.
+//!
+//! A loan ends when the borrower says so, or with the lane.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use super::frame::{Frame, SentAttachment, SentPayload, SentResult};
+use super::peer::Peer;
+use crate::call::wire::attachment::{AttachedObject, AttachedStream, Attachment};
+use crate::call::{CallError, Payload};
+use crate::replica::Scope;
+
+/// What this end lends to the other.
+#[derive(Default)]
+pub(super) struct Lent {
+    next: u64,
+    objects: HashMap<u64, LentObject>,
+    streams: HashMap<u64, LentStream>,
+}
+
+struct LentObject {
+    object: Arc<dyn AttachedObject>,
+    /// Ends the fetch that is under way: a value that nobody wants is not made.
+    fetching: Option<AbortHandle>,
+}
+
+struct LentStream {
+    source: Arc<AttachedStream>,
+    /// The scope of the call that the stream was given to, for what the stream's own code
+    /// does.
+    scope: Option<Scope>,
+    pump: Option<Pump>,
+}
+
+/// Reads a stream as far as the other end has room.
+struct Pump {
+    room: Arc<Semaphore>,
+    task: AbortHandle,
+}
+
+impl Lent {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// True if nothing is lent.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.streams.is_empty()
+    }
+}
+
+impl Drop for LentObject {
+    fn drop(&mut self) {
+        if let Some(fetching) = &self.fetching {
+            fetching.abort();
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What this end has asked the other for.
+#[derive(Default)]
+pub(super) struct Borrowed {
+    fetches: HashMap<u64, oneshot::Sender<Result<Payload, CallError>>>,
+    streams: HashMap<u64, mpsc::UnboundedSender<StreamStep>>,
+}
+
+/// What comes of a borrowed stream.
+enum StreamStep {
+    Item(Result<Payload, CallError>),
+    End,
+}
+
+impl Borrowed {
+    /// True if nothing is borrowed that has a state here.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.fetches.is_empty() && self.streams.is_empty()
+    }
+}
+
+impl Peer {
+    /// A payload for a frame: what it refers to is lent from now on. Streams run in `scope`.
+    pub(super) fn lend(
+        &self,
+        payload: &Payload,
+        scope: impl Fn() -> Option<Scope>,
+    ) -> SentPayload {
+        let mut lent = self.lent.lock();
+        let attachments = payload
+            .attachments
+            .iter()
+            .map(|attachment| {
+                let number = lent.number();
+                match attachment {
+                    Attachment::Object(object) => {
+                        let object = Arc::clone(object);
+                        lent.objects.insert(number, LentObject { object, fetching: None });
+                        SentAttachment::Object(number)
+                    }
+                    Attachment::Stream(source) => {
+                        let (source, scope) = (Arc::clone(source), scope());
+                        lent.streams.insert(number, LentStream { source, scope, pump: None });
+                        SentAttachment::Stream(number)
+                    }
+                }
+            })
+            .collect();
+        SentPayload { bytes: payload.bytes.clone(), attachments }
+    }
+
+    /// The same for a result.
+    pub(super) fn lend_result(&self, result: Result<Payload, CallError<Payload>>) -> SentResult {
+        match result {
+            Ok(payload) => Ok(self.lend(&payload, || None)),
+            Err(error) => Err(error.map_app(|payload| self.lend(&payload, || None))),
+        }
+    }
+
+    /// A payload that came in a frame. What it refers to is borrowed, and given back when
+    /// nothing refers to it any more.
+    pub(super) fn borrow(self: &Arc<Self>, sent: SentPayload) -> Payload {
+        let attachments = sent
+            .attachments
+            .into_iter()
+            .map(|attachment| match attachment {
+                SentAttachment::Object(number) => {
+                    Attachment::Object(Arc::new(BorrowedObject { peer: Arc::clone(self), number }))
+                }
+                SentAttachment::Stream(number) => {
+                    let stream = BorrowedStream::new(self, number);
+                    Attachment::Stream(Arc::new(AttachedStream::new(stream.boxed())))
+                }
+            })
+            .collect();
+        Payload { bytes: sent.bytes, attachments }
+    }
+
+    /// The same for a result.
+    pub(super) fn borrow_result(
+        self: &Arc<Self>,
+        sent: SentResult,
+    ) -> Result<Payload, CallError<Payload>> {
+        match sent {
+            Ok(payload) => Ok(self.borrow(payload)),
+            Err(error) => Err(error.map_app(|payload| self.borrow(payload))),
+        }
+    }
+
+    /// The other end wants an object's value.
+    pub(super) fn on_fetch(self: &Arc<Self>, number: u64) {
+        let mut lent = self.lent.lock();
+        let Some(entry) = lent.objects.get_mut(&number) else {
+            drop(lent);
+            self.send(&Frame::Object { object: number, value: Err(CallError::ObjectLost) });
+            return;
+        };
+        let (object, peer) = (Arc::clone(&entry.object), Arc::downgrade(self));
+        let fetch = self.tokio.spawn(async move {
+            let value = object.fetch().await.map_err(CallError::widen);
+            if let Some(peer) = peer.upgrade() {
+                let value = peer.lend_result(value);
+                peer.send(&Frame::Object { object: number, value });
+            }
+        });
+        entry.fetching = Some(fetch.abort_handle());
+    }
+
+    /// An object's value came.
+    pub(super) fn on_object(self: &Arc<Self>, number: u64, value: SentResult) {
+        // Borrowed in any case, so that what nobody waits for is given back.
+        let value = self.borrow_result(value);
+        let fetch = self.borrowed.lock().fetches.remove(&number);
+        if let Some(fetch) = fetch {
+            let value = value.map_err(|error| error.map_app(|_| unreachable!("an object has none")));
+            let _ = fetch.send(value);
+        }
+    }
+
+    /// The other end needs an object no more.
+    pub(super) fn on_release(&self, number: u64) {
+        let released = self.lent.lock().objects.remove(&number);
+        // After the lock: with the last reference a call is cancelled.
+        drop(released);
+    }
+
+    /// The other end has room for more items of a stream.
+    pub(super) fn on_pull(self: &Arc<Self>, number: u64, items: usize) {
+        let mut lent = self.lent.lock();
+        let Some(stream) = lent.streams.get_mut(&number) else { return };
+        if let Some(pump) = &stream.pump {
+            pump.room.add_permits(items);
+            return;
+        }
+        let Some(source) = stream.source.take() else {
+            drop(lent);
+            self.send(&Frame::StreamEnd { stream: number });
+            return;
+        };
+        let (room, peer) = (Arc::new(Semaphore::new(items)), Arc::downgrade(self));
+        let mut scoped = InScopeOf { scope: stream.scope.take(), items: source };
+        let permits = Arc::clone(&room);
+        // Ends with the stream, or with its loan.
+        let task = self.tokio.spawn(async move {
+            while let Ok(permit) = permits.acquire().await {
+                permit.forget();
+                let item = scoped.next().await;
+                let Some(peer) = peer.upgrade() else { return };
+                let Some(item) = item else { break };
+                let item = peer.lend_result(item.map_err(CallError::widen));
+                peer.send(&Frame::StreamItem { stream: number, item });
+            }
+            drop(scoped);
+            if let Some(peer) = peer.upgrade() {
+                // Gone from the loans first: the other end closes a stream that has ended, too.
+                let ended = peer.lent.lock().streams.remove(&number);
+                peer.send(&Frame::StreamEnd { stream: number });
+                drop(ended);
+            }
+        });
+        stream.pump = Some(Pump { room, task: task.abort_handle() });
+    }
+
+    /// The other end reads a stream no more.
+    pub(super) fn on_close_stream(&self, number: u64) {
+        let closed = self.lent.lock().streams.remove(&number);
+        // After the lock: it stops a producer.
+        drop(closed);
+    }
+
+    /// A step of a borrowed stream came.
+    pub(super) fn on_stream_item(self: &Arc<Self>, number: u64, item: SentResult) {
+        let item = self.borrow_result(item);
+        let item = item.map_err(|error| error.map_app(|_| unreachable!("an item has none")));
+        self.stream_step(number, StreamStep::Item(item));
+    }
+
+    /// A borrowed stream has ended.
+    pub(super) fn on_stream_end(&self, number: u64) {
+        self.stream_step(number, StreamStep::End);
+    }
+
+    fn stream_step(&self, number: u64, step: StreamStep) {
+        let reader = self.borrowed.lock().streams.get(&number).cloned();
+        if let Some(reader) = reader {
+            let _ = reader.send(step);
+        }
+    }
+
+    /// The lane is lost, and all loans with it.
+    pub(super) fn loans_lost(&self) {
+        let lent = std::mem::take(&mut *self.lent.lock());
+        let borrowed = std::mem::take(&mut *self.borrowed.lock());
+        drop(lent);
+        for (_, fetch) in borrowed.fetches {
+            let _ = fetch.send(Err(CallError::ObjectLost));
+        }
+        for (_, reader) in borrowed.streams {
+            let lost = CallError::Transport("the node that sent this stream was lost".to_owned());
+            let _ = reader.send(StreamStep::Item(Err(lost)));
+            let _ = reader.send(StreamStep::End);
+        }
+    }
+}
+
+/// A stream whose code runs in the scope of the call that the stream was given to.
+struct InScopeOf<S> {
+    scope: Option<Scope>,
+    items: S,
+}
+
+impl<S: Stream + Unpin> Stream for InScopeOf<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let Self { scope, items } = &mut *self;
+        Scope::enter_for_now(scope, || items.poll_next_unpin(cx))
+    }
+}
+
+/// An object of the other end's. Dropping the last reference gives it back.
+struct BorrowedObject {
+    peer: Arc<Peer>,
+    number: u64,
+}
+
+impl AttachedObject for BorrowedObject {
+    fn local(&self) -> Option<&(dyn std::any::Any + Send + Sync)> {
+        None
+    }
+
+    fn fetch(self: Arc<Self>) -> BoxFuture<'static, Result<Payload, CallError>> {
+        async move {
+            let (fetch, value) = oneshot::channel();
+            self.peer.borrowed.lock().fetches.insert(self.number, fetch);
+            let _asked = Asked { peer: Arc::downgrade(&self.peer), number: self.number };
+            if !self.peer.send(&Frame::Fetch { object: self.number }) {
+                return Err(CallError::ObjectLost);
+            }
+            value.await.unwrap_or(Err(CallError::ObjectLost))
+        }
+        .boxed()
+    }
+}
+
+impl Drop for BorrowedObject {
+    fn drop(&mut self) {
+        self.peer.send(&Frame::Release { object: self.number });
+    }
+}
+
+/// A fetch that is waited for.
+struct Asked {
+    peer: Weak<Peer>,
+    number: u64,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(peer) = self.peer.upgrade() {
+            peer.borrowed.lock().fetches.remove(&self.number);
+        }
+    }
+}
+
+/// A stream of the other end's. Dropping it stops its producer.
+///
+/// One item is asked for at a time, when it is polled for: an item is made only as fast as
+/// it is read.
+struct BorrowedStream {
+    peer: Arc<Peer>,
+    number: u64,
+    /// Made with the first poll. Unbounded, and never longer than one item and the end.
+    steps: Option<mpsc::UnboundedReceiver<StreamStep>>,
+    asked: bool,
+    ended: bool,
+}
+
+impl BorrowedStream {
+    fn new(peer: &Arc<Peer>, number: u64) -> Self {
+        Self { peer: Arc::clone(peer), number, steps: None, asked: false, ended: false }
+    }
+}
+
+impl Stream for BorrowedStream {
+    type Item = Result<Payload, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let steps = this.steps.get_or_insert_with(|| {
+            let (reader, steps) = mpsc::unbounded_channel();
+            this.peer.borrowed.lock().streams.insert(this.number, reader);
+            steps
+        });
+        if !this.asked {
+            this.asked = true;
+            if !this.peer.send(&Frame::Pull { stream: this.number, items: 1 }) {
+                this.ended = true;
+                let lost =
+                    CallError::Transport("the node that sent this stream was lost".to_owned());
+                return Poll::Ready(Some(Err(lost)));
+            }
+        }
+        match std::task::ready!(steps.poll_recv(cx)) {
+            Some(StreamStep::Item(item)) => {
+                this.asked = false;
+                Poll::Ready(Some(item))
+            }
+            Some(StreamStep::End) | None => {
+                this.ended = true;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Drop for BorrowedStream {
+    fn drop(&mut self) {
+        self.peer.borrowed.lock().streams.remove(&self.number);
+        if !self.ended {
+            self.peer.send(&Frame::CloseStream { stream: self.number });
+        }
+    }
+}

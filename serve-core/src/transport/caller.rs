@@ -1,0 +1,289 @@
+//! The caller's end of calls: [`RemoteTarget`] sends them, and brings their answers back.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::frame::{CallFrame, Frame, SentResult};
+use super::peer::Peer;
+use crate::call::deadline::{Deadline, DeadlineWatcher};
+use crate::call::{CallError, Directory, Payload};
+use crate::error::Error;
+use crate::method::{AnyMethod, AnyReply, Hook, Reply};
+use crate::replica::{Call, Replica, Scope, Target};
+
+/// The calls that an end made and that are not answered.
+#[derive(Default)]
+pub(super) struct OpenCalls(Mutex<HashMap<u64, Waiting>>);
+
+/// Who waits for a call.
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    /// For the items of a stream. Unbounded, and never longer than the room that its
+    /// consumer has: that much was granted.
+    items: Option<mpsc::UnboundedSender<Result<Payload, CallError<Payload>>>>,
+    arguments: Kept,
+}
+
+/// The encoded arguments of a call, kept until its first answer: it may be given back.
+type Kept = Arc<Mutex<Option<Payload>>>;
+
+/// How a call ended.
+enum Answer {
+    Result(Result<Payload, CallError<Payload>>),
+    GivenBack,
+    Lost,
+}
+
+impl OpenCalls {
+    /// True if no call is open.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+impl Peer {
+    pub(super) fn on_reply(self: &Arc<Self>, call: u64, result: SentResult) {
+        // Borrowed in any case, so that what nobody waits for is given back.
+        let result = self.borrow_result(result);
+        let waiting = self.open.0.lock().remove(&call);
+        if let Some(waiting) = waiting {
+            let _ = waiting.answer.send(Answer::Result(result));
+        }
+    }
+
+    pub(super) fn on_given_back(&self, call: u64) {
+        let waiting = self.open.0.lock().remove(&call);
+        if let Some(waiting) = waiting {
+            let _ = waiting.answer.send(Answer::GivenBack);
+        }
+    }
+
+    pub(super) fn on_item(self: &Arc<Self>, call: u64, item: SentResult) {
+        let item = self.borrow_result(item);
+        let (items, arguments) = {
+            let open = self.open.0.lock();
+            let Some(waiting) = open.get(&call) else { return };
+            (waiting.items.clone(), waiting.arguments.lock().take())
+        };
+        drop(arguments);
+        if let Some(items) = items {
+            let _ = items.send(item);
+        }
+    }
+
+    /// The lane is lost, and what was not answered may have begun.
+    pub(super) fn calls_lost(&self) {
+        let open = std::mem::take(&mut *self.open.0.lock());
+        for (_, waiting) in open {
+            let _ = waiting.answer.send(Answer::Lost);
+        }
+    }
+}
+
+/// A replica at the other end of a lane.
+pub(crate) struct RemoteTarget {
+    caller: Arc<Peer>,
+    /// The host's end. In one process both are at hand; between two, grants come in frames.
+    host: Arc<Peer>,
+    replica: Arc<str>,
+    /// What serves the calls at the host.
+    hosted: Arc<dyn Target>,
+}
+
+impl RemoteTarget {
+    /// Puts what serves a replica's calls behind a lane.
+    pub(crate) fn new(
+        caller: &Arc<Peer>,
+        host: &Arc<Peer>,
+        replica: &Arc<str>,
+        methods: Vec<&'static dyn AnyMethod>,
+        hosted: Arc<dyn Target>,
+    ) -> Self {
+        host.add_replica(replica, methods, Arc::clone(&hosted));
+        let (caller, host) = (Arc::clone(caller), Arc::clone(host));
+        Self { caller, host, replica: Arc::clone(replica), hosted }
+    }
+}
+
+impl Drop for RemoteTarget {
+    fn drop(&mut self) {
+        self.host.remove_replica(&self.replica);
+    }
+}
+
+impl Target for RemoteTarget {
+    fn instance(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.hosted.instance()
+    }
+
+    fn is_direct(&self) -> bool {
+        false
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn keeps_order(&self, method: &dyn AnyMethod) -> bool {
+        self.hosted.keeps_order(method)
+    }
+
+    fn call(&self, call: Call) -> BoxFuture<'static, AnyReply> {
+        let Call { method, arguments, items, request, deadline, slot } = call;
+        let slot = slot.expect("the slot of a remote call goes with it");
+        let replica = Arc::clone(slot.replica());
+        let encoded = method.encode_args(&arguments);
+        drop(arguments);
+        let payload = match encoded {
+            Ok(payload) => payload,
+            Err(error) => return Box::pin(async { Reply::Answer(Err(error.widen())) }),
+        };
+        let deadline = deadline.unwrap_or_else(|| Deadline::new(None, None));
+        let scope = || Some(Scope::outside(request.clone(), Some(Arc::clone(&deadline))));
+        let arguments = self.caller.lend(&payload, scope);
+        let (answer, answered) = oneshot::channel();
+        let (sender, incoming) = match &items {
+            Some(_) => {
+                let (sender, incoming) = mpsc::unbounded_channel();
+                (Some(sender), Some(incoming))
+            }
+            None => (None, None),
+        };
+        let kept: Kept = Arc::new(Mutex::new(Some(payload)));
+        let number = self.caller.number();
+        let waiting = Waiting { answer, items: sender, arguments: Arc::clone(&kept) };
+        self.caller.open.0.lock().insert(number, waiting);
+        let open = OpenCall::new(&self.caller, number, &deadline);
+        let left = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(Instant::now()));
+        let sent = self.caller.send(&Frame::Call(CallFrame {
+            call: number,
+            replica: self.replica.to_string(),
+            grant: self.host.grants.grant(slot),
+            method: method.info().name.to_owned(),
+            request: request.sent(&replica.compute.spawner().ids),
+            own: left(deadline.own()),
+            inherited: left(deadline.inherited()),
+            arguments,
+        }));
+        if !sent {
+            let error = lost(&replica, false);
+            return Box::pin(async { Reply::Answer(Err(error)) });
+        }
+        Box::pin(async move {
+            let directory = Arc::clone(&replica.context.directory);
+            if let (Some(items), Some(incoming)) = (items, incoming) {
+                let grant = open.grant();
+                method.receive_items(items, incoming, Arc::clone(&directory), grant).await;
+            }
+            let answer = answered.await;
+            open.is_answered();
+            answered_call(method, answer.unwrap_or(Answer::Lost), &kept, &replica, &directory)
+        })
+    }
+
+    fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
+        self.hosted.hook(hook)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.hosted.is_busy()
+    }
+}
+
+/// What an answer means to the call.
+fn answered_call(
+    method: &dyn AnyMethod,
+    answer: Answer,
+    kept: &Kept,
+    replica: &Replica,
+    directory: &Arc<dyn Directory>,
+) -> AnyReply {
+    match answer {
+        Answer::Result(result) => Reply::Answer(method.decode_result(result, directory)),
+        Answer::GivenBack => {
+            let payload = kept.lock().take().expect("a call is given back before it is answered");
+            match method.decode_args(&payload, directory) {
+                Ok(args) => Reply::GivenBack(args),
+                Err(error) => Reply::Answer(Err(error.widen())),
+            }
+        }
+        Answer::Lost => Reply::Answer(Err(lost(replica, true))),
+    }
+}
+
+/// The failure of a call whose lane was lost, after the call was sent or before.
+fn lost<E>(replica: &Replica, started: bool) -> CallError<E> {
+    CallError::Unavailable {
+        deployment: replica.context.deployment.to_string(),
+        started,
+        reason: format!("the connection to replica {} was lost", replica.context.id),
+    }
+}
+
+/// A call that waits for its answer. Dropping it cancels the call.
+struct OpenCall {
+    peer: Arc<Peer>,
+    number: u64,
+    _watch: Arc<Watch>,
+}
+
+impl OpenCall {
+    fn new(peer: &Arc<Peer>, number: u64, deadline: &Arc<Deadline>) -> Self {
+        let watch = Arc::new(Watch {
+            peer: Arc::downgrade(peer),
+            number,
+            deadline: Arc::downgrade(deadline),
+        });
+        let watcher: Arc<dyn DeadlineWatcher> = Arc::clone(&watch) as _;
+        deadline.watch(&Arc::downgrade(&watcher));
+        Self { peer: Arc::clone(peer), number, _watch: watch }
+    }
+
+    /// Tells the host that there is room for more items.
+    fn grant(&self) -> Box<dyn Fn(usize) + Send + Sync> {
+        let (peer, call) = (Arc::clone(&self.peer), self.number);
+        Box::new(move |items| {
+            peer.send(&Frame::Credit { call, items });
+        })
+    }
+
+    /// The call needs no cancelling any more.
+    fn is_answered(&self) {
+        self.peer.open.0.lock().remove(&self.number);
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        let waiting = self.peer.open.0.lock().remove(&self.number);
+        if waiting.is_some() {
+            self.peer.send(&Frame::Cancel { call: self.number });
+        }
+    }
+}
+
+/// Tells the host when the caller's part of a deadline changes.
+struct Watch {
+    peer: Weak<Peer>,
+    number: u64,
+    deadline: Weak<Deadline>,
+}
+
+impl DeadlineWatcher for Watch {
+    fn deadline_changed(&self) {
+        let (Some(peer), Some(deadline)) = (self.peer.upgrade(), self.deadline.upgrade()) else {
+            return;
+        };
+        let now = Instant::now();
+        let inherited = deadline.inherited().map(|at| at.saturating_duration_since(now));
+        let detached = deadline.is_detached();
+        peer.send(&Frame::Detach { call: self.number, detached, inherited });
+    }
+}

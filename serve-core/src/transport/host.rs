@@ -1,0 +1,332 @@
+//! The host's end of calls: it serves them, each in the scope that its frame describes.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::frame::{CallFrame, Frame};
+use super::peer::Peer;
+use crate::call::deadline::Deadline;
+use crate::call::pending::panic_message;
+use crate::call::{CallError, Payload};
+use crate::clock;
+use crate::method::{AnyMethod, AnyReply, AnySink, PayloadWriter, Reply};
+use crate::replica::{Call, Replica, Scope, Slot, Target, Within};
+
+/// The calls that an end serves.
+#[derive(Default)]
+pub(super) struct HostedCalls(Mutex<HashMap<u64, HostedCall>>);
+
+/// A call that is served.
+struct HostedCall {
+    deadline: Arc<Deadline>,
+    /// What makes items of a stream wait for room.
+    writer: Option<Arc<ItemFrames>>,
+    /// None until the call has its task.
+    task: Option<AbortHandle>,
+    detached: bool,
+}
+
+/// The replicas that an end serves calls for.
+#[derive(Default)]
+pub(super) struct Hosted(Mutex<HashMap<Arc<str>, HostedReplica>>);
+
+#[derive(Clone)]
+struct HostedReplica {
+    methods: Arc<[&'static dyn AnyMethod]>,
+    target: Arc<dyn Target>,
+}
+
+/// The slots that were granted for calls on their way here.
+///
+/// The slots of a replica are its host's. Where caller and host share a process, the
+/// caller's router has taken one, and leaves it here for the frame that follows.
+#[derive(Default)]
+pub(super) struct Grants(Mutex<GrantTable>);
+
+#[derive(Default)]
+struct GrantTable {
+    next: u64,
+    slots: HashMap<u64, Slot>,
+}
+
+impl HostedCalls {
+    /// True if no call is served.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+impl Grants {
+    /// Keeps a slot for a call. Returns the number by which the call finds it.
+    pub(super) fn grant(&self, slot: Slot) -> u64 {
+        let mut grants = self.0.lock();
+        grants.next += 1;
+        let number = grants.next;
+        grants.slots.insert(number, slot);
+        number
+    }
+
+    fn take(&self, number: u64) -> Option<Slot> {
+        self.0.lock().slots.remove(&number)
+    }
+
+    /// True if no slot is granted.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().slots.is_empty()
+    }
+}
+
+impl Peer {
+    pub(super) fn add_replica(
+        &self,
+        replica: &Arc<str>,
+        methods: Vec<&'static dyn AnyMethod>,
+        target: Arc<dyn Target>,
+    ) {
+        let hosted = HostedReplica { methods: methods.into(), target };
+        self.replicas.0.lock().insert(Arc::clone(replica), hosted);
+    }
+
+    pub(super) fn remove_replica(&self, replica: &str) {
+        let removed = self.replicas.0.lock().remove(replica);
+        // After the lock: it may be the last to hold the user's instance.
+        drop(removed);
+    }
+
+    /// A call arrived.
+    pub(super) fn on_call(self: &Arc<Self>, frame: CallFrame) {
+        let call = frame.call;
+        let arguments = self.borrow(frame.arguments);
+        let Some(slot) = self.grants.take(frame.grant) else {
+            self.send(&Frame::GivenBack { call });
+            return;
+        };
+        let replica = Arc::clone(slot.replica());
+        let hosted = self.replicas.0.lock().get(&*frame.replica).cloned();
+        let hosted = hosted.filter(|_| *replica.context.id == *frame.replica);
+        let Some(HostedReplica { methods, target }) = hosted else {
+            drop(slot);
+            self.send(&Frame::GivenBack { call });
+            return;
+        };
+        let Some(method) = methods.iter().find(|method| method.info().name == frame.method).copied()
+        else {
+            drop(slot);
+            let error = no_method(&replica, &frame.method);
+            self.send(&Frame::Reply { call, result: Err(error) });
+            return;
+        };
+        let moment = |left: Option<Duration>| left.and_then(|left| clock::after(Instant::now(), left));
+        let caller = moment(frame.inherited).map(|at| Deadline::new(Some(at), None));
+        let deadline = Deadline::new(moment(frame.own), caller);
+        let writer = method.info().streaming.then(|| ItemFrames::new(self, call));
+        let items = writer.as_ref().map(|writer| {
+            let writer: Arc<dyn PayloadWriter> = Arc::clone(writer) as _;
+            method.writing_sink(writer)
+        });
+        let entry =
+            HostedCall { deadline: Arc::clone(&deadline), writer, task: None, detached: false };
+        self.hosted.0.lock().insert(call, entry);
+        let scope = Scope::serving(frame.request.received(), Some(Arc::clone(&deadline)), slot);
+        let served = ServedCall { method, target, arguments, items, replica, deadline };
+        let run = served.run(Arc::downgrade(self), call, scope);
+        let task = self.tokio.spawn(run).abort_handle();
+        let mut hosted = self.hosted.0.lock();
+        // Not there any more if the call ended on another thread by now.
+        if let Some(entry) = hosted.get_mut(&call) {
+            entry.task = Some(task);
+        }
+    }
+
+    /// The consumer of a call's stream has room for more.
+    pub(super) fn on_credit(&self, call: u64, items: usize) {
+        let hosted = self.hosted.0.lock();
+        if let Some(HostedCall { writer: Some(writer), .. }) = hosted.get(&call) {
+            writer.room.add_permits(items.min(Semaphore::MAX_PERMITS >> 1));
+        }
+    }
+
+    /// Nobody waits for a call any more.
+    pub(super) fn on_cancel(&self, call: u64) {
+        let cancelled = self.hosted.0.lock().remove(&call);
+        if let Some(HostedCall { task: Some(task), .. }) = cancelled {
+            task.abort();
+        }
+    }
+
+    /// The caller's part of a call's deadline changed.
+    pub(super) fn on_detach(&self, call: u64, detached: bool, inherited: Option<Duration>) {
+        let deadline = {
+            let mut hosted = self.hosted.0.lock();
+            let Some(entry) = hosted.get_mut(&call) else { return };
+            entry.detached |= detached;
+            Arc::clone(&entry.deadline)
+        };
+        // After the lock: calls that this one made may be told, by frames of their own.
+        deadline.set_inherited(inherited.and_then(|left| clock::after(Instant::now(), left)));
+    }
+
+    /// The lane is lost: nobody waits for the calls that came by it, but detached ones run on.
+    pub(super) fn hosted_lost(&self) {
+        let hosted = std::mem::take(&mut *self.hosted.0.lock());
+        for (_, call) in hosted {
+            match call.task {
+                Some(task) if !call.detached => task.abort(),
+                _ => {}
+            }
+            if let Some(writer) = call.writer {
+                writer.room.close();
+            }
+        }
+        let granted = std::mem::take(&mut self.grants.0.lock().slots);
+        // After the lock: freed slots go to others.
+        drop(granted);
+    }
+}
+
+/// The failure of a call that names a method which this build does not have.
+fn no_method<E>(replica: &Replica, method: &str) -> CallError<E> {
+    CallError::Unavailable {
+        deployment: replica.context.deployment.to_string(),
+        started: false,
+        reason: format!("the build that hosts it has no method `{method}`"),
+    }
+}
+
+/// A call that arrived.
+struct ServedCall {
+    method: &'static dyn AnyMethod,
+    target: Arc<dyn Target>,
+    arguments: Payload,
+    items: Option<AnySink>,
+    replica: Arc<Replica>,
+    deadline: Arc<Deadline>,
+}
+
+impl ServedCall {
+    /// Runs the call, and answers it.
+    ///
+    /// Calls that have to begin in order begin before this returns. Any other begins when its
+    /// task first runs.
+    fn run(
+        self,
+        peer: Weak<Peer>,
+        call: u64,
+        scope: Scope,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let Self { method, target, arguments, items, replica, deadline } = self;
+        let in_order = target.keeps_order(method);
+        let (request, until) = (scope.request().clone(), Arc::clone(&deadline));
+        let directory = Arc::clone(&replica.context.directory);
+        let begin = move || -> Result<BoxFuture<'static, AnyReply>, CallError> {
+            let decoded = method.decode_args(&arguments, &directory);
+            drop(arguments);
+            let call = Call {
+                method,
+                arguments: decoded?,
+                items,
+                request,
+                deadline: Some(until),
+                slot: None,
+            };
+            Ok(target.call(call))
+        };
+        let mut scope = Some(scope);
+        let (begun, begin) = if in_order {
+            let begun = Scope::enter_for_now(&mut scope, || catch_unwind(AssertUnwindSafe(begin)));
+            (Some(begun), None)
+        } else {
+            (None, Some(begin))
+        };
+        let scope = scope.expect("a scope is back once it is not current any more");
+        async move {
+            // A replica that ended before the call began gives it back.
+            if replica.has_ended() && begun.is_none() {
+                drop((scope, begin));
+                answer(&peer, call, method, Ok(Ok(Reply::GivenBack(Box::new(())))));
+                return;
+            }
+            let run = async move {
+                let begun = match (begun, begin) {
+                    (Some(Ok(begun)), _) => begun,
+                    (Some(Err(panic)), _) => resume_unwind(panic),
+                    (None, Some(begin)) => begin(),
+                    (None, None) => unreachable!("a call begins here or has begun"),
+                };
+                match begun {
+                    Ok(reply) => reply.await,
+                    Err(codec) => Reply::Answer(Err(codec.widen())),
+                }
+            };
+            let served = Within::new(Some(deadline), scope.serve(run, in_order));
+            // The slot is free once this is over, and before the answer leaves.
+            let ended = AssertUnwindSafe(served).catch_unwind().await;
+            answer(&peer, call, method, ended);
+        }
+    }
+}
+
+/// Tells the caller how a call ended.
+fn answer(
+    peer: &Weak<Peer>,
+    call: u64,
+    method: &dyn AnyMethod,
+    ended: std::thread::Result<Result<AnyReply, CallError>>,
+) {
+    let Some(peer) = peer.upgrade() else { return };
+    let result = match ended {
+        Ok(Ok(Reply::GivenBack(args))) => {
+            drop(args);
+            peer.hosted.0.lock().remove(&call);
+            peer.send(&Frame::GivenBack { call });
+            return;
+        }
+        Ok(Ok(Reply::Answer(result))) => {
+            // The user's own code writes it.
+            catch_unwind(AssertUnwindSafe(|| method.encode_result(result)))
+                .unwrap_or_else(|panic| Err(CallError::Panicked(panic_message(&*panic))))
+        }
+        Ok(Err(late)) => Err(late.widen()),
+        Err(panic) => Err(CallError::Panicked(panic_message(&*panic))),
+    };
+    let result = peer.lend_result(result);
+    peer.hosted.0.lock().remove(&call);
+    peer.send(&Frame::Reply { call, result });
+}
+
+/// Writes the items of a call's stream, as far as its consumer has room.
+struct ItemFrames {
+    peer: Weak<Peer>,
+    call: u64,
+    room: Semaphore,
+}
+
+impl ItemFrames {
+    fn new(peer: &Arc<Peer>, call: u64) -> Arc<Self> {
+        Arc::new(Self { peer: Arc::downgrade(peer), call, room: Semaphore::new(0) })
+    }
+}
+
+impl PayloadWriter for ItemFrames {
+    fn room(&self) -> &Semaphore {
+        &self.room
+    }
+
+    fn write(&self, item: Result<Payload, CallError<Payload>>) {
+        if let Some(peer) = self.peer.upgrade() {
+            let item = peer.lend_result(item);
+            peer.send(&Frame::Item { call: self.call, item });
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! [`Peer`]: one end of a lane.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::attachments::{Borrowed, Lent};
+use super::caller::OpenCalls;
+use super::frame::Frame;
+use super::host::{Grants, Hosted, HostedCalls};
+use super::lane::{Accept, Lane, LaneLost, Receive, Transport};
+
+/// One end of a lane: it makes frames of what is to be sent, and does what arriving frames
+/// say.
+///
+/// No lock of a peer is held while a frame is sent, or while a value of the user's is
+/// dropped: both may lead back here.
+pub(crate) struct Peer {
+    pub(super) tokio: Handle,
+    /// The way to the other end, once the lane is open.
+    lane: OnceLock<Arc<dyn Lane>>,
+    lost: AtomicBool,
+    /// Numbers of calls and pings.
+    next: AtomicU64,
+    /// Calls that this end made.
+    pub(super) open: OpenCalls,
+    /// Calls that this end serves, and the replicas that serve them.
+    pub(super) hosted: HostedCalls,
+    pub(super) replicas: Hosted,
+    pub(super) grants: Grants,
+    pub(super) lent: Mutex<Lent>,
+    pub(super) borrowed: Mutex<Borrowed>,
+    pings: Mutex<Vec<(u64, oneshot::Sender<()>)>>,
+}
+
+impl Peer {
+    /// An end whose lane is still to be opened. Its tasks run on `tokio`.
+    fn new(tokio: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            tokio,
+            lane: OnceLock::new(),
+            lost: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+            open: OpenCalls::default(),
+            hosted: HostedCalls::default(),
+            replicas: Hosted::default(),
+            grants: Grants::default(),
+            lent: Mutex::default(),
+            borrowed: Mutex::default(),
+            pings: Mutex::default(),
+        })
+    }
+
+    /// A host's end, for callers to connect to.
+    pub(crate) fn host(tokio: Handle) -> Arc<Self> {
+        Self::new(tokio)
+    }
+
+    /// A caller's end of a new lane to `node`.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub(crate) fn connect(
+        transport: &dyn Transport,
+        node: &str,
+        tokio: Handle,
+    ) -> Result<Arc<Self>, LaneLost> {
+        let peer = Self::new(tokio);
+        peer.open(transport.connect(node, peer.receiver())?);
+        Ok(peer)
+    }
+
+    fn open(&self, lane: Arc<dyn Lane>) {
+        // A lane is opened once, where it is made.
+        let _ = self.lane.set(lane);
+    }
+
+    fn receiver(self: &Arc<Self>) -> Weak<dyn Receive> {
+        let receiver: Arc<dyn Receive> = Arc::clone(self) as _;
+        Arc::downgrade(&receiver)
+    }
+
+    /// A number for a call or a ping of this end's.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a frame. False if the lane was lost before: nothing was sent.
+    pub(super) fn send(&self, frame: &Frame) -> bool {
+        if self.is_lost() {
+            return false;
+        }
+        let lane = self.lane.get().expect("a lane is open before anything is sent");
+        lane.send(frame.to_bytes()).is_ok()
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Waits for the other end to answer.
+    ///
+    /// # Errors
+    /// If the lane is lost.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a lane in memory is always there"))]
+    pub(crate) async fn ping(&self) -> Result<(), LaneLost> {
+        let (answered, answer) = oneshot::channel();
+        let number = self.number();
+        self.pings.lock().push((number, answered));
+        if !self.send(&Frame::Ping { number }) {
+            return Err(LaneLost);
+        }
+        answer.await.map_err(|_| LaneLost)
+    }
+
+    /// True if this end keeps nothing for any call, object or stream.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+            && self.hosted.is_empty()
+            && self.grants.is_empty()
+            && self.lent.lock().is_empty()
+            && self.borrowed.lock().is_empty()
+    }
+}
+
+impl Accept for Arc<Peer> {
+    fn accept(&self, back: Arc<dyn Lane>) -> Weak<dyn Receive> {
+        self.open(back);
+        self.receiver()
+    }
+}
+
+impl Receive for Peer {
+    fn receive(self: Arc<Self>, frame: Bytes) {
+        let frame = match Frame::from_bytes(&frame) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::error!(%error, "a frame from another node cannot be read");
+                return;
+            }
+        };
+        match frame {
+            Frame::Call(call) => self.on_call(call),
+            Frame::Reply { call, result } => self.on_reply(call, result),
+            Frame::GivenBack { call } => self.on_given_back(call),
+            Frame::Item { call, item } => self.on_item(call, item),
+            Frame::Credit { call, items } => self.on_credit(call, items),
+            Frame::Cancel { call } => self.on_cancel(call),
+            Frame::Detach { call, detached, inherited } => {
+                self.on_detach(call, detached, inherited);
+            }
+            Frame::Fetch { object } => self.on_fetch(object),
+            Frame::Object { object, value } => self.on_object(object, value),
+            Frame::Release { object } => self.on_release(object),
+            Frame::Pull { stream, items } => self.on_pull(stream, items),
+            Frame::StreamItem { stream, item } => self.on_stream_item(stream, item),
+            Frame::StreamEnd { stream } => self.on_stream_end(stream),
+            Frame::CloseStream { stream } => self.on_close_stream(stream),
+            Frame::Ping { number } => {
+                self.send(&Frame::Pong { number });
+            }
+            Frame::Pong { number } => {
+                let mut pings = self.pings.lock();
+                if let Some(at) = pings.iter().position(|(known, _)| *known == number) {
+                    let _ = pings.swap_remove(at).1.send(());
+                }
+            }
+        }
+    }
+
+    fn lost(&self) {
+        if self.lost.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.pings.lock().clear();
+        self.calls_lost();
+        self.hosted_lost();
+        self.loans_lost();
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("lost", &self.is_lost()).finish_non_exhaustive()
+    }
+}
