@@ -69,33 +69,31 @@ impl Echo {
 
 #[tokio::test(start_paused = true)]
 async fn five_hard_serde_types_survive_the_wire() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let echo = runtime.run(Echo::bind()).await?;
-        let value = json!({ "a": [1, -2.5, null, true, "x"], "b": { "c": {} } });
-        assert_eq!(echo.value(value.clone()).await?, value);
-        let untagged = vec![
-            Untagged::Number(-1),
-            Untagged::Text("x".to_owned()),
-            Untagged::Point { x: 1.5, y: 2.0 },
-        ];
-        assert_eq!(echo.untagged(untagged.clone()).await?, untagged);
-        let tagged = vec![Tagged::Empty, Tagged::Circle { radius: 0.5 }];
-        assert_eq!(echo.tagged(tagged.clone()).await?, tagged);
-        let flat = Flat {
-            name: "n".to_owned(),
-            rest: HashMap::from([("extra".to_owned(), json!([1, { "deep": "er" }]))]),
-            note: None,
-            tags: Vec::new(),
-        };
-        assert_eq!(echo.flat(flat.clone()).await?, flat);
-        let nameless = Flat { name: String::new(), ..flat };
-        assert_eq!(echo.flat(nameless).await, Err(CallError::App("no name".to_owned())));
-        assert_eq!(echo.reference(ObjectRef::put("here".to_owned())).await?, "here");
-        assert_eq!(echo.through(echo.clone(), json!(7)).await?, json!(7));
-        let [back] = &echo.same(vec![echo.clone()]).await?[..] else { panic!("one was sent") };
-        assert_eq!(back.value(json!(8)).await?, json!(8));
-        assert_eq!(runtime.calls::<Echo>().len(), 10);
-    }
+    let runtime = MockRuntime::builder().start();
+    let echo = runtime.run(Echo::bind()).await?;
+    let value = json!({ "a": [1, -2.5, null, true, "x"], "b": { "c": {} } });
+    assert_eq!(echo.value(value.clone()).await?, value);
+    let untagged = vec![
+        Untagged::Number(-1),
+        Untagged::Text("x".to_owned()),
+        Untagged::Point { x: 1.5, y: 2.0 },
+    ];
+    assert_eq!(echo.untagged(untagged.clone()).await?, untagged);
+    let tagged = vec![Tagged::Empty, Tagged::Circle { radius: 0.5 }];
+    assert_eq!(echo.tagged(tagged.clone()).await?, tagged);
+    let flat = Flat {
+        name: "n".to_owned(),
+        rest: HashMap::from([("extra".to_owned(), json!([1, { "deep": "er" }]))]),
+        note: None,
+        tags: Vec::new(),
+    };
+    assert_eq!(echo.flat(flat.clone()).await?, flat);
+    let nameless = Flat { name: String::new(), ..flat };
+    assert_eq!(echo.flat(nameless).await, Err(CallError::App("no name".to_owned())));
+    assert_eq!(echo.reference(ObjectRef::put("here".to_owned())).await?, "here");
+    assert_eq!(echo.through(echo.clone(), json!(7)).await?, json!(7));
+    let [back] = &echo.same(vec![echo.clone()]).await?[..] else { panic!("one was sent") };
+    assert_eq!(back.value(json!(8)).await?, json!(8));
+    assert_eq!(runtime.calls::<Echo>().len(), 10);
     Ok(())
 }
