@@ -260,10 +260,11 @@ async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its
     Ok(())
 }
 
+/// On the real runtime: from a `MockRuntime`, an item may be on its way, and is cancelled with it.
 #[tokio::test]
 async fn a_cancelled_stream_gives_what_was_made() -> Result<()> {
     let (bound, mut told) = model();
-    let runtime = by_environment::runtime().await?;
+    let runtime = Runtime::builder().start().await?;
     let model = runtime.run(bound).await?;
     let steps = model.steps(1000_u32);
     told.go();
@@ -390,10 +391,11 @@ impl Ahead {
     }
 }
 
+/// On the real runtime: a `MockRuntime` holds one item more, on its way to the consumer.
 #[tokio::test]
 async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()> {
     let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = Runtime::builder().start().await?;
     let ahead = runtime.run(Ahead::bind(read.clone(), most.clone(), made)).await?;
     let mut items = ahead.count(2_000_usize);
     for expected in 0..2_000 {

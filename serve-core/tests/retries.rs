@@ -76,9 +76,22 @@ impl Worker {
 
     /// What another died of is its own affair.
     #[retry(max = 2)]
-    pub async fn asks(&self, other: WorkerHandle) -> Result<u64> {
+    pub async fn asks(&self, other: CalleeHandle) -> Result<u64> {
         self.begin(0).await;
-        Ok(other.once(10).await?)
+        Ok(other.slow().await?)
+    }
+}
+
+/// What a worker calls, in another application.
+#[deployment]
+#[derive(Default)]
+struct Callee;
+
+#[handle]
+impl Callee {
+    pub async fn slow(&self) -> u64 {
+        sleep(Duration::from_millis(10)).await;
+        10
     }
 }
 
@@ -207,10 +220,11 @@ async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
     assert_eq!(test.times(), 2);
 
     // Nor that a replica died which it had called.
-    let other = Test::start(1, 10).await?;
-    let call = test.worker.asks(other.worker.clone());
+    let callee = Application::new(Callee::bind()).name("callee");
+    let callee = test.runtime.run(callee).await?;
+    let call = test.worker.asks(callee);
     ms(5).await;
-    other.kill_last();
+    assert!(test.runtime.kill_replica::<Callee>(0));
     let error = call.await.unwrap_err();
     assert!(matches!(&error, CallError::App(own) if own.status() == Some(503)), "{error:?}");
     assert_eq!(test.times(), 3);
