@@ -1,6 +1,8 @@
 //! Who runs, who waits and who is turned away.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -43,7 +45,7 @@ impl Worker {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_calls_made_in_one_loop_are_served_in_that_order() -> Result<()> {
     let log = Log::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let worker = runtime.run(Worker::bind(log.clone())).await?;
     let calls: Vec<_> = (0..1000).map(|number| worker.work(number)).collect();
     for (number, call) in calls.into_iter().enumerate() {
@@ -68,7 +70,7 @@ async fn ten_calls_on_one_slot_run_strictly_one_at_a_time_in_order() -> Result<(
 
 #[tokio::test(start_paused = true)]
 async fn n_slots_and_m_queue_places_accept_exactly_n_plus_m() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let bound = Worker::bind(Log::default()).num_replicas(2).max_ongoing_requests(3);
     let worker = runtime.run(bound.max_queued_requests(5)).await?;
     let results = join_all((0..40).map(|number| worker.work(number)).collect::<Vec<_>>()).await;
@@ -84,7 +86,7 @@ async fn n_slots_and_m_queue_places_accept_exactly_n_plus_m() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_queued_response_frees_its_place_at_once_and_never_runs() -> Result<()> {
     let log = Log::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let bound = Worker::bind(log.clone()).max_ongoing_requests(1).max_queued_requests(1);
     let worker = runtime.run(bound).await?;
     let running = worker.work(0);
@@ -103,7 +105,7 @@ async fn a_dropped_queued_response_frees_its_place_at_once_and_never_runs() -> R
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_call_says_so_and_frees_its_slot() -> Result<()> {
     let log = Log::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let worker = runtime.run(Worker::bind(log.clone()).max_ongoing_requests(1)).await?;
     let (running, queued) = (worker.work(0), worker.work(1));
     sleep(Duration::from_millis(1)).await;
@@ -130,7 +132,7 @@ impl Fragile {
 
 #[tokio::test]
 async fn a_panic_fails_its_own_call_and_leaves_the_replica_up() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let fragile = runtime.run(Fragile::bind()).await?;
     assert_eq!(fragile.call(true).await, Err(CallError::Panicked("told to".to_owned())));
     assert_eq!(fragile.call(false).await, Ok(7));
@@ -157,7 +159,7 @@ impl Counter {
 
 #[tokio::test(start_paused = true)]
 async fn a_mutable_deployment_runs_one_call_at_a_time_like_an_actor() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let counter = runtime.actor(Counter::bind(10)).await?;
     let calls = join_all((0..50).map(|_| counter.add(1)).collect::<Vec<_>>()).await;
     let results: Vec<i64> = calls.into_iter().collect::<std::result::Result<_, _>>()?;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -137,32 +139,29 @@ impl Kinds {
 
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_result_comes_back_row_by_row() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let kinds = runtime.run(Kinds::bind()).await?;
+    let runtime = MockRuntime::builder().start();
+    let kinds = runtime.run(Kinds::bind()).await?;
 
-        let halves = join_all((2..6).map(|item| kinds.halves(item))).await;
-        let expected =
-            [Ok(1), Err(CallError::App(Unique(3))), Ok(2), Err(CallError::App(Unique(5)))];
-        assert_eq!(halves, expected, "{mode:?}");
+    let halves = join_all((2..6).map(|item| kinds.halves(item))).await;
+    let expected = [Ok(1), Err(CallError::App(Unique(3))), Ok(2), Err(CallError::App(Unique(5)))];
+    assert_eq!(halves, expected);
 
-        let halves = join_all([2, 4].map(|item| kinds.all_halves(item))).await;
-        assert_eq!(halves, [Ok(1), Ok(2)], "{mode:?}");
-        let halves = join_all([2, 3, 4].map(|item| kinds.all_halves(item))).await;
-        assert_eq!(halves, [const { Err(CallError::App(Odd(3))) }; 3], "{mode:?}");
+    let halves = join_all([2, 4].map(|item| kinds.all_halves(item))).await;
+    assert_eq!(halves, [Ok(1), Ok(2)]);
+    let halves = join_all([2, 3, 4].map(|item| kinds.all_halves(item))).await;
+    assert_eq!(halves, [const { Err(CallError::App(Odd(3))) }; 3]);
 
-        for answer in join_all((0..3).map(|item| kinds.by_alias(item))).await {
-            let Err(CallError::App(error)) = answer else { panic!("three are too many") };
-            assert_eq!((error.to_string().as_str(), error.status()), ("too many", Some(429)));
-        }
-
-        let row = kinds.inline(1, "a", None);
-        let (row, other) = join(row, kinds.inline(2, "b", Some(7))).await;
-        assert_eq!((row?.as_str(), other?.as_str()), ("1 a None", "2 b Some(7)"), "{mode:?}");
-
-        let computed = join_all((1..4).map(|item| kinds.compute(item))).await;
-        assert_eq!(computed, [Ok(12), Ok(22), Ok(31)], "{mode:?}");
+    for answer in join_all((0..3).map(|item| kinds.by_alias(item))).await {
+        let Err(CallError::App(error)) = answer else { panic!("three are too many") };
+        assert_eq!((error.to_string().as_str(), error.status()), ("too many", Some(429)));
     }
+
+    let row = kinds.inline(1, "a", None);
+    let (row, other) = join(row, kinds.inline(2, "b", Some(7))).await;
+    assert_eq!((row?.as_str(), other?.as_str()), ("1 a None", "2 b Some(7)"));
+
+    let computed = join_all((1..4).map(|item| kinds.compute(item))).await;
+    assert_eq!(computed, [Ok(12), Ok(22), Ok(31)]);
     Ok(())
 }
 
@@ -217,26 +216,24 @@ async fn a_batch_that_panics_counts_once_towards_the_health_of_its_replica() -> 
 
 #[tokio::test(start_paused = true)]
 async fn each_stream_of_a_batch_ends_when_its_own_items_do() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let kinds = runtime.run(Kinds::bind()).await?;
-        let began = Instant::now();
-        let (one, three) = (kinds.count(1), kinds.count(3));
-        let one = async { (one.try_collect::<Vec<_>>().await, began.elapsed()) };
-        let three = async { (three.try_collect::<Vec<_>>().await, began.elapsed()) };
-        let (one, three) = join(one, three).await;
-        // 10 ms of waiting, then 10 ms a step; and the short one hears of its end in the
-        // step after its last.
-        assert_eq!((one.0?, one.1), (vec![1], ms(30)), "{mode:?}");
-        assert_eq!((three.0?, three.1), (vec![1, 2, 3], ms(40)), "{mode:?}");
+    let runtime = MockRuntime::builder().start();
+    let kinds = runtime.run(Kinds::bind()).await?;
+    let began = Instant::now();
+    let (one, three) = (kinds.count(1), kinds.count(3));
+    let one = async { (one.try_collect::<Vec<_>>().await, began.elapsed()) };
+    let three = async { (three.try_collect::<Vec<_>>().await, began.elapsed()) };
+    let (one, three) = join(one, three).await;
+    // 10 ms of waiting, then 10 ms a step; and the short one hears of its end in the
+    // step after its last.
+    assert_eq!((one.0?, one.1), (vec![1], ms(30)));
+    assert_eq!((three.0?, three.1), (vec![1, 2, 3], ms(40)));
 
-        let (two, four) = (kinds.count_fallibly(2), kinds.count_fallibly(4));
-        let (two, four) = join(two.collect::<Vec<_>>(), four.collect::<Vec<_>>()).await;
-        assert_eq!(two, [Ok(1), Ok(2)], "{mode:?}");
-        let failed = Err(CallError::App(Unique(3)));
-        assert_eq!(four, [Ok(1), Ok(2), failed, Ok(4)], "{mode:?}");
-        assert_eq!(load(&runtime), (0, 0));
-    }
+    let (two, four) = (kinds.count_fallibly(2), kinds.count_fallibly(4));
+    let (two, four) = join(two.collect::<Vec<_>>(), four.collect::<Vec<_>>()).await;
+    assert_eq!(two, [Ok(1), Ok(2)]);
+    let failed = Err(CallError::App(Unique(3)));
+    assert_eq!(four, [Ok(1), Ok(2), failed, Ok(4)]);
+    assert_eq!(load(&runtime), (0, 0));
     Ok(())
 }
 
@@ -376,7 +373,7 @@ impl Counts {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let began = Instant::now();
     let (unread, read) = (counts.up_to(100), counts.up_to(100));
@@ -397,7 +394,7 @@ async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on()
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let (slow, fast) = (counts.up_to(60), counts.up_to(60));
     let slowly = slow.then(|item| async {
@@ -411,7 +408,7 @@ async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_no_reader_is_left_of_ends() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let unread = counts.up_to(u64::MAX);
     let other = counts.up_to(3);

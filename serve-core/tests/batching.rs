@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,26 +94,24 @@ async fn embedder(bound: Bound<Embedder>) -> Result<(MockRuntime, EmbedderHandle
 /// Ray Serve 2.60 makes 41 batches of this and takes 4.16 s.
 #[tokio::test(start_paused = true)]
 async fn two_hundred_calls_2_ms_apart_are_few_batches_and_keep_their_order() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let batches = Batches::default();
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let embedder = runtime.run(Embedder::bind(Arc::clone(&batches))).await?;
-        let began = Instant::now();
-        let mut calls = Vec::new();
-        for item in 0..200 {
-            calls.push(embedder.embed(item));
-            sleep(ms(2)).await;
-        }
-        for (item, call) in (0..).zip(calls) {
-            assert_eq!(call.await?, item * 10);
-        }
-        let (took, batches) = (began.elapsed(), taken(&batches));
-        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
-        println!("{} batches in {took:?}: {sizes:?}", sizes.len());
-        assert!(sizes.len() <= 8 && took <= ms(800), "{took:?}: {sizes:?}");
-        assert!(sizes.iter().all(|size| *size <= 64));
-        assert_eq!(batches.concat(), Vec::from_iter(0..200));
+    let batches = Batches::default();
+    let runtime = MockRuntime::builder().start();
+    let embedder = runtime.run(Embedder::bind(Arc::clone(&batches))).await?;
+    let began = Instant::now();
+    let mut calls = Vec::new();
+    for item in 0..200 {
+        calls.push(embedder.embed(item));
+        sleep(ms(2)).await;
     }
+    for (item, call) in (0..).zip(calls) {
+        assert_eq!(call.await?, item * 10);
+    }
+    let (took, batches) = (began.elapsed(), taken(&batches));
+    let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+    println!("{} batches in {took:?}: {sizes:?}", sizes.len());
+    assert!(sizes.len() <= 8 && took <= ms(800), "{took:?}: {sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 64));
+    assert_eq!(batches.concat(), Vec::from_iter(0..200));
     Ok(())
 }
 
@@ -646,7 +646,7 @@ async fn calls_of_different_models_share_no_batch() -> Result<()> {
 /// On the real clock, where threads race: calls come, are dropped and end at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn batches_on_several_threads_lose_no_call() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let mixed = runtime.run(Mixed::bind().max_queued_requests(100_000)).await?;
     let callers = (0..8_u64).map(|caller| {
         let mixed = mixed.clone();

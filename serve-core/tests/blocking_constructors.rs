@@ -1,6 +1,8 @@
 //! `#[blocking] fn new`: a constructor that computes, on a thread of its own.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -66,7 +68,7 @@ fn model() -> (Bound<Model>, UnboundedReceiver<String>, mpsc::Sender<Step>) {
 #[tokio::test]
 async fn it_runs_on_no_async_worker_and_knows_its_replica() -> Result<()> {
     let (bound, mut events, go) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let told = tokio::spawn(async move {
         assert_eq!(events.recv().await.as_deref(), Some("loading"));
         go.send(Step::Made).unwrap();
@@ -82,7 +84,7 @@ async fn its_error_and_its_panic_are_failed_starts() -> Result<()> {
     for (step, said) in [(Step::Refused, "no weights"), (Step::Panic, "panicked: bad weights")] {
         let (bound, _events, go) = model();
         go.send(step)?;
-        let runtime = Runtime::builder().start().await?;
+        let runtime = by_environment::runtime().await?;
         let failed = runtime.run(bound).await.expect_err("it cannot start");
         assert!(failed.to_string().contains(said), "{failed}");
     }
@@ -92,7 +94,7 @@ async fn its_error_and_its_panic_are_failed_starts() -> Result<()> {
 #[tokio::test]
 async fn a_deploy_that_is_given_up_does_not_wait_for_it() -> Result<()> {
     let (bound, mut events, go) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let mut deploy = Box::pin(runtime.run(bound));
     tokio::select! {
         _ = &mut deploy => panic!("it is loading"),

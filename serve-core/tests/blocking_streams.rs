@@ -1,6 +1,8 @@
 //! `#[blocking]` methods that return an iterator: a stream that is made on a compute thread.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -152,7 +154,7 @@ fn load(status: &serve_core::Status) -> (usize, usize) {
 #[tokio::test]
 async fn an_iterator_is_a_stream_made_on_the_replicas_own_thread() -> Result<()> {
     let (bound, _told) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let model = runtime.run(bound).await?;
     let words: Vec<String> = model.words("a b c").try_collect().await?;
     assert_eq!(words, ["a!", "b!", "c!"]);
@@ -180,40 +182,38 @@ async fn an_iterator_is_a_stream_made_on_the_replicas_own_thread() -> Result<()>
 /// Over the long path too, with and without a wire.
 #[tokio::test(start_paused = true)]
 async fn errors_are_items_and_the_first_may_be_the_only_one() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let (bound, mut told) = model();
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let model = runtime.run(bound).await?;
-        let words: Vec<String> = model.words("a b c").try_collect().await?;
-        assert_eq!(words, ["a!", "b!", "c!"]);
+    let (bound, mut told) = model();
+    let runtime = MockRuntime::builder().start();
+    let model = runtime.run(bound).await?;
+    let words: Vec<String> = model.words("a b c").try_collect().await?;
+    assert_eq!(words, ["a!", "b!", "c!"]);
 
-        let items: Vec<_> = model.fallible(1_u32).collect().await;
-        assert_eq!(items, [Ok(0), Err(CallError::App("no".to_owned())), Ok(2)], "{mode:?}");
-        let items: Vec<_> = model.refused(Some("no".to_owned())).collect().await;
-        assert_eq!(items, [Err(CallError::App("no".to_owned()))]);
-        let items: Vec<_> = model.refused(None).collect().await;
-        assert_eq!(items, [Ok(0), Ok(1)]);
-        let items: Vec<_> = model.both(true).collect().await;
-        let [Err(CallError::App(error))] = &items[..] else { panic!("{items:?}") };
-        assert_eq!((error.to_string(), error.status()), ("not today".to_owned(), Some(409)));
-        let items: Vec<_> = model.both(false).collect().await;
-        assert!(matches!(&items[..], [Ok(_), Err(CallError::App(_))]), "{items:?}");
+    let items: Vec<_> = model.fallible(1_u32).collect().await;
+    assert_eq!(items, [Ok(0), Err(CallError::App("no".to_owned())), Ok(2)]);
+    let items: Vec<_> = model.refused(Some("no".to_owned())).collect().await;
+    assert_eq!(items, [Err(CallError::App("no".to_owned()))]);
+    let items: Vec<_> = model.refused(None).collect().await;
+    assert_eq!(items, [Ok(0), Ok(1)]);
+    let items: Vec<_> = model.both(true).collect().await;
+    let [Err(CallError::App(error))] = &items[..] else { panic!("{items:?}") };
+    assert_eq!((error.to_string(), error.status()), ("not today".to_owned(), Some(409)));
+    let items: Vec<_> = model.both(false).collect().await;
+    assert!(matches!(&items[..], [Ok(_), Err(CallError::App(_))]), "{items:?}");
 
-        let items: Vec<_> = model.panics(2_u32).collect().await;
-        assert_eq!(items, [Ok(0), Ok(1), Err(CallError::Panicked("told to".to_owned()))]);
-        for _ in 0..3 {
-            assert_eq!(told.next().await, "iterator dropped");
-        }
-        assert_eq!(load(&runtime.status()), (0, 0));
-        assert!(model.idle().await?);
+    let items: Vec<_> = model.panics(2_u32).collect().await;
+    assert_eq!(items, [Ok(0), Ok(1), Err(CallError::Panicked("told to".to_owned()))]);
+    for _ in 0..3 {
+        assert_eq!(told.next().await, "iterator dropped");
     }
+    assert_eq!(load(&runtime.status()), (0, 0));
+    assert!(model.idle().await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_panic_is_the_last_item() -> Result<()> {
     let (bound, mut told) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let model = runtime.run(bound).await?;
     let items: Vec<_> = model.panics(2_u32).collect().await;
     assert_eq!(items, [Ok(0), Ok(1), Err(CallError::Panicked("told to".to_owned()))]);
@@ -224,17 +224,15 @@ async fn a_panic_is_the_last_item() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn three_panics_in_a_row_replace_the_replica() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let (bound, mut told) = model();
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let model = runtime.run(bound).await?;
-        for _ in 0..3 {
-            assert_eq!(model.panics(1_u32).collect::<Vec<_>>().await.len(), 2);
-            assert_eq!(told.next().await, "iterator dropped");
-        }
-        assert_eq!(told.next().await, "instance dropped");
-        assert!(model.idle().await?, "another took its place");
+    let (bound, mut told) = model();
+    let runtime = MockRuntime::builder().start();
+    let model = runtime.run(bound).await?;
+    for _ in 0..3 {
+        assert_eq!(model.panics(1_u32).collect::<Vec<_>>().await.len(), 2);
+        assert_eq!(told.next().await, "iterator dropped");
     }
+    assert_eq!(told.next().await, "instance dropped");
+    assert!(model.idle().await?, "another took its place");
     Ok(())
 }
 
@@ -242,7 +240,7 @@ async fn three_panics_in_a_row_replace_the_replica() -> Result<()> {
 async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its_slot() -> Result<()>
 {
     let (bound, mut told) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let model = runtime.run(bound).await?;
     let mut steps = model.steps(1000_u32);
     told.go();
@@ -262,6 +260,7 @@ async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its
     Ok(())
 }
 
+/// On the real runtime: from a `MockRuntime`, an item may be on its way, and is cancelled with it.
 #[tokio::test]
 async fn a_cancelled_stream_gives_what_was_made() -> Result<()> {
     let (bound, mut told) = model();
@@ -284,7 +283,7 @@ async fn a_cancelled_stream_gives_what_was_made() -> Result<()> {
 #[tokio::test]
 async fn a_detached_stream_runs_to_its_end() -> Result<()> {
     let (bound, mut told) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let model = runtime.run(bound).await?;
     model.steps(40_u32).detach();
     (0..40).for_each(|_| told.go());
@@ -299,7 +298,7 @@ async fn a_detached_stream_runs_to_its_end() -> Result<()> {
 #[tokio::test]
 async fn what_nobody_waits_for_any_more_never_begins() -> Result<()> {
     let (bound, mut told) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     // Two slots and one thread.
     let model = runtime.run(bound.max_ongoing_requests(2)).await?;
     let first = model.steps(1_u32);
@@ -392,6 +391,7 @@ impl Ahead {
     }
 }
 
+/// On the real runtime: a `MockRuntime` holds one item more, on its way to the consumer.
 #[tokio::test]
 async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()> {
     let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
@@ -412,36 +412,34 @@ async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()>
 #[tokio::test(start_paused = true)]
 async fn a_paused_clock_waits_for_what_computes_and_not_for_what_waits_for_its_consumer()
 -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let bound = Ahead::bind(read, most, made.clone());
-        let ahead = runtime.run(bound.request_timeout(Duration::from_secs(3600))).await?;
+    let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
+    let runtime = MockRuntime::builder().start();
+    let bound = Ahead::bind(read, most, made.clone());
+    let ahead = runtime.run(bound.request_timeout(Duration::from_secs(3600))).await?;
 
-        let began = Instant::now();
-        assert_eq!(ahead.count(5_000_usize).try_collect::<Vec<_>>().await?.len(), 5_000);
-        assert_eq!(began.elapsed(), Duration::ZERO);
+    let began = Instant::now();
+    assert_eq!(ahead.count(5_000_usize).try_collect::<Vec<_>>().await?.len(), 5_000);
+    assert_eq!(began.elapsed(), Duration::ZERO);
 
-        // A slow consumer stops its producer, the same each time.
-        let mut slow = ahead.count(1_000_000_usize);
-        let mut counts = Vec::new();
-        for item in 0..100 {
-            assert_eq!(slow.next().await, Some(Ok(item)));
-            sleep(Duration::from_secs(1)).await;
-            counts.push(made.load(Ordering::SeqCst) - item);
-        }
-        assert_eq!(began.elapsed(), Duration::from_secs(100));
-        assert!(counts.iter().all(|ahead| *ahead == counts[0]), "{counts:?}");
-        assert!((AHEAD..=AHEAD + 4).contains(&counts[0]), "{counts:?}");
-
-        // So does one that no longer reads, until the deadline.
-        sleep(Duration::from_secs(3600)).await;
-        let rest: Vec<_> = slow.collect().await;
-        assert!(rest.len() < AHEAD + 4, "{rest:?}");
-        assert_eq!(rest.last(), Some(&Err(CallError::DeadlineExceeded)));
-        let status = &runtime.status().applications["default"].deployments["Ahead"];
-        assert_eq!((status.ongoing, status.queued), (0, 0));
+    // A slow consumer stops its producer, the same each time.
+    let mut slow = ahead.count(1_000_000_usize);
+    let mut counts = Vec::new();
+    for item in 0..100 {
+        assert_eq!(slow.next().await, Some(Ok(item)));
+        sleep(Duration::from_secs(1)).await;
+        counts.push(made.load(Ordering::SeqCst) - item);
     }
+    assert_eq!(began.elapsed(), Duration::from_secs(100));
+    assert!(counts.iter().all(|ahead| *ahead == counts[0]), "{counts:?}");
+    assert!((AHEAD..=AHEAD + 4).contains(&counts[0]), "{counts:?}");
+
+    // So does one that no longer reads, until the deadline.
+    sleep(Duration::from_secs(3600)).await;
+    let rest: Vec<_> = slow.collect().await;
+    assert!(rest.len() < AHEAD + 4, "{rest:?}");
+    assert_eq!(rest.last(), Some(&Err(CallError::DeadlineExceeded)));
+    let status = &runtime.status().applications["default"].deployments["Ahead"];
+    assert_eq!((status.ongoing, status.queued), (0, 0));
     Ok(())
 }
 
@@ -469,7 +467,7 @@ impl Counter {
 
 #[tokio::test]
 async fn it_may_borrow_the_instance_for_itself() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let counter = runtime.run(Counter::bind(0_u64)).await?;
     let (up, get, more) = (counter.up(50), counter.get(), counter.up(2));
     let all: Vec<u64> = up.try_collect().await?;
@@ -509,7 +507,7 @@ async fn a_mock_answers_with_a_stream() -> Result<()> {
 #[tokio::test]
 async fn one_compute_thread_reads_what_another_makes() -> Result<()> {
     let (bound, _told) = model();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let reader = runtime.run(Reader::bind(bound)).await?;
     let text = vec!["word"; 100].join(" ");
     assert_eq!(reader.shout(text).try_collect::<Vec<_>>().await?, vec!["WORD!"; 100]);

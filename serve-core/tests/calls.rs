@@ -1,7 +1,9 @@
 //! What a call, its response and its stream can do, and what stops them.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
-use std::sync::{Arc, mpsc};
+mod by_environment;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -101,7 +103,7 @@ impl Caller {
 
 async fn worker() -> Result<(Runtime, WorkerHandle, Events)> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let worker = runtime.run(Worker::bind(Arc::clone(&events))).await?;
     Ok((runtime, worker, events))
 }
@@ -169,7 +171,7 @@ impl Last {
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_has_come_gives_its_slot_back_before_the_drop_returns() -> Result<()> {
     let ends = Arc::<Notify>::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let last = runtime.run(Last::bind(Arc::clone(&ends))).await?;
     // A task, which is woken before the call that the slot passes to.
     let test = tokio::spawn(async move {
@@ -226,7 +228,7 @@ async fn the_first_argument_that_fails_ends_the_call_and_the_other_arguments() -
 #[tokio::test(start_paused = true)]
 async fn a_deadline_covers_the_queue_and_frees_the_place() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let bound = Worker::bind(Arc::clone(&events)).max_ongoing_requests(1).request_timeout(20 * MS);
     let worker = runtime.run(bound).await?;
     let began = Instant::now();
@@ -245,7 +247,7 @@ async fn a_deadline_covers_the_queue_and_frees_the_place() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn the_earlier_of_a_calls_deadline_and_its_callers_holds() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Events::default()))).await?;
     let in_ten = caller.options(CallOptions::new().timeout(10 * MS));
     assert_eq!(in_ten.left(None).await?, Some(10 * MS));
@@ -259,7 +261,7 @@ async fn the_earlier_of_a_calls_deadline_and_its_callers_holds() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_detached_call_outlives_its_caller_but_not_its_own_deadline() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let worker = Worker::bind(Arc::clone(&events)).max_ongoing_requests(100);
     let caller = runtime.run(Caller::bind(worker)).await?;
     let late = caller.options(CallOptions::new().timeout(10 * MS)).leave_behind(50).await;
@@ -276,7 +278,7 @@ async fn a_detached_call_outlives_its_caller_but_not_its_own_deadline() -> Resul
 #[tokio::test(start_paused = true)]
 async fn a_dropped_stream_stops_its_producer_down_the_tree() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Arc::clone(&events)))).await?;
     let mut items = caller.relay(1_000_000);
     assert!(matches!(items.next().await, Some(Ok(0))));
@@ -365,7 +367,7 @@ async fn on_a_paused_clock_too_compute_work_waits_for_calls() -> Result<()> {
 async fn a_blocking_method_is_not_interrupted_and_keeps_its_slot_until_it_returns() -> Result<()> {
     let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
     let (go, gone) = std::sync::mpsc::channel();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
     let heavy = runtime.run(bound).await?;
     let first = heavy.compute();
@@ -415,7 +417,7 @@ impl Counter {
 
 #[tokio::test(start_paused = true)]
 async fn with_a_mutable_method_all_run_in_order_and_a_stream_counts_until_it_ends() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let counter = runtime.run(Counter::bind(0_u64).max_ongoing_requests(50)).await?;
     let (first, up, get, last) =
         (counter.add(1), counter.up(100), counter.get(), counter.add(1000));
@@ -494,53 +496,12 @@ impl Clock {
 #[tokio::test]
 async fn a_call_that_makes_the_next_one_may_go_on_for_ever() -> Result<()> {
     let done = Arc::<Notify>::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let clock = runtime.run(Clock::bind(Arc::clone(&done))).await?;
     clock.tick(100_000, clock.clone()).detach();
     done.notified().await;
     runtime.shutdown().await;
     Ok(())
-}
-
-/// Its drop panics, as that of a handle of some C library may.
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("cannot be dropped");
-    }
-}
-
-/// Has one compute thread, and two slots.
-#[deployment(local, max_ongoing_requests = 2)]
-struct Gate(Mutex<mpsc::Receiver<()>>);
-
-#[handle]
-impl Gate {
-    fn new(go: Arc<Mutex<Option<mpsc::Receiver<()>>>>) -> Self {
-        Self(Mutex::new(go.lock().take().expect("there is one replica")))
-    }
-
-    /// Says that it has begun, and waits for a word.
-    #[blocking]
-    pub fn pass(&self, begun: Arc<Notify>) -> Bomb {
-        begun.notify_one();
-        let told = self.0.lock().recv();
-        told.expect("it is told to go on");
-        Bomb
-    }
-
-    #[blocking]
-    pub fn hi(&self) -> u32 {
-        1
-    }
-}
-
-async fn gate() -> Result<(Runtime, GateHandle, mpsc::Sender<()>)> {
-    let (go, gone) = mpsc::channel();
-    let runtime = Runtime::builder().start().await?;
-    let gate = runtime.run(Gate::bind(Arc::new(Mutex::new(Some(gone))))).await?;
-    Ok((runtime, gate, go))
 }
 
 /// Lets the tasks of what was dropped end.
@@ -550,34 +511,25 @@ async fn settle() {
     }
 }
 
+/// On the real runtime: only there two calls share a compute thread.
 #[tokio::test]
 async fn a_blocking_call_that_has_not_begun_gives_its_slot_back() -> Result<()> {
-    let (runtime, gate, go) = gate().await?;
-    let begun = Arc::<Notify>::default();
-    let running = gate.pass(Arc::clone(&begun));
-    begun.notified().await;
+    let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
+    let (go, gone) = std::sync::mpsc::channel();
+    let runtime = Runtime::builder().start().await?;
+    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let heavy = runtime.run(bound.max_ongoing_requests(2)).await?;
+    let running = heavy.compute();
+    beginnings.recv().await.unwrap();
     // It has a slot, and waits for the thread.
-    let waiting = gate.hi();
+    let waiting = heavy.compute();
     settle().await;
-    assert_eq!(load(&runtime, "Gate"), (2, 0));
+    assert_eq!(load(&runtime, "Heavy"), (2, 0));
     drop(waiting);
     settle().await;
-    assert_eq!(load(&runtime, "Gate"), (1, 0));
-    go.send(()).expect("the method waits for it");
-    std::mem::forget(running.await);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_result_that_panics_when_it_is_dropped_ends_no_compute_thread() -> Result<()> {
-    let (_runtime, gate, go) = gate().await?;
-    let begun = Arc::<Notify>::default();
-    let call = gate.pass(Arc::clone(&begun));
-    begun.notified().await;
-    drop(call);
-    // Now nobody waits for its result.
-    settle().await;
-    go.send(()).expect("the method waits for it");
-    assert_eq!(gate.hi().await, Ok(1));
+    assert_eq!(load(&runtime, "Heavy"), (1, 0));
+    go.send(7)?;
+    assert_eq!(running.await?, 7);
+    assert!(beginnings.try_recv().is_err(), "the second has not begun");
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Calls that feed, carry and cancel other calls.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +105,7 @@ impl Top {
 
 #[tokio::test(start_paused = true)]
 async fn un_awaited_responses_are_arguments() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     assert_eq!(leaf.add(leaf.add(1, 2), leaf.add(3, 4)).await?, 10);
     Ok(())
@@ -112,7 +114,7 @@ async fn un_awaited_responses_are_arguments() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn one_response_feeds_two_calls() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(events.clone())).await?;
     let five = leaf.add(2, 3).object_ref();
     let (a, b) = (leaf.add(five.clone(), 10), leaf.add(&five, 20));
@@ -123,7 +125,7 @@ async fn one_response_feeds_two_calls() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_failure_names_both_deployments() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     let error = leaf.add(leaf.fail(404), 1).await.unwrap_err();
     let CallError::Upstream(upstream) = &error else { panic!("{error:?}") };
@@ -137,7 +139,7 @@ async fn an_upstream_failure_names_both_deployments() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_response_cancels_the_callee_and_its_callees() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events.clone())).await?;
     let call = middle.forever();
     sleep(Duration::from_millis(1)).await;
@@ -153,7 +155,7 @@ async fn a_dropped_response_cancels_the_callee_and_its_callees() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_detached_call_goes_on_and_is_free_of_its_callers_deadline() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(events.clone())).await?;
     leaf.forever().detach();
     sleep(Duration::from_secs(3600)).await;
@@ -164,7 +166,7 @@ async fn a_detached_call_goes_on_and_is_free_of_its_callers_deadline() -> Result
 #[tokio::test(start_paused = true)]
 async fn a_deadline_reaches_the_third_hop_with_what_is_left_of_it() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let middle = Middle::bind(Leaf::bind(events.clone()), events.clone());
     let top = runtime.run(Top::bind(middle)).await?;
     let hurried = top.options(CallOptions::new().timeout(Duration::from_secs(5)));
@@ -179,7 +181,7 @@ async fn a_deadline_reaches_the_third_hop_with_what_is_left_of_it() -> Result<()
 #[tokio::test(start_paused = true)]
 async fn all_calls_of_a_request_share_its_id() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events)).await?;
     let call = middle.request_ids();
     let id = call.request_id();
@@ -194,7 +196,7 @@ async fn all_calls_of_a_request_share_its_id() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_callees_own_status_does_not_survive() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events)).await?;
     let CallError::App(error) = middle.fail(404).await.unwrap_err() else { panic!("not its own") };
     assert_eq!(error.status(), None);
@@ -204,7 +206,7 @@ async fn a_callees_own_status_does_not_survive() -> Result<()> {
 
 #[tokio::test]
 async fn a_handle_works_from_a_thread_without_tokio() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     assert_eq!(leaf.add(1, 1).result(), Err(CallError::BlockingInAsync));
     let (done, result) = tokio::sync::oneshot::channel();
@@ -226,7 +228,7 @@ async fn shout(text: String) -> String {
 
 #[tokio::test]
 async fn tasks_compose_with_calls() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     let mine = leaf.options(CallOptions::new().request_id("mine"));
     assert_eq!(shout::remote(mine.request_id()).await?, "MINE");

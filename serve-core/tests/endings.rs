@@ -2,6 +2,8 @@
 //! still to come, deletes that nobody waits for, code that blocks its thread.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ fn from_zero() -> Bound<Slow> {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let slow = runtime.run(from_zero()).await?;
     let call = slow.hi();
     sleep(Duration::from_millis(10)).await;
@@ -49,7 +51,7 @@ async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_that_is_deleted_takes_no_new_call_though_a_replica_comes() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let slow = runtime.run(from_zero()).await?;
     let call = slow.hi();
     sleep(Duration::from_millis(10)).await;
@@ -93,7 +95,7 @@ impl Work {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let work = runtime.run(Work::bind()).await?;
     let _call = work.work(5 * SECOND);
     sleep(Duration::from_millis(1)).await;
@@ -107,7 +109,7 @@ async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let work = runtime.run(Work::bind()).await?;
     let _call = work.work(5 * SECOND);
     sleep(Duration::from_millis(1)).await;
@@ -119,7 +121,7 @@ async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_grace_longer_than_time_lets_calls_end() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let work = runtime.run(Work::bind().graceful_shutdown_timeout(Duration::MAX)).await?;
     let call = work.work(SECOND);
     sleep(Duration::from_millis(1)).await;
@@ -165,7 +167,7 @@ impl Loads {
 /// That the shutdown returns at all says that it did not wait: only then the constructor goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_shutdown_does_not_wait_for_a_constructor_that_blocks_its_thread() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let (block, go) = Block::new();
     let (other, loads) = (runtime.clone(), Loads::bind(block.clone()));
     let deploying = tokio::spawn(async move { other.run(loads).await.is_ok() });
@@ -199,7 +201,7 @@ impl Saves {
 /// As above: only after the delete the thread goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_delete_does_not_wait_for_a_shutdown_that_blocks_its_thread() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let (block, go) = Block::new();
     let saves = runtime.run(Saves::bind(block.clone())).await?;
     assert_eq!(saves.hi().await, Ok(1));

@@ -179,8 +179,7 @@ struct Load {
 
 impl Load {
     async fn start(seed: u64) -> Result<Self> {
-        let mode = if seed.is_multiple_of(2) { Mode::Local } else { Mode::Wire };
-        let runtime = MockRuntime::builder().seed(seed).mode(mode).start();
+        let runtime = MockRuntime::builder().seed(seed).start();
         let ledger = Arc::<Ledger>::default();
         let back = Back::bind(Arc::clone(&ledger))
             .num_replicas(REPLICAS)
@@ -373,25 +372,23 @@ async fn a_killed_replica_is_replaced_and_an_unknown_one_is_none() -> Result<()>
 
 #[tokio::test(start_paused = true)]
 async fn a_delay_holds_calls_of_one_method_until_it_is_taken_back() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let echo = runtime.run(Echo::bind()).await?;
-        runtime.delay::<Echo>("echo", Duration::from_secs(2));
-        runtime.delay::<Echo>("letters", Duration::from_secs(3));
-        let began = Instant::now();
-        assert_eq!(echo.echo("a").await?, "a");
-        assert_eq!(began.elapsed(), Duration::from_secs(2));
-        assert_eq!(echo.letters("ab").try_collect::<Vec<_>>().await?, b"ab");
-        assert_eq!(began.elapsed(), Duration::from_secs(5), "once, not for each item");
-        assert_eq!(echo.compute().await?, 7);
-        assert_eq!(began.elapsed(), Duration::from_secs(5), "another method");
+    let runtime = MockRuntime::builder().start();
+    let echo = runtime.run(Echo::bind()).await?;
+    runtime.delay::<Echo>("echo", Duration::from_secs(2));
+    runtime.delay::<Echo>("letters", Duration::from_secs(3));
+    let began = Instant::now();
+    assert_eq!(echo.echo("a").await?, "a");
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    assert_eq!(echo.letters("ab").try_collect::<Vec<_>>().await?, b"ab");
+    assert_eq!(began.elapsed(), Duration::from_secs(5), "once, not for each item");
+    assert_eq!(echo.compute().await?, 7);
+    assert_eq!(began.elapsed(), Duration::from_secs(5), "another method");
 
-        let hasty = echo.options(CallOptions::new().timeout(Duration::from_secs(1)));
-        let late = hasty.echo("a").await;
-        assert!(matches!(late, Err(CallError::DeadlineExceeded)), "{late:?}");
-        runtime.delay::<Echo>("echo", Duration::ZERO);
-        assert_eq!(hasty.echo("a").await?, "a");
-    }
+    let hasty = echo.options(CallOptions::new().timeout(Duration::from_secs(1)));
+    let late = hasty.echo("a").await;
+    assert!(matches!(late, Err(CallError::DeadlineExceeded)), "{late:?}");
+    runtime.delay::<Echo>("echo", Duration::ZERO);
+    assert_eq!(hasty.echo("a").await?, "a");
     Ok(())
 }
 
@@ -510,30 +507,28 @@ impl Batched {
 
 #[tokio::test(start_paused = true)]
 async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
-        let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
-        let (one, two, many) = (batched.one(1), batched.one(2), batched.many(3));
-        for _ in 0..3 {
-            // Their slots are a replica's, and so is their batch, which waits for more.
-            sleep(Duration::from_millis(900)).await;
-            assert!(runtime.kill_replica::<Batched>(0));
-        }
-        sleep(Duration::from_millis(500)).await;
-        let late = batched.one(4);
-        assert_eq!((one.await?, two.await?, late.await?), (1, 2, 4), "{mode:?}");
-        assert_eq!(many.try_collect::<Vec<_>>().await?, [3, 3], "{mode:?}");
-        let ran = std::mem::take(&mut *batches.lock());
-        assert_eq!(ran, [vec![1, 2, 4], vec![3]], "{mode:?}: each once");
-
-        // One that had begun is lost.
-        let call = batched.one(5);
-        sleep(Duration::from_millis(1_500)).await;
+    let runtime = MockRuntime::builder().start();
+    let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
+    let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
+    let (one, two, many) = (batched.one(1), batched.one(2), batched.many(3));
+    for _ in 0..3 {
+        // Their slots are a replica's, and so is their batch, which waits for more.
+        sleep(Duration::from_millis(900)).await;
         assert!(runtime.kill_replica::<Batched>(0));
-        let error = call.await.unwrap_err();
-        assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
     }
+    sleep(Duration::from_millis(500)).await;
+    let late = batched.one(4);
+    assert_eq!((one.await?, two.await?, late.await?), (1, 2, 4));
+    assert_eq!(many.try_collect::<Vec<_>>().await?, [3, 3]);
+    let ran = std::mem::take(&mut *batches.lock());
+    assert_eq!(ran, [vec![1, 2, 4], vec![3]], "each once");
+
+    // One that had begun is lost.
+    let call = batched.one(5);
+    sleep(Duration::from_millis(1_500)).await;
+    assert!(runtime.kill_replica::<Batched>(0));
+    let error = call.await.unwrap_err();
+    assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
     Ok(())
 }
 

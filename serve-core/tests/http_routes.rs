@@ -269,8 +269,8 @@ async fn the_routes_do_not_outlive_their_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_are_served_under_wire_but_not_by_a_mock() -> Result<()> {
-    let runtime = MockRuntime::builder().mode(Mode::Wire).start();
+async fn routes_are_served_but_not_by_a_mock() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
     runtime.run(Site::bind(Echo::bind(), Arc::<Counts>::default())).await?;
     assert_eq!(runtime.http().get("/items/7").await?.status(), 200);
 

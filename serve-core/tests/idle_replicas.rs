@@ -2,6 +2,8 @@
 //! task, no timer and no wake-up.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::time::Duration;
 
 use serve_core::prelude::*;
@@ -44,7 +46,7 @@ fn activity() -> (usize, u64) {
 
 /// Tasks of an application's replicas, and what an hour of idling adds to the wake-ups.
 async fn idling(deploy: impl AsyncFnOnce(&Runtime) -> Result<()>) -> Result<(usize, u64)> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     deploy(&runtime).await?;
     // What was under way has ended.
     sleep(Duration::from_secs(1)).await;
@@ -85,7 +87,7 @@ async fn who_is_asked_for_its_health_wakes_for_that_alone() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_replicas_start_and_stop() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let adder = runtime.run(Adder::bind(1).num_replicas(5000)).await?;
     let replicas = &runtime.status().applications["default"].deployments["Adder"].replicas;
     let ranks: Vec<usize> = replicas.iter().map(|replica| replica.rank).collect();

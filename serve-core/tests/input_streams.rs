@@ -1,6 +1,8 @@
 //! Streams as arguments: client streams, and streams both ways.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +11,6 @@ use futures::future::{pending, ready};
 use futures::stream;
 use serve_core::prelude::*;
 use tokio::time::sleep;
-
-const MODES: [Mode; 2] = [Mode::Local, Mode::Wire];
 
 /// What a response stream holds between its producer and its consumer, at most, and the one
 /// item that a producer has made for it and cannot pass on.
@@ -166,9 +166,9 @@ struct Test {
     gauge: Gauge,
 }
 
-async fn start(mode: Mode) -> Result<Test> {
+async fn start() -> Result<Test> {
     let gauge = Gauge::default();
-    let runtime = MockRuntime::builder().mode(mode).start();
+    let runtime = MockRuntime::builder().start();
     let pipe = runtime.run(Pipe::bind(Source::bind(gauge.clone()), Sink::bind())).await?;
     let source = runtime.get_deployment_handle::<Source>("default", "Source")?;
     let sink = runtime.get_deployment_handle::<Sink>("default", "Sink")?;
@@ -182,175 +182,159 @@ async fn rest() {
 
 #[tokio::test(start_paused = true)]
 async fn any_stream_a_response_and_an_input_are_arguments() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        assert_eq!(test.sink.sum(stream::iter([1, 2, 3])).await?, 6);
-        assert_eq!(test.sink.sum(InputStream::new(stream::iter([4, 5]))).await?, 9);
-        assert_eq!(test.sink.sum(stream::empty()).await?, 0);
-        assert_eq!(test.sink.few(test.source.numbers(), 3).await?, [0, 1, 2]);
-        assert_eq!(test.pipe.sum(stream::iter([1, 2, 3])).await?, 6, "passed on");
-        // One that is not ready yet.
-        let later = stream::once(async {
-            sleep(Duration::from_secs(3_600)).await;
-            7
-        });
-        assert_eq!(test.sink.sum(later).await?, 7);
-    }
+    let test = start().await?;
+    assert_eq!(test.sink.sum(stream::iter([1, 2, 3])).await?, 6);
+    assert_eq!(test.sink.sum(InputStream::new(stream::iter([4, 5]))).await?, 9);
+    assert_eq!(test.sink.sum(stream::empty()).await?, 0);
+    assert_eq!(test.sink.few(test.source.numbers(), 3).await?, [0, 1, 2]);
+    assert_eq!(test.pipe.sum(stream::iter([1, 2, 3])).await?, 6, "passed on");
+    // One that is not ready yet.
+    let later = stream::once(async {
+        sleep(Duration::from_secs(3_600)).await;
+        7
+    });
+    assert_eq!(test.sink.sum(later).await?, 7);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_pulled_as_it_is_read() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        assert_eq!(test.sink.few(test.gauge.numbers(), 3).await?, [0, 1, 2]);
-        assert_eq!(test.gauge.made(), 3, "{mode:?}: no more than was read");
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
+    let test = start().await?;
+    assert_eq!(test.sink.few(test.gauge.numbers(), 3).await?, [0, 1, 2]);
+    assert_eq!(test.gauge.made(), 3, "no more than was read");
+    assert_eq!(test.gauge.live(), 0);
 
-        let call = test.sink.hold(test.gauge.numbers());
-        rest().await;
-        assert_eq!(test.gauge.made(), 3, "{mode:?}: nobody reads");
-        drop(call);
-    }
+    let call = test.sink.hold(test.gauge.numbers());
+    rest().await;
+    assert_eq!(test.gauge.made(), 3, "nobody reads");
+    drop(call);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_consumer_stops_producers_all_the_way_up() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        let mut numbers = test.pipe.doubled_twice();
-        for expected in [0, 4, 8] {
-            assert_eq!(numbers.next().await.expect("it has no end")?, expected);
-        }
-        rest().await;
-        let made = test.gauge.made();
-        assert!((3..=3 + 4 * AHEAD).contains(&made), "{mode:?}: {made} for three that were read");
-        rest().await;
-        assert_eq!(test.gauge.made(), made, "{mode:?}: it stands still");
-        for _ in 0..100 {
-            numbers.next().await.expect("it has no end")?;
-        }
-        rest().await;
-        assert_eq!(test.gauge.made(), made + 100, "{mode:?}: one for one");
-        drop(numbers);
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}: the end of it ended all of it");
+    let test = start().await?;
+    let mut numbers = test.pipe.doubled_twice();
+    for expected in [0, 4, 8] {
+        assert_eq!(numbers.next().await.expect("it has no end")?, expected);
     }
+    rest().await;
+    let made = test.gauge.made();
+    assert!((3..=3 + 4 * AHEAD).contains(&made), "{made} for three that were read");
+    rest().await;
+    assert_eq!(test.gauge.made(), made, "it stands still");
+    for _ in 0..100 {
+        numbers.next().await.expect("it has no end")?;
+    }
+    rest().await;
+    assert_eq!(test.gauge.made(), made + 100, "one for one");
+    drop(numbers);
+    rest().await;
+    assert_eq!(test.gauge.live(), 0, "the end of it ended all of it");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_with_the_call_that_it_was_given_to() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        // Dropped.
-        let call = test.sink.hold(test.source.numbers());
-        rest().await;
-        assert_eq!((test.gauge.live(), test.gauge.made()), (1, AHEAD), "{mode:?}");
-        drop(call);
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
-        // Out of time.
-        let hasty = test.sink.options(CallOptions::new().timeout(Duration::from_secs(1)));
-        let late = hasty.hold(test.source.numbers()).await;
-        assert_eq!(late, Err(CallError::DeadlineExceeded), "{mode:?}");
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
-        // Down a tree.
-        let call = test.pipe.hold();
-        rest().await;
-        assert_eq!(test.gauge.live(), 1, "{mode:?}");
-        drop(call);
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
-        // Its replica died.
-        let call = test.sink.hold(test.source.numbers());
-        rest().await;
-        assert!(test.runtime.kill_replica::<Sink>(0));
-        let error = call.await.unwrap_err();
-        assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
-    }
+    let test = start().await?;
+    // Dropped.
+    let call = test.sink.hold(test.source.numbers());
+    rest().await;
+    assert_eq!((test.gauge.live(), test.gauge.made()), (1, AHEAD));
+    drop(call);
+    rest().await;
+    assert_eq!(test.gauge.live(), 0);
+    // Out of time.
+    let hasty = test.sink.options(CallOptions::new().timeout(Duration::from_secs(1)));
+    let late = hasty.hold(test.source.numbers()).await;
+    assert_eq!(late, Err(CallError::DeadlineExceeded));
+    rest().await;
+    assert_eq!(test.gauge.live(), 0);
+    // Down a tree.
+    let call = test.pipe.hold();
+    rest().await;
+    assert_eq!(test.gauge.live(), 1);
+    drop(call);
+    rest().await;
+    assert_eq!(test.gauge.live(), 0);
+    // Its replica died.
+    let call = test.sink.hold(test.source.numbers());
+    rest().await;
+    assert!(test.runtime.kill_replica::<Sink>(0));
+    let error = call.await.unwrap_err();
+    assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
+    rest().await;
+    assert_eq!(test.gauge.live(), 0);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_a_queued_call_waits_with_it_and_leaves_with_it() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        let full = [test.sink.hold(stream::empty()), test.sink.hold(stream::empty())];
-        let queued = test.sink.sum(test.source.numbers().take(20).map(|item| item.unwrap_or(0)));
-        let passed = test.sink.sum(test.gauge.numbers());
-        let ahead = test.sink.sum(test.source.numbers());
-        rest().await;
-        assert_eq!(test.gauge.made(), 2 * AHEAD, "{mode:?}: two producers are ahead, and wait");
-        drop((passed, ahead));
-        rest().await;
-        assert_eq!(test.gauge.live(), 1, "{mode:?}");
-        drop(full);
-        assert_eq!(queued.await?, (0..20).sum::<u64>(), "{mode:?}: none was lost");
-    }
+    let test = start().await?;
+    let full = [test.sink.hold(stream::empty()), test.sink.hold(stream::empty())];
+    let queued = test.sink.sum(test.source.numbers().take(20).map(|item| item.unwrap_or(0)));
+    let passed = test.sink.sum(test.gauge.numbers());
+    let ahead = test.sink.sum(test.source.numbers());
+    rest().await;
+    assert_eq!(test.gauge.made(), 2 * AHEAD, "two producers are ahead, and wait");
+    drop((passed, ahead));
+    rest().await;
+    assert_eq!(test.gauge.live(), 1);
+    drop(full);
+    assert_eq!(queued.await?, (0..20).sum::<u64>(), "none was lost");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_callee_that_drops_a_stream_stops_its_source_and_goes_on() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        let call = test.sink.one_and_on(test.source.numbers());
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}: while the call still runs");
-        assert!(test.gauge.made() <= 1 + AHEAD, "{mode:?}");
-        assert_eq!(call.await?, Some(0));
-    }
+    let test = start().await?;
+    let call = test.sink.one_and_on(test.source.numbers());
+    rest().await;
+    assert_eq!(test.gauge.live(), 0, "while the call still runs");
+    assert!(test.gauge.made() <= 1 + AHEAD);
+    assert_eq!(call.await?, Some(0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_at_the_source_arrives_as_an_item() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        let transcript = test.sink.transcript(test.source.fails_at(2)).await?;
-        let failed = Err("`Source.fails_at` failed: no 2".to_owned());
-        assert_eq!(transcript, [Ok(0), Ok(1), failed, Ok(3)], "{mode:?}: an item like others");
-        let error = test.sink.sum(test.source.fails_at(2)).await.unwrap_err();
-        let CallError::App(error) = error else { panic!("{error:?}") };
-        assert_eq!(error.to_string(), "`Source.fails_at` failed: no 2", "{mode:?}");
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
+    let test = start().await?;
+    let transcript = test.sink.transcript(test.source.fails_at(2)).await?;
+    let failed = Err("`Source.fails_at` failed: no 2".to_owned());
+    assert_eq!(transcript, [Ok(0), Ok(1), failed, Ok(3)], "an item like others");
+    let error = test.sink.sum(test.source.fails_at(2)).await.unwrap_err();
+    let CallError::App(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.to_string(), "`Source.fails_at` failed: no 2");
+    rest().await;
+    assert_eq!(test.gauge.live(), 0);
 
-        // Its replica dies: what it had made still comes.
-        let call = test.sink.few(test.source.numbers(), 1_000);
-        sleep(Duration::from_millis(3_500)).await;
-        assert!(test.runtime.kill_replica::<Source>(0));
-        let error = call.await.unwrap_err();
-        let CallError::App(error) = error else { panic!("{error:?}") };
-        assert_eq!(error.status(), Some(503), "{mode:?}: {error:#}");
-        assert!(error.to_string().contains("`Source.numbers` failed"), "{mode:?}: {error:#}");
+    // Its replica dies: what it had made still comes.
+    let call = test.sink.few(test.source.numbers(), 1_000);
+    sleep(Duration::from_millis(3_500)).await;
+    assert!(test.runtime.kill_replica::<Source>(0));
+    let error = call.await.unwrap_err();
+    let CallError::App(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.status(), Some(503), "{error:#}");
+    assert!(error.to_string().contains("`Source.numbers` failed"), "{error:#}");
 
-        // One that was refused.
-        test.runtime.fail_next::<Source>("numbers", CallError::Panicked("told to".to_owned()));
-        let transcript = test.sink.transcript(test.source.numbers()).await?;
-        assert_eq!(transcript.len(), 1, "{mode:?}");
-        assert!(transcript[0].as_ref().is_err_and(|text| text.contains("told to")), "{mode:?}");
-    }
+    // One that was refused.
+    test.runtime.fail_next::<Source>("numbers", CallError::Panicked("told to".to_owned()));
+    let transcript = test.sink.transcript(test.source.numbers()).await?;
+    assert_eq!(transcript.len(), 1);
+    assert!(transcript[0].as_ref().is_err_and(|text| text.contains("told to")));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_blocking_method_reads_it_on_its_thread() -> Result<()> {
-    for mode in MODES {
-        let test = start(mode).await?;
-        assert_eq!(test.sink.sum_blocking(stream::iter(0..100)).await?, 4_950, "{mode:?}");
-        let error = test.sink.sum_blocking(test.source.fails_at(50)).await.unwrap_err();
-        assert!(error.to_string().contains("no 50"), "{mode:?}: {error}");
-        rest().await;
-        assert_eq!(test.gauge.live(), 0, "{mode:?}");
-    }
+    let test = start().await?;
+    assert_eq!(test.sink.sum_blocking(stream::iter(0..100)).await?, 4_950);
+    let error = test.sink.sum_blocking(test.source.fails_at(50)).await.unwrap_err();
+    assert!(error.to_string().contains("no 50"), "{error}");
+    rest().await;
+    assert_eq!(test.gauge.live(), 0);
     // Elsewhere it would stop other calls, the source among them.
-    let test = start(Mode::Local).await?;
+    let test = start().await?;
     let items = test.sink.blocks(test.source.numbers()).await?;
     assert_eq!(items, [Err(CallError::<Error>::BlockingInAsync.to_string())]);
     rest().await;
@@ -361,7 +345,7 @@ async fn a_blocking_method_reads_it_on_its_thread() -> Result<()> {
 #[tokio::test]
 async fn a_blocking_method_reads_it_on_a_thread_of_its_replica() -> Result<()> {
     let gauge = Gauge::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let pipe = Pipe::bind(Source::bind(gauge), Sink::bind());
     let _pipe = runtime.run(pipe).await?;
     let sink = runtime.get_deployment_handle::<Sink>("default", "Sink")?;

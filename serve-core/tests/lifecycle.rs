@@ -1,6 +1,8 @@
 //! How deployments start and stop, and where blocking work runs.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ impl Caller {
 #[tokio::test(start_paused = true)]
 async fn shutdown_drains_callers_before_callees() -> Result<()> {
     let events = Events::default();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let caller = runtime.run(Caller::bind(Callee::bind(events.clone()), events.clone())).await?;
     let call = caller.work();
     sleep(Duration::from_millis(1)).await;
@@ -91,7 +93,7 @@ impl Stubborn {
 
 #[tokio::test(start_paused = true)]
 async fn draining_never_takes_longer_than_its_timeout() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let stubborn = runtime.run(Stubborn::bind()).await?;
     let call = stubborn.forever();
     sleep(Duration::from_millis(1)).await;
@@ -119,7 +121,7 @@ impl Picky {
 
 #[tokio::test(start_paused = true)]
 async fn a_redeploy_is_followed_by_old_handles_and_a_failed_one_changes_nothing() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let picky = runtime.run(Picky::bind(1u32)).await?;
     runtime.run(Picky::bind(2u32).num_replicas(3)).await?;
     assert_eq!(picky.number().await?, 2);
@@ -153,7 +155,7 @@ impl Heavy {
 
 #[tokio::test]
 async fn blocking_methods_run_on_the_replicas_own_threads_with_their_context() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let heavy = runtime.run(Heavy::bind()).await?;
     let call = heavy.thread(false);
     let id = call.request_id();

@@ -3,6 +3,8 @@
 #![cfg(feature = "http")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 
 use serve_core::prelude::*;
@@ -83,7 +85,7 @@ struct Absent<T>(T);
 
 #[tokio::test(start_paused = true)]
 async fn an_absent_method_leaves_nothing_behind() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let sparse = runtime.run(Sparse::bind(1)).await?;
     assert_eq!(sparse.start().await?, 1);
     assert_eq!(sparse.there().await?, 2);
@@ -116,7 +118,7 @@ impl Exclusive {
 
 #[tokio::test(start_paused = true)]
 async fn a_conditional_mut_self_method_that_is_there_makes_calls_run_one_at_a_time() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let exclusive = runtime.run(Exclusive::bind()).await?;
     let (one, two) = (exclusive.alone(), exclusive.alone());
     assert_eq!((one.await?, two.await?), (0, 0));

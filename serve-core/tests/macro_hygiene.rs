@@ -148,7 +148,7 @@ fn named() -> inside::renamed::Application<Named> {
 #[::core::prelude::v1::test]
 fn nothing_in_scope_is_needed() {
     on_a_paused_clock(async {
-        let runtime = inside::renamed::Runtime::builder().start().await.unwrap();
+        let runtime = inside::renamed::MockRuntime::builder().start();
         let handle = runtime.run(named()).await.unwrap();
         ::std::assert_eq!(handle.swap(A(1)).await.unwrap(), F(2));
         ::std::assert_eq!(handle.may_fail(F(1)).await.unwrap(), A(1));

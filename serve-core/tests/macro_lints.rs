@@ -13,6 +13,8 @@
     clippy::pedantic
 )]
 
+mod by_environment;
+
 use serve_core::prelude::*;
 
 pub(crate) mod shop {
@@ -118,7 +120,7 @@ async fn visit(shop: &ShopHandle) -> Result<Price> {
 
 #[tokio::test(start_paused = true)]
 async fn generated_code_gives_no_warning() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let shop = runtime.run(two_things()).await?;
     assert_eq!(visit(&shop).await?, Price(10));
     assert_eq!(shop.count().await?, 2);

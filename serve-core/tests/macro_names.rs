@@ -2,6 +2,8 @@
 //! raw identifiers, `Self`, aliases of `Result`, and deployments wherever items may be.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::collections::HashMap;
 
 use serve_core::prelude::*;
@@ -63,7 +65,7 @@ impl Framework {
 
 #[tokio::test(start_paused = true)]
 async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let handle = runtime.run(Framework::bind()).await?;
     assert_eq!(handle.options("x").await?, "options of x");
     assert_eq!(handle.clone().await?, 1);
@@ -134,7 +136,7 @@ impl Point {
 
 #[tokio::test(start_paused = true)]
 async fn self_in_a_signature_is_the_deployment() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let point = runtime.run(Point::bind(1)).await?;
     assert_eq!(point.itself().await?, Point::new(1));
     let named = HashMap::from([("a".to_owned(), Point::new(3))]);
@@ -192,7 +194,7 @@ async fn a_result_is_one_under_any_alias() -> Result<()> {
             _ => None,
         }
     }
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let failing = runtime.run(Failing::bind()).await?;
     assert_eq!(app(failing.ours().await).map(|error| error.to_string()), Some("ours".to_owned()));
     assert_eq!(app(failing.two().await), Some("two".to_owned()));
@@ -249,7 +251,7 @@ async fn a_deployment_may_be_in_a_module_or_in_a_body() -> Result<()> {
     }
 
     let inside = private::Inside::bind();
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let local = runtime.run(Local::bind(inside.clone())).await?;
     assert_eq!(local.two().await?, 2);
     let caller = Caller(runtime.run(Application::from(inside).name("other")).await?);

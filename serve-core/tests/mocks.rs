@@ -97,27 +97,25 @@ async fn a_mock_answers_and_its_calls_are_recorded() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn mocks_fail_stream_and_take_their_time() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let spanish = SpanishResponderMock::new()
-            .translate(|text: String| async move {
-                sleep(Duration::from_secs(3600)).await;
-                if text.is_empty() { Err(Error::msg("nothing to translate")) } else { Ok(text) }
-            })
-            .words(|text: String| {
-                futures::stream::iter(text.split(' ').map(str::to_owned).collect::<Vec<_>>())
-            });
-        let runtime = MockRuntime::builder().mock(spanish).mode(mode).start();
-        let classifier = runtime.run(classifier()).await?;
-        let began = Instant::now();
-        assert_eq!(classifier.translate("a").await?, "a");
-        assert_eq!(began.elapsed(), Duration::from_secs(3600), "an hour on the paused clock");
-        let failed = classifier.translate("").await.unwrap_err();
-        assert!(
-            matches!(&failed, CallError::App(error) if error.to_string() == "nothing to translate")
-        );
-        assert_eq!(classifier.words("a b c").await?, ["a", "b", "c"]);
-        assert_eq!(runtime.calls::<SpanishResponder>(), ["translate", "translate", "words"]);
-    }
+    let spanish = SpanishResponderMock::new()
+        .translate(|text: String| async move {
+            sleep(Duration::from_secs(3600)).await;
+            if text.is_empty() { Err(Error::msg("nothing to translate")) } else { Ok(text) }
+        })
+        .words(|text: String| {
+            futures::stream::iter(text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        });
+    let runtime = MockRuntime::builder().mock(spanish).start();
+    let classifier = runtime.run(classifier()).await?;
+    let began = Instant::now();
+    assert_eq!(classifier.translate("a").await?, "a");
+    assert_eq!(began.elapsed(), Duration::from_secs(3600), "an hour on the paused clock");
+    let failed = classifier.translate("").await.unwrap_err();
+    assert!(
+        matches!(&failed, CallError::App(error) if error.to_string() == "nothing to translate")
+    );
+    assert_eq!(classifier.words("a b c").await?, ["a", "b", "c"]);
+    assert_eq!(runtime.calls::<SpanishResponder>(), ["translate", "translate", "words"]);
     Ok(())
 }
 

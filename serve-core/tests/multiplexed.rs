@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{self, Location};
@@ -73,7 +75,7 @@ fn asking(id: &str) -> CallOptions {
 #[tokio::test(start_paused = true)]
 async fn a_call_gets_the_model_that_it_names() -> Result<()> {
     let loads = Arc::new(AtomicUsize::new(0));
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     for id in ["a", "b", "a", "b"] {
         assert_eq!(models.options(asking(id)).answer().await?, format!("model {id} on 0"));
@@ -87,7 +89,7 @@ async fn a_call_gets_the_model_that_it_names() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_load_that_others_wait_for_outlives_the_deadline_of_its_first_caller() -> Result<()> {
     let loads = Arc::new(AtomicUsize::new(0));
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     let hurried = models.options(asking("a").timeout(Duration::from_millis(100)));
     let patient = models.options(asking("a"));
@@ -472,20 +474,18 @@ impl Front {
 
 #[tokio::test(start_paused = true)]
 async fn the_model_goes_along_with_the_request_and_binds_nobody_who_has_no_models() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let shelf = Shelf::default();
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let bound = Front::bind(Translator::bind(shelf.clone(), 2)).num_replicas(4);
-        let front = runtime.run(bound).await?.options(asking("es"));
-        assert_eq!(front.translate().await?.model, "es", "{mode:?}");
-        assert_eq!(shelf.loads(), ["es"]);
-        let calls = (0..40).map(|_| front.replica());
-        let mut calls_of = [0; 4];
-        for replica in join_all(calls).await {
-            calls_of[replica?] += 1;
-        }
-        assert!(calls_of.iter().all(|calls| *calls >= 5), "{calls_of:?}");
+    let shelf = Shelf::default();
+    let runtime = MockRuntime::builder().start();
+    let bound = Front::bind(Translator::bind(shelf.clone(), 2)).num_replicas(4);
+    let front = runtime.run(bound).await?.options(asking("es"));
+    assert_eq!(front.translate().await?.model, "es");
+    assert_eq!(shelf.loads(), ["es"]);
+    let calls = (0..40).map(|_| front.replica());
+    let mut calls_of = [0; 4];
+    for replica in join_all(calls).await {
+        calls_of[replica?] += 1;
     }
+    assert!(calls_of.iter().all(|calls| *calls >= 5), "{calls_of:?}");
     Ok(())
 }
 

@@ -61,58 +61,40 @@ impl Store {
     }
 }
 
-#[deployment(local)]
-struct Local;
-
-#[handle]
-impl Local {
-    fn new() -> Self {
-        Self
-    }
-
-    pub async fn len(&self, value: Arc<Vec<u64>>) -> (usize, usize) {
-        (value.len(), Arc::as_ptr(&value) as usize)
-    }
-}
-
-async fn store(mode: Mode) -> Result<(MockRuntime, StoreHandle, Arc<AtomicUsize>)> {
+async fn store() -> Result<(MockRuntime, StoreHandle, Arc<AtomicUsize>)> {
     let ended = Arc::new(AtomicUsize::new(0));
-    let runtime = MockRuntime::builder().mode(mode).start();
+    let runtime = MockRuntime::builder().start();
     let store = runtime.run(Store::bind(Arc::clone(&ended))).await?;
     Ok((runtime, store, ended))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reference_is_awaited_shared_and_passed_as_a_value() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let (_runtime, store, ended) = store(mode).await?;
-        let five = store.slow(5).object_ref();
-        let six = ObjectRef::put(6_u64);
-        assert_eq!(store.add(&five, six.clone()).await?, 11);
-        assert_eq!(store.add(five.clone(), 1).await?, 6);
-        assert_eq!((*five.get().await?, five.clone().await?, (&five).await?), (5, 5, 5));
-        assert_eq!(ended.load(Ordering::SeqCst), 1, "it ran once");
-    }
+    let (_runtime, store, ended) = store().await?;
+    let five = store.slow(5).object_ref();
+    let six = ObjectRef::put(6_u64);
+    assert_eq!(store.add(&five, six.clone()).await?, 11);
+    assert_eq!(store.add(five.clone(), 1).await?, 6);
+    assert_eq!((*five.get().await?, five.clone().await?, (&five).await?), (5, 5, 5));
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "it ran once");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn by_reference_the_callee_starts_at_once_also_if_they_are_nested() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let (_runtime, store, _) = store(mode).await?;
-        let parts = vec![store.slow(2).object_ref(), ObjectRef::put(3)];
-        let batch = Batch { name: "batch".to_owned(), parts };
-        // A response passes for a reference too.
-        let values = store.by_reference(store.slow(1), batch).await?;
-        assert_eq!(values, [1, 2, 3, 1], "{mode:?}");
-        assert_eq!(store.make(7).await?.await?, 7);
-    }
+    let (_runtime, store, _) = store().await?;
+    let parts = vec![store.slow(2).object_ref(), ObjectRef::put(3)];
+    let batch = Batch { name: "batch".to_owned(), parts };
+    // A response passes for a reference too.
+    let values = store.by_reference(store.slow(1), batch).await?;
+    assert_eq!(values, [1, 2, 3, 1]);
+    assert_eq!(store.make(7).await?.await?, 7);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_call_behind_a_reference_is_cancelled_with_its_last_clone() -> Result<()> {
-    let (_runtime, store, ended) = store(Mode::Local).await?;
+    let (_runtime, store, ended) = store().await?;
     let one = store.slow(1).object_ref();
     let two = one.clone();
     sleep(Duration::from_millis(1)).await;
@@ -127,7 +109,7 @@ async fn the_call_behind_a_reference_is_cancelled_with_its_last_clone() -> Resul
 
 #[tokio::test(start_paused = true)]
 async fn the_producers_own_error_is_inside_upstream_for_everyone_who_waits() -> Result<()> {
-    let (_runtime, store, _) = store(Mode::Local).await?;
+    let (_runtime, store, _) = store().await?;
     let failed = store.fail().object_ref();
     for _ in 0..2 {
         let error = failed.get().await.unwrap_err();
@@ -138,17 +120,6 @@ async fn the_producers_own_error_is_inside_upstream_for_everyone_who_waits() -> 
     }
     let error = store.add(&failed, 1).await.unwrap_err();
     assert!(error.to_string().contains("Store.add") && error.to_string().contains("Store.fail"));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_arc_is_shared_and_nothing_is_copied() -> Result<()> {
-    let runtime = MockRuntime::builder().start();
-    let local = runtime.run(Local::bind()).await?;
-    let object = ObjectRef::put(vec![1_u64; 1000]);
-    let here = Arc::as_ptr(&object.get().await?) as usize;
-    assert_eq!(local.len(object.clone()).await?, (1000, here));
-    assert_eq!(local.len(object).await?, (1000, here));
     Ok(())
 }
 

@@ -76,9 +76,22 @@ impl Worker {
 
     /// What another died of is its own affair.
     #[retry(max = 2)]
-    pub async fn asks(&self, other: WorkerHandle) -> Result<u64> {
+    pub async fn asks(&self, other: CalleeHandle) -> Result<u64> {
         self.begin(0).await;
-        Ok(other.once(10).await?)
+        Ok(other.slow().await?)
+    }
+}
+
+/// What a worker calls, in another application.
+#[deployment]
+#[derive(Default)]
+struct Callee;
+
+#[handle]
+impl Callee {
+    pub async fn slow(&self) -> u64 {
+        sleep(Duration::from_millis(10)).await;
+        10
     }
 }
 
@@ -91,12 +104,8 @@ struct Test {
 
 impl Test {
     async fn start(replicas: usize, slots: usize) -> Result<Self> {
-        Self::start_in(Mode::Local, replicas, slots).await
-    }
-
-    async fn start_in(mode: Mode, replicas: usize, slots: usize) -> Result<Self> {
         let (begun, starts) = (Begun::default(), Arc::new(Semaphore::new(1_000)));
-        let runtime = MockRuntime::builder().mode(mode).start();
+        let runtime = MockRuntime::builder().start();
         let worker = Worker::bind(Arc::clone(&begun), Arc::clone(&starts))
             .num_replicas(replicas)
             .max_ongoing_requests(slots)
@@ -131,21 +140,19 @@ async fn ms(ms: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_had_begun_runs_elsewhere_only_if_its_method_is_marked() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let test = Test::start_in(mode, 3, 10).await?;
-        let (unmarked, marked) = (test.worker.once(10), test.worker.again(10));
-        ms(5).await;
-        for rank in 0..3 {
-            test.runtime.kill_replica::<Worker>(rank);
-        }
-        let error = unmarked.await.unwrap_err();
-        assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
-        assert!(error.may_have_run() && !error.is_retryable());
-        assert_eq!(marked.await?, 10);
-        let begun = test.begun.lock().clone();
-        assert_eq!(begun.len(), 3, "once, and twice");
-        assert!(begun[2].1 != begun[0].1 && begun[2].1 != begun[1].1, "elsewhere: {begun:?}");
+    let test = Test::start(3, 10).await?;
+    let (unmarked, marked) = (test.worker.once(10), test.worker.again(10));
+    ms(5).await;
+    for rank in 0..3 {
+        test.runtime.kill_replica::<Worker>(rank);
     }
+    let error = unmarked.await.unwrap_err();
+    assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
+    assert!(error.may_have_run() && !error.is_retryable());
+    assert_eq!(marked.await?, 10);
+    let begun = test.begun.lock().clone();
+    assert_eq!(begun.len(), 3, "once, and twice");
+    assert!(begun[2].1 != begun[0].1 && begun[2].1 != begun[1].1, "elsewhere: {begun:?}");
     Ok(())
 }
 
@@ -213,10 +220,11 @@ async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
     assert_eq!(test.times(), 2);
 
     // Nor that a replica died which it had called.
-    let other = Test::start(1, 10).await?;
-    let call = test.worker.asks(other.worker.clone());
+    let callee = Application::new(Callee::bind()).name("callee");
+    let callee = test.runtime.run(callee).await?;
+    let call = test.worker.asks(callee);
     ms(5).await;
-    other.kill_last();
+    assert!(test.runtime.kill_replica::<Callee>(0));
     let error = call.await.unwrap_err();
     assert!(matches!(&error, CallError::App(own) if own.status() == Some(503)), "{error:?}");
     assert_eq!(test.times(), 3);
@@ -323,23 +331,21 @@ async fn a_call_whose_deployment_goes_away_says_that_it_had_begun() -> Result<()
 
 #[tokio::test(start_paused = true)]
 async fn arguments_are_copied_once_for_each_further_try_and_else_never() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let test = Test::start_in(mode, 2, 10).await?;
-        let copies = || COPIES.swap(0, Ordering::SeqCst);
-        let text = || Text("hello".to_owned());
-        assert_eq!(test.worker.copied_never(text()).await?, text());
-        assert_eq!(copies(), 0, "{mode:?}");
-        assert_eq!(test.worker.copied(text()).await?, text());
-        assert_eq!(copies(), 1, "{mode:?}");
-        for deaths in 1..=2 {
-            let call = test.worker.copied(text());
-            for _ in 0..deaths {
-                ms(5).await;
-                test.kill_last();
-            }
-            assert_eq!(call.await?, text());
-            assert_eq!(copies(), 2, "{mode:?}: none for a try that is the last");
+    let test = Test::start(2, 10).await?;
+    let copies = || COPIES.swap(0, Ordering::SeqCst);
+    let text = || Text("hello".to_owned());
+    assert_eq!(test.worker.copied_never(text()).await?, text());
+    assert_eq!(copies(), 0);
+    assert_eq!(test.worker.copied(text()).await?, text());
+    assert_eq!(copies(), 1);
+    for deaths in 1..=2 {
+        let call = test.worker.copied(text());
+        for _ in 0..deaths {
+            ms(5).await;
+            test.kill_last();
         }
+        assert_eq!(call.await?, text());
+        assert_eq!(copies(), 2, "none for a try that is the last");
     }
     Ok(())
 }

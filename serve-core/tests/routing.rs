@@ -1,6 +1,8 @@
 //! Which replica gets a call.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -269,20 +271,18 @@ impl Maker {
 
 #[tokio::test(start_paused = true)]
 async fn a_router_of_ones_own_sees_the_typed_arguments() -> Result<()> {
-    for mode in [Mode::Local, Mode::Wire] {
-        let runtime = MockRuntime::builder().mode(mode).start();
-        let jobs = runtime.run(Jobs::bind()).await?;
-        let maker = runtime.run(Application::new(Maker::bind()).name("maker").route_prefix("/m"));
-        let maker = maker.await?;
-        for rank in [3, 0, 2, 1, 3] {
-            assert_eq!(jobs.run(1, Job { rank }).await?, (rank, 1, rank), "{mode:?}");
-            let many: Vec<_> = jobs.run_many(Job { rank }).try_collect().await?;
-            assert_eq!(many, [(rank, Job { rank })], "{mode:?}");
-            // Also one that another call makes.
-            assert_eq!(jobs.run(1, maker.job(rank)).await?, (rank, 1, rank), "{mode:?}");
-        }
-        assert!(BY_JOB.lock().asked >= 15);
+    let runtime = MockRuntime::builder().start();
+    let jobs = runtime.run(Jobs::bind()).await?;
+    let maker = runtime.run(Application::new(Maker::bind()).name("maker").route_prefix("/m"));
+    let maker = maker.await?;
+    for rank in [3, 0, 2, 1, 3] {
+        assert_eq!(jobs.run(1, Job { rank }).await?, (rank, 1, rank));
+        let many: Vec<_> = jobs.run_many(Job { rank }).try_collect().await?;
+        assert_eq!(many, [(rank, Job { rank })]);
+        // Also one that another call makes.
+        assert_eq!(jobs.run(1, maker.job(rank)).await?, (rank, 1, rank));
     }
+    assert!(BY_JOB.lock().asked >= 15);
     Ok(())
 }
 
@@ -425,7 +425,7 @@ impl Named {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_by_name_is_routed_like_any_other() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let application = Application::from(Named::bind()).into();
     let named = runtime.run_any(application).await?;
     let arguments = BTreeMap::from([("text".to_owned(), vec!["a long text".to_owned()])]);
@@ -452,7 +452,7 @@ impl RequestRouter for Unmade {
 
 #[tokio::test(start_paused = true)]
 async fn a_router_that_panics_when_it_is_made_is_refused_and_changes_nothing() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let plain = || worker(RequestRouting::PowerOfTwoChoices, 1, 10);
     let running = runtime.run(plain()).await?;
     let failed = runtime.run(plain().request_router(RequestRouting::custom::<Unmade>())).await;
@@ -494,7 +494,7 @@ impl RequestRouter for CallsItself {
 
 #[tokio::test(start_paused = true)]
 async fn a_router_that_calls_its_own_deployment_is_an_error_and_no_deadlock() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let bound = || worker(RequestRouting::custom::<CallsItself>(), 1, 10);
     let worker = runtime.run(bound()).await?;
     *BY_ITSELF.lock() = Some(worker.clone());

@@ -1,6 +1,8 @@
 //! The runtime as a library: running, looking up, replacing and deleting applications.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ async fn settle() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let by_default: TopHandle = runtime.run(top(&events, 1)).await?;
     let math = Application::new(top(&events, 2)).name("math").route_prefix("/math");
@@ -92,7 +94,7 @@ async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type()
 
 #[tokio::test(start_paused = true)]
 async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let _top = runtime.run(top(&Events::default(), 7)).await?;
     assert_eq!(runtime.get_app_handle::<Top>("default")?.number().await?, 7);
     assert_eq!(runtime.get_deployment_handle::<Leaf>("default", "Leaf")?.number().await?, 7);
@@ -112,7 +114,7 @@ async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()
 
 #[tokio::test(start_paused = true)]
 async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let old = runtime.run(top(&events, 1)).await?;
     let old_leaf = runtime.get_deployment_handle::<Leaf>("default", "Leaf")?;
@@ -137,7 +139,7 @@ async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() 
 #[tokio::test(start_paused = true)]
 async fn an_application_lives_until_the_runtime_and_every_handle_outside_are_dropped() -> Result<()>
 {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let handle = runtime.run(top(&events, 1)).await?;
     let other = runtime.get_deployment_handle::<Leaf>("default", "Leaf")?;
@@ -160,7 +162,7 @@ async fn an_application_lives_until_the_runtime_and_every_handle_outside_are_dro
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let handle = runtime.run(Application::new(top(&events, 1)).name("math")).await?;
     let kept = runtime.run(Leaf::bind(Events::default(), 5)).await?;
@@ -184,7 +186,7 @@ async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<
 
 #[tokio::test(start_paused = true)]
 async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> Result<()> {
-    let runtime = Runtime::builder().start().await?;
+    let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let actor = runtime.actor(Leaf::bind(Arc::clone(&events), 9)).await?;
     let other = runtime.actor(Leaf::bind(Events::default(), 8)).await?;

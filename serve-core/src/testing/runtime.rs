@@ -1,6 +1,7 @@
 //! [`MockRuntime`]: the real runtime with the world replaced.
 
 use std::any::TypeId;
+use std::ffi::OsStr;
 use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
@@ -23,7 +24,14 @@ use crate::replica::{Kind, Target};
 use crate::runtime::Runtime;
 use crate::transport::{Accept, MemoryTransport, Peer, RemoteTarget, Transport};
 
+/// The environment variable that sets the mode of a mock runtime.
+const MODE_VARIABLE: &str = "SERVE_TEST_MODE";
+
 /// How calls reach their deployment.
+///
+/// The environment variable `SERVE_TEST_MODE` sets the mode of every [`MockRuntime`] whose test
+/// sets none: `local` or `wire`. A suite that runs twice, the second time with
+/// `SERVE_TEST_MODE=wire`, is tested in both modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// As values, like in one process.
@@ -34,6 +42,21 @@ pub enum Mode {
     /// fetched and streams pulled. `#[deployment(local)]` ones stay as they are, because their
     /// calls never leave a process.
     Wire,
+}
+
+impl Mode {
+    /// The mode that the value of `SERVE_TEST_MODE` names, or the default if it is not set.
+    ///
+    /// # Errors
+    /// A message that lists the valid values, if the value is none of them.
+    fn parse(value: Option<&OsStr>) -> Result<Self, String> {
+        let Some(value) = value else { return Ok(Self::default()) };
+        match value.to_str() {
+            Some("local") => Ok(Self::Local),
+            Some("wire") => Ok(Self::Wire),
+            _ => Err(format!("`{MODE_VARIABLE}` is {value:?}, but must be `local` or `wire`")),
+        }
+    }
 }
 
 /// The real runtime with the world replaced: mocks, recorded calls, a seeded random
@@ -85,9 +108,14 @@ pub struct MockRuntimeBuilder {
 }
 
 impl Default for MockRuntimeBuilder {
+    /// The same builder as [`MockRuntime::builder`].
+    #[track_caller]
     fn default() -> Self {
-        let (mocks, mode) = (Vec::new(), Mode::default());
-        Self { mocks, seed: 0, mode, resources: Resources::plenty() }
+        let mode = match Mode::parse(std::env::var_os(MODE_VARIABLE).as_deref()) {
+            Ok(mode) => mode,
+            Err(invalid) => panic!("{invalid}"),
+        };
+        Self { mocks: Vec::new(), seed: 0, mode, resources: Resources::plenty() }
     }
 }
 
@@ -105,7 +133,8 @@ impl MockRuntimeBuilder {
         self
     }
 
-    /// How calls reach their deployment; default [`Mode::Local`].
+    /// How calls reach their deployment. Default: what the environment variable
+    /// `SERVE_TEST_MODE` says, `local` or `wire`, and [`Mode::Local`] if it is not set.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
@@ -195,6 +224,14 @@ impl std::fmt::Debug for MockRuntimeBuilder {
 
 impl MockRuntime {
     /// A mock runtime with no option set.
+    ///
+    /// The environment variable `SERVE_TEST_MODE` sets the [`Mode`], `local` or `wire`, unless
+    /// [`mode`](MockRuntimeBuilder::mode) sets another. If the variable is not set, the mode is
+    /// [`Mode::Local`].
+    ///
+    /// # Panics
+    /// If `SERVE_TEST_MODE` has any other value.
+    #[track_caller]
     pub fn builder() -> MockRuntimeBuilder {
         MockRuntimeBuilder::default()
     }
@@ -364,6 +401,37 @@ impl World for TestWorld {
                 Arc::new(RemoteTarget::new(caller, host, &replica.id, methods, target))
             }
             _ => target,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(value: &str) -> Result<Mode, String> {
+        Mode::parse(Some(OsStr::new(value)))
+    }
+
+    #[test]
+    fn the_environment_names_a_mode_or_leaves_the_default() {
+        assert_eq!(Mode::parse(None), Ok(Mode::Local));
+        assert_eq!(parse("local"), Ok(Mode::Local));
+        assert_eq!(parse("wire"), Ok(Mode::Wire));
+    }
+
+    #[test]
+    fn any_other_value_is_refused_and_the_valid_ones_are_listed() {
+        for value in ["", "Wire", " wire", "wire,local", "cluster"] {
+            let refused = format!("`SERVE_TEST_MODE` is {value:?}, but must be `local` or `wire`");
+            assert_eq!(parse(value), Err(refused));
+        }
+    }
+
+    #[test]
+    fn a_mode_in_the_test_wins() {
+        for mode in [Mode::Local, Mode::Wire] {
+            assert_eq!(MockRuntime::builder().mode(mode).mode, mode);
         }
     }
 }
