@@ -9,10 +9,10 @@ mod budget;
 mod dispatch;
 mod handle;
 mod load;
+mod policy;
 mod queue;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
-mod routing;
 mod way;
 
 pub(crate) use any_handle::read_call;
