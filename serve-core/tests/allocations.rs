@@ -5,6 +5,7 @@
 use std::alloc::System;
 
 use serve_core::prelude::*;
+use serve_core::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -42,9 +43,21 @@ impl Translator {
     }
 }
 
+/// A router that asks for all that there is to ask for.
+#[derive(Default)]
+struct Curious;
+
+impl RequestRouter for Curious {
+    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
+        let (one, other) = all.random_pair()?;
+        let known = [all.by_id(one.replica_id)?, all.by_rank(other.rank)?, all.random()?];
+        all.iter().rev().chain(known).min_by_key(|one| one.ongoing)
+    }
+}
+
 #[tokio::test]
-async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_model() -> Result<()>
-{
+async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_how_it_is_routed()
+-> Result<()> {
     const PAIRS: usize = 1_000;
     let runtime = Runtime::builder().start().await?;
     let adder = runtime.run(Adder::bind(1)).await?;
@@ -72,5 +85,16 @@ async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_
     }
     let made = region.change().allocations;
     assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations for a model that is held");
+
+    let routed =
+        Adder::bind(1).num_replicas(10).request_router(RequestRouting::custom::<Curious>());
+    let routed = runtime.run(Application::new(routed).name("routed")).await?;
+    assert_eq!(routed.add(1).await?, 2);
+    let region = Region::new(GLOBAL);
+    for _ in 0..PAIRS {
+        assert_eq!(routed.add(1).await?, 2);
+    }
+    let made = region.change().allocations;
+    assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations by a router of one's own");
     Ok(())
 }

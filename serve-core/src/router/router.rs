@@ -294,7 +294,7 @@ impl Router {
         let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
             None
         } else {
-            routing.choose(admission, replicas, &call.of(request))
+            routing.choose(admission, replicas, &call.of(request), random)
         };
         let admitted = match chosen {
             Some(key) => {

@@ -1,44 +1,93 @@
-//! The choice by a request router of the user's own.
+//! [`Custom`]: the choice by a request router of the user's own.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rand::rngs::SmallRng;
 
 use super::Replicas;
+use super::members::{Members, View};
 use crate::call::pending::panic_message;
-use crate::deployment::{Candidate, RequestRouter, RoutedCall};
+use crate::deployment::{Candidates, RequestRouter, RoutedCall};
+use crate::replica::Replica;
 use crate::router::admission::Admission;
 
-pub(super) fn by_custom(
-    custom: &dyn RequestRouter,
-    admission: &Admission,
-    replicas: &Replicas,
-    call: &RoutedCall<'_>,
-) -> Option<usize> {
-    let mut free: Vec<usize> = admission.free().to_vec();
-    // In the order of their ranks, which a router may count on.
-    free.sort_by_key(|key| replicas[*key].as_ref().map(|replica| replica.context.rank()));
-    let candidates: Vec<Candidate<'_>> = free
-        .iter()
-        .filter_map(|key| {
-            let context = &replicas[*key].as_ref()?.context;
-            Some(Candidate {
-                replica_id: context.replica_id(),
-                rank: context.rank(),
-                ongoing: admission.ongoing(*key),
-                max_ongoing_requests: admission.limit(*key),
-            })
-        })
-        .collect();
-    match choosing(|| custom.choose(call, &candidates)) {
-        Ok(place) => free.get(place?).copied(),
-        Err(panic) => {
-            tracing::error!(
-                method = call.method(),
-                "the request router panicked, and power of two choices decides: {panic}"
-            );
-            None
+/// A request router of the user's own, and the replicas that it chooses among.
+pub(super) struct Custom {
+    router: Arc<dyn RequestRouter>,
+    /// Made at the first call, as the router may come when the replicas are there already.
+    members: Option<Members>,
+}
+
+impl Custom {
+    pub(super) fn new(router: Arc<dyn RequestRouter>) -> Self {
+        Self { router, members: None }
+    }
+
+    /// A replica came.
+    pub(super) fn added(&mut self, key: usize, replica: &Replica) {
+        if let Some(members) = &mut self.members {
+            members.add(key, Arc::clone(&replica.context.id), replica.context.rank());
         }
     }
+
+    /// A replica takes no more calls.
+    pub(super) fn removed(&mut self, key: usize, replica: &Replica) {
+        if let Some(members) = &mut self.members {
+            members.remove(key);
+        }
+        if let Err(panic) = choosing(|| self.router.on_removed(replica.context.replica_id())) {
+            tracing::error!(
+                replica = replica.context.replica_id(),
+                "the request router panicked in `on_removed`: {panic}"
+            );
+        }
+    }
+
+    /// Some replicas have another rank from now on.
+    pub(super) fn ranks_changed(&mut self, replicas: &Replicas) {
+        if let Some(members) = &mut self.members {
+            members.set_ranks(|key| {
+                let replica = replicas.get(key).and_then(Option::as_ref);
+                replica.map_or(usize::MAX, |replica| replica.context.rank())
+            });
+        }
+    }
+
+    /// The key of the replica that gets a call; none where power of two choices decides.
+    pub(super) fn choose(
+        &mut self,
+        admission: &Admission,
+        replicas: &Replicas,
+        call: &RoutedCall<'_>,
+        random: &mut SmallRng,
+    ) -> Option<usize> {
+        let members = self.members.get_or_insert_with(|| taking_calls(admission, replicas));
+        let view = View::new(members, admission, random);
+        match choosing(|| self.router.choose(call, &Candidates::new(&view))) {
+            Ok(chosen) => chosen.map(|candidate| candidate.key),
+            Err(panic) => {
+                tracing::error!(
+                    method = call.method(),
+                    "the request router panicked, and power of two choices decides: {panic}"
+                );
+                None
+            }
+        }
+    }
+}
+
+fn taking_calls(admission: &Admission, replicas: &Replicas) -> Members {
+    let mut members = Members::default();
+    for (key, replica) in replicas.iter().enumerate() {
+        if let Some(replica) = replica
+            && !admission.is_draining(key)
+        {
+            members.add(key, Arc::clone(&replica.context.id), replica.context.rank());
+        }
+    }
+    members
 }
 
 thread_local! {
@@ -48,7 +97,7 @@ thread_local! {
 }
 
 /// Runs code of a request router of the user's. An error is what its panic said.
-pub(super) fn choosing<R>(run: impl FnOnce() -> R) -> Result<R, String> {
+fn choosing<R>(run: impl FnOnce() -> R) -> Result<R, String> {
     let outer = CHOOSING.replace(true);
     let ran = catch_unwind(AssertUnwindSafe(run));
     CHOOSING.set(outer);

@@ -4,13 +4,16 @@
 //! of two choices does.
 
 mod custom;
+mod members;
 mod models;
 mod ring;
 
 use std::sync::Arc;
 
+use rand::rngs::SmallRng;
+
+use self::custom::Custom;
 pub(super) use self::custom::is_choosing;
-use self::custom::{by_custom, choosing};
 use self::models::Models;
 use self::ring::Ring;
 use super::admission::Admission;
@@ -32,7 +35,7 @@ enum Policy {
     TwoChoices,
     RoundRobin { next: usize },
     ConsistentHash,
-    Custom(Arc<dyn RequestRouter>),
+    Custom(Custom),
 }
 
 impl Default for Routing {
@@ -55,7 +58,7 @@ impl Routing {
             RequestRouting::ConsistentHash => Policy::ConsistentHash,
             RequestRouting::Custom(_) => {
                 let custom = custom.expect("a deploy makes the request router before it begins");
-                Policy::Custom(Arc::clone(custom))
+                Policy::Custom(Custom::new(Arc::clone(custom)))
             }
         };
         std::mem::replace(&mut self.policy, policy)
@@ -66,6 +69,9 @@ impl Routing {
         if let Some(ring) = &mut self.ring {
             ring.add(key, replica.context.replica_id());
         }
+        if let Policy::Custom(custom) = &mut self.policy {
+            custom.added(key, replica);
+        }
     }
 
     /// A replica takes no more calls.
@@ -74,13 +80,15 @@ impl Routing {
             ring.remove(key, replica.context.replica_id());
         }
         self.models.forget(key);
-        if let Policy::Custom(custom) = &self.policy
-            && let Err(panic) = choosing(|| custom.on_removed(replica.context.replica_id()))
-        {
-            tracing::error!(
-                replica = replica.context.replica_id(),
-                "the request router panicked in `on_removed`: {panic}"
-            );
+        if let Policy::Custom(custom) = &mut self.policy {
+            custom.removed(key, replica);
+        }
+    }
+
+    /// Some replicas have another rank from now on.
+    pub(super) fn ranks_changed(&mut self, replicas: &Replicas) {
+        if let Policy::Custom(custom) = &mut self.policy {
+            custom.ranks_changed(replicas);
         }
     }
 
@@ -96,6 +104,7 @@ impl Routing {
         admission: &Admission,
         replicas: &Replicas,
         call: &RoutedCall<'_>,
+        random: &mut SmallRng,
     ) -> Option<usize> {
         match &mut self.policy {
             Policy::TwoChoices => {
@@ -111,7 +120,7 @@ impl Routing {
                 Some(key)
             }
             Policy::ConsistentHash => self.on_ring(admission, replicas, call.session_id?),
-            Policy::Custom(custom) => by_custom(&**custom, admission, replicas, call),
+            Policy::Custom(custom) => custom.choose(admission, replicas, call, random),
         }
     }
 

@@ -106,6 +106,13 @@ impl Router {
         self.granted(state, wakers);
     }
 
+    /// Some replicas have another rank from now on.
+    pub(crate) fn ranks_changed(&self) {
+        let mut state = self.lock();
+        let State { routing, replicas, .. } = &mut *state;
+        routing.ranks_changed(replicas);
+    }
+
     /// Ends the replica of this rank at once. Gives its id; none if there is no such
     /// replica.
     pub(crate) fn kill(&self, rank: usize) -> Option<Arc<str>> {
