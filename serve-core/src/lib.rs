@@ -130,9 +130,9 @@ pub use controller::{
 };
 pub use deployment::{
     Aggregation, Anywhere, AutoscalingConfig, AutoscalingContext, AutoscalingError,
-    AutoscalingPolicy, Bound, ByBound, ByText, ByValue, Candidate, Deployment, DeploymentOptions,
-    HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter, RequestRouting,
-    RoutedCall, TargetOngoingRequests,
+    AutoscalingPolicy, Bound, ByBound, ByText, ByValue, Candidate, Candidates, Deployment,
+    DeploymentOptions, HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter,
+    RequestRouting, RoutedCall, TargetOngoingRequests,
 };
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]

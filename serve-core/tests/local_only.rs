@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 use serve_core::prelude::*;
+use serve_core::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::Notify;
 
@@ -129,6 +130,18 @@ impl Translator {
     }
 }
 
+/// A router that asks for all that there is to ask for.
+#[derive(Default)]
+struct Curious;
+
+impl RequestRouter for Curious {
+    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
+        let (one, other) = all.random_pair()?;
+        let known = [all.by_id(one.replica_id)?, all.by_rank(other.rank)?, all.random()?];
+        all.iter().rev().chain(known).min_by_key(|one| one.ongoing)
+    }
+}
+
 /// Only in Local: an encoded call allocates its bytes and what carries them. On the real runtime,
 /// because a `MockRuntime` allocates for its records. In a process of its own, because the count
 /// is of all threads, and other tests have theirs.
@@ -171,5 +184,16 @@ async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_
     }
     let made = region.change().allocations;
     assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations for a model that is held");
+
+    let routed =
+        Adder::bind(1).num_replicas(10).request_router(RequestRouting::custom::<Curious>());
+    let routed = runtime.run(Application::new(routed).name("routed")).await?;
+    assert_eq!(routed.add(1).await?, 2);
+    let region = Region::new(GLOBAL);
+    for _ in 0..PAIRS {
+        assert_eq!(routed.add(1).await?, 2);
+    }
+    let made = region.change().allocations;
+    assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations by a router of one's own");
     Ok(())
 }

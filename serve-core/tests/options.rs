@@ -9,8 +9,8 @@ use serde_json::Value::Null;
 use serve_core::application::AnyApplication;
 use serve_core::prelude::*;
 use serve_core::{
-    Aggregation, AutoscalingContext, Candidate, DeployError, DeploymentOptions, OptionsError,
-    RequestRouter, RequestRouting, RoutedCall,
+    Aggregation, AutoscalingContext, Candidate, Candidates, DeployError, DeploymentOptions,
+    OptionsError, RequestRouter, RequestRouting, RoutedCall,
 };
 
 /// Always the first.
@@ -18,8 +18,8 @@ use serve_core::{
 struct First;
 
 impl RequestRouter for First {
-    fn choose(&self, _: &RoutedCall<'_>, _: &[Candidate<'_>]) -> Option<usize> {
-        Some(0)
+    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
+        all.iter().next()
     }
 }
 

@@ -11,7 +11,8 @@ use futures::future::{join_all, pending};
 use parking_lot::Mutex;
 use serve_core::prelude::*;
 use serve_core::{
-    ApplicationStatus, Candidate, DeployError, RequestRouter, RequestRouting, RoutedCall,
+    ApplicationStatus, Candidate, Candidates, DeployError, ReplicaState, RequestRouter,
+    RequestRouting, RoutedCall,
 };
 use tokio::time::sleep;
 
@@ -203,11 +204,11 @@ macro_rules! router {
         struct $router;
 
         impl RequestRouter for $router {
-            fn choose(
+            fn choose<'a>(
                 &self,
                 $call: &RoutedCall<'_>,
-                $candidates: &[Candidate<'_>],
-            ) -> Option<usize> {
+                $candidates: &Candidates<'a>,
+            ) -> Option<Candidate<'a>> {
                 $seen.lock().asked += 1;
                 $choose
             }
@@ -234,7 +235,7 @@ router!(ByJob, BY_JOB, |call, candidates| {
     assert!(candidates.iter().all(|one| one.ongoing < one.max_ongoing_requests));
     assert!(call.method() == "run" || call.method() == "run_many");
     let job = call.argument::<Job>("job")?;
-    ranks.iter().position(|rank| *rank == job.rank)
+    candidates.by_rank(job.rank)
 });
 
 #[deployment(num_replicas = 4, max_ongoing_requests = 2, request_router = ByJob)]
@@ -287,8 +288,8 @@ async fn a_router_of_ones_own_sees_the_typed_arguments() -> Result<()> {
 }
 
 router!(Bad, BAD, |call, candidates| match *call.argument::<u32>("how")? {
-    0 => Some(candidates.len()),
-    1 => Some(usize::MAX),
+    0 => candidates.by_rank(usize::MAX),
+    1 => candidates.by_id("nobody"),
     2 => panic!("told to"),
     _ => None,
 });
@@ -332,7 +333,7 @@ async fn a_router_that_names_nobody_leaves_the_choice() -> Result<()> {
     Ok(())
 }
 
-router!(Told, TOLD, |_call, _candidates| Some(0));
+router!(Told, TOLD, |_call, candidates| candidates.iter().next());
 
 #[deployment(num_replicas = 3, request_router = Told)]
 #[derive(Default)]
@@ -377,6 +378,95 @@ async fn a_router_is_told_once_of_each_replica_that_goes() -> Result<()> {
     Ok(())
 }
 
+/// The ranks and ids of the candidates of the last call.
+static SHOWN: Mutex<Vec<(usize, String)>> = Mutex::new(Vec::new());
+
+#[derive(Default)]
+struct Shows;
+
+impl RequestRouter for Shows {
+    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
+        *SHOWN.lock() = all.iter().map(|one| (one.rank, one.replica_id.to_owned())).collect();
+        for (rank, id) in &*SHOWN.lock() {
+            assert_eq!(all.by_rank(*rank).map(|one| one.replica_id), Some(id.as_str()));
+            assert_eq!(all.by_id(id).map(|one| one.rank), Some(*rank));
+        }
+        // Each call goes to the last one, to see that the choice is what counts.
+        all.iter().next_back()
+    }
+}
+
+#[deployment(max_surge_percent = 50.0, request_router = Shows)]
+struct Versioned {
+    version: u32,
+}
+
+#[handle]
+impl Versioned {
+    fn new(version: u32) -> Self {
+        Self { version }
+    }
+
+    pub async fn rank(&self) -> (u32, usize) {
+        (self.version, replica_context().expect("a method runs in a replica").rank())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_sees_replicas_that_come_and_go_and_ranks_that_change() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let running = |runtime: &MockRuntime| -> Vec<(usize, String)> {
+        let details = &runtime.status().applications["default"].deployments["Versioned"];
+        let takes_calls = |state| matches!(state, ReplicaState::Running | ReplicaState::Updating);
+        let replicas = details.replicas.iter().filter(|replica| takes_calls(replica.state));
+        let mut all: Vec<_> =
+            replicas.map(|replica| (replica.rank, replica.replica_id.clone())).collect();
+        all.sort_unstable();
+        all
+    };
+    let handle = runtime.run(Versioned::bind(0).num_replicas(3)).await?;
+    assert_eq!(handle.rank().await?, (0, 2));
+    assert_eq!(*SHOWN.lock(), running(&runtime));
+    // One that dies is missing at once, and its place is another's after that.
+    assert!(runtime.kill_replica::<Versioned>(1));
+    handle.rank().await?;
+    assert_eq!(SHOWN.lock().iter().map(|(rank, _)| *rank).collect::<Vec<_>>(), [0, 2]);
+    sleep(Duration::from_secs(1)).await;
+    handle.rank().await?;
+    assert_eq!(*SHOWN.lock(), running(&runtime));
+    assert_eq!(SHOWN.lock().len(), 3);
+    // The ranks that each replica was seen with.
+    let mut seen = BTreeMap::<String, BTreeSet<usize>>::new();
+    let mut note = || {
+        for (rank, id) in SHOWN.lock().iter() {
+            seen.entry(id.clone()).or_default().insert(*rank);
+        }
+    };
+    for (version, replicas) in [(0, 6), (1, 6), (2, 3), (3, 8), (3, 2)] {
+        let redeploy = runtime.run(Versioned::bind(version).num_replicas(replicas));
+        let mut redeploy = std::pin::pin!(redeploy);
+        // Calls all through the rollout, so that the router sees each of its states.
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut redeploy => {
+                    done?;
+                    break;
+                }
+                () = tokio::task::yield_now() => {
+                    handle.rank().await?;
+                    note();
+                }
+            }
+        }
+        assert_eq!(handle.rank().await?, (version, replicas - 1));
+        assert_eq!(*SHOWN.lock(), running(&runtime));
+        note();
+    }
+    assert!(seen.values().any(|ranks| ranks.len() > 1), "no rank changed: {seen:?}");
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_policy_holds_from_the_next_deploy_on() -> Result<()> {
     let runtime = MockRuntime::builder().start();
@@ -404,7 +494,7 @@ static ASKED_BY_NAME: AtomicUsize = AtomicUsize::new(0);
 struct CountingLong;
 
 impl RequestRouter for CountingLong {
-    fn choose(&self, call: &RoutedCall<'_>, _: &[Candidate<'_>]) -> Option<usize> {
+    fn choose<'a>(&self, call: &RoutedCall<'_>, _: &Candidates<'a>) -> Option<Candidate<'a>> {
         if call.argument::<String>("text").is_some_and(|text| text.len() > 3) {
             ASKED_BY_NAME.fetch_add(1, Ordering::SeqCst);
         }
@@ -445,7 +535,7 @@ impl Default for Unmade {
 }
 
 impl RequestRouter for Unmade {
-    fn choose(&self, _: &RoutedCall<'_>, _: &[Candidate<'_>]) -> Option<usize> {
+    fn choose<'a>(&self, _: &RoutedCall<'_>, _: &Candidates<'a>) -> Option<Candidate<'a>> {
         None
     }
 }
@@ -483,7 +573,7 @@ impl Default for CallsItself {
 }
 
 impl RequestRouter for CallsItself {
-    fn choose(&self, _: &RoutedCall<'_>, _: &[Candidate<'_>]) -> Option<usize> {
+    fn choose<'a>(&self, _: &RoutedCall<'_>, _: &Candidates<'a>) -> Option<Candidate<'a>> {
         ASKED_BY_ITSELF.fetch_add(1, Ordering::SeqCst);
         if let Some(handle) = &*BY_ITSELF.lock() {
             handle.work(1).detach();

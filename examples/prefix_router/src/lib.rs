@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serve_core::prelude::*;
-use serve_core::{Candidate, RequestRouter, RoutedCall};
+use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
 
 /// Bytes of a prompt that are kept, or read again, as one.
 const BLOCK: usize = 16;
@@ -79,20 +79,24 @@ pub struct PrefixRouter {
 }
 
 impl RequestRouter for PrefixRouter {
-    fn choose(&self, call: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize> {
+    fn choose<'a>(
+        &self,
+        call: &RoutedCall<'_>,
+        candidates: &Candidates<'a>,
+    ) -> Option<Candidate<'a>> {
         // The argument as the method will get it. A method without one is not ours to route.
         let prompt = blocks(call.argument::<String>("prompt")?);
         let mut sent = self.sent.lock();
         let least = candidates.iter().map(|candidate| candidate.ongoing).min()?;
-        let open = candidates.iter().enumerate().filter(|(_, one)| one.ongoing <= least + LEAD);
-        let (place, chosen) = open.max_by_key(|(_, one)| {
+        let open = candidates.iter().filter(|one| one.ongoing <= least + LEAD);
+        let chosen = open.max_by_key(|one| {
             let kept = sent.get(one.replica_id);
             let shared = kept.map_or(0, |kept| kept.shared(&prompt));
             let all = kept.map_or(0, |kept| kept.blocks.len());
             (shared, Reverse(one.ongoing), Reverse(all))
         })?;
         sent.entry(chosen.replica_id.to_owned()).or_default().keep(&prompt);
-        Some(place)
+        Some(chosen)
     }
 
     fn on_removed(&self, replica_id: &str) {

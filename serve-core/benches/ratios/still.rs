@@ -3,7 +3,7 @@
 //! call alone.
 
 use serve_core::prelude::*;
-use serve_core::{Candidate, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 
 use super::calls::{Adder, AdderHandle, unary};
 use super::models::{Translator, translate};
@@ -14,13 +14,20 @@ use super::table::{Goal, Table};
 /// looks at are rarely in the nearest one.
 const FLAT: Goal = Goal::AtMost(1.2);
 
-/// A router of the user's own, which looks at nothing but how many there are.
-#[derive(Debug, Default)]
-struct Last;
+/// A router of the user's own asks for the replicas it wants to look at, so its calls cost
+/// about the same however many there are.
+const OWN: Goal = Goal::AtMost(3.0);
 
-impl RequestRouter for Last {
-    fn choose(&self, _: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize> {
-        candidates.len().checked_sub(1)
+/// A router of the user's own, which compares two random replicas and finds a third by its
+/// rank: as much as it may look at without visiting all.
+#[derive(Debug, Default)]
+struct LooksAtThree;
+
+impl RequestRouter for LooksAtThree {
+    fn choose<'a>(&self, _: &RoutedCall<'_>, candidates: &Candidates<'a>) -> Option<Candidate<'a>> {
+        let last = candidates.by_rank(candidates.len() - 1)?;
+        let Some((one, other)) = candidates.random_pair() else { return Some(last) };
+        [last, one, other].into_iter().min_by_key(|candidate| candidate.ongoing)
     }
 }
 
@@ -58,8 +65,12 @@ pub(crate) async fn policies(table: &mut Table) {
         ("power of two choices", RequestRouting::PowerOfTwoChoices, CallOptions::new(), FLAT),
         ("round robin", RequestRouting::RoundRobin, CallOptions::new(), FLAT),
         ("consistent hash", RequestRouting::ConsistentHash, named, FLAT),
-        // It is shown every replica with a free slot.
-        ("a router of one's own", RequestRouting::custom::<Last>(), CallOptions::new(), Goal::Seen),
+        (
+            "a router of one's own",
+            RequestRouting::custom::<LooksAtThree>(),
+            CallOptions::new(),
+            OWN,
+        ),
     ];
     for (policy, routing, options, goal) in policies {
         for count in [10, 1000] {

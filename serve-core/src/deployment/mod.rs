@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod bound;
+mod candidates;
 mod content;
 mod init;
 mod link;
@@ -16,15 +17,15 @@ pub use autoscaling::{
     SharedPolicy, TargetOngoingRequests,
 };
 pub use bound::{AnyBound, Bound, BoundId, Constructor};
+pub(crate) use candidates::Roster;
+pub use candidates::{Candidate, Candidates};
 pub(crate) use content::digest;
 pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};
 pub use options::{DeploymentOptions, OptionsError};
 pub(crate) use routing::MadeRouter;
-pub use routing::{
-    ArgumentsByPlace, Candidate, CustomRouting, RequestRouter, RequestRouting, RoutedCall,
-};
+pub use routing::{ArgumentsByPlace, CustomRouting, RequestRouter, RequestRouting, RoutedCall};
 
 /// A struct that replicas are made of. Implemented by `#[deployment]`.
 #[diagnostic::on_unimplemented(

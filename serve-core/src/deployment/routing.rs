@@ -5,6 +5,8 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
+use super::{Candidate, Candidates};
+
 /// How a replica is chosen for a call, among those with a free slot.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -113,16 +115,20 @@ impl fmt::Debug for CustomRouting {
 ///
 /// ```
 /// use serve_core::prelude::*;
-/// use serve_core::{Candidate, RequestRouter, RoutedCall};
+/// use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
 ///
 /// /// Long texts go to the first replica, short ones to the others.
 /// #[derive(Debug, Default)]
 /// struct ByLength;
 ///
 /// impl RequestRouter for ByLength {
-///     fn choose(&self, call: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize> {
+///     fn choose<'a>(
+///         &self,
+///         call: &RoutedCall<'_>,
+///         candidates: &Candidates<'a>,
+///     ) -> Option<Candidate<'a>> {
 ///         let long = call.argument::<String>("text").is_some_and(|text| text.len() > 1000);
-///         candidates.iter().position(|candidate| (candidate.rank == 0) == long)
+///         candidates.iter().find(|candidate| (candidate.rank == 0) == long)
 ///     }
 /// }
 ///
@@ -141,28 +147,21 @@ impl fmt::Debug for CustomRouting {
             type that implements `serve_core::RequestRouter` and `Default`"
 )]
 pub trait RequestRouter: Send + Sync + 'static {
-    /// The place in `candidates` of the replica that gets the call; `None` leaves it to
-    /// power of two choices. There is at least one candidate.
-    fn choose(&self, call: &RoutedCall<'_>, candidates: &[Candidate<'_>]) -> Option<usize>;
+    /// Returns the candidate that gets the call, or `None` to leave the choice to power of
+    /// two choices. There is at least one candidate.
+    ///
+    /// The lifetime says that the answer is one of these candidates: they are of this call,
+    /// and a router cannot keep one for another.
+    fn choose<'a>(
+        &self,
+        call: &RoutedCall<'_>,
+        candidates: &Candidates<'a>,
+    ) -> Option<Candidate<'a>>;
 
     /// A replica takes no more calls.
     fn on_removed(&self, replica_id: &str) {
         let _ = replica_id;
     }
-}
-
-/// A replica that could take the call now.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Candidate<'a> {
-    /// Its id, unique in the runtime.
-    pub replica_id: &'a str,
-    /// Its place among the replicas of its deployment, from 0.
-    pub rank: usize,
-    /// Calls that run on it.
-    pub ongoing: usize,
-    /// Calls that may run on it at a time.
-    pub max_ongoing_requests: usize,
 }
 
 /// A call that is looking for a replica.

@@ -22,7 +22,8 @@ use crate::call::{CallError, ReplicaContext};
 const PANICS: usize = 3;
 
 /// One running copy of a deployment, as its host keeps it: its instance, its threads, its
-/// slots. What callers know of it is the router's [`Member`](crate::router::Member).
+/// slots. What callers know of it is the
+/// router's `Member`.
 // Field order matters: what the call path touches comes first, so that a cold replica, one
 // of a thousand, costs two cache lines.
 #[repr(C)]

@@ -289,12 +289,15 @@ impl Admission {
 
     /// True if the replica has a free slot and takes calls.
     pub(crate) fn is_free(&self, key: usize) -> bool {
-        self.replicas.get(key).is_some_and(|slots| slots.free_at.is_some())
+        self.if_free(key).is_some()
     }
 
-    /// How many calls may run on a replica.
-    pub(crate) fn limit(&self, key: usize) -> usize {
-        self.replicas.get(key).map_or(0, |slots| slots.limit)
+    /// The calls that run on a replica and how many may, if it has a free slot and takes
+    /// calls.
+    #[inline]
+    pub(crate) fn if_free(&self, key: usize) -> Option<(usize, usize)> {
+        let slots = self.replicas.get(key)?;
+        slots.free_at.map(|_| (slots.ongoing, slots.limit))
     }
 
     /// True if the replica takes no more calls.

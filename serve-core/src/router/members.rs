@@ -1,14 +1,56 @@
-//! The replicas of a [`Router`]: how they join, drain and leave.
+//! [`Member`]: a replica as callers know it; and how the replicas of a [`Router`] join, drain
+//! and leave.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
 use super::router::{Intake, Router, State};
-use crate::replica::Replica;
+use crate::replica::{Replica, Slot};
+
+/// A replica as callers know it: who it is, and the way to it. What its host keeps is the
+/// [`Replica`], which is in this process for every member so far.
+pub(crate) struct Member {
+    id: Arc<str>,
+    /// Shared with the replica, because it changes when replicas before it go.
+    rank: Arc<AtomicUsize>,
+    replica: Arc<Replica>,
+}
+
+impl Member {
+    fn new(replica: Arc<Replica>) -> Self {
+        let (id, rank) = (Arc::clone(&replica.context.id), Arc::clone(&replica.context.rank));
+        Self { id, rank, replica }
+    }
+
+    /// The replica's id, unique in the runtime.
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The replica's place among those of its deployment, as it is now.
+    pub(super) fn rank(&self) -> usize {
+        self.rank.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.replica.has_ended()
+    }
+
+    pub(super) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// A slot of the member that `Admission` gave one of.
+    #[inline]
+    pub(super) fn slot(member: Option<&Self>) -> Slot {
+        let member = member.expect("a replica stays until its last slot is free");
+        Slot::new(Arc::clone(&member.replica))
+    }
+}
 
 impl Router {
     /// A replica joins and takes calls at once, queued ones first. Its calls begin in the
@@ -20,11 +62,12 @@ impl Router {
         let mut state = self.lock();
         let (key, wakers) = state.admission.add(limit, ordered);
         if state.replicas.len() <= key {
-            state.replicas.resize(key + 1, None);
+            state.replicas.resize_with(key + 1, || None);
         }
         replica.set_key(key);
-        state.routing.added(key, &replica);
-        state.replicas[key] = Some(replica);
+        let member = Member::new(replica);
+        state.routing.added(key, &member);
+        state.replicas[key] = Some(member);
         self.granted(state, wakers);
         key
     }
@@ -108,16 +151,23 @@ impl Router {
         self.granted(state, wakers);
     }
 
+    /// Some replicas have another rank from now on.
+    pub(crate) fn ranks_changed(&self) {
+        let mut state = self.lock();
+        let State { routing, replicas, .. } = &mut *state;
+        routing.ranks_changed(replicas);
+    }
+
     /// Ends the replica of this rank at once. Gives its id; none if there is no such
     /// replica.
     pub(crate) fn kill(&self, rank: usize) -> Option<Arc<str>> {
         let killed = {
             let state = self.lock();
             let mut replicas = state.replicas.iter().enumerate();
-            replicas.find_map(|(key, replica)| {
-                let replica = replica.as_ref()?;
-                let takes_calls = !state.admission.is_draining(key) && !replica.has_ended();
-                (takes_calls && replica.context.rank() == rank).then(|| (key, Arc::clone(replica)))
+            replicas.find_map(|(key, member)| {
+                let member = member.as_ref()?;
+                let takes_calls = !state.admission.is_draining(key) && !member.has_ended();
+                (takes_calls && member.rank() == rank).then(|| (key, Arc::clone(&member.replica)))
             })
         };
         let (key, replica) = killed?;
@@ -159,7 +209,7 @@ impl State {
     /// now, and its reconciler may not have heard of it yet.
     fn holds(&self, key: usize, replica: &Arc<Replica>) -> bool {
         let known = self.replicas.get(key).and_then(Option::as_ref);
-        known.is_some_and(|known| Arc::ptr_eq(known, replica))
+        known.is_some_and(|known| Arc::ptr_eq(&known.replica, replica))
     }
 
     fn ongoing(&self, key: usize, replica: &Arc<Replica>) -> usize {
@@ -172,12 +222,13 @@ impl State {
             return 0;
         }
         if !self.admission.is_draining(key) {
-            self.routing.removed(key, replica);
+            self.routing.removed(key, &Member::new(Arc::clone(replica)));
         }
         self.admission.drain(key)
     }
 
-    pub(super) fn forget(&mut self, key: usize, replica: &Arc<Replica>) -> Option<Arc<Replica>> {
+    /// Forgets a replica that has drained. Returns it, to be dropped without the lock.
+    pub(super) fn forget(&mut self, key: usize, replica: &Arc<Replica>) -> Option<Member> {
         if !self.holds(key, replica) {
             return None;
         }

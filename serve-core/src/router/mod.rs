@@ -7,11 +7,11 @@ mod admission;
 mod budget;
 mod load;
 mod members;
+mod policy;
 mod queue;
 mod queued;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
-mod routing;
 
 #[cfg(test)]
 pub(crate) use load::LoadWindow;

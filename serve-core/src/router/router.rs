@@ -17,9 +17,10 @@ use tokio::time::Instant;
 use super::admission::{Admission, Admitted, Freed};
 use super::budget::RetryBudget;
 use super::load::LoadWindow;
+use super::members::Member;
+use super::policy::{Routing, is_choosing};
 use super::queue::Waiting;
 use super::queued::{Place, QueuedCall};
-use super::routing::{Routing, is_choosing};
 use crate::call::CallError;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::Request;
@@ -62,7 +63,7 @@ pub(crate) struct Router {
 pub(crate) struct State {
     pub(super) admission: Admission,
     /// By the keys of `admission`.
-    pub(super) replicas: Vec<Option<Arc<Replica>>>,
+    pub(super) replicas: Vec<Option<Member>>,
     random: SmallRng,
     /// The number of the next request that begins here. Under the lock that a call takes
     /// anyway, which is cheaper than an atomic of its own.
@@ -361,7 +362,7 @@ impl Router {
         let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
             None
         } else {
-            routing.choose(admission, replicas, &call.of(request))
+            routing.choose(admission, replicas, &call.of(request), random)
         };
         let admitted = match chosen {
             Some(key) => admission.admit_to(key, None),
@@ -396,9 +397,9 @@ impl Router {
         self.note_load(&mut state);
         match *admitted {
             Admitted::Now(key) => {
-                let replica = state.replicas[key].as_ref().map(Arc::clone);
+                let slot = Member::slot(state.replicas[key].as_ref());
                 drop(state);
-                Ok(Place::Now(Self::slot(replica)))
+                Ok(Place::Now(slot))
             }
             Admitted::Queued(ticket) => {
                 drop(state);
@@ -422,11 +423,6 @@ impl Router {
         self.lock().budget.spend(Instant::now())
     }
 
-    #[inline]
-    fn slot(replica: Option<Arc<Replica>>) -> Slot {
-        Slot::new(replica.expect("a replica stays until its last slot is free"))
-    }
-
     /// The slot of a queued call once its turn has come, or why the call never gets one.
     pub(super) fn poll_queued(
         &self,
@@ -437,7 +433,7 @@ impl Router {
         let (waiting, next) = state.admission.poll(ticket, waker);
         let polled = match waiting {
             Waiting::InLine => Poll::Pending,
-            Waiting::Granted(key) => Poll::Ready(Ok(Self::slot(state.replicas[key].clone()))),
+            Waiting::Granted(key) => Poll::Ready(Ok(Member::slot(state.replicas[key].as_ref()))),
             Waiting::Gone => Poll::Ready(Err(match state.intake.refusal() {
                 Some(reason) => self.unavailable(reason),
                 None => CallError::Cancelled,
@@ -473,7 +469,7 @@ impl State {
             return None;
         }
         let key = self.admission.admit_now(|n| self.random.random_range(0..n))?;
-        Some(Router::slot(self.replicas[key].clone()))
+        Some(Member::slot(self.replicas[key].as_ref()))
     }
 
     #[inline]
@@ -531,7 +527,8 @@ impl SlotOwner for Router {
         // Dropped after the lock is: its instance may hold handles, and so slots.
         let gone = match freed {
             Freed::Drained => {
-                let ended = state.replicas[key].clone().filter(|replica| replica.has_ended());
+                let ended = state.replicas[key].as_ref().filter(|member| member.has_ended());
+                let ended = ended.map(|member| Arc::clone(member.replica()));
                 ended.and_then(|replica| state.forget(key, &replica))
             }
             _ => None,
@@ -556,7 +553,7 @@ impl SlotOwner for Router {
         let (mut state, key) = (self.lock(), replica.key());
         let known = state.replicas.get(key).and_then(Option::as_ref);
         // One that is on its way out is routed to no more, and its key may be another's.
-        if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), replica))
+        if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known.replica()), replica))
             && !state.admission.is_draining(key)
         {
             state.routing.hold_models(key, collection, ids);

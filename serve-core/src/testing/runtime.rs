@@ -292,6 +292,13 @@ impl MockRuntime {
         self.world.wire.as_ref().is_none_or(|wire| wire.caller.is_idle() && wire.host.is_idle())
     }
 
+    /// Asks whether the other end of the lane is there.
+    #[cfg(test)]
+    pub(super) async fn ping(&self) -> Result<(), crate::transport::LaneLost> {
+        let wire = self.world.wire.as_ref().expect("only a test of the wire asks");
+        wire.caller.ping().await
+    }
+
     /// HTTP without a socket: requests go straight to the front door.
     #[cfg(feature = "http")]
     #[must_use]

@@ -1,6 +1,7 @@
 //! Calls over a lane in bad weather: frames are delayed, those of different calls overtake
 //! each other, and the lane breaks. Whatever happens, nothing is leaked, and what a failed
 //! call says of itself is true.
+#![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use futures::stream;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
-use rand::{RngExt as _, SeedableRng};
+use rand::SeedableRng as _;
 use tokio::runtime::Handle as Tokio;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, yield_now};
@@ -346,4 +347,12 @@ proptest! {
             Program::start(seed, delay).await.run(&steps, cut_at).await;
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_end_answers_until_the_lane_is_lost() {
+    let program = Program::start(1, 5).await;
+    assert_eq!(program.runtime.ping().await, Ok(()));
+    program.cut.cut();
+    assert_eq!(program.runtime.ping().await, Err(LaneLost));
 }

@@ -346,8 +346,12 @@ impl Reconciler {
                 return;
             }
             // What is done may lead to more: one that finds no room needs another's.
+            let ranks_change = steps.iter().any(|step| matches!(step, Step::Rank(..)));
             for step in steps {
                 self.act(step);
+            }
+            if ranks_change {
+                self.router.ranks_changed();
             }
         }
     }
