@@ -1,7 +1,7 @@
 //! How arguments and results become bytes and come back.
 //!
-//! Payloads are MessagePack with named fields: self-describing, so that every serde type
-//! survives. [`Wire`] is the bound that says a type can travel, or that it need not.
+//! Payloads are [MessagePack](message_pack) with named fields: self-describing, so that every
+//! serde type survives. [`Wire`] is the bound that says a type can travel, or that it need not.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::context::Directory;
 use super::error::CallError;
+use super::wire::message_pack;
 use crate::deployment::{Anywhere, InProcess};
 
 /// A type that may cross a handle of a deployment whose locality is `L`.
@@ -148,11 +149,7 @@ impl Payload {
     }
 
     pub(crate) fn write(value: &impl Serialize) -> Result<Self, CallError> {
-        let (written, session) = Session::run(Session::default(), || {
-            let mut bytes = Vec::with_capacity(128);
-            let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-            value.serialize(&mut serializer).map(|()| bytes)
-        });
+        let (written, session) = Session::run(Session::default(), || message_pack::to_bytes(value));
         match written {
             Ok(bytes) => Ok(Self { bytes: bytes.into(), objects: session.objects }),
             Err(error) => Err(CallError::Codec(error.to_string())),
@@ -167,16 +164,13 @@ impl Payload {
         self.read_with(directory, PhantomData::<Incoming<L, T>>).map(|incoming| incoming.0)
     }
 
-    pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
+    pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T> + Clone, T>(
         &self,
         directory: Option<&Arc<dyn Directory>>,
         seed: S,
     ) -> Result<T, CallError> {
         let session = Session { objects: self.objects.clone(), directory: directory.cloned() };
-        let (read, _) = Session::run(session, || {
-            let mut deserializer = rmp_serde::Deserializer::from_read_ref(&self.bytes[..]);
-            seed.deserialize(&mut deserializer)
-        });
+        let (read, _) = Session::run(session, || message_pack::from_bytes(&self.bytes, seed));
         read.map_err(|error| CallError::Codec(error.to_string()))
     }
 }
@@ -305,6 +299,12 @@ impl<L, A: Arguments<L>> Serialize for NamedArguments<'_, L, A> {
 pub(crate) struct ArgumentsSeed<L, A> {
     pub(crate) names: &'static [&'static str],
     pub(crate) made: PhantomData<(L, A)>,
+}
+
+impl<L, A> Clone for ArgumentsSeed<L, A> {
+    fn clone(&self) -> Self {
+        Self { names: self.names, made: PhantomData }
+    }
 }
 
 impl<'de, L, A: Arguments<L>> DeserializeSeed<'de> for ArgumentsSeed<L, A> {

@@ -18,6 +18,7 @@ pub(crate) mod response;
 pub(crate) mod spawner;
 pub(crate) mod stream;
 pub(crate) mod text;
+mod wire;
 
 pub use argument::{Arg, ArgTuple, IntoArg};
 pub use codec::{
