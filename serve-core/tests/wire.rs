@@ -1,12 +1,13 @@
 //! Every serde type survives the trip, and nothing but its bytes makes it.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use futures::stream;
 use parking_lot::Mutex;
+use serde::Deserializer;
 use serde_json::{Value, json};
 use serve_core::prelude::*;
 
@@ -36,6 +37,71 @@ struct Flat {
     tags: Vec<Untagged>,
 }
 
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, thiserror::Error)]
+#[error("refused: {0:?}")]
+struct Refused(Option<Option<String>>);
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Done;
+
+/// Options in the shapes that serde gives them.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+struct Options {
+    number: Option<Option<Option<u8>>>,
+    unit: Option<()>,
+    done: Option<Option<Done>>,
+    json: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skipped: Option<Option<String>>,
+    in_order: Vec<Option<Option<u8>>>,
+    by_key: BTreeMap<Option<i8>, Option<()>>,
+    either: Option<Either>,
+    external: Option<Option<Change>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Option<Option<bool>>>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Either {
+    Tuple(Option<()>, Option<Option<u8>>),
+    Struct { a: Option<Option<u8>> },
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+enum Change {
+    Nothing,
+    To(Option<Option<u8>>),
+    Field { from: Option<()>, to: Option<Option<u8>> },
+}
+
+/// A field that may be absent, null, or a value, as JSON endpoints have it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "op")]
+enum Patch {
+    Rename {
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        name: Option<Option<String>>,
+    },
+    Count {
+        count: Option<Option<u8>>,
+    },
+}
+
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
+}
+
+/// Each holds the one before it.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Nested(Vec<Nested>);
+
+impl Nested {
+    fn of(depth: usize) -> Self {
+        (1..depth).fold(Self::default(), |inner, _| Self(vec![inner]))
+    }
+}
+
 #[deployment]
 #[derive(Default)]
 struct Echo;
@@ -52,6 +118,30 @@ impl Echo {
 
     pub async fn tagged(&self, values: Vec<Tagged>) -> Vec<Tagged> {
         values
+    }
+
+    pub async fn options(&self, options: Options, none: Option<()>) -> (Option<()>, Options) {
+        (none, options)
+    }
+
+    pub async fn option(&self, option: Option<Option<u8>>) -> Option<Option<u8>> {
+        option
+    }
+
+    pub async fn failing(&self, error: Option<Option<String>>) -> Result<(), Refused> {
+        Err(Refused(error))
+    }
+
+    pub async fn patches(&self, patches: Vec<Patch>) -> Vec<Patch> {
+        patches
+    }
+
+    pub async fn large(&self, number: i128, bits: u32) -> (u128, f32) {
+        (number.unsigned_abs(), f32::from_bits(bits))
+    }
+
+    pub async fn depth(&self, nested: Nested) -> usize {
+        std::iter::successors(Some(&nested), |nested| nested.0.first()).count()
     }
 
     pub async fn flat(&self, flat: Flat) -> Result<Flat, String> {
@@ -275,5 +365,60 @@ async fn what_crosses_a_wire_is_never_the_same_in_memory() -> Result<()> {
     let (shared, apart) = ways(Mode::Wire).await?;
     assert_eq!(shared, [""; 0], "these were passed as they are");
     assert_eq!(apart.len(), 17, "{apart:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_arrive_as_they_were_sent() -> Result<()> {
+    for mode in [Mode::Local, Mode::Wire] {
+        let runtime = MockRuntime::builder().mode(mode).start();
+        let echo = runtime.run(Echo::bind()).await?;
+        for option in [None, Some(None), Some(Some(1))] {
+            assert_eq!(echo.option(option).await?, option);
+            let options = Options {
+                number: Some(option),
+                unit: option.map(|_| ()),
+                done: option.map(|inner| inner.map(|_| Done)),
+                json: option.map(|inner| inner.map_or(Value::Null, Value::from)),
+                skipped: option.map(|inner| inner.map(|_| "text".to_owned())),
+                in_order: vec![option, None, Some(None)],
+                by_key: BTreeMap::from([(None, Some(())), (Some(1), None)]),
+                either: Some(Either::Struct { a: option }),
+                external: Some(Some(Change::To(option))),
+                rest: BTreeMap::from([(
+                    "rest".to_owned(),
+                    option.map(|inner| inner.map(|_| true)),
+                )]),
+            };
+            assert_eq!(echo.options(options.clone(), Some(())).await?, (Some(()), options.clone()));
+            let either = Some(Either::Tuple(option.map(|_| ()), option));
+            let external =
+                option.map(|to| to.map(|_| Change::Field { from: Some(()), to: option }));
+            let others = Options { either, external, ..options };
+            assert_eq!(echo.options(others.clone(), None).await?, (None, others));
+            let error = option.map(|inner| inner.map(|_| "text".to_owned()));
+            let refused = echo.failing(error.clone()).await;
+            assert_eq!(refused, Err(CallError::App(Refused(error.clone()))));
+            let patches = vec![Patch::Rename { name: error }];
+            assert_eq!(echo.patches(patches.clone()).await?, patches);
+            let patches = vec![Patch::Count { count: option }];
+            assert_eq!(echo.patches(patches.clone()).await?, patches);
+        }
+        let (number, float) = echo.large(i128::MIN, 0x7fc0_1234).await?;
+        assert_eq!((number, float.to_bits()), (i128::MIN.unsigned_abs(), 0x7fc0_1234));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_deep_a_value_is_an_error_of_the_call() -> Result<()> {
+    let runtime = MockRuntime::builder().mode(Mode::Wire).start();
+    let echo = runtime.run(Echo::bind()).await?;
+    // The arguments are the first level.
+    assert_eq!(echo.depth(Nested::of(127)).await?, 127);
+    let Err(CallError::Codec(error)) = echo.depth(Nested::of(128)).await else {
+        panic!("128 levels were sent");
+    };
+    assert_eq!(error, "a value is nested more than 128 levels deep");
     Ok(())
 }

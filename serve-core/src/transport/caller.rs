@@ -161,11 +161,12 @@ impl Target for RemoteTarget {
         let waiting = Waiting { answer, items: sender, arguments: Arc::clone(&kept) };
         self.caller.open.0.lock().insert(number, waiting);
         let open = OpenCall::new(&self.caller, number, &deadline);
+        let grant = self.host.grants.grant(slot);
         let left = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(Instant::now()));
         let sent = self.caller.send(&Frame::Call(CallFrame {
             call: number,
             replica: self.replica.to_string(),
-            grant: self.host.grants.grant(slot),
+            grant,
             method: method.info().name.to_owned(),
             request: request.sent(&replica.compute.spawner().ids),
             own: left(deadline.own()),
@@ -173,6 +174,7 @@ impl Target for RemoteTarget {
             arguments,
         }));
         if !sent {
+            drop(self.host.grants.take(grant));
             let error = lost(&replica, false);
             return Box::pin(async { Reply::Answer(Err(error)) });
         }

@@ -76,7 +76,8 @@ impl Grants {
         number
     }
 
-    fn take(&self, number: u64) -> Option<Slot> {
+    /// Takes a granted slot; none if the grant has ended.
+    pub(super) fn take(&self, number: u64) -> Option<Slot> {
         self.0.lock().slots.remove(&number)
     }
 

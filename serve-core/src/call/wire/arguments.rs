@@ -87,6 +87,12 @@ pub(crate) struct ArgumentsSeed<L, A> {
     pub(crate) made: PhantomData<(L, A)>,
 }
 
+impl<L, A> Clone for ArgumentsSeed<L, A> {
+    fn clone(&self) -> Self {
+        Self { names: self.names, made: PhantomData }
+    }
+}
+
 impl<'de, L, A: Arguments<L>> DeserializeSeed<'de> for ArgumentsSeed<L, A> {
     type Value = A;
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod arguments;
 pub(crate) mod attachment;
+mod message_pack;
 pub(crate) mod payload;
 pub(crate) mod text;

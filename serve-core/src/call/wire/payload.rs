@@ -1,7 +1,7 @@
 //! [`Payload`]: a value as bytes, and what it refers to beside them.
 //!
-//! Payloads are MessagePack with named fields: self-describing, so that every serde type
-//! survives. [`Wire`] is the bound that says a type can travel, or that it need not.
+//! Payloads are [MessagePack](message_pack) with named fields: self-describing, so that every
+//! serde type survives. [`Wire`] is the bound that says a type can travel, or that it need not.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -14,6 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::attachment::Attachment;
+use super::message_pack;
 use crate::call::context::Directory;
 use crate::call::error::CallError;
 use crate::deployment::{Anywhere, InProcess};
@@ -148,11 +149,7 @@ impl Payload {
     }
 
     pub(crate) fn write(value: &impl Serialize) -> Result<Self, CallError> {
-        let (written, session) = Session::run(Session::default(), || {
-            let mut bytes = Vec::with_capacity(128);
-            let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-            value.serialize(&mut serializer).map(|()| bytes)
-        });
+        let (written, session) = Session::run(Session::default(), || message_pack::to_bytes(value));
         match written {
             Ok(bytes) => Ok(Self { bytes: bytes.into(), attachments: session.attachments }),
             Err(error) => Err(CallError::Codec(error.to_string())),
@@ -167,17 +164,14 @@ impl Payload {
         self.read_with(directory, PhantomData::<Incoming<L, T>>).map(|incoming| incoming.0)
     }
 
-    pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
+    pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T> + Clone, T>(
         &self,
         directory: Option<&Arc<dyn Directory>>,
         seed: S,
     ) -> Result<T, CallError> {
         let attachments = self.attachments.clone();
         let session = Session { attachments, directory: directory.cloned() };
-        let (read, _) = Session::run(session, || {
-            let mut deserializer = rmp_serde::Deserializer::from_read_ref(&self.bytes[..]);
-            seed.deserialize(&mut deserializer)
-        });
+        let (read, _) = Session::run(session, || message_pack::from_bytes(&self.bytes, seed));
         read.map_err(|error| CallError::Codec(error.to_string()))
     }
 }
