@@ -93,6 +93,8 @@ impl Peer {
     /// Sends a frame. False if the lane was lost before: nothing was sent.
     pub(super) fn send(&self, frame: &Frame) -> bool {
         if self.is_lost() {
+            // What the frame lent since the lane was lost was lent to nobody.
+            self.loans_lost();
             return false;
         }
         let lane = self.lane.get().expect("a lane is open before anything is sent");
