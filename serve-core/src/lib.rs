@@ -64,7 +64,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `error` | the error type of user code |
+//! | `error`, `clock` | the error type of user code; moments that cannot overflow |
+//! | `observe` | what is recorded |
 //! | `deployment` | what a user declares |
 //! | `call` | what travels |
 //! | `method` | what `#[handle]` writes |
@@ -102,6 +103,7 @@ mod error;
 #[cfg(feature = "http")]
 mod ingress;
 mod method;
+mod observe;
 pub mod prelude;
 mod replica;
 mod router;

@@ -295,10 +295,11 @@ async fn a_detached_stream_runs_to_its_end() -> Result<()> {
     Ok(())
 }
 
+/// On the real runtime: a `MockRuntime` has a thread for each job, so none would wait.
 #[tokio::test]
 async fn what_nobody_waits_for_any_more_never_begins() -> Result<()> {
     let (bound, mut told) = model();
-    let runtime = by_environment::runtime().await?;
+    let runtime = Runtime::builder().start().await?;
     // Two slots and one thread.
     let model = runtime.run(bound.max_ongoing_requests(2)).await?;
     let first = model.steps(1_u32);

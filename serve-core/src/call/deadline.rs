@@ -17,12 +17,17 @@ pub(crate) struct Deadline {
     /// None once the call is detached.
     caller: Mutex<Option<Arc<Deadline>>>,
     detached: AtomicBool,
+    /// The watcher of the call itself.
+    watcher: Mutex<Option<Weak<dyn DeadlineWatcher>>>,
+    /// Those of the call and of all calls below it.
     watchers: Mutex<Vec<Weak<dyn DeadlineWatcher>>>,
 }
 
-/// A call in another process, which must hear of it when its caller's part of the deadline
-/// changes.
+/// A call in another process, which must hear of what its response says of it.
 pub(crate) trait DeadlineWatcher: Send + Sync {
+    /// The response was dropped, or cancelled.
+    fn call_cancelled(&self);
+
     /// The inherited part of the deadline changed, or the call was detached.
     fn deadline_changed(&self);
 }
@@ -43,7 +48,8 @@ impl Deadline {
     /// it is detached.
     pub(crate) fn new(own: Option<Instant>, caller: Option<Arc<Deadline>>) -> Arc<Deadline> {
         let (caller, watchers) = (Mutex::new(caller), Mutex::default());
-        Arc::new(Self { own, caller, detached: AtomicBool::new(false), watchers })
+        let (detached, watcher) = (AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { own, caller, detached, watcher, watchers })
     }
 
     /// The call's own part.
@@ -76,6 +82,15 @@ impl Deadline {
         self.tell_watchers();
     }
 
+    /// The call is cancelled. Its task hears of that by itself; a watcher hears of it at once,
+    /// so that what has not begun elsewhere does not begin.
+    pub(crate) fn cancel(&self) {
+        let watcher = self.watcher.lock().clone();
+        if let Some(watcher) = watcher.as_ref().and_then(Weak::upgrade) {
+            watcher.call_cancelled();
+        }
+    }
+
     /// True once the call itself was detached.
     pub(crate) fn is_detached(&self) -> bool {
         self.detached.load(Ordering::Acquire)
@@ -93,6 +108,8 @@ impl Deadline {
     /// Tells `watcher` of each change, as long as it lives. The caller's part is a chain,
     /// and may change at each of its links.
     pub(crate) fn watch(self: &Arc<Self>, watcher: &Weak<dyn DeadlineWatcher>) {
+        // A call that is tried again has another watcher each time.
+        *self.watcher.lock() = Some(Weak::clone(watcher));
         let mut next = Some(Arc::clone(self));
         while let Some(deadline) = next {
             let mut watchers = deadline.watchers.lock();
@@ -158,6 +175,11 @@ mod tests {
     fn a_watcher_is_told_whichever_link_is_detached() {
         struct Count(std::sync::atomic::AtomicUsize);
         impl DeadlineWatcher for Count {
+            fn call_cancelled(&self) {
+                self.0.fetch_add(100, Ordering::Relaxed);
+            }
+
+
             fn deadline_changed(&self) {
                 self.0.fetch_add(1, Ordering::Relaxed);
             }
@@ -175,6 +197,10 @@ mod tests {
         call.set_inherited(Some(soon));
         assert_eq!((count.0.load(Ordering::Relaxed), call.at()), (2, Some(soon)));
         assert!(middle.is_detached() && !call.is_detached());
+        middle.cancel();
+        assert_eq!(count.0.load(Ordering::Relaxed), 2, "a call below hears it from its own");
+        call.cancel();
+        assert_eq!(count.0.load(Ordering::Relaxed), 102);
         drop(count);
         call.detach();
     }

@@ -23,6 +23,8 @@ pub(crate) trait Callee: Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;
     fn spawner(&self) -> &Arc<Spawner>;
+    /// The span that events of its calls stand in.
+    fn span(&self) -> &tracing::Span;
     /// Gives a queued call's place back, or the slot that it was granted and has not taken.
     /// Nothing happens if it has neither.
     fn leave(&self, ticket: Ticket);
@@ -53,8 +55,12 @@ pub(crate) struct PendingCall {
 }
 
 impl PendingCall {
-    /// Gives the place in the queue back that the call's task has, before this returns.
-    pub(crate) fn leave_queue(&self, task: task::Id) {
+    /// Cancels the call, but for its task: gives its place in the queue back before this
+    /// returns, and tells its host, if that is elsewhere.
+    pub(crate) fn cancel(&self, task: task::Id) {
+        if let Some(deadline) = &self.deadline {
+            deadline.cancel();
+        }
         self.callee.leave_again(task);
         match &self.position {
             QueuePosition::Started => {}

@@ -56,7 +56,7 @@ impl<T, E> Response<T, E> {
     /// Awaiting it gives [`CallError::Cancelled`], or its result if that came first.
     pub fn cancel(&self) {
         if let State::Running(task) = &self.state {
-            self.call.leave_queue(task.id());
+            self.call.cancel(task.id());
             task.abort();
         }
     }

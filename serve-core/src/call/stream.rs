@@ -64,7 +64,7 @@ impl<T, E> ResponseStream<T, E> {
     /// it had made are still given, then [`CallError::Cancelled`].
     pub fn cancel(&self) {
         if let State::Running(task) = &self.state {
-            self.call.leave_queue(task.id());
+            self.call.cancel(task.id());
             task.abort();
         }
     }

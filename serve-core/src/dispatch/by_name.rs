@@ -13,7 +13,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::handle::Client;
-use super::method_future::TargetFuture;
+use super::served::TargetFuture;
 use super::start::start;
 use super::typed::spawn;
 use crate::call::stream::STREAM_CAPACITY;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::head::Head;
+use super::start::Head;
 use crate::call::CallOptions;
 use crate::call::request::RequestDetails;
 use crate::call::wire::payload::Session;

@@ -8,9 +8,8 @@
 mod acquire;
 mod by_name;
 mod handle;
-mod head;
-mod method_future;
 mod retry;
+mod served;
 mod serving;
 mod start;
 mod task;
@@ -19,12 +18,11 @@ mod typed;
 pub(crate) use by_name::read_call;
 pub use by_name::{AnyHandle, ByNameError};
 pub use handle::{DeploymentHandle, Handle};
-pub(crate) use head::Head;
 #[cfg(feature = "http")]
-pub(crate) use method_future::Plain;
+pub(crate) use served::Plain;
 #[cfg(feature = "http")]
 pub(crate) use serving::Serving;
 #[cfg(feature = "http")]
-pub(crate) use start::start;
+pub(crate) use start::{Head, start};
 pub use task::{Task, start_task};
 pub use typed::{call, stream};

@@ -6,10 +6,9 @@ use parking_lot::Mutex;
 
 use super::acquire::Acquire;
 use super::handle::Handle;
-use super::head::Head;
-use super::method_future::Served;
+use super::served::Served;
 use super::serving::Serving;
-use super::start::{Split, start};
+use super::start::{Head, Split, start};
 use super::typed::{begin_one, wanted};
 use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
 use crate::call::{CallError, Response};
@@ -87,7 +86,7 @@ impl<M: Unary> Tries<M> {
                 return if retry > 0 { outcome.map_err(it_had_run) } else { outcome };
             };
             tracing::trace!(
-                parent: self.router.span(),
+                parent: Callee::span(&*self.router),
                 method = M::INFO.name,
                 retry = retry + 1,
                 "runs again, because its replica died"

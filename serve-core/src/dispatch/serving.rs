@@ -10,9 +10,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::acquire::Acquire;
-use super::head::Head;
-use super::method_future::Served;
-use super::start::Entrance;
+use super::served::Served;
+use super::start::{Entrance, Head};
 use crate::call::CallError;
 use crate::call::pending::Outcome;
 use crate::method::Reply;
@@ -111,6 +110,7 @@ where
         if let Some(deadline) = scope.deadline()
             && this.expiry.passed(deadline, cx)
         {
+            tracing::trace!(replica = replica_of(scope), "late: dropped at its deadline");
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
         match this.step.as_mut().project() {
@@ -131,6 +131,7 @@ where
                     && replica.has_ended()
                     && !method.sees_end()
                 {
+                    tracing::trace!(replica = replica_of(scope), "dropped: its replica ended");
                     return Poll::Ready(Err(Box::new(replica.ended_error())));
                 }
             }
@@ -185,11 +186,18 @@ impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
     #[inline(never)]
     fn go_elsewhere(self: Pin<&mut Self>, args: A) {
         let mut this = self.project();
+        let given_back_by = this.scope.as_ref().map(replica_of);
+        tracing::trace!(replica = given_back_by, "given back: goes to another replica");
         let owner = this.scope.as_mut().and_then(Scope::leave_replica);
         let owner = owner.expect("only a replica gives a call back");
         let acquire = Acquire::again(owner, args);
         this.step.set(Step::Waiting { acquire });
     }
+}
+
+/// The id of the replica that a call is on, for events.
+fn replica_of(scope: &Scope) -> &str {
+    scope.serving_replica().map_or("", |replica| &replica.context.id)
 }
 
 #[cfg(test)]

@@ -1,18 +1,60 @@
-//! [`start`]: how every call starts.
+//! [`start`]: how every call starts; and [`Head`], on whose behalf and until when.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use super::acquire::Acquire;
-use super::head::Head;
+use super::handle::HandleOptions;
 use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, PendingCall, QueuePosition, Ticket};
 use crate::call::request::Request;
 use crate::call::{CallError, UpstreamError};
-use crate::replica::{Seat, Slot};
+use crate::clock;
+use crate::observe;
+use crate::replica::{Scope, Seat, Slot};
 use crate::router::{Place, QueuedCall, Router, State, Wanted};
+
+/// On whose behalf a call is made, and until when.
+#[derive(Clone)]
+pub(crate) struct Head {
+    pub(crate) request: Request,
+    pub(crate) deadline: Option<Arc<Deadline>>,
+}
+
+impl Head {
+    /// The head of a call that is made now, here: part of the request that the running code
+    /// serves, within that code's deadline. `default_timeout` holds for a call that brings no
+    /// deadline of its own. The request has not begun if nothing is known of it.
+    #[inline]
+    pub(crate) fn here(
+        options: Option<&HandleOptions>,
+        default_timeout: Option<Duration>,
+    ) -> Self {
+        let request = Scope::current_request();
+        let request = match options.and_then(|options| options.details.as_ref()) {
+            Some(details) => request.with_options(details),
+            None => request,
+        };
+        let caller = Scope::current_deadline();
+        let timeout = options.and_then(|options| options.options.timeout);
+        if caller.is_none() && timeout.is_none() && default_timeout.is_none() {
+            return Self { request, deadline: None };
+        }
+        // A request from outside brings its deadline with it, for this very call.
+        let brings_one = || {
+            Scope::current(|scope| {
+                scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
+            })
+        };
+        let timeout = timeout.or_else(|| default_timeout.filter(|_| !brings_one()));
+        let own = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
+        Self { request, deadline: Deadline::for_call(own, caller.as_ref()) }
+    }
+}
 
 /// The arguments of a call, or what must be awaited for them.
 pub(crate) type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
@@ -111,17 +153,25 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     let (acquire, position) = match args {
         Ok(args) => match entrance.seat_now(&mut head.request) {
             Ok(seat) => {
+                if observe::traces_calls() {
+                    trace_seat(&**entrance, method, &seat);
+                }
                 let position = QueuePosition::Started;
                 let task = spawn(Acquire::ready(seat, args), head.clone(), &position);
                 return (pending(entrance, method, head, position), Ok(task));
             }
             Err(undecided) => match entrance.decide(undecided, &head.request, wanted(&args)) {
-                Ok(Decided::Now(seat)) => (Acquire::ready(seat, args), QueuePosition::Started),
+                Ok(Decided::Now(seat)) => {
+                    trace_seat(&**entrance, method, &seat);
+                    (Acquire::ready(seat, args), QueuePosition::Started)
+                }
                 Ok(Decided::Queued(queued, ticket)) => {
+                    tracing::trace!(parent: entrance.span(), method, ?ticket, "queued");
                     let position = ticket.map_or(QueuePosition::Started, QueuePosition::Queued);
                     (Acquire::queued(queued, args), position)
                 }
                 Err(error) => {
+                    tracing::trace!(parent: entrance.span(), method, %error, "refused");
                     return (pending(entrance, method, head, QueuePosition::Started), Err(error));
                 }
             },
@@ -138,6 +188,13 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     };
     let task = spawn(acquire, head.clone(), &position);
     (pending(entrance, method, head, position), Ok(task))
+}
+
+/// Apart from the path of a call, which it would make longer though nobody listens.
+#[cold]
+#[inline(never)]
+fn trace_seat<E: Entrance>(entrance: &E, method: &str, seat: &E::Seat) {
+    tracing::trace!(parent: entrance.span(), method, seat = seat.name(), "has its seat");
 }
 
 #[inline]

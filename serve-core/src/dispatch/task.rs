@@ -7,10 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
-use super::head::Head;
-use super::method_future::Plain;
+use super::served::Plain;
 use super::serving::Serving;
-use super::start::{Decided, Entrance, start};
+use super::start::{Decided, Entrance, Head, start};
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::spawner::{RequestIds, Spawner};
@@ -37,6 +36,7 @@ pub trait Task: 'static {
 struct TaskCallee {
     name: &'static str,
     spawner: Arc<Spawner>,
+    span: tracing::Span,
 }
 
 impl Callee for TaskCallee {
@@ -46,6 +46,10 @@ impl Callee for TaskCallee {
 
     fn spawner(&self) -> &Arc<Spawner> {
         &self.spawner
+    }
+
+    fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     fn leave(&self, _: Ticket) {}
@@ -87,7 +91,8 @@ impl Entrance for TaskCallee {
 /// Outside of both.
 #[doc(hidden)]
 pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T::Ok, T::Err> {
-    let callee = Arc::new(TaskCallee { name: T::NAME, spawner: current_spawner(T::NAME) });
+    let (name, spawner) = (T::NAME, current_spawner(T::NAME));
+    let callee = Arc::new(TaskCallee { name, spawner, span: tracing::Span::none() });
     let (head, args) = (Head::here(None, None), args.split());
     let (pending, task) = start(&callee, "", head, args, unrouted, |acquire, head, _| {
         let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));

@@ -1,24 +1,87 @@
-//! [`call`] and [`stream`]: the functions under every generated stub.
+//! [`call`] and [`stream`]: the functions under every generated stub; and [`MethodFuture`], a
+//! method that runs.
 
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
 
 use super::acquire::Acquire;
 use super::handle::Handle;
-use super::head::Head;
-use super::method_future::{MethodFuture, Served, TargetFuture, Types};
+use super::served::{Served, TargetFuture};
 use super::retry;
 use super::serving::Serving;
-use super::start::start;
+use super::start::{Head, start};
 use crate::call::pending::Outcome;
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, Response, ResponseStream};
 use crate::method::{
-    Handlers, InstanceCell, IntoReply, Method, StreamSink, Streaming, Unary,
+    AnyReply, Handlers, InstanceCell, IntoReply, Method, Reply, StreamSink, Streaming, Unary,
 };
 use crate::replica::{Entered, Scope};
 use crate::router::{Router, Wanted};
+
+/// The types of a call, and whether its method is marked `#[batch]`.
+pub(super) trait Types {
+    type Ok: 'static;
+    type Err: 'static;
+    type Args: 'static;
+    const BATCHED: bool;
+}
+
+pin_project! {
+    /// A method that runs, with its types.
+    #[project = MethodProjection]
+    pub(super) enum MethodFuture<T, F> {
+        /// Right on the instance: the short path.
+        Direct { #[pin] future: F },
+        /// By way of a target.
+        Targeted { reply: TargetFuture, types: PhantomData<T> },
+    }
+}
+
+impl<T: Types, F> MethodFuture<T, F> {
+    fn targeted(reply: TargetFuture) -> Self {
+        Self::Targeted { reply, types: PhantomData }
+    }
+}
+
+impl<T, F> Future for MethodFuture<T, F>
+where
+    T: Types,
+    F: Future<Output: IntoReply<T::Ok, T::Err, T::Args>>,
+{
+    type Output = Reply<T::Ok, T::Err, T::Args>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            MethodProjection::Direct { future } => future.poll(cx).map(IntoReply::into_reply),
+            MethodProjection::Targeted { reply, .. } => {
+                Pin::new(reply).poll(cx).map(AnyReply::typed)
+            }
+        }
+    }
+}
+
+impl<T, F> Served for MethodFuture<T, F>
+where
+    T: Types,
+    F: Future<Output: IntoReply<T::Ok, T::Err, T::Args>>,
+{
+    type Ok = T::Ok;
+    type Err = T::Err;
+    type Args = T::Args;
+
+    fn sees_end(&self) -> bool {
+        match self {
+            Self::Direct { .. } => T::BATCHED,
+            Self::Targeted { reply, .. } => reply.sees_end(),
+        }
+    }
+}
 
 /// The types of a call of the method `M` that gives one value.
 pub(super) struct OneOf<M>(PhantomData<M>);

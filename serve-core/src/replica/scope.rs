@@ -61,6 +61,8 @@ pub(super) type BatchedRequest = (Request, Option<Arc<Deadline>>);
 pub(crate) trait Seat: Sized + Send + 'static {
     /// True if what the seat is on has ended, so that the call has to go elsewhere.
     fn has_ended(&self) -> bool;
+    /// What events call the seat: the replica's id.
+    fn name(&self) -> &str;
     /// Makes this seat the scope's.
     fn take(self, scope: &mut Scope);
     /// Gives the seat up for another one, which is decided when this returns.
@@ -73,6 +75,10 @@ impl Seat for Slot {
     #[inline]
     fn has_ended(&self) -> bool {
         self.replica().has_ended()
+    }
+
+    fn name(&self) -> &str {
+        &self.replica().context.id
     }
 
     #[inline]
@@ -94,6 +100,10 @@ impl Seat for Slot {
 impl Seat for Arc<Spawner> {
     fn has_ended(&self) -> bool {
         false
+    }
+
+    fn name(&self) -> &'static str {
+        "no replica"
     }
 
     fn take(self, scope: &mut Scope) {
@@ -191,6 +201,14 @@ impl Scope {
         match CURRENT.try_with(|current| call(current.borrow().as_ref())) {
             Ok(result) => result,
             Err(_) => call(None),
+        }
+    }
+
+    /// The replica that serves the call, here or elsewhere.
+    pub(crate) fn serving_replica(&self) -> Option<&Arc<Replica>> {
+        match &self.site {
+            Site::Away(replica) => Some(replica),
+            _ => self.replica(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use super::router::{Intake, Router, State};
-use crate::replica::{Replica, Slot};
+use crate::replica::Replica;
 
 /// A replica as callers know it: who it is, and the way to it. What its host keeps is the
 /// [`Replica`], which is in this process for every member so far.
@@ -40,15 +40,9 @@ impl Member {
         self.replica.has_ended()
     }
 
+    #[inline]
     pub(super) fn replica(&self) -> &Arc<Replica> {
         &self.replica
-    }
-
-    /// A slot of the member that `Admission` gave one of.
-    #[inline]
-    pub(super) fn slot(member: Option<&Self>) -> Slot {
-        let member = member.expect("a replica stays until its last slot is free");
-        Slot::new(Arc::clone(&member.replica))
     }
 }
 

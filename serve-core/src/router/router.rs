@@ -29,6 +29,7 @@ use crate::clock;
 use crate::deployment::{
     Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouter, RequestRouting, RoutedCall,
 };
+use crate::observe;
 use crate::replica::{Replica, Slot, SlotOwner};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
@@ -54,8 +55,6 @@ pub(crate) struct Router {
     /// Whether some replica is served by another task or process, so that a call has to be
     /// told when it is detached.
     pub(super) remote: AtomicBool,
-    /// The span of the deployment, with its names as fields: what is logged of it stands in
-    /// this span.
     span: tracing::Span,
 }
 
@@ -178,13 +177,8 @@ impl Router {
             origin: Instant::now(),
             lets_in: AtomicBool::new(false),
             remote: AtomicBool::new(false),
-            span: tracing::info_span!(parent: None, "deployment", deployment = name, application),
+            span: observe::deployment_span(name, application),
         }
-    }
-
-    /// The span of the deployment. Its fields are the deployment's and the application's name.
-    pub(crate) fn span(&self) -> &tracing::Span {
-        &self.span
     }
 
     /// True if some replica is served by another task or process.
@@ -302,19 +296,37 @@ impl Router {
         self.load_changed.notified().await;
     }
 
-    /// A slot that the call may take at once, for most calls. Else the lock, under which
-    /// [`place`](Self::place) decides. A request that has no number gets one.
+    /// A slot that the call may take at once, for most calls: one that power of two choices
+    /// routes, where a slot is free. Else the lock, under which [`place`](Self::place) decides.
+    /// A request that has no number gets one.
     #[inline]
     pub(crate) fn slot_now(&self, request: &mut Request) -> Result<Slot, MutexGuard<'_, State>> {
         let mut state = self.lock();
         if !request.has_begun() {
             request.begin(state.next_request_number());
         }
-        self.free_slot(&mut state, request).ok_or(state)
+        let plain = request.is_plain() && state.routing.is_plain();
+        if !plain || !matches!(state.intake, Intake::Open) {
+            return Err(state);
+        }
+        let State { admission, random, replicas, .. } = &mut *state;
+        let Some(key) = admission.admit_now(|n| random.random_range(0..n)) else {
+            return Err(state);
+        };
+        let slot = Self::slot(replicas[key].as_ref());
+        self.note_load(&mut state);
+        Ok(slot)
     }
 
-    /// The lock under which a call's place is decided: by `free_slot`, for most calls, or
-    /// else by `place`.
+    /// A slot of the member that `Admission` gave one of.
+    #[inline]
+    fn slot(member: Option<&Member>) -> Slot {
+        let member = member.expect("a replica stays until its last slot is free");
+        Slot::new(Arc::clone(member.replica()))
+    }
+
+    /// The lock under which a call's place is decided: by `slot_now`, for most calls, or else
+    /// by `place`.
     ///
     /// # Panics
     /// In a request router that makes a call or drops a response, rather than wait for a lock
@@ -334,18 +346,6 @@ impl Router {
              a lock: let it decide on what it is given",
             self.name,
         );
-    }
-
-    /// A free slot for a call that power of two choices routes. Apart from the rest of
-    /// `place`, so that what most calls get passes through registers.
-    #[inline]
-    fn free_slot(&self, state: &mut State, request: &Request) -> Option<Slot> {
-        if !(request.is_plain() && state.routing.is_plain()) {
-            return None;
-        }
-        let slot = state.free_slot()?;
-        self.note_load(state);
-        Some(slot)
     }
 
     /// Decides a call's place: a slot, the end of the queue, or neither.
@@ -397,7 +397,7 @@ impl Router {
         self.note_load(&mut state);
         match *admitted {
             Admitted::Now(key) => {
-                let slot = Member::slot(state.replicas[key].as_ref());
+                let slot = Self::slot(state.replicas[key].as_ref());
                 drop(state);
                 Ok(Place::Now(slot))
             }
@@ -433,7 +433,7 @@ impl Router {
         let (waiting, next) = state.admission.poll(ticket, waker);
         let polled = match waiting {
             Waiting::InLine => Poll::Pending,
-            Waiting::Granted(key) => Poll::Ready(Ok(Member::slot(state.replicas[key].as_ref()))),
+            Waiting::Granted(key) => Poll::Ready(Ok(Self::slot(state.replicas[key].as_ref()))),
             Waiting::Gone => Poll::Ready(Err(match state.intake.refusal() {
                 Some(reason) => self.unavailable(reason),
                 None => CallError::Cancelled,
@@ -462,16 +462,6 @@ impl Router {
 }
 
 impl State {
-    /// A slot, if one is free and calls are taken.
-    #[inline]
-    fn free_slot(&mut self) -> Option<Slot> {
-        if !matches!(self.intake, Intake::Open) {
-            return None;
-        }
-        let key = self.admission.admit_now(|n| self.random.random_range(0..n))?;
-        Some(Member::slot(self.replicas[key].as_ref()))
-    }
-
     #[inline]
     fn next_request_number(&mut self) -> u64 {
         let number = self.next_request;
@@ -487,6 +477,10 @@ impl Callee for Router {
 
     fn spawner(&self) -> &Arc<Spawner> {
         &self.spawner
+    }
+
+    fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     fn leave_again(&self, task: task::Id) {

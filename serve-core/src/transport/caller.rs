@@ -78,6 +78,14 @@ impl Peer {
         }
     }
 
+    /// Nobody waits for a call any more, if it is open.
+    fn cancel(&self, call: u64) {
+        let waiting = self.open.0.lock().remove(&call);
+        if waiting.is_some() {
+            self.send(&Frame::Cancel { call });
+        }
+    }
+
     /// The lane is lost, and what was not answered may have begun.
     pub(super) fn calls_lost(&self) {
         let open = std::mem::take(&mut *self.open.0.lock());
@@ -264,10 +272,7 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        let waiting = self.peer.open.0.lock().remove(&self.number);
-        if waiting.is_some() {
-            self.peer.send(&Frame::Cancel { call: self.number });
-        }
+        self.peer.cancel(self.number);
     }
 }
 
@@ -279,6 +284,12 @@ struct Watch {
 }
 
 impl DeadlineWatcher for Watch {
+    fn call_cancelled(&self) {
+        if let Some(peer) = self.peer.upgrade() {
+            peer.cancel(self.number);
+        }
+    }
+
     fn deadline_changed(&self) {
         let (Some(peer), Some(deadline)) = (self.peer.upgrade(), self.deadline.upgrade()) else {
             return;

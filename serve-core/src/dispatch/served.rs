@@ -1,5 +1,5 @@
-//! [`MethodFuture`]: a method that runs, on its instance or by way of a
-//! [`Target`](crate::replica::Target).
+//! [`Served`]: what a call runs once it has its seat; and [`TargetFuture`], a call that a
+//! [`Target`](crate::replica::Target) serves.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use pin_project_lite::pin_project;
 
 use crate::call::CallError;
-use crate::method::{AnyMethod, AnyReply, AnySink, AnyValue, IntoReply, Reply};
+use crate::method::{AnyMethod, AnyReply, AnySink, AnyValue, Reply};
 use crate::replica::{Call, Entered, Scope};
 
 /// What a call runs, once it has its seat.
@@ -21,66 +21,6 @@ pub(crate) trait Served: Future<Output = Reply<Self::Ok, Self::Err, Self::Args>>
     /// True if the future must be polled on when its replica ends, because it says itself
     /// what becomes of the call. Any other is dropped then, at its await.
     fn sees_end(&self) -> bool;
-}
-
-/// The types of a call, and whether its method is marked `#[batch]`.
-pub(crate) trait Types {
-    type Ok: 'static;
-    type Err: 'static;
-    type Args: 'static;
-    const BATCHED: bool;
-}
-
-pin_project! {
-    /// A method that runs, with its types.
-    #[project = MethodProjection]
-    pub(crate) enum MethodFuture<T, F> {
-        /// Right on the instance: the short path.
-        Direct { #[pin] future: F },
-        /// By way of a target.
-        Targeted { reply: TargetFuture, types: PhantomData<T> },
-    }
-}
-
-impl<T: Types, F> MethodFuture<T, F> {
-    pub(super) fn targeted(reply: TargetFuture) -> Self {
-        Self::Targeted { reply, types: PhantomData }
-    }
-}
-
-impl<T, F> Future for MethodFuture<T, F>
-where
-    T: Types,
-    F: Future<Output: IntoReply<T::Ok, T::Err, T::Args>>,
-{
-    type Output = Reply<T::Ok, T::Err, T::Args>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            MethodProjection::Direct { future } => future.poll(cx).map(IntoReply::into_reply),
-            MethodProjection::Targeted { reply, .. } => {
-                Pin::new(reply).poll(cx).map(AnyReply::typed)
-            }
-        }
-    }
-}
-
-impl<T, F> Served for MethodFuture<T, F>
-where
-    T: Types,
-    F: Future<Output: IntoReply<T::Ok, T::Err, T::Args>>,
-{
-    type Ok = T::Ok;
-    type Err = T::Err;
-    type Args = T::Args;
-
-    fn sees_end(&self) -> bool {
-        match self {
-            Self::Direct { .. } => T::BATCHED,
-            Self::Targeted { reply, .. } => reply.sees_end(),
-        }
-    }
 }
 
 /// A call that a target serves, without its types.

@@ -1,0 +1,144 @@
+//! `docs/architecture.md` says where things are; the sources say whether that is so.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A common call is at most so long.
+const FUNCTIONS: usize = 25;
+const FILES: usize = 12;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page() -> String {
+    fs::read_to_string(root().join("../docs/architecture.md")).expect("the page is there")
+}
+
+/// The rows `| `function` | `file` | .. |` of the table below this heading.
+fn way(page: &str) -> Vec<(&str, &str)> {
+    let section = page.split("\n## ").find(|section| section.starts_with("The way of a call"));
+    let section = section.expect("the page has this section");
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
+    rows.skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|row| {
+            let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+            let function = cells.next().expect("a row has a function");
+            (function, cells.next().expect("a row has a file"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_way_of_a_call_is_short_and_its_functions_are_where_the_page_says() {
+    let page = page();
+    let way = way(&page);
+    assert!(way.len() > 15, "the table was not found: {way:?}");
+    assert!(way.len() <= FUNCTIONS, "{} functions", way.len());
+    let files: BTreeSet<_> = way.iter().map(|(_, file)| file).collect();
+    assert!(files.len() <= FILES, "{} files: {files:?}", files.len());
+    for (function, file) in way {
+        let source = fs::read_to_string(root().join("src").join(file));
+        let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let defines = [format!("fn {function}("), format!("fn {function}<")];
+        assert!(
+            defines.iter().any(|definition| source.contains(definition)),
+            "{file} has no function `{function}`"
+        );
+    }
+}
+
+/// Files that the page names in running text: `folder/file.rs`.
+#[test]
+fn every_file_that_the_page_names_is_there() {
+    let page = page();
+    let names = page.split('`').skip(1).step_by(2);
+    let files: Vec<_> = names.filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
+    assert!(files.len() > 30, "{files:?}");
+    for file in files {
+        let file = file.strip_prefix("serve-core/src/").unwrap_or(file);
+        assert!(root().join("src").join(file).exists(), "there is no {file}");
+    }
+}
+
+/// The modules of the crate, in the order in which they may use each other, with what stands
+/// beside each of them.
+const ORDER: [&[&str]; 14] = [
+    &["error", "clock"],
+    &["observe"],
+    &["deployment"],
+    &["call"],
+    &["method"],
+    &["replica"],
+    &["transport"],
+    &["router"],
+    &["dispatch"],
+    &["application"],
+    // These two still use each other: the controller publishes routes, the front door checks
+    // what is to be deployed.
+    &["ingress", "controller"],
+    &["testing"],
+    &["runtime"],
+    &["private", "prelude", "macros", "lib"],
+];
+
+/// What uses a module above itself all the same, and why.
+const EXCEPTIONS: [(&str, &str); 3] = [
+    // A `Bound` and a policy are told apart by what a call carries.
+    ("deployment", "call"),
+    // `From` of every call's failure; the type is the lower one.
+    ("error", "call"),
+    // The mock runtime derefs to the real one.
+    ("testing", "runtime"),
+];
+
+fn place(module: &str) -> Option<usize> {
+    ORDER.iter().position(|modules| modules.contains(&module))
+}
+
+fn sources(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a source directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_module_uses_only_those_above_it_in_the_table() {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut faults = BTreeSet::new();
+    for file in files {
+        let relative = file.strip_prefix(&src).expect("below src");
+        let first = relative.components().next().expect("a name").as_os_str().to_string_lossy();
+        let module = first.trim_end_matches(".rs").to_owned();
+        let user = place(&module).unwrap_or_else(|| panic!("`{module}` has no place in the order"));
+        let name = relative.to_string_lossy();
+        // Tests may use everything.
+        if name.ends_with("tests.rs") || name.contains("/tests/") || name.ends_with("weather.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&file).expect("a source file");
+        let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            for used in line.split("crate::").skip(1) {
+                let used: String =
+                    used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let Some(of) = place(&used) else { continue };
+                let known = EXCEPTIONS.contains(&(module.as_str(), used.as_str()));
+                if of > user && !known {
+                    faults.insert(format!("{name} uses `{used}`"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "against the order of modules:\n{faults:#?}");
+}
