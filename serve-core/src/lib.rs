@@ -136,10 +136,10 @@ pub use deployment::{
     DeploymentOptions, HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter,
     RequestRouting, RoutedCall, TargetOngoingRequests,
 };
+pub use dispatch::{AnyHandle, ByNameError, DeploymentHandle};
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
 pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
-pub use dispatch::{AnyHandle, ByNameError, DeploymentHandle};
 pub use method::{BatchLimits, Handlers, MethodInfo, ParamInfo};
 pub use replica::{Batching, Multiplexed, batch_contexts, batching, context, replica_context};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};

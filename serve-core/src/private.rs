@@ -24,10 +24,10 @@ pub use crate::deployment::{
     ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
     IntoInit, Link, RequestRouting, Wiring,
 };
+pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, start_task, stream};
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
-pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, start_task, stream};
 pub use crate::method::{
     AnyMethod, BatchLimits, Erased, Exclusive, Handlers, Hook, InstanceCell, IntoReply, Many,
     Method, MethodError, MethodInfo, One, ParamInfo, Reply, Shape, Shared, StreamSink, Streaming,

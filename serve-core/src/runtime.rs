@@ -14,9 +14,9 @@ use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::spawner::Spawner;
 use crate::controller::{Controller, DeployError, RealWorld, Resources, Status, World};
 use crate::deployment::{Bound, Deployment, HandleOf};
+use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
 use crate::ingress::{FrontDoor, Proxy};
-use crate::dispatch::{AnyHandle, DeploymentHandle};
 use crate::method::Handlers;
 
 /// Hosts replicas in one process. Cheap to clone.

@@ -67,9 +67,10 @@ async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
         for _ in 0..20 {
             // In a task, since the test's own thread is no worker.
             let model = model.clone();
-            let calls = tokio::spawn(async move {
-                join_all((0..CALLS).map(|item| model.embed(item))).await
-            });
+            let calls =
+                tokio::spawn(
+                    async move { join_all((0..CALLS).map(|item| model.embed(item))).await },
+                );
             assert!(calls.await.is_ok_and(|calls| calls.iter().all(Result::is_ok)));
             assert_eq!(std::mem::take(&mut *items.lock()), Vec::from_iter(0..CALLS), "{slots}");
         }

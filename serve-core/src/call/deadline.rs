@@ -179,7 +179,6 @@ mod tests {
                 self.0.fetch_add(100, Ordering::Relaxed);
             }
 
-
             fn deadline_changed(&self) {
                 self.0.fetch_add(1, Ordering::Relaxed);
             }

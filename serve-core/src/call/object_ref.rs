@@ -43,7 +43,10 @@ enum Object<T> {
     /// The result of a call.
     Coming(Coming<T>),
     /// With its owner in another process, and fetched from there when it is first awaited.
-    Elsewhere { owner: Arc<dyn AttachedObject>, value: Coming<T> },
+    Elsewhere {
+        owner: Arc<dyn AttachedObject>,
+        value: Coming<T>,
+    },
 }
 
 impl<T: Send + Sync + 'static> ObjectRef<T> {
@@ -60,10 +63,9 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
             let mut response = response;
             match (&mut response).await {
                 Ok(value) => Ok(Arc::new(value)),
-                Err(error) => Err(CallError::Upstream(UpstreamError::from_call(
-                    response.full_name(),
-                    &error,
-                ))),
+                Err(error) => {
+                    Err(CallError::Upstream(UpstreamError::from_call(response.full_name(), &error)))
+                }
             }
         };
         Self { object: Arc::new(Object::Coming(coming.boxed().shared())) }

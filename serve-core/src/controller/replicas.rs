@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::spec::Spec;
 use super::world::World;
-use crate::call::request::{Request, RequestDetails};
 use crate::call::pending::panic_message;
+use crate::call::request::{Request, RequestDetails};
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, Directory, ReplicaContext};
 use crate::clock;

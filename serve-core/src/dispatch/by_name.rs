@@ -170,9 +170,8 @@ fn call_by_name(
     };
     // The call ends after its last item. Dropping the stream drops the response, and so
     // cancels the call, as for any other caller.
-    let end = stream::once(response).filter_map(move |ended| async move {
-        ended.err().map(|error| shown(method, Err(error)))
-    });
+    let end = stream::once(response)
+        .filter_map(move |ended| async move { ended.err().map(|error| shown(method, Err(error))) });
     items.map(move |item| shown(method, item)).chain(end).boxed()
 }
 

@@ -30,10 +30,7 @@ impl Head {
     /// serves, within that code's deadline. `default_timeout` holds for a call that brings no
     /// deadline of its own. The request has not begun if nothing is known of it.
     #[inline]
-    pub(crate) fn here(
-        options: Option<&HandleOptions>,
-        default_timeout: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn here(options: Option<&HandleOptions>, default_timeout: Option<Duration>) -> Self {
         let request = Scope::current_request();
         let request = match options.and_then(|options| options.details.as_ref()) {
             Some(details) => request.with_options(details),

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use super::acquire::Acquire;
 use super::handle::Handle;
-use super::served::{Served, TargetFuture};
 use super::retry;
+use super::served::{Served, TargetFuture};
 use super::serving::Serving;
 use super::start::{Head, start};
 use crate::call::pending::Outcome;

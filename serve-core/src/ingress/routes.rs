@@ -193,8 +193,7 @@ async fn serve_on(
     let mut request = http::Request::from_parts(head, body);
     strip(&prefix, &mut request);
     request.extensions_mut().insert(note);
-    let Ok(response) =
-        service.oneshot(request).await.map_err(|never: Infallible| match never {});
+    let Ok(response) = service.oneshot(request).await.map_err(|never: Infallible| match never {});
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(connection) = connection
     {

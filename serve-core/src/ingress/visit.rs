@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::connection::Connection;
-use crate::call::request::Request;
 use crate::call::deadline::Deadline;
+use crate::call::request::Request;
 
 /// One HTTP request on its way to what answers it. Its body goes beside it, because only
 /// one task may hold that.

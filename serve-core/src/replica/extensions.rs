@@ -13,10 +13,7 @@ pub(crate) struct Extensions(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
 
 impl Extensions {
     /// The value of type `T`. `make` runs under a lock: no code of the user's belongs there.
-    pub(crate) fn get_or_make<T: Send + Sync + 'static>(
-        &self,
-        make: impl FnOnce() -> T,
-    ) -> Arc<T> {
+    pub(crate) fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut all = self.0.lock();
         // There are few, so a search beats a hash.
         let known = all.iter().find(|(type_id, _)| *type_id == TypeId::of::<T>());

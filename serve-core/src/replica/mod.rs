@@ -21,9 +21,8 @@ mod slot;
 mod target;
 
 pub use batch::{
-    BatchError, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem,
-    batched, batched_stream, batching, rows_of_result, rows_of_results,
-    rows_of_values,
+    BatchError, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,
+    batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
 };
 pub use blocking::{BlockingSink, blocking, blocking_constructor, blocking_items};
 pub(crate) use expiry::{Expiry, Within};
@@ -35,6 +34,6 @@ pub(crate) use replica::Replica;
 pub(crate) use replica::WakeAtEnd;
 pub(crate) use scope::{Entered, Scope, Seat};
 pub use scope::{batch_contexts, context, replica_context};
-pub(crate) use slot::SlotOwner;
 pub use slot::Slot;
+pub(crate) use slot::SlotOwner;
 pub(crate) use target::{Call, Target};

@@ -41,7 +41,10 @@ enum State {
         waker: Option<Waker>,
     },
     /// Out of the line: the call has a slot of this replica, which its task has not taken.
-    Granted { slot: usize, waker: Option<Waker> },
+    Granted {
+        slot: usize,
+        waker: Option<Waker>,
+    },
 }
 
 /// How a ticket stands.

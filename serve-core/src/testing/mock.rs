@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use futures::Stream;
+use futures::future::BoxFuture;
 
 use crate::call::CallError;
 use crate::deployment::Deployment;
@@ -111,9 +111,9 @@ impl<D: Handlers> Mock<D> {
             let items = call.items.expect("a streaming method is given a sink for its items");
             let items: StreamSink<M::Ok, M::Err> = *items.downcast().expect(TYPES);
             let answer = answer(*call.arguments.downcast().expect(TYPES));
-            Box::pin(async move {
-                Reply::<_, _, M::Args>::Answer(items.forward(answer).await).erase()
-            })
+            Box::pin(
+                async move { Reply::<_, _, M::Args>::Answer(items.forward(answer).await).erase() },
+            )
         })
     }
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::stream;
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use rand::rngs::SmallRng;
 use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
 use tokio::runtime::Handle as Tokio;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, yield_now};
@@ -77,10 +77,7 @@ impl WeatherLane {
             to: OnceLock::new(),
             cut: Arc::clone(&weather.cut),
             delay: weather.delay,
-            state: Mutex::new((
-                SmallRng::seed_from_u64(weather.seed ^ direction),
-                HashMap::new(),
-            )),
+            state: Mutex::new((SmallRng::seed_from_u64(weather.seed ^ direction), HashMap::new())),
         })
     }
 

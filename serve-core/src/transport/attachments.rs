@@ -97,11 +97,7 @@ impl Borrowed {
 
 impl Peer {
     /// A payload for a frame: what it refers to is lent from now on. Streams run in `scope`.
-    pub(super) fn lend(
-        &self,
-        payload: &Payload,
-        scope: impl Fn() -> Option<Scope>,
-    ) -> SentPayload {
+    pub(super) fn lend(&self, payload: &Payload, scope: impl Fn() -> Option<Scope>) -> SentPayload {
         let mut lent = self.lent.lock();
         let attachments = payload
             .attachments
@@ -188,7 +184,8 @@ impl Peer {
         let value = self.borrow_result(value);
         let fetch = self.borrowed.lock().fetches.remove(&number);
         if let Some(fetch) = fetch {
-            let value = value.map_err(|error| error.map_app(|_| unreachable!("an object has none")));
+            let value =
+                value.map_err(|error| error.map_app(|_| unreachable!("an object has none")));
             let _ = fetch.send(value);
         }
     }

@@ -86,7 +86,9 @@ pub(super) enum SentAttachment {
 
 impl Frame {
     pub(super) fn to_bytes(&self) -> Bytes {
-        postcard::to_allocvec(self).expect("a frame holds nothing that postcard cannot write").into()
+        postcard::to_allocvec(self)
+            .expect("a frame holds nothing that postcard cannot write")
+            .into()
     }
 
     /// The frame, if these bytes are one.

@@ -121,14 +121,16 @@ impl Peer {
             self.send(&Frame::GivenBack { call });
             return;
         };
-        let Some(method) = methods.iter().find(|method| method.info().name == frame.method).copied()
+        let Some(method) =
+            methods.iter().find(|method| method.info().name == frame.method).copied()
         else {
             drop(slot);
             let error = no_method(&replica, &frame.method);
             self.send(&Frame::Reply { call, result: Err(error) });
             return;
         };
-        let moment = |left: Option<Duration>| left.and_then(|left| clock::after(Instant::now(), left));
+        let moment =
+            |left: Option<Duration>| left.and_then(|left| clock::after(Instant::now(), left));
         let caller = moment(frame.inherited).map(|at| Deadline::new(Some(at), None));
         let deadline = Deadline::new(moment(frame.own), caller);
         let writer = method.info().streaming.then(|| ItemFrames::new(self, call));

@@ -24,8 +24,8 @@ pub use self::run::{
     BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result,
     rows_of_results, rows_of_values,
 };
-pub use self::settings::{Batching, batching};
 use self::settings::{BatchSettings, Overrides};
+pub use self::settings::{Batching, batching};
 use super::replica::Replica;
 use super::scope::Scope;
 use crate::call::CallError;
