@@ -2,6 +2,8 @@
 //! come from; and each item's context can be had.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod by_environment;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,9 +52,9 @@ impl Model {
 
 const CALLS: u64 = 100;
 
-async fn model(slots: usize) -> Result<(MockRuntime, ModelHandle, Items)> {
+async fn model(slots: usize) -> Result<(Runtime, ModelHandle, Items)> {
     let items = Items::default();
-    let runtime = MockRuntime::builder().start();
+    let runtime = by_environment::runtime().await?;
     let bound = Model::bind(Arc::clone(&items), Duration::from_millis(1));
     let model = runtime.run(bound.max_ongoing_requests(slots)).await?;
     Ok((runtime, model, items))
@@ -115,7 +117,10 @@ async fn so_are_those_of_blocking_and_streaming_batches_and_calls_by_name() -> R
 /// Two things at once: calls wait for slots while replicas die under those before them.
 #[tokio::test(start_paused = true)]
 async fn calls_that_go_elsewhere_keep_their_order_ahead_of_later_ones() -> Result<()> {
-    let (runtime, model, items) = model(4).await?;
+    let (items, took) = (Items::default(), Duration::from_millis(1));
+    let runtime = MockRuntime::builder().start();
+    let bound = Model::bind(Arc::clone(&items), took).max_ongoing_requests(4);
+    let model = runtime.run(bound).await?;
     let calls: Vec<_> = (0..20).map(|item| model.embed(item)).collect();
     // The first four wait for a batch that has not begun.
     assert!(runtime.kill_replica::<Model>(0));

@@ -6,11 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
 
-use super::start::Entrance;
+use super::entrance::Entrance;
 use crate::call::CallError;
 use crate::replica::{Seat, SlotOwner};
 
 /// How a call comes to its seat, with its arguments.
+///
+/// It is kept until the call has begun: where calls begin in order, the next one waits for the
+/// [`QueuedCall`](crate::router::QueuedCall) in it to be dropped.
 pub(crate) enum Acquire<E: Entrance, A> {
     /// The seat was decided when the call was made: most calls by far.
     Ready(Option<(E::Seat, A)>),
@@ -18,8 +21,8 @@ pub(crate) enum Acquire<E: Entrance, A> {
     Queued { queued: E::Queued, args: Option<A> },
     /// The call's replica ended before the call began, and another is looked for.
     Again { seat: BoxFuture<'static, Result<E::Seat, CallError>>, args: Option<A> },
-    /// The arguments come first.
-    Arriving(BoxFuture<'static, Result<(E::Seat, A), CallError>>),
+    /// The arguments come first, and then the place.
+    Arriving(BoxFuture<'static, Result<Self, CallError>>),
 }
 
 /// The arguments are only moved.
@@ -70,6 +73,9 @@ impl<E: Entrance, A> Future for Acquire<E, A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const ONCE: &str = "a seat is taken once";
+        if let Self::Arriving(arriving) = &mut *self {
+            *self = ready!(arriving.as_mut().poll(cx))?;
+        }
         match &mut *self {
             Self::Ready(ready) => Poll::Ready(Ok(ready.take().expect(ONCE))),
             Self::Queued { queued, args } => {
@@ -80,7 +86,7 @@ impl<E: Entrance, A> Future for Acquire<E, A> {
                 let seat = ready!(seat.as_mut().poll(cx))?;
                 Poll::Ready(Ok((seat, args.take().expect(ONCE))))
             }
-            Self::Arriving(arriving) => arriving.as_mut().poll(cx),
+            Self::Arriving(_) => unreachable!("what has arrived is at its place"),
         }
     }
 }

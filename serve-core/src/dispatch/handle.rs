@@ -34,10 +34,10 @@ pub(super) struct Client {
 }
 
 /// What a handle's calls carry, once for all of them.
-pub(crate) struct HandleOptions {
-    pub(super) options: CallOptions,
+struct HandleOptions {
+    options: CallOptions,
     /// What the options say of a request.
-    pub(super) details: Option<Arc<RequestDetails>>,
+    details: Option<Arc<RequestDetails>>,
 }
 
 impl Client {
@@ -62,7 +62,10 @@ impl Client {
     /// The head of a call that is made now, here.
     #[inline]
     pub(super) fn head(&self) -> Head {
-        Head::here(self.options.as_deref(), self.router.request_timeout())
+        let options = self.options.as_deref();
+        let said = options.and_then(|options| options.details.as_ref());
+        let timeout = options.and_then(|options| options.options.timeout);
+        Head::here(said, timeout, self.router.request_timeout())
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod acquire;
 mod by_name;
+mod entrance;
 mod handle;
 mod retry;
 mod served;

@@ -9,18 +9,24 @@ use super::handle::Handle;
 use super::served::Served;
 use super::serving::Serving;
 use super::start::{Head, Split, start};
-use super::typed::{begin_one, wanted};
 use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
 use crate::call::{CallError, Response};
 use crate::method::{Method, Unary};
 use crate::replica::Scope;
-use crate::router::{Place, Router};
+use crate::router::{Place, Router, wanted};
 
-/// Starts a call that may run again if its replica dies.
-pub(super) fn call<M: Unary>(
+/// Starts a call that may run again if its replica dies. `begin` makes the method's future,
+/// for each try.
+pub(super) fn call<M, B, F>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
-) -> Response<M::Ok, M::Err> {
+    begin: B,
+) -> Response<M::Ok, M::Err>
+where
+    M: Unary,
+    B: FnOnce(&mut Option<Scope>, M::Args) -> F + Clone + Send + 'static,
+    F: Served<Ok = M::Ok, Err = M::Err, Args = M::Args> + Send + 'static,
+{
     let kept = args.as_ref().ok().and_then(M::copy_args);
     let router = Arc::clone(handle.router());
     let (mut pending, task) = start(
@@ -41,7 +47,7 @@ pub(super) fn call<M: Unary>(
             let tokio = router.spawner().tokio.clone();
             let kept = Arc::new(Mutex::new(kept));
             let tries = Tries::<M> { router, head, ticket, kept };
-            (tokio.spawn(tries.run(acquire)), position)
+            (tokio.spawn(tries.run(acquire, begin)), position)
         },
     );
     match task {
@@ -65,19 +71,27 @@ struct Tries<M: Method> {
 
 impl<M: Unary> Tries<M> {
     /// Runs the call, and again while its replicas die under it and there is a retry left.
-    async fn run(self, mut acquire: Acquire<Router, M::Args>) -> Outcome<M::Ok, M::Err> {
+    async fn run<B, F>(
+        self,
+        mut acquire: Acquire<Router, M::Args>,
+        begin: B,
+    ) -> Outcome<M::Ok, M::Err>
+    where
+        B: FnOnce(&mut Option<Scope>, M::Args) -> F + Clone,
+        F: Served<Ok = M::Ok, Err = M::Err, Args = M::Args>,
+    {
         for retry in 0..M::RETRIES {
-            let kept = Arc::clone(&self.kept);
-            let begin = move |scope: &mut Option<Scope>, args: M::Args| {
+            let (kept, begin) = (Arc::clone(&self.kept), begin.clone());
+            let begin_keeping = move |scope: &mut Option<Scope>, args: M::Args| {
                 let mut kept = kept.lock();
                 // Arguments that came from another call are copied where they are first seen.
                 if kept.is_none() {
                     *kept = M::copy_args(&args);
                 }
                 drop(kept);
-                begin_one::<M>(scope, args)
+                begin(scope, args)
             };
-            let outcome = self.serve(acquire, begin).await;
+            let outcome = self.serve(acquire, begin_keeping).await;
             let died =
                 matches!(outcome.as_ref().map_err(|error| &**error), Err(error) if died(error));
             let again =
@@ -99,7 +113,7 @@ impl<M: Unary> Tries<M> {
                 Place::Queued(queued) => Acquire::queued(queued, args),
             };
         }
-        self.serve(acquire, begin_one::<M>).await.map_err(it_had_run)
+        self.serve(acquire, begin).await.map_err(it_had_run)
     }
 
     fn serve<B, F>(

@@ -10,8 +10,9 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::acquire::Acquire;
+use super::entrance::Entrance;
 use super::served::Served;
-use super::start::{Entrance, Head};
+use super::start::Head;
 use crate::call::CallError;
 use crate::call::pending::Outcome;
 use crate::method::Reply;

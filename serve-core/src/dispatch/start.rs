@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::acquire::Acquire;
-use super::handle::HandleOptions;
+use super::entrance::{Decided, Entrance};
 use crate::call::deadline::Deadline;
 use crate::call::pending::{Callee, PendingCall, QueuePosition, Ticket};
-use crate::call::request::Request;
+use crate::call::request::{Request, RequestDetails};
 use crate::call::{CallError, UpstreamError};
 use crate::clock;
 use crate::observe;
-use crate::replica::{Scope, Seat, Slot};
-use crate::router::{Place, QueuedCall, Router, State, Wanted};
+use crate::replica::{Scope, Seat};
+use crate::router::Wanted;
 
 /// On whose behalf a call is made, and until when.
 #[derive(Clone)]
@@ -27,17 +27,21 @@ pub(crate) struct Head {
 
 impl Head {
     /// The head of a call that is made now, here: part of the request that the running code
-    /// serves, within that code's deadline. `default_timeout` holds for a call that brings no
-    /// deadline of its own. The request has not begun if nothing is known of it.
+    /// serves, within that code's deadline. `said` and `timeout` are what the call's options say
+    /// of its request and its deadline; `default_timeout` holds for a call that brings no
+    /// deadline. The request has not begun if nothing is known of it.
     #[inline]
-    pub(crate) fn here(options: Option<&HandleOptions>, default_timeout: Option<Duration>) -> Self {
+    pub(crate) fn here(
+        said: Option<&Arc<RequestDetails>>,
+        timeout: Option<Duration>,
+        default_timeout: Option<Duration>,
+    ) -> Self {
         let request = Scope::current_request();
-        let request = match options.and_then(|options| options.details.as_ref()) {
-            Some(details) => request.with_options(details),
+        let request = match said {
+            Some(said) => request.with_options(said),
             None => request,
         };
         let caller = Scope::current_deadline();
-        let timeout = options.and_then(|options| options.options.timeout);
         if caller.is_none() && timeout.is_none() && default_timeout.is_none() {
             return Self { request, deadline: None };
         }
@@ -55,78 +59,6 @@ impl Head {
 
 /// The arguments of a call, or what must be awaited for them.
 pub(crate) type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
-
-/// What a call is started on: a deployment's router, or the runtime alone, for a task.
-pub(crate) trait Entrance: Callee + Sized + 'static {
-    /// What a call runs on.
-    type Seat: Seat;
-    /// A place in the queue, as a future of the seat.
-    type Queued: Future<Output = Result<Self::Seat, CallError>> + Send + Unpin;
-    /// What a place is decided under, where there is no seat at once.
-    type Undecided<'a>;
-
-    /// Numbers a request that has no number.
-    fn begin_request(&self, request: &mut Request);
-
-    /// A seat at once, for most calls by far. A request that has no number gets one.
-    fn seat_now(&self, request: &mut Request) -> Result<Self::Seat, Self::Undecided<'_>>;
-
-    /// The place of a call that got no seat at once.
-    fn decide(
-        self: &Arc<Self>,
-        undecided: Self::Undecided<'_>,
-        request: &Request,
-        call: Wanted<'_>,
-    ) -> Result<Decided<Self>, CallError>;
-
-    /// True if calls may be served by another task or process. They have to be told when
-    /// they are detached.
-    fn is_remote(&self) -> bool {
-        false
-    }
-}
-
-/// The place of a call.
-pub(crate) enum Decided<E: Entrance> {
-    Now(E::Seat),
-    Queued(E::Queued, Option<Ticket>),
-}
-
-impl Entrance for Router {
-    type Seat = Slot;
-    type Queued = QueuedCall;
-    type Undecided<'a> = MutexGuard<'a, State>;
-
-    fn begin_request(&self, request: &mut Request) {
-        if !request.has_begun() {
-            request.begin(self.next_request_number());
-        }
-    }
-
-    #[inline]
-    fn seat_now(&self, request: &mut Request) -> Result<Slot, MutexGuard<'_, State>> {
-        self.slot_now(request)
-    }
-
-    fn decide(
-        self: &Arc<Self>,
-        state: MutexGuard<'_, State>,
-        request: &Request,
-        call: Wanted<'_>,
-    ) -> Result<Decided<Self>, CallError> {
-        Ok(match self.place(state, request, call)? {
-            Place::Now(slot) => Decided::Now(slot),
-            Place::Queued(queued) => {
-                let ticket = queued.ticket();
-                Decided::Queued(queued, ticket)
-            }
-        })
-    }
-
-    fn is_remote(&self) -> bool {
-        Router::is_remote(self)
-    }
-}
 
 /// Starts a call: decides its place, if its arguments are here, and spawns it; or says why
 /// it is refused. With arguments still to come, the place is decided when the last of them
@@ -180,7 +112,7 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
             entrance.begin_request(&mut head.request);
             let (entrance, request) = (Arc::clone(entrance), head.request.clone());
             let arrival = Arrival { entrance, method, request, args, ticket };
-            (Acquire::Arriving(Box::pin(arrival.seat(wanted))), position)
+            (Acquire::Arriving(Box::pin(arrival.place(wanted))), position)
         }
     };
     let task = spawn(acquire, head.clone(), &position);
@@ -216,27 +148,24 @@ struct Arrival<E, A> {
 }
 
 impl<E: Entrance, A> Arrival<E, A> {
-    async fn seat(
+    async fn place(
         mut self,
         wanted: impl for<'a> Fn(&'a A) -> Wanted<'a>,
-    ) -> Result<(E::Seat, A), CallError> {
+    ) -> Result<Acquire<E, A>, CallError> {
         let args = self.args.await.map_err(|error| {
             let consumer = PendingCall::name_of(&*self.entrance, self.method);
             CallError::Upstream(error.for_consumer(consumer))
         })?;
-        let queued = {
-            let undecided = match self.entrance.seat_now(&mut self.request) {
-                Ok(seat) => return Ok((seat, args)),
-                Err(undecided) => undecided,
-            };
-            match self.entrance.decide(undecided, &self.request, wanted(&args))? {
-                Decided::Now(seat) => return Ok((seat, args)),
-                Decided::Queued(queued, ticket) => {
-                    *self.ticket.lock() = ticket;
-                    queued
-                }
-            }
+        let undecided = match self.entrance.seat_now(&mut self.request) {
+            Ok(seat) => return Ok(Acquire::ready(seat, args)),
+            Err(undecided) => undecided,
         };
-        Ok((queued.await?, args))
+        Ok(match self.entrance.decide(undecided, &self.request, wanted(&args))? {
+            Decided::Now(seat) => Acquire::ready(seat, args),
+            Decided::Queued(queued, ticket) => {
+                *self.ticket.lock() = ticket;
+                Acquire::queued(queued, args)
+            }
+        })
     }
 }

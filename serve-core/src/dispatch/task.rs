@@ -7,9 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
+use super::entrance::{Decided, Entrance};
 use super::served::Plain;
 use super::serving::Serving;
-use super::start::{Decided, Entrance, Head, start};
+use super::start::{Head, start};
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::spawner::{RequestIds, Spawner};
@@ -93,7 +94,7 @@ impl Entrance for TaskCallee {
 pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T::Ok, T::Err> {
     let (name, spawner) = (T::NAME, current_spawner(T::NAME));
     let callee = Arc::new(TaskCallee { name, spawner, span: tracing::Span::none() });
-    let (head, args) = (Head::here(None, None), args.split());
+    let (head, args) = (Head::here(None, None, None), args.split());
     let (pending, task) = start(&callee, "", head, args, unrouted, |acquire, head, _| {
         let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
         callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))

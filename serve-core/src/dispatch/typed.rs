@@ -21,7 +21,7 @@ use crate::method::{
     AnyReply, Handlers, InstanceCell, IntoReply, Method, Reply, StreamSink, Streaming, Unary,
 };
 use crate::replica::{Entered, Scope};
-use crate::router::{Router, Wanted};
+use crate::router::{Router, wanted};
 
 /// The types of a call, and whether its method is marked `#[batch]`.
 pub(super) trait Types {
@@ -114,7 +114,7 @@ pub fn call<M: Unary>(
 ) -> Response<M::Ok, M::Err> {
     let args = args.split();
     if M::RETRIES > 0 {
-        return retry::call::<M>(handle, args);
+        return retry::call::<M, _, _>(handle, args, begin_one::<M>);
     }
     let (router, head) = (handle.router(), handle.head());
     let (pending, task) =
@@ -169,13 +169,9 @@ where
     tokio.spawn(serving)
 }
 
-pub(super) fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
-    Wanted { method: M::INFO.name, names: M::INFO.param_names, args }
-}
-
 /// Makes the future of a method that gives one value, on the replica of the scope's slot.
 #[inline]
-pub(super) fn begin_one<M: Unary>(
+fn begin_one<M: Unary>(
     scope: &mut Option<Scope>,
     args: M::Args,
 ) -> MethodFuture<

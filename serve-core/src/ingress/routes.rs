@@ -142,7 +142,7 @@ fn start_routed(
 ) -> ResponseStream<Part> {
     let (request, deadline) = (visit.request.clone(), visit.deadline.clone());
     let outside = Scope::outside(request, deadline);
-    let head = outside.enter(|| Head::here(None, router.request_timeout()));
+    let head = outside.enter(|| Head::here(None, None, router.request_timeout()));
     let (sender, parts) = mpsc::channel(STREAM_CAPACITY);
     let (pending, task) =
         start(router, NAME, head, Ok((visit, body)), wanted, |acquire, head, _| {

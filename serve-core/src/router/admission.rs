@@ -22,8 +22,8 @@ pub(crate) struct Admission {
     max_queued: Option<usize>,
     /// Of all replicas.
     ongoing: usize,
-    /// Calls that were given a slot of an ordered replica and have not taken it.
-    untaken: usize,
+    /// Calls that were given a slot of an ordered replica and have not begun.
+    unbegun: usize,
 }
 
 /// The slots of one replica.
@@ -36,11 +36,11 @@ struct Slots {
     draining: bool,
     /// Whether calls begin in the order in which they were admitted.
     ordered: bool,
-    /// The calls that were given a slot and have not taken it, in the order of their
-    /// admission; empty where that order does not matter. Tasks are polled in another order
-    /// than they were woken in (a tokio worker runs the last one first), so those that come
-    /// early wait for the ones before them.
-    untaken: VecDeque<Ticket>,
+    /// The calls that were given a slot and have not begun, in the order of their admission;
+    /// empty where that order does not matter. Tasks are polled in another order than they
+    /// were woken in (a tokio worker runs the last one first), and on several workers at once,
+    /// so a call takes its slot only once the one before it has begun.
+    unbegun: VecDeque<Ticket>,
 }
 
 /// What became of a call.
@@ -119,33 +119,34 @@ impl Admission {
     /// and others have not begun, it is a ticket for the slot.
     pub(crate) fn admit_to(&mut self, key: usize, task: Option<task::Id>) -> Admitted {
         self.occupy(key);
-        if self.replicas[key].untaken.is_empty() {
+        if self.replicas[key].unbegun.is_empty() {
             return Admitted::Now(key);
         }
         let ticket = self.queue.push_granted(key, task);
-        self.note_untaken(key, ticket);
+        self.note_unbegun(key, ticket);
         Admitted::Queued(ticket)
     }
 
-    fn note_untaken(&mut self, key: usize, ticket: Ticket) {
+    fn note_unbegun(&mut self, key: usize, ticket: Ticket) {
         let slots = &mut self.replicas[key];
         if slots.ordered {
-            slots.untaken.push_back(ticket);
-            self.untaken += 1;
+            slots.unbegun.push_back(ticket);
+            self.unbegun += 1;
         }
     }
 
-    /// A call took its slot of this replica, or went away. Returns the waker of the call whose
-    /// turn has come by that.
-    fn taken(&mut self, key: usize, ticket: Ticket) -> Option<Waker> {
-        let untaken = &mut self.replicas[key].untaken;
-        let at = untaken.iter().position(|known| *known == ticket)?;
-        untaken.remove(at);
-        self.untaken -= 1;
+    /// A call of this replica has begun, or went away. Returns the waker of the call whose turn
+    /// comes by that.
+    pub(crate) fn begun(&mut self, key: usize, ticket: Ticket) -> Option<Waker> {
+        // The replica may be gone by now, and its key another's. No ticket is used twice.
+        let unbegun = &mut self.replicas.get_mut(key)?.unbegun;
+        let at = unbegun.iter().position(|known| *known == ticket)?;
+        unbegun.remove(at);
+        self.unbegun -= 1;
         if at > 0 {
             return None;
         }
-        let next = *untaken.front()?;
+        let next = *unbegun.front()?;
         self.queue.take_waker(next)
     }
 
@@ -157,7 +158,7 @@ impl Admission {
     /// Gives a slot that a call may take at once: the key of its replica.
     #[inline]
     pub(crate) fn admit_now(&mut self, random: impl FnMut(usize) -> usize) -> Option<usize> {
-        if self.untaken > 0 {
+        if self.unbegun > 0 {
             return None;
         }
         let key = self.pick(random)?;
@@ -217,7 +218,7 @@ impl Admission {
             && slots.ongoing <= slots.limit
             && let Some((ticket, waker)) = self.queue.grant(key)
         {
-            self.note_untaken(key, ticket);
+            self.note_unbegun(key, ticket);
             return Freed::Passed(waker);
         }
         let slots = &mut self.replicas[key];
@@ -235,8 +236,8 @@ impl Admission {
     /// A new replica takes calls; `ordered` if they have to begin in the order of their
     /// admission. Returns its key and the wakers of the calls that waited for it.
     pub(crate) fn add(&mut self, limit: usize, ordered: bool) -> (usize, Vec<Waker>) {
-        let untaken = VecDeque::new();
-        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false, ordered, untaken };
+        let unbegun = VecDeque::new();
+        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false, ordered, unbegun };
         let key = self.replicas.insert(slots);
         let wakers = self.fill(key);
         (key, wakers)
@@ -248,7 +249,7 @@ impl Admission {
         while self.replicas[key].ongoing < self.replicas[key].limit
             && let Some((ticket, waker)) = self.queue.grant(key)
         {
-            self.note_untaken(key, ticket);
+            self.note_unbegun(key, ticket);
             self.replicas[key].ongoing += 1;
             self.ongoing += 1;
             wakers.extend(waker);
@@ -311,24 +312,24 @@ impl Admission {
         debug_assert!(slots.draining && slots.ongoing == 0, "a replica drains before it goes");
     }
 
-    /// How a queued call stands. A granted one is taken out: its slot is the caller's now.
-    /// The waker, if there is one, is of the call whose turn comes by that.
-    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, Option<Waker>) {
+    /// How a queued call stands. A granted one is taken out: its slot is the caller's now. True
+    /// if the calls after it wait for it to begin, and [`begun`](Self::begun) has to be called.
+    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, bool) {
         let Some(key) = self.queue.granted(ticket) else {
-            return (self.queue.poll(ticket, waker), None);
+            return (self.queue.poll(ticket, waker), false);
         };
-        if self.replicas[key].untaken.front().is_some_and(|first| *first != ticket) {
+        let slots = &self.replicas[key];
+        if slots.unbegun.front().is_some_and(|first| *first != ticket) {
             self.queue.keep_waker(ticket, waker);
-            return (Waiting::InLine, None);
+            return (Waiting::InLine, false);
         }
-        let next = self.taken(key, ticket);
-        (self.queue.poll(ticket, waker), next)
+        (self.queue.poll(ticket, waker), slots.ordered)
     }
 
     /// A queued call goes away. Returns the key of the replica whose slot it had been granted,
     /// which must now be released, and the waker of the call whose turn comes by that.
     pub(crate) fn abandon(&mut self, ticket: Ticket) -> (Option<usize>, Option<Waker>) {
-        let next = self.queue.granted(ticket).and_then(|key| self.taken(key, ticket));
+        let next = self.queue.granted(ticket).and_then(|key| self.begun(key, ticket));
         (self.queue.abandon(ticket), next)
     }
 
@@ -435,6 +436,7 @@ mod tests {
                         for (ticket, serial) in waiting.drain(..) {
                             match admission.poll(ticket, waker).0 {
                                 Waiting::Granted(key) => {
+                                    admission.begun(key, ticket);
                                     prop_assert!(Some(serial) > last_served || still.is_empty());
                                     prop_assert!(still.is_empty(), "a later call was served first");
                                     last_served = Some(serial);

@@ -16,4 +16,4 @@ mod router;
 #[cfg(test)]
 pub(crate) use load::LoadWindow;
 pub(crate) use queued::{Place, QueuedCall};
-pub(crate) use router::{Router, State, Wanted};
+pub(crate) use router::{Router, State, Wanted, wanted};

@@ -29,22 +29,34 @@ impl Place {
     }
 }
 
-/// A call that waits for a slot. Dropping it leaves the queue, or frees the slot that it
-/// had been granted.
+/// A call that waits for a slot. Dropping it before it has one leaves the queue, or frees the
+/// slot that the call had been granted.
+///
+/// Where calls begin in order, it is dropped when the call has begun: only then the next call
+/// may take its slot.
 pub(crate) struct QueuedCall {
     router: Arc<Router>,
-    /// None once the call is out of the queue.
-    ticket: Option<Ticket>,
+    state: State,
+}
+
+enum State {
+    Waiting(Ticket),
+    /// The call has its slot, of the replica with this key, and others wait for it to begin.
+    Beginning(usize, Ticket),
+    Done,
 }
 
 impl QueuedCall {
     pub(super) fn new(router: Arc<Router>, ticket: Ticket) -> Self {
-        Self { router, ticket: Some(ticket) }
+        Self { router, state: State::Waiting(ticket) }
     }
 
     /// The call's ticket; none once the call is out of the queue.
     pub(crate) fn ticket(&self) -> Option<Ticket> {
-        self.ticket
+        match self.state {
+            State::Waiting(ticket) => Some(ticket),
+            State::Beginning(..) | State::Done => None,
+        }
     }
 }
 
@@ -52,25 +64,30 @@ impl Future for QueuedCall {
     type Output = Result<Slot, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(ticket) = self.ticket else {
+        let State::Waiting(ticket) = self.state else {
             return Poll::Ready(Err(CallError::Cancelled));
         };
-        let slot = ready!(self.router.poll_queued(ticket, cx.waker()));
-        self.ticket = None;
-        Poll::Ready(slot)
+        let polled = ready!(self.router.poll_queued(ticket, cx.waker()));
+        self.state = match &polled {
+            Ok((slot, true)) => State::Beginning(slot.replica().key(), ticket),
+            Ok((_, false)) | Err(_) => State::Done,
+        };
+        Poll::Ready(polled.map(|(slot, _)| slot))
     }
 }
 
 impl Drop for QueuedCall {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.router.leave(ticket);
+        match self.state {
+            State::Waiting(ticket) => self.router.leave(ticket),
+            State::Beginning(key, ticket) => self.router.begun(key, ticket),
+            State::Done => {}
         }
     }
 }
 
 impl fmt::Debug for QueuedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueuedCall").field("ticket", &self.ticket).finish_non_exhaustive()
+        f.debug_struct("QueuedCall").field("ticket", &self.ticket()).finish_non_exhaustive()
     }
 }

@@ -29,6 +29,7 @@ use crate::clock;
 use crate::deployment::{
     Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouter, RequestRouting, RoutedCall,
 };
+use crate::method::Method;
 use crate::observe;
 use crate::replica::{Replica, Slot, SlotOwner};
 
@@ -123,6 +124,11 @@ impl<'a> Wanted<'a> {
             arguments: self.args,
         }
     }
+}
+
+/// A call of the method `M`, as far as routing is concerned.
+pub(crate) fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
+    Wanted { method: M::INFO.name, names: M::INFO.param_names, args }
 }
 
 /// How loaded a deployment is.
@@ -423,27 +429,33 @@ impl Router {
         self.lock().budget.spend(Instant::now())
     }
 
-    /// The slot of a queued call once its turn has come, or why the call never gets one.
+    /// The slot of a queued call once its turn has come, or why the call never gets one. True
+    /// beside a slot if [`begun`](Self::begun) has to be called.
     pub(super) fn poll_queued(
         &self,
         ticket: Ticket,
         waker: &Waker,
-    ) -> Poll<Result<Slot, CallError>> {
+    ) -> Poll<Result<(Slot, bool), CallError>> {
         let mut state = self.lock();
-        let (waiting, next) = state.admission.poll(ticket, waker);
-        let polled = match waiting {
+        let (waiting, in_order) = state.admission.poll(ticket, waker);
+        match waiting {
             Waiting::InLine => Poll::Pending,
-            Waiting::Granted(key) => Poll::Ready(Ok(Self::slot(state.replicas[key].as_ref()))),
+            Waiting::Granted(key) => {
+                Poll::Ready(Ok((Self::slot(state.replicas[key].as_ref()), in_order)))
+            }
             Waiting::Gone => Poll::Ready(Err(match state.intake.refusal() {
                 Some(reason) => self.unavailable(reason),
                 None => CallError::Cancelled,
             })),
-        };
-        drop(state);
+        }
+    }
+
+    /// A queued call that took its slot of this replica has begun, or never will.
+    pub(super) fn begun(&self, key: usize, ticket: Ticket) {
+        let next = self.lock().admission.begun(key, ticket);
         if let Some(next) = next {
             next.wake();
         }
-        polled
     }
 
     fn unavailable(&self, reason: &str) -> CallError {
