@@ -6,6 +6,9 @@
 use std::alloc::System;
 
 use futures::future::join_all;
+use serve_core::__private::{
+    AnyMethod, CallError, Handlers, Method, MethodInfo, NoError, Shared, Unary, future_sizes,
+};
 use serve_core::prelude::*;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -56,6 +59,43 @@ impl Translator {
     }
 }
 
+/// `Adder::add` once more, written by hand: what `#[handle]` writes has no name here.
+enum Add {}
+
+impl Method for Add {
+    type Deployment = Adder;
+    type Args = (u64,);
+    type Ok = u64;
+    type Err = std::convert::Infallible;
+    type ErrCodec = NoError;
+    const INFO: MethodInfo = MethodInfo {
+        name: "add",
+        doc: "",
+        params: &[],
+        param_names: &["to"],
+        returns: "u64",
+        endpoint: None,
+        streaming: false,
+    };
+
+    fn erased() -> &'static dyn AnyMethod {
+        Adder::methods()[0]
+    }
+}
+
+#[allow(refining_impl_trait, reason = "as generated code has it")]
+impl Unary for Add {
+    fn run(
+        cell: Shared<Adder>,
+        (to,): (u64,),
+    ) -> impl Future<Output = Result<u64, CallError>> + Send {
+        async move { Ok(cell.get().await.add(to).await) }
+    }
+}
+
+/// Bytes that the spawned future of a call may have beside its method's own.
+const ROOM: usize = 56;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let runtime = Runtime::builder().start().await?;
@@ -90,6 +130,9 @@ async fn main() -> Result<()> {
     })
     .await;
     runtime.shutdown().await;
+    let (spawned, method) = future_sizes::<Add>();
+    println!("\nThe spawned future has {spawned} bytes, and its method's own future {method}.");
+    assert!(spawned <= method + ROOM, "more than {ROOM} bytes beside the method's own");
     Ok(())
 }
 

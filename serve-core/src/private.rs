@@ -24,7 +24,7 @@ pub use crate::deployment::{
     ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
     IntoInit, Link, RequestRouting, Wiring,
 };
-pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, start_task, stream};
+pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, future_sizes, start_task, stream};
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};

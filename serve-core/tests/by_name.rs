@@ -28,6 +28,10 @@ impl Clock {
             .map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs())
     }
 
+    pub async fn request(&self) -> String {
+        serve_core::context().request_id().to_owned()
+    }
+
     pub async fn asked_for(&self) -> (Option<String>, Option<String>) {
         let context = serve_core::context();
         let model = context.multiplexed_model_id().map(str::to_owned);
@@ -110,6 +114,59 @@ async fn call_options_reach_the_method_and_their_timeout_is_the_one_that_holds()
     let patient = clock.options(CallOptions::new().timeout(Duration::from_secs(90)));
     let late = outcome(&patient, "wait", &arguments("seconds", "60")).await;
     assert!(matches!(&late[..], [Ok(seconds)] if *seconds == json!(60)), "{late:?}");
+}
+
+/// Calls the clock by name, from within a method.
+#[deployment]
+struct Relay(AnyHandle);
+
+#[handle]
+impl Relay {
+    fn new(clock: AnyHandle) -> Self {
+        Self(clock)
+    }
+
+    pub async fn left(&self) -> Option<u64> {
+        match &outcome(&self.0, "left", &BTreeMap::new()).await[..] {
+            [Ok(left)] => left.as_u64(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn request(&self) -> (String, String, Value) {
+        let here = serve_core::context().request_id().to_owned();
+        let there = outcome(&self.0, "request", &BTreeMap::new()).await.remove(0);
+        let session = outcome(&self.0, "asked_for", &BTreeMap::new()).await.remove(0);
+        (here, there.unwrap_or_default().to_string(), session.unwrap_or_default())
+    }
+
+    pub async fn wait(&self) -> Vec<String> {
+        let outcomes = outcome(&self.0, "wait", &arguments("seconds", "60")).await;
+        outcomes.into_iter().map(|outcome| format!("{outcome:?}")).collect()
+    }
+}
+
+/// Its siblings are the calls of typed handles, tasks, actors and routed requests: all of them
+/// start in the same function.
+#[tokio::test(start_paused = true)]
+async fn a_call_from_within_a_method_keeps_its_callers_request_and_deadline() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let clock = clock(&runtime).await;
+    let relay = Application::new(Relay::bind(clock.clone())).name("relay");
+    let relay = runtime.run(relay).await?;
+    let options =
+        CallOptions::new().timeout(Duration::from_secs(3)).request_id("seven").session_id("dora");
+    let relay = relay.options(options);
+    assert_eq!(relay.left().await?, Some(3), "its caller's, and not the deployment's five");
+    let (here, there, asked_for) = relay.request().await?;
+    assert_eq!((here.as_str(), there.as_str()), ("seven", "\"seven\""));
+    assert_eq!(asked_for, json!([null, "dora"]));
+    let begun = Instant::now();
+    assert_eq!(relay.wait().await, Err(CallError::DeadlineExceeded));
+    assert_eq!(begun.elapsed(), Duration::from_secs(3));
+    // It was cancelled with its caller: the one slot is free again.
+    assert_eq!(outcome(&clock, "left", &BTreeMap::new()).await.len(), 1);
+    Ok(())
 }
 
 #[test]

@@ -26,4 +26,4 @@ pub(crate) use serving::Serving;
 #[cfg(feature = "http")]
 pub(crate) use start::{Head, start};
 pub use task::{Task, start_task};
-pub use typed::{call, stream};
+pub use typed::{call, future_sizes, stream};

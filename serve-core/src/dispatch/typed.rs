@@ -219,3 +219,21 @@ fn direct_cell<M: Method>(scope: Option<&Scope>) -> Option<<M::Deployment as Han
     let cell = <M::Deployment as Handlers>::Cell::of(replica.direct()?);
     Some(cell.expect("a router holds replicas of one deployment"))
 }
+
+/// The bytes of the future that a call of `M` spawns, and of those the bytes of its method's
+/// own future. For the bench that holds the difference down: tokio moves a task's future about
+/// seven times.
+#[doc(hidden)]
+#[must_use]
+pub fn future_sizes<M: Unary>() -> (usize, usize) {
+    fn spawned<A, B, F>(_: B) -> usize
+    where
+        B: FnOnce(&mut Option<Scope>, A) -> F,
+    {
+        size_of::<Serving<Router, A, B, F>>()
+    }
+    fn returned<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+    (spawned(begin_one::<M>), returned(M::run))
+}

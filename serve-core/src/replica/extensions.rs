@@ -12,17 +12,27 @@ use parking_lot::Mutex;
 pub(crate) struct Extensions(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
 
 impl Extensions {
+    /// The value of type `T`, if it was made.
+    pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Self::find(&self.0.lock())
+    }
+
     /// The value of type `T`. `make` runs under a lock: no code of the user's belongs there.
     pub(crate) fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut all = self.0.lock();
+        Self::find(&all).unwrap_or_else(|| {
+            let made = Arc::new(make());
+            all.push((TypeId::of::<T>(), Arc::clone(&made) as _));
+            made
+        })
+    }
+
+    fn find<T: Send + Sync + 'static>(
+        all: &[(TypeId, Arc<dyn Any + Send + Sync>)],
+    ) -> Option<Arc<T>> {
         // There are few, so a search beats a hash.
-        let known = all.iter().find(|(type_id, _)| *type_id == TypeId::of::<T>());
-        if let Some(known) = known.and_then(|(_, known)| Arc::clone(known).downcast().ok()) {
-            return known;
-        }
-        let made = Arc::new(make());
-        all.push((TypeId::of::<T>(), Arc::clone(&made) as _));
-        made
+        let (_, known) = all.iter().find(|(type_id, _)| *type_id == TypeId::of::<T>())?;
+        Arc::clone(known).downcast().ok()
     }
 }
 

@@ -213,12 +213,15 @@ impl Admission {
     /// A slot of this replica is free again.
     pub(crate) fn release(&mut self, key: usize) -> Freed {
         let slots = &self.replicas[key];
+        let ordered = slots.ordered;
         // It may have more than it may, since the limit was lowered.
         if !slots.draining
             && slots.ongoing <= slots.limit
             && let Some((ticket, waker)) = self.queue.grant(key)
         {
-            self.note_unbegun(key, ticket);
+            if ordered {
+                self.note_unbegun(key, ticket);
+            }
             return Freed::Passed(waker);
         }
         let slots = &mut self.replicas[key];
@@ -315,6 +318,10 @@ impl Admission {
     /// How a queued call stands. A granted one is taken out: its slot is the caller's now. True
     /// if the calls after it wait for it to begin, and [`begun`](Self::begun) has to be called.
     pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, bool) {
+        // Where no order is kept, which is almost everywhere, nothing is looked up twice.
+        if self.unbegun == 0 {
+            return (self.queue.poll(ticket, waker), false);
+        }
         let Some(key) = self.queue.granted(ticket) else {
             return (self.queue.poll(ticket, waker), false);
         };

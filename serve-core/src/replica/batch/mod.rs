@@ -113,6 +113,9 @@ pub(crate) struct Place<M: Batched> {
 impl<M: Batched> Batcher<M> {
     /// The batcher of the method on a replica, made when first asked for.
     fn of(replica: &Arc<Replica>, run: Run<M>) -> Arc<Self> {
+        if let Some(batcher) = replica.extensions.get() {
+            return batcher;
+        }
         let settings = replica.extensions.get_or_make(BatchSettings::default);
         replica.extensions.get_or_make(|| Self {
             replica: Arc::downgrade(replica),

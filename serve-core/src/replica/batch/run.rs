@@ -3,9 +3,9 @@
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
@@ -56,15 +56,36 @@ pub fn batched<M: BatchedUnary>(
     args: M::Args,
 ) -> impl Future<Output = BatchedReply<M::Ok, M>> + Send {
     let (caller, item) = oneshot::channel();
-    let joined = Joined::<M>::new(cell, args, Caller::One(caller), run_unary::<M>);
-    async move {
-        match joined {
-            Ok(joined) => match joined.until_end(item).await {
-                Some(Ok(item)) => Reply::Answer(item),
-                // The batch is gone, and so is its replica.
-                Some(Err(_)) | None => joined.ended(),
-            },
-            Err(error) => Reply::Answer(Err(error)),
+    BatchedCall { joined: Joined::<M>::new(cell, args, Caller::One(caller), run_unary::<M>), item }
+}
+
+/// See [`batched`]. A future of its own, because an async block would hold most of it twice.
+struct BatchedCall<M: Batched> {
+    joined: Result<Joined<M>, Box<CallError<M::Err>>>,
+    item: oneshot::Receiver<Item<M>>,
+}
+
+/// The item is only moved.
+impl<M: Batched> Unpin for BatchedCall<M> {}
+
+impl<M: BatchedUnary> Future for BatchedCall<M> {
+    type Output = BatchedReply<M::Ok, M>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { joined, item } = &mut *self;
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err(error) => {
+                let error = std::mem::replace(&mut **error, CallError::Cancelled);
+                return Poll::Ready(Reply::Answer(Err(error)));
+            }
+        };
+        match Pin::new(item).poll(cx) {
+            Poll::Ready(Ok(item)) => Poll::Ready(Reply::Answer(item)),
+            // The batch is gone, and so is its replica.
+            Poll::Ready(Err(_)) => Poll::Ready(joined.ended()),
+            Poll::Pending if joined.replica.has_ended() => Poll::Ready(joined.ended()),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -88,7 +109,7 @@ pub fn batched_stream<M: BatchedStreaming>(
                     _ => joined.ended(),
                 }
             }
-            Err(error) => Reply::Answer(Err(error)),
+            Err(error) => Reply::Answer(Err(*error)),
         }
     }
 }
@@ -105,10 +126,10 @@ impl<M: Batched> Joined<M> {
         args: M::Args,
         caller: Caller<M>,
         run: Run<M>,
-    ) -> Result<Self, CallError<M::Err>> {
+    ) -> Result<Self, Box<CallError<M::Err>>> {
         let replica = Scope::current(|scope| scope?.replica().cloned())
             .expect("a method of a deployment runs on a replica");
-        let place = Batcher::of(&replica, run).push(cell, args, caller)?;
+        let place = Batcher::of(&replica, run).push(cell, args, caller).map_err(Box::new)?;
         Ok(Self { place, replica })
     }
 
