@@ -16,7 +16,7 @@ use crate::method::{Method, Unary};
 use crate::replica::Scope;
 use crate::router::{Place, Router};
 
-/// Starts a call that may run again if its replica dies.
+/// Starts a call that may run again if its replica dies after the call began.
 pub(super) fn call<M: Unary>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
@@ -31,7 +31,8 @@ pub(super) fn call<M: Unary>(
         wanted::<M>,
         |acquire, head, position| {
             router.earn_retry();
-            // Where the call waits changes from try to try.
+            // Each try has a place of its own, so the response looks the ticket up when it is
+            // dropped.
             let ticket = match position {
                 QueuePosition::Started => Arc::default(),
                 QueuePosition::Queued(ticket) => Arc::new(Mutex::new(Some(*ticket))),
@@ -53,24 +54,24 @@ pub(super) fn call<M: Unary>(
     }
 }
 
-/// A call that may run again.
+/// A call that may run again, without its current try.
 struct Tries<M: Method> {
     router: Arc<Router>,
     head: Head,
-    /// Where the call waits, for its response to give the place back.
+    /// The place of the current try in the queue, which a dropped response gives back.
     ticket: Arc<Mutex<Option<Ticket>>>,
-    /// The arguments for the next try.
+    /// A copy of the arguments for the next try.
     kept: Arc<Mutex<Option<M::Args>>>,
 }
 
 impl<M: Unary> Tries<M> {
-    /// Runs the call, and again while its replicas die under it and there is a retry left.
+    /// Runs the call, and runs it again whenever its replica dies and there is a retry left.
     async fn run(self, mut acquire: Acquire<Router, M::Args>) -> Outcome<M::Ok, M::Err> {
         for retry in 0..M::RETRIES {
             let kept = Arc::clone(&self.kept);
             let begin = move |scope: &mut Option<Scope>, args: M::Args| {
                 let mut kept = kept.lock();
-                // Arguments that came from another call are copied where they are first seen.
+                // Arguments from other calls were not there to be copied when the call was made.
                 if kept.is_none() {
                     *kept = M::copy_args(&args);
                 }
@@ -115,13 +116,13 @@ impl<M: Unary> Tries<M> {
     }
 }
 
-/// True if the replica that ran the call is gone, as far as one can know.
+/// True if the replica that ran the call is gone, as far as the caller can know.
 fn died<E>(error: &CallError<E>) -> bool {
     matches!(error, CallError::Unavailable { started: true, .. } | CallError::Transport(_))
 }
 
-/// The failure of a call that began on a replica before: whatever became of its last try, it
-/// may have run.
+/// The same failure for a call that had begun in an earlier try: the method may have run,
+/// even if the last try did not begin.
 fn it_had_run<E>(mut error: Box<CallError<E>>) -> Box<CallError<E>> {
     if let CallError::Unavailable { started, .. } = &mut *error {
         *started = true;

@@ -1,4 +1,4 @@
-//! [`start`]: how every call starts; and [`Head`], on whose behalf and until when.
+//! [`start`]: the start of every call; and [`Head`], the request and deadline of a call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::observe;
 use crate::replica::{Scope, Seat, Slot};
 use crate::router::{Place, QueuedCall, Router, State, Wanted};
 
-/// On whose behalf a call is made, and until when.
+/// The request that a call belongs to, and the call's deadline.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) request: Request,
@@ -26,9 +26,9 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head of a call that is made now, here: part of the request that the running code
-    /// serves, within that code's deadline. `default_timeout` holds for a call that brings no
-    /// deadline of its own. The request has not begun if nothing is known of it.
+    /// The head of a call that the running code makes now: the request that the code serves,
+    /// and a deadline within that code's own. `default_timeout` holds for a call without a
+    /// timeout in `options`. Code that serves no request starts one, which `start` numbers.
     #[inline]
     pub(crate) fn here(options: Option<&HandleOptions>, default_timeout: Option<Duration>) -> Self {
         let request = Scope::current_request();
@@ -41,7 +41,8 @@ impl Head {
         if caller.is_none() && timeout.is_none() && default_timeout.is_none() {
             return Self { request, deadline: None };
         }
-        // A request from outside brings its deadline with it, for this very call.
+        // The deadline of a request from outside was set for this very call, so it takes the
+        // place of the default timeout.
         let brings_one = || {
             Scope::current(|scope| {
                 scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
@@ -53,25 +54,27 @@ impl Head {
     }
 }
 
-/// The arguments of a call, or what must be awaited for them.
+/// The arguments of a call, or the future of arguments that come from other calls.
 pub(crate) type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
 
-/// What a call is started on: a deployment's router, or the runtime alone, for a task.
+/// The callee as `start` sees it: a deployment's router, or the runtime alone for a task.
 pub(crate) trait Entrance: Callee + Sized + 'static {
-    /// What a call runs on.
+    /// The right to run one call: a slot, or for a task the runtime.
     type Seat: Seat;
-    /// A place in the queue, as a future of the seat.
+    /// A place in the queue: the future of a seat.
     type Queued: Future<Output = Result<Self::Seat, CallError>> + Send + Unpin;
-    /// What a place is decided under, where there is no seat at once.
+    /// The value that [`seat_now`](Self::seat_now) passes on to [`decide`](Self::decide): the
+    /// router's lock, so that nothing changes between the two.
     type Undecided<'a>;
 
-    /// Numbers a request that has no number.
+    /// Gives a request without an id its number.
     fn begin_request(&self, request: &mut Request);
 
-    /// A seat at once, for most calls by far. A request that has no number gets one.
+    /// Takes a seat if one is free, as it is for most calls. Gives a request without an id its
+    /// number.
     fn seat_now(&self, request: &mut Request) -> Result<Self::Seat, Self::Undecided<'_>>;
 
-    /// The place of a call that got no seat at once.
+    /// Decides the place of a call for which `seat_now` found no seat.
     fn decide(
         self: &Arc<Self>,
         undecided: Self::Undecided<'_>,
@@ -79,14 +82,14 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
         call: Wanted<'_>,
     ) -> Result<Decided<Self>, CallError>;
 
-    /// True if calls may be served by another task or process. They have to be told when
-    /// they are detached.
+    /// True if calls may be served by another task or process, which has to hear when a call
+    /// is cancelled or detached.
     fn is_remote(&self) -> bool {
         false
     }
 }
 
-/// The place of a call.
+/// The place of a call, once it is decided.
 pub(crate) enum Decided<E: Entrance> {
     Now(E::Seat),
     Queued(E::Queued, Option<Ticket>),
@@ -128,13 +131,12 @@ impl Entrance for Router {
     }
 }
 
-/// Starts a call: decides its place, if its arguments are here, and spawns it; or says why
-/// it is refused. With arguments still to come, the place is decided when the last of them
-/// has.
+/// Starts a call: decides its place and spawns its task, or returns why the call is refused.
+/// The place of a call that waits for arguments is decided in the task, when the last argument
+/// has arrived.
 ///
-/// `spawn` makes a task of the call. Most calls get their seat at once. Their way leaves
-/// first and apart from the others, so that what it found stays in registers until it is in
-/// the task.
+/// `spawn` makes a task of the call. Most calls get their seat at once. They have a `return` of
+/// their own, so that the seat stays in registers until it is in the task.
 #[inline]
 pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     entrance: &Arc<E>,
@@ -174,7 +176,8 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
             },
         },
         Err(args) => {
-            // The response may be asked for the request's id before the place is decided.
+            // Numbered now, because the caller may ask the response for the request's id before
+            // the place is decided.
             let ticket = Arc::<Mutex<Option<Ticket>>>::default();
             let position = QueuePosition::Moving(Arc::clone(&ticket));
             entrance.begin_request(&mut head.request);
@@ -187,7 +190,8 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     (pending(entrance, method, head, position), Ok(task))
 }
 
-/// Apart from the path of a call, which it would make longer though nobody listens.
+/// Records that a call has its seat. Out of line, because the code of the event would make
+/// the common path longer.
 #[cold]
 #[inline(never)]
 fn trace_seat<E: Entrance>(entrance: &E, method: &str, seat: &E::Seat) {
@@ -205,13 +209,14 @@ fn pending<E: Entrance>(
     PendingCall { callee, method, request: head.request, deadline: head.deadline, position }
 }
 
-/// A call whose arguments are still to come: neither queued nor ongoing until they have.
+/// A call that waits for arguments from other calls. Until they arrive, the call is neither
+/// queued nor ongoing.
 struct Arrival<E, A> {
     entrance: Arc<E>,
     method: &'static str,
     request: Request,
     args: BoxFuture<'static, Result<A, UpstreamError>>,
-    /// Where the call waits, for its response to give the place back.
+    /// The call's place in the queue, which a dropped response gives back.
     ticket: Arc<Mutex<Option<Ticket>>>,
 }
 
