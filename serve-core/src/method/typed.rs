@@ -31,8 +31,8 @@ pub trait Method: Sized + Send + Sync + 'static {
     type ErrCodec: 'static;
     /// The description of the method.
     const INFO: MethodInfo;
-    /// The number of times that a call may run again if its replica dies after the call began. Set by
-    /// `#[retry]`.
+    /// The number of times that a call may run again if its replica dies after the call began.
+    /// Set by `#[retry]`.
     const RETRIES: usize = 0;
     /// True for a method marked `#[batch]`. Its calls begin in the order of their
     /// admission, and are given back if their replica ends before their batch begins.
