@@ -1,20 +1,20 @@
-//! What is recorded of deployments and their calls.
+//! Spans and events of deployments and their calls.
 //!
-//! Low in the order of modules, so that every other one may record.
+//! Nearly at the top of the order of modules, so that every module below may record.
 
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 
-/// The span of a deployment. Its fields are set once, here, and hold for every event in it.
+/// The span of a deployment. Its fields are set here, once for all events in the span.
 ///
-/// At the level of errors, so that a filter that lets an event through lets its span
-/// through.
+/// The span has the level `ERROR`, so that a filter that lets an event through does not drop
+/// the event's span.
 pub(crate) fn deployment_span(deployment: &str, application: &str) -> Span {
     tracing::error_span!(parent: None, "deployment", deployment, application)
 }
 
-/// True if somebody listens to the decisions on a call's path, which are events of the level
-/// `trace`. Looks at one number, so that a call costs the same while nobody does.
+/// True if a subscriber takes the level `TRACE`, at which the decisions on a call's path are
+/// events. Only reads one number, so that a call without such a subscriber costs no more.
 #[inline]
 pub(crate) fn traces_calls() -> bool {
     LevelFilter::current() >= LevelFilter::TRACE

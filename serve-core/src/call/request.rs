@@ -1,4 +1,4 @@
-//! [`Request`]: what all calls of one tree share: id, route, model, session and trace.
+//! [`Request`]: id, route, model, session and trace, which all calls of one tree share.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use super::options::CallOptions;
 use super::spawner::RequestIds;
 
-/// What stays the same over a whole tree of calls.
+/// The request that a whole tree of calls belongs to.
 ///
-/// Most requests bring nothing but themselves: such a one is a number, from which its id
-/// follows, and costs no allocation.
+/// Most requests bring no details. Such a request is only a number, from which the id is
+/// computed, and is not allocated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     number: u64,
     details: Option<Arc<RequestDetails>>,
 }
 
-/// What a front door or a caller said of a request.
+/// The details of a request that its HTTP headers or its caller's options set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestDetails {
-    /// The id, where it does not follow from the number.
+    /// The id, unless it is computed from the number.
     pub(crate) id: Option<Arc<str>>,
-    /// Set once it is known which one the request takes.
+    /// The HTTP route, set once it has been found.
     pub(crate) route: OnceLock<Arc<str>>,
     pub(crate) multiplexed_model_id: Option<Arc<str>>,
     pub(crate) session_id: Option<Arc<str>>,
@@ -30,7 +30,7 @@ pub(crate) struct RequestDetails {
 }
 
 impl RequestDetails {
-    /// What a handle's options say of a request; none if they say nothing.
+    /// The details that a handle's options set; none if they set no details.
     pub(crate) fn said_by(options: &CallOptions) -> Option<Self> {
         if !options.change_request() {
             return None;
@@ -44,7 +44,8 @@ impl RequestDetails {
         })
     }
 
-    /// The same, with what `newer` says put over it.
+    /// The same details, with the id, model and session that `newer` sets in place of the old
+    /// ones.
     fn overridden_by(&self, newer: &Self) -> Self {
         let either = |new: &Option<Arc<str>>, old: &Option<Arc<str>>| {
             new.as_ref().or(old.as_ref()).map(Arc::clone)
@@ -60,29 +61,29 @@ impl RequestDetails {
 }
 
 impl Request {
-    /// A new tree of calls. No two of a runtime have the same number, and none has 0.
+    /// A new request with this number, which is unique in its runtime and not 0.
     pub(crate) fn new(number: u64) -> Self {
         Self { number, details: None }
     }
 
-    /// False for one without an id: its number is still to be given, by `begin`.
+    /// False for a request without an id: [`begin`](Self::begin) still has to number it.
     pub(crate) fn has_begun(&self) -> bool {
         self.number != 0 || self.details().is_some_and(|details| details.id.is_some())
     }
 
-    /// The request begins. No two of a runtime have the same number, and none has 0.
+    /// Numbers the request. The number is unique in its runtime and not 0.
     pub(crate) fn begin(&mut self, number: u64) {
         self.number = number;
     }
 
-    /// A new tree of calls of which something is known, its id at least.
+    /// A new request with these details, of which the id must be set.
     pub(crate) fn with_details(details: RequestDetails) -> Self {
         debug_assert!(details.id.is_some(), "without a number, the id must be given");
         Self { number: 0, details: Some(Arc::new(details)) }
     }
 
-    /// The same request as seen through a handle with options, of which `said` is what they
-    /// say of a request. Most often nothing else is known, and nothing is allocated.
+    /// The same request with the details that a handle's options set, `said`. Most requests
+    /// have no other details, and then nothing is allocated.
     pub(crate) fn with_options(&self, said: &Arc<RequestDetails>) -> Self {
         let details = match &self.details {
             None => Arc::clone(said),
@@ -91,7 +92,7 @@ impl Request {
         Self { number: self.number, details: Some(details) }
     }
 
-    /// The id, made by `ids` if the request brought none.
+    /// The id: that of the details, or else the one that `ids` computes from the number.
     pub(crate) fn id(&self, ids: Option<&RequestIds>) -> Arc<str> {
         match (self.details().and_then(|details| details.id.clone()), ids) {
             (Some(id), _) => id,
@@ -100,12 +101,12 @@ impl Request {
         }
     }
 
-    /// The HTTP route that the request took, once that is known.
+    /// The HTTP route of the request, once it has been found.
     pub(crate) fn route(&self) -> Option<&Arc<str>> {
         self.details()?.route.get()
     }
 
-    /// Says which HTTP route the request takes. The first word counts.
+    /// Sets the HTTP route of the request, unless a route was set before.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a front door knows routes"))]
     pub(crate) fn set_route(&self, route: Arc<str>) {
         if let Some(details) = self.details() {
@@ -113,7 +114,7 @@ impl Request {
         }
     }
 
-    /// True if nothing is known of it but its number.
+    /// True if the request has no details, only its number.
     pub(crate) fn is_plain(&self) -> bool {
         self.details.is_none()
     }
@@ -137,8 +138,8 @@ impl Request {
         self.details.as_deref()
     }
 
-    /// The request as it travels to another process, with the id that `ids` makes of its
-    /// number.
+    /// The request in the form that travels to another process. `ids` computes the id from the
+    /// number, because another process cannot.
     pub(crate) fn sent(&self, ids: &RequestIds) -> SentRequest {
         let details = self.details();
         let text = |text: Option<&Arc<str>>| text.map(|text| text.to_string());
@@ -155,7 +156,7 @@ impl Request {
     }
 }
 
-/// A [`Request`] on its way to another process.
+/// A [`Request`] in the form that travels to another process.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct SentRequest {
     id: SentId,
@@ -165,7 +166,7 @@ pub(crate) struct SentRequest {
     trace: Option<String>,
 }
 
-/// The id of a request: 128 bits for one that was made by Serve, the text of any other.
+/// The id of a request: as 128 bits if Serve made the id, else as text.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 enum SentId {
     Bits(u128),
@@ -173,7 +174,7 @@ enum SentId {
 }
 
 impl SentRequest {
-    /// The request where it arrived.
+    /// The request as the process that received it uses it.
     pub(crate) fn received(self) -> Request {
         let shared = |text: Option<String>| text.map(Arc::from);
         let route = OnceLock::new();

@@ -1,4 +1,4 @@
-//! [`Acquire`]: the future that brings a call, with its arguments, to its seat.
+//! [`Acquire`]: the future that gets a call its seat and its arguments.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use super::entrance::Entrance;
 use crate::call::CallError;
 use crate::replica::{Seat, SlotOwner};
 
-/// How a call comes to its seat, with its arguments.
+/// The future of a call's seat and arguments.
 ///
-/// It is kept until the call has begun: where calls begin in order, the next one waits for the
-/// [`QueuedCall`](crate::router::QueuedCall) in it to be dropped.
+/// It is kept until the call has begun: where calls begin in order, the next call waits until
+/// the [`QueuedCall`](crate::router::QueuedCall) in it is dropped.
 pub(crate) enum Acquire<E: Entrance, A> {
-    /// The seat was decided when the call was made: most calls by far.
+    /// The call got its seat when it was made, as most calls do. None once the seat was taken.
     Ready(Option<(E::Seat, A)>),
     /// The call waits in the queue.
     Queued { queued: E::Queued, args: Option<A> },
-    /// The call's replica ended before the call began, and another is looked for.
+    /// The call's replica ended before the call began. The call waits for another seat.
     Again { seat: BoxFuture<'static, Result<E::Seat, CallError>>, args: Option<A> },
-    /// The arguments come first, and then the place.
+    /// The call waits for arguments from other calls, and then for its place.
     Arriving(BoxFuture<'static, Result<Self, CallError>>),
 }
 
-/// The arguments are only moved.
+/// No field is pinned in place: the futures are `Unpin`, and the arguments are only moved.
 impl<E: Entrance, A> Unpin for Acquire<E, A> {}
 
 impl<E: Entrance, A> Acquire<E, A> {
@@ -37,13 +37,16 @@ impl<E: Entrance, A> Acquire<E, A> {
         Self::Queued { queued, args: Some(args) }
     }
 
-    /// For a call that its replica gave back. The new place is decided when this returns.
+    /// Looks for another seat for a call that its replica gave back. The call's new place in
+    /// the queue is decided when this function returns.
     pub(super) fn again(owner: Arc<dyn SlotOwner>, args: A) -> Self {
         Self::Again { seat: E::Seat::again(owner), args: Some(args) }
     }
 
-    /// The seat, if it is at hand and has not ended. Apart from the future, whose result
-    /// passes through memory, because most calls take this way.
+    /// The seat and the arguments, if the call has them and the seat has not ended.
+    ///
+    /// A function apart from the future, because most calls need no more, and the result of a
+    /// poll passes through memory.
     #[inline]
     pub(super) fn take_ready(&mut self) -> Option<(E::Seat, A)> {
         match self {

@@ -1,5 +1,5 @@
-//! [`AnyHandle`]: a handle whose methods are called by name, for command lines and the
-//! like.
+//! [`AnyHandle`]: a handle whose methods are called by name, for example from a command
+//! line.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -24,38 +24,39 @@ use crate::method::{AnyMethod, AnyValue, MethodInfo};
 use crate::replica::{Kind, Scope};
 use crate::router::Wanted;
 
-/// A handle of a deployment whose type is not known. Keeps its application alive.
+/// A handle of a deployment whose type is not known at compile time. Keeps the deployment's
+/// application alive.
 #[derive(Clone)]
 pub struct AnyHandle {
     client: Client,
     kind: Arc<dyn Kind>,
 }
 
-/// A method of the deployment cannot be called like this. Nothing was called.
+/// The error of a call by name that was not made: the method or an argument does not fit.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ByNameError {
-    /// It has no such method.
+    /// The deployment has no such method.
     #[error("`{deployment}` has no method `{method}`; it has {}", list(.known))]
     UnknownMethod {
         /// The deployment.
         deployment: String,
         /// The method that was asked for.
         method: String,
-        /// Those that there are.
+        /// The methods that the deployment has.
         known: Vec<&'static str>,
     },
-    /// It has no such parameter.
+    /// The method has no such parameter.
     #[error("`{method}` has no parameter `{parameter}`; it has {}", list(.known))]
     UnknownParameter {
         /// The method.
         method: &'static str,
         /// The parameter that was given.
         parameter: String,
-        /// Those that there are.
+        /// The parameters that the method has.
         known: Vec<&'static str>,
     },
-    /// An argument is missing or not of its type.
+    /// An argument is missing, or cannot be read as the type of its parameter.
     #[error(transparent)]
     Argument(#[from] TextError),
 }
@@ -72,7 +73,8 @@ impl AnyHandle {
         Self { client: Client::connect(link, Some(lease)), kind }
     }
 
-    /// The same handle with other call options. What `options` leaves unset stays as it was.
+    /// A handle of the same deployment with other call options. An option that `options` does
+    /// not set keeps its value.
     #[must_use]
     pub fn options(&self, options: CallOptions) -> Self {
         let mut handle = self.clone();
@@ -92,14 +94,16 @@ impl AnyHandle {
         self.kind.methods().iter().map(|method| method.info()).collect()
     }
 
-    /// Calls a method; its arguments are read from text, each as its type asks. Gives one
-    /// value, or many for a streaming method. Like a call of a typed handle, it belongs to the
-    /// request that the running code serves and keeps that code's deadline; its place is
-    /// decided before this returns; and the deployment's `request_timeout` holds, unless the
-    /// handle's options have another. Dropping the stream cancels the call.
+    /// Calls a method with arguments that are read from text, each as the type of its
+    /// parameter. The stream has one value, or the items of a streaming method.
+    ///
+    /// The call is like that of a typed handle: it belongs to the request that the running
+    /// code serves and keeps that code's deadline; its place is decided before this method
+    /// returns; and the deployment's `request_timeout` holds, unless the handle's options set
+    /// another. Dropping the stream cancels the call.
     ///
     /// # Errors
-    /// If there is no such method, or the arguments do not fit.
+    /// If there is no such method, or the arguments do not fit its parameters.
     pub fn call(
         &self,
         method: &str,
@@ -110,7 +114,7 @@ impl AnyHandle {
     }
 }
 
-/// Finds the method, and reads its arguments.
+/// Finds a method by its name, and reads its arguments from text.
 pub(crate) fn read_call(
     kind: &dyn Kind,
     deployment: &str,
@@ -138,7 +142,7 @@ pub(crate) fn read_call(
     Ok((method, args))
 }
 
-/// Starts a call without its types, as `typed::call` starts one with them.
+/// Starts a call without its types. The counterpart of `typed::call` and `typed::stream`.
 fn call_by_name(
     client: &Client,
     method: &'static dyn AnyMethod,
@@ -151,7 +155,8 @@ fn call_by_name(
     } else {
         (None, None)
     };
-    // A call that is given back begins again, and so needs its sink again.
+    // Shared, because a call that is given back begins again on another replica, and needs a
+    // sink there too.
     let sink = Arc::new(Mutex::new(sink));
     let (pending, task) =
         start(router, info.name, client.head(), Ok(args), wanted(method), |acquire, head, _| {
@@ -168,14 +173,14 @@ fn call_by_name(
     let Some(items) = items else {
         return stream::once(async move { shown(method, response.await) }).boxed();
     };
-    // The call ends after its last item. Dropping the stream drops the response, and so
-    // cancels the call, as for any other caller.
+    // The response is ready after the last item. The stream holds it, so that dropping the
+    // stream cancels the call.
     let end = stream::once(response)
         .filter_map(move |ended| async move { ended.err().map(|error| shown(method, Err(error))) });
     items.map(move |item| shown(method, item)).chain(end).boxed()
 }
 
-/// What routing may look at of a call of this method.
+/// Makes the part of a call that routing may look at, for calls of `method`.
 fn wanted(
     method: &'static dyn AnyMethod,
 ) -> impl for<'a> Fn(&'a AnyValue) -> Wanted<'a> + Send + 'static {

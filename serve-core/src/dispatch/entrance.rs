@@ -10,22 +10,24 @@ use crate::call::request::Request;
 use crate::replica::{Seat, Slot};
 use crate::router::{Place, QueuedCall, Router, State, Wanted};
 
-/// What a call is started on: a deployment's router, or the runtime alone, for a task.
+/// The callee as `start` sees it: a deployment's router, or the runtime alone for a task.
 pub(crate) trait Entrance: Callee + Sized + 'static {
-    /// What a call runs on.
+    /// The right to run one call: a slot, or for a task the runtime.
     type Seat: Seat;
-    /// A place in the queue, as a future of the seat.
+    /// A place in the queue: the future of a seat.
     type Queued: Future<Output = Result<Self::Seat, CallError>> + Send + Unpin;
-    /// What a place is decided under, where there is no seat at once.
+    /// The value that [`seat_now`](Self::seat_now) passes on to [`decide`](Self::decide): the
+    /// router's lock, so that nothing changes between the two.
     type Undecided<'a>;
 
-    /// Numbers a request that has no number.
+    /// Gives a request without an id its number.
     fn begin_request(&self, request: &mut Request);
 
-    /// A seat at once, for most calls by far. A request that has no number gets one.
+    /// Takes a seat if one is free, as it is for most calls. Gives a request without an id its
+    /// number.
     fn seat_now(&self, request: &mut Request) -> Result<Self::Seat, Self::Undecided<'_>>;
 
-    /// The place of a call that got no seat at once.
+    /// Decides the place of a call for which `seat_now` found no seat.
     fn decide(
         self: &Arc<Self>,
         undecided: Self::Undecided<'_>,
@@ -33,14 +35,14 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
         call: Wanted<'_>,
     ) -> Result<Decided<Self>, CallError>;
 
-    /// True if calls may be served by another task or process. They have to be told when
-    /// they are detached.
+    /// True if calls may be served by another task or process, which has to hear when a call
+    /// is cancelled or detached.
     fn is_remote(&self) -> bool {
         false
     }
 }
 
-/// The place of a call.
+/// The place of a call, once it is decided.
 pub(crate) enum Decided<E: Entrance> {
     Now(E::Seat),
     Queued(E::Queued, Option<Ticket>),
@@ -62,6 +64,7 @@ impl Entrance for Router {
         self.slot_now(request)
     }
 
+    #[inline]
     fn decide(
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,

@@ -15,28 +15,30 @@ use crate::deployment::{Deployment, HandleOf, Link};
 use crate::replica::Scope;
 use crate::router::Router;
 
-/// The client of the deployment `D`; what every `XHandle` wraps. Cheap to clone.
+/// The client of the deployment `D`, which every `XHandle` wraps. Cheap to clone.
 ///
-/// A handle remembers its runtime, so calls work from any thread. It follows its
-/// deployment through redeploys, and its calls fail with `Unavailable` once that is gone.
+/// A handle keeps the runtime of its deployment, so calls work from any thread. It follows
+/// the deployment through redeploys. Once the deployment is gone, calls fail with
+/// `Unavailable`.
 pub struct Handle<D> {
     client: Client,
     deployment: PhantomData<fn() -> D>,
 }
 
-/// A handle without its deployment's type: whom it calls, with which options.
+/// A handle without its deployment's type: the router that calls go to, and their options.
 #[derive(Clone)]
 pub(super) struct Client {
     router: Arc<Router>,
     options: Option<Arc<HandleOptions>>,
-    /// What keeps the application alive; none inside a graph.
+    /// Keeps the application alive. None for a handle inside a graph, which would otherwise
+    /// keep its own application alive.
     lease: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// What a handle's calls carry, once for all of them.
+/// The options of a handle, in the form that all of its calls share.
 struct HandleOptions {
     options: CallOptions,
-    /// What the options say of a request.
+    /// The details that the options set on a request.
     details: Option<Arc<RequestDetails>>,
 }
 
@@ -59,7 +61,7 @@ impl Client {
         self.options = Some(Arc::new(HandleOptions { options, details }));
     }
 
-    /// The head of a call that is made now, here.
+    /// The head of a call that the running code makes now.
     #[inline]
     pub(super) fn head(&self) -> Head {
         let options = self.options.as_deref();
@@ -70,7 +72,7 @@ impl Client {
 }
 
 impl<D: Deployment> Handle<D> {
-    /// For `#[deployment]`, which wraps it.
+    /// The handle that a link leads to, for the code that `#[deployment]` writes.
     #[doc(hidden)]
     #[must_use]
     pub fn connect(link: Link) -> Self {
@@ -109,7 +111,7 @@ impl<D: Deployment> fmt::Debug for Handle<D> {
     }
 }
 
-/// A handle as it travels.
+/// The names that stand for a handle in a payload.
 #[derive(Serialize, Deserialize)]
 struct Address {
     application: String,
@@ -143,20 +145,20 @@ impl<'de, D: Deployment> Deserialize<'de> for Handle<D> {
     }
 }
 
-/// What every handle can do besides calling its deployment's methods.
+/// The methods that every handle has besides those of its deployment.
 ///
-/// A trait rather than methods, so that a deployment's own `options` or `name` method
-/// wins.
+/// They are in a trait so that a method of the deployment that has the same name, such as
+/// `options`, takes precedence.
 pub trait DeploymentHandle: HandleOf + Serialize {
-    /// The handle inside.
+    /// The [`Handle`] that this handle wraps.
     #[doc(hidden)]
     fn handle(&self) -> &Handle<Self::Deployment>;
-    /// The handle inside.
+    /// The [`Handle`] that this handle wraps.
     #[doc(hidden)]
     fn handle_mut(&mut self) -> &mut Handle<Self::Deployment>;
 
-    /// The same handle with other call options. What `options` leaves unset stays as it
-    /// was.
+    /// A handle of the same deployment with other call options. An option that `options` does
+    /// not set keeps its value.
     #[must_use]
     fn options(&self, options: CallOptions) -> Self {
         let mut handle = self.clone();

@@ -1,9 +1,11 @@
-//! The life of a call, from its start to its end, for stubs, calls by name, `#[routes]`,
+//! The life of a call from its start to its end, for stubs, calls by name, `#[routes]`,
 //! tasks and actors alike.
 //!
-//! [`start`] decides on whose behalf a call is made, until when, and where it waits.
-//! [`Acquire`] brings the call to its slot, [`Serving`] runs it there, and `retry` runs it
-//! again. `docs/architecture.md` follows a call through these files.
+//! [`Head`](start::Head) is the request and the deadline of a call.
+//! [`start`](start::start()) decides where the call waits and makes a task of it. In the task,
+//! [`Acquire`](acquire::Acquire) gets the call its slot, [`Serving`](serving::Serving) runs
+//! the method there, and `retry` runs it again. `docs/architecture.md` follows a call through
+//! these files.
 
 mod acquire;
 mod by_name;

@@ -15,8 +15,8 @@ use crate::method::{Method, Unary};
 use crate::replica::Scope;
 use crate::router::{Place, Router, wanted};
 
-/// Starts a call that may run again if its replica dies. `begin` makes the method's future,
-/// for each try.
+/// Starts a call that may run again if its replica dies after the call began. `begin` makes the
+/// method's future, for each try.
 pub(super) fn call<M, B, F>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
@@ -37,7 +37,8 @@ where
         wanted::<M>,
         |acquire, head, position| {
             router.earn_retry();
-            // Where the call waits changes from try to try.
+            // Each try has a place of its own, so the response looks the ticket up when it is
+            // dropped.
             let ticket = match position {
                 QueuePosition::Started => Arc::default(),
                 QueuePosition::Queued(ticket) => Arc::new(Mutex::new(Some(*ticket))),
@@ -59,18 +60,18 @@ where
     }
 }
 
-/// A call that may run again.
+/// A call that may run again, without its current try.
 struct Tries<M: Method> {
     router: Arc<Router>,
     head: Head,
-    /// Where the call waits, for its response to give the place back.
+    /// The place of the current try in the queue, which a dropped response gives back.
     ticket: Arc<Mutex<Option<Ticket>>>,
-    /// The arguments for the next try.
+    /// A copy of the arguments for the next try.
     kept: Arc<Mutex<Option<M::Args>>>,
 }
 
 impl<M: Unary> Tries<M> {
-    /// Runs the call, and again while its replicas die under it and there is a retry left.
+    /// Runs the call, and runs it again whenever its replica dies and there is a retry left.
     async fn run<B, F>(
         self,
         mut acquire: Acquire<Router, M::Args>,
@@ -84,7 +85,7 @@ impl<M: Unary> Tries<M> {
             let (kept, begin) = (Arc::clone(&self.kept), begin.clone());
             let begin_keeping = move |scope: &mut Option<Scope>, args: M::Args| {
                 let mut kept = kept.lock();
-                // Arguments that came from another call are copied where they are first seen.
+                // Arguments from other calls were not there to be copied when the call was made.
                 if kept.is_none() {
                     *kept = M::copy_args(&args);
                 }
@@ -129,13 +130,13 @@ impl<M: Unary> Tries<M> {
     }
 }
 
-/// True if the replica that ran the call is gone, as far as one can know.
+/// True if the replica that ran the call is gone, as far as the caller can know.
 fn died<E>(error: &CallError<E>) -> bool {
     matches!(error, CallError::Unavailable { started: true, .. } | CallError::Transport(_))
 }
 
-/// The failure of a call that began on a replica before: whatever became of its last try, it
-/// may have run.
+/// The same failure for a call that had begun in an earlier try: the method may have run,
+/// even if the last try did not begin.
 fn it_had_run<E>(mut error: Box<CallError<E>>) -> Box<CallError<E>> {
     if let CallError::Unavailable { started, .. } = &mut *error {
         *started = true;

@@ -1,5 +1,5 @@
-//! [`Served`]: what a call runs once it has its seat; and [`TargetFuture`], a call that a
-//! [`Target`](crate::replica::Target) serves.
+//! [`Served`]: the future that a call runs once it has its seat; and [`TargetFuture`], the
+//! one of a call that a [`Target`](crate::replica::Target) serves.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -13,24 +13,24 @@ use crate::call::CallError;
 use crate::method::{AnyMethod, AnyReply, AnySink, AnyValue, Reply};
 use crate::replica::{Call, Entered, Scope};
 
-/// What a call runs, once it has its seat.
+/// The future that a call runs once it has its seat.
 pub(crate) trait Served: Future<Output = Reply<Self::Ok, Self::Err, Self::Args>> {
     type Ok;
     type Err;
     type Args;
-    /// True if the future must be polled on when its replica ends, because it says itself
-    /// what becomes of the call. Any other is dropped then, at its await.
+    /// True if the future is still polled after its replica ended, because its own output says
+    /// what becomes of the call. Any other future is dropped when its replica ends.
     fn sees_end(&self) -> bool;
 }
 
-/// A call that a target serves, without its types.
+/// The reply of a target to one call, without the call's types.
 pub(crate) struct TargetFuture {
     reply: BoxFuture<'static, AnyReply>,
     sees_end: bool,
 }
 
 impl TargetFuture {
-    /// Gives a call to the target of the replica that the scope has a slot of.
+    /// Passes a call to the target of the replica on which the scope has a slot.
     pub(super) fn new(
         scope: &mut Option<Scope>,
         method: &'static dyn AnyMethod,
@@ -41,7 +41,8 @@ impl TargetFuture {
         let replica = current.replica().expect("a call that begins has a slot");
         let target = Arc::clone(&replica.target);
         let (request, deadline) = (current.request().clone(), current.deadline().cloned());
-        // The host of a remote replica frees the slot, and says what becomes of the call.
+        // The host of a remote replica frees the slot. The scope is then on no replica, so it
+        // does not end with the replica, and the host's answer says what becomes of the call.
         let slot = if target.is_remote() { current.send_slot() } else { None };
         let sees_end = slot.is_none() && target.keeps_order(method);
         let _entered = Entered::new(scope);
@@ -69,8 +70,8 @@ impl Served for TargetFuture {
 }
 
 pin_project! {
-    /// A call that never goes to another replica once it has begun: a task, or a routed
-    /// request.
+    /// The future of a call that is never given back, because it cannot go to another replica
+    /// once it has begun: a task, or a routed request.
     pub(crate) struct Plain<F, A> {
         #[pin]
         future: F,

@@ -1,5 +1,5 @@
-//! [`Serving`]: a call from its place to its end: it waits for its slot, runs, and goes to
-//! another replica if its own ends before it began.
+//! [`Serving`]: the future of a call's task, which waits for the slot, runs the method, and
+//! takes the call to another replica if the first one ends before the method begins.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -19,19 +19,19 @@ use crate::method::Reply;
 use crate::replica::{Entered, Expiry, Scope, Seat as _};
 
 pin_project! {
-    /// A call: waits for its seat, makes the method's future and runs it in its scope, until
-    /// its deadline passes or its replica ends.
+    /// The future of a call: waits for the seat, makes the method's future and runs it in the
+    /// call's scope, until the deadline passes or the replica ends.
     ///
-    /// One state machine instead of a wrapper for each of these, because tokio moves a
-    /// task's future several times: each thing is held once, and the larger half of it is
-    /// the user's own future.
+    /// One state machine instead of a wrapper for each of these steps, because tokio moves a
+    /// task's future several times: so every part is stored once, and most of the size is the
+    /// user's own future.
     pub(crate) struct Serving<E: Entrance, A, B, F> {
         #[pin]
         step: Step<E, A, F>,
-        // Again for each replica that ends before the method begins.
+        // Called once for each replica: a call whose replica ends early begins again.
         begin: B,
         expiry: Expiry,
-        // Last, because the slot in it is freed last.
+        // Last, because fields are dropped in order, and the slot in the scope is freed last.
         scope: Option<Scope>,
     }
 
@@ -51,7 +51,8 @@ pin_project! {
     enum Step<E: Entrance, A, F> {
         Waiting { acquire: Acquire<E, A> },
         Running { #[pin] method: F },
-        /// The user's code panicked before the call had a task to fail.
+        /// The user's code panicked in `begin_now`, before the call had a task. The panic is
+        /// resumed in the task.
         Panicked { payload: Option<Box<dyn Any + Send>> },
         Done,
     }
@@ -64,10 +65,10 @@ where
     E: Entrance,
     B: FnOnce(&mut Option<Scope>, A) -> F + Clone,
 {
-    /// A call that gets its seat, and its arguments, from `acquire`.
+    /// A call that gets its seat and its arguments from `acquire`.
     ///
-    /// `begin` makes the method's future when the task first runs, so that until then the
-    /// call can go to another replica.
+    /// `begin` makes the method's future. It is called when the task first runs, so that until
+    /// then the call can go to another replica.
     pub(crate) fn new(acquire: Acquire<E, A>, head: Head, begin: B) -> Self {
         let Head { request, deadline } = head;
         let scope = Some(Scope::outside(request, deadline));
@@ -76,9 +77,9 @@ where
 
     /// Begins the call right away if it has its seat, instead of when its task first runs.
     ///
-    /// Tasks run in another order than they are spawned in: a tokio worker runs the one that
-    /// was spawned last first. Calls that share a batch, or that are sent to another process,
-    /// have to begin in the order in which they were made.
+    /// Tokio does not run tasks in the order in which they were spawned: a worker first runs
+    /// the task that it spawned last. Calls that share a batch, or that are sent to another
+    /// process, have to begin in the order in which they were made.
     pub(super) fn begin_now(mut self) -> Self {
         let scope = self.scope.as_mut().expect(AWAY);
         let deadline = scope.deadline().and_then(|deadline| deadline.at());
@@ -149,20 +150,21 @@ where
         };
         let polled = method.poll(cx);
         if polled.is_ready() {
-            // While its scope is current, as when it is dropped halfway.
+            // The method's future is dropped while its scope is current, as it is when the call
+            // is cancelled: what it drops may look at the context.
             this.step.set(Step::Done);
         }
         drop(entered);
         match polled {
             Poll::Pending => {
-                // Most short calls are ready at once, and never register.
+                // Registered only here, because most short calls are ready at their first poll.
                 if let Some(scope) = this.scope {
                     scope.wake_at_end(cx.waker());
                 }
                 Poll::Pending
             }
             Poll::Ready(Reply::Answer(answer)) => {
-                // An error of the method's own is an answer too.
+                // The method's own error is no failure of the replica.
                 if let Ok(_) | Err(CallError::App(_)) = &answer
                     && let Some(scope) = this.scope
                 {
@@ -172,8 +174,8 @@ where
             }
             Poll::Ready(Reply::GivenBack(args)) => {
                 self.go_elsewhere(args);
-                // Not polled from here: a future that polls itself is not inlined where it
-                // runs.
+                // Woken instead of polled right here, because a function that calls itself is
+                // not inlined into tokio's task.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -182,7 +184,7 @@ where
 }
 
 impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
-    /// The replica ended before the method began: the call looks for another one.
+    /// Looks for another replica for a call whose replica ended before the method began.
     #[cold]
     #[inline(never)]
     fn go_elsewhere(self: Pin<&mut Self>, args: A) {
@@ -196,7 +198,7 @@ impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
     }
 }
 
-/// The id of the replica that a call is on, for events.
+/// The id of the replica that serves a call, for events; empty if the call is on none.
 fn replica_of(scope: &Scope) -> &str {
     scope.serving_replica().map_or("", |replica| &replica.context.id)
 }
@@ -206,8 +208,8 @@ mod tests {
     use super::*;
     use crate::router::Router;
 
-    /// tokio moves a task's future about seven times, and a task of more than 128 bytes
-    /// beyond that of a bare `tokio::spawn` costs more to allocate.
+    /// Tokio moves a task's future about seven times, and a task that is more than 128 bytes
+    /// larger than that of a bare `tokio::spawn` costs more to allocate.
     #[test]
     fn a_call_adds_little_to_the_future_of_its_method() {
         type Method = [u64; 8];

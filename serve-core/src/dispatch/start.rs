@@ -1,4 +1,4 @@
-//! [`start`]: how every call starts; and [`Head`], on whose behalf and until when.
+//! [`start`]: the start of every call; and [`Head`], the request and deadline of a call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::observe;
 use crate::replica::{Scope, Seat};
 use crate::router::Wanted;
 
-/// On whose behalf a call is made, and until when.
+/// The request that a call belongs to, and the call's deadline.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) request: Request,
@@ -26,10 +26,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head of a call that is made now, here: part of the request that the running code
-    /// serves, within that code's deadline. `said` and `timeout` are what the call's options say
-    /// of its request and its deadline; `default_timeout` holds for a call that brings no
-    /// deadline. The request has not begun if nothing is known of it.
+    /// The head of a call that the running code makes now: the request that the code serves,
+    /// and a deadline within that code's own. `said` and `timeout` come from the call's options;
+    /// `default_timeout` holds for a call without a timeout. Code that serves no request starts
+    /// one, which `start` numbers.
     #[inline]
     pub(crate) fn here(
         said: Option<&Arc<RequestDetails>>,
@@ -45,7 +45,8 @@ impl Head {
         if caller.is_none() && timeout.is_none() && default_timeout.is_none() {
             return Self { request, deadline: None };
         }
-        // A request from outside brings its deadline with it, for this very call.
+        // The deadline of a request from outside was set for this very call, so it takes the
+        // place of the default timeout.
         let brings_one = || {
             Scope::current(|scope| {
                 scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
@@ -57,16 +58,15 @@ impl Head {
     }
 }
 
-/// The arguments of a call, or what must be awaited for them.
+/// The arguments of a call, or the future of arguments that come from other calls.
 pub(crate) type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>>>;
 
-/// Starts a call: decides its place, if its arguments are here, and spawns it; or says why
-/// it is refused. With arguments still to come, the place is decided when the last of them
-/// has.
+/// Starts a call: decides its place and spawns its task, or returns why the call is refused.
+/// The place of a call that waits for arguments is decided in the task, when the last argument
+/// has arrived.
 ///
-/// `spawn` makes a task of the call. Most calls get their seat at once. Their way leaves
-/// first and apart from the others, so that what it found stays in registers until it is in
-/// the task.
+/// `spawn` makes a task of the call. Most calls get their seat at once. They have a `return` of
+/// their own, so that the seat stays in registers until it is in the task.
 #[inline]
 pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     entrance: &Arc<E>,
@@ -106,7 +106,8 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
             },
         },
         Err(args) => {
-            // The response may be asked for the request's id before the place is decided.
+            // Numbered now, because the caller may ask the response for the request's id before
+            // the place is decided.
             let ticket = Arc::<Mutex<Option<Ticket>>>::default();
             let position = QueuePosition::Moving(Arc::clone(&ticket));
             entrance.begin_request(&mut head.request);
@@ -119,7 +120,8 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     (pending(entrance, method, head, position), Ok(task))
 }
 
-/// Apart from the path of a call, which it would make longer though nobody listens.
+/// Records that a call has its seat. Out of line, because the code of the event would make
+/// the common path longer.
 #[cold]
 #[inline(never)]
 fn trace_seat<E: Entrance>(entrance: &E, method: &str, seat: &E::Seat) {
@@ -137,13 +139,14 @@ fn pending<E: Entrance>(
     PendingCall { callee, method, request: head.request, deadline: head.deadline, position }
 }
 
-/// A call whose arguments are still to come: neither queued nor ongoing until they have.
+/// A call that waits for arguments from other calls. Until they arrive, the call is neither
+/// queued nor ongoing.
 struct Arrival<E, A> {
     entrance: Arc<E>,
     method: &'static str,
     request: Request,
     args: BoxFuture<'static, Result<A, UpstreamError>>,
-    /// Where the call waits, for its response to give the place back.
+    /// The call's place in the queue, which a dropped response gives back.
     ticket: Arc<Mutex<Option<Ticket>>>,
 }
 

@@ -1,4 +1,4 @@
-//! `#[task]`: a stateless function that is called like a deployment's method.
+//! `#[task]`: stateless functions that are called like a deployment's methods.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,11 +18,12 @@ use crate::call::{ArgTuple, CallError, Response};
 use crate::replica::Scope;
 use crate::router::Wanted;
 
-/// A function marked `#[task]`. `remote` on the type of its name calls it.
+/// A function marked `#[task]`, as a type with the function's name. The type's `remote` calls
+/// the function.
 pub trait Task: 'static {
     /// The function's parameters.
     type Args: Send + 'static;
-    /// What the function returns.
+    /// The type of the function's result.
     type Ok: Send + 'static;
     /// The function's error; [`Infallible`](std::convert::Infallible) if it has none.
     type Err: fmt::Display + fmt::Debug + Send + 'static;
@@ -33,7 +34,7 @@ pub trait Task: 'static {
     -> impl Future<Output = Result<Self::Ok, CallError<Self::Err>>> + Send;
 }
 
-/// What stands behind a task's calls.
+/// The callee of a task's calls.
 struct TaskCallee {
     name: &'static str,
     spawner: Arc<Spawner>,
@@ -58,7 +59,7 @@ impl Callee for TaskCallee {
     fn leave_again(&self, _: tokio::task::Id) {}
 }
 
-/// A task starts at once, on no replica.
+/// A task waits for no seat: it starts at once, on no replica.
 impl Entrance for TaskCallee {
     type Seat = Arc<Spawner>;
     type Queued = Ready<Result<Arc<Spawner>, CallError>>;
@@ -89,7 +90,7 @@ impl Entrance for TaskCallee {
 /// Starts a task on the runtime of the current call, or else on the current tokio runtime.
 ///
 /// # Panics
-/// Outside of both.
+/// If there is neither a current call nor a current tokio runtime.
 #[doc(hidden)]
 pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T::Ok, T::Err> {
     let (name, spawner) = (T::NAME, current_spawner(T::NAME));
@@ -105,7 +106,7 @@ pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T:
     }
 }
 
-/// A task is routed nowhere.
+/// The `Wanted` of a task, which no router looks at.
 fn unrouted<A>(_: &A) -> Wanted<'_> {
     Wanted::opaque("")
 }
@@ -122,8 +123,8 @@ fn current_spawner(name: &str) -> Arc<Spawner> {
     })
 }
 
-/// The spawner of tasks outside of any replica. Their ids come from one sequence, so that
-/// they differ.
+/// The spawner of a task that is started outside of any replica. The request ids of all such
+/// tasks come from one sequence, so that they differ.
 fn outside_spawner(tokio: Handle) -> Arc<Spawner> {
     static IDS: OnceLock<Arc<RequestIds>> = OnceLock::new();
     let ids = IDS.get_or_init(|| Spawner::new(tokio.clone(), rand::random()).ids);

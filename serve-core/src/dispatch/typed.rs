@@ -1,5 +1,5 @@
-//! [`call`] and [`stream`]: the functions under every generated stub; and [`MethodFuture`], a
-//! method that runs.
+//! [`call`] and [`stream`], which every generated stub calls; and [`MethodFuture`], a running
+//! method with its types.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -32,12 +32,12 @@ pub(super) trait Types {
 }
 
 pin_project! {
-    /// A method that runs, with its types.
+    /// A running method, with its types.
     #[project = MethodProjection]
     pub(super) enum MethodFuture<T, F> {
-        /// Right on the instance: the short path.
+        /// The method runs right on the instance, and nothing is boxed.
         Direct { #[pin] future: F },
-        /// By way of a target.
+        /// The replica's target runs the method: a mock, or another process.
         Targeted { reply: TargetFuture, types: PhantomData<T> },
     }
 }
@@ -83,10 +83,10 @@ where
     }
 }
 
-/// The types of a call of the method `M` that gives one value.
+/// The types of a call of the unary method `M`.
 pub(super) struct OneOf<M>(PhantomData<M>);
 
-/// The types of a call of the method `M` that gives many values.
+/// The types of a call of the streaming method `M`, whose items do not pass through its reply.
 pub(super) struct ManyOf<M>(PhantomData<M>);
 
 impl<M: Unary> Types for OneOf<M> {
@@ -103,10 +103,10 @@ impl<M: Streaming> Types for ManyOf<M> {
     const BATCHED: bool = M::BATCHED;
 }
 
-/// Starts a call that gives one value.
+/// Starts a call of a method that returns one value.
 ///
-/// With its arguments at hand, its place is decided before this returns. With arguments
-/// still to come, it is decided when the last of them has.
+/// The call's place is decided before this function returns. If arguments come from other
+/// calls, the place is decided when the last of them has arrived.
 #[doc(hidden)]
 pub fn call<M: Unary>(
     handle: &Handle<M::Deployment>,
@@ -127,7 +127,7 @@ pub fn call<M: Unary>(
     }
 }
 
-/// Starts a call that gives many values. As [`call`] otherwise.
+/// Starts a call of a method that returns a stream. Its place is decided as that of [`call`].
 #[doc(hidden)]
 pub fn stream<M: Streaming>(
     handle: &Handle<M::Deployment>,
@@ -147,7 +147,8 @@ pub fn stream<M: Streaming>(
     }
 }
 
-/// Makes a task of a call. See [`Serving::begin_now`] for calls that begin before that.
+/// Makes a task of a call. A call that is `in_order`, or that may go to another process,
+/// begins before its task runs: see [`Serving::begin_now`].
 #[inline]
 pub(super) fn spawn<A, B, F>(
     router: &Router,
@@ -169,7 +170,7 @@ where
     tokio.spawn(serving)
 }
 
-/// Makes the future of a method that gives one value, on the replica of the scope's slot.
+/// Makes the future of a unary method, on the replica of the scope's slot.
 #[inline]
 fn begin_one<M: Unary>(
     scope: &mut Option<Scope>,
@@ -180,7 +181,8 @@ fn begin_one<M: Unary>(
 > {
     match direct_cell::<M>(scope.as_ref()) {
         Some(cell) => {
-            // The first step of a batched call is here, and looks at its scope.
+            // A batched call joins its batch in `run`, before it is polled, and reads the
+            // request and the replica from the current scope.
             let _entered = M::BATCHED.then(|| Entered::new(scope));
             MethodFuture::Direct { future: M::run(cell, args) }
         }
@@ -191,7 +193,7 @@ fn begin_one<M: Unary>(
     }
 }
 
-/// Makes the future of a method that gives many values, and sends them to `items`.
+/// Makes the future of a streaming method, which sends what the method returns to `items`.
 fn begin_many<M: Streaming>(
     scope: &mut Option<Scope>,
     args: M::Args,
@@ -212,7 +214,7 @@ fn begin_many<M: Streaming>(
     }
 }
 
-/// The instance, where calls run right on it.
+/// The instance, if calls of the scope's replica run right on it.
 #[inline]
 fn direct_cell<M: Method>(scope: Option<&Scope>) -> Option<<M::Deployment as Handlers>::Cell> {
     let replica = scope?.replica().expect("a call that begins has a slot");

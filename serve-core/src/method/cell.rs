@@ -1,4 +1,4 @@
-//! [`InstanceCell`]: how a replica holds its instance.
+//! [`InstanceCell`]: the cell in which a replica holds its instance.
 
 use std::any::Any;
 use std::fmt;
@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// How a replica holds its instance.
+/// The cell in which a replica holds its instance. Clones share the instance.
 pub trait InstanceCell<D>: Any + Clone + Send + Sync {
-    /// True if calls run one at a time.
+    /// True if the replica runs one call at a time.
     const EXCLUSIVE: bool;
-    /// Takes the instance in.
+    /// A cell that holds this instance.
     fn new(instance: D) -> Self;
-    /// True if a call has the instance for itself, and others wait for it.
+    /// True if a call has exclusive access to the instance, so that other calls wait.
     fn is_busy(&self) -> bool {
         false
     }
-    /// The same without its type.
+    /// The cell without its type.
     fn erased(&self) -> Arc<dyn Any + Send + Sync>;
-    /// The cell that was `erased`, if it was one of this type.
+    /// The cell that was `erased`, if that cell was of this type.
     fn of(erased: &Arc<dyn Any + Send + Sync>) -> Option<Self>;
 }
 
@@ -32,8 +32,8 @@ impl<D> Shared<D> {
         self.0
     }
 
-    /// The instance, at once. The same signature as [`Exclusive::get`], so that generated
-    /// code need not know which cell it has.
+    /// The instance, at once. Has the signature of [`Exclusive::get`], so that generated code
+    /// is the same for both cells.
     #[expect(clippy::unused_async, reason = "the signature of `Exclusive::get`")]
     pub async fn get(self) -> Arc<D> {
         self.0
@@ -69,11 +69,12 @@ impl<D> fmt::Debug for Shared<D> {
     }
 }
 
-/// The instance of a deployment with a `&mut self` method: one call at a time, in order.
+/// The instance of a deployment with a `&mut self` method: calls run one at a time, in the
+/// order of their admission.
 pub struct Exclusive<D>(Arc<Mutex<D>>);
 
 impl<D> Exclusive<D> {
-    /// The instance, once the call before has let go of it.
+    /// The instance, once the call before has released it.
     pub async fn get(self) -> OwnedMutexGuard<D> {
         self.0.lock_owned().await
     }

@@ -1,5 +1,5 @@
-//! [`AnyMethod`]: one method of a deployment without its types, for the wire, for mocks
-//! and for calls by name.
+//! [`AnyMethod`]: a method of a deployment without its types, for the wire, for mocks and
+//! for calls by name.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ use crate::deployment::{ArgumentsByPlace, Deployment};
 
 type LocalityOf<M> = <<M as Method>::Deployment as Deployment>::Locality;
 
-/// A value whose type only the method knows.
+/// A value whose type only its method knows.
 pub type AnyValue = Box<dyn Any + Send>;
 
 /// The [`StreamSink`] of a streaming method's items, without its types.
@@ -47,54 +47,54 @@ pub trait AnyMethod: Send + Sync {
     fn info(&self) -> MethodInfo;
     /// True for a method marked `#[batch]`.
     fn is_batched(&self) -> bool;
-    /// How many calls fill a batch, if that is known.
+    /// The limits of a batch, unless `batch_size_fn` decides what fills one.
     fn batch(&self) -> Option<BatchLimits>;
     /// Runs the method on a cell of its deployment. A streaming method sends its items to
-    /// `items`, which it must be given.
+    /// `items`, which must be `Some`.
     fn run(
         &self,
         cell: &(dyn Any + Send + Sync),
         args: AnyValue,
         items: Option<AnySink>,
     ) -> BoxFuture<'static, AnyReply>;
-    /// A sink for this method's items, and the stream of what is sent to it.
+    /// A sink for items of this method, and the stream of the items that are sent to the sink.
     fn channel(&self, capacity: usize) -> (AnySink, AnyItems);
     /// Another sink of the same stream.
     fn clone_sink(&self, sink: &AnySink) -> AnySink;
-    /// Reads the arguments from text, each as its type asks.
+    /// Reads the arguments from text, each as the type of its parameter.
     fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError>;
-    /// The arguments, for whoever routes the call.
+    /// The arguments in the form in which a request router looks at them.
     fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace;
-    /// The arguments for people to look at; none if they cannot be serialized.
+    /// The arguments as JSON for people to read; none if they cannot be serialized.
     fn show_args(&self, args: &AnyValue) -> Option<Value>;
-    /// The result for people to look at.
+    /// The result as JSON for people to read.
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError>;
-    /// The error for people to look at.
+    /// The error as text for people to read, with its causes.
     fn show_err(&self, error: &AnyValue) -> String;
-    /// The arguments as bytes.
+    /// Encodes the arguments.
     fn encode_args(&self, args: &AnyValue) -> Result<Payload, CallError>;
-    /// The arguments from bytes.
+    /// Decodes arguments. Handles among them find their deployments in `directory`.
     fn decode_args(
         &self,
         from: &Payload,
         directory: &Arc<dyn Directory>,
     ) -> Result<AnyValue, CallError>;
-    /// A result as bytes. A value that cannot be written is a failure of the call.
+    /// Encodes a result. If the value cannot be encoded, the result is `CallError::Codec`.
     fn encode_result(
         &self,
         result: Result<AnyValue, CallError<AnyValue>>,
     ) -> Result<Payload, CallError<Payload>>;
-    /// A result from bytes.
+    /// Decodes a result. Handles in it find their deployments in `directory`.
     fn decode_result(
         &self,
         from: Result<Payload, CallError<Payload>>,
         directory: &Arc<dyn Directory>,
     ) -> Result<AnyValue, CallError<AnyValue>>;
-    /// A sink whose items go to `writer` as bytes.
+    /// A sink that encodes its items and passes them to `writer`.
     fn writing_sink(&self, writer: Arc<dyn PayloadWriter>) -> AnySink;
-    /// Passes items that arrive as bytes on to `items`. Calls `grant` with a number of
-    /// items whenever there is room for so many more. Ends with `incoming`, or once nobody
-    /// reads the items any more.
+    /// Decodes incoming items and sends them to `items`. Whenever `items` has room for more,
+    /// calls `grant` with their number. The future ends with `incoming`, or once the items are
+    /// not read any more.
     fn receive_items(
         &self,
         items: AnySink,
@@ -104,17 +104,17 @@ pub trait AnyMethod: Send + Sync {
     ) -> BoxFuture<'static, ()>;
 }
 
-/// Writes the items of a stream, as bytes, for another process.
+/// Sends the encoded items of a stream to another process.
 #[doc(hidden)]
 pub trait PayloadWriter: Send + Sync {
-    /// A permit for each item that the consumer has room for. Closed once the consumer is
-    /// gone.
+    /// A semaphore with a permit for each item that the consumer has room for. Closed once the
+    /// consumer is gone.
     fn room(&self) -> &Semaphore;
-    /// Writes one item, for which a permit was taken.
+    /// Sends one item. The caller has taken a permit of `room` for it.
     fn write(&self, item: Result<Payload, CallError<Payload>>);
 }
 
-/// Whether a method gives one value or many.
+/// The shape of a method's result: one value, or a stream.
 #[doc(hidden)]
 pub trait Shape<M: Method>: 'static {
     /// Runs the method without its types.
@@ -125,11 +125,11 @@ pub trait Shape<M: Method>: 'static {
     ) -> BoxFuture<'static, AnyReply>;
 }
 
-/// One value.
+/// The [`Shape`] of a method that returns one value.
 #[derive(Debug)]
 pub enum One {}
 
-/// A stream.
+/// The [`Shape`] of a method that returns a stream.
 #[derive(Debug)]
 pub enum Many {}
 
@@ -170,8 +170,7 @@ impl<T: Send + 'static, E: Send + 'static, A: Send + 'static> Reply<T, E, A> {
 }
 
 impl AnyReply {
-    /// The same reply with its types. A call by name, whose arguments have no types where
-    /// it is made, asks for them as an [`AnyValue`].
+    /// The same reply with its types, which must be those of the reply's method.
     pub(crate) fn typed<T: 'static, E: 'static, A: 'static>(self) -> Reply<T, E, A> {
         match self {
             Self::Answer(Ok(value)) => Reply::Answer(Ok(typed(value))),
@@ -181,11 +180,11 @@ impl AnyReply {
     }
 }
 
-/// [`AnyMethod`] of the method `M`.
+/// The [`AnyMethod`] of the method `M`.
 pub struct Erased<M, S>(PhantomData<fn() -> (M, S)>);
 
 impl<M, S> Erased<M, S> {
-    /// There is only one.
+    /// The only value of the type.
     pub const NEW: Self = Self(PhantomData);
 }
 
@@ -279,7 +278,7 @@ where
     }
 
     fn show_err(&self, error: &AnyValue) -> String {
-        // With its causes, where an error has them.
+        // The alternate form of `serve_core::Error` has the causes.
         format!("{:#}", typed_ref::<M::Err>(error))
     }
 
@@ -304,7 +303,7 @@ where
         result: Result<AnyValue, CallError<AnyValue>>,
     ) -> Result<Payload, CallError<Payload>> {
         match result {
-            // A streaming method that ended well has nothing to say.
+            // The items were sent before. The end of the stream has no value.
             Ok(value) if value.is::<()>() && M::INFO.streaming => Ok(Payload::default()),
             Ok(value) => encode_item::<M>(Ok(typed(value))),
             Err(error) => encode_item::<M>(Err(error.map_app(typed))),
@@ -342,8 +341,8 @@ where
     }
 }
 
-/// Passes items on. Each was granted only once a place in `items` was held for it, so none
-/// ever waits here.
+/// Decodes incoming items and sends them to `items`. An item is granted only after its place
+/// in `items` has been reserved, so an item that arrives never waits here.
 async fn receive_items<M: Method>(
     items: StreamSink<M::Ok, M::Err>,
     mut incoming: mpsc::UnboundedReceiver<Result<Payload, CallError<Payload>>>,
@@ -360,7 +359,7 @@ async fn receive_items<M: Method>(
             item = incoming.recv() => {
                 let Some(item) = item else { return };
                 let item = decode_item::<M>(item, &directory);
-                // A peer that sends more than it was granted is cut short.
+                // A peer that sends more items than it was granted breaks the protocol.
                 let Some(place) = places.pop_front() else { return };
                 place.send(item);
             }
@@ -378,7 +377,7 @@ async fn receive_items<M: Method>(
     }
 }
 
-/// Writes the items of the method `M` as bytes.
+/// Encodes the items of the method `M` for a [`PayloadWriter`].
 struct Encoding<M>(Arc<dyn PayloadWriter>, PhantomData<fn() -> M>);
 
 impl<M: Method> ItemWriter<M::Ok, M::Err> for Encoding<M>

@@ -1,4 +1,4 @@
-//! [`Handlers`]: the methods of a deployment, as `#[handle]` implements them.
+//! [`Handlers`]: the methods of a deployment, implemented by `#[handle]`.
 
 use std::any::Any;
 
@@ -17,42 +17,44 @@ use crate::error::Error;
     note = "put `#[handle]` on the `impl {Self}` block with the constructor and the methods"
 )]
 pub trait Handlers: Deployment {
-    /// How the instance is held: [`Shared`](super::Shared), or [`Exclusive`](super::Exclusive)
-    /// with any `&mut self` method.
+    /// The cell that holds the instance: [`Shared`](super::Shared), or
+    /// [`Exclusive`](super::Exclusive) if any method takes `&mut self`.
     type Cell: InstanceCell<Self>;
     /// The name of the method marked `#[routes]`, if there is one.
     #[doc(hidden)]
     const ROUTES: Option<&'static str> = None;
-    /// The methods that a handle has.
+    /// The methods that a handle of the deployment has.
     #[doc(hidden)]
     fn methods() -> Vec<&'static dyn AnyMethod>;
-    /// Runs the method that is marked for `hook`; none if there is none.
+    /// Runs the method that is marked for `hook`; none if there is no such method.
     #[doc(hidden)]
     fn hook(cell: Self::Cell, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>> {
         let _ = (cell, hook);
         None
     }
-    /// Whether a user config is what the method marked `#[reconfigure]` takes; none if
-    /// there is no such method.
+    /// Checks that a user config can be read as the parameter of the method marked
+    /// `#[reconfigure]`; none if there is no such method.
     #[doc(hidden)]
     fn check_user_config(config: &Value) -> Option<Result<(), Error>> {
         let _ = config;
         None
     }
-    /// Its endpoints and `#[routes]`: an `ingress::HttpInterface`, opaque here.
+    /// The deployment's endpoints and `#[routes]`: an `ingress::HttpInterface`. Without its
+    /// type, because this module must not use `ingress`.
     #[doc(hidden)]
     fn http() -> Option<Box<dyn Any + Send + Sync>> {
         None
     }
 }
 
-/// When the runtime itself calls a deployment.
+/// A call that the runtime itself makes of a deployment.
 #[derive(Clone, Copy, Debug)]
 pub enum Hook<'a> {
-    /// On schedule: `#[check_health]`.
+    /// Runs the method marked `#[check_health]`, on schedule.
     CheckHealth,
-    /// With the user config, before the first call and when it changes: `#[reconfigure]`.
+    /// Runs the method marked `#[reconfigure]` with this user config, before the first call and
+    /// whenever the config changes.
     Reconfigure(&'a Value),
-    /// On the drained instance: `#[shutdown]`.
+    /// Runs the method marked `#[shutdown]`, on the drained instance.
     Shutdown,
 }

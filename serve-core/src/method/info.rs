@@ -1,4 +1,4 @@
-//! [`MethodInfo`]: what is known of a method without its types, as plain data.
+//! [`MethodInfo`]: the description of a method, as plain data.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ pub struct MethodInfo {
     /// The names of the parameters, in the order of the signature.
     #[serde(skip)]
     pub param_names: &'static [&'static str],
-    /// The return type as it is written; empty for nothing.
+    /// The return type as it is written in the source; empty if the method returns nothing.
     pub returns: &'static str,
-    /// The HTTP method and path of the method's endpoint.
+    /// The HTTP method and path of the method's endpoint, if there is one.
     pub endpoint: Option<(&'static str, &'static str)>,
     /// True if the method returns a stream.
     pub streaming: bool,
@@ -29,12 +29,12 @@ pub struct MethodInfo {
 pub struct ParamInfo {
     /// The parameter's name.
     pub name: &'static str,
-    /// The parameter's type, as it is written.
+    /// The parameter's type, as it is written in the source.
     pub type_name: &'static str,
 }
 
 impl MethodInfo {
-    /// The signature as the handle has it: `say_hello(name: String) -> String`.
+    /// The signature of the handle's method: `say_hello(name: String) -> String`.
     #[must_use]
     pub fn signature(&self) -> String {
         let params: Vec<_> = self
@@ -50,13 +50,13 @@ impl MethodInfo {
     }
 }
 
-/// How large batches get, how long they wait, and how many run at a time.
+/// The size and the waiting time of batches, and how many run at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
     /// The largest total weight of a batch. Each item weighs 1 unless `batch_size_fn`
     /// says otherwise.
     pub max_batch_size: usize,
-    /// How long the first item of a batch waits for others.
+    /// The longest time for which the first item of a batch waits for others.
     pub batch_wait_timeout: Duration,
     /// Batches that run at a time on one replica.
     pub max_concurrent_batches: usize,

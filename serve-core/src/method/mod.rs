@@ -1,8 +1,7 @@
-//! What `#[handle]` writes: each method of a deployment as a type, with its types
-//! ([`Method`]) and without them ([`AnyMethod`]), and what the runtime must know of the
-//! block as a whole ([`Handlers`]).
+//! The traits and types of the code that `#[handle]` writes: each method with its types
+//! ([`Method`]) and without them ([`AnyMethod`]), and the whole block ([`Handlers`]).
 //!
-//! Nothing here chooses a replica or sets a context. `replica` runs methods, `dispatch`
+//! Nothing here chooses a replica or sets a context: `replica` runs methods, and `dispatch`
 //! calls them.
 
 mod cell;

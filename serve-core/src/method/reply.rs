@@ -1,23 +1,23 @@
-//! [`Reply`]: how a replica's part in a call ends.
+//! [`Reply`]: the end of a replica's part in a call.
 
 use crate::call::CallError;
 
-/// How a replica's part in a call ends: with a result, or with the arguments handed back.
+/// The end of a replica's part in a call: a result, or the arguments handed back.
 ///
-/// A call is given back if its replica ended before the method began. Then the call goes
-/// to another replica, with the same arguments, and nobody can tell.
+/// A call is given back if its replica ended before the method began. The call then goes to
+/// another replica with the same arguments, which its caller does not notice.
 #[derive(Debug)]
 pub enum Reply<T, E, A> {
-    /// The method's result, or what kept the method from giving one.
+    /// The method's result, or the failure that kept the method from returning a result.
     Answer(Result<T, CallError<E>>),
-    /// The method did not begin. These are the arguments for the next replica.
+    /// The method did not begin. Holds the arguments for the next replica.
     GivenBack(A),
 }
 
-/// What the future of a method may give: a plain result, or a [`Reply`].
+/// The output that the future of a method may have: a plain result, or a [`Reply`].
 #[doc(hidden)]
 pub trait IntoReply<T, E, A> {
-    /// The reply.
+    /// The output as a [`Reply`].
     fn into_reply(self) -> Reply<T, E, A>;
 }
 

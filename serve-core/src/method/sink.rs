@@ -1,4 +1,4 @@
-//! [`StreamSink`]: where the items of a streaming method go.
+//! [`StreamSink`]: the sink to which a streaming method sends its items.
 
 use std::fmt;
 use std::pin::pin;
@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, TryAcquireError};
 use crate::call::CallError;
 use crate::call::pending::Outcome;
 
-/// Where the items of one streaming call go: to the stream that its caller reads, in this
-/// process or in another. It is bounded: a sender waits while the consumer has no room.
+/// The sink for the items of one streaming call. The caller reads them as a stream, in this
+/// process or in another. The sink is bounded: a sender waits while the consumer has no room.
 #[doc(hidden)]
 pub struct StreamSink<T, E>(To<T, E>);
 
@@ -22,17 +22,17 @@ enum To<T, E> {
     Wire(Arc<dyn ItemWriter<T, E>>),
 }
 
-/// Writes the items of a stream for another process.
+/// Encodes the items of a stream and sends them to another process.
 pub(crate) trait ItemWriter<T, E>: Send + Sync {
-    /// A permit for each item that the consumer has room for. Closed once the consumer is
-    /// gone.
+    /// A semaphore with a permit for each item that the consumer has room for. Closed once the
+    /// consumer is gone.
     fn room(&self) -> &Semaphore;
-    /// Writes one item, for which a permit was taken.
+    /// Sends one item. The caller has taken a permit of `room` for it.
     fn write(&self, item: Result<T, CallError<E>>);
 }
 
-/// A [`StreamSink`] that does not keep the stream open. A compute thread has one, so that
-/// the stream ends with the call's task while the thread still computes.
+/// A [`StreamSink`] that does not keep the stream open. Compute threads hold weak sinks, so
+/// that a stream ends with its call's task even while the thread still computes.
 pub(crate) enum WeakStreamSink<T, E> {
     Channel(mpsc::WeakSender<Outcome<T, E>>),
     Wire(Weak<dyn ItemWriter<T, E>>),
@@ -44,12 +44,12 @@ pub(crate) enum ItemPlace<T, E> {
     Wire(Arc<dyn ItemWriter<T, E>>),
 }
 
-/// What became of an item that was not to wait for room.
+/// The outcome of [`StreamSink::try_send`].
 pub(crate) enum TrySendItem<T, E> {
     Sent,
-    /// There is no room now.
+    /// There is no room now. Holds the item.
     Full(Result<T, CallError<E>>),
-    /// Nobody reads any more.
+    /// The consumer is gone.
     Closed,
 }
 
@@ -62,20 +62,20 @@ impl<T, E> StreamSink<T, E> {
         Self(To::Wire(writer))
     }
 
-    /// Sends the items of `stream` until it or its consumer ends.
+    /// Sends the items of `stream` until the stream ends or its consumer is gone.
     ///
     /// # Errors
-    /// A panic that is an item of the stream: it ends the stream, and is no success of the
-    /// replica's.
+    /// The first item that is [`CallError::Panicked`]. It is the error of the whole call, so
+    /// that the call does not count as a success of its replica.
     pub async fn forward(
         &self,
         stream: impl Stream<Item = Result<T, CallError<E>>>,
     ) -> Result<(), CallError<E>> {
         let mut stream = pin!(stream);
         match &self.0 {
-            // Places in the channel are taken as many at a time as are free, and waited for
-            // one by one: the consumer sees no difference, and a semaphore is not asked for
-            // each item.
+            // All free places of the channel are reserved at once, and if there is none, one
+            // is waited for. The consumer sees no difference, and the channel's semaphore is
+            // not locked for each item.
             To::Channel(sender) => {
                 let mut places = None::<PermitIterator<'_, _>>;
                 while let Some(item) = stream.next().await {
@@ -111,7 +111,7 @@ impl<T, E> StreamSink<T, E> {
         Ok(())
     }
 
-    /// Sends one item when there is room for it. False if nobody reads any more.
+    /// Waits for room and sends one item. False if the consumer is gone.
     pub async fn send(&self, item: Result<T, CallError<E>>) -> bool {
         match &self.0 {
             To::Channel(sender) => sender.send(item.map_err(Box::new)).await.is_ok(),
@@ -124,7 +124,7 @@ impl<T, E> StreamSink<T, E> {
         }
     }
 
-    /// Waits for room for one item. None if nobody reads any more.
+    /// Waits for room for one item and reserves it. None if the consumer is gone.
     pub(crate) async fn reserve(&self) -> Option<ItemPlace<T, E>> {
         match &self.0 {
             To::Channel(sender) => {
@@ -157,7 +157,7 @@ impl<T, E> StreamSink<T, E> {
         }
     }
 
-    /// True once nobody reads any more.
+    /// True once the consumer is gone.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.0 {
             To::Channel(sender) => sender.is_closed(),
@@ -185,7 +185,7 @@ impl<T, E> ItemPlace<T, E> {
 }
 
 impl<T, E> WeakStreamSink<T, E> {
-    /// The sink, as long as the call's own task has it.
+    /// The sink, as long as the call's own task holds it.
     pub(crate) fn upgrade(&self) -> Option<StreamSink<T, E>> {
         Some(StreamSink(match self {
             Self::Channel(sender) => To::Channel(sender.upgrade()?),

@@ -1,7 +1,7 @@
 //! [`Method`]: one method of a deployment as a type.
 //!
-//! `#[handle]` writes one empty type for each method. Handles use it with its types, on
-//! the short path. Whatever crosses a border (wire, mock, command line) uses
+//! `#[handle]` writes one empty type for each method. Typed handles call methods through
+//! [`Method`], and nothing is boxed. The wire, mocks and the command line use
 //! [`AnyMethod`](super::AnyMethod), the same method without its types.
 
 use std::fmt;
@@ -15,32 +15,32 @@ use crate::deployment::ArgumentsByPlace;
 
 /// One method of a deployment, with its types.
 ///
-/// That its types can cross a handle is asked for where they do, in
-/// [`Erased`](super::Erased). `#[handle]` checks it besides, on the user's own types, so
-/// that one at fault gives one error.
+/// The trait does not require that the types can cross a handle: [`Erased`](super::Erased)
+/// does. `#[handle]` also checks the user's own types, so that a type that cannot cross causes
+/// one error, at its own place.
 pub trait Method: Sized + Send + Sync + 'static {
     /// The deployment of the method.
     type Deployment: Handlers;
     /// The method's parameters.
     type Args: ArgumentsByPlace + Send + 'static;
-    /// What the method returns, or one item of its stream.
+    /// The type of the method's result, or of the items of its stream.
     type Ok: Send + 'static;
     /// The method's error; [`Infallible`](std::convert::Infallible) if it has none.
     type Err: MethodError;
-    /// How the method's error travels.
+    /// The codec by which the method's error travels.
     type ErrCodec: 'static;
     /// The description of the method.
     const INFO: MethodInfo;
-    /// How often a call may run again after the replica that it ran on died: `#[retry]`.
+    /// The number of times that a call may run again if its replica dies after the call began.
+    /// Set by `#[retry]`.
     const RETRIES: usize = 0;
     /// True for a method marked `#[batch]`. Its calls begin in the order of their
     /// admission, and are given back if their replica ends before their batch begins.
     const BATCHED: bool = false;
-    /// The batches that calls share, if the method is marked `#[batch]`; none where
-    /// `batch_size_fn` says what fills one.
+    /// The limits of the method's batches, if it is marked `#[batch]`; none if `batch_size_fn`
+    /// decides what fills a batch.
     const BATCH: Option<BatchLimits> = None;
-    /// A copy of the arguments, to run again with; none unless the method is marked
-    /// `#[retry]`.
+    /// A copy of the arguments for another try; none unless the method is marked `#[retry]`.
     fn copy_args(args: &Self::Args) -> Option<Self::Args> {
         let _ = args;
         None
@@ -49,7 +49,7 @@ pub trait Method: Sized + Send + Sync + 'static {
     fn erased() -> &'static dyn AnyMethod;
 }
 
-/// The error of a handle's method: it can be shown.
+/// The error of a handle's method, which must have a text.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a handle's method",
     label = "this error cannot be shown",
@@ -72,8 +72,9 @@ pub trait Unary: Method {
 
 /// A method that returns a stream.
 pub trait Streaming: Method {
-    /// Runs the method on the instance and sends what it gives to `items`, until the
-    /// stream or its consumer ends. An error is the last item.
+    /// Runs the method on the instance and sends the items of its stream to `items`, until the
+    /// stream ends or its consumer is gone. If the future returns an error, the caller's stream
+    /// ends with that error.
     fn run(
         cell: <Self::Deployment as Handlers>::Cell,
         args: Self::Args,

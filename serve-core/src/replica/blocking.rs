@@ -1,4 +1,4 @@
-//! How `#[blocking]` methods and constructors run on threads of their own.
+//! `#[blocking]` methods and constructors, which run on threads of their own.
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -9,13 +9,13 @@ use crate::call::CallError;
 use crate::error::Error;
 use crate::method::{StreamSink, TrySendItem, WeakStreamSink};
 
-/// Runs a `#[blocking]` constructor on a thread of its own: the replica, whose compute
-/// threads it would take, is not there yet. If the start is given up, nobody waits for the
-/// constructor any more, and what it makes is dropped on its thread.
+/// Runs a `#[blocking]` constructor on a thread of its own, because the replica and its compute
+/// threads do not exist yet. If the start is given up, the instance that the constructor
+/// returns is dropped on that thread.
 ///
 /// # Errors
-/// The constructor's own, or that there is no thread. A panic of the constructor goes on
-/// here.
+/// The constructor's own error, or an error if no thread can be started. A panic of the
+/// constructor is resumed here.
 #[doc(hidden)]
 pub async fn blocking_constructor<D: Send + 'static>(
     construct: impl FnOnce() -> Result<D, Error> + Send + 'static,
@@ -32,8 +32,8 @@ pub async fn blocking_constructor<D: Send + 'static>(
 
 /// Runs `job` on the compute threads of the replica that the current call runs on.
 ///
-/// The slot goes with it and is freed when `job` returns, because a job cannot be
-/// interrupted.
+/// The slot goes with the job and is freed when `job` returns, even if the call is dropped
+/// before: a job cannot be interrupted.
 #[doc(hidden)]
 pub async fn blocking<T, E>(
     job: impl FnOnce() -> Result<T, CallError<E>> + Send + 'static,
@@ -51,7 +51,7 @@ where
 }
 
 /// Runs `job` on the compute threads of the replica that the current call runs on, with a
-/// sink for the items that `job` makes. The slot goes with the job, as at [`blocking`].
+/// sink for the items that `job` makes. The slot goes with the job, as in [`blocking`].
 #[doc(hidden)]
 pub async fn blocking_items<T, E>(
     items: &StreamSink<T, E>,
@@ -80,15 +80,15 @@ where
 /// Sends the items of a `#[blocking]` method, on its compute thread.
 #[doc(hidden)]
 pub struct BlockingSink<'a, T, E> {
-    /// The call's own task has the strong one. With the task the stream ends, also while
-    /// this thread computes.
+    /// Weak, so that the stream ends with the call's task, which holds the strong sink, even
+    /// while this thread still computes.
     items: WeakStreamSink<T, E>,
     caller: &'a mut Caller<()>,
 }
 
 impl<T, E> BlockingSink<'_, T, E> {
-    /// Sends the items of `values`, until they end or nobody waits for more. Then `values`
-    /// is dropped.
+    /// Sends the items of `values`, each converted by `turn`, until they end or their consumer
+    /// is gone. Then drops `values`.
     pub fn send_all<I>(
         &mut self,
         mut values: impl Iterator<Item = I>,
@@ -105,14 +105,13 @@ impl<T, E> BlockingSink<'_, T, E> {
         self.send(Err(CallError::App(error)));
     }
 
-    /// True if nobody waits for more. A stream that is dropped says so at once, its task only
-    /// when it is next polled.
+    /// True if the consumer is gone. Looks at the stream as well as at the call's task, because
+    /// a task whose stream was dropped only ends when it is next polled.
     fn is_over(&self) -> bool {
         self.caller.is_gone() || self.items.upgrade().is_none_or(|items| items.is_closed())
     }
 
-    /// Sends an item, and waits for room if there is none. False if nobody waits for the
-    /// item.
+    /// Sends an item, and waits for room if there is none. False if the consumer is gone.
     fn send(&mut self, item: Result<T, CallError<E>>) -> bool {
         let Some(items) = self.items.upgrade() else { return false };
         match items.try_send(item) {

@@ -10,13 +10,14 @@ use tokio::time::{Sleep, sleep_until};
 use crate::call::CallError;
 use crate::call::deadline::Deadline;
 
-/// The timer of a call's deadline, made when it is first needed. One pointer, because every
-/// call has room for it.
+/// The timer of a call's deadline, made when it is first needed. Only a pointer, because every
+/// call's future contains one.
 #[derive(Default)]
 pub(crate) struct Expiry(Option<Pin<Box<Sleep>>>);
 
 impl Expiry {
-    /// True once the deadline has passed. Until then the task is woken when it does.
+    /// True once the deadline has passed. Until then, registers the task to be woken when the
+    /// deadline passes.
     pub(crate) fn passed(&mut self, deadline: &Deadline, cx: &mut Context<'_>) -> bool {
         loop {
             match &mut self.0 {
@@ -44,7 +45,8 @@ impl Expiry {
 }
 
 pin_project! {
-    /// A future until a deadline. Without one it costs a look at an `Option`.
+    /// A future that fails with `DeadlineExceeded` if it is not ready by its deadline. Without
+    /// a deadline it costs a check of an `Option`.
     pub(crate) struct Within<F> {
         #[pin]
         future: F,

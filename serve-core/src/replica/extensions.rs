@@ -1,4 +1,4 @@
-//! [`Extensions`]: what a feature keeps on a replica, by its type.
+//! [`Extensions`]: data that a feature keeps on a replica, one value of each type.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 /// One value of each type, made when it is first asked for. Batchers, batch settings and the
-/// axum router of `#[routes]` are kept here, so that a replica knows nothing of them.
+/// axum router of `#[routes]` are kept here, so that `Replica` does not depend on these
+/// features.
 #[derive(Default)]
 pub(crate) struct Extensions(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
 
@@ -17,7 +18,8 @@ impl Extensions {
         Self::find(&self.0.lock())
     }
 
-    /// The value of type `T`. `make` runs under a lock: no code of the user's belongs there.
+    /// The value of type `T`, made by `make` if there is none. `make` runs under a lock and must
+    /// not call the user's code.
     pub(crate) fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut all = self.0.lock();
         Self::find(&all).unwrap_or_else(|| {
@@ -30,7 +32,7 @@ impl Extensions {
     fn find<T: Send + Sync + 'static>(
         all: &[(TypeId, Arc<dyn Any + Send + Sync>)],
     ) -> Option<Arc<T>> {
-        // There are few, so a search beats a hash.
+        // There are few values, so a search is faster than a hash map.
         let (_, known) = all.iter().find(|(type_id, _)| *type_id == TypeId::of::<T>())?;
         Arc::clone(known).downcast().ok()
     }

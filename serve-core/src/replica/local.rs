@@ -1,4 +1,4 @@
-//! [`LocalTarget`]: an instance in this process.
+//! [`LocalTarget`]: the target of an instance in this process.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::target::{Call, Target};
 use crate::error::Error;
 use crate::method::{AnyReply, Handlers, Hook, InstanceCell};
 
-/// An instance in this process.
+/// Serves calls with an instance in this process.
 pub(super) struct LocalTarget<D: Handlers> {
     cell: D::Cell,
 }

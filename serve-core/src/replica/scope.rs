@@ -1,4 +1,4 @@
-//! [`Scope`]: what is current while a method runs, set around every call's future.
+//! [`Scope`]: the request, deadline and replica that are current while a method runs.
 
 use std::cell::RefCell;
 use std::mem;
@@ -21,34 +21,36 @@ thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// The request that a task serves, its deadline, and what it runs on.
+/// The request that the running code serves, its deadline, and the site it runs on. Set as
+/// current around every poll of a call's future.
 pub(crate) struct Scope {
     request: Request,
     deadline: Option<Arc<Deadline>>,
     site: Site,
 }
 
-/// What a scope's code runs on. The keys are those of the wakers that a replica has for its
-/// end; here they fit beside the tag.
+/// The site on which a scope's code runs. A [`WakerKey`] is the key of the waker that the
+/// replica wakes when it ends; it is stored here because it fits beside the tag.
 enum Site {
-    /// A replica, by this slot.
+    /// A replica, on which the call has this slot.
     Slot(Slot, Option<WakerKey>),
-    /// A replica, without a slot: its hooks, or work whose slot went along elsewhere.
+    /// A replica, without a slot: for its hooks, and for a call whose compute job took the slot
+    /// along.
     Replica(Arc<Replica>, Option<WakerKey>),
-    /// A replica, on behalf of several calls.
+    /// A replica, for a batch that serves several calls.
     Batch(Arc<BatchSite>, Option<WakerKey>),
-    /// The caller's end of a call that this replica's host serves; the slot went there.
+    /// The caller's end of a call that the host of this replica serves. The host has the slot.
     Away(Arc<Replica>),
-    /// A constructor, whose replica is not there yet.
+    /// A constructor, whose replica does not exist yet.
     Constructor(Arc<Newborn>),
-    /// No replica: a task.
+    /// No replica, for a `#[task]`.
     Task(Arc<Spawner>),
-    /// None: the front door, or a call that waits for its slot.
+    /// No site: the front door, or a call that waits for its slot.
     Outside,
 }
 
-/// The replica that a batch runs on, and the calls that the batch serves, in the order of
-/// its items. Which these are is known once the batch begins.
+/// The replica that a batch runs on, and the calls that the batch serves, in the order of its
+/// items. The calls are known once the batch begins, because callers may leave until then.
 struct BatchSite {
     replica: Arc<Replica>,
     calls: OnceLock<Vec<BatchedRequest>>,
@@ -57,17 +59,18 @@ struct BatchSite {
 /// One of the calls that a batch serves.
 pub(super) type BatchedRequest = (Request, Option<Arc<Deadline>>);
 
-/// What a call runs on once its place is decided: a slot, or, for a task, the runtime alone.
+/// The right to run one call: a slot, or for a task the runtime alone.
 pub(crate) trait Seat: Sized + Send + 'static {
-    /// True if what the seat is on has ended, so that the call has to go elsewhere.
+    /// True if the seat's replica has ended, so that the call has to look for another seat.
     fn has_ended(&self) -> bool;
-    /// What events call the seat: the replica's id.
+    /// The seat's name in events: the id of its replica.
     fn name(&self) -> &str;
-    /// Makes this seat the scope's.
+    /// Puts the seat into the call's scope.
     fn take(self, scope: &mut Scope);
-    /// Gives the seat up for another one, which is decided when this returns.
+    /// Gives the seat up for another one. The call's place is decided when this method
+    /// returns.
     fn exchange(self) -> BoxFuture<'static, Result<Self, CallError>>;
-    /// A seat for a call that was given back by a replica of this owner's.
+    /// Finds a seat for a call that was given back by a replica whose slots `owner` counts.
     fn again(owner: Arc<dyn SlotOwner>) -> BoxFuture<'static, Result<Self, CallError>>;
 }
 
@@ -119,25 +122,26 @@ impl Seat for Arc<Spawner> {
     }
 }
 
-/// What is known of a replica while its constructor runs. Shared, so that a scope, which
-/// every call moves, stays small.
+/// The known parts of a replica while its constructor runs. Shared, so that a scope stays
+/// small, which every call moves.
 struct Newborn {
     context: Arc<ReplicaContext>,
     spawner: Arc<Spawner>,
 }
 
 impl Scope {
-    /// A method that runs by `slot`.
+    /// The scope of a call that has `slot`.
     pub(crate) fn serving(request: Request, deadline: Option<Arc<Deadline>>, slot: Slot) -> Self {
         Self { request, deadline, site: Site::Slot(slot, None) }
     }
 
-    /// The runtime's own calls of a replica. Each is a request of its own.
+    /// The scope of a call that the runtime itself makes of a replica, which is a request of its
+    /// own.
     pub(crate) fn hosted(request: Request, replica: Arc<Replica>) -> Self {
         Self { request, deadline: None, site: Site::Replica(replica, None) }
     }
 
-    /// A constructor.
+    /// The scope of a constructor.
     pub(crate) fn constructing(
         request: Request,
         context: Arc<ReplicaContext>,
@@ -147,14 +151,14 @@ impl Scope {
         Self { request, deadline: None, site: Site::Constructor(newborn) }
     }
 
-    /// A batch that serves several calls. To the log and to the calls it makes, it is part of
-    /// the first one's request.
+    /// The scope of a batch that serves several calls. In the log, and for the calls that the
+    /// batch makes, it belongs to the request of its first item.
     pub(super) fn batch(request: Request, replica: Arc<Replica>) -> Self {
         let batch = Arc::new(BatchSite { replica, calls: OnceLock::new() });
         Self { request, deadline: None, site: Site::Batch(batch, None) }
     }
 
-    /// The current batch begins, and serves these.
+    /// Records that the current batch begins and serves these calls.
     pub(super) fn batch_begins(calls: Vec<BatchedRequest>) {
         Self::current(|scope| {
             if let Some(Self { site: Site::Batch(batch, _), .. }) = scope {
@@ -164,8 +168,8 @@ impl Scope {
         });
     }
 
-    /// Where a request comes in from outside, which brings its id; and a call that has no
-    /// slot yet.
+    /// The scope of a request that comes from outside and brings its id, and of a call that has
+    /// no slot yet.
     #[inline]
     pub(crate) fn outside(request: Request, deadline: Option<Arc<Deadline>>) -> Self {
         Self { request, deadline, site: Site::Outside }
@@ -197,14 +201,14 @@ impl Scope {
             let f = f.take().expect("called once: with what is current, or else without");
             f(scope)
         };
-        // A thread that ends has no current scope any more.
+        // On a thread that is ending, the thread-local is gone and no scope is current.
         match CURRENT.try_with(|current| call(current.borrow().as_ref())) {
             Ok(result) => result,
             Err(_) => call(None),
         }
     }
 
-    /// The replica that serves the call, here or elsewhere.
+    /// The replica that serves the call, in this process or in another.
     pub(crate) fn serving_replica(&self) -> Option<&Arc<Replica>> {
         match &self.site {
             Site::Away(replica) => Some(replica),
@@ -212,7 +216,7 @@ impl Scope {
         }
     }
 
-    /// Takes the scope off its replica, and frees the slot if the scope has it. Returns the
+    /// Takes the scope off its replica, and frees the slot if the scope holds it. Returns the
     /// owner of the replica's slots.
     pub(crate) fn leave_replica(&mut self) -> Option<Arc<dyn SlotOwner>> {
         let left = mem::replace(&mut self.site, Site::Outside);
@@ -226,8 +230,8 @@ impl Scope {
         }
     }
 
-    /// Takes the slot out, for the replica's host, which will free it. The scope remembers
-    /// the replica.
+    /// Takes the slot out for the replica's host, which frees it when the method has ended. The
+    /// scope keeps the replica.
     pub(crate) fn send_slot(&mut self) -> Option<Slot> {
         let Site::Slot(slot, wake) = &self.site else { return None };
         forget(slot.replica(), *wake);
@@ -238,15 +242,15 @@ impl Scope {
         }
     }
 
-    /// `future`, with this scope current while it runs and while it is dropped, until the
-    /// replica ends. The slot is freed last.
+    /// Wraps `future` so that this scope is current while it is polled and dropped, and so that
+    /// it fails when the replica ends. The slot is freed last.
     pub(crate) fn around<F>(self, future: F) -> InScope<F> {
         InScope { future: Some(future), scope: Some(self), is_call: false, sees_end: false }
     }
 
-    /// The same for a call's method: the replica counts its successes and panics. One that
-    /// `sees_end` is polled on when the replica ends, and says itself what becomes of the
-    /// call.
+    /// Wraps the future of a call's method as [`around`](Self::around) does. The replica also
+    /// counts its successes and panics. A future that `sees_end` is still polled after the
+    /// replica ended, because its own output says what becomes of the call.
     pub(crate) fn serve<F>(self, future: F, sees_end: bool) -> InScope<F> {
         InScope { future: Some(future), scope: Some(self), is_call: true, sees_end }
     }
@@ -258,8 +262,8 @@ impl Scope {
         f()
     }
 
-    /// The same request on the same replica, for work that several calls wait for: without
-    /// the slot and the deadline, which are one call's own.
+    /// A scope of the same request on the same replica, for work that several calls wait for.
+    /// Without the slot and the deadline, which belong to one call.
     pub(crate) fn for_shared_work(&self) -> Self {
         let site = match &self.site {
             Site::Slot(slot, _) => Site::Replica(Arc::clone(slot.replica()), None),
@@ -272,8 +276,8 @@ impl Scope {
         Self { request: self.request.clone(), deadline: None, site }
     }
 
-    /// The scope of the current constructor, for the thread that it runs on; where calls run,
-    /// and the id of its replica. None outside of a constructor.
+    /// The scope of the current constructor, to be entered on the constructor's own thread, with
+    /// the replica's spawner and id. None outside of a constructor.
     pub(super) fn for_constructor() -> Option<(Self, Arc<Spawner>, Arc<str>)> {
         Self::current(|scope| {
             let scope = scope?;
@@ -283,14 +287,15 @@ impl Scope {
         })
     }
 
-    /// Runs `f` with `scope` current, or with none, and gives it back.
+    /// Runs `f` with `scope` current, which is put back when `f` returns. With `None`, no scope
+    /// is current.
     pub(crate) fn enter_for_now<R>(scope: &mut Option<Self>, f: impl FnOnce() -> R) -> R {
         let _entered = Entered::new(scope);
         f()
     }
 
-    /// The current scope for compute work, which takes the slot along, if there is one.
-    /// None outside of a replica.
+    /// A scope like the current one for compute work, which takes the slot along, if there is a
+    /// slot. None outside of a replica.
     pub(crate) fn lend_slot() -> Option<(Arc<Replica>, Self)> {
         let lend = |scope: &mut Self| {
             let (replica, rest) = match &mut scope.site {
@@ -324,12 +329,13 @@ impl Scope {
         self.deadline.as_ref()
     }
 
-    /// True where a call made here is the request's own, rather than one that it leads to.
+    /// True if no method runs in this scope, so that a call made here is the first of its
+    /// request.
     pub(crate) fn is_outside(&self) -> bool {
         matches!(self.site, Site::Outside)
     }
 
-    /// The replica that the code runs on, if it is one's.
+    /// The replica that the scope's code runs on, if it runs on a replica.
     #[inline]
     pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
         match &self.site {
@@ -340,8 +346,8 @@ impl Scope {
         }
     }
 
-    /// The contexts of the calls that the current code serves: of all items of a batch, else
-    /// of the one call.
+    /// The contexts of the calls that the scope's code serves: those of all items of a batch, or
+    /// else that of the one call.
     pub(super) fn contexts(&self) -> Vec<Context> {
         let ids = self.spawner().map(|spawner| Arc::clone(&spawner.ids));
         let context = |(request, deadline): &BatchedRequest| {
@@ -361,8 +367,8 @@ impl Scope {
         }
     }
 
-    /// Wakes the task when its replica ends. A task keeps one waker for life, so once is
-    /// enough.
+    /// Registers the task to be woken when its replica ends. Once is enough, because a task keeps
+    /// one waker for its whole life.
     pub(crate) fn wake_at_end(&mut self, waker: &Waker) {
         match &mut self.site {
             Site::Slot(slot, wake @ None) => *wake = Some(slot.replica().remember_waker(waker)),
@@ -372,7 +378,7 @@ impl Scope {
         }
     }
 
-    /// A call was served.
+    /// Counts a success of the scope's replica.
     #[inline]
     pub(crate) fn succeeded(&self) {
         if let Some(replica) = self.replica() {
@@ -380,7 +386,7 @@ impl Scope {
         }
     }
 
-    /// Where the calls of the running code run.
+    /// The spawner of the calls that the scope's code makes.
     pub(crate) fn spawner(&self) -> Option<Arc<Spawner>> {
         match &self.site {
             Site::Slot(slot, _) => Some(slot.replica().compute.spawner()),
@@ -392,7 +398,7 @@ impl Scope {
         }
     }
 
-    /// Where the running replica looks deployments up.
+    /// The directory in which the running replica looks deployments up.
     pub(crate) fn directory() -> Option<Arc<dyn Directory>> {
         Self::current(|scope| Some(Arc::clone(&scope?.replica_context()?.directory)))
     }
@@ -418,14 +424,15 @@ fn forget(replica: &Replica, wake: Option<WakerKey>) {
 
 #[inline]
 fn swap_current(scope: &mut Option<Scope>) {
-    // Fails only on a thread that ends, where nothing runs any more.
+    // Fails only on a thread that is ending, where no code of a call runs any more.
     let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), scope));
 }
 
-/// Makes a scope current, and puts it and the one before back when dropped.
+/// A guard that makes a scope current. Dropping it puts the scope back, and makes the scope
+/// before it current again.
 pub(crate) struct Entered<'a> {
     scope: &'a mut Option<Scope>,
-    /// Whether a panic in it is one of a call.
+    /// True if a panic under the guard counts as a panic of a call.
     polling: bool,
 }
 
@@ -436,7 +443,7 @@ impl<'a> Entered<'a> {
         Self { scope, polling: false }
     }
 
-    /// The same while a call runs: its replica is told of a panic.
+    /// A guard for a call that runs: its replica counts a panic under the guard.
     #[inline]
     pub(crate) fn polling(scope: &'a mut Option<Scope>) -> Self {
         let mut entered = Self::new(scope);
@@ -449,7 +456,7 @@ impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         swap_current(self.scope);
-        // Most often one look at a number that no thread changes.
+        // Cheap: usually reads one number that no thread changes.
         if self.polling
             && std::thread::panicking()
             && let Some(replica) = self.scope.as_ref().and_then(Scope::replica)
@@ -480,11 +487,11 @@ pin_project! {
     }
 }
 
-/// What the future of an [`InScope`] gives.
+/// The output of the future in an [`InScope`].
 pub(crate) trait Outcome {
     /// The outcome of work whose replica ended.
     fn ended(replica: &Replica) -> Self;
-    /// True for what counts as a success of the replica.
+    /// True if the outcome counts as a success of the replica.
     fn is_success(&self) -> bool;
 }
 
@@ -494,7 +501,7 @@ impl<T, E> Outcome for Result<T, CallError<E>> {
     }
 
     fn is_success(&self) -> bool {
-        // An error of the method's own is an answer too.
+        // The method's own error is no failure of the replica.
         matches!(self, Ok(_) | Err(CallError::App(_)))
     }
 }
@@ -526,13 +533,13 @@ impl<F: Future<Output: Outcome>> Future for InScope<F> {
         let future = this.future.as_mut().as_pin_mut().expect("taken only when dropped");
         let polled = future.poll(cx);
         if polled.is_ready() {
-            // While its scope is current, as when it is dropped halfway.
+            // Dropped while its scope is current, as it is when the call is cancelled.
             this.future.set(None);
         }
         drop(entered);
         let Some(scope) = this.scope else { return polled };
         match &polled {
-            // Most short calls are ready here, and never register.
+            // Registered only here, because most short calls are ready at their first poll.
             Poll::Pending => scope.wake_at_end(cx.waker()),
             Poll::Ready(outcome) if *this.is_call && outcome.is_success() => scope.succeeded(),
             Poll::Ready(_) => {}
@@ -541,11 +548,11 @@ impl<F: Future<Output: Outcome>> Future for InScope<F> {
     }
 }
 
-/// The request that the running method belongs to.
+/// Returns the context of the request that the running method serves.
 ///
-/// Outside of any call every part is empty. In a `#[batch]` method it is the request of the
-/// batch's first item; [`batch_contexts`](crate::batch_contexts()) has those of all items.
-/// Cheap to clone.
+/// Outside of any call, every part of the context is empty. In a `#[batch]` method it is that of
+/// the batch's first item, without a deadline; [`batch_contexts`](crate::batch_contexts())
+/// returns those of all items. A context is cheap to clone.
 ///
 /// ```
 /// assert_eq!(serve_core::context().request_id(), "");
@@ -563,15 +570,16 @@ pub fn context() -> Context {
     })
 }
 
-/// The replica that the running method belongs to, or `None` outside of any.
+/// Returns the replica that the running method belongs to, or `None` outside of any replica.
 #[must_use]
 pub fn replica_context() -> Option<ReplicaContext> {
     Scope::current(|scope| Some(ReplicaContext::clone(scope?.replica_context()?)))
 }
 
-/// The contexts of the requests that the running code serves: in a `#[batch]` method those
-/// of all items, in their order; in any other method the one of [`context()`]; none outside
-/// of any call.
+/// Returns the contexts of the requests that the running method serves.
+///
+/// In a `#[batch]` method these are the contexts of all items, in the order of the items. In any
+/// other method it is the one that [`context()`] returns. Outside of any call the list is empty.
 ///
 /// ```
 /// # use serve_core::prelude::*;

@@ -8,23 +8,25 @@ use futures::future::BoxFuture;
 use super::replica::Replica;
 use crate::call::CallError;
 
-/// Counts the slots of replicas, by the keys that it gave them. The router does.
+/// The owner of replicas' slots, which knows each replica by a key. Implemented by the router.
 pub(crate) trait SlotOwner: Send + Sync {
-    /// A slot of the replica with this key is free again.
+    /// Frees a slot of the replica with this key.
     fn release(&self, key: usize);
 
-    /// A replica holds these models, of one of its collections, from now on.
+    /// Records the models that a replica holds in one of its collections, in place of those
+    /// recorded before.
     fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]);
 
-    /// Decides the place of a call whose replica ended before the call began: ahead of the
-    /// calls that wait, and however many wait. The place is decided when this returns.
+    /// Finds another slot for a call whose replica ended before the call began. The call goes
+    /// ahead of the queue, even if the queue is full. Its place is decided when this method
+    /// returns.
     fn readmit(self: Arc<Self>) -> BoxFuture<'static, Result<Slot, CallError>>;
 }
 
 /// The right to run one call on one replica. **Dropping it frees the slot**, which goes
 /// to the head of the queue at once.
 ///
-/// A pointer and no more: slots travel with every call, and what does not move is free.
+/// Only a pointer, because a slot moves with every call, and small values move cheaply.
 pub struct Slot {
     replica: Arc<Replica>,
 }

@@ -1,7 +1,5 @@
-//! [`Target`]: the seam between a call and what serves it.
-//!
-//! A replica in this process, one in another, and a mock are told apart here and nowhere
-//! above.
+//! [`Target`]: the trait of everything that serves calls: an instance in this process, a
+//! replica in another process, a mock. Other modules do not tell these apart.
 
 use std::any::Any;
 use std::fmt;
@@ -15,19 +13,19 @@ use crate::call::request::Request;
 use crate::error::Error;
 use crate::method::{AnyMethod, AnyReply, AnySink, AnyValue, Hook};
 
-/// What serves the calls of one replica.
+/// Serves the calls of one replica.
 pub(crate) trait Target: Send + Sync {
-    /// The instance (its `Handlers::Cell`, erased), if it is in this process.
+    /// The instance (its `Handlers::Cell`, erased), if the instance is in this process.
     fn instance(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 
-    /// True if calls are to run right on the instance. This is the short path: the
-    /// call's own task runs the method, and nothing is boxed.
+    /// True if calls run right on the instance: the call's own task runs the method, and nothing
+    /// is boxed.
     fn is_direct(&self) -> bool {
         self.instance().is_some()
     }
 
-    /// True if calls are served by another task or process, whose host frees the slot when
-    /// the method has really ended.
+    /// True if calls are served by another task or process. Its host frees the slot when the
+    /// method has really ended.
     fn is_remote(&self) -> bool {
         false
     }
@@ -37,32 +35,32 @@ pub(crate) trait Target: Send + Sync {
         method.is_batched()
     }
 
-    /// Serves a call that does not take the short path. Runs in the call's scope, which
-    /// holds the call's slot unless the target [is remote](Self::is_remote).
+    /// Serves a call if the target is not [direct](Self::is_direct). Runs in the call's scope,
+    /// which holds the call's slot unless the target [is remote](Self::is_remote).
     fn call(&self, call: Call) -> BoxFuture<'static, AnyReply>;
 
-    /// Runs the deployment's method that is marked for `hook`, if there is one.
+    /// Runs the deployment's method that is marked for `hook`, if there is such a method.
     fn hook(&self, hook: Hook<'_>) -> Option<BoxFuture<'static, Result<(), Error>>>;
 
-    /// True if a call has the instance for itself, and a hook would wait for it.
+    /// True if a call has exclusive access to the instance, so that a hook would wait.
     fn is_busy(&self) -> bool {
         false
     }
 }
 
-/// A call without its types: what is called, with what, and on whose behalf.
+/// A call without its types: the method, its arguments, and the request it belongs to.
 pub(crate) struct Call {
     pub(crate) method: &'static dyn AnyMethod,
     /// The method's `Args`.
     pub(crate) arguments: AnyValue,
-    /// Where the items of a streaming method go.
+    /// The sink for the items of a streaming method.
     pub(crate) items: Option<AnySink>,
     /// The request that the call belongs to.
     pub(crate) request: Request,
-    /// The call's deadline, with its caller's.
+    /// The call's deadline, which includes its caller's.
     pub(crate) deadline: Option<Arc<Deadline>>,
-    /// The slot, if the call is served elsewhere. Its replica is the one that the call is
-    /// for.
+    /// The slot of a call that is served elsewhere. None for other targets, since the call's
+    /// scope holds the slot.
     pub(crate) slot: Option<Slot>,
 }
 

@@ -1,5 +1,5 @@
-//! [`Member`]: a replica as callers know it; and how the replicas of a [`Router`] join, drain
-//! and leave.
+//! [`Member`]: a replica as callers know it; and the methods of [`Router`] by which replicas
+//! join, drain and leave.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +11,11 @@ use parking_lot::MutexGuard;
 use super::router::{Intake, Router, State};
 use crate::replica::Replica;
 
-/// A replica as callers know it: who it is, and the way to it. What its host keeps is the
-/// [`Replica`], which is in this process for every member so far.
+/// A replica as callers know it: its id, its rank, and how to reach it. The host's side of a
+/// replica is the [`Replica`], which for now is in this process for every member.
 pub(crate) struct Member {
     id: Arc<str>,
-    /// Shared with the replica, because it changes when replicas before it go.
+    /// Shared with the replica, because the rank changes when replicas of lower rank go.
     rank: Arc<AtomicUsize>,
     replica: Arc<Replica>,
 }
@@ -31,7 +31,7 @@ impl Member {
         &self.id
     }
 
-    /// The replica's place among those of its deployment, as it is now.
+    /// The replica's current place among the replicas of its deployment.
     pub(super) fn rank(&self) -> usize {
         self.rank.load(Ordering::Relaxed)
     }
@@ -47,8 +47,8 @@ impl Member {
 }
 
 impl Router {
-    /// A replica joins and takes calls at once, queued ones first. Its calls begin in the
-    /// order of their admission if they are `ordered`.
+    /// Adds a replica, which takes calls at once, queued calls first. With `ordered`, its calls
+    /// take their slots in the order of their admission. Returns the replica's key.
     pub(crate) fn add(&self, replica: Arc<Replica>, limit: usize, ordered: bool) -> usize {
         if replica.target.is_remote() {
             self.remote.store(true, Ordering::Relaxed);
@@ -66,7 +66,8 @@ impl Router {
         key
     }
 
-    /// Calls that waited were given slots: wakes them, and who waits for the queue to empty.
+    /// Wakes calls that were granted slots and, if the queue is empty now, whoever waits for
+    /// that.
     fn granted(&self, state: MutexGuard<'_, State>, wakers: Vec<Waker>) {
         let queue_emptied = state.admission.queued() == 0;
         drop(state);
@@ -76,16 +77,16 @@ impl Router {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes a replica out of routing and waits until its calls have ended, at most
-    /// `timeout`; what runs then is ended.
+    /// Takes a replica out of routing and waits until its calls have ended, at most `timeout`.
+    /// Ends the calls that still run then.
     pub(crate) async fn drain(&self, key: usize, replica: &Arc<Replica>, timeout: Duration) {
         let ongoing = self.lock().take_out(key, replica);
         if ongoing > 0 {
             let idle = self.until(|state| state.ongoing(key, replica) == 0);
             if tokio::time::timeout(timeout, idle).await.is_err() {
                 replica.end();
-                // Async calls go at once. Compute work cannot be stopped, and keeps the
-                // instance until it returns; the router forgets it all the same then.
+                // Async calls end at once. Compute work cannot be stopped, and keeps the
+                // instance until it returns. `release` forgets the replica then.
                 return;
             }
         }
@@ -95,7 +96,7 @@ impl Router {
             _ => None,
         };
         drop(state);
-        // May drop the instance, which may hold handles.
+        // After the lock: this may drop the instance, whose handles may lead back here.
         drop(gone);
     }
 
@@ -110,7 +111,7 @@ impl Router {
             _ => None,
         };
         drop(state);
-        // May drop the instance, which may hold handles.
+        // After the lock: this may drop the instance, whose handles may lead back here.
         drop(gone);
         replica.end();
     }
@@ -118,7 +119,7 @@ impl Router {
     /// Waits until no call is queued, at most `timeout`.
     pub(crate) async fn drain_queue(&self, timeout: Duration) {
         let empty = self.until(|state| state.admission.queued() == 0);
-        // What still waits then is turned away by `close`.
+        // `close` turns away the calls that still wait then.
         let _ = tokio::time::timeout(timeout, empty).await;
     }
 
@@ -126,7 +127,7 @@ impl Router {
         loop {
             let told = self.quiet.notified();
             let mut told = std::pin::pin!(told);
-            // Registered before the look, so that no word is missed between the two.
+            // Registered before the check, so that no notification is missed between the two.
             told.as_mut().enable();
             if holds(&self.lock()) {
                 return;
@@ -135,7 +136,7 @@ impl Router {
         }
     }
 
-    /// A replica has another number of slots from now on.
+    /// Changes the number of a replica's slots.
     pub(crate) fn set_slots(&self, key: usize, replica: &Arc<Replica>, slots: usize) {
         let mut state = self.lock();
         if !state.holds(key, replica) {
@@ -145,14 +146,14 @@ impl Router {
         self.granted(state, wakers);
     }
 
-    /// Some replicas have another rank from now on.
+    /// Updates the order of routing after ranks of replicas have changed.
     pub(crate) fn ranks_changed(&self) {
         let mut state = self.lock();
         let State { routing, replicas, .. } = &mut *state;
         routing.ranks_changed(replicas);
     }
 
-    /// Ends the replica of this rank at once. Gives its id; none if there is no such
+    /// Ends the replica of this rank at once. Returns its id, or `None` if there is no such
     /// replica.
     pub(crate) fn kill(&self, rank: usize) -> Option<Arc<str>> {
         let killed = {
@@ -169,7 +170,7 @@ impl Router {
         Some(Arc::clone(&replica.context.id))
     }
 
-    /// Takes calls again.
+    /// Makes the router take calls again.
     pub(crate) fn open(&self) {
         self.lock().intake = Intake::Open;
     }
@@ -179,7 +180,7 @@ impl Router {
         self.lock().take_out(key, replica);
     }
 
-    /// Takes no more calls. Those that wait are still served.
+    /// Makes the router refuse new calls. Calls that wait are still served.
     pub(crate) fn refuse(&self, reason: &str) {
         let mut state = self.lock();
         if !matches!(state.intake, Intake::Closed(_)) {
@@ -187,7 +188,7 @@ impl Router {
         }
     }
 
-    /// Takes no more calls, and turns away those that wait.
+    /// Makes the router refuse new calls, and turns away the calls that wait.
     pub(crate) fn close(&self, reason: &str) {
         let mut state = self.lock();
         state.intake = Intake::Closed(reason.to_owned());
@@ -199,8 +200,8 @@ impl Router {
 }
 
 impl State {
-    /// True if `key` is this replica's. The key of one that was killed may be another's by
-    /// now, and its reconciler may not have heard of it yet.
+    /// True if `key` is the key of this replica. The key of a replica that was killed may have
+    /// gone to another one before the reconciler hears of it.
     fn holds(&self, key: usize, replica: &Arc<Replica>) -> bool {
         let known = self.replicas.get(key).and_then(Option::as_ref);
         known.is_some_and(|known| Arc::ptr_eq(&known.replica, replica))
@@ -210,7 +211,7 @@ impl State {
         if self.holds(key, replica) { self.admission.ongoing(key) } else { 0 }
     }
 
-    /// A replica takes no more calls. Gives the number that go on.
+    /// Takes a replica out of routing. Returns the number of its running calls.
     fn take_out(&mut self, key: usize, replica: &Arc<Replica>) -> usize {
         if !self.holds(key, replica) {
             return 0;
@@ -221,7 +222,8 @@ impl State {
         self.admission.drain(key)
     }
 
-    /// Forgets a replica that has drained. Returns it, to be dropped without the lock.
+    /// Forgets a replica that has drained. Returns its member, which the caller must drop
+    /// without the lock.
     pub(super) fn forget(&mut self, key: usize, replica: &Arc<Replica>) -> Option<Member> {
         if !self.holds(key, replica) {
             return None;

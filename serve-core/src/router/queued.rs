@@ -1,4 +1,4 @@
-//! [`QueuedCall`]: a call that waits for a slot, as a future.
+//! [`QueuedCall`]: the future of a call that waits for a slot.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use crate::call::CallError;
 use crate::call::pending::{Callee as _, Ticket};
 use crate::replica::Slot;
 
-/// The place that a call got.
+/// The place of a call, once it is decided.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// A slot.
+    /// The call has a slot.
     Now(Slot),
-    /// A place in the queue, or a slot that the call may take when those before it have
-    /// taken theirs.
+    /// The call waits in the queue, or has a slot that it may take after the calls before it
+    /// have taken theirs.
     Queued(QueuedCall),
 }
 
@@ -29,11 +29,11 @@ impl Place {
     }
 }
 
-/// A call that waits for a slot. Dropping it before it has one leaves the queue, or frees the
-/// slot that the call had been granted.
+/// The future of a call that waits for a slot. Dropping it before the slot is granted leaves the
+/// queue; dropping it before the slot is taken frees the slot.
 ///
-/// Where calls begin in order, it is dropped when the call has begun: only then the next call
-/// may take its slot.
+/// Where calls begin in order, it is dropped when the call has begun: only then may the next
+/// call take its slot.
 pub(crate) struct QueuedCall {
     router: Arc<Router>,
     state: State,

@@ -1,6 +1,6 @@
-//! Calls over a lane in bad weather: frames are delayed, those of different calls overtake
-//! each other, and the lane breaks. Whatever happens, nothing is leaked, and what a failed
-//! call says of itself is true.
+//! Tests of calls over an unreliable lane: frames are delayed, frames of different calls
+//! overtake each other, and the lane breaks. Whatever happens, nothing is leaked, and the error
+//! of a failed call says truthfully whether the method may have run.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::HashMap;
@@ -25,20 +25,20 @@ use crate::transport::{Accept, Lane, LaneLost, Receive, Transport};
 const REPLICAS: usize = 2;
 const SLOTS: usize = 2;
 
-/// A transport between two nodes of one process whose lanes have weather.
+/// A transport between two nodes of one process, whose lanes delay and reorder frames, and break.
 struct Weather {
     node: Arc<dyn Accept>,
     seed: u64,
-    /// The longest that a frame is held, in milliseconds.
+    /// The longest time for which a frame is held, in milliseconds.
     delay: u64,
     cut: Arc<Cut>,
 }
 
-/// Both directions of a lane, to be cut at once.
+/// Both directions of a lane, which can be cut at the same time.
 #[derive(Default)]
 struct Cut {
     is_cut: AtomicBool,
-    /// Tasks that hold frames.
+    /// The number of tasks that hold frames.
     queues: AtomicUsize,
     receivers: Mutex<Vec<Weak<dyn Receive>>>,
 }
@@ -63,7 +63,8 @@ impl Transport for Weather {
     }
 }
 
-/// Frames of one call keep their order, and so do those of one stream or object.
+/// A lane that keeps the order of the frames of one call, of one stream and of one object, and
+/// no other order.
 struct WeatherLane {
     to: OnceLock<Weak<dyn Receive>>,
     cut: Arc<Cut>,
@@ -117,7 +118,7 @@ impl Lane for WeatherLane {
     }
 }
 
-/// How often each call's method was begun: the truth, which its error must agree with.
+/// The number of times that each call's method began, with which the call's error must agree.
 #[derive(Default)]
 struct Ledger(Mutex<HashMap<u64, usize>>);
 
@@ -126,8 +127,8 @@ impl Ledger {
         *self.0.lock().entry(id).or_default() += 1;
     }
 
-    /// What must hold of a call, however it ended. With a lane that was cut nobody knows
-    /// whether a frame arrived, and "may have run" is all that can be said.
+    /// Checks what must hold for a call, however it ended. If the lane was cut, the caller cannot
+    /// know whether a frame arrived, and the error may only say that the method may have run.
     fn check<T, E: std::fmt::Debug>(
         &self,
         (id, most, was_cut): (u64, usize, bool),
@@ -211,10 +212,10 @@ impl Worker {
 struct Step {
     kind: u8,
     ms: u64,
-    /// Drops the response after so many milliseconds.
+    /// The milliseconds after which the response is dropped.
     patience: Option<u64>,
     timeout: Option<u64>,
-    /// Milliseconds to the next step.
+    /// The milliseconds until the next step.
     pause: u64,
     kill: bool,
 }

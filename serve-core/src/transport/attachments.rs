@@ -1,7 +1,7 @@
-//! What the ends of a lane lend each other: objects, which are fetched, and streams, which
-//! are pulled.
+//! The attachments that the ends of a lane lend each other: objects, which are fetched, and
+//! streams, which are pulled.
 //!
-//! A loan ends when the borrower says so, or with the lane.
+//! A loan ends when the borrower returns it, or when the lane is lost.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::call::wire::attachment::{AttachedObject, AttachedStream, Attachment};
 use crate::call::{CallError, Payload};
 use crate::replica::Scope;
 
-/// What this end lends to the other.
+/// The objects and streams that this end lends to the other.
 #[derive(Default)]
 pub(super) struct Lent {
     next: u64,
@@ -29,19 +29,20 @@ pub(super) struct Lent {
 
 struct LentObject {
     object: Arc<dyn AttachedObject>,
-    /// Ends the fetch that is under way: a value that nobody wants is not made.
+    /// Stops the task that fetches the value. Aborted with the loan, because nobody waits for the
+    /// value any more.
     fetching: Option<AbortHandle>,
 }
 
 struct LentStream {
     source: Arc<AttachedStream>,
-    /// The scope of the call that the stream was given to, for what the stream's own code
-    /// does.
+    /// The scope of the call that the stream is an argument of. The stream's own code runs in
+    /// it, so that calls which the code makes belong to the same request.
     scope: Option<Scope>,
     pump: Option<Pump>,
 }
 
-/// Reads a stream as far as the other end has room.
+/// The task that reads a lent stream, as far as the other end has room.
 struct Pump {
     room: Arc<Semaphore>,
     task: AbortHandle,
@@ -74,21 +75,21 @@ impl Drop for Pump {
     }
 }
 
-/// What this end has asked the other for.
+/// The fetches and streams for which this end waits.
 #[derive(Default)]
 pub(super) struct Borrowed {
     fetches: HashMap<u64, oneshot::Sender<Result<Payload, CallError>>>,
     streams: HashMap<u64, mpsc::UnboundedSender<StreamStep>>,
 }
 
-/// What comes of a borrowed stream.
+/// One step of a borrowed stream.
 enum StreamStep {
     Item(Result<Payload, CallError>),
     End,
 }
 
 impl Borrowed {
-    /// True if nothing is borrowed that has a state here.
+    /// True if no fetch and no stream is waited for.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.fetches.is_empty() && self.streams.is_empty()
@@ -96,7 +97,8 @@ impl Borrowed {
 }
 
 impl Peer {
-    /// A payload for a frame: what it refers to is lent from now on. Streams run in `scope`.
+    /// Lends the attachments of a payload to the other end. Returns the payload for a frame.
+    /// Lent streams are read in `scope`.
     pub(super) fn lend(&self, payload: &Payload, scope: impl Fn() -> Option<Scope>) -> SentPayload {
         let mut lent = self.lent.lock();
         let attachments = payload
@@ -121,7 +123,7 @@ impl Peer {
         SentPayload { bytes: payload.bytes.clone(), attachments }
     }
 
-    /// The same for a result.
+    /// Lends the attachments of a result. Returns the result for a frame.
     pub(super) fn lend_result(&self, result: Result<Payload, CallError<Payload>>) -> SentResult {
         match result {
             Ok(payload) => Ok(self.lend(&payload, || None)),
@@ -129,8 +131,8 @@ impl Peer {
         }
     }
 
-    /// A payload that came in a frame. What it refers to is borrowed, and given back when
-    /// nothing refers to it any more.
+    /// Borrows the attachments of a payload that came in a frame. Each is returned to its owner
+    /// when its last reference is dropped.
     pub(super) fn borrow(self: &Arc<Self>, sent: SentPayload) -> Payload {
         let attachments = sent
             .attachments
@@ -148,7 +150,7 @@ impl Peer {
         Payload { bytes: sent.bytes, attachments }
     }
 
-    /// The same for a result.
+    /// Borrows the attachments of a result that came in a frame.
     pub(super) fn borrow_result(
         self: &Arc<Self>,
         sent: SentResult,
@@ -159,7 +161,7 @@ impl Peer {
         }
     }
 
-    /// The other end wants an object's value.
+    /// Handles a fetch: sends an object's value as soon as it exists.
     pub(super) fn on_fetch(self: &Arc<Self>, number: u64) {
         let mut lent = self.lent.lock();
         let Some(entry) = lent.objects.get_mut(&number) else {
@@ -178,9 +180,9 @@ impl Peer {
         entry.fetching = Some(fetch.abort_handle());
     }
 
-    /// An object's value came.
+    /// Handles an object's value, for which a fetch waits.
     pub(super) fn on_object(self: &Arc<Self>, number: u64, value: SentResult) {
-        // Borrowed in any case, so that what nobody waits for is given back.
+        // Borrowed even if nobody waits, so that the attachments are returned.
         let value = self.borrow_result(value);
         let fetch = self.borrowed.lock().fetches.remove(&number);
         if let Some(fetch) = fetch {
@@ -190,14 +192,14 @@ impl Peer {
         }
     }
 
-    /// The other end needs an object no more.
+    /// Handles the return of an object.
     pub(super) fn on_release(&self, number: u64) {
         let released = self.lent.lock().objects.remove(&number);
-        // After the lock: with the last reference a call is cancelled.
+        // After the lock: dropping the last reference cancels the object's call.
         drop(released);
     }
 
-    /// The other end has room for more items of a stream.
+    /// Handles a request for further items of a stream.
     pub(super) fn on_pull(self: &Arc<Self>, number: u64, items: usize) {
         let mut lent = self.lent.lock();
         let Some(stream) = lent.streams.get_mut(&number) else { return };
@@ -213,7 +215,7 @@ impl Peer {
         let (room, peer) = (Arc::new(Semaphore::new(items)), Arc::downgrade(self));
         let mut scoped = InScopeOf { scope: stream.scope.take(), items: source };
         let permits = Arc::clone(&room);
-        // Ends with the stream, or with its loan.
+        // The task ends with the stream, or is aborted with the loan.
         let task = self.tokio.spawn(async move {
             while let Ok(permit) = permits.acquire().await {
                 permit.forget();
@@ -225,7 +227,8 @@ impl Peer {
             }
             drop(scoped);
             if let Some(peer) = peer.upgrade() {
-                // Gone from the loans first: the other end closes a stream that has ended, too.
+                // Taken out of the loans before the other end hears of the end, and may drop the
+                // stream.
                 let ended = peer.lent.lock().streams.remove(&number);
                 peer.send(&Frame::StreamEnd { stream: number });
                 drop(ended);
@@ -234,21 +237,21 @@ impl Peer {
         stream.pump = Some(Pump { room, task: task.abort_handle() });
     }
 
-    /// The other end reads a stream no more.
+    /// Handles the return of a stream.
     pub(super) fn on_close_stream(&self, number: u64) {
         let closed = self.lent.lock().streams.remove(&number);
-        // After the lock: it stops a producer.
+        // After the lock: dropping the stream stops its producer.
         drop(closed);
     }
 
-    /// A step of a borrowed stream came.
+    /// Handles an item of a borrowed stream.
     pub(super) fn on_stream_item(self: &Arc<Self>, number: u64, item: SentResult) {
         let item = self.borrow_result(item);
         let item = item.map_err(|error| error.map_app(|_| unreachable!("an item has none")));
         self.stream_step(number, StreamStep::Item(item));
     }
 
-    /// A borrowed stream has ended.
+    /// Handles the end of a borrowed stream.
     pub(super) fn on_stream_end(&self, number: u64) {
         self.stream_step(number, StreamStep::End);
     }
@@ -260,7 +263,7 @@ impl Peer {
         }
     }
 
-    /// The lane is lost, and all loans with it.
+    /// Ends all loans, because the lane is lost.
     pub(super) fn loans_lost(&self) {
         let lent = std::mem::take(&mut *self.lent.lock());
         let borrowed = std::mem::take(&mut *self.borrowed.lock());
@@ -276,7 +279,7 @@ impl Peer {
     }
 }
 
-/// A stream whose code runs in the scope of the call that the stream was given to.
+/// A stream whose code runs in the scope of the call that the stream is an argument of.
 struct InScopeOf<S> {
     scope: Option<Scope>,
     items: S,
@@ -291,7 +294,7 @@ impl<S: Stream + Unpin> Stream for InScopeOf<S> {
     }
 }
 
-/// An object of the other end's. Dropping the last reference gives it back.
+/// An object that the other end lends. Dropping it returns the object.
 struct BorrowedObject {
     peer: Arc<Peer>,
     number: u64,
@@ -322,7 +325,7 @@ impl Drop for BorrowedObject {
     }
 }
 
-/// A fetch that is waited for.
+/// A guard of a fetch. Dropping it forgets the fetch.
 struct Asked {
     peer: Weak<Peer>,
     number: u64,
@@ -336,14 +339,15 @@ impl Drop for Asked {
     }
 }
 
-/// A stream of the other end's. Dropping it stops its producer.
+/// A stream that the other end lends. Dropping it stops its producer.
 ///
-/// One item is asked for at a time, when it is polled for: an item is made only as fast as
-/// it is read.
+/// Each item is asked for when the stream is polled, one at a time, so that the producer is
+/// never ahead of the reader.
 struct BorrowedStream {
     peer: Arc<Peer>,
     number: u64,
-    /// Made with the first poll. Unbounded, and never longer than one item and the end.
+    /// Made at the first poll. The channel is unbounded, but holds no more than one item and the
+    /// end.
     steps: Option<mpsc::UnboundedReceiver<StreamStep>>,
     asked: bool,
     ended: bool,

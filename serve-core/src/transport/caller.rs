@@ -1,4 +1,4 @@
-//! The caller's end of calls: [`RemoteTarget`] sends them, and brings their answers back.
+//! The caller's end of calls: [`RemoteTarget`] sends calls and waits for their answers.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -17,23 +17,24 @@ use crate::error::Error;
 use crate::method::{AnyMethod, AnyReply, Hook, Reply};
 use crate::replica::{Call, Replica, Scope, Target};
 
-/// The calls that an end made and that are not answered.
+/// The calls that an end made and that are not answered, by their numbers.
 #[derive(Default)]
 pub(super) struct OpenCalls(Mutex<HashMap<u64, Waiting>>);
 
-/// Who waits for a call.
+/// The caller's side of a call that is not answered.
 struct Waiting {
     answer: oneshot::Sender<Answer>,
-    /// For the items of a stream. Unbounded, and never longer than the room that its
-    /// consumer has: that much was granted.
+    /// The sender for the items of a stream. The channel is unbounded, but holds no more items
+    /// than were granted, and thus than the consumer has room for.
     items: Option<mpsc::UnboundedSender<Result<Payload, CallError<Payload>>>>,
     arguments: Kept,
 }
 
-/// The encoded arguments of a call, kept until its first answer: it may be given back.
+/// The encoded arguments of a call, kept until its first answer, because the call may be given
+/// back.
 type Kept = Arc<Mutex<Option<Payload>>>;
 
-/// How a call ended.
+/// The answer to a call, or its loss.
 enum Answer {
     Result(Result<Payload, CallError<Payload>>),
     GivenBack,
@@ -50,7 +51,7 @@ impl OpenCalls {
 
 impl Peer {
     pub(super) fn on_reply(self: &Arc<Self>, call: u64, result: SentResult) {
-        // Borrowed in any case, so that what nobody waits for is given back.
+        // Borrowed even if nobody waits, so that the attachments are returned.
         let result = self.borrow_result(result);
         let waiting = self.open.0.lock().remove(&call);
         if let Some(waiting) = waiting {
@@ -78,7 +79,7 @@ impl Peer {
         }
     }
 
-    /// Nobody waits for a call any more, if it is open.
+    /// Cancels a call, unless it was answered.
     fn cancel(&self, call: u64) {
         let waiting = self.open.0.lock().remove(&call);
         if waiting.is_some() {
@@ -86,7 +87,7 @@ impl Peer {
         }
     }
 
-    /// The lane is lost, and what was not answered may have begun.
+    /// Fails all calls that are not answered, because the lane is lost. They may have begun.
     pub(super) fn calls_lost(&self) {
         let open = std::mem::take(&mut *self.open.0.lock());
         for (_, waiting) in open {
@@ -95,18 +96,19 @@ impl Peer {
     }
 }
 
-/// A replica at the other end of a lane.
+/// Serves the calls of a replica that is at the other end of a lane.
 pub(crate) struct RemoteTarget {
     caller: Arc<Peer>,
-    /// The host's end. In one process both are at hand; between two, grants come in frames.
+    /// The host's end, which grants slots. Only within one process: a host in another process
+    /// would send grants in frames.
     host: Arc<Peer>,
     replica: Arc<str>,
-    /// What serves the calls at the host.
+    /// The target that serves the calls at the host.
     hosted: Arc<dyn Target>,
 }
 
 impl RemoteTarget {
-    /// Puts what serves a replica's calls behind a lane.
+    /// Puts a replica's target, `hosted`, behind a lane.
     pub(crate) fn new(
         caller: &Arc<Peer>,
         host: &Arc<Peer>,
@@ -207,7 +209,7 @@ impl Target for RemoteTarget {
     }
 }
 
-/// What an answer means to the call.
+/// The reply of a call, from its answer.
 fn answered_call(
     method: &dyn AnyMethod,
     answer: Answer,
@@ -228,7 +230,8 @@ fn answered_call(
     }
 }
 
-/// The failure of a call whose lane was lost, after the call was sent or before.
+/// The failure of a call whose lane was lost. `started` is true if the call had been sent, and
+/// so may have begun.
 fn lost<E>(replica: &Replica, started: bool) -> CallError<E> {
     CallError::Unavailable {
         deployment: replica.context.deployment.to_string(),
@@ -237,7 +240,7 @@ fn lost<E>(replica: &Replica, started: bool) -> CallError<E> {
     }
 }
 
-/// A call that waits for its answer. Dropping it cancels the call.
+/// A guard of a call that waits for its answer. Dropping it cancels the call.
 struct OpenCall {
     peer: Arc<Peer>,
     number: u64,
@@ -256,7 +259,7 @@ impl OpenCall {
         Self { peer: Arc::clone(peer), number, _watch: watch }
     }
 
-    /// Tells the host that there is room for more items.
+    /// Makes the function that tells the host of room for further items.
     fn grant(&self) -> Box<dyn Fn(usize) + Send + Sync> {
         let (peer, call) = (Arc::clone(&self.peer), self.number);
         Box::new(move |items| {
@@ -264,7 +267,7 @@ impl OpenCall {
         })
     }
 
-    /// The call needs no cancelling any more.
+    /// Forgets the call, so that dropping the guard does not cancel it.
     fn is_answered(&self) {
         self.peer.open.0.lock().remove(&self.number);
     }
@@ -276,7 +279,8 @@ impl Drop for OpenCall {
     }
 }
 
-/// Tells the host when the caller's part of a deadline changes.
+/// Tells the host when the call is cancelled or detached, and when the deadline that the call
+/// inherits changes.
 struct Watch {
     peer: Weak<Peer>,
     number: u64,

@@ -1,4 +1,4 @@
-//! [`Frame`]: what one end of a lane says to the other.
+//! [`Frame`]: a message from one end of a lane to the other.
 
 use std::time::Duration;
 
@@ -8,76 +8,76 @@ use serde::{Deserialize, Serialize};
 use crate::call::CallError;
 use crate::call::request::SentRequest;
 
-/// One message of a lane, in postcard's format. Values within it are payloads, in
+/// One message of a lane, in postcard's format. The user's values in a frame are payloads, in
 /// MessagePack.
 ///
-/// Calls are numbered by the end that makes them, objects and streams by the end that lends
-/// them.
+/// The end that makes a call numbers it, and the end that lends an object or a stream numbers
+/// the object or the stream.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) enum Frame {
     /// A call. Answered by any number of `Item`s, and then a `Reply` or `GivenBack`.
     Call(CallFrame),
     /// The result of a call.
     Reply { call: u64, result: SentResult },
-    /// The call did not begin, and may go to another replica.
+    /// The call did not begin on its replica, and may go to another one.
     GivenBack { call: u64 },
-    /// An item of the stream that a call gives.
+    /// An item of the stream that a call returns.
     Item { call: u64, item: SentResult },
-    /// The consumer of that stream has room for so many more items.
+    /// The number of further items that the consumer of a call's stream has room for.
     Credit { call: u64, items: usize },
-    /// Nobody waits for the call any more.
+    /// Cancels the call, for which nobody waits any more.
     Cancel { call: u64 },
-    /// What is left of the deadline of the call's caller changed; the call itself runs
-    /// unattended if it is `detached`.
+    /// A change of the deadline that the call inherits from its caller. With `detached`, the call
+    /// itself was detached, and runs unattended.
     Detach { call: u64, detached: bool, inherited: Option<Duration> },
     /// Asks for the value of a lent object. Answered by `Object`.
     Fetch { object: u64 },
     /// The value of an object.
     Object { object: u64, value: SentResult },
-    /// The object is needed no more.
+    /// Returns a lent object, which is no longer needed.
     Release { object: u64 },
-    /// Asks for so many more items of a lent stream.
+    /// Asks for further items of a lent stream.
     Pull { stream: u64, items: usize },
     /// An item of a lent stream.
     StreamItem { stream: u64, item: SentResult },
-    /// A lent stream has ended.
+    /// The end of a lent stream.
     StreamEnd { stream: u64 },
-    /// The stream is read no more.
+    /// Returns a lent stream, which is no longer read.
     CloseStream { stream: u64 },
-    /// Asks whether the other end is there. Answered by `Pong`.
+    /// Asks whether the other end still answers. Answered by `Pong`.
     Ping { number: u64 },
     /// The answer to a `Ping`.
     Pong { number: u64 },
 }
 
-/// A call as it travels.
+/// The content of a [`Frame::Call`].
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct CallFrame {
     pub(super) call: u64,
     /// The replica that the call is for.
     pub(super) replica: String,
-    /// The slot that the host granted.
+    /// The grant by which the host finds the call's slot.
     pub(super) grant: u64,
     pub(super) method: String,
     pub(super) request: SentRequest,
-    /// What is left of the call's own deadline.
+    /// The time that remains until the call's own deadline.
     pub(super) own: Option<Duration>,
-    /// What is left of its caller's deadline.
+    /// The time that remains until the deadline of the call's caller.
     pub(super) inherited: Option<Duration>,
     pub(super) arguments: SentPayload,
 }
 
-/// A value, or a failure whose own error is a value.
+/// A result in a frame: a value, or a failure whose own error is a value.
 pub(super) type SentResult = Result<SentPayload, CallError<SentPayload>>;
 
-/// A payload as it travels: its attachments stay, and are named by number.
+/// A payload in a frame. Its attachments stay with the sender, and the frame has their numbers.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct SentPayload {
     pub(super) bytes: Bytes,
     pub(super) attachments: Vec<SentAttachment>,
 }
 
-/// What a value refers to, by the number that its lender gave it.
+/// An attachment of a payload, by the number that its lender gave it.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) enum SentAttachment {
     Object(u64),
@@ -91,14 +91,14 @@ impl Frame {
             .into()
     }
 
-    /// The frame, if these bytes are one.
+    /// The frame that `bytes` hold.
     pub(super) fn from_bytes(bytes: &Bytes) -> Result<Self, postcard::Error> {
         postcard::from_bytes(bytes)
     }
 }
 
-/// What a frame belongs to. A transport keeps the order of the frames of one call, of one
-/// object and of one stream; it may keep no other.
+/// The call, object or stream that a frame belongs to. A lane keeps the order of frames that
+/// belong together, and may keep no other order.
 #[cfg(test)]
 pub(crate) fn order_of(frame: &Bytes) -> String {
     match Frame::from_bytes(frame).expect("an end sends frames") {

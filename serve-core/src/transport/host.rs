@@ -1,4 +1,4 @@
-//! The host's end of calls: it serves them, each in the scope that its frame describes.
+//! The host's end of calls: serves each call in the scope that the call's frame describes.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,21 +21,21 @@ use crate::clock;
 use crate::method::{AnyMethod, AnyReply, AnySink, PayloadWriter, Reply};
 use crate::replica::{Call, Replica, Scope, Slot, Target, Within};
 
-/// The calls that an end serves.
+/// The calls that an end serves, by their numbers.
 #[derive(Default)]
 pub(super) struct HostedCalls(Mutex<HashMap<u64, HostedCall>>);
 
-/// A call that is served.
+/// A call that an end serves.
 struct HostedCall {
     deadline: Arc<Deadline>,
-    /// What makes items of a stream wait for room.
+    /// The writer of a streaming method's items, which holds the credit of their consumer.
     writer: Option<Arc<ItemFrames>>,
     /// None until the call has its task.
     task: Option<AbortHandle>,
     detached: bool,
 }
 
-/// The replicas that an end serves calls for.
+/// The replicas whose calls an end serves, by their ids.
 #[derive(Default)]
 pub(super) struct Hosted(Mutex<HashMap<Arc<str>, HostedReplica>>);
 
@@ -45,10 +45,10 @@ struct HostedReplica {
     target: Arc<dyn Target>,
 }
 
-/// The slots that were granted for calls on their way here.
+/// The slots that were granted for calls whose frames have not arrived, by grant.
 ///
-/// The slots of a replica are its host's. Where caller and host share a process, the
-/// caller's router has taken one, and leaves it here for the frame that follows.
+/// The host owns the slots of its replicas. Since caller and host share a process, the caller's
+/// router takes a slot and leaves it here for the frame that follows.
 #[derive(Default)]
 pub(super) struct Grants(Mutex<GrantTable>);
 
@@ -67,7 +67,8 @@ impl HostedCalls {
 }
 
 impl Grants {
-    /// Keeps a slot for a call. Returns the number by which the call finds it.
+    /// Keeps a slot for a call. Returns the number of the grant, by which the call's frame finds
+    /// the slot.
     pub(super) fn grant(&self, slot: Slot) -> u64 {
         let mut grants = self.0.lock();
         grants.next += 1;
@@ -76,7 +77,7 @@ impl Grants {
         number
     }
 
-    /// Takes a granted slot; none if the grant has ended.
+    /// Takes a granted slot; none if the grant was taken or has ended.
     pub(super) fn take(&self, number: u64) -> Option<Slot> {
         self.0.lock().slots.remove(&number)
     }
@@ -101,11 +102,11 @@ impl Peer {
 
     pub(super) fn remove_replica(&self, replica: &str) {
         let removed = self.replicas.0.lock().remove(replica);
-        // After the lock: it may be the last to hold the user's instance.
+        // After the lock: this may drop the user's instance.
         drop(removed);
     }
 
-    /// A call arrived.
+    /// Handles a call: begins to serve it, gives it back, or refuses it.
     pub(super) fn on_call(self: &Arc<Self>, frame: CallFrame) {
         let call = frame.call;
         let arguments = self.borrow(frame.arguments);
@@ -146,13 +147,13 @@ impl Peer {
         let run = served.run(Arc::downgrade(self), call, scope);
         let task = self.tokio.spawn(run).abort_handle();
         let mut hosted = self.hosted.0.lock();
-        // Not there any more if the call ended on another thread by now.
+        // The entry is gone if the call has ended on another thread by now.
         if let Some(entry) = hosted.get_mut(&call) {
             entry.task = Some(task);
         }
     }
 
-    /// The consumer of a call's stream has room for more.
+    /// Handles credit: the consumer of a call's stream has room for further items.
     pub(super) fn on_credit(&self, call: u64, items: usize) {
         let hosted = self.hosted.0.lock();
         if let Some(HostedCall { writer: Some(writer), .. }) = hosted.get(&call) {
@@ -160,7 +161,7 @@ impl Peer {
         }
     }
 
-    /// Nobody waits for a call any more.
+    /// Handles the cancellation of a call.
     pub(super) fn on_cancel(&self, call: u64) {
         let cancelled = self.hosted.0.lock().remove(&call);
         if let Some(HostedCall { task: Some(task), .. }) = cancelled {
@@ -168,7 +169,7 @@ impl Peer {
         }
     }
 
-    /// The caller's part of a call's deadline changed.
+    /// Handles a change of the deadline that a call inherits from its caller.
     pub(super) fn on_detach(&self, call: u64, detached: bool, inherited: Option<Duration>) {
         let deadline = {
             let mut hosted = self.hosted.0.lock();
@@ -176,11 +177,11 @@ impl Peer {
             entry.detached |= detached;
             Arc::clone(&entry.deadline)
         };
-        // After the lock: calls that this one made may be told, by frames of their own.
+        // After the lock: this may send frames about calls that this call made.
         deadline.set_inherited(inherited.and_then(|left| clock::after(Instant::now(), left)));
     }
 
-    /// The lane is lost: nobody waits for the calls that came by it, but detached ones run on.
+    /// Ends the calls that came by the lane, because it is lost. Detached calls run on.
     pub(super) fn hosted_lost(&self) {
         let hosted = std::mem::take(&mut *self.hosted.0.lock());
         for (_, call) in hosted {
@@ -193,12 +194,12 @@ impl Peer {
             }
         }
         let granted = std::mem::take(&mut self.grants.0.lock().slots);
-        // After the lock: freed slots go to others.
+        // After the lock: freed slots go to other calls.
         drop(granted);
     }
 }
 
-/// The failure of a call that names a method which this build does not have.
+/// The failure of a call of a method that this build does not have.
 fn no_method<E>(replica: &Replica, method: &str) -> CallError<E> {
     CallError::Unavailable {
         deployment: replica.context.deployment.to_string(),
@@ -207,7 +208,7 @@ fn no_method<E>(replica: &Replica, method: &str) -> CallError<E> {
     }
 }
 
-/// A call that arrived.
+/// A call that arrived and is to be served.
 struct ServedCall {
     method: &'static dyn AnyMethod,
     target: Arc<dyn Target>,
@@ -218,10 +219,10 @@ struct ServedCall {
 }
 
 impl ServedCall {
-    /// Runs the call, and answers it.
+    /// Returns the future that runs the call and sends its answer.
     ///
-    /// Calls that have to begin in order begin before this returns. Any other begins when its
-    /// task first runs.
+    /// A call that has to begin in order begins before this function returns. Any other call
+    /// begins when its task first runs.
     fn run(
         self,
         peer: Weak<Peer>,
@@ -273,14 +274,15 @@ impl ServedCall {
                 }
             };
             let served = Within::new(Some(deadline), scope.serve(run, in_order));
-            // The slot is free once this is over, and before the answer leaves.
+            // Frees the slot before the answer is sent, so that a caller that has its result
+            // finds the slot free.
             let ended = AssertUnwindSafe(served).catch_unwind().await;
             answer(&peer, call, method, ended);
         }
     }
 }
 
-/// Tells the caller how a call ended.
+/// Sends the caller the answer to a call that ended.
 fn answer(
     peer: &Weak<Peer>,
     call: u64,
@@ -296,7 +298,7 @@ fn answer(
             return;
         }
         Ok(Ok(Reply::Answer(result))) => {
-            // The user's own code writes it.
+            // The user's `Serialize` may panic.
             catch_unwind(AssertUnwindSafe(|| method.encode_result(result)))
                 .unwrap_or_else(|panic| Err(CallError::Panicked(panic_message(&*panic))))
         }
@@ -308,7 +310,7 @@ fn answer(
     peer.send(&Frame::Reply { call, result });
 }
 
-/// Writes the items of a call's stream, as far as its consumer has room.
+/// Sends the items of a call's stream, as far as its consumer has room.
 struct ItemFrames {
     peer: Weak<Peer>,
     call: u64,

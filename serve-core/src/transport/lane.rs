@@ -1,46 +1,50 @@
-//! [`Transport`] and [`Lane`]: what carries frames between two nodes.
+//! [`Transport`] and [`Lane`]: the traits of connections that carry frames between two nodes.
 
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-/// Connects nodes. One in memory is here; others carry the same frames over a network.
+/// Connects nodes. `MemoryTransport` does so within a process; a transport over a network would
+/// carry the same frames.
 pub(crate) trait Transport: Send + Sync {
-    /// Opens a lane to a node. What the node sends comes to `receiver`, which is told if the
-    /// lane is lost.
+    /// Opens a lane to a node. Frames from the node go to `receiver`, which is also notified if
+    /// the lane is lost.
     ///
     /// # Errors
     /// If there is no such node.
     fn connect(&self, node: &str, receiver: Weak<dyn Receive>) -> Result<Arc<dyn Lane>, LaneLost>;
 }
 
-/// A node that lanes can be opened to.
+/// A node to which lanes can be opened.
 pub(crate) trait Accept: Send + Sync {
-    /// A lane was opened. The node answers through `back`, and its end receives.
+    /// Accepts a new lane. The node sends its own frames through `back`. Returns the receiver of
+    /// the frames that come to the node.
     fn accept(&self, back: Arc<dyn Lane>) -> Weak<dyn Receive>;
 }
 
-/// One direction of a connection between two nodes. Frames arrive whole and in the order in
-/// which they were sent, or the lane is lost.
+/// One direction of a connection between two nodes.
+///
+/// Frames arrive whole. The frames of one call, of one object and of one stream arrive in the
+/// order in which they were sent, until the lane is lost. Other frames may overtake each other.
 pub(crate) trait Lane: Send + Sync {
-    /// Sends a frame. It may arrive before this returns.
+    /// Sends a frame, which may arrive before this method returns.
     ///
     /// # Errors
-    /// If the lane was lost before: the frame was not sent. A frame that was sent may be lost
-    /// all the same, with the lane.
+    /// If the lane was lost before, so that the frame was not sent. A frame that was sent may
+    /// still be lost together with the lane.
     fn send(&self, frame: Bytes) -> Result<(), LaneLost>;
 }
 
-/// What frames come to.
+/// The receiver of a lane's frames.
 pub(crate) trait Receive: Send + Sync {
-    /// A frame arrived. This does not block.
+    /// Handles a frame that arrived. Does not block.
     fn receive(self: Arc<Self>, frame: Bytes);
 
-    /// The lane is lost. No frame arrives any more, and none can be sent.
+    /// Handles the loss of the lane: no frame arrives any more, and none can be sent.
     fn lost(&self);
 }
 
-/// The lane is lost, or there never was one.
+/// The error of a lane that is lost, or that could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the connection to its node was lost")]
 pub(crate) struct LaneLost;

@@ -1,5 +1,5 @@
-//! [`MemoryTransport`]: lanes within one process. Frames cross as bytes, and arrive while
-//! they are sent.
+//! [`MemoryTransport`]: lanes within one process. Frames cross as bytes, and `send` returns
+//! after the receiver has handled the frame.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -16,7 +16,7 @@ pub(crate) struct MemoryTransport {
 }
 
 impl MemoryTransport {
-    /// Lanes can be opened to this node from now on.
+    /// Adds a node, to which lanes can then be opened.
     pub(crate) fn add_node(&self, name: &str, node: Arc<dyn Accept>) {
         self.nodes.lock().insert(name.to_owned(), node);
     }
@@ -33,7 +33,8 @@ impl Transport for MemoryTransport {
     }
 }
 
-/// Hands each frame to its receiver at once. With its sender the lane is lost.
+/// A lane that hands each frame to its receiver at once. Dropping the lane, which its sender
+/// owns, is its loss.
 #[derive(Default)]
 struct MemoryLane(OnceLock<Weak<dyn Receive>>);
 

@@ -1,16 +1,16 @@
-//! Calls between processes: frames, the lanes that carry them, and the two ends of a lane.
+//! Calls between processes: frames, the lanes that carry frames, and the two ends of a lane.
 //!
-//! A [`Lane`] carries bytes in order until it is lost. At each of its ends stands a
-//! [`Peer`], which makes frames of what is to be sent and does what arriving frames say:
+//! A [`Lane`](lane::Lane) carries frames as bytes until it is lost. A [`Peer`] is one end of
+//! a lane: it sends frames and acts on the frames that arrive.
 //!
-//! * As a caller's end it sends calls and brings their answers back. [`RemoteTarget`] is the
+//! * The caller's end sends calls and passes their answers on. [`RemoteTarget`] is the
 //!   [`Target`](crate::replica::Target) of a replica at the other end.
-//! * As a host's end it serves calls: it sets the scope that a call's frame describes, runs
-//!   the method, and frees the call's slot when the method has really ended.
-//! * Both ends lend each other objects and streams that values refer to.
+//! * The host's end serves calls: it sets the scope that a call's frame describes, runs the
+//!   method, and frees the call's slot when the method has really ended.
+//! * Both ends lend each other the objects and streams that values refer to.
 //!
-//! [`MemoryTransport`] carries frames within one process: it is what
-//! [`Mode::Wire`](crate::Mode::Wire) stands on.
+//! [`MemoryTransport`] carries frames within one process, for
+//! [`Mode::Wire`](crate::Mode::Wire).
 
 mod attachments;
 mod caller;

@@ -15,21 +15,20 @@ use super::frame::Frame;
 use super::host::{Grants, Hosted, HostedCalls};
 use super::lane::{Accept, Lane, LaneLost, Receive, Transport};
 
-/// One end of a lane: it makes frames of what is to be sent, and does what arriving frames
-/// say.
+/// One end of a lane, which sends frames and acts on the frames that arrive.
 ///
-/// No lock of a peer is held while a frame is sent, or while a value of the user's is
-/// dropped: both may lead back here.
+/// No lock of a peer is held while a frame is sent, or while a value of the user's is dropped:
+/// both may call into the peer again.
 pub(crate) struct Peer {
     pub(super) tokio: Handle,
-    /// The way to the other end, once the lane is open.
+    /// The lane to the other end, once it is open.
     lane: OnceLock<Arc<dyn Lane>>,
     lost: AtomicBool,
-    /// Numbers of calls and pings.
+    /// The number of the next call or ping.
     next: AtomicU64,
-    /// Calls that this end made.
+    /// The calls that this end made and that are not answered.
     pub(super) open: OpenCalls,
-    /// Calls that this end serves, and the replicas that serve them.
+    /// The calls that this end serves, and below, the replicas that serve them.
     pub(super) hosted: HostedCalls,
     pub(super) replicas: Hosted,
     pub(super) grants: Grants,
@@ -39,7 +38,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// An end whose lane is still to be opened. Its tasks run on `tokio`.
+    /// An end whose lane is not open yet. Its tasks run on `tokio`.
     fn new(tokio: Handle) -> Arc<Self> {
         Arc::new(Self {
             tokio,
@@ -56,7 +55,7 @@ impl Peer {
         })
     }
 
-    /// A host's end, for callers to connect to.
+    /// A host's end, to which a caller can connect.
     pub(crate) fn host(tokio: Handle) -> Arc<Self> {
         Self::new(tokio)
     }
@@ -85,15 +84,16 @@ impl Peer {
         Arc::downgrade(&receiver)
     }
 
-    /// A number for a call or a ping of this end's.
+    /// A new number for a call or a ping of this end.
     pub(super) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a frame. False if the lane was lost before: nothing was sent.
+    /// Sends a frame. False if the lane was lost before, so that the frame was not sent.
     pub(super) fn send(&self, frame: &Frame) -> bool {
         if self.is_lost() {
-            // What the frame lent since the lane was lost was lent to nobody.
+            // Attachments of the frame may have been lent after the lane was lost, and nobody
+            // will return them.
             self.loans_lost();
             return false;
         }
@@ -105,7 +105,7 @@ impl Peer {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// Waits for the other end to answer.
+    /// Waits until the other end answers a ping.
     ///
     /// # Errors
     /// If the lane is lost.

@@ -11,15 +11,15 @@ use serde::{Deserializer, Serialize, Serializer};
 
 use super::payload::{Incoming, Outgoing, Wire};
 
-/// Where the parameters of a call are read from, one by one: a query, a JSON object, a
+/// A source from which the parameters of a call are read one by one: a query, a JSON object, a
 /// command line.
 pub trait ParamSource {
-    /// How reading fails.
+    /// The error of reading a parameter.
     type Error;
-    /// The parameter at this place in the method's signature.
+    /// Reads the parameter at this place in the method's signature.
     ///
     /// # Errors
-    /// If it is missing or not of this type.
+    /// If the parameter is missing, or cannot be read as a `T`.
     fn param<T: DeserializeOwned>(&mut self, index: usize) -> Result<T, Self::Error>;
 }
 
@@ -28,47 +28,47 @@ pub trait Arguments<L>: Send + Sized + 'static {
     /// Writes a map from parameter names to values.
     ///
     /// # Errors
-    /// What the serializer says.
+    /// The serializer's error.
     fn encode<S: Serializer>(
         &self,
         names: &[&'static str],
         serializer: S,
     ) -> Result<S::Ok, S::Error>;
-    /// Reads that map. A missing name is what serde makes of a missing field: `None` for
-    /// an `Option`, else an error.
+    /// Reads a map from parameter names to values. A missing name is read as serde reads a
+    /// missing field: `None` for an `Option`, else an error.
     ///
     /// # Errors
-    /// What the deserializer says.
+    /// The deserializer's error.
     fn decode<'de, D: Deserializer<'de>>(names: Names, deserializer: D) -> Result<Self, D::Error>;
     /// Reads each parameter from `source`.
     ///
     /// # Errors
-    /// The first that `source` reports.
+    /// The first error of `source`.
     fn read<P: ParamSource>(source: &mut P) -> Result<Self, P::Error>;
-    /// What is known of each parameter's type without a value of it.
+    /// Facts about the type of each parameter.
     fn traits() -> Vec<ParamTraits>;
 }
 
-/// The names of a method's parameters, to read an argument map by.
+/// The names of a method's parameters, by which a map of arguments is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
-    /// In the order of the signature.
+    /// The names, in the order of the signature.
     pub known: &'static [&'static str],
-    /// What becomes of other names. Between processes they are ignored, so that
-    /// signatures can grow; a person who misspells one is told.
+    /// True if any other name is an error. Between processes other names are ignored, so that
+    /// signatures can grow; from people they are refused, because they are misspelt.
     pub refuse_unknown: bool,
 }
 
-/// What is known of a parameter's type without a value of it.
+/// Facts about the type of a parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct ParamTraits {
     /// The type.
     pub type_id: TypeId,
-    /// True if serde makes a value where there is none.
+    /// True if serde reads a missing parameter as a value, such as `None`.
     pub may_be_missing: bool,
 }
 
-/// [`Arguments`] as something serde can write.
+/// [`Arguments`] with their names, which serde can write.
 pub(crate) struct NamedArguments<'a, L, A> {
     pub(crate) names: &'static [&'static str],
     pub(crate) arguments: &'a A,
@@ -101,7 +101,7 @@ impl<'de, L, A: Arguments<L>> DeserializeSeed<'de> for ArgumentsSeed<L, A> {
     }
 }
 
-/// A key of an argument map: the parameter's index, or none of them.
+/// Reads a key of an argument map as the parameter's index, or `None` for another name.
 struct NameSeed(Names);
 
 impl<'de> DeserializeSeed<'de> for NameSeed {
@@ -129,7 +129,8 @@ impl Visitor<'_> for NameSeed {
     }
 }
 
-/// A parameter that is not there, as serde's derived code sees a missing field.
+/// The deserializer of a missing parameter. Behaves as serde's derived code does for a missing
+/// field.
 pub(crate) struct Missing<E> {
     name: &'static str,
     error: PhantomData<E>,

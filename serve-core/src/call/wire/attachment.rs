@@ -1,5 +1,5 @@
-//! [`Attachment`]: what a value refers to beside its bytes: an object that stays with its
-//! owner, or a stream that its reader pulls.
+//! [`Attachment`]: an object or a stream that a value refers to, and that is not in the value's
+//! bytes.
 
 use std::any::Any;
 use std::fmt;
@@ -12,28 +12,28 @@ use parking_lot::Mutex;
 use super::payload::Payload;
 use crate::call::CallError;
 
-/// What a value refers to beside its bytes.
+/// An object or a stream that a value refers to, and that is not in the value's bytes.
 #[derive(Clone)]
 pub(crate) enum Attachment {
-    /// An object that stays where it was made.
+    /// An object that stays in the process that made it.
     Object(Arc<dyn AttachedObject>),
-    /// A stream of which items are made as they are pulled.
+    /// A stream whose items are made when its reader pulls them.
     Stream(Arc<AttachedStream>),
 }
 
-/// An object that a value refers to: here, or with its owner in another process.
+/// An object that a value refers to, in this process or with its owner in another one.
 pub(crate) trait AttachedObject: Send + Sync {
     /// The `ObjectRef<T>` itself, if the value never left this process.
     fn local(&self) -> Option<&(dyn Any + Send + Sync)>;
 
-    /// The object's value as bytes, as soon as it exists.
+    /// The object's value as bytes, as soon as the value exists.
     fn fetch(self: Arc<Self>) -> BoxFuture<'static, Result<Payload, CallError>>;
 }
 
 /// The items of a stream as bytes.
 pub(crate) type PayloadStream = BoxStream<'static, Result<Payload, CallError>>;
 
-/// A stream that a value refers to. It can be read once.
+/// A stream that a value refers to. Its items can be taken once.
 pub(crate) struct AttachedStream(Mutex<Option<PayloadStream>>);
 
 impl AttachedStream {

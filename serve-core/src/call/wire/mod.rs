@@ -1,4 +1,4 @@
-//! How values become bytes and come back, and how parameters are read by name.
+//! The encoding of values as bytes, and the reading of parameters by name.
 
 pub(crate) mod arguments;
 pub(crate) mod attachment;

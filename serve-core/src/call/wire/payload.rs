@@ -1,7 +1,8 @@
-//! [`Payload`]: a value as bytes, and what it refers to beside them.
+//! [`Payload`]: the bytes of a value, and its attachments.
 //!
-//! Payloads are [MessagePack](message_pack) with named fields: self-describing, so that every
-//! serde type survives. [`Wire`] is the bound that says a type can travel, or that it need not.
+//! Payloads are [MessagePack](message_pack) with named fields, which is self-describing, so that
+//! every serde type survives. [`Wire`] is the bound of types that can travel, and of all types in
+//! deployments whose calls stay in their process.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -28,10 +29,10 @@ use crate::deployment::{Anywhere, InProcess};
     note = "or keep the deployment in its callers' process: `#[deployment(local)]`"
 )]
 pub trait Wire<L>: Send + Sized + 'static {
-    /// Writes the value, or says why it cannot travel.
+    /// Writes the value, or fails if the deployment's calls stay in their process.
     #[doc(hidden)]
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
-    /// Reads a value, or says why it cannot travel.
+    /// Reads a value, or fails if the deployment's calls stay in their process.
     #[doc(hidden)]
     fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
@@ -60,7 +61,7 @@ impl<T: Send + 'static> Wire<InProcess> for T {
     }
 }
 
-/// A `Wire<L>` seen as serde sees it.
+/// A `Wire<L>` value that serde can write.
 pub(crate) struct Outgoing<'a, L, T>(&'a T, PhantomData<L>);
 
 impl<'a, L, T> Outgoing<'a, L, T> {
@@ -75,7 +76,7 @@ impl<L, T: Wire<L>> Serialize for Outgoing<'_, L, T> {
     }
 }
 
-/// A `Wire<L>` that serde makes.
+/// A `Wire<L>` value that serde can read.
 pub(crate) struct Incoming<L, T>(pub(crate) T, PhantomData<L>);
 
 impl<'de, L, T: Wire<L>> Deserialize<'de> for Incoming<L, T> {
@@ -84,21 +85,21 @@ impl<'de, L, T: Wire<L>> Deserialize<'de> for Incoming<L, T> {
     }
 }
 
-/// How a method's error travels.
+/// The codec by which a method's error travels.
 pub trait ErrorCodec<E>: 'static {
-    /// Writes the error.
+    /// Encodes the error.
     ///
     /// # Errors
-    /// What serde says.
+    /// [`CallError::Codec`] with serde's message.
     fn encode(error: &E) -> Result<Payload, CallError>;
-    /// Reads the error.
+    /// Decodes the error.
     ///
     /// # Errors
-    /// What serde says.
+    /// [`CallError::Codec`] with serde's message.
     fn decode(payload: &Payload) -> Result<E, CallError>;
 }
 
-/// For methods that cannot fail.
+/// The codec of methods that cannot fail.
 #[derive(Debug)]
 pub enum NoError {}
 
@@ -112,7 +113,7 @@ impl ErrorCodec<Infallible> for NoError {
     }
 }
 
-/// For methods whose error is a [`Wire`] type.
+/// The codec of methods whose error is a [`Wire`] type.
 #[derive(Debug)]
 pub struct WireError<L>(PhantomData<L>);
 
@@ -126,8 +127,8 @@ impl<L: 'static, E: Wire<L>> ErrorCodec<E> for WireError<L> {
     }
 }
 
-/// A value as bytes, and its attachments: what the value refers to beside its bytes. The
-/// bytes name an attachment by its index.
+/// The bytes of a value, and its attachments: the objects and streams that the value refers to.
+/// The bytes name an attachment by its index.
 #[derive(Clone, Default)]
 pub struct Payload {
     pub(crate) bytes: Bytes,
@@ -180,10 +181,10 @@ thread_local! {
     static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
-/// What a value may refer to beside its bytes, while it is written or read: its
-/// attachments, and the directory in which handles are looked up.
+/// The state of writing or reading one payload: its attachments, and the directory in which
+/// handles are looked up.
 ///
-/// A thread-local, because serde has no other way to reach a value inside another.
+/// Kept in a thread-local, because serde cannot pass state to values inside of other values.
 #[derive(Default)]
 pub(crate) struct Session {
     attachments: Vec<Attachment>,
@@ -204,13 +205,13 @@ impl Session {
         (result, SESSION.take().unwrap_or_default())
     }
 
-    /// True while a call's values are written or read.
+    /// True while a payload is written or read on this thread.
     pub(crate) fn is_open() -> bool {
         SESSION.with_borrow(Option::is_some)
     }
 
-    /// Attaches something to the value that is written. Returns its index; none if no
-    /// value of a call is being written.
+    /// Adds an attachment to the payload that is being written. Returns its index; none if no
+    /// payload is being written.
     pub(crate) fn attach(attachment: Attachment) -> Option<u64> {
         SESSION.with_borrow_mut(|session| {
             let attachments = &mut session.as_mut()?.attachments;
@@ -219,7 +220,7 @@ impl Session {
         })
     }
 
-    /// The attachment with this index, of the value that is read.
+    /// The attachment with this index, of the payload that is being read.
     pub(crate) fn attachment(index: u64) -> Option<Attachment> {
         SESSION.with_borrow(|session| {
             session.as_ref()?.attachments.get(usize::try_from(index).ok()?).cloned()

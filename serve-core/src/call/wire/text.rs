@@ -1,7 +1,8 @@
-//! Values written as text (a query, a path, a command line), read as the type asks.
+//! Values that are written as text (in a query, a path, a command line) and read as their type
+//! requires.
 //!
-//! `5` is a number where a number is due and text where text is; a list comes from a
-//! repeated key or from JSON; a struct from JSON. Nothing is guessed: the type decides.
+//! `5` is read as a number for a number, and as text for a `String`; a list comes from a
+//! repeated key or from JSON; a struct comes from JSON. Nothing is guessed: the type decides.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,18 +20,18 @@ pub struct TextSource<'a> {
     values: &'a BTreeMap<String, Vec<String>>,
 }
 
-/// A parameter that is missing or cannot be read.
+/// The error of a parameter that is missing or cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}`: {message}")]
 pub struct TextError {
     /// The parameter.
     pub name: &'static str,
-    /// What was expected.
+    /// The reason, with what was expected.
     pub message: String,
 }
 
 impl<'a> TextSource<'a> {
-    /// The parameters `names`, looked up in `values`.
+    /// A source of the parameters `names`, which are looked up in `values`.
     #[must_use]
     pub fn new(names: &'static [&'static str], values: &'a BTreeMap<String, Vec<String>>) -> Self {
         Self { names, values }
@@ -50,7 +51,7 @@ impl ParamSource for TextSource<'_> {
     }
 }
 
-/// Why a text cannot be read.
+/// The reason why a text cannot be read.
 #[derive(Debug)]
 pub(crate) struct TextFault(pub(crate) String);
 
@@ -68,7 +69,7 @@ impl serde::de::Error for TextFault {
     }
 }
 
-/// One or more texts for one parameter; never none.
+/// The texts of one parameter, at least one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<'a> {
     values: &'a [String],
@@ -134,7 +135,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
         }
     }
 
-    /// A type that takes anything gets JSON where the text is JSON, else the text.
+    /// For a type that accepts anything: JSON if the text is JSON, else the text.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
         let [text] = self.values else { return self.deserialize_seq(visitor) };
         match serde_json::from_str::<serde_json::Value>(text) {
@@ -190,7 +191,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A repeated key, JSON in brackets, or one item.
+    /// For a list: a repeated key, JSON in brackets, or one item.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
         if let [text] = self.values
             && text.trim_start().starts_with('[')
@@ -249,12 +250,13 @@ impl<'de> Deserializer<'de> for Text<'_> {
     forward_to_deserialize_any! { ignored_any }
 }
 
-/// A JSON object whose values may be texts that are to be read as their types ask.
+/// A deserializer of a JSON object whose values may be texts that are read as their types
+/// require.
 pub(crate) fn json_reads_text(value: serde_json::Value) -> TextObject {
     TextObject(value)
 }
 
-/// See [`json_reads_text`].
+/// The deserializer that [`json_reads_text`] returns.
 pub(crate) struct TextObject(serde_json::Value);
 
 /// One value of a [`TextObject`].

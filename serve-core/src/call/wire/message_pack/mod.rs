@@ -27,7 +27,7 @@ use serde::de::DeserializeSeed;
 use read::{Cursor, Reader};
 use write::Writer;
 
-/// The MessagePack extension type of a nil inside of `Some`s.
+/// The MessagePack extension type of a nil inside of `Some`s. See the module's documentation.
 const NIL_IN_SOMES: i8 = b'O'.cast_signed();
 
 /// The number of sequences, maps, structs and enums with data that may be nested.

@@ -90,7 +90,7 @@ struct Flat<T> {
     rest: BTreeMap<String, Option<T>>,
 }
 
-/// Every shape of serde's data model, with options in and around each.
+/// Every shape of serde's data model, with options inside and around each shape.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 enum Zoo {
     Options(Option<Option<Option<u8>>>),
@@ -277,8 +277,8 @@ fn all_else_is_written_as_rmp_serde_does() {
     same(&json!({ "a": [null, 1, -1, 0.5, "x", { "b": {} }] }));
 }
 
-/// Types that are text for people and bytes for programs are text here: serde takes what it
-/// buffers for an untagged enum as meant for people.
+/// Types with a human-readable and a compact form are text here: serde reads the buffer of an
+/// untagged enum as human-readable.
 #[test]
 fn addresses_survive_in_every_kind_of_enum() {
     let address = || "127.0.0.1".parse::<IpAddr>().unwrap();
@@ -310,7 +310,7 @@ fn a_field_that_reads_an_option_fewer_than_it_writes_survives() {
     }
 }
 
-/// What `docs/deployments.md` says does not survive.
+/// The types that do not survive, according to `docs/deployments.md`.
 #[test]
 fn limits_are_as_documented() {
     for value in [1i128, i128::MAX] {
