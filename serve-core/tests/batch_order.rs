@@ -43,6 +43,13 @@ impl Model {
         items
     }
 
+    #[retry(max = 1)]
+    #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
+    pub async fn steady(&self, items: Vec<u64>) -> Vec<u64> {
+        self.items.lock().extend(&items);
+        items
+    }
+
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub fn tokens(&self, items: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
         self.items.lock().extend(&items);
@@ -81,7 +88,7 @@ async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn so_are_those_of_blocking_and_streaming_batches_and_calls_by_name() -> Result<()> {
+async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
     let (runtime, model, items) = model(16).await?;
     let named: AnyHandle = runtime
         .run_any(serve_core::application::AnyApplication::from(
@@ -104,7 +111,9 @@ async fn so_are_those_of_blocking_and_streaming_batches_and_calls_by_name() -> R
                     call.collect::<Vec<_>>()
                 });
                 join_all(calls).await;
-                [blocking, streaming, taken()]
+                let by_name = taken();
+                join_all((0..CALLS).map(|item| model.steady(item))).await;
+                [blocking, streaming, by_name, taken()]
             }
         });
         for kind in kinds.await.expect("it does not panic") {

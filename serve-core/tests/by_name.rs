@@ -22,6 +22,11 @@ impl Clock {
         seconds
     }
 
+    #[retry(max = 1)]
+    pub async fn steady(&self, seconds: u64) -> u64 {
+        self.wait(seconds).await
+    }
+
     pub async fn left(&self) -> Option<u64> {
         serve_core::context()
             .deadline()
@@ -144,6 +149,19 @@ impl Relay {
         let outcomes = outcome(&self.0, "wait", &arguments("seconds", "60")).await;
         outcomes.into_iter().map(|outcome| format!("{outcome:?}")).collect()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_by_name_of_a_marked_method_runs_again_when_its_replica_dies() {
+    let runtime = MockRuntime::builder().start();
+    let clock = clock(&runtime).await;
+    let call = clock.call("steady", &arguments("seconds", "1")).expect("such a method");
+    let call = tokio::spawn(call.collect::<Vec<_>>());
+    sleep(Duration::from_millis(500)).await;
+    assert!(runtime.kill_replica::<Clock>(0));
+    let outcome = call.await.expect("it does not panic");
+    assert!(matches!(&outcome[..], [Ok(seconds)] if *seconds == json!(1)), "{outcome:?}");
+    assert_eq!(runtime.calls::<Clock>(), ["steady", "steady"]);
 }
 
 /// Its siblings are the calls of typed handles, tasks, actors and routed requests: all of them

@@ -128,3 +128,63 @@ fn outside_of_a_call_a_reference_cannot_be_serialized() {
     let error = serde_json::to_string(&ObjectRef::put(1)).unwrap_err();
     assert!(error.to_string().contains("only as part of a call"), "{error}");
 }
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Failed {
+    why: ObjectRef<u64>,
+    store: StoreHandle,
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed, and the reference says why")
+    }
+}
+
+/// Passes references on before they are ready.
+#[deployment]
+struct Hub {
+    store: StoreHandle,
+}
+
+#[handle]
+impl Hub {
+    fn new(store: StoreHandle) -> Self {
+        Self { store }
+    }
+
+    pub async fn fan_out(&self, object: ObjectRef<u64>) -> Result<u64> {
+        let batch = |parts| Batch { name: "batch".to_owned(), parts };
+        let one =
+            self.store.by_reference(object.clone(), batch(vec![object.clone(), object.clone()]));
+        let other = self.store.by_reference(object.clone(), batch(Vec::new()));
+        let here = object.get();
+        let (one, other, here) = futures::join!(one, other, here);
+        Ok(one?[..3].iter().sum::<u64>() + other?[0] + *here?)
+    }
+
+    pub async fn fail(&self) -> Result<(), Failed> {
+        Err(Failed { why: self.store.slow(42).object_ref(), store: self.store.clone() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_that_is_not_ready_is_awaited_by_several_at_once() -> Result<()> {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let runtime = MockRuntime::builder().start();
+    let hub = runtime.run(Hub::bind(Store::bind(Arc::clone(&ended)))).await?;
+    let store = runtime.get_deployment_handle::<Store>("default", "Store")?;
+    assert_eq!(hub.fan_out(store.slow(5)).await?, 25);
+    assert_eq!(ended.load(Ordering::SeqCst), 1, "it ran once");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_may_hold_references_and_handles() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let hub = runtime.run(Hub::bind(Store::bind(Arc::default()))).await?;
+    let CallError::App(failed) = hub.fail().await.unwrap_err() else { panic!("its own error") };
+    assert_eq!(*failed.why.get().await?, 42);
+    assert_eq!(failed.store.add(1, 2).await?, 3);
+    Ok(())
+}

@@ -74,6 +74,7 @@ impl<E: Entrance, A> Acquire<E, A> {
 impl<E: Entrance, A> Future for Acquire<E, A> {
     type Output = Result<(E::Seat, A), CallError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const ONCE: &str = "a seat is taken once";
         if let Self::Arriving(arriving) = &mut *self {

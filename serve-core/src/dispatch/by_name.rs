@@ -13,6 +13,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::handle::Client;
+use super::retry::{self, Retry};
 use super::served::TargetFuture;
 use super::start::start;
 use super::typed::spawn;
@@ -156,19 +157,27 @@ fn call_by_name(
         (None, None)
     };
     // Shared, because a call that is given back begins again on another replica, and needs a
-    // sink there too.
+    // A call that is given back begins again, and needs its sink again.
     let sink = Arc::new(Mutex::new(sink));
-    let (pending, task) =
-        start(router, info.name, client.head(), Ok(args), wanted(method), |acquire, head, _| {
-            let begin = move |scope: &mut Option<Scope>, args| {
-                let sink = sink.lock().as_ref().map(|sink| method.clone_sink(sink));
-                TargetFuture::new(scope, method, args, sink)
-            };
-            spawn(router, method.is_batched(), acquire, head, begin)
-        });
-    let response: Response<AnyValue, AnyValue> = match task {
-        Ok(task) => Response::running(pending, task),
-        Err(error) => Response::refused(pending, error.widen()),
+    let begin = move |scope: &mut Option<Scope>, args| {
+        let sink = sink.lock().as_ref().map(|sink| method.clone_sink(sink));
+        TargetFuture::new(scope, method, args, sink)
+    };
+    let (max, in_order) = (method.retries(), method.is_batched());
+    let response: Response<AnyValue, AnyValue> = if max > 0 {
+        let copy = move |args: &AnyValue| method.copy_args(args);
+        let retry = Retry { method: info.name, max, in_order, copy };
+        retry::call(router, retry, client.head(), Ok(args), wanted(method), begin)
+    } else {
+        let head = client.head();
+        let (pending, task) =
+            start(router, info.name, head, Ok(args), wanted(method), |acquire, head, _| {
+                spawn(router, in_order, acquire, head, begin)
+            });
+        match task {
+            Ok(task) => Response::running(pending, task),
+            Err(error) => Response::refused(pending, error.widen()),
+        }
     };
     let Some(items) = items else {
         return stream::once(async move { shown(method, response.await) }).boxed();

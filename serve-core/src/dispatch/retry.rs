@@ -5,37 +5,46 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::acquire::Acquire;
-use super::handle::Handle;
 use super::served::Served;
 use super::serving::Serving;
 use super::start::{Head, Split, start};
 use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
 use crate::call::{CallError, Response};
-use crate::method::{Method, Unary};
 use crate::replica::Scope;
-use crate::router::{Place, Router, wanted};
+use crate::router::{Place, Router, Wanted};
+
+/// How calls of a method run again.
+#[derive(Clone, Copy)]
+pub(super) struct Retry<C> {
+    /// The method's name.
+    pub(super) method: &'static str,
+    /// How often a call may run again.
+    pub(super) max: usize,
+    /// Whether calls begin in the order of their admission.
+    pub(super) in_order: bool,
+    /// Copies the arguments.
+    pub(super) copy: C,
+}
 
 /// Starts a call that may run again if its replica dies after the call began. `begin` makes the
 /// method's future, for each try.
-pub(super) fn call<M, B, F>(
-    handle: &Handle<M::Deployment>,
-    args: Split<M::Args>,
+pub(super) fn call<A, C, B, F>(
+    router: &Arc<Router>,
+    retry: Retry<C>,
+    head: Head,
+    args: Split<A>,
+    wanted: impl for<'a> Fn(&'a A) -> Wanted<'a> + Send + 'static,
     begin: B,
-) -> Response<M::Ok, M::Err>
+) -> Response<F::Ok, F::Err>
 where
-    M: Unary,
-    B: FnOnce(&mut Option<Scope>, M::Args) -> F + Clone + Send + 'static,
-    F: Served<Ok = M::Ok, Err = M::Err, Args = M::Args> + Send + 'static,
+    A: Send + 'static,
+    C: Fn(&A) -> Option<A> + Copy + Send + 'static,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
+    F: Served<Ok: Send, Err: Send, Args = A> + Send + 'static,
 {
-    let kept = args.as_ref().ok().and_then(M::copy_args);
-    let router = Arc::clone(handle.router());
-    let (mut pending, task) = start(
-        handle.router(),
-        M::INFO.name,
-        handle.head(),
-        args,
-        wanted::<M>,
-        |acquire, head, position| {
+    let kept = Arc::new(Mutex::new(args.as_ref().ok().and_then(retry.copy)));
+    let (mut pending, task) =
+        start(router, retry.method, head, args, wanted, |acquire, head, position| {
             router.earn_retry();
             // Each try has a place of its own, so the response looks the ticket up when it is
             // dropped.
@@ -45,12 +54,12 @@ where
                 QueuePosition::Moving(ticket) => Arc::clone(ticket),
             };
             let position = QueuePosition::Moving(Arc::clone(&ticket));
-            let tokio = router.spawner().tokio.clone();
-            let kept = Arc::new(Mutex::new(kept));
-            let tries = Tries::<M> { router, head, ticket, kept };
-            (tokio.spawn(tries.run(acquire, begin)), position)
-        },
-    );
+            let tries = Tries { router: Arc::clone(router), head, retry, ticket, kept };
+            let first = tries.serving(acquire, 0, begin.clone());
+            let first =
+                if retry.in_order || router.is_remote() { first.begin_now() } else { first };
+            (router.spawner().tokio.spawn(tries.run(first, begin)), position)
+        });
     match task {
         Ok((task, position)) => {
             pending.position = position;
@@ -60,83 +69,91 @@ where
     }
 }
 
-/// A call that may run again, without its current try.
-struct Tries<M: Method> {
+/// A call that may run again.
+struct Tries<A, C> {
     router: Arc<Router>,
     head: Head,
-    /// The place of the current try in the queue, which a dropped response gives back.
+    retry: Retry<C>,
+    /// The ticket of the current try, for the response to give its place back.
     ticket: Arc<Mutex<Option<Ticket>>>,
-    /// A copy of the arguments for the next try.
-    kept: Arc<Mutex<Option<M::Args>>>,
+    /// The arguments for the next try.
+    kept: Arc<Mutex<Option<A>>>,
 }
 
-impl<M: Unary> Tries<M> {
+impl<A: Send + 'static, C: Fn(&A) -> Option<A> + Copy + Send + 'static> Tries<A, C> {
     /// Runs the call, and runs it again whenever its replica dies and there is a retry left.
-    async fn run<B, F>(
-        self,
-        mut acquire: Acquire<Router, M::Args>,
-        begin: B,
-    ) -> Outcome<M::Ok, M::Err>
+    async fn run<K, B, F>(self, first: Serving<Router, A, K, F>, begin: B) -> Outcome<F::Ok, F::Err>
     where
-        B: FnOnce(&mut Option<Scope>, M::Args) -> F + Clone,
-        F: Served<Ok = M::Ok, Err = M::Err, Args = M::Args>,
+        K: FnOnce(&mut Option<Scope>, A) -> F + Clone,
+        B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
+        F: Served<Args = A>,
     {
-        for retry in 0..M::RETRIES {
-            let (kept, begin) = (Arc::clone(&self.kept), begin.clone());
-            let begin_keeping = move |scope: &mut Option<Scope>, args: M::Args| {
-                let mut kept = kept.lock();
-                // Arguments from other calls were not there to be copied when the call was made.
-                if kept.is_none() {
-                    *kept = M::copy_args(&args);
-                }
-                drop(kept);
-                begin(scope, args)
-            };
-            let outcome = self.serve(acquire, begin_keeping).await;
+        let mut outcome = first.await;
+        for retry in 1..=self.retry.max {
             let died =
                 matches!(outcome.as_ref().map_err(|error| &**error), Err(error) if died(error));
             let again =
                 if died && self.router.spend_retry() { self.kept.lock().take() } else { None };
             let Some(args) = again else {
-                return if retry > 0 { outcome.map_err(it_had_run) } else { outcome };
+                return if retry > 1 { outcome.map_err(it_had_run) } else { outcome };
             };
             tracing::trace!(
                 parent: Callee::span(&*self.router),
-                method = M::INFO.name,
-                retry = retry + 1,
+                method = self.retry.method,
+                retry,
                 "runs again, because its replica died"
             );
             let place =
                 self.router.place_again().map_err(|error| it_had_run(Box::new(error.widen())))?;
             *self.ticket.lock() = place.ticket();
-            acquire = match place {
+            let acquire = match place {
                 Place::Now(slot) => Acquire::ready(slot, args),
                 Place::Queued(queued) => Acquire::queued(queued, args),
             };
+            outcome = self.serving(acquire, retry, begin.clone()).await;
         }
-        self.serve(acquire, begin).await.map_err(it_had_run)
+        outcome.map_err(it_had_run)
     }
 
-    fn serve<B, F>(
+    /// The try after so many retries. It keeps a copy of its arguments, unless it is the last.
+    fn serving<B, F>(
         &self,
-        acquire: Acquire<Router, M::Args>,
+        acquire: Acquire<Router, A>,
+        retries: usize,
         begin: B,
-    ) -> Serving<Router, M::Args, B, F>
+    ) -> Serving<
+        Router,
+        A,
+        impl FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + use<A, B, C, F>,
+        F,
+    >
     where
-        B: FnOnce(&mut Option<Scope>, M::Args) -> F + Clone,
-        F: Served<Args = M::Args>,
+        B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send,
+        F: Served<Args = A>,
     {
+        let kept = (retries < self.retry.max).then(|| Arc::clone(&self.kept));
+        let copy = self.retry.copy;
+        let begin = move |scope: &mut Option<Scope>, args: A| {
+            if let Some(kept) = kept {
+                let mut kept = kept.lock();
+                // Arguments that came from another call are copied where they are first seen.
+                if kept.is_none() {
+                    *kept = copy(&args);
+                }
+            }
+            begin(scope, args)
+        };
         Serving::new(acquire, self.head.clone(), begin)
     }
 }
 
-/// True if the replica that ran the call is gone, as far as the caller can know.
+/// True if the replica that ran the call is gone, as far as one can know.
 fn died<E>(error: &CallError<E>) -> bool {
     matches!(error, CallError::Unavailable { started: true, .. } | CallError::Transport(_))
 }
 
-/// The same failure for a call that had begun in an earlier try: the method may have run,
-/// even if the last try did not begin.
+/// The failure of a call that began on a replica before: whatever became of its last try, the
+/// call may have run.
 fn it_had_run<E>(mut error: Box<CallError<E>>) -> Box<CallError<E>> {
     if let CallError::Unavailable { started, .. } = &mut *error {
         *started = true;

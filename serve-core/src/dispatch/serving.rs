@@ -112,7 +112,7 @@ where
         if let Some(deadline) = scope.deadline()
             && this.expiry.passed(deadline, cx)
         {
-            tracing::trace!(replica = replica_of(scope), "late: dropped at its deadline");
+            traced(scope, "late: dropped at its deadline");
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
         match this.step.as_mut().project() {
@@ -133,7 +133,7 @@ where
                     && replica.has_ended()
                     && !method.sees_end()
                 {
-                    tracing::trace!(replica = replica_of(scope), "dropped: its replica ended");
+                    traced(scope, "dropped: its replica ended");
                     return Poll::Ready(Err(Box::new(replica.ended_error())));
                 }
             }
@@ -189,8 +189,9 @@ impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
     #[inline(never)]
     fn go_elsewhere(self: Pin<&mut Self>, args: A) {
         let mut this = self.project();
-        let given_back_by = this.scope.as_ref().map(replica_of);
-        tracing::trace!(replica = given_back_by, "given back: goes to another replica");
+        if let Some(scope) = this.scope {
+            traced(scope, "given back: goes to another replica");
+        }
         let owner = this.scope.as_mut().and_then(Scope::leave_replica);
         let owner = owner.expect("only a replica gives a call back");
         let acquire = Acquire::again(owner, args);
@@ -198,9 +199,16 @@ impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
     }
 }
 
-/// The id of the replica that serves a call, for events; empty if the call is on none.
-fn replica_of(scope: &Scope) -> &str {
-    scope.serving_replica().map_or("", |replica| &replica.context.id)
+/// Records an end of a call as an event, in the span of the call's deployment.
+#[cold]
+fn traced(scope: &Scope, what: &str) {
+    match scope.serving_replica() {
+        Some(replica) => {
+            let id = replica.context.replica_id();
+            tracing::trace!(parent: replica.owner.span(), replica = id, "{what}");
+        }
+        None => tracing::trace!("{what}, before it had a replica"),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::acquire::Acquire;
 use super::handle::Handle;
-use super::retry;
+use super::retry::{self, Retry};
 use super::served::{Served, TargetFuture};
 use super::serving::Serving;
 use super::start::{Head, start};
@@ -114,7 +114,10 @@ pub fn call<M: Unary>(
 ) -> Response<M::Ok, M::Err> {
     let args = args.split();
     if M::RETRIES > 0 {
-        return retry::call::<M, _, _>(handle, args, begin_one::<M>);
+        let (method, max, in_order) = (M::INFO.name, M::RETRIES, M::BATCHED);
+        let retry = Retry { method, max, in_order, copy: M::copy_args };
+        let (router, head) = (handle.router(), handle.head());
+        return retry::call(router, retry, head, args, wanted::<M>, begin_one::<M>);
     }
     let (router, head) = (handle.router(), handle.head());
     let (pending, task) =

@@ -57,6 +57,10 @@ pub trait AnyMethod: Send + Sync {
         args: AnyValue,
         items: Option<AnySink>,
     ) -> BoxFuture<'static, AnyReply>;
+    /// How often a call may run again after its replica died: `#[retry]`.
+    fn retries(&self) -> usize;
+    /// A copy of the arguments; none unless the method is marked `#[retry]`.
+    fn copy_args(&self, args: &AnyValue) -> Option<AnyValue>;
     /// A sink for items of this method, and the stream of the items that are sent to the sink.
     fn channel(&self, capacity: usize) -> (AnySink, AnyItems);
     /// Another sink of the same stream.
@@ -244,6 +248,14 @@ where
         S::run(cell.clone(), typed(args), items)
     }
 
+    fn retries(&self) -> usize {
+        M::RETRIES
+    }
+
+    fn copy_args(&self, args: &AnyValue) -> Option<AnyValue> {
+        M::copy_args(typed_ref(args)).map(|args| Box::new(args) as AnyValue)
+    }
+
     fn channel(&self, capacity: usize) -> (AnySink, AnyItems) {
         let (sender, mut receiver) = mpsc::channel(capacity);
         let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(
@@ -423,7 +435,7 @@ where
         Ok(payload) => {
             payload.read::<LocalityOf<M>, M::Ok>(Some(directory)).map_err(CallError::widen)
         }
-        Err(CallError::App(payload)) => match M::ErrCodec::decode(&payload) {
+        Err(CallError::App(payload)) => match M::ErrCodec::decode(&payload, Some(directory)) {
             Ok(error) => Err(CallError::App(error)),
             Err(codec) => Err(codec.widen()),
         },

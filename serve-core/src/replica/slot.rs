@@ -13,6 +13,9 @@ pub(crate) trait SlotOwner: Send + Sync {
     /// Frees a slot of the replica with this key.
     fn release(&self, key: usize);
 
+    /// The span that events of the owner's calls stand in.
+    fn span(&self) -> &tracing::Span;
+
     /// Records the models that a replica holds in one of its collections, in place of those
     /// recorded before.
     fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]);

@@ -63,6 +63,7 @@ impl QueuedCall {
 impl Future for QueuedCall {
     type Output = Result<Slot, CallError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let State::Waiting(ticket) = self.state else {
             return Poll::Ready(Err(CallError::Cancelled));

@@ -431,6 +431,7 @@ impl Router {
 
     /// The slot of a queued call once its turn has come, or why the call never gets one. True
     /// beside a slot if [`begun`](Self::begun) has to be called.
+    #[inline]
     pub(super) fn poll_queued(
         &self,
         ticket: Ticket,
@@ -553,6 +554,10 @@ impl SlotOwner for Router {
             Freed::Drained => self.quiet.notify_waiters(),
             Freed::Kept => {}
         }
+    }
+
+    fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]) {

@@ -29,9 +29,9 @@ pub(super) struct Lent {
 
 struct LentObject {
     object: Arc<dyn AttachedObject>,
-    /// Stops the task that fetches the value. Aborted with the loan, because nobody waits for the
-    /// value any more.
-    fetching: Option<AbortHandle>,
+    /// The tasks that fetch the value. Aborted with the loan, because nobody waits for the value
+    /// any more.
+    fetching: Vec<AbortHandle>,
 }
 
 struct LentStream {
@@ -63,7 +63,7 @@ impl Lent {
 
 impl Drop for LentObject {
     fn drop(&mut self) {
-        if let Some(fetching) = &self.fetching {
+        for fetching in &self.fetching {
             fetching.abort();
         }
     }
@@ -109,7 +109,7 @@ impl Peer {
                 match attachment {
                     Attachment::Object(object) => {
                         let object = Arc::clone(object);
-                        lent.objects.insert(number, LentObject { object, fetching: None });
+                        lent.objects.insert(number, LentObject { object, fetching: Vec::new() });
                         SentAttachment::Object(number)
                     }
                     Attachment::Stream(source) => {
@@ -162,33 +162,33 @@ impl Peer {
     }
 
     /// Handles a fetch: sends an object's value as soon as it exists.
-    pub(super) fn on_fetch(self: &Arc<Self>, number: u64) {
+    pub(super) fn on_fetch(self: &Arc<Self>, number: u64, fetch: u64) {
         let mut lent = self.lent.lock();
         let Some(entry) = lent.objects.get_mut(&number) else {
             drop(lent);
-            self.send(&Frame::Object { object: number, value: Err(CallError::ObjectLost) });
+            let value = Err(CallError::ObjectLost);
+            self.send(&Frame::Object { object: number, fetch, value });
             return;
         };
         let (object, peer) = (Arc::clone(&entry.object), Arc::downgrade(self));
-        let fetch = self.tokio.spawn(async move {
+        let task = self.tokio.spawn(async move {
             let value = object.fetch().await.map_err(CallError::widen);
             if let Some(peer) = peer.upgrade() {
                 let value = peer.lend_result(value);
-                peer.send(&Frame::Object { object: number, value });
+                peer.send(&Frame::Object { object: number, fetch, value });
             }
         });
-        entry.fetching = Some(fetch.abort_handle());
+        entry.fetching.retain(|fetching| !fetching.is_finished());
+        entry.fetching.push(task.abort_handle());
     }
 
     /// Handles an object's value, for which a fetch waits.
-    pub(super) fn on_object(self: &Arc<Self>, number: u64, value: SentResult) {
+    pub(super) fn on_object(self: &Arc<Self>, fetch: u64, value: SentResult) {
         // Borrowed even if nobody waits, so that the attachments are returned.
         let value = self.borrow_result(value);
-        let fetch = self.borrowed.lock().fetches.remove(&number);
+        let fetch = self.borrowed.lock().fetches.remove(&fetch);
         if let Some(fetch) = fetch {
-            let value =
-                value.map_err(|error| error.map_app(|_| unreachable!("an object has none")));
-            let _ = fetch.send(value);
+            let _ = fetch.send(value.map_err(without_own_error));
         }
     }
 
@@ -209,6 +209,8 @@ impl Peer {
         }
         let Some(source) = stream.source.take() else {
             drop(lent);
+            let read = CallError::Codec("an `InputStream` can be read once".to_owned());
+            self.send(&Frame::StreamItem { stream: number, item: Err(read) });
             self.send(&Frame::StreamEnd { stream: number });
             return;
         };
@@ -247,8 +249,7 @@ impl Peer {
     /// Handles an item of a borrowed stream.
     pub(super) fn on_stream_item(self: &Arc<Self>, number: u64, item: SentResult) {
         let item = self.borrow_result(item);
-        let item = item.map_err(|error| error.map_app(|_| unreachable!("an item has none")));
-        self.stream_step(number, StreamStep::Item(item));
+        self.stream_step(number, StreamStep::Item(item.map_err(without_own_error)));
     }
 
     /// Handles the end of a borrowed stream.
@@ -272,11 +273,24 @@ impl Peer {
             let _ = fetch.send(Err(CallError::ObjectLost));
         }
         for (_, reader) in borrowed.streams {
-            let lost = CallError::Transport("the node that sent this stream was lost".to_owned());
-            let _ = reader.send(StreamStep::Item(Err(lost)));
+            let _ = reader.send(StreamStep::Item(Err(sender_lost())));
             let _ = reader.send(StreamStep::End);
         }
     }
+}
+
+/// The failure of an object or of a stream's item. Neither has an error of its own, whatever the
+/// other end says.
+fn without_own_error(error: CallError<Payload>) -> CallError {
+    match error {
+        CallError::App(_) => CallError::Codec("an error came where there can be none".to_owned()),
+        other => other.map_app(|_| unreachable!("an own error was sorted out")),
+    }
+}
+
+/// The failure of a stream whose sender is gone.
+fn sender_lost() -> CallError {
+    CallError::Transport("the node that sent this stream was lost".to_owned())
 }
 
 /// A stream whose code runs in the scope of the call that the stream is an argument of.
@@ -307,10 +321,11 @@ impl AttachedObject for BorrowedObject {
 
     fn fetch(self: Arc<Self>) -> BoxFuture<'static, Result<Payload, CallError>> {
         async move {
-            let (fetch, value) = oneshot::channel();
-            self.peer.borrowed.lock().fetches.insert(self.number, fetch);
-            let _asked = Asked { peer: Arc::downgrade(&self.peer), number: self.number };
-            if !self.peer.send(&Frame::Fetch { object: self.number }) {
+            let (fetched, value) = oneshot::channel();
+            let fetch = self.peer.number();
+            self.peer.borrowed.lock().fetches.insert(fetch, fetched);
+            let _asked = Asked { peer: Arc::downgrade(&self.peer), fetch };
+            if !self.peer.send(&Frame::Fetch { object: self.number, fetch }) {
                 return Err(CallError::ObjectLost);
             }
             value.await.unwrap_or(Err(CallError::ObjectLost))
@@ -328,13 +343,13 @@ impl Drop for BorrowedObject {
 /// A guard of a fetch. Dropping it forgets the fetch.
 struct Asked {
     peer: Weak<Peer>,
-    number: u64,
+    fetch: u64,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         if let Some(peer) = self.peer.upgrade() {
-            peer.borrowed.lock().fetches.remove(&self.number);
+            peer.borrowed.lock().fetches.remove(&self.fetch);
         }
     }
 }
@@ -376,9 +391,7 @@ impl Stream for BorrowedStream {
             this.asked = true;
             if !this.peer.send(&Frame::Pull { stream: this.number, items: 1 }) {
                 this.ended = true;
-                let lost =
-                    CallError::Transport("the node that sent this stream was lost".to_owned());
-                return Poll::Ready(Some(Err(lost)));
+                return Poll::Ready(Some(Err(sender_lost())));
             }
         }
         match std::task::ready!(steps.poll_recv(cx)) {

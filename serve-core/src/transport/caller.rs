@@ -79,6 +79,11 @@ impl Peer {
         }
     }
 
+    /// True if the call waits for its answer.
+    fn is_open(&self, call: u64) -> bool {
+        self.open.0.lock().contains_key(&call)
+    }
+
     /// Cancels a call, unless it was answered.
     fn cancel(&self, call: u64) {
         let waiting = self.open.0.lock().remove(&call);
@@ -187,6 +192,10 @@ impl Target for RemoteTarget {
             drop(self.host.grants.take(grant));
             let error = lost(&replica, false);
             return Box::pin(async { Reply::Answer(Err(error)) });
+        }
+        // A response that was dropped on another thread meanwhile had nothing to cancel yet.
+        if !self.caller.is_open(number) {
+            self.caller.send(&Frame::Cancel { call: number });
         }
         Box::pin(async move {
             let directory = Arc::clone(&replica.context.directory);

@@ -31,9 +31,9 @@ pub(super) enum Frame {
     /// itself was detached, and runs unattended.
     Detach { call: u64, detached: bool, inherited: Option<Duration> },
     /// Asks for the value of a lent object. Answered by `Object`.
-    Fetch { object: u64 },
+    Fetch { object: u64, fetch: u64 },
     /// The value of an object.
-    Object { object: u64, value: SentResult },
+    Object { object: u64, fetch: u64, value: SentResult },
     /// Returns a lent object, which is no longer needed.
     Release { object: u64 },
     /// Asks for further items of a lent stream.
@@ -109,7 +109,7 @@ pub(crate) fn order_of(frame: &Bytes) -> String {
         | Frame::Credit { call, .. }
         | Frame::Cancel { call }
         | Frame::Detach { call, .. } => format!("call {call}"),
-        Frame::Fetch { object } | Frame::Object { object, .. } | Frame::Release { object } => {
+        Frame::Fetch { object, .. } | Frame::Object { object, .. } | Frame::Release { object } => {
             format!("object {object}")
         }
         Frame::Pull { stream, .. }

@@ -147,9 +147,10 @@ impl Peer {
         let run = served.run(Arc::downgrade(self), call, scope);
         let task = self.tokio.spawn(run).abort_handle();
         let mut hosted = self.hosted.0.lock();
-        // The entry is gone if the call has ended on another thread by now.
-        if let Some(entry) = hosted.get_mut(&call) {
-            entry.task = Some(task);
+        // The entry is gone if the call has ended, or was cancelled, on another thread by now.
+        match hosted.get_mut(&call) {
+            Some(entry) => entry.task = Some(task),
+            None => task.abort(),
         }
     }
 

@@ -98,7 +98,12 @@ impl Peer {
             return false;
         }
         let lane = self.lane.get().expect("a lane is open before anything is sent");
-        lane.send(frame.to_bytes()).is_ok()
+        if lane.send(frame.to_bytes()).is_err() {
+            // Found out before the transport said so.
+            self.lost();
+            return false;
+        }
+        true
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -157,8 +162,8 @@ impl Receive for Peer {
             Frame::Detach { call, detached, inherited } => {
                 self.on_detach(call, detached, inherited);
             }
-            Frame::Fetch { object } => self.on_fetch(object),
-            Frame::Object { object, value } => self.on_object(object, value),
+            Frame::Fetch { object, fetch } => self.on_fetch(object, fetch),
+            Frame::Object { fetch, value, .. } => self.on_object(fetch, value),
             Frame::Release { object } => self.on_release(object),
             Frame::Pull { stream, items } => self.on_pull(stream, items),
             Frame::StreamItem { stream, item } => self.on_stream_item(stream, item),

@@ -96,7 +96,7 @@ pub trait ErrorCodec<E>: 'static {
     ///
     /// # Errors
     /// [`CallError::Codec`] with serde's message.
-    fn decode(payload: &Payload) -> Result<E, CallError>;
+    fn decode(payload: &Payload, directory: Option<&Arc<dyn Directory>>) -> Result<E, CallError>;
 }
 
 /// The codec of methods that cannot fail.
@@ -108,7 +108,7 @@ impl ErrorCodec<Infallible> for NoError {
         match *error {}
     }
 
-    fn decode(_: &Payload) -> Result<Infallible, CallError> {
+    fn decode(_: &Payload, _: Option<&Arc<dyn Directory>>) -> Result<Infallible, CallError> {
         Err(CallError::Codec("an error came from a method that has none".to_owned()))
     }
 }
@@ -122,8 +122,8 @@ impl<L: 'static, E: Wire<L>> ErrorCodec<E> for WireError<L> {
         Payload::of::<L, E>(error)
     }
 
-    fn decode(payload: &Payload) -> Result<E, CallError> {
-        payload.read::<L, E>(None)
+    fn decode(payload: &Payload, directory: Option<&Arc<dyn Directory>>) -> Result<E, CallError> {
+        payload.read::<L, E>(directory)
     }
 }
 
