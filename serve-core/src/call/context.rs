@@ -32,7 +32,8 @@ impl Context {
         Self { id: request.id(ids), request, deadline, replica }
     }
 
-    /// The id of the request: from `X-Request-ID`, from [`CallOptions`], or made here.
+    /// The id of the request: from `X-Request-ID`, from
+    /// [`CallOptions`](crate::CallOptions), or made here.
     /// All calls that one request leads to share it.
     #[must_use]
     pub fn request_id(&self) -> &str {

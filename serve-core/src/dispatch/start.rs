@@ -91,16 +91,22 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
             }
             Err(undecided) => match entrance.decide(undecided, &head.request, wanted(&args)) {
                 Ok(Decided::Now(seat)) => {
-                    trace_seat(&**entrance, method, &seat);
+                    if observe::traces_calls() {
+                        trace_seat(&**entrance, method, &seat);
+                    }
                     (Acquire::ready(seat, args), QueuePosition::Started)
                 }
                 Ok(Decided::Queued(queued, ticket)) => {
-                    tracing::trace!(parent: entrance.span(), method, ?ticket, "queued");
+                    if observe::traces_calls() {
+                        trace_queued(&**entrance, method, ticket);
+                    }
                     let position = ticket.map_or(QueuePosition::Started, QueuePosition::Queued);
                     (Acquire::queued(queued, args), position)
                 }
                 Err(error) => {
-                    tracing::trace!(parent: entrance.span(), method, %error, "refused");
+                    if observe::traces_calls() {
+                        trace_refused(&**entrance, method, &error);
+                    }
                     return (pending(entrance, method, head, QueuePosition::Started), Err(error));
                 }
             },
@@ -126,6 +132,18 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
 #[inline(never)]
 fn trace_seat<E: Entrance>(entrance: &E, method: &str, seat: &E::Seat) {
     tracing::trace!(parent: entrance.span(), method, seat = seat.name(), "has its seat");
+}
+
+#[cold]
+#[inline(never)]
+fn trace_queued<E: Entrance>(entrance: &E, method: &str, ticket: Option<Ticket>) {
+    tracing::trace!(parent: entrance.span(), method, ?ticket, "queued");
+}
+
+#[cold]
+#[inline(never)]
+fn trace_refused<E: Entrance>(entrance: &E, method: &str, error: &CallError) {
+    tracing::trace!(parent: entrance.span(), method, %error, "refused");
 }
 
 #[inline]

@@ -34,13 +34,12 @@ struct Slots {
     /// Where it stands in `free`.
     free_at: Option<usize>,
     draining: bool,
-    /// Whether calls begin in the order in which they were admitted.
-    ordered: bool,
-    /// The calls that were given a slot and have not begun, in the order of their admission;
-    /// empty where that order does not matter. Tasks are polled in another order than they
-    /// were woken in (a tokio worker runs the last one first), and on several workers at once,
-    /// so a call takes its slot only once the one before it has begun.
-    unbegun: VecDeque<Ticket>,
+    /// None where the order in which calls begin does not matter. Else the calls that were
+    /// given a slot and have not begun, in the order of their admission. Tasks are polled in
+    /// another order than they were woken in (a tokio worker runs the last one first), and on
+    /// several workers at once, so a call takes its slot only once the one before it has begun.
+    #[expect(clippy::box_collection, reason = "what a call looks at stays in one cache line")]
+    unbegun: Option<Box<VecDeque<Ticket>>>,
 }
 
 /// What became of a call.
@@ -119,7 +118,7 @@ impl Admission {
     /// and others have not begun, it is a ticket for the slot.
     pub(crate) fn admit_to(&mut self, key: usize, task: Option<task::Id>) -> Admitted {
         self.occupy(key);
-        if self.replicas[key].unbegun.is_empty() {
+        if self.replicas[key].unbegun.as_ref().is_none_or(|unbegun| unbegun.is_empty()) {
             return Admitted::Now(key);
         }
         let ticket = self.queue.push_granted(key, task);
@@ -127,10 +126,11 @@ impl Admission {
         Admitted::Queued(ticket)
     }
 
+    /// A call was given a slot of this replica, and has not begun.
+    #[inline]
     fn note_unbegun(&mut self, key: usize, ticket: Ticket) {
-        let slots = &mut self.replicas[key];
-        if slots.ordered {
-            slots.unbegun.push_back(ticket);
+        if let Some(unbegun) = &mut self.replicas[key].unbegun {
+            unbegun.push_back(ticket);
             self.unbegun += 1;
         }
     }
@@ -139,7 +139,7 @@ impl Admission {
     /// comes by that.
     pub(crate) fn begun(&mut self, key: usize, ticket: Ticket) -> Option<Waker> {
         // The replica may be gone by now, and its key another's. No ticket is used twice.
-        let unbegun = &mut self.replicas.get_mut(key)?.unbegun;
+        let unbegun = self.replicas.get_mut(key)?.unbegun.as_mut()?;
         let at = unbegun.iter().position(|known| *known == ticket)?;
         unbegun.remove(at);
         self.unbegun -= 1;
@@ -213,15 +213,12 @@ impl Admission {
     /// A slot of this replica is free again.
     pub(crate) fn release(&mut self, key: usize) -> Freed {
         let slots = &self.replicas[key];
-        let ordered = slots.ordered;
         // It may have more than it may, since the limit was lowered.
         if !slots.draining
             && slots.ongoing <= slots.limit
             && let Some((ticket, waker)) = self.queue.grant(key)
         {
-            if ordered {
-                self.note_unbegun(key, ticket);
-            }
+            self.note_unbegun(key, ticket);
             return Freed::Passed(waker);
         }
         let slots = &mut self.replicas[key];
@@ -239,8 +236,8 @@ impl Admission {
     /// A new replica takes calls; `ordered` if they have to begin in the order of their
     /// admission. Returns its key and the wakers of the calls that waited for it.
     pub(crate) fn add(&mut self, limit: usize, ordered: bool) -> (usize, Vec<Waker>) {
-        let unbegun = VecDeque::new();
-        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false, ordered, unbegun };
+        let unbegun = ordered.then(Box::default);
+        let slots = Slots { limit, ongoing: 0, free_at: None, draining: false, unbegun };
         let key = self.replicas.insert(slots);
         let wakers = self.fill(key);
         (key, wakers)
@@ -317,20 +314,29 @@ impl Admission {
 
     /// How a queued call stands. A granted one is taken out: its slot is the caller's now. True
     /// if the calls after it wait for it to begin, and [`begun`](Self::begun) has to be called.
+    #[inline]
     pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, bool) {
-        // Where no order is kept, which is almost everywhere, nothing is looked up twice.
         if self.unbegun == 0 {
-            return (self.queue.poll(ticket, waker), false);
+            // No order is kept, as in most deployments.
+            (self.queue.poll(ticket, waker), false)
+        } else {
+            self.poll_in_order(ticket, waker)
         }
+    }
+
+    #[cold]
+    fn poll_in_order(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, bool) {
         let Some(key) = self.queue.granted(ticket) else {
             return (self.queue.poll(ticket, waker), false);
         };
-        let slots = &self.replicas[key];
-        if slots.unbegun.front().is_some_and(|first| *first != ticket) {
+        let first = self.replicas[key].unbegun.as_ref().map(|unbegun| unbegun.front().copied());
+        if let Some(Some(first)) = first
+            && first != ticket
+        {
             self.queue.keep_waker(ticket, waker);
             return (Waiting::InLine, false);
         }
-        (self.queue.poll(ticket, waker), slots.ordered)
+        (self.queue.poll(ticket, waker), first.is_some())
     }
 
     /// A queued call goes away. Returns the key of the replica whose slot it had been granted,

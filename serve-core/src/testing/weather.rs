@@ -69,8 +69,11 @@ struct WeatherLane {
     to: OnceLock<Weak<dyn Receive>>,
     cut: Arc<Cut>,
     delay: u64,
-    state: Mutex<(SmallRng, HashMap<String, mpsc::UnboundedSender<(Instant, Bytes)>>)>,
+    state: Mutex<(SmallRng, HashMap<String, Queue>)>,
 }
+
+/// Frames that keep their order, each with the moment at which it arrives.
+type Queue = mpsc::UnboundedSender<(Instant, Bytes)>;
 
 impl WeatherLane {
     fn new(weather: &Weather, direction: u64) -> Arc<Self> {

@@ -178,7 +178,7 @@ impl Target for RemoteTarget {
         let open = OpenCall::new(&self.caller, number, &deadline);
         let grant = self.host.grants.grant(slot);
         let left = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(Instant::now()));
-        let sent = self.caller.send(&Frame::Call(CallFrame {
+        let sent = self.caller.send(&Frame::Call(Box::new(CallFrame {
             call: number,
             replica: self.replica.to_string(),
             grant,
@@ -187,7 +187,7 @@ impl Target for RemoteTarget {
             own: left(deadline.own()),
             inherited: left(deadline.inherited()),
             arguments,
-        }));
+        })));
         if !sent {
             drop(self.host.grants.take(grant));
             let error = lost(&replica, false);

@@ -16,7 +16,7 @@ use crate::call::request::SentRequest;
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) enum Frame {
     /// A call. Answered by any number of `Item`s, and then a `Reply` or `GivenBack`.
-    Call(CallFrame),
+    Call(Box<CallFrame>),
     /// The result of a call.
     Reply { call: u64, result: SentResult },
     /// The call did not begin on its replica, and may go to another one.
@@ -102,8 +102,8 @@ impl Frame {
 #[cfg(test)]
 pub(crate) fn order_of(frame: &Bytes) -> String {
     match Frame::from_bytes(frame).expect("an end sends frames") {
-        Frame::Call(CallFrame { call, .. })
-        | Frame::Reply { call, .. }
+        Frame::Call(frame) => format!("call {}", frame.call),
+        Frame::Reply { call, .. }
         | Frame::GivenBack { call }
         | Frame::Item { call, .. }
         | Frame::Credit { call, .. }

@@ -153,7 +153,7 @@ impl Receive for Peer {
             }
         };
         match frame {
-            Frame::Call(call) => self.on_call(call),
+            Frame::Call(call) => self.on_call(*call),
             Frame::Reply { call, result } => self.on_reply(call, result),
             Frame::GivenBack { call } => self.on_given_back(call),
             Frame::Item { call, item } => self.on_item(call, item),
