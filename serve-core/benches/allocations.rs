@@ -83,7 +83,7 @@ impl Method for Add {
     }
 }
 
-#[allow(refining_impl_trait, reason = "as generated code has it")]
+#[allow(refining_impl_trait, clippy::manual_async_fn, reason = "as generated code has it")]
 impl Unary for Add {
     fn run(
         cell: Shared<Adder>,
