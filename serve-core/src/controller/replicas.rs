@@ -17,7 +17,7 @@ use crate::call::{CallError, Directory, ReplicaContext};
 use crate::clock;
 use crate::error::Error;
 use crate::method::Hook;
-use crate::replica::{Replica, Scope, SlotOwner};
+use crate::replica::{InScope, Replica, Scope, SlotOwner};
 use crate::router::Router;
 
 /// A replica that takes calls, and its place in the router.
@@ -135,7 +135,7 @@ impl Nursery {
                 // The constructor itself may panic before it gives a future.
                 let construct =
                     async { Ok(spec.node.kind.construct(&spec.node.bound, &spec.wiring).await) };
-                guarded("its constructor", scope.around(construct)).await?
+                guarded("its constructor", InScope::new(scope, construct)).await?
             }
         };
         let target = self.world.wrap(&spec.node, &context, target);
@@ -180,7 +180,7 @@ pub(super) async fn run_hook(replica: &Arc<Replica>, hook: Hook<'_>) -> Result<(
     };
     let Some(run) = replica.target.hook(hook) else { return Ok(()) };
     let scope = Scope::hosted(own_request(&replica.compute.spawner()), Arc::clone(replica));
-    guarded(name, scope.around(async { Ok(run.await) })).await
+    guarded(name, InScope::new(scope, async { Ok(run.await) })).await
 }
 
 /// A request that the runtime itself makes.

@@ -2,12 +2,10 @@
 
 use std::cell::RefCell;
 use std::mem;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{self, Poll, Waker};
+use std::task::Waker;
 
 use futures::future::BoxFuture;
-use pin_project_lite::pin_project;
 
 use super::replica::{Replica, WakerKey};
 use super::slot::{Slot, SlotOwner};
@@ -15,7 +13,6 @@ use crate::call::deadline::Deadline;
 use crate::call::request::Request;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, Context, Directory, ReplicaContext};
-use crate::method::Reply;
 
 thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
@@ -242,19 +239,6 @@ impl Scope {
         }
     }
 
-    /// Wraps `future` so that this scope is current while it is polled and dropped, and so that
-    /// it fails when the replica ends. The slot is freed last.
-    pub(crate) fn around<F>(self, future: F) -> InScope<F> {
-        InScope { future: Some(future), scope: Some(self), is_call: false, sees_end: false }
-    }
-
-    /// Wraps the future of a call's method as [`around`](Self::around) does. The replica also
-    /// counts its successes and panics. A future that `sees_end` is still polled after the
-    /// replica ended, because its own output says what becomes of the call.
-    pub(crate) fn serve<F>(self, future: F, sees_end: bool) -> InScope<F> {
-        InScope { future: Some(future), scope: Some(self), is_call: true, sees_end }
-    }
-
     /// Runs `f` with this scope current.
     pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         let mut scope = Some(self);
@@ -463,88 +447,6 @@ impl Drop for Entered<'_> {
         {
             replica.panicked();
         }
-    }
-}
-
-pin_project! {
-    /// A future in a [`Scope`]. See [`Scope::around`] and [`Scope::serve`].
-    pub(crate) struct InScope<F> {
-        #[pin]
-        future: Option<F>,
-        scope: Option<Scope>,
-        is_call: bool,
-        sees_end: bool,
-    }
-
-    impl<F> PinnedDrop for InScope<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if this.future.is_some() {
-                let _entered = Entered::new(this.scope);
-                this.future.set(None);
-            }
-        }
-    }
-}
-
-/// The output of the future in an [`InScope`].
-pub(crate) trait Outcome {
-    /// The outcome of work whose replica ended.
-    fn ended(replica: &Replica) -> Self;
-    /// True if the outcome counts as a success of the replica.
-    fn is_success(&self) -> bool;
-}
-
-impl<T, E> Outcome for Result<T, CallError<E>> {
-    fn ended(replica: &Replica) -> Self {
-        Err(replica.ended_error())
-    }
-
-    fn is_success(&self) -> bool {
-        // The method's own error is no failure of the replica.
-        matches!(self, Ok(_) | Err(CallError::App(_)))
-    }
-}
-
-impl<T, E, A> Outcome for Reply<T, E, A> {
-    fn ended(replica: &Replica) -> Self {
-        Self::Answer(Err(replica.ended_error()))
-    }
-
-    fn is_success(&self) -> bool {
-        matches!(self, Self::Answer(answer) if answer.is_success())
-    }
-}
-
-impl<F: Future<Output: Outcome>> Future for InScope<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let scope = this.scope.as_ref().expect("a scope is away only while it is current");
-        if let Some(replica) = scope.replica()
-            && replica.has_ended()
-            && !*this.sees_end
-        {
-            return Poll::Ready(F::Output::ended(replica));
-        }
-        let entered =
-            if *this.is_call { Entered::polling(this.scope) } else { Entered::new(this.scope) };
-        let future = this.future.as_mut().as_pin_mut().expect("taken only when dropped");
-        let polled = future.poll(cx);
-        if polled.is_ready() {
-            // Dropped while its scope is current, as it is when the call is cancelled.
-            this.future.set(None);
-        }
-        drop(entered);
-        let Some(scope) = this.scope else { return polled };
-        match &polled {
-            // Registered only here, because most short calls are ready at their first poll.
-            Poll::Pending => scope.wake_at_end(cx.waker()),
-            Poll::Ready(outcome) if *this.is_call && outcome.is_success() => scope.succeeded(),
-            Poll::Ready(_) => {}
-        }
-        polled
     }
 }
 

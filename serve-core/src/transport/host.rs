@@ -19,7 +19,7 @@ use crate::call::pending::panic_message;
 use crate::call::{CallError, Payload};
 use crate::clock;
 use crate::method::{AnyMethod, AnyReply, AnySink, PayloadWriter, Reply};
-use crate::replica::{Call, Replica, Scope, Slot, Target, Within};
+use crate::replica::{Call, InScope, Replica, Scope, Slot, Target, Within};
 
 /// The calls that an end serves, by their numbers.
 #[derive(Default)]
@@ -274,7 +274,7 @@ impl ServedCall {
                     Err(codec) => Reply::Answer(Err(codec.widen())),
                 }
             };
-            let served = Within::new(Some(deadline), scope.serve(run, in_order));
+            let served = Within::new(Some(deadline), InScope::call(scope, run, in_order));
             // Frees the slot before the answer is sent, so that a caller that has its result
             // finds the slot free.
             let ended = AssertUnwindSafe(served).catch_unwind().await;

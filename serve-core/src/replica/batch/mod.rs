@@ -26,6 +26,7 @@ pub use self::run::{
 };
 use self::settings::{BatchSettings, Overrides};
 pub use self::settings::{Batching, batching};
+use super::in_scope::InScope;
 use super::replica::Replica;
 use super::scope::Scope;
 use crate::call::CallError;
@@ -234,7 +235,7 @@ impl<M: Batched> Batcher<M> {
                 Ok::<(), CallError>(())
             };
             // Its calls see for themselves that their replica ended.
-            let _ = scope.around(run).await;
+            let _ = InScope::new(scope, run).await;
             // In the first of these its callers free their slots, and in the second those
             // that waited for a slot come here: they are not too late for the next batch.
             yield_now().await;
