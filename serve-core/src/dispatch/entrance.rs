@@ -64,7 +64,6 @@ impl Entrance for Router {
         self.slot_now(request)
     }
 
-    #[inline]
     fn decide(
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle as Tokio;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::acquire::Acquire;
 use super::handle::Handle;
@@ -159,7 +161,7 @@ pub(super) fn spawn<A, B, F>(
     acquire: Acquire<Router, A>,
     head: Head,
     begin: B,
-) -> tokio::task::JoinHandle<Outcome<F::Ok, F::Err>>
+) -> JoinHandle<Outcome<F::Ok, F::Err>>
 where
     A: Send + 'static,
     B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
@@ -167,10 +169,28 @@ where
 {
     let tokio = &crate::call::pending::Callee::spawner(router).tokio;
     let serving = Serving::new(acquire, head, begin);
-    if in_order || router.is_remote() {
+    if in_order {
         return tokio.spawn(serving.begin_now());
     }
+    if router.is_remote() {
+        return spawn_begun(tokio, serving);
+    }
     tokio.spawn(serving)
+}
+
+/// Apart from the path of local calls, which it would make longer.
+#[cold]
+#[inline(never)]
+fn spawn_begun<A, B, F>(
+    tokio: &Tokio,
+    serving: Serving<Router, A, B, F>,
+) -> JoinHandle<Outcome<F::Ok, F::Err>>
+where
+    A: Send + 'static,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
+    F: Served<Args = A, Ok: Send, Err: Send> + Send + 'static,
+{
+    tokio.spawn(serving.begin_now())
 }
 
 /// Makes the future of a unary method, on the replica of the scope's slot.

@@ -214,12 +214,8 @@ impl Admission {
     pub(crate) fn release(&mut self, key: usize) -> Freed {
         let slots = &self.replicas[key];
         // It may have more than it may, since the limit was lowered.
-        if !slots.draining
-            && slots.ongoing <= slots.limit
-            && let Some((ticket, waker)) = self.queue.grant(key)
-        {
-            self.note_unbegun(key, ticket);
-            return Freed::Passed(waker);
+        if !slots.draining && slots.ongoing <= slots.limit && self.queue.len() > 0 {
+            return Freed::Passed(self.pass(key));
         }
         let slots = &mut self.replicas[key];
         slots.ongoing -= 1;
@@ -231,6 +227,15 @@ impl Admission {
             self.add_to_free(key);
         }
         Freed::Kept
+    }
+
+    /// Gives a slot of this replica to the head of the queue. Returns the call's waker, if the
+    /// call has one yet. Apart from `release`, where most often nobody waits.
+    #[inline(never)]
+    fn pass(&mut self, key: usize) -> Option<Waker> {
+        let (ticket, waker) = self.queue.grant(key)?;
+        self.note_unbegun(key, ticket);
+        waker
     }
 
     /// A new replica takes calls; `ordered` if they have to begin in the order of their
