@@ -498,6 +498,12 @@ impl Batched {
     }
 
     #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
+    #[blocking]
+    pub fn compute(&self, numbers: Vec<u64>) -> Vec<u64> {
+        numbers
+    }
+
+    #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
     pub fn many(&self, numbers: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
         self.0.lock().push(numbers.clone());
         let step: Vec<_> = numbers.into_iter().map(Some).collect();
@@ -511,6 +517,7 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
     let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
     let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
     let (one, two, many) = (batched.one(1), batched.one(2), batched.many(3));
+    let compute = batched.compute(6);
     for _ in 0..3 {
         // Their slots are a replica's, and so is their batch, which waits for more.
         sleep(Duration::from_millis(900)).await;
@@ -520,6 +527,7 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
     let late = batched.one(4);
     assert_eq!((one.await?, two.await?, late.await?), (1, 2, 4));
     assert_eq!(many.try_collect::<Vec<_>>().await?, [3, 3]);
+    assert_eq!(compute.await?, 6);
     let ran = std::mem::take(&mut *batches.lock());
     assert_eq!(ran, [vec![1, 2, 4], vec![3]], "each once");
 
@@ -529,6 +537,55 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
     assert!(runtime.kill_replica::<Batched>(0));
     let error = call.await.unwrap_err();
     assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batched_call_is_not_held_on_a_replica_that_died() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let batched = runtime.run(Batched::bind(Arc::default())).await?;
+    runtime.delay::<Batched>("one", Duration::from_secs(3_600));
+    let call = batched.one(1);
+    sleep(Duration::from_secs(1)).await;
+    runtime.delay::<Batched>("one", Duration::ZERO);
+    assert!(runtime.kill_replica::<Batched>(0));
+    let ended = timeout(Duration::from_secs(60), call).await;
+    assert_eq!(ended.expect("it goes to another one"), Ok(1));
+    Ok(())
+}
+
+struct NoDrop;
+
+impl Drop for NoDrop {
+    fn drop(&mut self) {
+        panic!("it cannot be dropped");
+    }
+}
+
+#[deployment]
+#[derive(Default)]
+struct Dropped;
+
+#[handle]
+impl Dropped {
+    pub async fn hold(&self) {
+        let _no_drop = NoDrop;
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_though_what_it_held_panics_when_its_replica_dies() -> Result<()> {
+    for mode in [Mode::Local, Mode::Wire] {
+        let runtime = MockRuntime::builder().mode(mode).start();
+        let dropped = runtime.run(Dropped::bind()).await?;
+        let call = dropped.hold();
+        sleep(Duration::from_secs(1)).await;
+        assert!(runtime.kill_replica::<Dropped>(0));
+        let ended = timeout(Duration::from_secs(60), call).await.expect("it does not hang");
+        let panicked = Err(CallError::Panicked("it cannot be dropped".to_owned()));
+        assert_eq!(ended, panicked, "{mode:?}");
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::{pending, ready};
 use futures::stream;
 use serve_core::prelude::*;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What a response stream holds between its producer and its consumer, at most, and the one
 /// item that a producer has made for it and cannot pass on.
@@ -97,6 +97,12 @@ impl Sink {
         drop(numbers);
         sleep(Duration::from_secs(60)).await;
         first
+    }
+
+    /// Drops all of them and goes on.
+    pub async fn none_and_on(&self, numbers: InputStream<u64>) {
+        drop(numbers);
+        sleep(Duration::from_secs(60)).await;
     }
 
     /// Holds them and reads none.
@@ -350,5 +356,61 @@ async fn a_blocking_method_reads_it_on_a_thread_of_its_replica() -> Result<()> {
     let _pipe = runtime.run(pipe).await?;
     let sink = runtime.get_deployment_handle::<Sink>("default", "Sink")?;
     assert_eq!(sink.sum_blocking(stream::iter(0..1_000)).await?, 499_500);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callee_that_drops_a_stream_unread_stops_its_source_and_goes_on() -> Result<()> {
+    let test = start().await?;
+    let calls =
+        [test.sink.none_and_on(test.source.numbers()), test.sink.none_and_on(test.gauge.numbers())];
+    rest().await;
+    assert_eq!(test.gauge.live(), 0, "while the calls still run");
+    for call in calls {
+        call.await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_streams_own_code_ends_the_call_that_reads_it() -> Result<()> {
+    for mode in [Mode::Local, Mode::Wire] {
+        let runtime = MockRuntime::builder().mode(mode).start();
+        let sink = runtime.run(Sink::bind()).await?;
+        let numbers = stream::iter(0..3).map(|number| {
+            assert!(number < 2, "no more than two");
+            number
+        });
+        let ended = timeout(Duration::from_secs(60), sink.sum(numbers)).await;
+        let error = ended.expect("it does not hang").unwrap_err();
+        assert!(error.to_string().ends_with("no more than two"), "{mode:?}: {error}");
+    }
+    Ok(())
+}
+
+#[deployment(request_timeout = "5s")]
+#[derive(Default)]
+struct Stuck;
+
+#[handle]
+impl Stuck {
+    pub async fn number(&self) -> u64 {
+        pending().await
+    }
+}
+
+/// Only a request from outside brings a timeout of its own.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_a_stream_makes_has_the_timeout_of_its_callee() -> Result<()> {
+    for mode in [Mode::Local, Mode::Wire] {
+        let runtime = MockRuntime::builder().mode(mode).start();
+        let sink = runtime.run(Sink::bind()).await?;
+        let stuck = runtime.run(Application::new(Stuck::bind()).name("stuck")).await?;
+        let late = stream::once(async move {
+            u64::from(stuck.number().await == Err(CallError::DeadlineExceeded))
+        });
+        let ended = timeout(Duration::from_secs(60), sink.sum(late)).await;
+        assert_eq!(ended.expect("it has a timeout")?, 1, "{mode:?}");
+    }
     Ok(())
 }

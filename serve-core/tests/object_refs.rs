@@ -1,17 +1,50 @@
 //! References to results that may not exist yet.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serve_core::prelude::*;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Batch {
     name: String,
     parts: Vec<ObjectRef<u64>>,
+}
+
+/// Panics when it is written, read or shown, as its text says.
+#[derive(Debug, PartialEq)]
+struct Unlike(String);
+
+impl Unlike {
+    fn is_not(&self, done: &str) {
+        assert!(self.0 != done, "it cannot be {done}");
+    }
+}
+
+impl Serialize for Unlike {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.is_not("written");
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Unlike {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let unlike = Self(String::deserialize(deserializer)?);
+        unlike.is_not("read");
+        Ok(unlike)
+    }
+}
+
+impl fmt::Display for Unlike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.is_not("shown");
+        f.write_str(&self.0)
+    }
 }
 
 #[deployment]
@@ -54,6 +87,26 @@ impl Store {
         }
         values.push(began.elapsed().as_secs());
         Ok(values)
+    }
+
+    pub async fn unlike(&self) -> Result<u64, Unlike> {
+        sleep(Duration::from_secs(1)).await;
+        Err(Unlike("shown".to_owned()))
+    }
+
+    /// Drops the reference and goes on.
+    pub async fn drop_and_on(&self, number: ObjectRef<u64>) {
+        drop(number);
+        sleep(Duration::from_secs(60)).await;
+    }
+
+    /// Awaits two clones at the same time.
+    pub async fn twice(&self, unlike: ObjectRef<Unlike>) -> Vec<Result<(), String>> {
+        let get = |unlike: ObjectRef<Unlike>| async move {
+            unlike.get().await.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let (one, two) = futures::join!(get(unlike.clone()), get(unlike));
+        vec![one, two]
     }
 
     pub async fn make(&self, value: u64) -> ObjectRef<u64> {
@@ -180,11 +233,49 @@ async fn a_reference_that_is_not_ready_is_awaited_by_several_at_once() -> Result
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_callee_that_drops_the_last_reference_cancels_the_call_and_goes_on() -> Result<()> {
+    for mode in [Mode::Local, Mode::Wire] {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let runtime = MockRuntime::builder().mode(mode).start();
+        let store = runtime.run(Store::bind(Arc::clone(&ended))).await?;
+        let call = store.drop_and_on(store.slow(1));
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(ended.load(Ordering::SeqCst), 1, "{mode:?}: before it has its value");
+        call.await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_values_own_code_is_an_error_for_everyone_who_waits() -> Result<()> {
+    let runtime = MockRuntime::builder().mode(Mode::Wire).start();
+    let store = runtime.run(Store::bind(Arc::default())).await?;
+    for done in ["written", "read"] {
+        let twice = store.twice(ObjectRef::put(Unlike(done.to_owned())));
+        let ended = timeout(Duration::from_secs(60), twice).await.expect("it does not hang");
+        let panicked = Err(format!("the method panicked: it cannot be {done}"));
+        assert_eq!(ended?, [panicked.clone(), panicked]);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_may_hold_references_and_handles() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let hub = runtime.run(Hub::bind(Store::bind(Arc::default()))).await?;
     let CallError::App(failed) = hub.fail().await.unwrap_err() else { panic!("its own error") };
     assert_eq!(*failed.why.get().await?, 42);
     assert_eq!(failed.store.add(1, 2).await?, 3);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_is_one_of_its_errors_own_code() -> Result<()> {
+    let (_runtime, store, _) = store().await?;
+    let failed = store.unlike().object_ref();
+    let both = futures::future::join(failed.get(), failed.get());
+    let (one, two) = timeout(Duration::from_secs(60), both).await.expect("neither hangs");
+    let panicked = || Err(CallError::Panicked("it cannot be shown".to_owned()));
+    assert_eq!((one, two), (panicked(), panicked()));
     Ok(())
 }

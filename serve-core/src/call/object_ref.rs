@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::IntoFuture;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::argument::{Arg, IntoArg};
 use super::context::Directory;
 use super::error::{CallError, UpstreamError};
+use super::pending::panic_message;
 use super::response::Response;
 use super::wire::attachment::{AttachedObject, Attachment};
 use super::wire::payload::{Payload, Session};
@@ -37,6 +39,19 @@ pub struct ObjectRef<T> {
 }
 
 type Coming<T> = Shared<BoxFuture<'static, Result<Arc<T>, CallError>>>;
+
+/// A future that several may wait for. A panic in it, of the user's `Deserialize` or `Display`,
+/// is an error for each of them: otherwise it would fail the one that polls, and the others
+/// would not be woken.
+fn shared<T: Send + Sync + 'static>(
+    value: impl Future<Output = Result<Arc<T>, CallError>> + Send + 'static,
+) -> Coming<T> {
+    let value = AssertUnwindSafe(value).catch_unwind();
+    let value = value.map(|ended| {
+        ended.unwrap_or_else(|panic| Err(CallError::Panicked(panic_message(&*panic))))
+    });
+    value.boxed().shared()
+}
 
 enum Object<T> {
     Here(Arc<T>),
@@ -68,7 +83,7 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
                 }
             }
         };
-        Self { object: Arc::new(Object::Coming(coming.boxed().shared())) }
+        Self { object: Arc::new(Object::Coming(shared(coming))) }
     }
 
     /// Waits for the value and shares it; nothing is copied.
@@ -172,8 +187,7 @@ where
             let payload = source.fetch().await?;
             payload.read::<Anywhere, T>(directory.as_ref()).map(Arc::new)
         };
-        let value = value.boxed().shared();
-        Self { object: Arc::new(Object::Elsewhere { owner, value }) }
+        Self { object: Arc::new(Object::Elsewhere { owner, value: shared(value) }) }
     }
 }
 

@@ -172,6 +172,12 @@ impl Scope {
         Self { request, deadline, site: Site::Outside }
     }
 
+    /// The scope of code that stays at the caller's end of a call which the host of `replica`
+    /// serves, such as the code of a stream among the arguments.
+    pub(crate) fn away(request: Request, deadline: Arc<Deadline>, replica: Arc<Replica>) -> Self {
+        Self { request, deadline: Some(deadline), site: Site::Away(replica) }
+    }
+
     /// The request of the current scope; without one, a request that has not begun.
     ///
     /// Returns small values in registers, as [`Scope::current_deadline`] does; going through
@@ -221,6 +227,11 @@ impl Scope {
             Site::Slot(slot, wake) => {
                 forget(slot.replica(), *wake);
                 Some(Arc::clone(&slot.replica().owner))
+            }
+            // The slot of a call of a `#[blocking]` batch is with the batch.
+            Site::Replica(replica, wake) => {
+                forget(replica, *wake);
+                Some(Arc::clone(&replica.owner))
             }
             Site::Away(replica) => Some(Arc::clone(&replica.owner)),
             _ => None,

@@ -2,7 +2,10 @@
 //! a test says so.
 
 use std::any::{Any, TypeId};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures::future::BoxFuture;
 use tokio::time::sleep;
@@ -12,7 +15,7 @@ use super::record::{CallRecord, Records};
 use crate::call::ReplicaContext;
 use crate::error::Error;
 use crate::method::{AnyMethod, AnyReply, Hook, Reply};
-use crate::replica::{Call, Target};
+use crate::replica::{Call, Scope, Target};
 
 /// Stands before the instance, or the mock, of each replica of a mock runtime.
 pub(super) struct TestTarget {
@@ -48,8 +51,19 @@ impl Target for TestTarget {
         let Wrong { delay, failure } = self.faults.next(self.deployment, method.info().name);
         let target = Arc::clone(&self.target);
         if !delay.is_zero() {
+            let replica = Scope::current(|scope| scope?.replica().cloned());
+            let has_ended = move || replica.as_ref().is_some_and(|replica| replica.has_ended());
             return Box::pin(async move {
-                sleep(delay).await;
+                // A call that keeps an order is still polled after its replica ended, which it
+                // may not have begun on. Any other is dropped.
+                let mut held = pin!(sleep(delay));
+                let ended = poll_fn(|cx| match has_ended() {
+                    true => Poll::Ready(true),
+                    false => held.as_mut().poll(cx).map(|()| false),
+                });
+                if ended.await {
+                    return Reply::GivenBack(call.arguments);
+                }
                 match failure {
                     Some(failure) => Reply::Answer(Err(failure.widen())),
                     None => target.call(call).await,

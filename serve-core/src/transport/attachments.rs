@@ -4,6 +4,7 @@
 //! A loan ends when the borrower returns it, or when the lane is lost.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::frame::{Frame, SentAttachment, SentPayload, SentResult};
 use super::peer::Peer;
+use crate::call::pending::panic_message;
 use crate::call::wire::attachment::{AttachedObject, AttachedStream, Attachment};
 use crate::call::{CallError, Payload};
 use crate::replica::Scope;
@@ -172,7 +174,10 @@ impl Peer {
         };
         let (object, peer) = (Arc::clone(&entry.object), Arc::downgrade(self));
         let task = self.tokio.spawn(async move {
-            let value = object.fetch().await.map_err(CallError::widen);
+            // The user's `Serialize` may panic, and the other end would wait for ever.
+            let fetched = AssertUnwindSafe(object.fetch()).catch_unwind().await;
+            let value = fetched.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let value = value.map_err(CallError::widen);
             if let Some(peer) = peer.upgrade() {
                 let value = peer.lend_result(value);
                 peer.send(&Frame::Object { object: number, fetch, value });
@@ -221,13 +226,20 @@ impl Peer {
         let task = self.tokio.spawn(async move {
             while let Ok(permit) = permits.acquire().await {
                 permit.forget();
-                let item = scoped.next().await;
+                // The user's code may panic, and the other end would wait for ever.
+                let made = AssertUnwindSafe(scoped.next()).catch_unwind().await;
+                let is_last = made.is_err();
                 let Some(peer) = peer.upgrade() else { return };
-                let Some(item) = item else { break };
+                let Some(item) = made.unwrap_or_else(|panic| Some(Err(panicked(&*panic)))) else {
+                    break;
+                };
                 let item = peer.lend_result(item.map_err(CallError::widen));
                 peer.send(&Frame::StreamItem { stream: number, item });
+                if is_last {
+                    break;
+                }
             }
-            drop(scoped);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(scoped)));
             if let Some(peer) = peer.upgrade() {
                 // Taken out of the loans before the other end hears of the end, and may drop the
                 // stream.
@@ -291,6 +303,11 @@ fn without_own_error(error: CallError<Payload>) -> CallError {
 /// The failure of a stream whose sender is gone.
 fn sender_lost() -> CallError {
     CallError::Transport("the node that sent this stream was lost".to_owned())
+}
+
+/// The failure of an attachment whose code panicked.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> CallError {
+    CallError::Panicked(panic_message(panic))
 }
 
 /// A stream whose code runs in the scope of the call that the stream is an argument of.

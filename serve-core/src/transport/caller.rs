@@ -30,8 +30,8 @@ struct Waiting {
     arguments: Kept,
 }
 
-/// The encoded arguments of a call, kept until its first answer, because the call may be given
-/// back.
+/// The encoded arguments of a call, kept until it has begun or its first answer is there, because
+/// the call may be given back.
 type Kept = Arc<Mutex<Option<Payload>>>;
 
 /// The answer to a call, or its loss.
@@ -64,6 +64,15 @@ impl Peer {
         if let Some(waiting) = waiting {
             let _ = waiting.answer.send(Answer::GivenBack);
         }
+    }
+
+    /// Handles the beginning of a call: its arguments are not needed any more. What they refer to
+    /// is the callee's alone from now on, and ends when the callee drops it.
+    pub(super) fn on_begun(&self, call: u64) {
+        let arguments =
+            self.open.0.lock().get(&call).and_then(|waiting| waiting.arguments.lock().take());
+        // After the lock: dropping the last reference cancels the object's call.
+        drop(arguments);
     }
 
     pub(super) fn on_item(self: &Arc<Self>, call: u64, item: SentResult) {
@@ -161,7 +170,8 @@ impl Target for RemoteTarget {
             Err(error) => return Box::pin(async { Reply::Answer(Err(error.widen())) }),
         };
         let deadline = deadline.unwrap_or_else(|| Deadline::new(None, None));
-        let scope = || Some(Scope::outside(request.clone(), Some(Arc::clone(&deadline))));
+        let scope =
+            || Some(Scope::away(request.clone(), Arc::clone(&deadline), Arc::clone(&replica)));
         let arguments = self.caller.lend(&payload, scope);
         let (answer, answered) = oneshot::channel();
         let (sender, incoming) = match &items {

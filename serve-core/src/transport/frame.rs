@@ -21,6 +21,9 @@ pub(super) enum Frame {
     Reply { call: u64, result: SentResult },
     /// The call did not begin on its replica, and may go to another one.
     GivenBack { call: u64 },
+    /// The call has begun, and will not be given back. Sent if the arguments have attachments,
+    /// which the caller keeps until then.
+    Begun { call: u64 },
     /// An item of the stream that a call returns.
     Item { call: u64, item: SentResult },
     /// The number of further items that the consumer of a call's stream has room for.
@@ -105,6 +108,7 @@ pub(crate) fn order_of(frame: &Bytes) -> String {
         Frame::Call(frame) => format!("call {}", frame.call),
         Frame::Reply { call, .. }
         | Frame::GivenBack { call }
+        | Frame::Begun { call }
         | Frame::Item { call, .. }
         | Frame::Credit { call, .. }
         | Frame::Cancel { call }

@@ -232,6 +232,7 @@ impl ServedCall {
     ) -> impl Future<Output = ()> + Send + 'static {
         let Self { method, target, arguments, items, replica, deadline } = self;
         let in_order = target.keeps_order(method);
+        let has_attachments = !arguments.attachments.is_empty();
         let (request, until) = (scope.request().clone(), Arc::clone(&deadline));
         let directory = Arc::clone(&replica.context.directory);
         let begin = move || -> Result<BoxFuture<'static, AnyReply>, CallError> {
@@ -259,8 +260,15 @@ impl ServedCall {
             // A replica that ended before the call began gives it back.
             if replica.has_ended() && begun.is_none() {
                 drop((scope, begin));
-                answer(&peer, call, method, Ok(Ok(Reply::GivenBack(Box::new(())))));
+                answer(&peer, call, method, Ok(Reply::GivenBack(Box::new(()))));
                 return;
+            }
+            // A call that has begun in order may still be given back by its batch.
+            if has_attachments
+                && begun.is_none()
+                && let Some(peer) = peer.upgrade()
+            {
+                peer.send(&Frame::Begun { call });
             }
             let run = async move {
                 let begun = match (begun, begin) {
@@ -277,6 +285,10 @@ impl ServedCall {
             let served = Within::new(Some(deadline), InScope::call(scope, run, in_order));
             // Frees the slot before the answer is sent, so that a caller that has its result
             // finds the slot free.
+            // `map` drops the call's future when that is ready, under the guard of `catch_unwind`:
+            // what the future holds may panic when it is dropped.
+            let served =
+                served.map(|ended| ended.unwrap_or_else(|late| Reply::Answer(Err(late.widen()))));
             let ended = AssertUnwindSafe(served).catch_unwind().await;
             answer(&peer, call, method, ended);
         }
@@ -288,22 +300,22 @@ fn answer(
     peer: &Weak<Peer>,
     call: u64,
     method: &dyn AnyMethod,
-    ended: std::thread::Result<Result<AnyReply, CallError>>,
+    ended: std::thread::Result<AnyReply>,
 ) {
     let Some(peer) = peer.upgrade() else { return };
     let result = match ended {
-        Ok(Ok(Reply::GivenBack(args))) => {
-            drop(args);
+        Ok(Reply::GivenBack(args)) => {
+            // The user's values may panic when they are dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(args)));
             peer.hosted.0.lock().remove(&call);
             peer.send(&Frame::GivenBack { call });
             return;
         }
-        Ok(Ok(Reply::Answer(result))) => {
+        Ok(Reply::Answer(result)) => {
             // The user's `Serialize` may panic.
             catch_unwind(AssertUnwindSafe(|| method.encode_result(result)))
                 .unwrap_or_else(|panic| Err(CallError::Panicked(panic_message(&*panic))))
         }
-        Ok(Err(late)) => Err(late.widen()),
         Err(panic) => Err(CallError::Panicked(panic_message(&*panic))),
     };
     let result = peer.lend_result(result);

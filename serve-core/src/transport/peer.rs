@@ -156,6 +156,7 @@ impl Receive for Peer {
             Frame::Call(call) => self.on_call(*call),
             Frame::Reply { call, result } => self.on_reply(call, result),
             Frame::GivenBack { call } => self.on_given_back(call),
+            Frame::Begun { call } => self.on_begun(call),
             Frame::Item { call, item } => self.on_item(call, item),
             Frame::Credit { call, items } => self.on_credit(call, items),
             Frame::Cancel { call } => self.on_cancel(call),
