@@ -570,7 +570,7 @@ struct Dropped;
 impl Dropped {
     pub async fn hold(&self) {
         let _no_drop = NoDrop;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
