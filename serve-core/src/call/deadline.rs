@@ -19,7 +19,7 @@ pub(crate) struct Deadline {
     detached: AtomicBool,
     /// The watcher of the call itself.
     watcher: Mutex<Option<Weak<dyn DeadlineWatcher>>>,
-    /// Those of the call and of all calls below it.
+    /// The watchers of the call and of all calls below it.
     watchers: Mutex<Vec<Weak<dyn DeadlineWatcher>>>,
 }
 

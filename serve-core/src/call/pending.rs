@@ -33,7 +33,7 @@ pub(crate) trait Callee: Send + Sync {
     fn leave_again(&self, task: task::Id);
 }
 
-/// Where in a queue a call waits, if it does.
+/// The place of a call in the queue, or the fact that the call has a slot.
 #[derive(Clone, Debug)]
 pub(crate) enum QueuePosition {
     /// The call has a slot already, or never needs one.

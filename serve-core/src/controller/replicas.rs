@@ -38,8 +38,8 @@ impl Drop for RunningReplica {
 }
 
 impl RunningReplica {
-    /// Lets a replica take calls. They begin in the order of their admission if they are
-    /// `ordered`.
+    /// Lets a replica take calls. If `ordered`, calls begin in the order of their
+    /// admission.
     pub(super) fn admit(
         router: &Arc<Router>,
         replica: Arc<Replica>,

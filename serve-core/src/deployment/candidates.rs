@@ -17,7 +17,7 @@ pub struct Candidate<'a> {
     pub rank: usize,
     /// The calls that run on the replica.
     pub ongoing: usize,
-    /// How many calls may run on the replica at a time.
+    /// The greatest number of calls that run on the replica at a time.
     pub max_ongoing_requests: usize,
     /// The router's key for the replica.
     pub(crate) key: usize,
@@ -88,7 +88,7 @@ impl<'a> Candidates<'a> {
         Self { roster }
     }
 
-    /// How many replicas have a free slot. Takes constant time.
+    /// Returns the number of replicas with a free slot, in constant time.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -172,7 +172,7 @@ impl fmt::Debug for Candidates<'_> {
     }
 }
 
-/// What [`Candidates::iter`] returns.
+/// The iterator behind [`Candidates::iter`].
 #[derive(Clone)]
 struct InOrder<'a> {
     roster: &'a dyn Roster,

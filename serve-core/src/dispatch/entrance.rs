@@ -20,7 +20,7 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
     /// router's lock, so that nothing changes between the two.
     type Undecided<'a>;
 
-    /// Gives a request without an id its number.
+    /// Numbers a request that has no id.
     fn begin_request(&self, request: &mut Request);
 
     /// Takes a seat if one is free, as it is for most calls. Gives a request without an id its

@@ -13,7 +13,7 @@ use crate::call::{CallError, Response};
 use crate::replica::Scope;
 use crate::router::{Place, Router, Wanted};
 
-/// How calls of a method run again.
+/// The rules by which calls of a method run again.
 #[derive(Clone, Copy)]
 pub(super) struct Retry<C> {
     /// The method's name.

@@ -213,7 +213,7 @@ impl Admission {
     /// A slot of this replica is free again.
     pub(crate) fn release(&mut self, key: usize) -> Freed {
         let slots = &self.replicas[key];
-        // It may have more than it may, since the limit was lowered.
+        // More calls than the limit may run, since the limit was lowered.
         if !slots.draining && slots.ongoing <= slots.limit && self.queue.len() > 0 {
             return Freed::Passed(self.pass(key));
         }
