@@ -47,7 +47,8 @@ struct LentStream {
 /// The task that reads a lent stream, as far as the other end has room.
 struct Pump {
     room: Arc<Semaphore>,
-    task: AbortHandle,
+    /// None until the task is spawned.
+    task: Option<AbortHandle>,
 }
 
 impl Lent {
@@ -73,7 +74,9 @@ impl Drop for LentObject {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -173,6 +176,9 @@ impl Peer {
             return;
         };
         let (object, peer) = (Arc::clone(&entry.object), Arc::downgrade(self));
+        // Before `spawn`, which drops the future at once if the runtime shuts down: the future
+        // may take the lock when it is dropped.
+        drop(lent);
         let task = self.tokio.spawn(async move {
             // The user's `Serialize` may panic, and the other end would wait for ever.
             let fetched = AssertUnwindSafe(object.fetch()).catch_unwind().await;
@@ -183,8 +189,14 @@ impl Peer {
                 peer.send(&Frame::Object { object: number, fetch, value });
             }
         });
-        entry.fetching.retain(|fetching| !fetching.is_finished());
-        entry.fetching.push(task.abort_handle());
+        match self.lent.lock().objects.get_mut(&number) {
+            Some(entry) => {
+                entry.fetching.retain(|fetching| !fetching.is_finished());
+                entry.fetching.push(task.abort_handle());
+            }
+            // Returned on another thread meanwhile.
+            None => task.abort(),
+        }
     }
 
     /// Handles an object's value, for which a fetch waits.
@@ -222,6 +234,9 @@ impl Peer {
         let (room, peer) = (Arc::new(Semaphore::new(items)), Arc::downgrade(self));
         let mut scoped = InScopeOf { scope: stream.scope.take(), items: source };
         let permits = Arc::clone(&room);
+        stream.pump = Some(Pump { room, task: None });
+        // Before `spawn`, as in `on_fetch`.
+        drop(lent);
         // The task ends with the stream, or is aborted with the loan.
         let task = self.tokio.spawn(async move {
             while let Ok(permit) = permits.acquire().await {
@@ -248,7 +263,12 @@ impl Peer {
                 drop(ended);
             }
         });
-        stream.pump = Some(Pump { room, task: task.abort_handle() });
+        let mut lent = self.lent.lock();
+        match lent.streams.get_mut(&number).and_then(|stream| stream.pump.as_mut()) {
+            Some(pump) => pump.task = Some(task.abort_handle()),
+            // Ended, or returned on another thread meanwhile.
+            None => task.abort(),
+        }
     }
 
     /// Handles the return of a stream.

@@ -34,10 +34,12 @@ struct Waiting {
 /// the call may be given back.
 type Kept = Arc<Mutex<Option<Payload>>>;
 
-/// The answer to a call, or its loss.
+/// The end of a call: an answer of the host, or its absence.
 enum Answer {
     Result(Result<Payload, CallError<Payload>>),
     GivenBack,
+    /// The caller cancelled the call. Its task is aborted next, and may be polled before that.
+    Cancelled,
     Lost,
 }
 
@@ -96,7 +98,8 @@ impl Peer {
     /// Cancels a call, unless it was answered.
     fn cancel(&self, call: u64) {
         let waiting = self.open.0.lock().remove(&call);
-        if waiting.is_some() {
+        if let Some(waiting) = waiting {
+            let _ = waiting.answer.send(Answer::Cancelled);
             self.send(&Frame::Cancel { call });
         }
     }
@@ -188,6 +191,7 @@ impl Target for RemoteTarget {
         let open = OpenCall::new(&self.caller, number, &deadline);
         let grant = self.host.grants.grant(slot);
         let left = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(Instant::now()));
+        let inherited = deadline.inherited();
         let sent = self.caller.send(&Frame::Call(Box::new(CallFrame {
             call: number,
             replica: self.replica.to_string(),
@@ -195,7 +199,7 @@ impl Target for RemoteTarget {
             method: method.info().name.to_owned(),
             request: request.sent(&replica.compute.spawner().ids),
             own: left(deadline.own()),
-            inherited: left(deadline.inherited()),
+            inherited: left(inherited),
             arguments,
         })));
         if !sent {
@@ -206,6 +210,10 @@ impl Target for RemoteTarget {
         // A response that was dropped on another thread meanwhile had nothing to cancel yet.
         if !self.caller.is_open(number) {
             self.caller.send(&Frame::Cancel { call: number });
+        }
+        // The same holds for a response that was detached meanwhile.
+        if deadline.is_detached() || deadline.inherited() != inherited {
+            open.watch.deadline_changed();
         }
         Box::pin(async move {
             let directory = Arc::clone(&replica.context.directory);
@@ -245,6 +253,7 @@ fn answered_call(
                 Err(error) => Reply::Answer(Err(error.widen())),
             }
         }
+        Answer::Cancelled => Reply::Answer(Err(CallError::Cancelled)),
         Answer::Lost => Reply::Answer(Err(lost(replica, true))),
     }
 }
@@ -263,7 +272,7 @@ fn lost<E>(replica: &Replica, started: bool) -> CallError<E> {
 struct OpenCall {
     peer: Arc<Peer>,
     number: u64,
-    _watch: Arc<Watch>,
+    watch: Arc<Watch>,
 }
 
 impl OpenCall {
@@ -275,7 +284,7 @@ impl OpenCall {
         });
         let watcher: Arc<dyn DeadlineWatcher> = Arc::clone(&watch) as _;
         deadline.watch(&Arc::downgrade(&watcher));
-        Self { peer: Arc::clone(peer), number, _watch: watch }
+        Self { peer: Arc::clone(peer), number, watch }
     }
 
     /// Makes the function that tells the host of room for further items.

@@ -58,6 +58,18 @@ struct GrantTable {
     slots: HashMap<u64, Slot>,
 }
 
+impl HostedCall {
+    /// Stops the call's task, and the thread of a blocking method that waits for room.
+    fn stop(self) {
+        if let Some(task) = self.task {
+            task.abort();
+        }
+        if let Some(writer) = self.writer {
+            writer.room.close();
+        }
+    }
+}
+
 impl HostedCalls {
     /// True if no call is served.
     #[cfg(test)]
@@ -165,8 +177,8 @@ impl Peer {
     /// Handles the cancellation of a call.
     pub(super) fn on_cancel(&self, call: u64) {
         let cancelled = self.hosted.0.lock().remove(&call);
-        if let Some(HostedCall { task: Some(task), .. }) = cancelled {
-            task.abort();
+        if let Some(cancelled) = cancelled {
+            cancelled.stop();
         }
     }
 
@@ -185,14 +197,11 @@ impl Peer {
     /// Ends the calls that came by the lane, because it is lost. Detached calls run on.
     pub(super) fn hosted_lost(&self) {
         let hosted = std::mem::take(&mut *self.hosted.0.lock());
-        for (_, call) in hosted {
-            match call.task {
-                Some(task) if !call.detached => task.abort(),
-                _ => {}
+        for (_, mut call) in hosted {
+            if call.detached {
+                call.task = None;
             }
-            if let Some(writer) = call.writer {
-                writer.room.close();
-            }
+            call.stop();
         }
         let granted = std::mem::take(&mut self.grants.0.lock().slots);
         // After the lock: freed slots go to other calls.
