@@ -68,6 +68,7 @@ impl Method for Add {
     type Ok = u64;
     type Err = std::convert::Infallible;
     type ErrCodec = NoError;
+    const INDEX: usize = 0;
     const INFO: MethodInfo = MethodInfo {
         name: "add",
         doc: "",

@@ -127,7 +127,7 @@ pub use call::{
 };
 pub use controller::{
     ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeployError,
-    DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, ReplicaDetails, ReplicaState,
+    DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, MethodDetails, ReplicaDetails, ReplicaState,
     Status,
 };
 pub use deployment::{

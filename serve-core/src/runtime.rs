@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::runtime::Handle as Tokio;
 
 use crate::application::{AnyApplication, Application, IntoApplication};
-use crate::call::spawner::Spawner;
+use crate::call::spawner::{InPlace, Spawner};
 use crate::controller::{Controller, DeployError, RealWorld, Resources, Status, World};
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
@@ -97,6 +97,7 @@ pub struct RuntimeBuilder {
     #[cfg(feature = "http")]
     http: Option<SocketAddr>,
     resources: Resources,
+    in_place: InPlace,
 }
 
 impl Default for RuntimeBuilder {
@@ -105,6 +106,7 @@ impl Default for RuntimeBuilder {
             #[cfg(feature = "http")]
             http: None,
             resources: Resources::of_this_machine(),
+            in_place: InPlace::Earned,
         }
     }
 }
@@ -150,6 +152,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Whether calls are polled in place, whatever their first polls took. For tests of the
+    /// runtime itself: applications are tested with
+    /// [`MockRuntimeBuilder::in_place`](crate::testing::MockRuntimeBuilder::in_place).
+    #[doc(hidden)]
+    pub fn in_place(mut self, in_place: bool) -> Self {
+        self.in_place = if in_place { InPlace::Always } else { InPlace::Never };
+        self
+    }
+
     /// Starts the runtime on the current tokio runtime.
     ///
     /// # Errors
@@ -158,8 +169,9 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
         let seed = rand::random();
-        let runtime =
-            Runtime::assemble(Spawner::new(tokio, seed), seed, Arc::new(RealWorld), self.resources);
+        let mut spawner = Spawner::new(tokio, seed);
+        spawner.in_place = self.in_place;
+        let runtime = Runtime::assemble(spawner, seed, Arc::new(RealWorld), self.resources);
         #[cfg(feature = "http")]
         if let Some(address) = self.http {
             return runtime.listen(address).await;

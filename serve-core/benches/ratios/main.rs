@@ -12,6 +12,7 @@ mod calls;
 #[cfg(feature = "http")]
 mod http;
 mod models;
+mod nested;
 mod paired;
 mod still;
 mod table;
@@ -25,6 +26,7 @@ fn main() {
     let mut table = Table::new(only);
     for threads in [Threads::One, Threads::Two] {
         threads.run(|| calls::measure(&mut table, threads));
+        threads.run(|| nested::measure(&mut table, threads));
         threads.run(|| batches::measure(&mut table, threads));
         threads.run(|| models::measure(&mut table, threads));
     }

@@ -27,8 +27,8 @@ impl Goal {
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AtMost(limit) => write!(f, "at most {limit:.1}x"),
-            Self::AtLeast(limit) => write!(f, "at least {limit:.1}x"),
+            Self::AtMost(limit) => write!(f, "at most {limit}x"),
+            Self::AtLeast(limit) => write!(f, "at least {limit}x"),
             Self::Seen => f.write_str("none"),
         }
     }

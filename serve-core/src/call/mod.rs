@@ -8,6 +8,7 @@ pub(crate) mod argument;
 pub(crate) mod blocking;
 pub(crate) mod context;
 pub(crate) mod deadline;
+pub(crate) mod deferred;
 pub(crate) mod error;
 mod input_stream;
 mod object_ref;
@@ -17,6 +18,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod spawner;
 pub(crate) mod stream;
+mod sweeper;
 pub(crate) mod wire;
 
 pub use argument::{Arg, ArgTuple, IntoArg};

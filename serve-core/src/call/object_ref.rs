@@ -74,8 +74,10 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
     where
         E: fmt::Display + fmt::Debug + Send + 'static,
     {
+        let mut response = response;
+        // Whether or not the reference is awaited.
+        response.begin();
         let coming = async move {
-            let mut response = response;
             match (&mut response).await {
                 Ok(value) => Ok(Arc::new(value)),
                 Err(error) => {

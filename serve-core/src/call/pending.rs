@@ -45,7 +45,24 @@ pub(crate) enum QueuePosition {
     Moving(Arc<Mutex<Option<Ticket>>>),
 }
 
-/// What a response knows of its call.
+/// What a response knows of its call, which depends on how far the call is.
+#[derive(Debug)]
+pub(crate) enum KnownCall {
+    /// The call is deferred, and knows the rest itself.
+    Deferred,
+    Pending(PendingCall),
+    /// The call ended in place, as most deferred calls do. No count of references is touched for
+    /// what hardly anybody asks after that.
+    Ended {
+        request: Request,
+        /// The seed of the ids of the runtime's requests.
+        seed: u64,
+        method: &'static str,
+    },
+}
+
+/// What the response of a call that can be cancelled knows of it.
+#[derive(Clone)]
 pub(crate) struct PendingCall {
     pub(crate) callee: Arc<dyn Callee>,
     pub(crate) method: &'static str,

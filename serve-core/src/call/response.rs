@@ -10,9 +10,11 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::argument::{Arg, IntoArg};
 use super::blocking;
+use super::deferred::{Begun, Deferral};
 use super::error::{CallError, UpstreamError};
 use super::object_ref::ObjectRef;
-use super::pending::{Outcome, PendingCall, panic_message};
+use super::pending::{KnownCall, Outcome, PendingCall, panic_message};
+use super::spawner::RequestIds;
 
 /// A call in flight that will give one `T`, or fail with a `CallError<E>`.
 ///
@@ -25,52 +27,118 @@ use super::pending::{Outcome, PendingCall, panic_message};
 #[must_use = "dropping a response cancels its call; await it, pass it on, or `detach()` it"]
 pub struct Response<T, E = Infallible> {
     state: State<T, E>,
-    call: PendingCall,
+    call: KnownCall,
 }
 
 enum State<T, E> {
+    /// The call has not begun, or was begun by something else than this response.
+    Deferred(Deferral, Begin<T, E>),
     Running(JoinHandle<Outcome<T, E>>),
     Refused(Box<CallError<E>>),
     Done,
 }
 
+/// Begins a deferred call: without a context by a task, else perhaps in place. A function of its
+/// own, because a `Response` does not require that its types can be those of a task.
+type Begin<T, E> =
+    fn(&Deferral, Option<&mut Context<'_>>, &mut KnownCall) -> Poll<Begun<Outcome<T, E>>>;
+
 /// Pinning is not structural: the task's handle is `Unpin`, and a refusal is moved out.
 impl<T, E> Unpin for Response<T, E> {}
 
+impl<T: Send + 'static, E: Send + 'static> Response<T, E> {
+    #[inline]
+    pub(crate) fn deferred(deferral: Deferral) -> Self {
+        Self { state: State::Deferred(deferral, Deferral::begin), call: KnownCall::Deferred }
+    }
+}
+
 impl<T, E> Response<T, E> {
     pub(crate) fn running(call: PendingCall, task: JoinHandle<Outcome<T, E>>) -> Self {
-        Self { state: State::Running(task), call }
+        Self { state: State::Running(task), call: KnownCall::Pending(call) }
     }
 
     pub(crate) fn refused(call: PendingCall, error: CallError<E>) -> Self {
-        Self { state: State::Refused(Box::new(error)), call }
+        Self { state: State::Refused(Box::new(error)), call: KnownCall::Pending(call) }
     }
 
     /// The id of the request that the call belongs to.
     #[must_use]
     pub fn request_id(&self) -> String {
-        self.call.request_id().to_string()
+        let id = match (&self.call, &self.state) {
+            (KnownCall::Ended { request, seed, .. }, _) => {
+                Some(request.id(Some(&RequestIds::new(*seed))))
+            }
+            (KnownCall::Pending(call), _) => Some(call.request_id()),
+            (KnownCall::Deferred, State::Deferred(deferral, _)) => {
+                deferral.pending().map(|call| call.request_id())
+            }
+            (KnownCall::Deferred, _) => None,
+        };
+        id.map(|id| id.to_string()).unwrap_or_default()
     }
 
     /// Cancels the call: queued, it never runs; running, it stops at its next await.
     /// Awaiting it gives [`CallError::Cancelled`], or its result if that came first.
     pub fn cancel(&self) {
-        if let State::Running(task) = &self.state {
-            self.call.cancel(task.id());
-            task.abort();
+        match &self.state {
+            State::Running(task) => {
+                if let KnownCall::Pending(call) = &self.call {
+                    call.cancel(task.id());
+                }
+                task.abort();
+            }
+            State::Deferred(deferral, _) => deferral.cancel(),
+            State::Refused(_) | State::Done => {}
         }
     }
 
     /// Lets the call run to its end unattended, free of the caller's deadline. A
     /// deadline of its own (option or handle) still holds.
     pub fn detach(mut self) {
-        self.call.detach();
+        if let KnownCall::Pending(call) = &self.call {
+            call.detach();
+        }
+        if let State::Deferred(deferral, _) = &self.state {
+            deferral.detach();
+        }
         // Dropping tokio's handle lets its task run on.
         self.state = State::Done;
     }
 
+    /// Begins the call with a task, if it has not begun.
+    pub(crate) fn begin(&mut self) {
+        if let State::Deferred(deferral, begin) = &self.state
+            && let Poll::Ready(begun) = begin(deferral, None, &mut self.call)
+        {
+            self.begun(begun);
+        }
+    }
+
+    fn begun(&mut self, begun: Begun<Outcome<T, E>>) -> Option<Result<T, CallError<E>>> {
+        match begun {
+            Begun::Ended(result) => {
+                self.state = State::Done;
+                Some(ended_in_place(result))
+            }
+            Begun::Task(task) => {
+                self.state = State::Running(task);
+                None
+            }
+            Begun::Cancelled => {
+                self.state = State::Done;
+                Some(Err(CallError::Cancelled))
+            }
+        }
+    }
+
+    /// `Deployment.method`, or a task's name.
     pub(crate) fn full_name(&self) -> String {
-        self.call.full_name()
+        match &self.call {
+            KnownCall::Pending(call) => call.full_name(),
+            KnownCall::Ended { method, .. } => (*method).to_owned(),
+            KnownCall::Deferred => String::new(),
+        }
     }
 }
 
@@ -96,12 +164,14 @@ where
     ///
     /// # Errors
     /// As [`Response::result`], and [`CallError::DeadlineExceeded`] after `timeout`.
-    pub fn result_timeout(self, timeout: Duration) -> Result<T, CallError<E>> {
+    pub fn result_timeout(mut self, timeout: Duration) -> Result<T, CallError<E>> {
         if !blocking::may_block() {
             return Err(CallError::BlockingInAsync);
         }
-        let tokio = self.call.callee.spawner().tokio.clone();
+        self.begin();
+        let KnownCall::Pending(call) = &self.call else { return Err(CallError::Cancelled) };
         // Waited for inside the runtime, because the clock is there.
+        let tokio = call.callee.spawner().tokio.clone();
         let waiting = tokio.spawn(async move {
             match tokio::time::timeout(timeout, self).await {
                 Ok(result) => result,
@@ -130,6 +200,13 @@ impl<T, E> Future for Response<T, E> {
     /// # Panics
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let State::Deferred(deferral, begin) = &this.state {
+            let begun = ready!(begin(deferral, Some(cx), &mut this.call));
+            if let Some(result) = self.begun(begun) {
+                return Poll::Ready(result);
+            }
+        }
         if let State::Running(task) = &mut self.state {
             let result = ready!(Pin::new(task).poll(cx));
             self.state = State::Done;
@@ -143,20 +220,32 @@ impl<T, E> Future for Response<T, E> {
 }
 
 impl<T, E> Drop for Response<T, E> {
+    #[inline]
     fn drop(&mut self) {
-        self.cancel();
+        match &self.state {
+            State::Done | State::Refused(_) => {}
+            State::Deferred(deferral, _) => deferral.drop_response(),
+            State::Running(_) => self.cancel(),
+        }
     }
 }
 
 impl<T, E> fmt::Debug for Response<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
+            State::Deferred(..) => "not awaited",
             State::Running(task) if task.is_finished() => "finished",
             State::Running(_) => "running",
             State::Refused(_) => "refused",
             State::Done => "done",
         };
-        f.debug_struct("Response").field("state", &state).field("call", &self.call).finish()
+        let mut response = f.debug_struct("Response");
+        response.field("state", &state);
+        match &self.state {
+            State::Deferred(deferral, _) => response.field("call", &deferral.pending()),
+            _ => response.field("call", &self.call),
+        };
+        response.finish()
     }
 }
 
@@ -165,7 +254,9 @@ where
     T: Send + 'static,
     E: fmt::Display + fmt::Debug + Send + 'static,
 {
-    fn into_arg(self) -> Arg<T> {
+    fn into_arg(mut self) -> Arg<T> {
+        // Side by side with what becomes of its result.
+        self.begin();
         Arg::Later(Box::pin(async move {
             let mut response = self;
             match (&mut response).await {
@@ -193,6 +284,16 @@ pub(crate) fn outcome<T, E>(ended: Result<Outcome<T, E>, JoinError>) -> Result<T
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(*error),
         Err(error) => Err(task_failure(error)),
+    }
+}
+
+/// The result of a call, from how its poll in place ended.
+#[inline]
+fn ended_in_place<T, E>(ended: std::thread::Result<Outcome<T, E>>) -> Result<T, CallError<E>> {
+    match ended {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(*error),
+        Err(panic) => Err(CallError::Panicked(panic_message(&*panic))),
     }
 }
 

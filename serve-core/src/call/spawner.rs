@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// What every call of one runtime shares. Handles keep it, so that calls work from
 /// any thread.
@@ -14,11 +14,28 @@ pub(crate) struct Spawner {
     /// Whether compute work goes to threads for which the paused clock of a test waits,
     /// instead of to those of the replica.
     pub(crate) clock_waits: bool,
+    pub(crate) in_place: InPlace,
+    /// True if calls that stand too long are begun by the sweeper. On one thread nothing could
+    /// run them sooner anyway.
+    pub(crate) sweeps: bool,
+}
+
+/// Which methods are polled in place, where their callers allow that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InPlace {
+    /// Those whose first polls are short.
+    Earned,
+    /// All, for tests.
+    Always,
+    /// None, for tests.
+    Never,
 }
 
 impl Spawner {
     pub(crate) fn new(tokio: Handle, seed: u64) -> Self {
-        Self { tokio, ids: Arc::new(RequestIds::new(seed)), clock_waits: false }
+        let sweeps = tokio.runtime_flavor() != RuntimeFlavor::CurrentThread;
+        let (ids, in_place) = (Arc::new(RequestIds::new(seed)), InPlace::Earned);
+        Self { tokio, ids, clock_waits: false, in_place, sweeps }
     }
 }
 
@@ -33,6 +50,12 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed, next: AtomicU64::new(0) }
+    }
+
+    /// The seed, from which the ids of numbered requests can be computed.
+    #[inline]
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// An id that no numbered request has.

@@ -9,12 +9,15 @@ use tokio::sync::{oneshot, watch};
 use super::decide::application_status;
 use super::reconcile::{Order, Outcome, Reconciling, Shown, Unmet};
 use super::spec::Spec;
-use super::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus};
+use super::status::{
+    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, MethodDetails,
+};
 use crate::application::Plan;
 use crate::deployment::BoundId;
 use crate::error::Error;
+use crate::method::AnyMethod;
 use crate::replica::Kind;
-use crate::router::Router;
+use crate::router::{BegunCalls, Router};
 
 /// One application: what was asked for, and what runs of it.
 #[derive(Debug)]
@@ -217,6 +220,17 @@ impl Hosted {
             queued: load.queued,
             recent_dead_replicas: shown.dead,
             autoscaling_decisions: shown.decisions,
+            methods: self.methods(),
         }
+    }
+
+    fn methods(&self) -> BTreeMap<String, MethodDetails> {
+        let begun = self.router.begun_calls();
+        let details = |method: &'static dyn AnyMethod| {
+            let BegunCalls { in_place, spawned } = *begun.get(method.index())?;
+            let called = in_place + spawned > 0;
+            called.then(|| (method.info().name.to_owned(), MethodDetails { in_place, spawned }))
+        };
+        self.kind.methods().into_iter().filter_map(details).collect()
     }
 }

@@ -107,6 +107,21 @@ pub struct DeploymentDetails {
     /// The last ten changes of the number of replicas that the load asked for, the oldest
     /// first; and where a policy gave no number, so that nothing changed.
     pub autoscaling_decisions: Vec<AutoscalingDecision>,
+    /// The calls of each method that was called through a handle, by the method's name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub methods: BTreeMap<String, MethodDetails>,
+}
+
+/// The calls of a method since its deployment was first deployed, as [`Status`] shows them.
+///
+/// A call is counted when it gets its place. Calls that are refused are not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MethodDetails {
+    /// The number of calls that ended at their first poll, on the task of their caller.
+    pub in_place: u64,
+    /// The number of calls that had a task of their own.
+    pub spawned: u64,
 }
 
 /// A change of the number of replicas that the load asked for; or, if `from` is `to`, why

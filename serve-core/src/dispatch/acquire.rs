@@ -37,6 +37,14 @@ impl<E: Entrance, A> Acquire<E, A> {
         Self::Queued { queued, args: Some(args) }
     }
 
+    /// The seat of a call that got it when it was made and has not begun.
+    pub(super) fn seat(&self) -> Option<&E::Seat> {
+        match self {
+            Self::Ready(ready) => ready.as_ref().map(|(seat, _)| seat),
+            _ => None,
+        }
+    }
+
     /// Looks for another seat for a call that its replica gave back. The call's new place in
     /// the queue is decided when this function returns.
     pub(super) fn again(owner: Arc<dyn SlotOwner>, args: A) -> Self {

@@ -23,7 +23,7 @@ use crate::call::{CallError, CallOptions, Response};
 use crate::deployment::Link;
 use crate::method::{AnyMethod, AnyValue, MethodInfo};
 use crate::replica::{Kind, Scope};
-use crate::router::Wanted;
+use crate::router::{Called, Wanted};
 
 /// A handle of a deployment whose type is not known at compile time. Keeps the deployment's
 /// application alive.
@@ -156,7 +156,6 @@ fn call_by_name(
     } else {
         (None, None)
     };
-    // Shared, because a call that is given back begins again on another replica, and needs a
     // A call that is given back begins again, and needs its sink again.
     let sink = Arc::new(Mutex::new(sink));
     let begin = move |scope: &mut Option<Scope>, args| {
@@ -166,12 +165,12 @@ fn call_by_name(
     let (max, in_order) = (method.retries(), method.is_batched());
     let response: Response<AnyValue, AnyValue> = if max > 0 {
         let copy = move |args: &AnyValue| method.copy_args(args);
-        let retry = Retry { method: info.name, max, in_order, copy };
+        let retry = Retry { method: info.name, index: method.index(), max, in_order, copy };
         retry::call(router, retry, client.head(), Ok(args), wanted(method), begin)
     } else {
-        let head = client.head();
+        let (called, head) = (Called::spawned(method.index()), client.head());
         let (pending, task) =
-            start(router, info.name, head, Ok(args), wanted(method), |acquire, head, _| {
+            start(router, info.name, called, head, Ok(args), wanted(method), |acquire, head, _| {
                 spawn(router, in_order, acquire, head, begin)
             });
         match task {

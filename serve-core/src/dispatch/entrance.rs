@@ -8,7 +8,7 @@ use crate::call::CallError;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::Request;
 use crate::replica::{Seat, Slot};
-use crate::router::{Place, QueuedCall, Router, State, Wanted};
+use crate::router::{Called, Place, QueuedCall, Router, State, Wanted};
 
 /// The callee as `start` sees it: a deployment's router, or the runtime alone for a task.
 pub(crate) trait Entrance: Callee + Sized + 'static {
@@ -25,7 +25,11 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
 
     /// Takes a seat if one is free, as it is for most calls. Gives a request without an id its
     /// number.
-    fn seat_now(&self, request: &mut Request) -> Result<Self::Seat, Self::Undecided<'_>>;
+    fn seat_now(
+        &self,
+        request: &mut Request,
+        called: Called,
+    ) -> Result<Self::Seat, Self::Undecided<'_>>;
 
     /// Decides the place of a call for which `seat_now` found no seat.
     fn decide(
@@ -33,6 +37,7 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
         undecided: Self::Undecided<'_>,
         request: &Request,
         call: Wanted<'_>,
+        called: Called,
     ) -> Result<Decided<Self>, CallError>;
 
     /// True if calls may be served by another task or process, which has to hear when a call
@@ -60,8 +65,12 @@ impl Entrance for Router {
     }
 
     #[inline]
-    fn seat_now(&self, request: &mut Request) -> Result<Slot, MutexGuard<'_, State>> {
-        self.slot_now(request)
+    fn seat_now(
+        &self,
+        request: &mut Request,
+        called: Called,
+    ) -> Result<Slot, MutexGuard<'_, State>> {
+        self.slot_now(request, called)
     }
 
     fn decide(
@@ -69,8 +78,9 @@ impl Entrance for Router {
         state: MutexGuard<'_, State>,
         request: &Request,
         call: Wanted<'_>,
+        called: Called,
     ) -> Result<Decided<Self>, CallError> {
-        Ok(match self.place(state, request, call)? {
+        Ok(match self.place(state, request, call, called)? {
             Place::Now(slot) => Decided::Now(slot),
             Place::Queued(queued) => {
                 let ticket = queued.ticket();

@@ -8,16 +8,19 @@ use super::acquire::Acquire;
 use super::served::Served;
 use super::serving::Serving;
 use super::start::{Head, Split, start};
+use crate::call::deferred;
 use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
 use crate::call::{CallError, Response};
 use crate::replica::Scope;
-use crate::router::{Place, Router, Wanted};
+use crate::router::{Called, Place, Router, Wanted};
 
 /// The rules by which calls of a method run again.
 #[derive(Clone, Copy)]
 pub(super) struct Retry<C> {
     /// The method's name.
     pub(super) method: &'static str,
+    /// The method's index.
+    pub(super) index: usize,
     /// How often a call may run again.
     pub(super) max: usize,
     /// Whether calls begin in the order of their admission.
@@ -44,7 +47,7 @@ where
 {
     let kept = Arc::new(Mutex::new(args.as_ref().ok().and_then(retry.copy)));
     let (mut pending, task) =
-        start(router, retry.method, head, args, wanted, |acquire, head, position| {
+        start(router, retry.method, Called::spawned(retry.index), head, args, wanted, |acquire, head, position| {
             router.earn_retry();
             // Each try has a place of its own, so the response looks the ticket up when it is
             // dropped.
@@ -58,6 +61,7 @@ where
             let first = tries.serving(acquire, 0, begin.clone());
             let first =
                 if retry.in_order || router.is_remote() { first.begin_now() } else { first };
+            deferred::call_spawned();
             (router.spawner().tokio.spawn(tries.run(first, begin)), position)
         });
     match task {

@@ -18,6 +18,9 @@ pub(crate) trait Served: Future<Output = Reply<Self::Ok, Self::Err, Self::Args>>
     type Ok;
     type Err;
     type Args;
+    /// The index and the name of the call's method, if the method may be polled in place and is
+    /// judged by its first polls.
+    const JUDGED: Option<(usize, &'static str)> = None;
     /// True if the future is still polled after its replica ended, because its own output says
     /// what becomes of the call. Any other future is dropped when its replica ends.
     fn sees_end(&self) -> bool;

@@ -4,9 +4,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::acquire::Acquire;
@@ -14,9 +17,13 @@ use super::entrance::Entrance;
 use super::served::Served;
 use super::start::Head;
 use crate::call::CallError;
-use crate::call::pending::Outcome;
+use crate::call::deferred::{Deferred, SpawnedCall};
+use crate::call::pending::{KnownCall, Outcome, PendingCall, QueuePosition};
 use crate::method::Reply;
-use crate::replica::{Entered, Expiry, Scope, Seat as _};
+use crate::replica::{
+    Entered, Expiry, FirstPoll, FirstPolls, Replica, Scope, Seat as _, Slot,
+};
+use crate::router::Router;
 
 pin_project! {
     /// The future of a call: waits for the seat, makes the method's future and runs it in the
@@ -58,6 +65,7 @@ pin_project! {
     }
 }
 
+const TYPES: &str = "a response has the types of its call";
 const AWAY: &str = "a scope is away only while it is current";
 
 impl<E, A, B, F> Serving<E, A, B, F>
@@ -101,30 +109,65 @@ where
 impl<E, A, B, F> Future for Serving<E, A, B, F>
 where
     E: Entrance,
+    A: Send + 'static,
     B: FnOnce(&mut Option<Scope>, A) -> F + Clone,
     F: Served<Args = A>,
 {
     type Output = Outcome<F::Ok, F::Err>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.advance::<false>(cx)
+    }
+}
+
+impl<E, A, B, F> Serving<E, A, B, F>
+where
+    E: Entrance,
+    A: Send + 'static,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone,
+    F: Served<Args = A>,
+{
+    /// Polls the call. `IN_PLACE`, the call has no task, and nothing is registered to wake it:
+    /// if it is pending, a task polls it again.
+    #[inline]
+    fn advance<const IN_PLACE: bool>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<F::Ok, F::Err>> {
         let mut this = self.as_mut().project();
         let scope = this.scope.as_mut().expect(AWAY);
         if let Some(deadline) = scope.deadline()
-            && this.expiry.passed(deadline, cx)
+            && if IN_PLACE {
+                Expiry::has_passed(deadline)
+            } else {
+                this.expiry.passed(deadline, cx)
+            }
         {
             traced(scope, "late: dropped at its deadline");
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
+        let mut watch = None;
+        let mut first = false;
         match this.step.as_mut().project() {
             StepProjection::Waiting { acquire } => {
                 let (seat, args) = match acquire.take_ready() {
                     Some(got) => got,
+                    // The replica ended. The task looks for another seat, since a place in the
+                    // queue is known by the task that waits for it.
+                    None if IN_PLACE => return Poll::Pending,
                     None => match ready!(acquire.poll_settled(cx)) {
                         Ok(got) => got,
                         Err(error) => return Poll::Ready(Err(Box::new(error.widen()))),
                     },
                 };
                 seat.take(scope);
+                if let Some((method, _)) = F::JUDGED
+                    && let Some(replica) = scope.replica()
+                {
+                    first = true;
+                    watch = replica.first_polls.watch::<IN_PLACE>(method);
+                }
                 let method = this.begin.clone()(this.scope, args);
                 this.step.set(Step::Running { method });
             }
@@ -155,10 +198,16 @@ where
             this.step.set(Step::Done);
         }
         drop(entered);
+        if let Some((method, _)) = F::JUDGED
+            && first
+            && let Some(poll) = FirstPolls::observed::<IN_PLACE>(watch, polled.is_ready())
+        {
+            judge(this.scope.as_ref(), method, poll);
+        }
         match polled {
             Poll::Pending => {
                 // Registered only here, because most short calls are ready at their first poll.
-                if let Some(scope) = this.scope {
+                if !IN_PLACE && let Some(scope) = this.scope {
                     scope.wake_at_end(cx.waker());
                 }
                 Poll::Pending
@@ -173,7 +222,7 @@ where
                 Poll::Ready(answer.map_err(Box::new))
             }
             Poll::Ready(Reply::GivenBack(args)) => {
-                self.go_elsewhere(args);
+                self.go_elsewhere::<IN_PLACE>(args);
                 // Woken instead of polled right here, because a function that calls itself is
                 // not inlined into tokio's task.
                 cx.waker().wake_by_ref();
@@ -183,18 +232,97 @@ where
     }
 }
 
-impl<E: Entrance, A, B, F> Serving<E, A, B, F> {
-    /// Looks for another replica for a call whose replica ended before the method began.
+/// Reports a first poll to the owner of the call's replica.
+#[cold]
+#[inline(never)]
+fn judge(scope: Option<&Scope>, method: usize, poll: FirstPoll) {
+    if let Some(replica) = scope.and_then(Scope::serving_replica) {
+        replica.owner.judge(method, poll);
+    }
+}
+
+impl<A, B, F> Serving<Router, A, B, F>
+where
+    F: Served,
+{
+    /// The replica of a call that has its seat.
+    fn replica(&self) -> Option<&Arc<Replica>> {
+        match &self.step {
+            Step::Waiting { acquire } => acquire.seat().map(Slot::replica),
+            _ => self.scope.as_ref().and_then(Scope::serving_replica),
+        }
+    }
+
+    /// The runtime that the call is spawned on. Counts the call as one that was not polled in
+    /// place, or, with `forgotten`, never begins.
+    fn undeferred(&self, forgotten: bool) -> Handle {
+        let Some(replica) = self.replica() else { return Handle::current() };
+        replica.owner.undeferred(F::JUDGED.map_or(usize::MAX, |(method, _)| method), forgotten);
+        replica.compute.spawner().tokio.clone()
+    }
+}
+
+impl<A, B, F> Deferred for Serving<Router, A, B, F>
+where
+    A: Send + 'static,
+    B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
+    F: Served<Args = A, Ok: Send + 'static, Err: Send + 'static> + Send + 'static,
+{
+    fn poll_in_place(mut self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall) {
+        let output: &mut Option<Outcome<F::Ok, F::Err>> = output.downcast_mut().expect(TYPES);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(outcome) = self.as_mut().advance::<true>(&mut context) else { return };
+        *output = Some(outcome);
+        let request = self.scope.as_ref().expect(AWAY).request().clone();
+        let seed = self.replica().map_or(0, |replica| replica.compute.ids().seed());
+        let method = F::JUDGED.map_or("", |(_, name)| name);
+        *known = KnownCall::Ended { request, seed, method };
+    }
+
+    fn pending(&self) -> PendingCall {
+        let (scope, replica) = (self.scope.as_ref().expect(AWAY), self.replica());
+        let owner = Arc::clone(&replica.expect("a deferred call has its seat").owner);
+        PendingCall {
+            callee: owner.as_callee(),
+            method: F::JUDGED.map_or("", |(_, name)| name),
+            request: scope.request().clone(),
+            deadline: scope.deadline().cloned(),
+            position: QueuePosition::Started,
+        }
+    }
+
+    fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any) {
+        let task: &mut Option<JoinHandle<Outcome<F::Ok, F::Err>>> =
+            task.downcast_mut().expect(TYPES);
+        *task = Some(self.undeferred(false).spawn(self));
+    }
+
+    fn spawn(self: Pin<Box<Self>>) -> Box<dyn SpawnedCall> {
+        Box::new(self.undeferred(false).spawn(self))
+    }
+
+    fn forget(&self) {
+        self.undeferred(true);
+    }
+}
+
+impl<E: Entrance, A: Send + 'static, B, F> Serving<E, A, B, F> {
+    /// Looks for another replica for a call whose replica ended before the method began. In
+    /// place, the call's task looks for one, which the queue knows the call by.
     #[cold]
     #[inline(never)]
-    fn go_elsewhere(self: Pin<&mut Self>, args: A) {
+    fn go_elsewhere<const IN_PLACE: bool>(self: Pin<&mut Self>, args: A) {
         let mut this = self.project();
         if let Some(scope) = this.scope {
             traced(scope, "given back: goes to another replica");
         }
         let owner = this.scope.as_mut().and_then(Scope::leave_replica);
         let owner = owner.expect("only a replica gives a call back");
-        let acquire = Acquire::again(owner, args);
+        let acquire = if IN_PLACE {
+            Acquire::Arriving(Box::pin(async move { Ok(Acquire::again(owner, args)) }))
+        } else {
+            Acquire::again(owner, args)
+        };
         this.step.set(Step::Waiting { acquire });
     }
 }
@@ -214,7 +342,6 @@ fn traced(scope: &Scope, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::router::Router;
 
     /// Tokio moves a task's future about seven times, and a task that is more than 128 bytes
     /// larger than that of a bare `tokio::spawn` costs more to allocate.

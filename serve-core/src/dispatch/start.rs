@@ -10,13 +10,14 @@ use tokio::time::Instant;
 use super::acquire::Acquire;
 use super::entrance::{Decided, Entrance};
 use crate::call::deadline::Deadline;
+use crate::call::deferred;
 use crate::call::pending::{Callee, PendingCall, QueuePosition, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::{CallError, UpstreamError};
 use crate::clock;
 use crate::observe;
 use crate::replica::{Scope, Seat};
-use crate::router::Wanted;
+use crate::router::{Called, Wanted};
 
 /// The request that a call belongs to, and the call's deadline.
 #[derive(Clone)]
@@ -65,22 +66,25 @@ pub(crate) type Split<A> = Result<A, BoxFuture<'static, Result<A, UpstreamError>
 /// The place of a call that waits for arguments is decided in the task, when the last argument
 /// has arrived.
 ///
-/// `spawn` makes a task of the call. Most calls get their seat at once. They have a `return` of
-/// their own, so that the seat stays in registers until it is in the task.
+/// `spawn` makes a task of the call, or defers the call if `called` says that it may. Most calls
+/// get their seat at once. They have a `return` of their own, so that the seat stays in registers
+/// until it is in the task.
 #[inline]
 pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     entrance: &Arc<E>,
     method: &'static str,
+    called: Called,
     mut head: Head,
     args: Split<A>,
     wanted: impl for<'a> Fn(&'a A) -> Wanted<'a> + Send + 'static,
     spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
 ) -> (PendingCall, Result<T, CallError>) {
+    deferred::another_call();
     if entrance.is_remote() && head.deadline.is_none() {
         head.deadline = Some(Deadline::new(None, None));
     }
     let (acquire, position) = match args {
-        Ok(args) => match entrance.seat_now(&mut head.request) {
+        Ok(args) => match entrance.seat_now(&mut head.request, called) {
             Ok(seat) => {
                 if observe::traces_calls() {
                     trace_seat(&**entrance, method, &seat);
@@ -89,27 +93,19 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
                 let task = spawn(Acquire::ready(seat, args), head.clone(), &position);
                 return (pending(entrance, method, head, position), Ok(task));
             }
-            Err(undecided) => match entrance.decide(undecided, &head.request, wanted(&args)) {
-                Ok(Decided::Now(seat)) => {
-                    if observe::traces_calls() {
-                        trace_seat(&**entrance, method, &seat);
+            Err(undecided) => {
+                let call = wanted(&args);
+                match decide(entrance, method, called, undecided, &head.request, call) {
+                    Ok(Decided::Now(seat)) => (Acquire::ready(seat, args), QueuePosition::Started),
+                    Ok(Decided::Queued(queued, ticket)) => {
+                        return Elsewhere::Queued(queued, ticket, args)
+                            .start(entrance, method, head, spawn);
                     }
-                    (Acquire::ready(seat, args), QueuePosition::Started)
-                }
-                Ok(Decided::Queued(queued, ticket)) => {
-                    if observe::traces_calls() {
-                        trace_queued(&**entrance, method, ticket);
+                    Err(error) => {
+                        return Elsewhere::Refused(error).start(entrance, method, head, spawn);
                     }
-                    let position = ticket.map_or(QueuePosition::Started, QueuePosition::Queued);
-                    (Acquire::queued(queued, args), position)
                 }
-                Err(error) => {
-                    if observe::traces_calls() {
-                        trace_refused(&**entrance, method, &error);
-                    }
-                    return (pending(entrance, method, head, QueuePosition::Started), Err(error));
-                }
-            },
+            }
         },
         Err(args) => {
             // Numbered now, because the caller may ask the response for the request's id before
@@ -118,12 +114,91 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
             let position = QueuePosition::Moving(Arc::clone(&ticket));
             entrance.begin_request(&mut head.request);
             let (entrance, request) = (Arc::clone(entrance), head.request.clone());
-            let arrival = Arrival { entrance, method, request, args, ticket };
+            let called = called.not_deferred();
+            let arrival = Arrival { entrance, method, called, request, args, ticket };
             (Acquire::Arriving(Box::pin(arrival.place(wanted))), position)
         }
     };
     let task = spawn(acquire, head.clone(), &position);
     (pending(entrance, method, head, position), Ok(task))
+}
+
+/// Takes a seat for a call that may be deferred, or decides where else the call goes.
+#[inline]
+pub(super) fn seat<E: Entrance, A>(
+    entrance: &Arc<E>,
+    method: &'static str,
+    called: Called,
+    head: &mut Head,
+    args: A,
+    wanted: impl for<'a> Fn(&'a A) -> Wanted<'a>,
+) -> Result<(E::Seat, A), Elsewhere<E, A>> {
+    match entrance.seat_now(&mut head.request, called) {
+        Ok(seat) => {
+            if observe::traces_calls() {
+                trace_seat(&**entrance, method, &seat);
+            }
+            Ok((seat, args))
+        }
+        Err(undecided) => {
+            let call = wanted(&args);
+            match decide(entrance, method, called, undecided, &head.request, call) {
+                Ok(Decided::Now(seat)) => Ok((seat, args)),
+                Ok(Decided::Queued(queued, ticket)) => {
+                    Err(Elsewhere::Queued(queued, ticket, args))
+                }
+                Err(error) => Err(Elsewhere::Refused(error)),
+            }
+        }
+    }
+}
+
+/// Where a call goes that finds no seat.
+pub(super) enum Elsewhere<E: Entrance, A> {
+    Queued(E::Queued, Option<Ticket>, A),
+    Refused(CallError),
+}
+
+impl<E: Entrance, A> Elsewhere<E, A> {
+    pub(super) fn start<T>(
+        self,
+        entrance: &Arc<E>,
+        method: &'static str,
+        head: Head,
+        spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
+    ) -> (PendingCall, Result<T, CallError>) {
+        match self {
+            Self::Queued(queued, ticket, args) => {
+                let position = ticket.map_or(QueuePosition::Started, QueuePosition::Queued);
+                let task = spawn(Acquire::queued(queued, args), head.clone(), &position);
+                (pending(entrance, method, head, position), Ok(task))
+            }
+            Self::Refused(error) => {
+                (pending(entrance, method, head, QueuePosition::Started), Err(error))
+            }
+        }
+    }
+}
+
+/// Decides the place of a call for which no seat was found at once.
+#[inline]
+fn decide<E: Entrance>(
+    entrance: &Arc<E>,
+    method: &'static str,
+    called: Called,
+    undecided: E::Undecided<'_>,
+    request: &Request,
+    call: Wanted<'_>,
+) -> Result<Decided<E>, CallError> {
+    let decided = entrance.decide(undecided, request, call, called);
+    if observe::traces_calls() {
+        match &decided {
+            Ok(Decided::Now(seat)) => trace_seat(&**entrance, method, seat),
+            Ok(Decided::Queued(_, ticket)) => trace_queued(&**entrance, method, *ticket),
+            Err(error) => trace_refused(&**entrance, method, error),
+        }
+    }
+    decided
 }
 
 /// Records that a call has its seat. Out of line, because the code of the event would make
@@ -162,6 +237,7 @@ fn pending<E: Entrance>(
 struct Arrival<E, A> {
     entrance: Arc<E>,
     method: &'static str,
+    called: Called,
     request: Request,
     args: BoxFuture<'static, Result<A, UpstreamError>>,
     /// The call's place in the queue, which a dropped response gives back.
@@ -177,11 +253,12 @@ impl<E: Entrance, A> Arrival<E, A> {
             let consumer = PendingCall::name_of(&*self.entrance, self.method);
             CallError::Upstream(error.for_consumer(consumer))
         })?;
-        let undecided = match self.entrance.seat_now(&mut self.request) {
+        let undecided = match self.entrance.seat_now(&mut self.request, self.called) {
             Ok(seat) => return Ok(Acquire::ready(seat, args)),
             Err(undecided) => undecided,
         };
-        Ok(match self.entrance.decide(undecided, &self.request, wanted(&args))? {
+        let wanted = wanted(&args);
+        Ok(match self.entrance.decide(undecided, &self.request, wanted, self.called)? {
             Decided::Now(seat) => Acquire::ready(seat, args),
             Decided::Queued(queued, ticket) => {
                 *self.ticket.lock() = ticket;

@@ -11,12 +11,13 @@ use super::entrance::{Decided, Entrance};
 use super::served::Plain;
 use super::serving::Serving;
 use super::start::{Head, start};
+use crate::call::deferred;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::spawner::{RequestIds, Spawner};
 use crate::call::{ArgTuple, CallError, Response};
 use crate::replica::Scope;
-use crate::router::Wanted;
+use crate::router::{Called, Wanted};
 
 /// A function marked `#[task]`, as a type with the function's name. The type's `remote` calls
 /// the function.
@@ -72,7 +73,7 @@ impl Entrance for TaskCallee {
         }
     }
 
-    fn seat_now(&self, request: &mut Request) -> Result<Arc<Spawner>, Infallible> {
+    fn seat_now(&self, request: &mut Request, _: Called) -> Result<Arc<Spawner>, Infallible> {
         self.begin_request(request);
         Ok(Arc::clone(&self.spawner))
     }
@@ -82,6 +83,7 @@ impl Entrance for TaskCallee {
         undecided: Infallible,
         _: &Request,
         _: Wanted<'_>,
+        _: Called,
     ) -> Result<Decided<Self>, CallError> {
         match undecided {}
     }
@@ -96,8 +98,9 @@ pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T:
     let (name, spawner) = (T::NAME, current_spawner(T::NAME));
     let callee = Arc::new(TaskCallee { name, spawner, span: tracing::Span::none() });
     let (head, args) = (Head::here(None, None, None), args.split());
-    let (pending, task) = start(&callee, "", head, args, unrouted, |acquire, head, _| {
+    let (pending, task) = start(&callee, "", Called::UNCOUNTED, head, args, unrouted, |acquire, head, _| {
         let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
+        deferred::call_spawned();
         callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))
     });
     match task {
@@ -128,5 +131,5 @@ fn current_spawner(name: &str) -> Arc<Spawner> {
 fn outside_spawner(tokio: Handle) -> Arc<Spawner> {
     static IDS: OnceLock<Arc<RequestIds>> = OnceLock::new();
     let ids = IDS.get_or_init(|| Spawner::new(tokio.clone(), rand::random()).ids);
-    Arc::new(Spawner { tokio, ids: Arc::clone(ids), clock_waits: false })
+    Arc::new(Spawner { ids: Arc::clone(ids), ..Spawner::new(tokio, 0) })
 }

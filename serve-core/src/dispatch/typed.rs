@@ -15,15 +15,16 @@ use super::handle::Handle;
 use super::retry::{self, Retry};
 use super::served::{Served, TargetFuture};
 use super::serving::Serving;
-use super::start::{Head, start};
-use crate::call::pending::Outcome;
+use super::start::{Head, seat, start};
+use crate::call::deferred;
+use crate::call::pending::{Callee as _, Outcome};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, Response, ResponseStream};
 use crate::method::{
     AnyReply, Handlers, InstanceCell, IntoReply, Method, Reply, StreamSink, Streaming, Unary,
 };
-use crate::replica::{Entered, Scope};
-use crate::router::{Router, wanted};
+use crate::replica::{Entered, Scope, Slot};
+use crate::router::{Called, Router, wanted};
 
 /// The types of a call, and whether its method is marked `#[batch]`.
 pub(super) trait Types {
@@ -31,6 +32,8 @@ pub(super) trait Types {
     type Err: 'static;
     type Args: 'static;
     const BATCHED: bool;
+    /// The index and the name of a method that may be polled in place.
+    const IN_PLACE: Option<(usize, &'static str)>;
 }
 
 pin_project! {
@@ -76,6 +79,7 @@ where
     type Ok = T::Ok;
     type Err = T::Err;
     type Args = T::Args;
+    const JUDGED: Option<(usize, &'static str)> = T::IN_PLACE;
 
     fn sees_end(&self) -> bool {
         match self {
@@ -96,6 +100,9 @@ impl<M: Unary> Types for OneOf<M> {
     type Err = M::Err;
     type Args = M::Args;
     const BATCHED: bool = M::BATCHED;
+    // Batches and retries need their tasks.
+    const IN_PLACE: Option<(usize, &'static str)> =
+        if M::BATCHED || M::RETRIES > 0 { None } else { Some((M::INDEX, M::INFO.name)) };
 }
 
 impl<M: Streaming> Types for ManyOf<M> {
@@ -103,6 +110,7 @@ impl<M: Streaming> Types for ManyOf<M> {
     type Err = M::Err;
     type Args = M::Args;
     const BATCHED: bool = M::BATCHED;
+    const IN_PLACE: Option<(usize, &'static str)> = None;
 }
 
 /// Starts a call of a method that returns one value.
@@ -117,19 +125,53 @@ pub fn call<M: Unary>(
     let args = args.split();
     if M::RETRIES > 0 {
         let (method, max, in_order) = (M::INFO.name, M::RETRIES, M::BATCHED);
-        let retry = Retry { method, max, in_order, copy: M::copy_args };
+        let retry = Retry { method, index: M::INDEX, max, in_order, copy: M::copy_args };
         let (router, head) = (handle.router(), handle.head());
         return retry::call(router, retry, head, args, wanted::<M>, begin_one::<M>);
     }
-    let (router, head) = (handle.router(), handle.head());
-    let (pending, task) =
-        start(router, M::INFO.name, head, args, wanted::<M>, |acquire, head, _| {
-            spawn(router, M::BATCHED, acquire, head, begin_one::<M>)
-        });
+    // Before the call is decided: if a call stands, both have tasks.
+    deferred::another_call();
+    let (router, mut head) = (handle.router(), handle.head());
+    let spawn = |acquire, head, _: &_| spawn(router, M::BATCHED, acquire, head, begin_one::<M>);
+    let (pending, task) = match args {
+        Ok(args) if may_defer::<M>(router) => {
+            let called = Called::new(M::INDEX, true);
+            match seat(router, M::INFO.name, called, &mut head, args, wanted::<M>) {
+                Ok((seat, args)) => return defer::<M>(router, seat, head, args),
+                Err(elsewhere) => elsewhere.start(router, M::INFO.name, head, spawn),
+            }
+        }
+        args => {
+            let called = Called::spawned(M::INDEX);
+            start(router, M::INFO.name, called, head, args, wanted::<M>, spawn)
+        }
+    };
     match task {
         Ok(task) => Response::running(pending, task),
         Err(error) => Response::refused(pending, error.widen()),
     }
+}
+
+/// Lets a call that has its seat stand until its response is polled.
+#[inline]
+fn defer<M: Unary>(
+    router: &Router,
+    seat: Slot,
+    head: Head,
+    args: M::Args,
+) -> Response<M::Ok, M::Err> {
+    let serving = Serving::new(Acquire::ready(seat, args), head, begin_one::<M>);
+    let (swept, light) = (router.spawner().sweeps, router.is_light(M::INDEX));
+    Response::deferred(deferred::defer(Box::pin(serving), swept, light))
+}
+
+/// True if a call which the running code makes now may stand until its response is polled.
+#[inline]
+fn may_defer<M: Unary>(router: &Router) -> bool {
+    OneOf::<M>::IN_PLACE.is_some()
+        && deferred::may_defer()
+        && router.polls_in_place(M::INDEX)
+        && Scope::is_spawned_by(router.spawner())
 }
 
 /// Starts a call of a method that returns a stream. Its place is decided as that of [`call`].
@@ -140,8 +182,9 @@ pub fn stream<M: Streaming>(
 ) -> ResponseStream<M::Ok, M::Err> {
     let (sender, items) = mpsc::channel(STREAM_CAPACITY);
     let (router, head, args) = (handle.router(), handle.head(), args.split());
+    let called = Called::spawned(M::INDEX);
     let (pending, task) =
-        start(router, M::INFO.name, head, args, wanted::<M>, |acquire, head, _| {
+        start(router, M::INFO.name, called, head, args, wanted::<M>, |acquire, head, _| {
             let sink = StreamSink::channel(sender);
             let begin = |scope: &mut _, args| begin_many::<M>(scope, args, sink);
             spawn(router, M::BATCHED, acquire, head, begin)
@@ -167,7 +210,8 @@ where
     B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
     F: Served<Args = A, Ok: Send, Err: Send> + Send + 'static,
 {
-    let tokio = &crate::call::pending::Callee::spawner(router).tokio;
+    let tokio = &router.spawner().tokio;
+    deferred::call_spawned();
     let serving = Serving::new(acquire, head, begin);
     if in_order {
         return tokio.spawn(serving.begin_now());

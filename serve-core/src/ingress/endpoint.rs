@@ -1,7 +1,10 @@
 //! `Endpoint`: a method of a running deployment that is called over HTTP.
 
+use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -80,6 +83,30 @@ where
         read.map_err(Rejection::into_response)
     }
 
+    /// Makes a call as part of the request and polls the call at once, so that a method which
+    /// ends at its first poll runs on the connection's own task.
+    async fn answered(&self, visit: &Visit, arguments: M::Args) -> Result<M::Ok, CallError<M::Err>>
+    where
+        M: Unary,
+    {
+        let mut arguments = Some(arguments);
+        let first = poll_fn(|cx| {
+            let arguments = arguments.take().expect("ready at the first poll");
+            let scope = Scope::outside(visit.request.clone(), visit.deadline.clone());
+            Poll::Ready(scope.poll_within(|| {
+                let mut response = call::<M>(&self.handle, Here(arguments));
+                match Pin::new(&mut response).poll(cx) {
+                    Poll::Ready(result) => Ok(result),
+                    Poll::Pending => Err(response),
+                }
+            }))
+        });
+        match first.await {
+            Ok(result) => result,
+            Err(response) => response.await,
+        }
+    }
+
     /// Makes a call as part of the request.
     fn within<R>(visit: &Visit, call: impl FnOnce() -> R) -> R {
         Scope::outside(visit.request.clone(), visit.deadline.clone()).enter(call)
@@ -97,8 +124,7 @@ where
                 Ok(arguments) => arguments,
                 Err(response) => return response,
             };
-            let response = Self::within(&visit, || call::<M>(&self.handle, Here(arguments)));
-            let failure = match response.await {
+            let failure = match self.answered(&visit, arguments).await {
                 Ok(value) => match answer(value) {
                     Ok(response) => return response,
                     Err(error) => {

@@ -26,6 +26,7 @@ use super::body::without_long_pauses;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::visit::Visit;
+use crate::call::deferred;
 use crate::call::pending::{Callee as _, Outcome};
 use crate::call::request::Request;
 use crate::call::stream::STREAM_CAPACITY;
@@ -33,7 +34,7 @@ use crate::call::{CallError, ResponseStream};
 use crate::dispatch::{Head, Plain, Serving, start};
 use crate::method::{Handlers, InstanceCell, Shared};
 use crate::replica::{Replica, Scope};
-use crate::router::{Router, Wanted};
+use crate::router::{Called, Router, Wanted};
 
 /// The name that errors and logs have for a routed call.
 const NAME: &str = "routes";
@@ -145,7 +146,7 @@ fn start_routed(
     let head = outside.enter(|| Head::here(None, None, router.request_timeout()));
     let (sender, parts) = mpsc::channel(STREAM_CAPACITY);
     let (pending, task) =
-        start(router, NAME, head, Ok((visit, body)), wanted, |acquire, head, _| {
+        start(router, NAME, Called::UNCOUNTED, head, Ok((visit, body)), wanted, |acquire, head, _| {
             let (routes, prefix) = (Arc::clone(routes), Arc::clone(prefix));
             let begin = |scope: &mut Option<Scope>, (visit, body)| {
                 let replica = scope.as_ref().and_then(Scope::replica).map(Arc::clone);
@@ -158,6 +159,7 @@ fn start_routed(
                     sender,
                 ))
             };
+            deferred::call_spawned();
             router.spawner().tokio.spawn(Serving::new(acquire, head, begin))
         });
     match task {

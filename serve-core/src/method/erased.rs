@@ -45,6 +45,8 @@ pub type AnyReply = Reply<AnyValue, AnyValue, AnyValue>;
 pub trait AnyMethod: Send + Sync {
     /// The description of the method.
     fn info(&self) -> MethodInfo;
+    /// The method's index among those of its deployment.
+    fn index(&self) -> usize;
     /// True for a method marked `#[batch]`.
     fn is_batched(&self) -> bool;
     /// The limits of a batch, unless `batch_size_fn` decides what fills one.
@@ -227,6 +229,10 @@ where
 {
     fn info(&self) -> MethodInfo {
         M::INFO
+    }
+
+    fn index(&self) -> usize {
+        M::INDEX
     }
 
     fn is_batched(&self) -> bool {

@@ -29,6 +29,8 @@ pub trait Method: Sized + Send + Sync + 'static {
     type Err: MethodError;
     /// The codec by which the method's error travels.
     type ErrCodec: 'static;
+    /// The method's index among those of its deployment.
+    const INDEX: usize;
     /// The description of the method.
     const INFO: MethodInfo;
     /// The number of times that a call may run again if its replica dies after the call began.

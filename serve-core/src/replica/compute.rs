@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::paused_clock;
 use crate::call::blocking::{on_compute_thread, wait};
 use crate::call::pending::panic_message;
-use crate::call::spawner::Spawner;
+use crate::call::spawner::{RequestIds, Spawner};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -92,6 +92,18 @@ impl Compute {
 
     pub(crate) fn spawner(&self) -> Arc<Spawner> {
         Arc::clone(&self.spawner)
+    }
+
+    /// The request ids of the replica's runtime.
+    #[inline]
+    pub(crate) fn ids(&self) -> &RequestIds {
+        &self.spawner.ids
+    }
+
+    /// True if the replica's calls are spawned by `spawner`.
+    #[inline]
+    pub(crate) fn spawns_by(&self, spawner: &Arc<Spawner>) -> bool {
+        Arc::ptr_eq(&self.spawner, spawner)
     }
 
     fn submit(&self, job: Job) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::call::CallError;
 use crate::call::deadline::Deadline;
@@ -16,12 +16,19 @@ use crate::call::deadline::Deadline;
 pub(crate) struct Expiry(Option<Pin<Box<Sleep>>>);
 
 impl Expiry {
+    /// True once the deadline has passed. Registers nothing.
+    pub(crate) fn has_passed(deadline: &Deadline) -> bool {
+        deadline.at().is_some_and(|at| at <= Instant::now())
+    }
+
     /// True once the deadline has passed. Until then, registers the task to be woken when the
     /// deadline passes.
     pub(crate) fn passed(&mut self, deadline: &Deadline, cx: &mut Context<'_>) -> bool {
         loop {
             match &mut self.0 {
                 None => match deadline.at() {
+                    // A timer rounds up to its next millisecond, in which the method would run.
+                    Some(at) if at <= Instant::now() => return true,
                     Some(at) => self.0 = Some(Box::pin(sleep_until(at))),
                     None => return false,
                 },

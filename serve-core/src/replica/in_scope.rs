@@ -88,8 +88,11 @@ impl<F: Future<Output: Ending>> Future for InScope<F> {
         {
             return Poll::Ready(F::Output::ended(replica));
         }
-        let entered =
-            if *this.is_call { Entered::polling(this.scope) } else { Entered::new(this.scope) };
+        let entered = if *this.is_call {
+            Entered::polling(this.scope)
+        } else {
+            Entered::awaiting(this.scope)
+        };
         let future = this.future.as_mut().as_pin_mut().expect("taken only when dropped");
         let polled = future.poll(cx);
         if polled.is_ready() {

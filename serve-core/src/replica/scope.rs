@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use super::replica::{Replica, WakerKey};
 use super::slot::{Slot, SlotOwner};
 use crate::call::deadline::Deadline;
+use crate::call::deferred::{self, Outer};
 use crate::call::request::Request;
 use crate::call::spawner::Spawner;
 use crate::call::{CallError, Context, Directory, ReplicaContext};
@@ -250,6 +251,31 @@ impl Scope {
         }
     }
 
+    /// Runs `f` with this scope current, as a part of a poll: calls that `f` makes may stand
+    /// until `f` returns.
+    #[cfg(feature = "http")]
+    pub(crate) fn poll_within<R>(self, f: impl FnOnce() -> R) -> R {
+        let mut scope = Some(self);
+        let _entered = Entered::awaiting(&mut scope);
+        f()
+    }
+
+    /// True if the running code is a part of the runtime that `spawner` stands for, so that its
+    /// calls may be polled on its own task.
+    #[inline]
+    pub(crate) fn is_spawned_by(spawner: &Arc<Spawner>) -> bool {
+        let by = |scope: &Self| match &scope.site {
+            Site::Slot(slot, _) => slot.replica().compute.spawns_by(spawner),
+            Site::Replica(replica, _) => replica.compute.spawns_by(spawner),
+            Site::Batch(batch, _) => batch.replica.compute.spawns_by(spawner),
+            Site::Constructor(newborn) => Arc::ptr_eq(&newborn.spawner, spawner),
+            Site::Task(own) => Arc::ptr_eq(own, spawner),
+            Site::Outside => true,
+            Site::Away(_) => false,
+        };
+        CURRENT.try_with(|current| current.borrow().as_ref().is_some_and(by)).unwrap_or(false)
+    }
+
     /// Runs `f` with this scope current.
     pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         let mut scope = Some(self);
@@ -427,6 +453,7 @@ fn swap_current(scope: &mut Option<Scope>) {
 /// before it current again.
 pub(crate) struct Entered<'a> {
     scope: &'a mut Option<Scope>,
+    outer: Outer,
     /// True if a panic under the guard counts as a panic of a call.
     polling: bool,
 }
@@ -434,22 +461,32 @@ pub(crate) struct Entered<'a> {
 impl<'a> Entered<'a> {
     #[inline]
     pub(crate) fn new(scope: &'a mut Option<Scope>) -> Self {
-        swap_current(scope);
-        Self { scope, polling: false }
+        Self::entered(scope, false, false)
     }
 
-    /// A guard for a call that runs: its replica counts a panic under the guard.
+    /// A guard for a poll: calls that are made under the guard may stand until the poll ends.
+    #[inline]
+    pub(crate) fn awaiting(scope: &'a mut Option<Scope>) -> Self {
+        Self::entered(scope, true, false)
+    }
+
+    /// A guard for the poll of a call: its replica counts a panic under the guard.
     #[inline]
     pub(crate) fn polling(scope: &'a mut Option<Scope>) -> Self {
-        let mut entered = Self::new(scope);
-        entered.polling = true;
-        entered
+        Self::entered(scope, true, true)
+    }
+
+    #[inline]
+    fn entered(scope: &'a mut Option<Scope>, awaits: bool, polling: bool) -> Self {
+        swap_current(scope);
+        Self { scope, outer: deferred::enter(awaits), polling }
     }
 }
 
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
+        deferred::leave(self.outer);
         swap_current(self.scope);
         // Cheap: usually reads one number that no thread changes.
         if self.polling

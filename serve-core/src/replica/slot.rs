@@ -5,13 +5,28 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use super::first_polls::{FirstPoll, FirstPolls};
 use super::replica::Replica;
 use crate::call::CallError;
+use crate::call::pending::Callee;
 
 /// The owner of replicas' slots, which knows each replica by a key. Implemented by the router.
 pub(crate) trait SlotOwner: Send + Sync {
     /// Frees a slot of the replica with this key.
     fn release(&self, key: usize);
+
+    /// The owner as what responses call.
+    fn as_callee(self: Arc<Self>) -> Arc<dyn Callee>;
+
+    /// What the owner decided about first polls.
+    fn first_polls(&self) -> &Arc<FirstPolls>;
+
+    /// Judges a method by the first poll of one of its calls.
+    fn judge(&self, method: usize, poll: FirstPoll);
+
+    /// Counts a deferred call of a method that got a task after all or, with `forgotten`, was
+    /// dropped before it began.
+    fn undeferred(&self, method: usize, forgotten: bool);
 
     /// The span that events of the owner's calls stand in.
     fn span(&self) -> &tracing::Span;

@@ -5,6 +5,7 @@
 
 mod admission;
 mod budget;
+mod in_place;
 mod load;
 mod members;
 mod policy;
@@ -15,5 +16,6 @@ mod router;
 
 #[cfg(test)]
 pub(crate) use load::LoadWindow;
+pub(crate) use in_place::BegunCalls;
 pub(crate) use queued::{Place, QueuedCall};
-pub(crate) use router::{Router, State, Wanted, wanted};
+pub(crate) use router::{Called, Router, State, Wanted, wanted};

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
 use super::budget::RetryBudget;
+use super::in_place::{BegunCalls, MethodCalls};
 use super::load::LoadWindow;
 use super::members::Member;
 use super::policy::{Routing, is_choosing};
@@ -31,7 +32,7 @@ use crate::deployment::{
 };
 use crate::method::Method;
 use crate::observe;
-use crate::replica::{Replica, Slot, SlotOwner};
+use crate::replica::{FirstPoll, FirstPolls, Replica, Slot, SlotOwner};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
 ///
@@ -56,6 +57,7 @@ pub(crate) struct Router {
     /// Whether some replica is served by another task or process, so that a call has to be
     /// told when it is detached.
     pub(super) remote: AtomicBool,
+    first_polls: Arc<FirstPolls>,
     span: tracing::Span,
 }
 
@@ -74,6 +76,8 @@ pub(crate) struct State {
     /// What `routing` was made of.
     routed_by: RequestRouting,
     budget: RetryBudget,
+    /// By the methods' indices.
+    calls: Vec<MethodCalls>,
     /// How loaded it was, if its number of replicas follows that.
     load: Option<LoadWindow>,
     /// Whether the next change of the load is to be told.
@@ -126,6 +130,34 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// A call that is made, as far as the calls of its method are counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Called {
+    /// The method's index.
+    method: usize,
+    /// True if the call may stand until its response is polled, should it get a slot at once.
+    pub(crate) deferred: bool,
+}
+
+impl Called {
+    /// A call of no method.
+    pub(crate) const UNCOUNTED: Self = Self { method: usize::MAX, deferred: false };
+
+    /// A call of the method with this index that has a task.
+    pub(crate) fn spawned(method: usize) -> Self {
+        Self { method, deferred: false }
+    }
+
+    #[inline]
+    pub(crate) fn new(method: usize, deferred: bool) -> Self {
+        Self { method, deferred }
+    }
+
+    pub(crate) fn not_deferred(self) -> Self {
+        Self { deferred: false, ..self }
+    }
+}
+
 /// A call of the method `M`, as far as routing is concerned.
 pub(crate) fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
     Wanted { method: M::INFO.name, names: M::INFO.param_names, args }
@@ -175,6 +207,7 @@ impl Router {
                 routing: Routing::default(),
                 routed_by: RequestRouting::default(),
                 budget: RetryBudget::new(),
+                calls: Vec::new(),
                 load: None,
                 tell_of_load: false,
             }),
@@ -183,6 +216,7 @@ impl Router {
             origin: Instant::now(),
             lets_in: AtomicBool::new(false),
             remote: AtomicBool::new(false),
+            first_polls: Arc::new(FirstPolls::new(spawner.in_place)),
             span: observe::deployment_span(name, application),
         }
     }
@@ -306,7 +340,11 @@ impl Router {
     /// routes, where a slot is free. Else the lock, under which [`place`](Self::place) decides.
     /// A request that has no number gets one.
     #[inline]
-    pub(crate) fn slot_now(&self, request: &mut Request) -> Result<Slot, MutexGuard<'_, State>> {
+    pub(crate) fn slot_now(
+        &self,
+        request: &mut Request,
+        called: Called,
+    ) -> Result<Slot, MutexGuard<'_, State>> {
         let mut state = self.lock();
         if !request.has_begun() {
             request.begin(state.next_request_number());
@@ -321,7 +359,48 @@ impl Router {
         };
         let slot = Self::slot(replicas[key].as_ref());
         self.note_load(&mut state);
+        self.count(&mut state, called);
         Ok(slot)
+    }
+
+    /// Counts a call that was made.
+    #[inline]
+    fn count(&self, state: &mut State, called: Called) {
+        match state.calls.get_mut(called.method) {
+            Some(calls) => {
+                if let Some(begin) = calls.made(called.deferred) {
+                    self.first_polls.set(called.method, begin);
+                }
+            }
+            None => self.count_first(state, called),
+        }
+    }
+
+    #[cold]
+    fn count_first(&self, state: &mut State, called: Called) {
+        if called.method == Called::UNCOUNTED.method {
+            return;
+        }
+        let new = || MethodCalls::new(self.spawner.in_place);
+        state.calls.resize_with(called.method + 1, new);
+        state.calls[called.method].made(called.deferred);
+    }
+
+    /// True if calls of the method with this index are polled in place where that can be done.
+    #[inline]
+    pub(crate) fn polls_in_place(&self, method: usize) -> bool {
+        self.first_polls.in_place(method) && !self.is_remote()
+    }
+
+    /// True if polls in place of the method with this index take no longer than a task costs.
+    #[inline]
+    pub(crate) fn is_light(&self, method: usize) -> bool {
+        self.first_polls.light(method)
+    }
+
+    /// The calls of each method that has an index, counted by how they began.
+    pub(crate) fn begun_calls(&self) -> Vec<BegunCalls> {
+        self.lock().calls.iter().map(MethodCalls::begun).collect()
     }
 
     /// A slot of the member that `Admission` gave one of.
@@ -360,6 +439,7 @@ impl Router {
         mut state: MutexGuard<'_, State>,
         request: &Request,
         call: Wanted<'_>,
+        called: Called,
     ) -> Result<Place, CallError> {
         if let Some(reason) = state.intake.refusal() {
             return Err(self.unavailable(reason));
@@ -374,6 +454,11 @@ impl Router {
             Some(key) => admission.admit_to(key, None),
             None => admission.admit(|n| random.random_range(0..n)),
         };
+        match &admitted {
+            Admitted::Now(_) => self.count(&mut state, called),
+            Admitted::Queued(_) => self.count(&mut state, Called::spawned(called.method)),
+            Admitted::Overloaded { .. } => {}
+        }
         self.placed(state, &admitted)
     }
 
@@ -553,6 +638,32 @@ impl SlotOwner for Router {
             }
             Freed::Drained => self.quiet.notify_waiters(),
             Freed::Kept => {}
+        }
+    }
+
+    fn as_callee(self: Arc<Self>) -> Arc<dyn Callee> {
+        self
+    }
+
+    fn first_polls(&self) -> &Arc<FirstPolls> {
+        &self.first_polls
+    }
+
+    fn judge(&self, method: usize, poll: FirstPoll) {
+        let mut state = self.lock();
+        let calls = state.calls.get_mut(method);
+        if let Some(begin) = calls.and_then(|calls| calls.judge(poll)) {
+            // Under the lock, so that the last decision is the one that holds.
+            self.first_polls.set(method, begin);
+        }
+    }
+
+    fn undeferred(&self, method: usize, forgotten: bool) {
+        let mut state = self.lock();
+        match state.calls.get_mut(method) {
+            Some(calls) if forgotten => calls.forgotten(),
+            Some(calls) => calls.moved(),
+            None => {}
         }
     }
 

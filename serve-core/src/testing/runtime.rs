@@ -15,7 +15,7 @@ use super::mock::{Answers, IntoMock};
 use super::record::{CallRecord, Records};
 use super::target::TestTarget;
 use crate::application::PlanNode;
-use crate::call::spawner::Spawner;
+use crate::call::spawner::{InPlace, Spawner};
 use crate::call::{CallError, ReplicaContext};
 use crate::controller::{Resources, World};
 use crate::deployment::Deployment;
@@ -26,6 +26,8 @@ use crate::transport::{Accept, MemoryTransport, Peer, RemoteTarget, Transport};
 
 /// The environment variable that sets the mode of a mock runtime.
 const MODE_VARIABLE: &str = "SERVE_TEST_MODE";
+/// The environment variable that sets whether the calls of a mock runtime are polled in place.
+const IN_PLACE_VARIABLE: &str = "SERVE_TEST_IN_PLACE";
 
 /// How calls reach their deployment.
 ///
@@ -56,6 +58,20 @@ impl Mode {
             Some("wire") => Ok(Self::Wire),
             _ => Err(format!("`{MODE_VARIABLE}` is {value:?}, but must be `local` or `wire`")),
         }
+    }
+}
+
+/// Whether calls are polled in place, as the value of `SERVE_TEST_IN_PLACE` says; false if it is
+/// not set.
+///
+/// # Errors
+/// A message that lists the valid values, if the value is none of them.
+fn parse_in_place(value: Option<&OsStr>) -> Result<bool, String> {
+    let Some(value) = value else { return Ok(false) };
+    match value.to_str() {
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        _ => Err(format!("`{IN_PLACE_VARIABLE}` is {value:?}, but must be `true` or `false`")),
     }
 }
 
@@ -104,6 +120,7 @@ pub struct MockRuntimeBuilder {
     mocks: Vec<Answers>,
     seed: u64,
     mode: Mode,
+    in_place: bool,
     resources: Resources,
 }
 
@@ -115,7 +132,11 @@ impl Default for MockRuntimeBuilder {
             Ok(mode) => mode,
             Err(invalid) => panic!("{invalid}"),
         };
-        Self { mocks: Vec::new(), seed: 0, mode, resources: Resources::plenty() }
+        let in_place = match parse_in_place(std::env::var_os(IN_PLACE_VARIABLE).as_deref()) {
+            Ok(in_place) => in_place,
+            Err(invalid) => panic!("{invalid}"),
+        };
+        Self { mocks: Vec::new(), seed: 0, mode, in_place, resources: Resources::plenty() }
     }
 }
 
@@ -137,6 +158,18 @@ impl MockRuntimeBuilder {
     /// `SERVE_TEST_MODE` says, `local` or `wire`, and [`Mode::Local`] if it is not set.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Whether calls that served code makes are polled in place, on the task of their caller,
+    /// before they get a task of their own. Default: what the environment variable
+    /// `SERVE_TEST_IN_PLACE` says, `true` or `false`, and `false` if it is not set.
+    ///
+    /// A [`Runtime`] measures the first polls of a method's calls to decide this. A mock runtime
+    /// measures nothing, because the clock of a test may stand still. A program has to behave the
+    /// same either way, so run its tests with both.
+    pub fn in_place(mut self, in_place: bool) -> Self {
+        self.in_place = in_place;
         self
     }
 
@@ -194,6 +227,7 @@ impl MockRuntimeBuilder {
         let tokio = current_tokio();
         let mut spawner = Spawner::new(tokio, self.seed);
         spawner.clock_waits = true;
+        spawner.in_place = if self.in_place { InPlace::Always } else { InPlace::Never };
         let world = Arc::new(TestWorld {
             mocks: self.mocks,
             cast: Cast::default(),
@@ -218,6 +252,7 @@ impl std::fmt::Debug for MockRuntimeBuilder {
             .field("mocks", &self.mocks.len())
             .field("seed", &self.seed)
             .field("mode", &self.mode)
+            .field("in_place", &self.in_place)
             .finish()
     }
 }

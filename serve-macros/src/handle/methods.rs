@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::signature::Shape;
 
 /// The marker type of a method, and its impls.
-pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
+pub(super) fn items(index: usize, method: &Method, model: &Model) -> TokenStream {
     let private = model.private();
     let owner = &model.owner;
     let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
@@ -60,6 +60,7 @@ pub(super) fn items(method: &Method, model: &Model) -> TokenStream {
             type Ok = #ok;
             type Err = #err;
             type ErrCodec = #codec;
+            const INDEX: ::core::primitive::usize = #index;
             const INFO: #private::MethodInfo = #private::MethodInfo {
                 name: #name,
                 doc: #doc,

@@ -61,7 +61,8 @@ pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
 fn generate(model: &Model) -> TokenStream {
     let owner = &model.owner;
     let (handle, mock) = (model.beside("Handle"), model.beside("Mock"));
-    let methods = model.methods.iter().map(|method| methods::items(method, model));
+    let methods = model.methods.iter().enumerate();
+    let methods = methods.map(|(index, method)| methods::items(index, method, model));
     let checks = model.methods.iter().map(|method| checks::of(method, model));
     let stubs = model.methods.iter().map(|method| stubs::method(method, model));
     let mocks = model.methods.iter().map(|method| mocks::method(method, model));

@@ -1,0 +1,700 @@
+//! [`Deferral`]: a call that is made and begins when its response is polled.
+//!
+//! Each thread has one place where such a call stands. Whatever comes first begins the call: the
+//! response is polled, another call is made, or the poll of the code that made the call ends. The
+//! response may be polled on another thread, so the place is shared; only its own thread puts
+//! calls there.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Waker};
+
+use crossbeam_utils::atomic::AtomicCell;
+use parking_lot::Mutex;
+use tokio::runtime::{self, Handle};
+use tokio::task::coop;
+use tokio::task::{self, JoinHandle};
+
+use super::pending::{KnownCall, PendingCall};
+use super::sweeper;
+
+/// The largest number of calls that are polled in place within one another. Deeper ones have
+/// tasks, so that recursion does not exhaust the stack.
+const MAX_DEPTH: u8 = 16;
+
+/// One in so many polls in place is timed.
+const SAMPLED: u8 = 16;
+/// One in so many light calls counts for the budget of its task.
+const LIGHT: u8 = 4;
+
+/// The future of a call that has not begun, without its type.
+pub(crate) trait Deferred: Send {
+    /// Polls the call with a waker that wakes nobody. The result is put into `output`, an
+    /// `Option` of the future's output, and into `known` what the response has to know of a call
+    /// that ended. Both are written where they stay, because copies of values that were just
+    /// written stall the processor.
+    fn poll_in_place(self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall);
+    /// Makes a task of the call and puts its handle into `task`, an `Option<JoinHandle>` of the
+    /// future's output.
+    fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any);
+    /// Makes a task of the call.
+    fn spawn(self: Pin<Box<Self>>) -> Box<dyn SpawnedCall>;
+    /// What a response knows of the call. Made only when it is needed, because it costs two
+    /// atomic operations.
+    fn pending(&self) -> PendingCall;
+    /// Records that the call is dropped and never begins.
+    fn forget(&self);
+}
+
+/// The task of a call, without its type: a `JoinHandle`.
+pub(crate) trait SpawnedCall: Any + Send {
+    fn abort(&self);
+    fn id(&self) -> task::Id;
+}
+
+impl<T: Send + 'static> SpawnedCall for JoinHandle<T> {
+    fn abort(&self) {
+        Self::abort(self);
+    }
+
+    fn id(&self) -> task::Id {
+        Self::id(self)
+    }
+}
+
+type BoxedCall = Pin<Box<dyn Deferred>>;
+
+/// What a thread's current poll may do. Without a destructor, so that a look at it is cheap.
+struct Turn {
+    /// True if the running code is polled, so that a call which it makes may stand until that
+    /// poll ends.
+    defers: Cell<bool>,
+    /// True if a call stands, as far as this thread knows.
+    stands: Cell<bool>,
+    /// True if this poll has spawned a call. A tokio worker keeps the task that it spawned last
+    /// for itself, where no other worker takes it: so the next call is spawned too, and the two
+    /// run side by side.
+    spawned: Cell<bool>,
+    /// The number of calls that are being polled in place, within one another.
+    depth: Cell<u8>,
+    sample: Cell<u8>,
+    /// The light calls that were polled in place by tasks.
+    light: Cell<u8>,
+}
+
+thread_local! {
+    static TURN: Turn = const {
+        Turn {
+            defers: Cell::new(false),
+            stands: Cell::new(false),
+            spawned: Cell::new(false),
+            depth: Cell::new(0),
+            sample: Cell::new(0),
+            light: Cell::new(0),
+        }
+    };
+    static OWN: OwnPlace = OwnPlace::new();
+}
+
+/// The places of all threads, for responses that are polled elsewhere and for the sweeper.
+static PLACES: LazyLock<Mutex<HashMap<u64, Arc<Place>>>> = LazyLock::new(Mutex::default);
+
+/// The place of this thread.
+struct OwnPlace {
+    number: u64,
+    place: Arc<Place>,
+    /// The serial number of the last call that stood here.
+    serial: Cell<u64>,
+    /// An empty box for the next call.
+    spare: Cell<Option<Box<Standing>>>,
+}
+
+impl OwnPlace {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = Arc::<Place>::default();
+        PLACES.lock().insert(number, Arc::clone(&place));
+        Self { number, place, serial: Cell::new(0), spare: Cell::new(None) }
+    }
+}
+
+impl Drop for OwnPlace {
+    fn drop(&mut self) {
+        let moved = self.place.moved.lock();
+        self.place.abandoned.store(true, Ordering::Relaxed);
+        // Else the response that takes the last call from there removes the place.
+        if moved.is_empty() {
+            PLACES.lock().remove(&self.number);
+        }
+    }
+}
+
+/// A thread's place for one call that has not begun.
+#[derive(Default)]
+pub(super) struct Place {
+    standing: AtomicCell<Option<Box<Standing>>>,
+    /// The calls that stood here and were spawned before their responses were polled. Whoever
+    /// does not find a call in `standing` looks again under this lock, because the sweeper takes
+    /// the call out for a moment to look at it.
+    moved: Mutex<Vec<Moved>>,
+    /// Counts the beginnings and ends of polls in place, so it is odd during one. Written by the
+    /// own thread only.
+    polls: AtomicU64,
+    /// The value of `polls` in a poll that the sweeper found to last too long.
+    overdue: AtomicU64,
+    /// True if the own thread has ended.
+    abandoned: AtomicBool,
+}
+
+/// A call that stands. Boxed, because an `AtomicCell` exchanges one word.
+struct Standing {
+    serial: u64,
+    call: Option<BoxedCall>,
+    /// True if the sweeper has seen the call before.
+    seen: bool,
+}
+
+/// A call that stood at a place and was spawned.
+struct Moved {
+    serial: u64,
+    pending: PendingCall,
+    task: MovedTask,
+}
+
+enum MovedTask {
+    Spawning(Spawning),
+    Spawned(Box<dyn SpawnedCall>),
+    /// The response was polled when its task had no budget left, and will be polled again by that
+    /// task, on this runtime.
+    Held(BoxedCall, runtime::Id),
+}
+
+/// What happened to the response of a call while the call was being spawned.
+#[derive(Default)]
+struct Spawning {
+    /// Woken once the call is spawned.
+    waker: Option<Waker>,
+    cancelled: bool,
+    /// True if the response was dropped or detached.
+    gone: bool,
+}
+
+/// What a response does with its call.
+#[derive(Clone, Copy)]
+enum Action<'a> {
+    Poll(&'a Waker),
+    Cancel,
+    Drop,
+    Detach,
+}
+
+/// The code that runs under a guard of the scope, as far as calls in place are concerned. Put
+/// back by [`leave`].
+#[derive(Clone, Copy)]
+pub(crate) struct Outer {
+    defers: bool,
+    spawned: bool,
+}
+
+/// Notes that other code runs from now on. With `defers`, that code is polled.
+#[inline]
+pub(crate) fn enter(defers: bool) -> Outer {
+    TURN.with(|turn| Outer {
+        defers: turn.defers.replace(defers),
+        spawned: turn.spawned.replace(false),
+    })
+}
+
+/// Notes that the code which [`enter`] announced has ended. Spawns the call that it made and did
+/// not await.
+#[inline]
+pub(crate) fn leave(outer: Outer) {
+    TURN.with(|turn| {
+        if turn.stands.get() {
+            displace();
+        }
+        turn.defers.set(outer.defers);
+        turn.spawned.set(turn.spawned.get() | outer.spawned);
+    });
+}
+
+/// True if a call which is made now may stand until its response is polled.
+#[inline]
+pub(crate) fn may_defer() -> bool {
+    TURN.with(|turn| turn.defers.get() && !turn.spawned.get())
+}
+
+/// Notes that another call is made: spawns the one that stands.
+#[inline]
+pub(crate) fn another_call() {
+    if TURN.with(|turn| turn.stands.get()) {
+        displace();
+    }
+}
+
+/// Notes that a call was spawned.
+#[inline]
+pub(crate) fn call_spawned() {
+    TURN.with(|turn| turn.spawned.set(true));
+}
+
+/// True for the polls in place that are timed.
+#[inline]
+pub(crate) fn is_sampled() -> bool {
+    TURN.with(|turn| {
+        let sample = turn.sample.get() % SAMPLED;
+        turn.sample.set(sample + 1);
+        sample == 0
+    })
+}
+
+/// Puts a call at the place of this thread. With `swept`, another thread spawns the call if it
+/// still stands after some milliseconds, as it does if the code blocks its thread. A `light` call
+/// takes about as long as a task costs, at most.
+#[inline]
+pub(crate) fn defer(call: BoxedCall, swept: bool, light: bool) -> Deferral {
+    TURN.with(|turn| turn.stands.set(true));
+    let deferral = OWN.with(|own| {
+        let serial = own.serial.get() + 1;
+        own.serial.set(serial);
+        let standing = match own.spare.take() {
+            Some(mut spare) => {
+                spare.serial = serial;
+                spare.seen = false;
+                spare.call = Some(call);
+                spare
+            }
+            None => Box::new(Standing { serial, call: Some(call), seen: false }),
+        };
+        own.place.standing.store(Some(standing));
+        Deferral { place: own.number, serial, light }
+    });
+    // After that, so that the sweeper misses no call while it goes to sleep.
+    if swept {
+        sweeper::arm();
+    }
+    deferral
+}
+
+/// Spawns the call that stands at the place of this thread.
+#[cold]
+#[inline(never)]
+fn displace() {
+    TURN.with(|turn| {
+        turn.stands.set(false);
+        turn.spawned.set(true);
+    });
+    let _ = OWN.try_with(|own| own.place.displace(|_| true));
+}
+
+impl Place {
+    /// Spawns the call that stands here, if `which` wants so.
+    fn displace(&self, which: impl FnOnce(&mut Standing) -> bool) {
+        let mut moved = self.moved.lock();
+        let Some(mut standing) = self.standing.take() else { return };
+        if !which(&mut standing) {
+            self.standing.store(Some(standing));
+            return;
+        }
+        let call = standing.call.take().expect("a call stands until it is taken");
+        let (serial, task) = (standing.serial, MovedTask::Spawning(Spawning::default()));
+        moved.push(Moved { serial, pending: call.pending(), task });
+        drop(moved);
+        // Not under the lock: a runtime that shuts down drops the call's future right here.
+        let spawned = call.spawn();
+        let mut moved = self.moved.lock();
+        let at = position(&moved, serial).expect("only this function removes what it spawns");
+        let MovedTask::Spawning(meanwhile) = &mut moved[at].task else {
+            unreachable!("only this function makes a task of what it spawns");
+        };
+        let Spawning { waker, cancelled, gone } = mem::take(meanwhile);
+        if cancelled {
+            spawned.abort();
+        }
+        let gone = if gone {
+            Some(moved.swap_remove(at).pending)
+        } else {
+            moved[at].task = MovedTask::Spawned(spawned);
+            None
+        };
+        drop(moved);
+        if let Some(pending) = gone
+            && !cancelled
+        {
+            pending.detach();
+        }
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Looks at the place from the sweeper's thread. True if there was something to see.
+    pub(super) fn sweep(&self, polls_before: &mut u64) -> bool {
+        let polls = self.polls.load(Ordering::Relaxed);
+        let is_polling = polls % 2 == 1;
+        if is_polling && *polls_before == polls {
+            self.overdue.store(polls, Ordering::Relaxed);
+        }
+        *polls_before = polls;
+        let mut stands = false;
+        self.displace(|standing| {
+            stands = !standing.seen;
+            mem::replace(&mut standing.seen, true)
+        });
+        is_polling || stands
+    }
+}
+
+fn position(moved: &[Moved], serial: u64) -> Option<usize> {
+    moved.iter().position(|moved| moved.serial == serial)
+}
+
+/// The places of all threads.
+pub(super) fn places() -> Vec<(u64, Arc<Place>)> {
+    PLACES.lock().iter().map(|(number, place)| (*number, Arc::clone(place))).collect()
+}
+
+/// A response's hold of a call that had not begun when it was made.
+#[derive(Debug)]
+pub(crate) struct Deferral {
+    /// The number of the place of the thread that made the call.
+    place: u64,
+    /// The serial number of the call at its place.
+    serial: u64,
+    light: bool,
+}
+
+/// A call, as its response finds it.
+pub(crate) enum Found {
+    /// The call has not begun.
+    Standing(BoxedCall),
+    /// The call has not begun, and may be polled in place again on this runtime.
+    Held(BoxedCall, runtime::Id),
+    Spawned(Box<dyn SpawnedCall>, PendingCall),
+    /// The call is being spawned on another thread, which heeds the action when that is done.
+    Spawning,
+    /// The call has a task, which was cancelled.
+    Cancelled,
+    /// The call was cancelled.
+    Nothing,
+}
+
+/// The first poll of a response.
+pub(crate) enum Begun<O> {
+    /// The call ran in place.
+    Ended(std::thread::Result<O>),
+    /// The call has a task.
+    Task(JoinHandle<O>),
+    /// The call was cancelled.
+    Cancelled,
+}
+
+impl Deferral {
+    /// Takes the call if it stands at the place of this thread.
+    #[inline]
+    fn take_here(&self) -> Option<BoxedCall> {
+        OWN.try_with(|own| {
+            if own.number != self.place || own.serial.get() != self.serial {
+                return None;
+            }
+            let mut standing = own.place.standing.take()?;
+            let call = standing.call.take();
+            own.spare.set(Some(standing));
+            TURN.with(|turn| turn.stands.set(false));
+            call
+        })
+        .ok()
+        .flatten()
+    }
+
+    /// Takes the call, wherever it is.
+    #[cold]
+    #[inline(never)]
+    fn take_anywhere(&self, action: Action<'_>) -> Found {
+        let Some(place) = PLACES.lock().get(&self.place).cloned() else { return Found::Nothing };
+        let mut moved = place.moved.lock();
+        let Some(at) = position(&moved, self.serial) else {
+            return match place.standing.take() {
+                Some(mut standing) if standing.serial == self.serial => {
+                    Found::Standing(standing.call.take().expect("a call stands until it is taken"))
+                }
+                other => {
+                    if other.is_some() {
+                        place.standing.store(other);
+                    }
+                    Found::Nothing
+                }
+            };
+        };
+        let Moved { pending, task, .. } = &mut moved[at];
+        match task {
+            MovedTask::Spawning(meanwhile) => {
+                match action {
+                    Action::Poll(waker) => meanwhile.waker = Some(waker.clone()),
+                    Action::Cancel => meanwhile.cancelled = true,
+                    Action::Drop => (meanwhile.cancelled, meanwhile.gone) = (true, true),
+                    Action::Detach => meanwhile.gone = true,
+                }
+                return Found::Spawning;
+            }
+            // Kept, because the task may have given its result before.
+            MovedTask::Spawned(task) if matches!(action, Action::Cancel) => {
+                pending.cancel(task.id());
+                task.abort();
+                return Found::Cancelled;
+            }
+            MovedTask::Spawned(..) | MovedTask::Held(..) => {}
+        }
+        let taken = moved.swap_remove(at);
+        if moved.is_empty() && place.abandoned.load(Ordering::Relaxed) {
+            PLACES.lock().remove(&self.place);
+        }
+        match taken.task {
+            MovedTask::Spawned(task) => Found::Spawned(task, taken.pending),
+            MovedTask::Held(call, runtime) => Found::Held(call, runtime),
+            MovedTask::Spawning(_) => unreachable!("returned above"),
+        }
+    }
+
+    #[inline]
+    fn take(&self, action: Action<'_>) -> Found {
+        match self.take_here() {
+            Some(call) => Found::Standing(call),
+            None => self.take_anywhere(action),
+        }
+    }
+
+    /// Begins the call: polls it in place, and makes a task of it if it is pending, or if it
+    /// cannot be polled here. Without a context, makes a task of it.
+    #[inline]
+    pub(crate) fn begin<O: Send + 'static>(
+        &self,
+        cx: Option<&mut Context<'_>>,
+        known: &mut KnownCall,
+    ) -> Poll<Begun<O>> {
+        let Some(cx) = cx else { return self.spawn(known) };
+        let call = match self.take_here() {
+            Some(call) => call,
+            None => match self.begin_elsewhere(cx.waker(), known) {
+                Ok(call) => call,
+                Err(begun) => return begun,
+            },
+        };
+        self.begin_here(call, cx, known)
+    }
+
+    #[inline]
+    fn begin_here<O: Send + 'static>(
+        &self,
+        mut call: BoxedCall,
+        cx: &mut Context<'_>,
+        known: &mut KnownCall,
+    ) -> Poll<Begun<O>> {
+        let (may_poll, depth) = TURN.with(|turn| {
+            let depth = turn.depth.get();
+            (turn.defers.get() && depth < MAX_DEPTH, depth)
+        });
+        if !may_poll {
+            return Poll::Ready(begun(call, known));
+        }
+        // Counted like the await of a task, so that a method which only makes calls in place
+        // lets other tasks run. Once is enough for calls within one another.
+        let budget = if depth == 0 && self.counts() {
+            let Poll::Ready(budget) = coop::poll_proceed(cx) else {
+                self.hold(call);
+                return Poll::Pending;
+            };
+            Some(budget)
+        } else {
+            None
+        };
+        let mut output: Option<O> = None;
+        let polled = in_place(depth, || {
+            catch_unwind(AssertUnwindSafe(|| call.as_mut().poll_in_place(&mut output, known)))
+        });
+        let ended = match polled {
+            // The user's values may panic when they are dropped, which fails a task too.
+            Ok(()) if output.is_some() => catch_unwind(AssertUnwindSafe(|| drop(call))),
+            Ok(()) => return Poll::Ready(begun(call, known)),
+            Err(panic) => {
+                *known = KnownCall::Pending(call.pending());
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
+                Err(panic)
+            }
+        };
+        if let Some(budget) = budget {
+            budget.made_progress();
+        }
+        Poll::Ready(Begun::Ended(match (ended, output) {
+            (Ok(()), Some(output)) => Ok(output),
+            (Ok(()), None) => unreachable!("a call that ended has an output"),
+            (Err(panic), _) => Err(panic),
+        }))
+    }
+
+    /// True if the poll in place counts for the budget of the task that polls.
+    #[inline]
+    fn counts(&self) -> bool {
+        !self.light
+            || TURN.with(|turn| {
+                let light = turn.light.get() % LIGHT;
+                turn.light.set(light + 1);
+                light == 0
+            })
+    }
+
+    /// Keeps the call for the next poll of its response. A task instead would wake another
+    /// worker, which takes longer than many calls.
+    #[cold]
+    #[inline(never)]
+    fn hold(&self, call: BoxedCall) {
+        // Made again if its thread has ended and left nothing there.
+        let abandoned = || Arc::new(Place { abandoned: true.into(), ..Place::default() });
+        let place = Arc::clone(PLACES.lock().entry(self.place).or_insert_with(abandoned));
+        let (serial, pending) = (self.serial, call.pending());
+        let task = MovedTask::Held(call, Handle::current().id());
+        place.moved.lock().push(Moved { serial, pending, task });
+    }
+
+    /// Begins a call that does not stand at the place of this thread. Returns the call if it may
+    /// be polled in place.
+    #[cold]
+    #[inline(never)]
+    fn begin_elsewhere<O: Send + 'static>(
+        &self,
+        waker: &Waker,
+        known: &mut KnownCall,
+    ) -> Result<BoxedCall, Poll<Begun<O>>> {
+        Err(Poll::Ready(match self.take_anywhere(Action::Poll(waker)) {
+            Found::Held(call, runtime)
+                if Handle::try_current().is_ok_and(|here| here.id() == runtime) =>
+            {
+                return Ok(call);
+            }
+            // The waker of another task polls it, perhaps of another runtime.
+            Found::Standing(call) | Found::Held(call, _) => begun(call, known),
+            Found::Spawned(task, pending) => {
+                let task: Box<dyn Any> = task;
+                let task = task.downcast().expect("a response has the types of its call");
+                *known = KnownCall::Pending(pending);
+                Begun::Task(*task)
+            }
+            Found::Spawning => return Err(Poll::Pending),
+            Found::Cancelled | Found::Nothing => Begun::Cancelled,
+        }))
+    }
+
+    #[cold]
+    fn spawn<O: Send + 'static>(&self, known: &mut KnownCall) -> Poll<Begun<O>> {
+        match self.take_here() {
+            Some(call) => Poll::Ready(begun(call, known)),
+            None => match self.begin_elsewhere(Waker::noop(), known) {
+                Ok(call) => Poll::Ready(begun(call, known)),
+                Err(begun) => begun,
+            },
+        }
+    }
+
+    /// What a response knows of the call. None if the call was cancelled.
+    pub(crate) fn pending(&self) -> Option<PendingCall> {
+        let place = PLACES.lock().get(&self.place).cloned()?;
+        let moved = place.moved.lock();
+        if let Some(at) = position(&moved, self.serial) {
+            return Some(moved[at].pending.clone());
+        }
+        let standing = place.standing.take()?;
+        let call = standing.call.as_ref().filter(|_| standing.serial == self.serial);
+        let pending = call.map(|call| call.pending());
+        place.standing.store(Some(standing));
+        pending
+    }
+
+    /// Cancels the call.
+    pub(crate) fn cancel(&self) {
+        self.end(Action::Cancel);
+    }
+
+    /// Cancels the call of a response that is dropped.
+    pub(crate) fn drop_response(&self) {
+        self.end(Action::Drop);
+    }
+
+    fn end(&self, action: Action<'_>) {
+        match self.take(action) {
+            Found::Standing(call) | Found::Held(call, _) => {
+                call.forget();
+                // The user's arguments may panic when they are dropped. In a task that would
+                // harm nobody either.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
+            }
+            Found::Spawned(task, pending) => {
+                pending.cancel(task.id());
+                task.abort();
+            }
+            Found::Spawning | Found::Cancelled | Found::Nothing => {}
+        }
+    }
+
+    /// Makes a task of the call, which nobody waits for.
+    pub(crate) fn detach(&self) {
+        match self.take(Action::Detach) {
+            Found::Standing(call) | Found::Held(call, _) => {
+                call_spawned();
+                call.pending().detach();
+                drop(call.spawn());
+            }
+            // Dropping tokio's handle lets its task run on.
+            Found::Spawned(_, pending) => pending.detach(),
+            Found::Spawning | Found::Cancelled | Found::Nothing => {}
+        }
+    }
+}
+
+/// Runs a poll in place.
+#[inline]
+fn in_place<R>(depth: u8, poll: impl FnOnce() -> R) -> R {
+    let count = || {
+        OWN.with(|own| {
+            let polls = own.place.polls.load(Ordering::Relaxed) + 1;
+            own.place.polls.store(polls, Ordering::Relaxed);
+        });
+    };
+    if depth == 0 {
+        count();
+    }
+    TURN.with(|turn| turn.depth.set(depth + 1));
+    let polled = poll();
+    TURN.with(|turn| turn.depth.set(depth));
+    if depth == 0 {
+        count();
+    }
+    polled
+}
+
+/// True if the sweeper found the poll that is running in place to last too long. For the
+/// outermost of polls within one another, which the others are parts of.
+#[inline]
+pub(crate) fn is_overdue() -> bool {
+    TURN.with(|turn| turn.depth.get() == 1) && OWN.with(|own| {
+        let polls = own.place.polls.load(Ordering::Relaxed);
+        own.place.overdue.load(Ordering::Relaxed) == polls && polls > 0
+    })
+}
+
+/// Makes a task of a call.
+#[cold]
+#[inline(never)]
+fn begun<O: Send + 'static>(call: BoxedCall, known: &mut KnownCall) -> Begun<O> {
+    call_spawned();
+    *known = KnownCall::Pending(call.pending());
+    let mut task: Option<JoinHandle<O>> = None;
+    call.spawn_into(&mut task);
+    Begun::Task(task.expect("a response has the types of its call"))
+}

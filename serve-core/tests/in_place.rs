@@ -1,0 +1,700 @@
+//! Calls that are polled in place, on the task of their caller, before they get a task of their
+//! own. Each test runs with and without, on one thread and on two workers: what a program sees is
+//! the same.
+#![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
+
+use futures::future::join_all;
+use parking_lot::Mutex;
+use serve_core::prelude::*;
+use serve_core::{MethodDetails, replica_context};
+use tokio::runtime::Builder;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+
+tokio::task_local! {
+    static MARK: u32;
+}
+
+/// What happened, in order.
+#[derive(Default)]
+struct Seen {
+    events: Mutex<Vec<String>>,
+    changed: Notify,
+    /// Lets waiting methods go on.
+    go: Notify,
+    count: AtomicUsize,
+    lock: Mutex<()>,
+}
+
+type See = Arc<Seen>;
+
+impl Seen {
+    fn note(&self, event: impl Into<String>) {
+        self.events.lock().push(event.into());
+        self.changed.notify_waiters();
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.events.lock())
+    }
+
+    /// Waits until so many events happened, and takes them.
+    async fn taken(&self, number: usize) -> Vec<String> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.events.lock().len() >= number {
+                return self.take();
+            }
+            changed.await;
+        }
+    }
+}
+
+struct OnDrop(See, &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.note(self.1);
+    }
+}
+
+/// Its drop panics.
+#[derive(Clone)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "cannot be dropped");
+    }
+}
+
+#[deployment(max_ongoing_requests = 1)]
+struct One {
+    see: See,
+}
+
+#[handle]
+impl One {
+    pub fn new(see: See) -> Self {
+        Self { see }
+    }
+
+    pub async fn note(&self, what: String) {
+        self.see.note(what);
+    }
+}
+
+#[deployment]
+struct Mutable {
+    see: See,
+}
+
+#[handle]
+impl Mutable {
+    pub fn new(see: See) -> Self {
+        Self { see }
+    }
+
+    pub async fn note(&mut self, what: String) {
+        self.see.note(what);
+    }
+}
+
+#[deployment(local)]
+struct Leaf {
+    see: See,
+}
+
+#[handle]
+impl Leaf {
+    pub fn new(see: See) -> Self {
+        Self { see }
+    }
+
+    pub async fn note(&self, what: String) {
+        self.see.note(what);
+    }
+
+    pub async fn count(&self) -> usize {
+        self.see.count.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Ends when it is told to.
+    pub async fn wait(&self) {
+        let _dropped = OnDrop(Arc::clone(&self.see), "dropped");
+        self.see.note("began");
+        self.see.go.notified().await;
+        self.see.note("went on");
+    }
+
+    pub async fn fail(&self) {
+        panic!("as it is made to");
+    }
+
+    /// Ends when as many as the barrier is for have begun.
+    pub async fn meet(&self, barrier: Arc<Barrier>) {
+        barrier.wait();
+    }
+
+    pub async fn lock(&self) -> u64 {
+        let _held = self.see.lock.lock();
+        7
+    }
+
+    /// The caller's mark and task, as they are before the first suspension and after it.
+    pub async fn surroundings(&self) -> [(Option<u32>, Option<tokio::task::Id>); 2] {
+        let look = || (MARK.try_with(|mark| *mark).ok(), tokio::task::try_id());
+        let before = look();
+        yield_now().await;
+        [before, look()]
+    }
+
+    pub async fn task(&self) -> Option<tokio::task::Id> {
+        tokio::task::try_id()
+    }
+
+    pub async fn identity(&self) -> (String, String) {
+        let deployment = replica_context().expect("a method runs on a replica").deployment().into();
+        (context().request_id().to_owned(), deployment)
+    }
+
+    pub async fn deeper(&self, leaf: LeafHandle, depth: usize) -> Result<usize> {
+        if depth == 0 {
+            return Ok(0);
+        }
+        Ok(1 + leaf.deeper(leaf.clone(), depth - 1).await?)
+    }
+
+    pub async fn hold(&self, bomb: Bomb) {
+        std::mem::forget(bomb);
+    }
+
+    /// A value of its own panics when the method ends.
+    pub async fn explode(&self) {
+        let _bomb = Bomb;
+    }
+
+    pub async fn send(&self, sender: mpsc::Sender<u32>) {
+        sender.send(7).expect("somebody waits for it");
+    }
+
+    pub async fn remaining(&self) -> bool {
+        context().remaining().is_some()
+    }
+
+    pub async fn add(&self, a: usize, b: usize) -> usize {
+        a + b
+    }
+
+    pub async fn call_on_drop(&self, _caller: CallsOnDrop) {}
+}
+
+/// Makes a call when it is dropped.
+struct CallsOnDrop(LeafHandle);
+
+impl Drop for CallsOnDrop {
+    fn drop(&mut self) {
+        self.0.count().detach();
+    }
+}
+
+#[deployment(local)]
+struct Middle {
+    leaf: LeafHandle,
+}
+
+#[handle]
+impl Middle {
+    pub fn new(leaf: LeafHandle) -> Self {
+        Self { leaf }
+    }
+
+    pub async fn wait(&self) -> Result<()> {
+        Ok(self.leaf.wait().await?)
+    }
+}
+
+/// The handles that a test calls from inside a method.
+#[derive(Clone)]
+struct Handles {
+    see: See,
+    leaf: LeafHandle,
+    middle: MiddleHandle,
+    one: OneHandle,
+    mutable: MutableHandle,
+}
+
+type Inner = Arc<dyn Fn(Handles) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
+
+/// Runs a test's code inside a method.
+#[deployment(local)]
+struct Top {
+    handles: Handles,
+}
+
+#[handle]
+impl Top {
+    pub fn new(
+        see: See,
+        leaf: LeafHandle,
+        middle: MiddleHandle,
+        one: OneHandle,
+        mutable: MutableHandle,
+    ) -> Self {
+        Self { handles: Handles { see, leaf, middle, one, mutable } }
+    }
+
+    pub async fn run(&self, inner: Inner) {
+        inner(self.handles.clone()).await;
+    }
+}
+
+/// A way to run a test.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    workers: usize,
+    in_place: bool,
+}
+
+fn ways() -> impl Iterator<Item = Way> {
+    [1, 2].into_iter().flat_map(|workers| [true, false].map(|in_place| Way { workers, in_place }))
+}
+
+impl Way {
+    fn tokio(self) -> tokio::runtime::Runtime {
+        let mut builder = match self.workers {
+            1 => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        builder.worker_threads(self.workers).enable_all().build().expect("threads can start")
+    }
+
+    async fn graph(self) -> (Runtime, TopHandle, See) {
+        let see = See::default();
+        let runtime = Runtime::builder().in_place(self.in_place).start().await.unwrap();
+        let leaf = Leaf::bind(Arc::clone(&see)).max_ongoing_requests(10_000);
+        let top = Top::bind(
+            Arc::clone(&see),
+            leaf.clone(),
+            Middle::bind(leaf),
+            One::bind(Arc::clone(&see)),
+            Mutable::bind(Arc::clone(&see)),
+        );
+        let top = runtime.run(top).await.unwrap();
+        (runtime, top, see)
+    }
+}
+
+fn details(runtime: &Runtime, deployment: &str) -> BTreeMap<String, MethodDetails> {
+    runtime.status().applications["default"].deployments[deployment].methods.clone()
+}
+
+/// Runs `inner` inside a method, each way, and returns what was seen.
+fn everywhere<F>(inner: impl Fn(Handles) -> F + Clone + Send + Sync + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    for way in ways() {
+        way.tokio().block_on(async {
+            let (runtime, top, _) = way.graph().await;
+            let inner = inner.clone();
+            let inner: Inner = Arc::new(move |handles| Box::pin(inner(handles)));
+            if let Err(error) = top.run(inner).await {
+                panic!("{way:?}: {error}");
+            }
+            runtime.shutdown().await;
+        });
+    }
+}
+
+#[test]
+fn a_response_that_is_dropped_before_it_is_polled_never_runs_its_call() {
+    everywhere(|Handles { see, leaf, one, .. }| async move {
+        drop(leaf.note("never".to_owned()));
+        drop(one.note("never".to_owned()));
+        let cancelled = leaf.note("never".to_owned());
+        cancelled.cancel();
+        assert!(matches!(cancelled.await, Err(CallError::Cancelled)));
+        one.note("the slot is free".to_owned()).await.unwrap();
+        // Two calls at once have tasks, which tokio may have begun before they are dropped on
+        // another worker; not so a call that alone was made.
+        assert_eq!(see.take(), ["the slot is free"]);
+    });
+}
+
+#[test]
+fn dropping_a_response_after_its_first_poll_stops_the_whole_tree() {
+    everywhere(|Handles { see, middle, .. }| async move {
+        let mut response = middle.wait();
+        assert!(futures::poll!(&mut response).is_pending());
+        assert_eq!(see.taken(1).await, ["began"]);
+        drop(response);
+        assert_eq!(see.taken(1).await, ["dropped"]);
+    });
+}
+
+#[test]
+fn a_call_that_is_not_awaited_begins_when_its_caller_suspends() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        let response = leaf.note("callee".to_owned());
+        assert_eq!(see.taken(1).await, ["callee"]);
+        response.await.unwrap();
+        let mut response = leaf.wait();
+        assert_eq!(see.taken(1).await, ["began"]);
+        assert!(futures::poll!(&mut response).is_pending());
+        see.go.notify_one();
+        response.await.unwrap();
+        assert_eq!(see.take(), ["went on", "dropped"]);
+    });
+}
+
+#[test]
+fn a_detached_a_shared_and_a_forgotten_call_run() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        leaf.note("detached".to_owned()).detach();
+        assert_eq!(see.taken(1).await, ["detached"]);
+        let reference = leaf.count().object_ref();
+        let shared = reference.clone();
+        drop(reference);
+        assert_eq!(*shared.get().await.unwrap(), 0);
+        std::mem::forget(leaf.note("forgotten".to_owned()));
+        assert_eq!(see.taken(1).await, ["forgotten"]);
+        assert_eq!(leaf.add(leaf.count(), leaf.add(1, 2)).await.unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_panic_is_the_calls_and_leaves_the_caller_as_it_was() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        let request = context().request_id().to_owned();
+        for _ in 0..2 {
+            let failed = leaf.fail().await;
+            assert!(matches!(&failed, Err(CallError::Panicked(why)) if why == "as it is made to"));
+            assert_eq!(replica_context().unwrap().deployment(), "Top");
+            assert_eq!(context().request_id(), request);
+        }
+        leaf.note("served".to_owned()).await.unwrap();
+        assert_eq!(see.take(), ["served"]);
+    });
+}
+
+#[test]
+fn three_panics_in_a_row_replace_the_replica() {
+    for way in ways() {
+        way.tokio().block_on(async {
+            let (runtime, top, _) = way.graph().await;
+            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
+                Box::pin(async move {
+                    for _ in 0..3 {
+                        leaf.fail().await.unwrap_err();
+                    }
+                })
+            });
+            top.run(inner).await.unwrap();
+            let died = || {
+                let status = runtime.status();
+                let leaf = &status.applications["default"].deployments["Leaf"];
+                leaf.recent_dead_replicas.len()
+            };
+            while died() == 0 {
+                yield_now().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn what_panics_when_it_is_dropped_harms_only_its_call() {
+    everywhere(|Handles { leaf, .. }| async move {
+        let exploded = leaf.explode().await;
+        assert!(matches!(exploded, Err(CallError::Panicked(_))), "{exploded:?}");
+        drop(leaf.hold(Bomb));
+        assert_eq!(leaf.lock().await.unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_lock_that_is_held_while_a_call_is_made_is_no_deadlock() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        let response = {
+            let _held = see.lock.lock();
+            leaf.lock()
+        };
+        assert_eq!(response.await.unwrap(), 7);
+    });
+}
+
+#[test]
+fn calls_at_once_run_side_by_side() {
+    for way in ways().filter(|way| way.workers > 1) {
+        way.tokio().block_on(async {
+            let (_runtime, top, _) = way.graph().await;
+            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
+                Box::pin(async move {
+                    // Each blocks its thread until the other one has begun.
+                    let barrier = Arc::new(Barrier::new(2));
+                    let calls = [leaf.meet(Arc::clone(&barrier)), leaf.meet(barrier)];
+                    for ended in join_all(calls).await {
+                        ended.unwrap();
+                    }
+                })
+            });
+            top.run(inner).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn calls_begin_in_the_order_in_which_they_were_made_where_order_is_promised() {
+    everywhere(|Handles { see, one, mutable, .. }| async move {
+        for _ in 0..20 {
+            let (a, b) = (one.note("a".to_owned()), one.note("b".to_owned()));
+            b.await.unwrap();
+            a.await.unwrap();
+            assert_eq!(see.take(), ["a", "b"]);
+            mutable.note("a".to_owned()).await.unwrap();
+            mutable.note("b".to_owned()).await.unwrap();
+            assert_eq!(see.take(), ["a", "b"]);
+        }
+    });
+}
+
+#[test]
+fn a_response_may_be_polled_by_another_task_and_on_another_thread() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        let response = leaf.identity();
+        let elsewhere = tokio::spawn(response).await.unwrap().unwrap();
+        assert_eq!(elsewhere, (context().request_id().to_owned(), "Leaf".to_owned()));
+        for number in 0..100 {
+            let response = leaf.count();
+            let there = std::thread::spawn(move || match number % 3 {
+                0 => drop(response),
+                1 => response.detach(),
+                _ => drop(response.request_id()),
+            });
+            // Either side may come first.
+            if number % 2 == 0 {
+                yield_now().await;
+            }
+            there.join().unwrap();
+        }
+        let _ = see.count.load(Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn a_call_knows_its_own_context_and_its_request_is_known_before_and_after() {
+    everywhere(|Handles { leaf, .. }| async move {
+        let request = context().request_id().to_owned();
+        let mut response = leaf.identity();
+        assert_eq!(response.request_id(), request);
+        assert!(format!("{response:?}").contains("identity"), "{response:?}");
+        assert_eq!((&mut response).await.unwrap(), (request.clone(), "Leaf".to_owned()));
+        assert_eq!(response.request_id(), request);
+        assert!(format!("{response:?}").contains("done"), "{response:?}");
+        assert!(!leaf.remaining().await.unwrap());
+        let hour = CallOptions::new().timeout(Duration::from_secs(3600));
+        assert!(leaf.options(hour).remaining().await.unwrap());
+    });
+}
+
+#[test]
+fn a_passed_deadline_keeps_a_call_from_beginning() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        let late = leaf.options(CallOptions::new().timeout(Duration::ZERO));
+        let ended = late.note("never".to_owned()).await;
+        assert!(matches!(ended, Err(CallError::DeadlineExceeded)), "{ended:?}");
+        assert!(see.take().is_empty());
+        let soon = leaf.options(CallOptions::new().timeout(Duration::from_millis(5)));
+        let ended = soon.wait().await;
+        assert!(matches!(ended, Err(CallError::DeadlineExceeded)), "{ended:?}");
+        assert_eq!(see.taken(2).await, ["began", "dropped"]);
+    });
+}
+
+#[test]
+fn waiting_for_a_result_in_async_code_is_refused_and_the_call_never_runs() {
+    everywhere(|Handles { see, leaf, .. }| async move {
+        let refused = leaf.note("never".to_owned()).result();
+        assert!(matches!(refused, Err(CallError::BlockingInAsync)));
+        assert_eq!(leaf.lock().await.unwrap(), 7);
+        assert!(see.take().is_empty());
+    });
+}
+
+#[test]
+fn calls_call_themselves_to_any_depth() {
+    everywhere(|Handles { leaf, .. }| async move {
+        assert_eq!(leaf.deeper(leaf.clone(), 2_000).await.unwrap(), 2_000);
+    });
+}
+
+#[test]
+fn a_method_that_only_makes_calls_lets_other_tasks_run() {
+    everywhere(|Handles { leaf, .. }| async move {
+        let ticks = Arc::new(AtomicUsize::new(0));
+        let ticked = Arc::clone(&ticks);
+        let ticking = tokio::spawn(async move {
+            loop {
+                ticked.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        while ticks.load(Ordering::Relaxed) < 10 {
+            leaf.count().await.unwrap();
+        }
+        ticking.abort();
+    });
+}
+
+#[test]
+fn a_caller_that_blocks_its_thread_for_its_callee_gets_it() {
+    for way in ways().filter(|way| way.workers > 1) {
+        way.tokio().block_on(async {
+            let (_runtime, top, _) = way.graph().await;
+            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
+                Box::pin(async move {
+                    let (sender, received) = mpsc::channel();
+                    let response = leaf.send(sender);
+                    assert_eq!(tokio::task::block_in_place(|| received.recv().unwrap()), 7);
+                    response.await.unwrap();
+                    let (sender, received) = mpsc::channel();
+                    tokio::task::block_in_place(|| {
+                        let response = leaf.send(sender);
+                        assert_eq!(received.recv().unwrap(), 7);
+                        response.detach();
+                    });
+                })
+            });
+            top.run(inner).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_runtime_that_shuts_down_drops_the_calls_that_stand() {
+    for in_place in [true, false] {
+        let way = Way { workers: 2, in_place };
+        let tokio = way.tokio();
+        let (runtime, top, _) = tokio.block_on(way.graph());
+        let (made, is_made) = mpsc::channel();
+        let (go, goes) = mpsc::channel::<()>();
+        let (made, goes) = (Mutex::new(made), Arc::new(Mutex::new(goes)));
+        let inner: Inner = Arc::new(move |Handles { leaf, .. }| {
+            let (made, goes) = (made.lock().clone(), Arc::clone(&goes));
+            Box::pin(async move {
+                let _response = leaf.call_on_drop(CallsOnDrop(leaf.clone()));
+                made.send(()).unwrap();
+                let _ = goes.lock().recv();
+                yield_now().await;
+            })
+        });
+        let call = tokio.block_on(async { tokio::spawn(async move { top.run(inner).await }) });
+        is_made.recv().unwrap();
+        tokio.shutdown_background();
+        go.send(()).unwrap();
+        let other = Builder::new_current_thread().build().unwrap();
+        // It ends, one way or the other.
+        let _ = other.block_on(call);
+        drop(runtime);
+    }
+}
+
+/// What differs: until its first suspension, a call in place sees its caller's task.
+#[test]
+fn task_locals_and_the_task_are_the_callers_until_the_first_suspension() {
+    for way in ways() {
+        way.tokio().block_on(async {
+            let (_runtime, top, _) = way.graph().await;
+            let Way { in_place, .. } = way;
+            let inner: Inner = Arc::new(move |Handles { leaf, .. }| {
+                Box::pin(MARK.scope(5, async move {
+                    let own = tokio::task::try_id();
+                    let [before, after] = leaf.surroundings().await.unwrap();
+                    assert_eq!(before.0, in_place.then_some(5));
+                    assert_eq!(before.1 == own, in_place);
+                    assert_eq!(after.0, None);
+                    assert_ne!(after.1, own);
+                }))
+            });
+            top.run(inner).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn status_says_how_many_calls_ran_in_place() {
+    for way in ways() {
+        way.tokio().block_on(async {
+            let (runtime, top, _) = way.graph().await;
+            let inner: Inner = Arc::new(|Handles { see, leaf, .. }| {
+                Box::pin(async move {
+                    for _ in 0..3 {
+                        leaf.count().await.unwrap();
+                    }
+                    drop(leaf.count());
+                    let waiting = leaf.wait();
+                    see.go.notify_one();
+                    waiting.await.unwrap();
+                })
+            });
+            top.run(inner).await.unwrap();
+            let in_place = u64::from(way.in_place);
+            let methods = details(&runtime, "Leaf");
+            let count = methods["count"];
+            assert_eq!(count.in_place, 3 * in_place, "{way:?}");
+            assert_eq!(count.spawned, 4 * (1 - in_place), "{way:?}");
+            let wait = methods["wait"];
+            assert_eq!((wait.in_place, wait.spawned), (in_place, 1 - in_place), "{way:?}");
+            let top = details(&runtime, "Top")["run"];
+            assert_eq!((top.in_place, top.spawned), (0, 1), "made outside of any method");
+        });
+    }
+}
+
+/// The replica of a call ends between the making of the call and its first poll, or while the
+/// call waits after its first poll.
+#[tokio::test(start_paused = true)]
+async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
+    for in_place in [true, false] {
+        let see = See::default();
+        let runtime = Arc::new(MockRuntime::builder().mode(Mode::Local).in_place(in_place).start());
+        let leaf = Leaf::bind(Arc::clone(&see)).num_replicas(2);
+        let top = Top::bind(
+            Arc::clone(&see),
+            leaf.clone(),
+            Middle::bind(leaf),
+            One::bind(Arc::clone(&see)),
+            Mutable::bind(Arc::clone(&see)),
+        );
+        let top = runtime.run(top).await.unwrap();
+        let world = Arc::clone(&runtime);
+        let inner: Inner = Arc::new(move |Handles { see, leaf, .. }| {
+            let world = Arc::clone(&world);
+            Box::pin(async move {
+                let response = leaf.note("elsewhere".to_owned());
+                assert!(world.kill_replica::<Leaf>(0));
+                let ended = response.await;
+                // Both were killed if the call had been on the other one.
+                assert!(ended.is_ok(), "{ended:?}");
+                assert_eq!(see.take(), ["elsewhere"]);
+                let mut response = leaf.wait();
+                assert!(futures::poll!(&mut response).is_pending());
+                assert_eq!(see.taken(1).await, ["began"]);
+                while world.kill_replica::<Leaf>(0) || world.kill_replica::<Leaf>(1) {}
+                let ended = response.await;
+                let Err(CallError::Unavailable { started: true, .. }) = ended else {
+                    panic!("{ended:?}");
+                };
+                assert_eq!(see.taken(1).await, ["dropped"]);
+            })
+        });
+        top.run(inner).await.unwrap();
+    }
+}
