@@ -13,6 +13,13 @@ pub(crate) fn deployment_span(deployment: &str, application: &str) -> Span {
     tracing::error_span!(parent: None, "deployment", deployment, application)
 }
 
+/// True if the running code has a span of its own, in which the events of a call that is polled
+/// in place must not stand.
+#[inline]
+pub(crate) fn is_in_a_span() -> bool {
+    LevelFilter::current() != LevelFilter::OFF && !Span::current().is_none()
+}
+
 /// True if a subscriber takes the level `TRACE`, at which the decisions on a call's path are
 /// events. Only reads one number, so that a call without such a subscriber costs no more.
 #[inline]

@@ -698,3 +698,91 @@ async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
         top.run(inner).await.unwrap();
     }
 }
+
+#[deployment]
+struct Varying {
+    long: AtomicUsize,
+}
+
+#[handle]
+impl Varying {
+    pub fn new() -> Self {
+        Self { long: AtomicUsize::new(0) }
+    }
+
+    /// Computes for some milliseconds so many times.
+    pub async fn turn_long(&self, times: usize) {
+        self.long.store(times, Ordering::Relaxed);
+    }
+
+    pub async fn work(&self) -> u64 {
+        if self.long.load(Ordering::Relaxed) == 0 {
+            return 1;
+        }
+        self.long.fetch_sub(1, Ordering::Relaxed);
+        let began = tokio::time::Instant::now();
+        let mut state = 1_u64;
+        while began.elapsed() < Duration::from_millis(10) {
+            state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005));
+        }
+        state
+    }
+
+    pub async fn suspend(&self) {
+        yield_now().await;
+    }
+}
+
+#[deployment]
+struct Pipeline {
+    varying: VaryingHandle,
+}
+
+#[handle]
+impl Pipeline {
+    pub fn new(varying: VaryingHandle) -> Self {
+        Self { varying }
+    }
+
+    pub async fn work(&self, times: usize) -> Result<()> {
+        for _ in 0..times {
+            self.varying.work().await?;
+        }
+        Ok(())
+    }
+
+    pub async fn suspend(&self, times: usize) -> Result<()> {
+        for _ in 0..times {
+            self.varying.suspend().await?;
+        }
+        Ok(())
+    }
+
+    pub async fn turn_long(&self, times: usize) -> Result<()> {
+        Ok(self.varying.turn_long(times).await?)
+    }
+}
+
+/// On the real clock, because on a paused one nothing is timed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_method_is_polled_in_place_once_it_has_earned_that_and_until_it_computes() {
+    let runtime = Runtime::builder().start().await.unwrap();
+    let pipeline = runtime.run(Pipeline::bind(Varying::bind())).await.unwrap();
+    pipeline.work(50).await.unwrap();
+    assert_eq!(details(&runtime, "Varying")["work"].in_place, 0);
+    // Another program may interrupt a poll, which looks like a long one then.
+    while details(&runtime, "Varying")["work"].in_place == 0 {
+        pipeline.work(64).await.unwrap();
+    }
+    let before = details(&runtime, "Varying")["work"];
+    // The sweeper sees the first poll that is as long as this one.
+    pipeline.turn_long(1).await.unwrap();
+    pipeline.work(1).await.unwrap();
+    let turned = details(&runtime, "Varying")["work"];
+    pipeline.work(100).await.unwrap();
+    let after = details(&runtime, "Varying")["work"];
+    assert_eq!(after.in_place, turned.in_place, "{before:?} {turned:?} {after:?}");
+    pipeline.suspend(1_000).await.unwrap();
+    let suspending = details(&runtime, "Varying")["suspend"];
+    assert_eq!((suspending.in_place, suspending.spawned), (0, 1_000));
+}

@@ -165,8 +165,11 @@ async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_
         let (first, second) = (adder.add(1), adder.add(2));
         assert_eq!((first.await, second.await), (Ok(2), Ok(3)));
     };
-    // What grows once and stays does so here.
-    pair().await;
+    // What grows once and stays does so here. The first calls of a method are timed, for which
+    // their tasks allocate once more.
+    for _ in 0..100 {
+        pair().await;
+    }
     let region = Region::new(GLOBAL);
     for _ in 0..PAIRS {
         pair().await;
@@ -177,7 +180,9 @@ async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_
 
     let translator = runtime.run(Application::new(Translator::bind()).name("models")).await?;
     let spanish = translator.options(CallOptions::new().multiplexed_model_id("es"));
-    assert_eq!(spanish.translate(1).await?, 2);
+    for _ in 0..100 {
+        assert_eq!(spanish.translate(1).await?, 2);
+    }
     let region = Region::new(GLOBAL);
     for _ in 0..PAIRS {
         assert_eq!(spanish.translate(1).await?, 2);
@@ -188,12 +193,44 @@ async fn a_call_allocates_its_task_and_nothing_else_whether_it_waits_or_names_a_
     let routed =
         Adder::bind(1).num_replicas(10).request_router(RequestRouting::custom::<Curious>());
     let routed = runtime.run(Application::new(routed).name("routed")).await?;
-    assert_eq!(routed.add(1).await?, 2);
+    for _ in 0..100 {
+        assert_eq!(routed.add(1).await?, 2);
+    }
     let region = Region::new(GLOBAL);
     for _ in 0..PAIRS {
         assert_eq!(routed.add(1).await?, 2);
     }
     let made = region.change().allocations;
     assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations by a router of one's own");
+
+    for in_place in [true, false] {
+        let runtime = Runtime::builder().in_place(in_place).start().await?;
+        let caller = runtime.run(Caller::bind(Adder::bind(1))).await?;
+        caller.calls(100).await?;
+        let region = Region::new(GLOBAL);
+        caller.calls(PAIRS).await?;
+        let made = region.change().allocations;
+        assert!((PAIRS..PAIRS + 100).contains(&made), "{made} allocations, in place: {in_place}");
+    }
     Ok(())
+}
+
+/// Makes calls from inside a method.
+#[deployment]
+struct Caller {
+    adder: AdderHandle,
+}
+
+#[handle]
+impl Caller {
+    fn new(adder: AdderHandle) -> Self {
+        Self { adder }
+    }
+
+    pub async fn calls(&self, number: usize) -> Result<()> {
+        for _ in 0..number {
+            assert_eq!(self.adder.add(1).await?, 2);
+        }
+        Ok(())
+    }
 }

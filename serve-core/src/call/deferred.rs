@@ -225,6 +225,12 @@ pub(crate) fn leave(outer: Outer) {
     });
 }
 
+/// True if the running code is polled in a scope of a runtime.
+#[inline]
+pub(crate) fn in_a_poll() -> bool {
+    TURN.with(|turn| turn.defers.get())
+}
+
 /// True if a call which is made now may stand until its response is polled.
 #[inline]
 pub(crate) fn may_defer() -> bool {
@@ -362,7 +368,7 @@ pub(super) fn places() -> Vec<(u64, Arc<Place>)> {
 }
 
 /// A response's hold of a call that had not begun when it was made.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferral {
     /// The number of the place of the thread that made the call.
     place: u64,
@@ -475,7 +481,7 @@ impl Deferral {
     /// cannot be polled here. Without a context, makes a task of it.
     #[inline]
     pub(crate) fn begin<O: Send + 'static>(
-        &self,
+        self,
         cx: Option<&mut Context<'_>>,
         known: &mut KnownCall,
     ) -> Poll<Begun<O>> {

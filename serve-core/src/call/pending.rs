@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::task;
 
 use super::deadline::Deadline;
+use super::deferred::Deferral;
 use super::error::CallError;
 use super::request::Request;
 use super::spawner::Spawner;
@@ -49,7 +50,7 @@ pub(crate) enum QueuePosition {
 #[derive(Debug)]
 pub(crate) enum KnownCall {
     /// The call is deferred, and knows the rest itself.
-    Deferred,
+    Deferred(Deferral),
     Pending(PendingCall),
     /// The call ended in place, as most deferred calls do. No count of references is touched for
     /// what hardly anybody asks after that.

@@ -32,7 +32,7 @@ pub struct Response<T, E = Infallible> {
 
 enum State<T, E> {
     /// The call has not begun, or was begun by something else than this response.
-    Deferred(Deferral, Begin<T, E>),
+    Deferred(Begin<T, E>),
     Running(JoinHandle<Outcome<T, E>>),
     Refused(Box<CallError<E>>),
     Done,
@@ -41,7 +41,7 @@ enum State<T, E> {
 /// Begins a deferred call: without a context by a task, else perhaps in place. A function of its
 /// own, because a `Response` does not require that its types can be those of a task.
 type Begin<T, E> =
-    fn(&Deferral, Option<&mut Context<'_>>, &mut KnownCall) -> Poll<Begun<Outcome<T, E>>>;
+    fn(Deferral, Option<&mut Context<'_>>, &mut KnownCall) -> Poll<Begun<Outcome<T, E>>>;
 
 /// Pinning is not structural: the task's handle is `Unpin`, and a refusal is moved out.
 impl<T, E> Unpin for Response<T, E> {}
@@ -49,7 +49,7 @@ impl<T, E> Unpin for Response<T, E> {}
 impl<T: Send + 'static, E: Send + 'static> Response<T, E> {
     #[inline]
     pub(crate) fn deferred(deferral: Deferral) -> Self {
-        Self { state: State::Deferred(deferral, Deferral::begin), call: KnownCall::Deferred }
+        Self { state: State::Deferred(Deferral::begin), call: KnownCall::Deferred(deferral) }
     }
 }
 
@@ -65,15 +65,12 @@ impl<T, E> Response<T, E> {
     /// The id of the request that the call belongs to.
     #[must_use]
     pub fn request_id(&self) -> String {
-        let id = match (&self.call, &self.state) {
-            (KnownCall::Ended { request, seed, .. }, _) => {
+        let id = match &self.call {
+            KnownCall::Ended { request, seed, .. } => {
                 Some(request.id(Some(&RequestIds::new(*seed))))
             }
-            (KnownCall::Pending(call), _) => Some(call.request_id()),
-            (KnownCall::Deferred, State::Deferred(deferral, _)) => {
-                deferral.pending().map(|call| call.request_id())
-            }
-            (KnownCall::Deferred, _) => None,
+            KnownCall::Pending(call) => Some(call.request_id()),
+            KnownCall::Deferred(deferral) => deferral.pending().map(|call| call.request_id()),
         };
         id.map(|id| id.to_string()).unwrap_or_default()
     }
@@ -81,26 +78,23 @@ impl<T, E> Response<T, E> {
     /// Cancels the call: queued, it never runs; running, it stops at its next await.
     /// Awaiting it gives [`CallError::Cancelled`], or its result if that came first.
     pub fn cancel(&self) {
-        match &self.state {
-            State::Running(task) => {
-                if let KnownCall::Pending(call) = &self.call {
-                    call.cancel(task.id());
-                }
+        match (&self.state, &self.call) {
+            (State::Running(task), KnownCall::Pending(call)) => {
+                call.cancel(task.id());
                 task.abort();
             }
-            State::Deferred(deferral, _) => deferral.cancel(),
-            State::Refused(_) | State::Done => {}
+            (State::Deferred(_), KnownCall::Deferred(deferral)) => deferral.cancel(),
+            _ => {}
         }
     }
 
     /// Lets the call run to its end unattended, free of the caller's deadline. A
     /// deadline of its own (option or handle) still holds.
     pub fn detach(mut self) {
-        if let KnownCall::Pending(call) = &self.call {
-            call.detach();
-        }
-        if let State::Deferred(deferral, _) = &self.state {
-            deferral.detach();
+        match &self.call {
+            KnownCall::Pending(call) => call.detach(),
+            KnownCall::Deferred(deferral) => deferral.detach(),
+            KnownCall::Ended { .. } => {}
         }
         // Dropping tokio's handle lets its task run on.
         self.state = State::Done;
@@ -108,8 +102,8 @@ impl<T, E> Response<T, E> {
 
     /// Begins the call with a task, if it has not begun.
     pub(crate) fn begin(&mut self) {
-        if let State::Deferred(deferral, begin) = &self.state
-            && let Poll::Ready(begun) = begin(deferral, None, &mut self.call)
+        if let (State::Deferred(begin), KnownCall::Deferred(deferral)) = (&self.state, &self.call)
+            && let Poll::Ready(begun) = begin(*deferral, None, &mut self.call)
         {
             self.begun(begun);
         }
@@ -137,7 +131,7 @@ impl<T, E> Response<T, E> {
         match &self.call {
             KnownCall::Pending(call) => call.full_name(),
             KnownCall::Ended { method, .. } => (*method).to_owned(),
-            KnownCall::Deferred => String::new(),
+            KnownCall::Deferred(_) => String::new(),
         }
     }
 }
@@ -200,9 +194,10 @@ impl<T, E> Future for Response<T, E> {
     /// # Panics
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let State::Deferred(deferral, begin) = &this.state {
-            let begun = ready!(begin(deferral, Some(cx), &mut this.call));
+        if let (State::Deferred(begin), &KnownCall::Deferred(deferral)) = (&self.state, &self.call)
+        {
+            let begin = *begin;
+            let begun = ready!(begin(deferral, Some(cx), &mut self.call));
             if let Some(result) = self.begun(begun) {
                 return Poll::Ready(result);
             }
@@ -222,10 +217,10 @@ impl<T, E> Future for Response<T, E> {
 impl<T, E> Drop for Response<T, E> {
     #[inline]
     fn drop(&mut self) {
-        match &self.state {
-            State::Done | State::Refused(_) => {}
-            State::Deferred(deferral, _) => deferral.drop_response(),
-            State::Running(_) => self.cancel(),
+        match (&self.state, &self.call) {
+            (State::Running(_), _) => self.cancel(),
+            (State::Deferred(_), KnownCall::Deferred(deferral)) => deferral.drop_response(),
+            _ => {}
         }
     }
 }
@@ -233,7 +228,7 @@ impl<T, E> Drop for Response<T, E> {
 impl<T, E> fmt::Debug for Response<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Deferred(..) => "not awaited",
+            State::Deferred(_) => "not awaited",
             State::Running(task) if task.is_finished() => "finished",
             State::Running(_) => "running",
             State::Refused(_) => "refused",
@@ -241,9 +236,9 @@ impl<T, E> fmt::Debug for Response<T, E> {
         };
         let mut response = f.debug_struct("Response");
         response.field("state", &state);
-        match &self.state {
-            State::Deferred(deferral, _) => response.field("call", &deferral.pending()),
-            _ => response.field("call", &self.call),
+        match &self.call {
+            KnownCall::Deferred(deferral) => response.field("call", &deferral.pending()),
+            call => response.field("call", call),
         };
         response.finish()
     }

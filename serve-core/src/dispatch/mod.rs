@@ -16,6 +16,7 @@ mod served;
 mod serving;
 mod start;
 mod task;
+mod timed;
 mod typed;
 
 pub(crate) use by_name::read_call;

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::acquire::Acquire;
 use super::entrance::Entrance;
@@ -20,8 +21,9 @@ use crate::call::CallError;
 use crate::call::deferred::{Deferred, SpawnedCall};
 use crate::call::pending::{KnownCall, Outcome, PendingCall, QueuePosition};
 use crate::method::Reply;
+use crate::observe;
 use crate::replica::{
-    Entered, Expiry, FirstPoll, FirstPolls, Replica, Scope, Seat as _, Slot,
+    Entered, Expiry, FirstPoll, Replica, Scope, Seat as _, Slot,
 };
 use crate::router::Router;
 
@@ -147,8 +149,6 @@ where
             traced(scope, "late: dropped at its deadline");
             return Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
         }
-        let mut watch = None;
-        let mut first = false;
         match this.step.as_mut().project() {
             StepProjection::Waiting { acquire } => {
                 let (seat, args) = match acquire.take_ready() {
@@ -162,12 +162,6 @@ where
                     },
                 };
                 seat.take(scope);
-                if let Some((method, _)) = F::JUDGED
-                    && let Some(replica) = scope.replica()
-                {
-                    first = true;
-                    watch = replica.first_polls.watch::<IN_PLACE>(method);
-                }
                 let method = this.begin.clone()(this.scope, args);
                 this.step.set(Step::Running { method });
             }
@@ -198,12 +192,6 @@ where
             this.step.set(Step::Done);
         }
         drop(entered);
-        if let Some((method, _)) = F::JUDGED
-            && first
-            && let Some(poll) = FirstPolls::observed::<IN_PLACE>(watch, polled.is_ready())
-        {
-            judge(this.scope.as_ref(), method, poll);
-        }
         match polled {
             Poll::Pending => {
                 // Registered only here, because most short calls are ready at their first poll.
@@ -232,15 +220,6 @@ where
     }
 }
 
-/// Reports a first poll to the owner of the call's replica.
-#[cold]
-#[inline(never)]
-fn judge(scope: Option<&Scope>, method: usize, poll: FirstPoll) {
-    if let Some(replica) = scope.and_then(Scope::serving_replica) {
-        replica.owner.judge(method, poll);
-    }
-}
-
 impl<A, B, F> Serving<Router, A, B, F>
 where
     F: Served,
@@ -250,6 +229,20 @@ where
         match &self.step {
             Step::Waiting { acquire } => acquire.seat().map(Slot::replica),
             _ => self.scope.as_ref().and_then(Scope::serving_replica),
+        }
+    }
+
+    #[cold]
+    fn span(&self) -> Option<Span> {
+        self.replica().map(|replica| replica.owner.span().clone())
+    }
+
+    /// Reports the first poll to the owner of the call's replica.
+    #[cold]
+    #[inline(never)]
+    fn judge(&self, poll: FirstPoll) {
+        if let (Some((method, _)), Some(replica)) = (F::JUDGED, self.replica()) {
+            replica.owner.judge(method, poll);
         }
     }
 
@@ -271,7 +264,15 @@ where
     fn poll_in_place(mut self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall) {
         let output: &mut Option<Outcome<F::Ok, F::Err>> = output.downcast_mut().expect(TYPES);
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(outcome) = self.as_mut().advance::<true>(&mut context) else { return };
+        // A task of the call's own would have no span either, but none can only be left.
+        let span = if observe::is_in_a_span() { self.span() } else { None };
+        let _entered = span.as_ref().map(Span::enter);
+        let watch = FirstPoll::watch();
+        let polled = self.as_mut().advance::<true>(&mut context);
+        if let Some(poll) = FirstPoll::observed(watch, polled.is_ready()) {
+            self.judge(poll);
+        }
+        let Poll::Ready(outcome) = polled else { return };
         *output = Some(outcome);
         let request = self.scope.as_ref().expect(AWAY).request().clone();
         let seed = self.replica().map_or(0, |replica| replica.compute.ids().seed());

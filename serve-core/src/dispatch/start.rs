@@ -98,11 +98,11 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
                 match decide(entrance, method, called, undecided, &head.request, call) {
                     Ok(Decided::Now(seat)) => (Acquire::ready(seat, args), QueuePosition::Started),
                     Ok(Decided::Queued(queued, ticket)) => {
-                        return Elsewhere::Queued(queued, ticket, args)
-                            .start(entrance, method, head, spawn);
+                        (Acquire::queued(queued, args), position_of(ticket))
                     }
                     Err(error) => {
-                        return Elsewhere::Refused(error).start(entrance, method, head, spawn);
+                        let position = QueuePosition::Started;
+                        return (pending(entrance, method, head, position), Err(error));
                     }
                 }
             }
@@ -169,7 +169,7 @@ impl<E: Entrance, A> Elsewhere<E, A> {
     ) -> (PendingCall, Result<T, CallError>) {
         match self {
             Self::Queued(queued, ticket, args) => {
-                let position = ticket.map_or(QueuePosition::Started, QueuePosition::Queued);
+                let position = position_of(ticket);
                 let task = spawn(Acquire::queued(queued, args), head.clone(), &position);
                 (pending(entrance, method, head, position), Ok(task))
             }
@@ -178,6 +178,10 @@ impl<E: Entrance, A> Elsewhere<E, A> {
             }
         }
     }
+}
+
+fn position_of(ticket: Option<Ticket>) -> QueuePosition {
+    ticket.map_or(QueuePosition::Started, QueuePosition::Queued)
 }
 
 /// Decides the place of a call for which no seat was found at once.

@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -15,7 +16,8 @@ use super::handle::Handle;
 use super::retry::{self, Retry};
 use super::served::{Served, TargetFuture};
 use super::serving::Serving;
-use super::start::{Head, seat, start};
+use super::start::{Head, Split, seat, start};
+use super::timed::Timed;
 use crate::call::deferred;
 use crate::call::pending::{Callee as _, Outcome};
 use crate::call::stream::STREAM_CAPACITY;
@@ -23,7 +25,7 @@ use crate::call::{ArgTuple, Response, ResponseStream};
 use crate::method::{
     AnyReply, Handlers, InstanceCell, IntoReply, Method, Reply, StreamSink, Streaming, Unary,
 };
-use crate::replica::{Entered, Scope, Slot};
+use crate::replica::{Entered, Scope};
 use crate::router::{Called, Router, wanted};
 
 /// The types of a call, and whether its method is marked `#[batch]`.
@@ -129,47 +131,90 @@ pub fn call<M: Unary>(
         let (router, head) = (handle.router(), handle.head());
         return retry::call(router, retry, head, args, wanted::<M>, begin_one::<M>);
     }
-    // Before the call is decided: if a call stands, both have tasks.
-    deferred::another_call();
-    let (router, mut head) = (handle.router(), handle.head());
-    let spawn = |acquire, head, _: &_| spawn(router, M::BATCHED, acquire, head, begin_one::<M>);
-    let (pending, task) = match args {
-        Ok(args) if may_defer::<M>(router) => {
-            let called = Called::new(M::INDEX, true);
-            match seat(router, M::INFO.name, called, &mut head, args, wanted::<M>) {
-                Ok((seat, args)) => return defer::<M>(router, seat, head, args),
-                Err(elsewhere) => elsewhere.start(router, M::INFO.name, head, spawn),
+    if deferred::in_a_poll() && OneOf::<M>::IN_PLACE.is_some() {
+        return call_in_a_poll::<M>(handle, args);
+    }
+    spawn_one::<M>(handle, args)
+}
+
+/// Starts a call that has a task from the beginning.
+#[inline]
+fn spawn_one<M: Unary>(
+    handle: &Handle<M::Deployment>,
+    args: Split<M::Args>,
+) -> Response<M::Ok, M::Err> {
+    let (router, head, called) = (handle.router(), handle.head(), Called::spawned(M::INDEX));
+    let (pending, task) =
+        start(router, M::INFO.name, called, head, args, wanted::<M>, |acquire, head, _| {
+            if OneOf::<M>::IN_PLACE.is_some() && router.times(M::INDEX) {
+                return spawn_timed::<M>(router, acquire, head);
             }
-        }
-        args => {
-            let called = Called::spawned(M::INDEX);
-            start(router, M::INFO.name, called, head, args, wanted::<M>, spawn)
-        }
-    };
+            spawn(router, M::BATCHED, acquire, head, begin_one::<M>)
+        });
     match task {
         Ok(task) => Response::running(pending, task),
         Err(error) => Response::refused(pending, error.widen()),
     }
 }
 
-/// Lets a call that has its seat stand until its response is polled.
-#[inline]
-fn defer<M: Unary>(
-    router: &Router,
-    seat: Slot,
+/// Makes a task of a call whose first poll is timed. Boxed, so that no second kind of task is
+/// compiled for each method.
+#[cold]
+#[inline(never)]
+fn spawn_timed<M: Unary>(
+    router: &Arc<Router>,
+    acquire: Acquire<Router, M::Args>,
     head: Head,
-    args: M::Args,
+) -> JoinHandle<Outcome<M::Ok, M::Err>> {
+    // The first poll of a call in the queue says nothing of its method.
+    if acquire.seat().is_none() || router.is_remote() {
+        return spawn(router, M::BATCHED, acquire, head, begin_one::<M>);
+    }
+    let serving = Serving::new(acquire, head, begin_one::<M>);
+    deferred::call_spawned();
+    let timed = Timed::new(Arc::clone(router), M::INDEX, Box::pin(serving));
+    router.spawner().tokio.spawn(timed)
+}
+
+/// Starts a call that code of a runtime makes while it is polled. The call stands until its
+/// response is polled, if it alone stands then and its method has earned that.
+///
+/// Apart from the path of other calls, which it would make longer.
+#[inline(never)]
+fn call_in_a_poll<M: Unary>(
+    handle: &Handle<M::Deployment>,
+    args: Split<M::Args>,
 ) -> Response<M::Ok, M::Err> {
-    let serving = Serving::new(Acquire::ready(seat, args), head, begin_one::<M>);
-    let (swept, light) = (router.spawner().sweeps, router.is_light(M::INDEX));
-    Response::deferred(deferred::defer(Box::pin(serving), swept, light))
+    deferred::another_call();
+    let router = handle.router();
+    let args = match args {
+        Ok(args) if may_defer::<M>(router) => args,
+        args => return spawn_one::<M>(handle, args),
+    };
+    let (mut head, called) = (handle.head(), Called::new(M::INDEX, true));
+    match seat(router, M::INFO.name, called, &mut head, args, wanted::<M>) {
+        Ok((seat, args)) => {
+            let serving = Serving::new(Acquire::ready(seat, args), head, begin_one::<M>);
+            let (swept, light) = (router.spawner().sweeps, router.is_light(M::INDEX));
+            Response::deferred(deferred::defer(Box::pin(serving), swept, light))
+        }
+        Err(elsewhere) => {
+            let (pending, task) =
+                elsewhere.start(router, M::INFO.name, head, |acquire, head, _| {
+                    spawn(router, M::BATCHED, acquire, head, begin_one::<M>)
+                });
+            match task {
+                Ok(task) => Response::running(pending, task),
+                Err(error) => Response::refused(pending, error.widen()),
+            }
+        }
+    }
 }
 
 /// True if a call which the running code makes now may stand until its response is polled.
 #[inline]
 fn may_defer<M: Unary>(router: &Router) -> bool {
-    OneOf::<M>::IN_PLACE.is_some()
-        && deferred::may_defer()
+    deferred::may_defer()
         && router.polls_in_place(M::INDEX)
         && Scope::is_spawned_by(router.spawner())
 }

@@ -10,8 +10,7 @@ use tokio::time::Instant;
 use crate::call::deferred;
 use crate::call::spawner::InPlace;
 
-/// What a deployment's router decided about first polls, for its callers and its replicas to
-/// read. One bit for each of the first 64 methods; any others are never polled in place.
+/// What a deployment's router decided about first polls. One bit for each of the first 64 methods; any others are never polled in place.
 pub(crate) struct FirstPolls {
     in_place: AtomicU64,
     light: AtomicU64,
@@ -67,7 +66,7 @@ impl FirstPolls {
 
     /// True if the first polls of this method's calls are timed.
     #[inline]
-    fn timed(&self, method: usize) -> bool {
+    pub(crate) fn timed(&self, method: usize) -> bool {
         self.timed.load(Ordering::Relaxed) & Self::bit(method) != 0
     }
 
@@ -84,37 +83,34 @@ impl FirstPolls {
         put(&self.light, begin == Begin::InPlace { light: true });
         put(&self.in_place, matches!(begin, Begin::InPlace { .. }));
     }
+}
 
-    /// The watch over the first poll of a call, if that is observed.
+impl FirstPoll {
+    /// The watch over a poll in place; none for most.
     #[inline]
-    pub(crate) fn watch<const IN_PLACE: bool>(&self, method: usize) -> Option<Instant> {
-        let timed = if IN_PLACE { deferred::is_sampled() } else { self.timed(method) };
-        if timed { Some(begin_watch()) } else { None }
+    pub(crate) fn watch() -> Option<Instant> {
+        if deferred::is_sampled() { Some(begin_watch()) } else { None }
     }
 
-    /// What is to be reported of a first poll that began when `watch` says. None for most
-    /// polls in place.
+    /// What is to be reported of a poll in place that began when `watch` says. None for most.
     #[inline]
-    pub(crate) fn observed<const IN_PLACE: bool>(
-        watch: Option<Instant>,
-        ready: bool,
-    ) -> Option<FirstPoll> {
-        if watch.is_none() && (!IN_PLACE || (ready && !deferred::is_overdue())) {
+    pub(crate) fn observed(watch: Option<Instant>, ready: bool) -> Option<Self> {
+        if watch.is_none() && ready && !deferred::is_overdue() {
             return None;
         }
-        Some(Self::seen(watch, ready, IN_PLACE))
+        Some(Self::seen(watch, ready))
     }
 
     #[cold]
-    fn seen(watch: Option<Instant>, ready: bool, in_place: bool) -> FirstPoll {
-        let took = if in_place && deferred::is_overdue() {
+    fn seen(watch: Option<Instant>, ready: bool) -> Self {
+        let took = if deferred::is_overdue() {
             Some(Duration::MAX)
         } else {
             watch.map(|began| began.elapsed())
         };
         // A poll that found its caller's budget exhausted says nothing of the method.
         let ready = ready || !coop::has_budget_remaining();
-        FirstPoll { in_place, ready, took }
+        Self { in_place: true, ready, took }
     }
 }
 

@@ -13,7 +13,6 @@ use slab::Slab;
 
 use super::compute::Compute;
 use super::extensions::Extensions;
-use super::first_polls::FirstPolls;
 use super::slot::SlotOwner;
 use super::target::Target;
 use crate::call::spawner::Spawner;
@@ -34,8 +33,6 @@ pub(crate) struct Replica {
     panics: AtomicUsize,
     /// The slot owner's key for this replica.
     key: AtomicUsize,
-    /// What the owner of the slots decided about first polls.
-    pub(crate) first_polls: Arc<FirstPolls>,
     /// Counts the slots. Owner and replica hold each other until the owner forgets the
     /// replica.
     pub(crate) owner: Arc<dyn SlotOwner>,
@@ -63,7 +60,6 @@ impl Replica {
         Self {
             compute: Compute::new(&context.id, compute_threads, spawner),
             context: Arc::new(context),
-            first_polls: Arc::clone(owner.first_polls()),
             owner,
             extensions: Extensions::default(),
             panics: AtomicUsize::new(0),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::first_polls::{FirstPoll, FirstPolls};
+use super::first_polls::FirstPoll;
 use super::replica::Replica;
 use crate::call::CallError;
 use crate::call::pending::Callee;
@@ -17,9 +17,6 @@ pub(crate) trait SlotOwner: Send + Sync {
 
     /// The owner as what responses call.
     fn as_callee(self: Arc<Self>) -> Arc<dyn Callee>;
-
-    /// What the owner decided about first polls.
-    fn first_polls(&self) -> &Arc<FirstPolls>;
 
     /// Judges a method by the first poll of one of its calls.
     fn judge(&self, method: usize, poll: FirstPoll);

@@ -57,7 +57,7 @@ pub(crate) struct Router {
     /// Whether some replica is served by another task or process, so that a call has to be
     /// told when it is detached.
     pub(super) remote: AtomicBool,
-    first_polls: Arc<FirstPolls>,
+    first_polls: FirstPolls,
     span: tracing::Span,
 }
 
@@ -216,7 +216,7 @@ impl Router {
             origin: Instant::now(),
             lets_in: AtomicBool::new(false),
             remote: AtomicBool::new(false),
-            first_polls: Arc::new(FirstPolls::new(spawner.in_place)),
+            first_polls: FirstPolls::new(spawner.in_place),
             span: observe::deployment_span(name, application),
         }
     }
@@ -390,6 +390,12 @@ impl Router {
     #[inline]
     pub(crate) fn polls_in_place(&self, method: usize) -> bool {
         self.first_polls.in_place(method) && !self.is_remote()
+    }
+
+    /// True if the first polls of the calls of the method with this index are timed.
+    #[inline]
+    pub(crate) fn times(&self, method: usize) -> bool {
+        self.first_polls.timed(method)
     }
 
     /// True if polls in place of the method with this index take no longer than a task costs.
@@ -643,10 +649,6 @@ impl SlotOwner for Router {
 
     fn as_callee(self: Arc<Self>) -> Arc<dyn Callee> {
         self
-    }
-
-    fn first_polls(&self) -> &Arc<FirstPolls> {
-        &self.first_polls
     }
 
     fn judge(&self, method: usize, poll: FirstPoll) {
