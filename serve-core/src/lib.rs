@@ -127,8 +127,8 @@ pub use call::{
 };
 pub use controller::{
     ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeployError,
-    DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, MethodDetails, ReplicaDetails, ReplicaState,
-    Status,
+    DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, MethodDetails, ReplicaDetails,
+    ReplicaState, Status,
 };
 pub use deployment::{
     Aggregation, Anywhere, AutoscalingConfig, AutoscalingContext, AutoscalingError,

@@ -1,6 +1,7 @@
 //! Calls that are polled in place, on the task of their caller, before they get a task of their
 //! own. Each test runs with and without, on one thread and on two workers: what a program sees is
 //! the same.
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::BTreeMap;
@@ -595,7 +596,7 @@ fn a_runtime_that_shuts_down_drops_the_calls_that_stand() {
                 yield_now().await;
             })
         });
-        let call = tokio.block_on(async { tokio::spawn(async move { top.run(inner).await }) });
+        let call = tokio.spawn(async move { top.run(inner).await });
         is_made.recv().unwrap();
         tokio.shutdown_background();
         go.send(()).unwrap();

@@ -255,8 +255,7 @@ pub(crate) async fn measure(table: &mut Table, threads: Threads) {
         if table.wants(&row) {
             let (caller, adder) = (caller.clone(), Arc::new(Adder::new(1)));
             let subject = move |repeats| subject(caller.clone(), repeats);
-            let ratio =
-                paired(subject, move |repeats| baseline(Arc::clone(&adder), repeats)).await;
+            let ratio = paired(subject, move |repeats| baseline(Arc::clone(&adder), repeats)).await;
             table.add(row, against, goal, ratio);
         }
     }

@@ -688,10 +688,11 @@ fn in_place<R>(depth: u8, poll: impl FnOnce() -> R) -> R {
 /// outermost of polls within one another, which the others are parts of.
 #[inline]
 pub(crate) fn is_overdue() -> bool {
-    TURN.with(|turn| turn.depth.get() == 1) && OWN.with(|own| {
-        let polls = own.place.polls.load(Ordering::Relaxed);
-        own.place.overdue.load(Ordering::Relaxed) == polls && polls > 0
-    })
+    TURN.with(|turn| turn.depth.get() == 1)
+        && OWN.with(|own| {
+            let polls = own.place.polls.load(Ordering::Relaxed);
+            own.place.overdue.load(Ordering::Relaxed) == polls && polls > 0
+        })
 }
 
 /// Makes a task of a call.

@@ -27,7 +27,7 @@ pub use error::DeployError;
 pub use reconcile::DeadReplica;
 pub(crate) use resources::Resources;
 pub use status::{
-    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeploymentDetails, MethodDetails,
-    DeploymentStatus, ReplicaDetails, ReplicaState, Status,
+    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeploymentDetails,
+    DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status,
 };
 pub(crate) use world::{RealWorld, World};

@@ -46,8 +46,14 @@ where
     F: Served<Ok: Send, Err: Send, Args = A> + Send + 'static,
 {
     let kept = Arc::new(Mutex::new(args.as_ref().ok().and_then(retry.copy)));
-    let (mut pending, task) =
-        start(router, retry.method, Called::spawned(retry.index), head, args, wanted, |acquire, head, position| {
+    let (mut pending, task) = start(
+        router,
+        retry.method,
+        Called::spawned(retry.index),
+        head,
+        args,
+        wanted,
+        |acquire, head, position| {
             router.earn_retry();
             // Each try has a place of its own, so the response looks the ticket up when it is
             // dropped.
@@ -63,7 +69,8 @@ where
                 if retry.in_order || router.is_remote() { first.begin_now() } else { first };
             deferred::call_spawned();
             (router.spawner().tokio.spawn(tries.run(first, begin)), position)
-        });
+        },
+    );
     match task {
         Ok((task, position)) => {
             pending.position = position;

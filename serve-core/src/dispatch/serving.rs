@@ -22,9 +22,7 @@ use crate::call::deferred::{Deferred, SpawnedCall};
 use crate::call::pending::{KnownCall, Outcome, PendingCall, QueuePosition};
 use crate::method::Reply;
 use crate::observe;
-use crate::replica::{
-    Entered, Expiry, FirstPoll, Replica, Scope, Seat as _, Slot,
-};
+use crate::replica::{Entered, Expiry, FirstPoll, Replica, Scope, Seat as _, Slot};
 use crate::router::Router;
 
 pin_project! {

@@ -144,9 +144,7 @@ pub(super) fn seat<E: Entrance, A>(
             let call = wanted(&args);
             match decide(entrance, method, called, undecided, &head.request, call) {
                 Ok(Decided::Now(seat)) => Ok((seat, args)),
-                Ok(Decided::Queued(queued, ticket)) => {
-                    Err(Elsewhere::Queued(queued, ticket, args))
-                }
+                Ok(Decided::Queued(queued, ticket)) => Err(Elsewhere::Queued(queued, ticket, args)),
                 Err(error) => Err(Elsewhere::Refused(error)),
             }
         }

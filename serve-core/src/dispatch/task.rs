@@ -98,11 +98,12 @@ pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T:
     let (name, spawner) = (T::NAME, current_spawner(T::NAME));
     let callee = Arc::new(TaskCallee { name, spawner, span: tracing::Span::none() });
     let (head, args) = (Head::here(None, None, None), args.split());
-    let (pending, task) = start(&callee, "", Called::UNCOUNTED, head, args, unrouted, |acquire, head, _| {
-        let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
-        deferred::call_spawned();
-        callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))
-    });
+    let (pending, task) =
+        start(&callee, "", Called::UNCOUNTED, head, args, unrouted, |acquire, head, _| {
+            let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
+            deferred::call_spawned();
+            callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))
+        });
     match task {
         Ok(task) => Response::running(pending, task),
         Err(error) => Response::refused(pending, error.widen()),

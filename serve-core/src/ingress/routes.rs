@@ -145,8 +145,14 @@ fn start_routed(
     let outside = Scope::outside(request, deadline);
     let head = outside.enter(|| Head::here(None, None, router.request_timeout()));
     let (sender, parts) = mpsc::channel(STREAM_CAPACITY);
-    let (pending, task) =
-        start(router, NAME, Called::UNCOUNTED, head, Ok((visit, body)), wanted, |acquire, head, _| {
+    let (pending, task) = start(
+        router,
+        NAME,
+        Called::UNCOUNTED,
+        head,
+        Ok((visit, body)),
+        wanted,
+        |acquire, head, _| {
             let (routes, prefix) = (Arc::clone(routes), Arc::clone(prefix));
             let begin = |scope: &mut Option<Scope>, (visit, body)| {
                 let replica = scope.as_ref().and_then(Scope::replica).map(Arc::clone);
@@ -161,7 +167,8 @@ fn start_routed(
             };
             deferred::call_spawned();
             router.spawner().tokio.spawn(Serving::new(acquire, head, begin))
-        });
+        },
+    );
     match task {
         Ok(task) => ResponseStream::running(pending, parts, task),
         Err(error) => ResponseStream::refused(pending, error),

@@ -461,23 +461,23 @@ pub(crate) struct Entered<'a> {
 impl<'a> Entered<'a> {
     #[inline]
     pub(crate) fn new(scope: &'a mut Option<Scope>) -> Self {
-        Self::entered(scope, false, false)
+        Self::enter(scope, false, false)
     }
 
     /// A guard for a poll: calls that are made under the guard may stand until the poll ends.
     #[inline]
     pub(crate) fn awaiting(scope: &'a mut Option<Scope>) -> Self {
-        Self::entered(scope, true, false)
+        Self::enter(scope, true, false)
     }
 
     /// A guard for the poll of a call: its replica counts a panic under the guard.
     #[inline]
     pub(crate) fn polling(scope: &'a mut Option<Scope>) -> Self {
-        Self::entered(scope, true, true)
+        Self::enter(scope, true, true)
     }
 
     #[inline]
-    fn entered(scope: &'a mut Option<Scope>, awaits: bool, polling: bool) -> Self {
+    fn enter(scope: &'a mut Option<Scope>, awaits: bool, polling: bool) -> Self {
         swap_current(scope);
         Self { scope, outer: deferred::enter(awaits), polling }
     }

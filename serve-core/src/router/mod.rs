@@ -14,8 +14,8 @@ mod queued;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
 
+pub(crate) use in_place::BegunCalls;
 #[cfg(test)]
 pub(crate) use load::LoadWindow;
-pub(crate) use in_place::BegunCalls;
 pub(crate) use queued::{Place, QueuedCall};
 pub(crate) use router::{Called, Router, State, Wanted, wanted};
