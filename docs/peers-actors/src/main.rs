@@ -1,5 +1,5 @@
-//! The same call in Serve, kameo and ractor, in turns in one run: an adder of its own, which
-//! is asked for a number and one and answers at once.
+//! The same call in Serve, kameo and ractor, by turns in one run: an adder is asked for a
+//! number and one, and answers at once.
 //!
 //! `cargo run --release`. `README.md` says what the rows mean.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
@@ -41,34 +41,49 @@ impl fmt::Display for From {
     }
 }
 
-/// The program in one of the libraries: an adder that runs, and one who calls it.
-trait Program {
-    fn side(&self, from: From) -> Side;
+/// Which of Serve's methods is called. Those of actors have their state to themselves.
+#[derive(Clone, Copy)]
+enum Method {
+    /// Many calls at a time.
+    Shared,
+    /// One call at a time.
+    Alone,
 }
 
-fn main() {
-    println!("| what | from | on | ratio | middle half | peer | Serve |");
-    println!("|---|---|---|---:|---:|---:|---:|");
-    for threads in [Threads::One, Threads::Two] {
-        threads.run(|| measure(threads));
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "`&self`",
+            Self::Alone => "`&mut self`",
+        })
     }
 }
 
-async fn measure(threads: Threads) {
-    let serve = with_serve::start().await;
-    let kameo = with_kameo::start();
-    let ractor = with_ractor::start().await;
-    let peers: [(&str, &dyn Program); 2] =
-        [("kameo `ask` / Serve", &kameo), ("ractor `call!` / Serve", &ractor)];
+fn main() {
+    println!("| what | from | Serve's method | on | ratio | middle half | peer | Serve |");
+    println!("|---|---|---|---|---:|---:|---:|---:|");
     for from in [From::Handler, From::Task] {
-        for (what, peer) in peers {
-            let ratio = compared(peer.side(from), serve.side(from)).await;
-            let Ratio { median, lower, upper, subject, baseline } = ratio;
-            let (peer, serve) = (subject.as_nanos(), baseline.as_nanos());
-            println!(
-                "| {what} | {from} | {threads} | {median:.2}x | {lower:.2} to {upper:.2} | {peer} ns | {serve} ns |"
-            );
+        for method in [Method::Shared, Method::Alone] {
+            for threads in [Threads::One, Threads::Two] {
+                threads.run(|| measure(from, method, threads));
+            }
         }
+    }
+}
+
+async fn measure(from: From, method: Method, threads: Threads) {
+    let serve = with_serve::Program::start().await;
+    let kameo = with_kameo::Program::start();
+    let ractor = with_ractor::Program::start().await;
+    let peers =
+        [("kameo `ask` / Serve", kameo.side(from)), ("ractor `call!` / Serve", ractor.side(from))];
+    for (what, peer) in peers {
+        let ratio = compared(peer, serve.side(from, method)).await;
+        let Ratio { median, lower, upper, subject, baseline } = ratio;
+        let (peer, serve) = (subject.as_nanos(), baseline.as_nanos());
+        println!(
+            "| {what} | {from} | {method} | {threads} | {median:.2}x | {lower:.2} to {upper:.2} | {peer} ns | {serve} ns |"
+        );
     }
 }
 

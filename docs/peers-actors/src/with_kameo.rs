@@ -1,10 +1,10 @@
-//! Two actors in kameo.
+//! An actor in kameo that calls another.
 
 use kameo::Actor;
 use kameo::actor::{ActorRef, Spawn};
 use kameo::message::{Context, Message};
 
-use crate::{From, Program, Side};
+use crate::{BoxFuture, From, Side};
 
 #[derive(Actor)]
 struct Adder {
@@ -44,36 +44,28 @@ async fn calls(adder: &ActorRef<Adder>, repeats: usize) {
     }
 }
 
-pub(crate) struct Kameo {
+pub(crate) struct Program {
     adder: ActorRef<Adder>,
     caller: ActorRef<Caller>,
 }
 
-pub(crate) fn start() -> Kameo {
-    let adder = Adder::spawn(Adder { by: 1 });
-    let caller = Caller::spawn(Caller { adder: adder.clone() });
-    Kameo { adder, caller }
-}
+impl Program {
+    pub(crate) fn start() -> Self {
+        let adder = Adder::spawn(Adder { by: 1 });
+        let caller = Caller::spawn(Caller { adder: adder.clone() });
+        Self { adder, caller }
+    }
 
-impl Program for Kameo {
-    fn side(&self, from: From) -> Side {
-        match from {
-            From::Handler => {
-                let caller = self.caller.clone();
-                Box::new(move |repeats| {
-                    let caller = caller.clone();
-                    Box::pin(async move {
-                        caller.ask(Call { repeats }).await.expect("nothing fails it");
-                    })
-                })
+    pub(crate) fn side(&self, from: From) -> Side {
+        let (adder, caller) = (self.adder.clone(), self.caller.clone());
+        Box::new(move |repeats| -> BoxFuture {
+            let (adder, caller) = (adder.clone(), caller.clone());
+            match from {
+                From::Handler => Box::pin(async move {
+                    caller.ask(Call { repeats }).await.expect("nothing fails it");
+                }),
+                From::Task => Box::pin(async move { calls(&adder, repeats).await }),
             }
-            From::Task => {
-                let adder = self.adder.clone();
-                Box::new(move |repeats| {
-                    let adder = adder.clone();
-                    Box::pin(async move { calls(&adder, repeats).await })
-                })
-            }
-        }
+        })
     }
 }

@@ -1,8 +1,8 @@
-//! Two actors in ractor.
+//! An actor in ractor that calls another.
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
 
-use crate::{From, Program, Side};
+use crate::{BoxFuture, From, Side};
 
 struct Adder;
 
@@ -70,37 +70,30 @@ async fn calls(adder: &ActorRef<AdderMessage>, repeats: usize) {
     }
 }
 
-pub(crate) struct Ractor {
+pub(crate) struct Program {
     adder: ActorRef<AdderMessage>,
     caller: ActorRef<CallerMessage>,
 }
 
-pub(crate) async fn start() -> Ractor {
-    let (adder, _) = Actor::spawn(None, Adder, 1).await.expect("its start does not fail");
-    let (caller, _) =
-        Actor::spawn(None, Caller, adder.clone()).await.expect("its start does not fail");
-    Ractor { adder, caller }
-}
+impl Program {
+    pub(crate) async fn start() -> Self {
+        let adder = Actor::spawn(None, Adder, 1).await;
+        let (adder, _) = adder.expect("its start does not fail");
+        let caller = Actor::spawn(None, Caller, adder.clone()).await;
+        let (caller, _) = caller.expect("its start does not fail");
+        Self { adder, caller }
+    }
 
-impl Program for Ractor {
-    fn side(&self, from: From) -> Side {
-        match from {
-            From::Handler => {
-                let caller = self.caller.clone();
-                Box::new(move |repeats| {
-                    let caller = caller.clone();
-                    Box::pin(async move {
-                        call!(caller, CallerMessage::Call, repeats).expect("nothing fails it");
-                    })
-                })
+    pub(crate) fn side(&self, from: From) -> Side {
+        let (adder, caller) = (self.adder.clone(), self.caller.clone());
+        Box::new(move |repeats| -> BoxFuture {
+            let (adder, caller) = (adder.clone(), caller.clone());
+            match from {
+                From::Handler => Box::pin(async move {
+                    call!(caller, CallerMessage::Call, repeats).expect("nothing fails it");
+                }),
+                From::Task => Box::pin(async move { calls(&adder, repeats).await }),
             }
-            From::Task => {
-                let adder = self.adder.clone();
-                Box::new(move |repeats| {
-                    let adder = adder.clone();
-                    Box::pin(async move { calls(&adder, repeats).await })
-                })
-            }
-        }
+        })
     }
 }

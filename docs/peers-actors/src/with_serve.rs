@@ -1,4 +1,4 @@
-//! Two deployments in Serve.
+//! A deployment in Serve that calls another.
 #![expect(
     unreachable_pub,
     reason = "a handle has the public methods, and a program no public face"
@@ -6,15 +6,23 @@
 
 use serve_core::prelude::*;
 
-use crate::{From, Program, Side};
+use crate::{BoxFuture, From, Method, Side};
+
+macro_rules! calls {
+    ($adder:expr, $repeats:expr) => {
+        for number in 0..$repeats as u64 {
+            assert_eq!($adder.add(number).await.expect("nothing fails it"), number + 1);
+        }
+    };
+}
 
 #[deployment]
-struct Adder {
+struct Shared {
     by: u64,
 }
 
 #[handle]
-impl Adder {
+impl Shared {
     pub fn new(by: u64) -> Self {
         Self { by }
     }
@@ -25,60 +33,79 @@ impl Adder {
 }
 
 #[deployment]
+struct Alone {
+    by: u64,
+}
+
+#[handle]
+impl Alone {
+    pub fn new(by: u64) -> Self {
+        Self { by }
+    }
+
+    pub async fn add(&mut self, to: u64) -> u64 {
+        to + self.by
+    }
+}
+
+#[deployment]
 struct Caller {
-    adder: AdderHandle,
+    shared: SharedHandle,
+    alone: AloneHandle,
 }
 
 #[handle]
 impl Caller {
-    pub fn new(adder: AdderHandle) -> Self {
-        Self { adder }
+    pub fn new(shared: SharedHandle, alone: AloneHandle) -> Self {
+        Self { shared, alone }
     }
 
-    pub async fn call(&self, repeats: usize) {
-        calls(&self.adder, repeats).await;
+    pub async fn call_shared(&self, repeats: usize) {
+        calls!(self.shared, repeats);
     }
-}
 
-async fn calls(adder: &AdderHandle, repeats: usize) {
-    for number in 0..repeats as u64 {
-        assert_eq!(adder.add(number).await.expect("nothing fails it"), number + 1);
+    pub async fn call_alone(&self, repeats: usize) {
+        calls!(self.alone, repeats);
     }
 }
 
-pub(crate) struct Serve {
-    adder: AdderHandle,
+pub(crate) struct Program {
     caller: CallerHandle,
+    shared: SharedHandle,
+    alone: AloneHandle,
     _runtime: Runtime,
 }
 
-pub(crate) async fn start() -> Serve {
-    let runtime = Runtime::builder().start().await.expect("tokio is here");
-    // Two adders, so that neither row has what the other taught its adder.
-    let caller = runtime.run(Application::new(Caller::bind(Adder::bind(1))).name("inside"));
-    let caller = caller.await.expect("nothing keeps it from running");
-    let adder = runtime.run(Application::new(Adder::bind(1)).name("outside"));
-    let adder = adder.await.expect("nothing keeps it from running");
-    Serve { adder, caller, _runtime: runtime }
-}
-
-impl Program for Serve {
-    fn side(&self, from: From) -> Side {
-        match from {
-            From::Handler => {
-                let caller = self.caller.clone();
-                Box::new(move |repeats| {
-                    let caller = caller.clone();
-                    Box::pin(async move { caller.call(repeats).await.expect("nothing fails it") })
-                })
-            }
-            From::Task => {
-                let adder = self.adder.clone();
-                Box::new(move |repeats| {
-                    let adder = adder.clone();
-                    Box::pin(async move { calls(&adder, repeats).await })
-                })
-            }
+impl Program {
+    pub(crate) async fn start() -> Self {
+        let runtime = Runtime::builder().start().await.expect("tokio is here");
+        let caller = Caller::bind(Shared::bind(1), Alone::bind(1));
+        let caller = runtime.run(Application::new(caller).name("caller"));
+        let shared = runtime.run(Application::new(Shared::bind(1)).name("shared"));
+        let alone = runtime.run(Application::new(Alone::bind(1)).name("alone"));
+        Self {
+            caller: caller.await.expect("nothing keeps it from running"),
+            shared: shared.await.expect("nothing keeps it from running"),
+            alone: alone.await.expect("nothing keeps it from running"),
+            _runtime: runtime,
         }
+    }
+
+    pub(crate) fn side(&self, from: From, method: Method) -> Side {
+        let (caller, shared, alone) =
+            (self.caller.clone(), self.shared.clone(), self.alone.clone());
+        Box::new(move |repeats| -> BoxFuture {
+            let (caller, shared, alone) = (caller.clone(), shared.clone(), alone.clone());
+            match (from, method) {
+                (From::Handler, Method::Shared) => Box::pin(async move {
+                    caller.call_shared(repeats).await.expect("nothing fails it");
+                }),
+                (From::Handler, Method::Alone) => Box::pin(async move {
+                    caller.call_alone(repeats).await.expect("nothing fails it");
+                }),
+                (From::Task, Method::Shared) => Box::pin(async move { calls!(shared, repeats) }),
+                (From::Task, Method::Alone) => Box::pin(async move { calls!(alone, repeats) }),
+            }
+        })
     }
 }

@@ -75,6 +75,8 @@ struct Turn {
     /// True if the running code is polled, so that a call which it makes may stand until that
     /// poll ends.
     defers: Cell<bool>,
+    /// True if a scope may be current.
+    scoped: Cell<bool>,
     /// True if a call stands, as far as this thread knows.
     stands: Cell<bool>,
     /// True if this poll has spawned a call. A tokio worker keeps the task that it spawned last
@@ -92,6 +94,7 @@ thread_local! {
     static TURN: Turn = const {
         Turn {
             defers: Cell::new(false),
+            scoped: Cell::new(false),
             stands: Cell::new(false),
             spawned: Cell::new(false),
             depth: Cell::new(0),
@@ -200,6 +203,7 @@ enum Action<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Outer {
     defers: bool,
+    scoped: bool,
     spawned: bool,
 }
 
@@ -208,6 +212,7 @@ pub(crate) struct Outer {
 pub(crate) fn enter(defers: bool) -> Outer {
     TURN.with(|turn| Outer {
         defers: turn.defers.replace(defers),
+        scoped: turn.scoped.replace(true),
         spawned: turn.spawned.replace(false),
     })
 }
@@ -221,8 +226,16 @@ pub(crate) fn leave(outer: Outer) {
             displace();
         }
         turn.defers.set(outer.defers);
+        turn.scoped.set(outer.scoped);
         turn.spawned.set(turn.spawned.get() | outer.spawned);
     });
+}
+
+/// False if no scope is current. Cheaper than a look at the scope, and most calls from outside of
+/// any method need no more.
+#[inline]
+pub(crate) fn may_have_scope() -> bool {
+    TURN.with(|turn| turn.scoped.get())
 }
 
 /// True if the running code is polled in a scope of a runtime.

@@ -109,6 +109,19 @@ impl<T, E> Response<T, E> {
         }
     }
 
+    /// Begins the call. Returns its result if it ended in place.
+    #[inline]
+    fn begin_in_place(
+        &mut self,
+        begin: Begin<T, E>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<T, CallError<E>>>> {
+        let KnownCall::Deferred(deferral) = self.call else { unreachable!("it is deferred") };
+        let begun = ready!(begin(deferral, Some(cx), &mut self.call));
+        Poll::Ready(self.begun(begun))
+    }
+
+    #[inline]
     fn begun(&mut self, begun: Begun<Outcome<T, E>>) -> Option<Result<T, CallError<E>>> {
         match begun {
             Begun::Ended(result) => {
@@ -194,13 +207,10 @@ impl<T, E> Future for Response<T, E> {
     /// # Panics
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let (State::Deferred(begin), &KnownCall::Deferred(deferral)) = (&self.state, &self.call)
+        if let State::Deferred(begin) = self.state
+            && let Some(result) = ready!(self.begin_in_place(begin, cx))
         {
-            let begin = *begin;
-            let begun = ready!(begin(deferral, Some(cx), &mut self.call));
-            if let Some(result) = self.begun(begun) {
-                return Poll::Ready(result);
-            }
+            return Poll::Ready(result);
         }
         if let State::Running(task) = &mut self.state {
             let result = ready!(Pin::new(task).poll(cx));

@@ -185,6 +185,9 @@ impl Scope {
     /// `current` stalls on store forwarding for as long as all of a call's atomics take.
     #[inline]
     pub(crate) fn current_request() -> Request {
+        if !deferred::may_have_scope() {
+            return Request::default();
+        }
         let request = CURRENT.try_with(|current| match &*current.borrow() {
             Some(scope) => scope.request.clone(),
             None => Request::default(),
@@ -195,6 +198,9 @@ impl Scope {
     /// The deadline of the current scope.
     #[inline]
     pub(crate) fn current_deadline() -> Option<Arc<Deadline>> {
+        if !deferred::may_have_scope() {
+            return None;
+        }
         CURRENT.try_with(|current| current.borrow().as_ref()?.deadline.clone()).ok().flatten()
     }
 
