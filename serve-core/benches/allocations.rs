@@ -10,13 +10,15 @@ use serve_core::__private::{
     AnyMethod, CallError, Handlers, Method, MethodInfo, NoError, Shared, Unary, future_sizes,
 };
 use serve_core::prelude::*;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Calls to a count: enough that what grows once and stays does not show.
 const CALLS: usize = 10_000;
+/// Calls before a count.
+const WARM_UP: u64 = 100;
 
 #[deployment(max_ongoing_requests = 1)]
 struct Adder {
@@ -35,6 +37,26 @@ impl Adder {
 
     pub async fn twice(&self, to: u64) -> Result<u64> {
         Ok(to + 2 * self.by)
+    }
+}
+
+/// Makes calls from inside a method.
+#[deployment]
+struct Caller {
+    adder: AdderHandle,
+}
+
+#[handle]
+impl Caller {
+    pub fn new(adder: AdderHandle) -> Self {
+        Self { adder }
+    }
+
+    pub async fn calls(&self, calls: u64) -> Result<()> {
+        for number in 0..calls {
+            assert_eq!(self.adder.add(number).await, Ok(number + 1));
+        }
+        Ok(())
     }
 }
 
@@ -110,6 +132,13 @@ async fn main() -> Result<()> {
         assert_eq!(adder.add(number).await, Ok(number + 1));
     })
     .await;
+    let caller = Caller::bind(Adder::bind(1));
+    let in_place = Runtime::builder().in_place(true).start().await?;
+    let caller = in_place.run(caller).await?;
+    caller.calls(WARM_UP).await?;
+    let region = Region::new(GLOBAL);
+    caller.calls(CALLS as u64).await?;
+    report("unary call from a method, in place", &region.change());
     counted("unary call that returns a `Result`", async |number| {
         assert_eq!(adder.twice(number).await.ok(), Some(number + 2));
     })
@@ -138,13 +167,18 @@ async fn main() -> Result<()> {
 }
 
 async fn counted(what: &str, repeat: impl AsyncFn(u64)) {
-    // Once before, for what grows once and stays.
-    repeat(0).await;
+    // Before, for what grows once and stays, and for the first calls of a method, which are timed.
+    for number in 0..WARM_UP {
+        repeat(number).await;
+    }
     let region = Region::new(GLOBAL);
     for number in 0..CALLS as u64 {
         repeat(number).await;
     }
-    let change = region.change();
+    report(what, &region.change());
+}
+
+fn report(what: &str, change: &Stats) {
     let each = |total: usize| total as f64 / CALLS as f64;
     println!("| {what} | {:.2} | {:.0} |", each(change.allocations), each(change.bytes_allocated));
 }

@@ -52,14 +52,14 @@ pub(crate) async fn measure(table: &mut Table, threads: Threads) {
     let name = format!("unary call, {threads}");
     if table.wants(&name) {
         let ratio = paired(unary(&adder), spawned()).await;
-        table.add(name, "`tokio::spawn` + await", Goal::AtMost(1.4), ratio);
+        table.add(name, "`tokio::spawn` + await", Goal::AtMost(1.3), ratio);
     }
     let name = format!("call over a full queue, {threads}");
     if table.wants(&name) {
         let narrow = Adder::bind(1).max_ongoing_requests(SLOTS);
         let narrow = runtime.run(Application::new(narrow).name("narrow")).await;
         let ratio = paired(queued(&narrow.expect("as above")), permitted()).await;
-        table.add(name, "`Semaphore` + spawn", Goal::AtMost(1.4), ratio);
+        table.add(name, "`Semaphore` + spawn", Goal::AtMost(1.2), ratio);
     }
     let name = format!("stream, per item, {threads}");
     if table.wants(&name) {

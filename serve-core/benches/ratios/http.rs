@@ -68,7 +68,7 @@ pub(crate) async fn measure(table: &mut Table) {
     let name = "HTTP endpoint, JSON in and out, time";
     if table.wants(name) {
         let ratio = paired(requests(ours, 1).await, requests(bare, 1).await).await;
-        table.add(name.to_owned(), "bare axum", Goal::AtMost(1.1), ratio);
+        table.add(name.to_owned(), "bare axum", Goal::AtMost(1.03), ratio);
     }
     let name = "HTTP endpoint, JSON in and out, throughput";
     if table.wants(name) {
@@ -76,7 +76,7 @@ pub(crate) async fn measure(table: &mut Table) {
         let time = paired(ours, bare).await;
         let (lower, upper) = (time.upper.recip(), time.lower.recip());
         let ratio = Ratio { median: time.median.recip(), lower, upper, ..time };
-        table.add(name.to_owned(), "bare axum", Goal::AtLeast(0.9), ratio);
+        table.add(name.to_owned(), "bare axum", Goal::AtLeast(0.97), ratio);
     }
     serving.abort();
     runtime.shutdown().await;

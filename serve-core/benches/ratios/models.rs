@@ -43,7 +43,7 @@ pub(crate) async fn measure(table: &mut Table, threads: Threads) {
         }
     };
     let ratio = paired(translate(&translator, "es"), repeat).await;
-    table.add(name, "call without a model", Goal::AtMost(1.4), ratio);
+    table.add(name, "call without a model", Goal::AtMost(1.3), ratio);
     runtime.shutdown().await;
 }
 

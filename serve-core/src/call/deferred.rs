@@ -20,9 +20,11 @@ use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 use tokio::task::coop;
 use tokio::task::{self, JoinHandle};
+use tracing::Span;
 
 use super::pending::{KnownCall, PendingCall};
 use super::sweeper;
+use crate::observe;
 
 /// The largest number of calls that are polled in place within one another. Deeper ones have
 /// tasks, so that recursion does not exhaust the stack.
@@ -40,6 +42,8 @@ pub(crate) trait Deferred: Send {
     /// that ended. Both are written where they stay, because copies of values that were just
     /// written stall the processor.
     fn poll_in_place(self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall);
+    /// The span of the deployment that is called.
+    fn span(&self) -> Span;
     /// Makes a task of the call and puts its handle into `task`, an `Option<JoinHandle>` of the
     /// future's output.
     fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any);
@@ -535,9 +539,11 @@ impl Deferral {
             None
         };
         let mut output: Option<O> = None;
-        let polled = in_place(depth, || {
-            catch_unwind(AssertUnwindSafe(|| call.as_mut().poll_in_place(&mut output, known)))
-        });
+        let polled = if observe::is_in_a_span() {
+            poll_in_own_span(depth, &mut call, &mut output, known)
+        } else {
+            poll_in_place(depth, &mut call, &mut output, known)
+        };
         let ended = match polled {
             // The user's values may panic when they are dropped, which fails a task too.
             Ok(()) if output.is_some() => catch_unwind(AssertUnwindSafe(|| drop(call))),
@@ -676,9 +682,14 @@ impl Deferral {
     }
 }
 
-/// Runs a poll in place.
+/// Polls a call in place, within `depth` others.
 #[inline]
-fn in_place<R>(depth: u8, poll: impl FnOnce() -> R) -> R {
+fn poll_in_place(
+    depth: u8,
+    call: &mut BoxedCall,
+    output: &mut dyn Any,
+    known: &mut KnownCall,
+) -> std::thread::Result<()> {
     let count = || {
         OWN.with(|own| {
             let polls = own.place.polls.load(Ordering::Relaxed) + 1;
@@ -689,12 +700,29 @@ fn in_place<R>(depth: u8, poll: impl FnOnce() -> R) -> R {
         count();
     }
     TURN.with(|turn| turn.depth.set(depth + 1));
-    let polled = poll();
+    let poll = || call.as_mut().poll_in_place(output, known);
+    let polled = catch_unwind(AssertUnwindSafe(poll));
     TURN.with(|turn| turn.depth.set(depth));
     if depth == 0 {
         count();
     }
     polled
+}
+
+/// Polls a call in place in the span of its deployment, since the events of a callee do not belong
+/// to the span in which its caller's code runs. A task would run in no span at all, but there is
+/// no way to leave a span before its time.
+#[cold]
+#[inline(never)]
+fn poll_in_own_span(
+    depth: u8,
+    call: &mut BoxedCall,
+    output: &mut dyn Any,
+    known: &mut KnownCall,
+) -> std::thread::Result<()> {
+    let span = call.span();
+    let _entered = span.enter();
+    poll_in_place(depth, call, output, known)
 }
 
 /// True if the sweeper found the poll that is running in place to last too long. For the

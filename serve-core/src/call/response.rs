@@ -103,39 +103,9 @@ impl<T, E> Response<T, E> {
     /// Begins the call with a task, if it has not begun.
     pub(crate) fn begin(&mut self) {
         if let (State::Deferred(begin), KnownCall::Deferred(deferral)) = (&self.state, &self.call)
-            && let Poll::Ready(begun) = begin(*deferral, None, &mut self.call)
+            && let Poll::Ready(Begun::Task(task)) = begin(*deferral, None, &mut self.call)
         {
-            self.begun(begun);
-        }
-    }
-
-    /// Begins the call. Returns its result if it ended in place.
-    #[inline]
-    fn begin_in_place(
-        &mut self,
-        begin: Begin<T, E>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<T, CallError<E>>>> {
-        let KnownCall::Deferred(deferral) = self.call else { unreachable!("it is deferred") };
-        let begun = ready!(begin(deferral, Some(cx), &mut self.call));
-        Poll::Ready(self.begun(begun))
-    }
-
-    #[inline]
-    fn begun(&mut self, begun: Begun<Outcome<T, E>>) -> Option<Result<T, CallError<E>>> {
-        match begun {
-            Begun::Ended(result) => {
-                self.state = State::Done;
-                Some(ended_in_place(result))
-            }
-            Begun::Task(task) => {
-                self.state = State::Running(task);
-                None
-            }
-            Begun::Cancelled => {
-                self.state = State::Done;
-                Some(Err(CallError::Cancelled))
-            }
+            self.state = State::Running(task);
         }
     }
 
@@ -208,9 +178,20 @@ impl<T, E> Future for Response<T, E> {
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Deferred(begin) = self.state
-            && let Some(result) = ready!(self.begin_in_place(begin, cx))
+            && let KnownCall::Deferred(deferral) = self.call
         {
-            return Poll::Ready(result);
+            match ready!(begin(deferral, Some(cx), &mut self.call)) {
+                // Returned right here, because a copy of a value that was just written stalls.
+                Begun::Ended(result) => {
+                    self.state = State::Done;
+                    return Poll::Ready(ended_in_place(result));
+                }
+                Begun::Task(task) => self.state = State::Running(task),
+                Begun::Cancelled => {
+                    self.state = State::Done;
+                    return Poll::Ready(Err(CallError::Cancelled));
+                }
+            }
         }
         if let State::Running(task) = &mut self.state {
             let result = ready!(Pin::new(task).poll(cx));

@@ -21,7 +21,6 @@ use crate::call::CallError;
 use crate::call::deferred::{Deferred, SpawnedCall};
 use crate::call::pending::{KnownCall, Outcome, PendingCall, QueuePosition};
 use crate::method::Reply;
-use crate::observe;
 use crate::replica::{Entered, Expiry, FirstPoll, Replica, Scope, Seat as _, Slot};
 use crate::router::Router;
 
@@ -230,11 +229,6 @@ where
         }
     }
 
-    #[cold]
-    fn span(&self) -> Option<Span> {
-        self.replica().map(|replica| replica.owner.span().clone())
-    }
-
     /// Reports the first poll to the owner of the call's replica.
     #[cold]
     #[inline(never)]
@@ -262,9 +256,6 @@ where
     fn poll_in_place(mut self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall) {
         let output: &mut Option<Outcome<F::Ok, F::Err>> = output.downcast_mut().expect(TYPES);
         let mut context = Context::from_waker(Waker::noop());
-        // A task of the call's own would have no span either, but none can only be left.
-        let span = if observe::is_in_a_span() { self.span() } else { None };
-        let _entered = span.as_ref().map(Span::enter);
         let watch = FirstPoll::watch();
         let polled = self.as_mut().advance::<true>(&mut context);
         if let Some(poll) = FirstPoll::observed(watch, polled.is_ready()) {
@@ -276,6 +267,10 @@ where
         let seed = self.replica().map_or(0, |replica| replica.compute.ids().seed());
         let method = F::JUDGED.map_or("", |(_, name)| name);
         *known = KnownCall::Ended { request, seed, method };
+    }
+
+    fn span(&self) -> Span {
+        self.replica().map_or_else(Span::none, |replica| replica.owner.span().clone())
     }
 
     fn pending(&self) -> PendingCall {

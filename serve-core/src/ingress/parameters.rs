@@ -174,8 +174,12 @@ impl ParamSource for Source<'_> {
             }
             ParamPlace::Body if input.has_no_body() => self.missing(index),
             ParamPlace::Body => {
-                check_syntax(input.body)?;
-                json(input.body, name)
+                check_encoding(input.body)?;
+                // Read once if all is well. What cannot be read may be no JSON at all.
+                json(input.body, name).or_else(|unfit| {
+                    check_syntax(input.body)?;
+                    Err(unfit)
+                })
             }
         }
     }
