@@ -861,3 +861,54 @@ fn the_events_of_a_callee_do_not_stand_in_the_span_of_its_caller() {
         assert_eq!(line("in the callee").contains("Logging"), in_place, "{text}");
     }
 }
+
+#[cfg(feature = "http")]
+#[deployment]
+struct Front;
+
+#[cfg(feature = "http")]
+#[handle]
+impl Front {
+    pub fn new() -> Self {
+        Self
+    }
+
+    #[get("/task")]
+    pub async fn task(&self) -> String {
+        format!("{:?}", tokio::task::id())
+    }
+}
+
+/// On the task of the connection, as a handler of axum does: two requests of one connection see
+/// the same task.
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn an_endpoint_runs_on_the_task_of_its_connection() -> Result<()> {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+
+    for in_place in [true, false] {
+        let builder = Runtime::builder().http(([127, 0, 0, 1], 0)).in_place(in_place);
+        let runtime = builder.start().await?;
+        let _front = runtime.run(Front::bind()).await?;
+        let address = runtime.http_address().unwrap();
+        let mut stream = BufReader::new(tokio::net::TcpStream::connect(address).await?);
+        let mut tasks = Vec::new();
+        for _ in 0..2 {
+            stream.write_all(b"GET /task HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+            let (mut line, mut length) = (String::new(), 0);
+            while line != "\r\n" {
+                line.clear();
+                stream.read_line(&mut line).await?;
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse()?;
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await?;
+            tasks.push(String::from_utf8(body)?);
+        }
+        assert_eq!(tasks[0] == tasks[1], in_place, "{tasks:?}");
+        runtime.shutdown().await;
+    }
+    Ok(())
+}
