@@ -126,6 +126,20 @@ impl Leaf {
         self.see.count.fetch_add(1, Ordering::SeqCst)
     }
 
+    pub async fn counted(&self) -> usize {
+        self.see.count.load(Ordering::SeqCst)
+    }
+
+    pub async fn runtime(&self) -> tokio::runtime::Id {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::runtime::Handle::current().id()
+    }
+
+    pub async fn send_once(&self, sender: Arc<Mutex<Option<tokio::sync::oneshot::Sender<()>>>>) {
+        let sender = sender.lock().take();
+        let _ = sender.expect("it is sent once").send(());
+    }
+
     /// Ends when it is told to.
     pub async fn wait(&self) {
         let _dropped = OnDrop(Arc::clone(&self.see), "dropped");
@@ -218,6 +232,11 @@ impl Middle {
 
     pub async fn wait(&self) -> Result<()> {
         Ok(self.leaf.wait().await?)
+    }
+
+    pub async fn until_counted(&self) -> Result<()> {
+        while self.leaf.counted().await? == 0 {}
+        Ok(())
     }
 }
 
@@ -697,6 +716,100 @@ async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
             })
         });
         top.run(inner).await.unwrap();
+    }
+}
+
+#[test]
+fn a_method_in_place_that_only_makes_calls_lets_other_tasks_run_too() {
+    everywhere(|Handles { middle, see, .. }| async move {
+        let flag = Arc::clone(&see);
+        let flagging = tokio::spawn(async move {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            flag.count.store(1, Ordering::SeqCst);
+        });
+        middle.until_counted().await.unwrap();
+        flagging.await.unwrap();
+    });
+}
+
+#[test]
+fn a_response_that_was_polled_once_and_kept_has_begun_its_call() {
+    everywhere(|Handles { leaf, .. }| async move {
+        // More often than the budget of a task lasts.
+        for _ in 0..1_000 {
+            let (sender, received) = tokio::sync::oneshot::channel();
+            let sender = Arc::new(Mutex::new(Some(sender)));
+            let response = leaf.send_once(sender);
+            let kept = match futures::future::select(response, std::future::ready(())).await {
+                futures::future::Either::Left(_) => continue,
+                futures::future::Either::Right((_, response)) => response,
+            };
+            received.await.unwrap();
+            drop(kept);
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_response_is_passed_on_as_one_and_keeps_its_names() {
+    everywhere(|Handles { leaf, .. }| async move {
+        let request = context().request_id().to_owned();
+        for _ in 0..2 {
+            let response = leaf.count();
+            response.cancel();
+            response.cancel();
+            assert_eq!(response.request_id(), request);
+            let failed = response.object_ref().get().await.unwrap_err();
+            assert!(format!("{failed}").contains("Leaf.count"), "{failed}");
+        }
+        let response = leaf.count();
+        response.cancel();
+        let failed = leaf.add(response, 1).await.unwrap_err();
+        assert!(format!("{failed}").contains("Leaf.count"), "{failed}");
+        let mut response = leaf.count();
+        response.cancel();
+        assert!(matches!((&mut response).await, Err(CallError::Cancelled)));
+        assert_eq!(response.request_id(), request);
+        let response = leaf.count();
+        response.cancel();
+        response.detach();
+    });
+}
+
+#[test]
+fn a_method_runs_on_its_own_runtime_whatever_blocks_on_it() {
+    for way in ways().filter(|way| way.workers > 1) {
+        way.tokio().block_on(async {
+            let (_runtime, top, _) = way.graph().await;
+            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
+                Box::pin(async move {
+                    let here = tokio::runtime::Handle::current().id();
+                    let there = tokio::task::block_in_place(|| {
+                        let other = Builder::new_current_thread().build().unwrap();
+                        let made_before = leaf.runtime();
+                        let before = other.block_on(made_before).unwrap();
+                        [before, other.block_on(async { leaf.runtime().await }).unwrap()]
+                    });
+                    assert_eq!(there, [here, here]);
+                })
+            });
+            top.run(inner).await.unwrap();
+        });
+    }
+}
+
+/// A mock that asserts fails its call, not the method that made the call.
+#[tokio::test(start_paused = true)]
+async fn a_mock_that_panics_at_once_fails_its_call_only() {
+    for in_place in [true, false] {
+        let mock = LoggingMock::new().log(|| -> std::future::Ready<()> { panic!("asserted") });
+        let runtime =
+            MockRuntime::builder().mode(Mode::Local).in_place(in_place).mock(mock).start();
+        let instrumented = runtime.run(Instrumented::bind(Logging::bind())).await.unwrap();
+        let failed = instrumented.log().await.unwrap_err();
+        assert!(format!("{failed}").contains("asserted"), "{failed}");
     }
 }
 

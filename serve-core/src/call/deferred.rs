@@ -11,13 +11,13 @@ use std::collections::HashMap;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
 use crossbeam_utils::atomic::AtomicCell;
 use parking_lot::Mutex;
-use tokio::runtime::{self, Handle};
 use tokio::task::coop;
 use tokio::task::{self, JoinHandle};
 use tracing::Span;
@@ -32,7 +32,7 @@ const MAX_DEPTH: u8 = 16;
 
 /// One in so many polls in place is timed.
 const SAMPLED: u8 = 16;
-/// One in so many light calls counts for the budget of its task.
+/// One in so many light calls, and calls within one another, counts for the budget of its task.
 const LIGHT: u8 = 4;
 
 /// The future of a call that has not begun, without its type.
@@ -79,6 +79,8 @@ struct Turn {
     /// True if the running code is polled, so that a call which it makes may stand until that
     /// poll ends.
     defers: Cell<bool>,
+    /// What the waker of that poll points to.
+    waker: Cell<*const ()>,
     /// True if a scope may be current.
     scoped: Cell<bool>,
     /// True if a call stands, as far as this thread knows.
@@ -98,6 +100,7 @@ thread_local! {
     static TURN: Turn = const {
         Turn {
             defers: Cell::new(false),
+            waker: Cell::new(ptr::null()),
             scoped: Cell::new(false),
             stands: Cell::new(false),
             spawned: Cell::new(false),
@@ -150,7 +153,7 @@ pub(super) struct Place {
     /// The calls that stood here and were spawned before their responses were polled. Whoever
     /// does not find a call in `standing` looks again under this lock, because the sweeper takes
     /// the call out for a moment to look at it.
-    moved: Mutex<Vec<Moved>>,
+    moved: Mutex<HashMap<u64, Moved>>,
     /// Counts the beginnings and ends of polls in place, so it is odd during one. Written by the
     /// own thread only.
     polls: AtomicU64,
@@ -170,7 +173,6 @@ struct Standing {
 
 /// A call that stood at a place and was spawned.
 struct Moved {
-    serial: u64,
     pending: PendingCall,
     task: MovedTask,
 }
@@ -178,9 +180,8 @@ struct Moved {
 enum MovedTask {
     Spawning(Spawning),
     Spawned(Box<dyn SpawnedCall>),
-    /// The response was polled when its task had no budget left, and will be polled again by that
-    /// task, on this runtime.
-    Held(BoxedCall, runtime::Id),
+    /// The call was cancelled before it began.
+    Cancelled,
 }
 
 /// What happened to the response of a call while the call was being spawned.
@@ -207,15 +208,17 @@ enum Action<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Outer {
     defers: bool,
+    waker: *const (),
     scoped: bool,
     spawned: bool,
 }
 
-/// Notes that other code runs from now on. With `defers`, that code is polled.
+/// Notes that other code runs from now on. With a waker, that code is polled.
 #[inline]
-pub(crate) fn enter(defers: bool) -> Outer {
+pub(crate) fn enter(waker: Option<&Waker>) -> Outer {
     TURN.with(|turn| Outer {
-        defers: turn.defers.replace(defers),
+        defers: turn.defers.replace(waker.is_some()),
+        waker: turn.waker.replace(waker.map_or(ptr::null(), Waker::data)),
         scoped: turn.scoped.replace(true),
         spawned: turn.spawned.replace(false),
     })
@@ -230,6 +233,7 @@ pub(crate) fn leave(outer: Outer) {
             displace();
         }
         turn.defers.set(outer.defers);
+        turn.waker.set(outer.waker);
         turn.scoped.set(outer.scoped);
         turn.spawned.set(turn.spawned.get() | outer.spawned);
     });
@@ -328,13 +332,13 @@ impl Place {
         }
         let call = standing.call.take().expect("a call stands until it is taken");
         let (serial, task) = (standing.serial, MovedTask::Spawning(Spawning::default()));
-        moved.push(Moved { serial, pending: call.pending(), task });
+        moved.insert(serial, Moved { pending: call.pending(), task });
         drop(moved);
         // Not under the lock: a runtime that shuts down drops the call's future right here.
         let spawned = call.spawn();
         let mut moved = self.moved.lock();
-        let at = position(&moved, serial).expect("only this function removes what it spawns");
-        let MovedTask::Spawning(meanwhile) = &mut moved[at].task else {
+        let entry = moved.get_mut(&serial).expect("only this function removes what it spawns");
+        let MovedTask::Spawning(meanwhile) = &mut entry.task else {
             unreachable!("only this function makes a task of what it spawns");
         };
         let Spawning { waker, cancelled, gone } = mem::take(meanwhile);
@@ -342,9 +346,9 @@ impl Place {
             spawned.abort();
         }
         let gone = if gone {
-            Some(moved.swap_remove(at).pending)
+            moved.remove(&serial).map(|moved| moved.pending)
         } else {
-            moved[at].task = MovedTask::Spawned(spawned);
+            entry.task = MovedTask::Spawned(spawned);
             None
         };
         drop(moved);
@@ -375,10 +379,6 @@ impl Place {
     }
 }
 
-fn position(moved: &[Moved], serial: u64) -> Option<usize> {
-    moved.iter().position(|moved| moved.serial == serial)
-}
-
 /// The places of all threads.
 pub(super) fn places() -> Vec<(u64, Arc<Place>)> {
     PLACES.lock().iter().map(|(number, place)| (*number, Arc::clone(place))).collect()
@@ -398,14 +398,12 @@ pub(crate) struct Deferral {
 pub(crate) enum Found {
     /// The call has not begun.
     Standing(BoxedCall),
-    /// The call has not begun, and may be polled in place again on this runtime.
-    Held(BoxedCall, runtime::Id),
     Spawned(Box<dyn SpawnedCall>, PendingCall),
     /// The call is being spawned on another thread, which heeds the action when that is done.
     Spawning,
-    /// The call has a task, which was cancelled.
-    Cancelled,
     /// The call was cancelled.
+    Cancelled(PendingCall),
+    /// The call is cancelled, or nobody holds it any more.
     Nothing,
 }
 
@@ -443,21 +441,16 @@ impl Deferral {
     fn take_anywhere(&self, action: Action<'_>) -> Found {
         let Some(place) = PLACES.lock().get(&self.place).cloned() else { return Found::Nothing };
         let mut moved = place.moved.lock();
-        let Some(at) = position(&moved, self.serial) else {
-            return match place.standing.take() {
-                Some(mut standing) if standing.serial == self.serial => {
-                    Found::Standing(standing.call.take().expect("a call stands until it is taken"))
-                }
-                other => {
-                    if other.is_some() {
-                        place.standing.store(other);
-                    }
-                    Found::Nothing
-                }
-            };
+        let Some(entry) = moved.get_mut(&self.serial) else {
+            let Some(mut standing) = place.standing.take() else { return Found::Nothing };
+            if standing.serial == self.serial {
+                let call = standing.call.take().expect("a call stands until it is taken");
+                return Found::Standing(call);
+            }
+            place.standing.store(Some(standing));
+            return Found::Nothing;
         };
-        let Moved { pending, task, .. } = &mut moved[at];
-        match task {
+        match &mut entry.task {
             MovedTask::Spawning(meanwhile) => {
                 match action {
                     Action::Poll(waker) => meanwhile.waker = Some(waker.clone()),
@@ -469,20 +462,33 @@ impl Deferral {
             }
             // Kept, because the task may have given its result before.
             MovedTask::Spawned(task) if matches!(action, Action::Cancel) => {
-                pending.cancel(task.id());
+                entry.pending.cancel(task.id());
                 task.abort();
-                return Found::Cancelled;
+                return Found::Nothing;
             }
-            MovedTask::Spawned(..) | MovedTask::Held(..) => {}
+            MovedTask::Cancelled if matches!(action, Action::Cancel) => return Found::Nothing,
+            MovedTask::Spawned(_) | MovedTask::Cancelled => {}
         }
-        let taken = moved.swap_remove(at);
+        let Some(taken) = moved.remove(&self.serial) else { return Found::Nothing };
         if moved.is_empty() && place.abandoned.load(Ordering::Relaxed) {
             PLACES.lock().remove(&self.place);
         }
         match taken.task {
             MovedTask::Spawned(task) => Found::Spawned(task, taken.pending),
-            MovedTask::Held(call, runtime) => Found::Held(call, runtime),
+            MovedTask::Cancelled => Found::Cancelled(taken.pending),
             MovedTask::Spawning(_) => unreachable!("returned above"),
+        }
+    }
+
+    /// Keeps what the response of a call that was cancelled before it began may be asked for.
+    #[cold]
+    fn keep_cancelled(&self, pending: PendingCall) {
+        let places = PLACES.lock();
+        // Without the place, its thread has ended, and so has all that could ask.
+        if let Some(place) = places.get(&self.place).cloned() {
+            drop(places);
+            let cancelled = Moved { pending, task: MovedTask::Cancelled };
+            place.moved.lock().insert(self.serial, cancelled);
         }
     }
 
@@ -503,14 +509,10 @@ impl Deferral {
         known: &mut KnownCall,
     ) -> Poll<Begun<O>> {
         let Some(cx) = cx else { return self.spawn(known) };
-        let call = match self.take_here() {
-            Some(call) => call,
-            None => match self.begin_elsewhere(cx.waker(), known) {
-                Ok(call) => call,
-                Err(begun) => return begun,
-            },
-        };
-        self.begin_here(call, cx, known)
+        match self.take_here() {
+            Some(call) => self.begin_here(call, cx, known),
+            None => self.begin_elsewhere(cx.waker(), known),
+        }
     }
 
     #[inline]
@@ -522,17 +524,19 @@ impl Deferral {
     ) -> Poll<Begun<O>> {
         let (may_poll, depth) = TURN.with(|turn| {
             let depth = turn.depth.get();
-            (turn.defers.get() && depth < MAX_DEPTH, depth)
+            // With another waker the response may be polled by another runtime, under `block_on`,
+            // in which the method must not run.
+            let same = turn.defers.get() && turn.waker.get() == cx.waker().data();
+            (same && depth < MAX_DEPTH, depth)
         });
         if !may_poll {
             return Poll::Ready(begun(call, known));
         }
-        // Counted like the await of a task, so that a method which only makes calls in place
-        // lets other tasks run. Once is enough for calls within one another.
-        let budget = if depth == 0 && self.counts() {
+        // Counted like the await of a task, so that a method which only makes calls lets other
+        // tasks run. Calls within one another are parts of the outermost one.
+        let budget = if self.counts(depth) {
             let Poll::Ready(budget) = coop::poll_proceed(cx) else {
-                self.hold(call);
-                return Poll::Pending;
+                return Poll::Ready(begun(call, known));
             };
             Some(budget)
         } else {
@@ -560,14 +564,17 @@ impl Deferral {
         Poll::Ready(Begun::Ended(match (ended, output) {
             (Ok(()), Some(output)) => Ok(output),
             (Ok(()), None) => unreachable!("a call that ended has an output"),
-            (Err(panic), _) => Err(panic),
+            (Err(panic), output) => {
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(output)));
+                Err(panic)
+            }
         }))
     }
 
     /// True if the poll in place counts for the budget of the task that polls.
     #[inline]
-    fn counts(&self) -> bool {
-        !self.light
+    fn counts(&self, depth: u8) -> bool {
+        (depth == 0 && !self.light)
             || TURN.with(|turn| {
                 let light = turn.light.get() % LIGHT;
                 turn.light.set(light + 1);
@@ -575,55 +582,36 @@ impl Deferral {
             })
     }
 
-    /// Keeps the call for the next poll of its response. A task instead would wake another
-    /// worker, which takes longer than many calls.
-    #[cold]
-    #[inline(never)]
-    fn hold(&self, call: BoxedCall) {
-        // Made again if its thread has ended and left nothing there.
-        let abandoned = || Arc::new(Place { abandoned: true.into(), ..Place::default() });
-        let place = Arc::clone(PLACES.lock().entry(self.place).or_insert_with(abandoned));
-        let (serial, pending) = (self.serial, call.pending());
-        let task = MovedTask::Held(call, Handle::current().id());
-        place.moved.lock().push(Moved { serial, pending, task });
-    }
-
-    /// Begins a call that does not stand at the place of this thread. Returns the call if it may
-    /// be polled in place.
+    /// Begins a call that does not stand at the place of this thread, by a task.
     #[cold]
     #[inline(never)]
     fn begin_elsewhere<O: Send + 'static>(
         &self,
         waker: &Waker,
         known: &mut KnownCall,
-    ) -> Result<BoxedCall, Poll<Begun<O>>> {
-        Err(Poll::Ready(match self.take_anywhere(Action::Poll(waker)) {
-            Found::Held(call, runtime)
-                if Handle::try_current().is_ok_and(|here| here.id() == runtime) =>
-            {
-                return Ok(call);
-            }
-            // The waker of another task polls it, perhaps of another runtime.
-            Found::Standing(call) | Found::Held(call, _) => begun(call, known),
+    ) -> Poll<Begun<O>> {
+        Poll::Ready(match self.take_anywhere(Action::Poll(waker)) {
+            Found::Standing(call) => begun(call, known),
             Found::Spawned(task, pending) => {
                 let task: Box<dyn Any> = task;
                 let task = task.downcast().expect("a response has the types of its call");
                 *known = KnownCall::Pending(pending);
                 Begun::Task(*task)
             }
-            Found::Spawning => return Err(Poll::Pending),
-            Found::Cancelled | Found::Nothing => Begun::Cancelled,
-        }))
+            Found::Spawning => return Poll::Pending,
+            Found::Cancelled(pending) => {
+                *known = KnownCall::Pending(pending);
+                Begun::Cancelled
+            }
+            Found::Nothing => Begun::Cancelled,
+        })
     }
 
     #[cold]
     fn spawn<O: Send + 'static>(&self, known: &mut KnownCall) -> Poll<Begun<O>> {
         match self.take_here() {
             Some(call) => Poll::Ready(begun(call, known)),
-            None => match self.begin_elsewhere(Waker::noop(), known) {
-                Ok(call) => Poll::Ready(begun(call, known)),
-                Err(begun) => begun,
-            },
+            None => self.begin_elsewhere(Waker::noop(), known),
         }
     }
 
@@ -631,8 +619,8 @@ impl Deferral {
     pub(crate) fn pending(&self) -> Option<PendingCall> {
         let place = PLACES.lock().get(&self.place).cloned()?;
         let moved = place.moved.lock();
-        if let Some(at) = position(&moved, self.serial) {
-            return Some(moved[at].pending.clone());
+        if let Some(moved) = moved.get(&self.serial) {
+            return Some(moved.pending.clone());
         }
         let standing = place.standing.take()?;
         let call = standing.call.as_ref().filter(|_| standing.serial == self.serial);
@@ -653,8 +641,11 @@ impl Deferral {
 
     fn end(&self, action: Action<'_>) {
         match self.take(action) {
-            Found::Standing(call) | Found::Held(call, _) => {
+            Found::Standing(call) => {
                 call.forget();
+                if matches!(action, Action::Cancel) {
+                    self.keep_cancelled(call.pending());
+                }
                 // The user's arguments may panic when they are dropped. In a task that would
                 // harm nobody either.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
@@ -663,21 +654,21 @@ impl Deferral {
                 pending.cancel(task.id());
                 task.abort();
             }
-            Found::Spawning | Found::Cancelled | Found::Nothing => {}
+            Found::Spawning | Found::Cancelled(_) | Found::Nothing => {}
         }
     }
 
     /// Makes a task of the call, which nobody waits for.
     pub(crate) fn detach(&self) {
         match self.take(Action::Detach) {
-            Found::Standing(call) | Found::Held(call, _) => {
+            Found::Standing(call) => {
                 call_spawned();
                 call.pending().detach();
                 drop(call.spawn());
             }
             // Dropping tokio's handle lets its task run on.
             Found::Spawned(_, pending) => pending.detach(),
-            Found::Spawning | Found::Cancelled | Found::Nothing => {}
+            Found::Spawning | Found::Cancelled(_) | Found::Nothing => {}
         }
     }
 }

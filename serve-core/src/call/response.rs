@@ -103,9 +103,13 @@ impl<T, E> Response<T, E> {
     /// Begins the call with a task, if it has not begun.
     pub(crate) fn begin(&mut self) {
         if let (State::Deferred(begin), KnownCall::Deferred(deferral)) = (&self.state, &self.call)
-            && let Poll::Ready(Begun::Task(task)) = begin(*deferral, None, &mut self.call)
+            && let Poll::Ready(begun) = begin(*deferral, None, &mut self.call)
         {
-            self.state = State::Running(task);
+            self.state = match begun {
+                Begun::Task(task) => State::Running(task),
+                Begun::Cancelled => State::Refused(Box::new(CallError::Cancelled)),
+                Begun::Ended(_) => unreachable!("nothing is polled without a context"),
+            };
         }
     }
 
@@ -114,7 +118,9 @@ impl<T, E> Response<T, E> {
         match &self.call {
             KnownCall::Pending(call) => call.full_name(),
             KnownCall::Ended { method, .. } => (*method).to_owned(),
-            KnownCall::Deferred(_) => String::new(),
+            KnownCall::Deferred(deferral) => {
+                deferral.pending().map(|call| call.full_name()).unwrap_or_default()
+            }
         }
     }
 }
@@ -146,9 +152,16 @@ where
             return Err(CallError::BlockingInAsync);
         }
         self.begin();
-        let KnownCall::Pending(call) = &self.call else { return Err(CallError::Cancelled) };
+        let tokio = match &self.call {
+            KnownCall::Pending(call) => Some(call.callee.spawner().tokio.clone()),
+            // Another thread is spawning the call just now.
+            KnownCall::Deferred(deferral) => {
+                deferral.pending().map(|call| call.callee.spawner().tokio.clone())
+            }
+            KnownCall::Ended { .. } => None,
+        };
+        let Some(tokio) = tokio else { return blocking::wait(self) };
         // Waited for inside the runtime, because the clock is there.
-        let tokio = call.callee.spawner().tokio.clone();
         let waiting = tokio.spawn(async move {
             match tokio::time::timeout(timeout, self).await {
                 Ok(result) => result,

@@ -55,8 +55,8 @@ fn sweep() {
         }
         polls.clear();
         ARMED.swap(false, Ordering::SeqCst);
-        // A call that was put at its place before that is seen by one more look.
-        let seen_late = places.iter().any(|(_, place)| place.sweep(&mut 0));
+        // One more look, at a call that was put at its place before that, perhaps at a new place.
+        let seen_late = deferred::places().iter().any(|(_, place)| place.sweep(&mut 0));
         if !seen_late {
             thread::park();
         }

@@ -107,9 +107,15 @@ pub struct DeploymentDetails {
     /// The last ten changes of the number of replicas that the load asked for, the oldest
     /// first; and where a policy gave no number, so that nothing changed.
     pub autoscaling_decisions: Vec<AutoscalingDecision>,
-    /// The calls of each method that was called through a handle, by the method's name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    /// The calls of each method that was called through a handle, by the method's name. Not
+    /// serialized unless a call ran in place.
+    #[serde(skip_serializing_if = "none_in_place")]
     pub methods: BTreeMap<String, MethodDetails>,
+}
+
+/// True if no call ran in place.
+fn none_in_place(methods: &BTreeMap<String, MethodDetails>) -> bool {
+    methods.values().all(|method| method.in_place == 0)
 }
 
 /// The calls of a method since its deployment was first deployed, as [`Status`] shows them.

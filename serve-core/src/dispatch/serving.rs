@@ -60,6 +60,9 @@ pin_project! {
         /// The user's code panicked in `begin_now`, before the call had a task. The panic is
         /// resumed in the task.
         Panicked { payload: Option<Box<dyn Any + Send>> },
+        /// The replica gave the call back at its poll in place. The call's task looks for
+        /// another replica, since the queue knows a call by its task.
+        GivenBack { args: Option<A> },
         Done,
     }
 }
@@ -173,12 +176,18 @@ where
             }
             StepProjection::Panicked { payload } => {
                 let payload = payload.take().expect("a task is not polled after it panicked");
-                let _entered = Entered::polling(this.scope);
+                let _entered = Entered::polling(this.scope, cx.waker());
                 resume_unwind(payload);
+            }
+            StepProjection::GivenBack { args } => {
+                let args = args.take().expect("arguments are given back once");
+                self.go_elsewhere(args);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             StepProjection::Done => {}
         }
-        let entered = Entered::polling(this.scope);
+        let entered = Entered::polling(this.scope, cx.waker());
         let StepProjection::Running { method } = this.step.as_mut().project() else {
             unreachable!("a task is not polled after it was ready");
         };
@@ -207,7 +216,11 @@ where
                 Poll::Ready(answer.map_err(Box::new))
             }
             Poll::Ready(Reply::GivenBack(args)) => {
-                self.go_elsewhere::<IN_PLACE>(args);
+                if IN_PLACE {
+                    this.step.set(Step::GivenBack { args: Some(args) });
+                    return Poll::Pending;
+                }
+                self.go_elsewhere(args);
                 // Woken instead of polled right here, because a function that calls itself is
                 // not inlined into tokio's task.
                 cx.waker().wake_by_ref();
@@ -223,10 +236,13 @@ where
 {
     /// The replica of a call that has its seat.
     fn replica(&self) -> Option<&Arc<Replica>> {
-        match &self.step {
-            Step::Waiting { acquire } => acquire.seat().map(Slot::replica),
-            _ => self.scope.as_ref().and_then(Scope::serving_replica),
-        }
+        let seat = match &self.step {
+            Step::Waiting { acquire } => acquire.seat(),
+            _ => None,
+        };
+        // A call whose method panicked before it had a future has its seat in its scope.
+        let scope = || self.scope.as_ref().and_then(Scope::serving_replica);
+        seat.map(Slot::replica).or_else(scope)
     }
 
     /// Reports the first poll to the owner of the call's replica.
@@ -301,22 +317,17 @@ where
 }
 
 impl<E: Entrance, A: Send + 'static, B, F> Serving<E, A, B, F> {
-    /// Looks for another replica for a call whose replica ended before the method began. In
-    /// place, the call's task looks for one, which the queue knows the call by.
+    /// Looks for another replica for a call whose replica ended before the method began.
     #[cold]
     #[inline(never)]
-    fn go_elsewhere<const IN_PLACE: bool>(self: Pin<&mut Self>, args: A) {
+    fn go_elsewhere(self: Pin<&mut Self>, args: A) {
         let mut this = self.project();
         if let Some(scope) = this.scope {
             traced(scope, "given back: goes to another replica");
         }
         let owner = this.scope.as_mut().and_then(Scope::leave_replica);
         let owner = owner.expect("only a replica gives a call back");
-        let acquire = if IN_PLACE {
-            Acquire::Arriving(Box::pin(async move { Ok(Acquire::again(owner, args)) }))
-        } else {
-            Acquire::again(owner, args)
-        };
+        let acquire = Acquire::again(owner, args);
         this.step.set(Step::Waiting { acquire });
     }
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -93,9 +93,10 @@ where
         let first = poll_fn(|cx| {
             let arguments = arguments.take().expect("ready at the first poll");
             let scope = Scope::outside(visit.request.clone(), visit.deadline.clone());
-            Poll::Ready(scope.poll_within(|| {
+            let waker = cx.waker();
+            Poll::Ready(scope.poll_within(waker, || {
                 let mut response = call::<M>(&self.handle, Here(arguments));
-                match Pin::new(&mut response).poll(cx) {
+                match Pin::new(&mut response).poll(&mut Context::from_waker(waker)) {
                     Poll::Ready(result) => Ok(result),
                     Poll::Pending => Err(response),
                 }

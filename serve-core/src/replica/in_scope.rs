@@ -89,9 +89,9 @@ impl<F: Future<Output: Ending>> Future for InScope<F> {
             return Poll::Ready(F::Output::ended(replica));
         }
         let entered = if *this.is_call {
-            Entered::polling(this.scope)
+            Entered::polling(this.scope, cx.waker())
         } else {
-            Entered::awaiting(this.scope)
+            Entered::awaiting(this.scope, cx.waker())
         };
         let future = this.future.as_mut().as_pin_mut().expect("taken only when dropped");
         let polled = future.poll(cx);

@@ -260,9 +260,9 @@ impl Scope {
     /// Runs `f` with this scope current, as a part of a poll: calls that `f` makes may stand
     /// until `f` returns.
     #[cfg(feature = "http")]
-    pub(crate) fn poll_within<R>(self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn poll_within<R>(self, waker: &Waker, f: impl FnOnce() -> R) -> R {
         let mut scope = Some(self);
-        let _entered = Entered::awaiting(&mut scope);
+        let _entered = Entered::awaiting(&mut scope, waker);
         f()
     }
 
@@ -467,25 +467,25 @@ pub(crate) struct Entered<'a> {
 impl<'a> Entered<'a> {
     #[inline]
     pub(crate) fn new(scope: &'a mut Option<Scope>) -> Self {
-        Self::enter(scope, false, false)
+        Self::enter(scope, None, false)
     }
 
     /// A guard for a poll: calls that are made under the guard may stand until the poll ends.
     #[inline]
-    pub(crate) fn awaiting(scope: &'a mut Option<Scope>) -> Self {
-        Self::enter(scope, true, false)
+    pub(crate) fn awaiting(scope: &'a mut Option<Scope>, waker: &Waker) -> Self {
+        Self::enter(scope, Some(waker), false)
     }
 
     /// A guard for the poll of a call: its replica counts a panic under the guard.
     #[inline]
-    pub(crate) fn polling(scope: &'a mut Option<Scope>) -> Self {
-        Self::enter(scope, true, true)
+    pub(crate) fn polling(scope: &'a mut Option<Scope>, waker: &Waker) -> Self {
+        Self::enter(scope, Some(waker), true)
     }
 
     #[inline]
-    fn enter(scope: &'a mut Option<Scope>, awaits: bool, polling: bool) -> Self {
+    fn enter(scope: &'a mut Option<Scope>, waker: Option<&Waker>, polling: bool) -> Self {
         swap_current(scope);
-        Self { scope, outer: deferred::enter(awaits), polling }
+        Self { scope, outer: deferred::enter(waker), polling }
     }
 }
 
