@@ -581,10 +581,10 @@ impl Counter {
 #[tokio::test(start_paused = true)]
 async fn a_deploy_warns_of_batches_that_can_never_be_full() -> Result<()> {
     let bound = |slots| Embedder::bind(Batches::default()).max_ongoing_requests(slots);
-    // Once without a subscriber: another test may meet the place of the warning for the first
-    // time just when the subscriber is set, and `tracing` then takes the place for disabled.
-    MockRuntime::builder().start().run(bound(4)).await?;
     let warnings = Warnings::default();
+    // With a single subscriber, `tracing` asks that of the thread which meets an event first, and
+    // remembers the answer. That thread may be another test's.
+    let _second = tracing::Dispatch::new(Warnings::default());
     let _default = tracing::subscriber::set_default(warnings.clone());
     let take = || std::mem::take(&mut *warnings.0.lock());
     let runtime = MockRuntime::builder().start();

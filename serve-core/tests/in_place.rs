@@ -960,6 +960,9 @@ fn the_events_of_a_callee_do_not_stand_in_the_span_of_its_caller() {
             .with_ansi(false)
             .with_max_level(tracing::Level::INFO)
             .finish();
+        // With a single subscriber, `tracing` asks that of the thread which meets an event first,
+        // and remembers the answer. That thread may be another test's.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         let _default = tracing::subscriber::set_default(subscriber);
         let way = Way { workers: 1, in_place };
         way.tokio().block_on(async {
