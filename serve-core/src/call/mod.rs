@@ -6,6 +6,7 @@
 
 pub(crate) mod argument;
 pub(crate) mod blocking;
+pub(crate) mod callees;
 pub(crate) mod context;
 pub(crate) mod deadline;
 pub(crate) mod deferred;

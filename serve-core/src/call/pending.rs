@@ -4,13 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::task;
 
+use super::callees::CalleeRef;
 use super::deadline::Deadline;
 use super::deferred::Deferral;
 use super::error::CallError;
 use super::request::Request;
-use super::spawner::Spawner;
+use super::spawner::{RequestIds, Spawner};
 
 /// A call's place in a deployment's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +26,10 @@ pub(crate) trait Callee: Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;
     fn spawner(&self) -> &Arc<Spawner>;
+    /// A reference to this callee.
+    fn reference(self: &Arc<Self>) -> CalleeRef
+    where
+        Self: Sized;
     /// The span that events of its calls stand in.
     fn span(&self) -> &tracing::Span;
     /// Gives a queued call's place back, or the slot that it was granted and has not taken.
@@ -65,7 +71,9 @@ pub(crate) enum KnownCall {
 /// What the response of a call that can be cancelled knows of it.
 #[derive(Clone)]
 pub(crate) struct PendingCall {
-    pub(crate) callee: Arc<dyn Callee>,
+    pub(crate) callee: CalleeRef,
+    /// The seed of the ids of the runtime's requests.
+    pub(crate) seed: u64,
     pub(crate) method: &'static str,
     pub(crate) request: Request,
     pub(crate) deadline: Option<Arc<Deadline>>,
@@ -79,14 +87,16 @@ impl PendingCall {
         if let Some(deadline) = &self.deadline {
             deadline.cancel();
         }
-        self.callee.leave_again(task);
+        // Nothing waits in the queue of a callee that is gone.
+        let Some(callee) = self.callee.get() else { return };
+        callee.leave_again(task);
         match &self.position {
             QueuePosition::Started => {}
-            QueuePosition::Queued(ticket) => self.callee.leave(*ticket),
+            QueuePosition::Queued(ticket) => callee.leave(*ticket),
             QueuePosition::Moving(ticket) => {
                 let ticket = ticket.lock().take();
                 if let Some(ticket) = ticket {
-                    self.callee.leave(ticket);
+                    callee.leave(ticket);
                 }
             }
         }
@@ -99,12 +109,20 @@ impl PendingCall {
     }
 
     pub(crate) fn request_id(&self) -> Arc<str> {
-        self.request.id(Some(&self.callee.spawner().ids))
+        self.request.id(Some(&RequestIds::new(self.seed)))
     }
 
     /// `Deployment.method`, or a task's name.
     pub(crate) fn full_name(&self) -> String {
-        Self::name_of(&*self.callee, self.method)
+        match self.callee.get() {
+            Some(callee) => Self::name_of(&*callee, self.method),
+            None => self.method.to_owned(),
+        }
+    }
+
+    /// The runtime on which the call was spawned, unless it is gone.
+    pub(crate) fn tokio(&self) -> Option<Handle> {
+        self.callee.get().map(|callee| callee.spawner().tokio.clone())
     }
 
     /// The full name of a call of this method.

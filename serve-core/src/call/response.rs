@@ -153,11 +153,9 @@ where
         }
         self.begin();
         let tokio = match &self.call {
-            KnownCall::Pending(call) => Some(call.callee.spawner().tokio.clone()),
+            KnownCall::Pending(call) => call.tokio(),
             // Another thread is spawning the call just now.
-            KnownCall::Deferred(deferral) => {
-                deferral.pending().map(|call| call.callee.spawner().tokio.clone())
-            }
+            KnownCall::Deferred(deferral) => deferral.pending().and_then(|call| call.tokio()),
             KnownCall::Ended { .. } => None,
         };
         let Some(tokio) = tokio else { return blocking::wait(self) };

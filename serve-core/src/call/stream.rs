@@ -79,8 +79,10 @@ impl<T, E> ResponseStream<T, E> {
         self.call.detach();
         self.state = State::Done;
         if let Some(mut items) = self.items.take() {
-            let tokio = self.call.callee.spawner().tokio.clone();
-            tokio.spawn(async move { while items.recv().await.is_some() {} });
+            // Gone only if the producer is.
+            if let Some(tokio) = self.call.tokio() {
+                tokio.spawn(async move { while items.recv().await.is_some() {} });
+            }
         }
     }
 

@@ -250,7 +250,7 @@ impl Controller {
 
     pub(super) fn new_router(&self, deployment: &str, application: &str) -> Arc<Router> {
         let number = self.next_router.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Router::new(deployment, application, &self.spawner, self.seed, number))
+        Router::new(deployment, application, &self.spawner, self.seed, number).registered()
     }
 
     pub(super) fn next_serial(&self) -> u64 {

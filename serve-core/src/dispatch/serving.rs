@@ -291,9 +291,10 @@ where
 
     fn pending(&self) -> PendingCall {
         let (scope, replica) = (self.scope.as_ref().expect(AWAY), self.replica());
-        let owner = Arc::clone(&replica.expect("a deferred call has its seat").owner);
+        let replica = replica.expect("a deferred call has its seat");
         PendingCall {
-            callee: owner.as_callee(),
+            callee: replica.owner.callee(),
+            seed: replica.compute.ids().seed(),
             method: F::JUDGED.map_or("", |(_, name)| name),
             request: scope.request().clone(),
             deadline: scope.deadline().cloned(),

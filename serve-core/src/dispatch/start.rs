@@ -11,7 +11,7 @@ use super::acquire::Acquire;
 use super::entrance::{Decided, Entrance};
 use crate::call::deadline::Deadline;
 use crate::call::deferred;
-use crate::call::pending::{Callee, PendingCall, QueuePosition, Ticket};
+use crate::call::pending::{PendingCall, QueuePosition, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::{CallError, UpstreamError};
 use crate::clock;
@@ -230,8 +230,9 @@ fn pending<E: Entrance>(
     head: Head,
     position: QueuePosition,
 ) -> PendingCall {
-    let callee = Arc::clone(entrance) as Arc<dyn Callee>;
-    PendingCall { callee, method, request: head.request, deadline: head.deadline, position }
+    let (callee, seed) = (entrance.reference(), entrance.spawner().ids.seed());
+    let Head { request, deadline } = head;
+    PendingCall { callee, seed, method, request, deadline, position }
 }
 
 /// A call that waits for arguments from other calls. Until they arrive, the call is neither

@@ -11,6 +11,7 @@ use super::entrance::{Decided, Entrance};
 use super::served::Plain;
 use super::serving::Serving;
 use super::start::{Head, start};
+use crate::call::callees::CalleeRef;
 use crate::call::deferred;
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::{Request, RequestDetails};
@@ -49,6 +50,10 @@ impl Callee for TaskCallee {
 
     fn spawner(&self) -> &Arc<Spawner> {
         &self.spawner
+    }
+
+    fn reference(self: &Arc<Self>) -> CalleeRef {
+        CalleeRef::Owned(Arc::clone(self) as _)
     }
 
     fn span(&self) -> &tracing::Span {

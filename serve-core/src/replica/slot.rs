@@ -8,15 +8,15 @@ use futures::future::BoxFuture;
 use super::first_polls::FirstPoll;
 use super::replica::Replica;
 use crate::call::CallError;
-use crate::call::pending::Callee;
+use crate::call::callees::CalleeRef;
 
 /// The owner of replicas' slots, which knows each replica by a key. Implemented by the router.
 pub(crate) trait SlotOwner: Send + Sync {
     /// Frees a slot of the replica with this key.
     fn release(&self, key: usize);
 
-    /// The owner as what responses call.
-    fn as_callee(self: Arc<Self>) -> Arc<dyn Callee>;
+    /// A reference to the owner, for responses.
+    fn callee(&self) -> CalleeRef;
 
     /// Judges a method by the first poll of one of its calls.
     fn judge(&self, method: usize, poll: FirstPoll);

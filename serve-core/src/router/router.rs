@@ -23,6 +23,7 @@ use super::policy::{Routing, is_choosing};
 use super::queue::Waiting;
 use super::queued::{Place, QueuedCall};
 use crate::call::CallError;
+use crate::call::callees::{CalleeId, CalleeRef};
 use crate::call::pending::{Callee, Ticket};
 use crate::call::request::Request;
 use crate::call::spawner::Spawner;
@@ -39,6 +40,7 @@ use crate::replica::{FirstPoll, FirstPolls, Replica, Slot, SlotOwner};
 /// It outlives its replicas: handles keep it, and a redeployed deployment gets its old
 /// one back.
 pub(crate) struct Router {
+    id: CalleeId,
     name: Arc<str>,
     application: Arc<str>,
     spawner: Arc<Spawner>,
@@ -193,6 +195,7 @@ impl Router {
         number: u64,
     ) -> Self {
         Self {
+            id: CalleeId::new(),
             name: name.into(),
             application: application.into(),
             spawner: Arc::clone(spawner),
@@ -219,6 +222,14 @@ impl Router {
             first_polls: FirstPolls::new(spawner.in_place),
             span: observe::deployment_span(name, application),
         }
+    }
+
+    /// The same router, which responses find by its number from now on.
+    pub(crate) fn registered(self) -> Arc<Self> {
+        let router = Arc::new(self);
+        let callee: Arc<dyn Callee> = Arc::clone(&router) as _;
+        router.id.register(&Arc::downgrade(&callee));
+        router
     }
 
     /// True if some replica is served by another task or process.
@@ -583,6 +594,11 @@ impl Callee for Router {
         &self.spawner
     }
 
+    #[inline]
+    fn reference(self: &Arc<Self>) -> CalleeRef {
+        self.id.reference()
+    }
+
     fn span(&self) -> &tracing::Span {
         &self.span
     }
@@ -647,8 +663,8 @@ impl SlotOwner for Router {
         }
     }
 
-    fn as_callee(self: Arc<Self>) -> Arc<dyn Callee> {
-        self
+    fn callee(&self) -> CalleeRef {
+        self.id.reference()
     }
 
     fn judge(&self, method: usize, poll: FirstPoll) {
