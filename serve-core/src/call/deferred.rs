@@ -49,8 +49,8 @@ pub(crate) trait Deferred: Send {
     fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any);
     /// Makes a task of the call.
     fn spawn(self: Pin<Box<Self>>) -> Box<dyn SpawnedCall>;
-    /// What a response knows of the call. Made only when it is needed, because it costs two
-    /// atomic operations.
+    /// What a response knows of the call. Made only when it is needed, since most deferred calls
+    /// end before anybody asks.
     fn pending(&self) -> PendingCall;
     /// Records that the call is dropped and never begins.
     fn forget(&self);
@@ -403,7 +403,7 @@ pub(crate) enum Found {
     Spawning,
     /// The call was cancelled.
     Cancelled(PendingCall),
-    /// The call is cancelled, or nobody holds it any more.
+    /// The call was cancelled, and there is nothing left to take.
     Nothing,
 }
 
@@ -582,7 +582,8 @@ impl Deferral {
             })
     }
 
-    /// Begins a call that does not stand at the place of this thread, by a task.
+    /// Begins a call that does not stand at the place of this thread. The call has a task, or gets
+    /// one.
     #[cold]
     #[inline(never)]
     fn begin_elsewhere<O: Send + 'static>(
