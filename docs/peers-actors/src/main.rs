@@ -23,7 +23,7 @@ type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Makes as many calls as it is told, one after the other.
 type Side = Box<dyn Fn(usize) -> BoxFuture + Send + Sync>;
 
-/// Where the calls are made.
+/// The code that the calls are made from.
 #[derive(Clone, Copy)]
 enum From {
     /// In a method of another deployment, or in a message handler of another actor.

@@ -49,8 +49,8 @@ pub(crate) trait Deferred: Send {
     fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any);
     /// Makes a task of the call.
     fn spawn(self: Pin<Box<Self>>) -> Box<dyn SpawnedCall>;
-    /// What a response knows of the call. Made only when it is needed, since most deferred calls
-    /// end before anybody asks.
+    /// Describes the call to its response. Called only when that is needed, since most deferred
+    /// calls end before anybody asks.
     fn pending(&self) -> PendingCall;
     /// Records that the call is dropped and never begins.
     fn forget(&self);
@@ -74,12 +74,13 @@ impl<T: Send + 'static> SpawnedCall for JoinHandle<T> {
 
 type BoxedCall = Pin<Box<dyn Deferred>>;
 
-/// What a thread's current poll may do. Without a destructor, so that a look at it is cheap.
+/// The state of a thread's current poll, as far as calls in place are concerned. Without a
+/// destructor, so that a look at the state is cheap.
 struct Turn {
     /// True if the running code is polled, so that a call which it makes may stand until that
     /// poll ends.
     defers: Cell<bool>,
-    /// What the waker of that poll points to.
+    /// The data pointer of that poll's waker, which tells the poll from those of other runtimes.
     waker: Cell<*const ()>,
     /// True if a scope may be current.
     scoped: Cell<bool>,
@@ -184,7 +185,7 @@ enum MovedTask {
     Cancelled,
 }
 
-/// What happened to the response of a call while the call was being spawned.
+/// The actions of a response while its call is being spawned.
 #[derive(Default)]
 struct Spawning {
     /// Woken once the call is spawned.
@@ -194,7 +195,7 @@ struct Spawning {
     gone: bool,
 }
 
-/// What a response does with its call.
+/// An action of a response on its call.
 #[derive(Clone, Copy)]
 enum Action<'a> {
     Poll(&'a Waker),
@@ -616,7 +617,7 @@ impl Deferral {
         }
     }
 
-    /// What a response knows of the call. None if the call was cancelled.
+    /// Describes the call to its response. None if there is nothing left of the call.
     pub(crate) fn pending(&self) -> Option<PendingCall> {
         let place = PLACES.lock().get(&self.place).cloned()?;
         let moved = place.moved.lock();

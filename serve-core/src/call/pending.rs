@@ -52,7 +52,7 @@ pub(crate) enum QueuePosition {
     Moving(Arc<Mutex<Option<Ticket>>>),
 }
 
-/// What a response knows of its call, which depends on how far the call is.
+/// The knowledge of a response about its call, which depends on how far the call is.
 #[derive(Debug)]
 pub(crate) enum KnownCall {
     /// The call is deferred, and knows the rest itself.
@@ -68,7 +68,7 @@ pub(crate) enum KnownCall {
     },
 }
 
-/// What the response of a call that can be cancelled knows of it.
+/// The description of a call, by which its response can cancel the call.
 #[derive(Clone)]
 pub(crate) struct PendingCall {
     pub(crate) callee: CalleeRef,

@@ -10,7 +10,7 @@ mod blocking;
 mod compute;
 mod expiry;
 mod extensions;
-mod first_polls;
+mod first_poll;
 mod in_scope;
 mod kind;
 mod local;
@@ -28,7 +28,7 @@ pub use batch::{
 };
 pub use blocking::{BlockingSink, blocking, blocking_constructor, blocking_items};
 pub(crate) use expiry::{Expiry, Within};
-pub(crate) use first_polls::{Begin, FirstPoll, FirstPolls};
+pub(crate) use first_poll::FirstPoll;
 pub(crate) use in_scope::InScope;
 pub use kind::kind_of;
 pub(crate) use kind::{Kind, kind_in};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::first_polls::FirstPoll;
+use super::first_poll::FirstPoll;
 use super::replica::Replica;
 use crate::call::CallError;
 use crate::call::callees::CalleeRef;

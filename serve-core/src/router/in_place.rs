@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use super::first_polls::Begin;
 use crate::call::spawner::InPlace;
-use crate::replica::{Begin, FirstPoll};
+use crate::replica::FirstPoll;
 
 /// The number of first polls that a method is judged by before its calls are polled in place.
 const JUDGED: u32 = 64;

@@ -5,6 +5,7 @@
 
 mod admission;
 mod budget;
+mod first_polls;
 mod in_place;
 mod load;
 mod members;

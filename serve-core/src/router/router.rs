@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
 use super::budget::RetryBudget;
+use super::first_polls::FirstPolls;
 use super::in_place::{BegunCalls, MethodCalls};
 use super::load::LoadWindow;
 use super::members::Member;
@@ -33,7 +34,7 @@ use crate::deployment::{
 };
 use crate::method::Method;
 use crate::observe;
-use crate::replica::{FirstPoll, FirstPolls, Replica, Slot, SlotOwner};
+use crate::replica::{FirstPoll, Replica, Slot, SlotOwner};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
 ///

@@ -2,16 +2,11 @@
 //! polls are timed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use tokio::task::coop;
-use tokio::time::Instant;
-
-use crate::call::deferred;
 use crate::call::spawner::InPlace;
 
-/// What a deployment's router decided about first polls. One bit for each of the first 64 methods; any others are never polled in place.
-pub(crate) struct FirstPolls {
+/// The decisions of a deployment's router about first polls, for calls to read. One bit for each of the first 64 methods; any others are never polled in place.
+pub(super) struct FirstPolls {
     in_place: AtomicU64,
     light: AtomicU64,
     timed: AtomicU64,
@@ -19,7 +14,7 @@ pub(crate) struct FirstPolls {
 
 /// How the calls of a method are begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
+pub(super) enum Begin {
     /// By a task each.
     Spawned,
     /// By a task each, whose first poll is timed.
@@ -29,17 +24,8 @@ pub(crate) enum Begin {
     InPlace { light: bool },
 }
 
-/// The first poll of a call, as far as it was observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FirstPoll {
-    pub(crate) in_place: bool,
-    pub(crate) ready: bool,
-    /// None if the poll was not timed.
-    pub(crate) took: Option<Duration>,
-}
-
 impl FirstPolls {
-    pub(crate) fn new(in_place: InPlace) -> Self {
+    pub(super) fn new(in_place: InPlace) -> Self {
         let (in_place, timed) = match in_place {
             InPlace::Earned => (0, u64::MAX),
             InPlace::Always => (u64::MAX, 0),
@@ -54,23 +40,23 @@ impl FirstPolls {
 
     /// True if calls of this method are polled in place where that can be done.
     #[inline]
-    pub(crate) fn in_place(&self, method: usize) -> bool {
+    pub(super) fn in_place(&self, method: usize) -> bool {
         self.in_place.load(Ordering::Relaxed) & Self::bit(method) != 0
     }
 
     /// True if polls in place of this method's calls take no longer than a task costs.
     #[inline]
-    pub(crate) fn light(&self, method: usize) -> bool {
+    pub(super) fn light(&self, method: usize) -> bool {
         self.light.load(Ordering::Relaxed) & Self::bit(method) != 0
     }
 
     /// True if the first polls of this method's calls are timed.
     #[inline]
-    pub(crate) fn timed(&self, method: usize) -> bool {
+    pub(super) fn timed(&self, method: usize) -> bool {
         self.timed.load(Ordering::Relaxed) & Self::bit(method) != 0
     }
 
-    pub(crate) fn set(&self, method: usize, begin: Begin) {
+    pub(super) fn set(&self, method: usize, begin: Begin) {
         let bit = Self::bit(method);
         let put = |bits: &AtomicU64, on: bool| {
             if on {
@@ -83,38 +69,4 @@ impl FirstPolls {
         put(&self.light, begin == Begin::InPlace { light: true });
         put(&self.in_place, matches!(begin, Begin::InPlace { .. }));
     }
-}
-
-impl FirstPoll {
-    /// The watch over a poll in place; none for most.
-    #[inline]
-    pub(crate) fn watch() -> Option<Instant> {
-        if deferred::is_sampled() { Some(begin_watch()) } else { None }
-    }
-
-    /// What is to be reported of a poll in place that began when `watch` says. None for most.
-    #[inline]
-    pub(crate) fn observed(watch: Option<Instant>, ready: bool) -> Option<Self> {
-        if watch.is_none() && ready && !deferred::is_overdue() {
-            return None;
-        }
-        Some(Self::seen(watch, ready))
-    }
-
-    #[cold]
-    fn seen(watch: Option<Instant>, ready: bool) -> Self {
-        let took = if deferred::is_overdue() {
-            Some(Duration::MAX)
-        } else {
-            watch.map(|began| began.elapsed())
-        };
-        // A poll that found its caller's budget exhausted says nothing of the method.
-        let ready = ready || !coop::has_budget_remaining();
-        Self { in_place: true, ready, took }
-    }
-}
-
-#[cold]
-fn begin_watch() -> Instant {
-    Instant::now()
 }

@@ -1,0 +1,51 @@
+//! [`FirstPoll`]: the observed first poll of a call, by which its method is judged.
+
+use std::time::Duration;
+
+use tokio::task::coop;
+use tokio::time::Instant;
+
+use crate::call::deferred;
+
+/// The first poll of a call, as far as it was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstPoll {
+    pub(crate) in_place: bool,
+    pub(crate) ready: bool,
+    /// None if the poll was not timed.
+    pub(crate) took: Option<Duration>,
+}
+
+impl FirstPoll {
+    /// The watch over a poll in place; none for most.
+    #[inline]
+    pub(crate) fn watch() -> Option<Instant> {
+        if deferred::is_sampled() { Some(begin_watch()) } else { None }
+    }
+
+    /// What is to be reported of a poll in place that began when `watch` says. None for most.
+    #[inline]
+    pub(crate) fn observed(watch: Option<Instant>, ready: bool) -> Option<Self> {
+        if watch.is_none() && ready && !deferred::is_overdue() {
+            return None;
+        }
+        Some(Self::seen(watch, ready))
+    }
+
+    #[cold]
+    fn seen(watch: Option<Instant>, ready: bool) -> Self {
+        let took = if deferred::is_overdue() {
+            Some(Duration::MAX)
+        } else {
+            watch.map(|began| began.elapsed())
+        };
+        // A poll that found its caller's budget exhausted says nothing of the method.
+        let ready = ready || !coop::has_budget_remaining();
+        Self { in_place: true, ready, took }
+    }
+}
+
+#[cold]
+fn begin_watch() -> Instant {
+    Instant::now()
+}
