@@ -315,12 +315,29 @@ fn details(runtime: &Runtime, deployment: &str) -> BTreeMap<String, MethodDetail
     runtime.status().applications["default"].deployments[deployment].methods.clone()
 }
 
-/// Runs `inner` inside a method, each way, and returns what was seen.
+/// Runs `inner` inside a method, each way.
 fn everywhere<F>(inner: impl Fn(Handles) -> F + Clone + Send + Sync + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    for way in ways() {
+    run(ways(), inner);
+}
+
+/// Runs `inner` inside a method on two workers, for code that blocks one of them.
+fn on_two_workers<F>(inner: impl Fn(Handles) -> F + Clone + Send + Sync + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    run(ways().filter(|way| way.workers > 1), inner);
+}
+
+fn run<F>(
+    ways: impl Iterator<Item = Way>,
+    inner: impl Fn(Handles) -> F + Clone + Send + Sync + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    for way in ways {
         way.tokio().block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner = inner.clone();
@@ -452,22 +469,14 @@ fn a_lock_that_is_held_while_a_call_is_made_is_no_deadlock() {
 
 #[test]
 fn calls_at_once_run_side_by_side() {
-    for way in ways().filter(|way| way.workers > 1) {
-        way.tokio().block_on(async {
-            let (_runtime, top, _) = way.graph().await;
-            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
-                Box::pin(async move {
-                    // Each blocks its thread until the other one has begun.
-                    let barrier = Arc::new(Barrier::new(2));
-                    let calls = [leaf.meet(Arc::clone(&barrier)), leaf.meet(barrier)];
-                    for ended in join_all(calls).await {
-                        ended.unwrap();
-                    }
-                })
-            });
-            top.run(inner).await.unwrap();
-        });
-    }
+    on_two_workers(|Handles { leaf, .. }| async move {
+        // Each blocks its thread until the other one has begun.
+        let barrier = Arc::new(Barrier::new(2));
+        let calls = [leaf.meet(Arc::clone(&barrier)), leaf.meet(barrier)];
+        for ended in join_all(calls).await {
+            ended.unwrap();
+        }
+    });
 }
 
 #[test]
@@ -575,26 +584,18 @@ fn a_method_that_only_makes_calls_lets_other_tasks_run() {
 
 #[test]
 fn a_caller_that_blocks_its_thread_for_its_callee_gets_it() {
-    for way in ways().filter(|way| way.workers > 1) {
-        way.tokio().block_on(async {
-            let (_runtime, top, _) = way.graph().await;
-            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
-                Box::pin(async move {
-                    let (sender, received) = mpsc::channel();
-                    let response = leaf.send(sender);
-                    assert_eq!(tokio::task::block_in_place(|| received.recv().unwrap()), 7);
-                    response.await.unwrap();
-                    let (sender, received) = mpsc::channel();
-                    tokio::task::block_in_place(|| {
-                        let response = leaf.send(sender);
-                        assert_eq!(received.recv().unwrap(), 7);
-                        response.detach();
-                    });
-                })
-            });
-            top.run(inner).await.unwrap();
+    on_two_workers(|Handles { leaf, .. }| async move {
+        let (sender, received) = mpsc::channel();
+        let response = leaf.send(sender);
+        assert_eq!(tokio::task::block_in_place(|| received.recv().unwrap()), 7);
+        response.await.unwrap();
+        let (sender, received) = mpsc::channel();
+        tokio::task::block_in_place(|| {
+            let response = leaf.send(sender);
+            assert_eq!(received.recv().unwrap(), 7);
+            response.detach();
         });
-    }
+    });
 }
 
 #[test]
@@ -780,24 +781,16 @@ fn a_cancelled_response_is_passed_on_as_one_and_keeps_its_names() {
 
 #[test]
 fn a_method_runs_on_its_own_runtime_whatever_blocks_on_it() {
-    for way in ways().filter(|way| way.workers > 1) {
-        way.tokio().block_on(async {
-            let (_runtime, top, _) = way.graph().await;
-            let inner: Inner = Arc::new(|Handles { leaf, .. }| {
-                Box::pin(async move {
-                    let here = tokio::runtime::Handle::current().id();
-                    let there = tokio::task::block_in_place(|| {
-                        let other = Builder::new_current_thread().build().unwrap();
-                        let made_before = leaf.runtime();
-                        let before = other.block_on(made_before).unwrap();
-                        [before, other.block_on(async { leaf.runtime().await }).unwrap()]
-                    });
-                    assert_eq!(there, [here, here]);
-                })
-            });
-            top.run(inner).await.unwrap();
+    on_two_workers(|Handles { leaf, .. }| async move {
+        let here = tokio::runtime::Handle::current().id();
+        let there = tokio::task::block_in_place(|| {
+            let other = Builder::new_current_thread().build().unwrap();
+            let made_before = leaf.runtime();
+            let before = other.block_on(made_before).unwrap();
+            [before, other.block_on(async { leaf.runtime().await }).unwrap()]
         });
-    }
+        assert_eq!(there, [here, here]);
+    });
 }
 
 /// A mock that asserts fails its call, not the method that made the call.
