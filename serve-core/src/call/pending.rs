@@ -1,5 +1,6 @@
 //! [`PendingCall`]: what a response knows of its call, whatever the call returns.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -144,9 +145,10 @@ impl fmt::Debug for PendingCall {
     }
 }
 
-/// What a call's task gives. The error is boxed, because tokio moves a result several
-/// times, and a `CallError` is five times as large as most results.
-pub(crate) type Outcome<T, E> = Result<T, Box<CallError<E>>>;
+/// The outcome of a call, or of a step of a call. The error is boxed, because tokio moves a result
+/// several times, and a `CallError` is five times as large as most results. An unboxed one would
+/// also be copied field by field, which stalls on store forwarding.
+pub(crate) type Outcome<T, E = Infallible> = Result<T, Box<CallError<E>>>;
 
 /// What a panic said.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {

@@ -54,12 +54,14 @@ impl<T: Send + 'static, E: Send + 'static> Response<T, E> {
 }
 
 impl<T, E> Response<T, E> {
-    pub(crate) fn running(call: PendingCall, task: JoinHandle<Outcome<T, E>>) -> Self {
-        Self { state: State::Running(task), call: KnownCall::Pending(call) }
-    }
-
-    pub(crate) fn refused(call: PendingCall, error: CallError<E>) -> Self {
-        Self { state: State::Refused(Box::new(error)), call: KnownCall::Pending(call) }
+    /// The response of a call that has a task, or was refused.
+    #[inline(always)]
+    pub(crate) fn started(call: PendingCall, task: Outcome<JoinHandle<Outcome<T, E>>>) -> Self {
+        let state = match task {
+            Ok(task) => State::Running(task),
+            Err(error) => State::Refused(Box::new(error.widen())),
+        };
+        Self { state, call: KnownCall::Pending(call) }
     }
 
     /// The id of the request that the call belongs to.

@@ -42,16 +42,17 @@ enum State<E> {
 impl<T, E> Unpin for ResponseStream<T, E> {}
 
 impl<T, E> ResponseStream<T, E> {
-    pub(crate) fn running(
+    /// The stream of a call that has a task, or was refused.
+    pub(crate) fn started(
         call: PendingCall,
         items: mpsc::Receiver<Outcome<T, E>>,
-        task: JoinHandle<Outcome<(), E>>,
+        task: Outcome<JoinHandle<Outcome<(), E>>>,
     ) -> Self {
-        Self { items: Some(items), state: State::Running(task), call }
-    }
-
-    pub(crate) fn refused(call: PendingCall, error: CallError<E>) -> Self {
-        Self { items: None, state: State::Refused(Box::new(error)), call }
+        let (items, state) = match task {
+            Ok(task) => (Some(items), State::Running(task)),
+            Err(error) => (None, State::Refused(Box::new(error.widen()))),
+        };
+        Self { items, state, call }
     }
 
     /// The id of the request that the call belongs to.

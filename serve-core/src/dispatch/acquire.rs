@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures::future::BoxFuture;
 
 use super::entrance::Entrance;
-use crate::call::CallError;
+use crate::call::pending::Outcome;
 use crate::replica::{Seat, SlotOwner};
 
 /// The future of a call's seat and arguments.
@@ -20,9 +20,9 @@ pub(crate) enum Acquire<E: Entrance, A> {
     /// The call waits in the queue.
     Queued { queued: E::Queued, args: Option<A> },
     /// The call's replica ended before the call began. The call waits for another seat.
-    Again { seat: BoxFuture<'static, Result<E::Seat, CallError>>, args: Option<A> },
+    Again { seat: BoxFuture<'static, Outcome<E::Seat>>, args: Option<A> },
     /// The call waits for arguments from other calls, and then for its place.
-    Arriving(BoxFuture<'static, Result<Self, CallError>>),
+    Arriving(BoxFuture<'static, Outcome<Self>>),
 }
 
 /// No field is pinned in place: the futures are `Unpin`, and the arguments are only moved.
@@ -65,10 +65,7 @@ impl<E: Entrance, A> Acquire<E, A> {
 
     /// Waits for a seat that has not ended.
     #[inline(never)]
-    pub(super) fn poll_settled(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(E::Seat, A), CallError>> {
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<(E::Seat, A)>> {
         loop {
             let (seat, args) = ready!(Pin::new(&mut *self).poll(cx))?;
             if !seat.has_ended() {
@@ -80,7 +77,7 @@ impl<E: Entrance, A> Acquire<E, A> {
 }
 
 impl<E: Entrance, A> Future for Acquire<E, A> {
-    type Output = Result<(E::Seat, A), CallError>;
+    type Output = Outcome<(E::Seat, A)>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -173,10 +173,7 @@ fn call_by_name(
             start(router, info.name, called, head, Ok(args), wanted(method), |acquire, head, _| {
                 spawn(router, in_order, acquire, head, begin)
             });
-        match task {
-            Ok(task) => Response::running(pending, task),
-            Err(error) => Response::refused(pending, error.widen()),
-        }
+        Response::started(pending, task)
     };
     let Some(items) = items else {
         return stream::once(async move { shown(method, response.await) }).boxed();

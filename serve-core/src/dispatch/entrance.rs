@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use crate::call::CallError;
-use crate::call::pending::{Callee, Ticket};
+use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::Request;
 use crate::replica::{Seat, Slot};
 use crate::router::{Called, Place, QueuedCall, Router, State, Wanted};
@@ -15,7 +14,7 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
     /// The right to run one call: a slot, or for a task the runtime.
     type Seat: Seat;
     /// A place in the queue: the future of a seat.
-    type Queued: Future<Output = Result<Self::Seat, CallError>> + Send + Unpin;
+    type Queued: Future<Output = Outcome<Self::Seat>> + Send + Unpin;
     /// The value that [`seat_now`](Self::seat_now) passes on to [`decide`](Self::decide): the
     /// router's lock, so that nothing changes between the two.
     type Undecided<'a>;
@@ -38,7 +37,7 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
         request: &Request,
         call: Wanted<'_>,
         called: Called,
-    ) -> Result<Decided<Self>, CallError>;
+    ) -> Outcome<Decided<Self>>;
 
     /// True if calls may be served by another task or process, which has to hear when a call
     /// is cancelled or detached.
@@ -64,7 +63,7 @@ impl Entrance for Router {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn seat_now(
         &self,
         request: &mut Request,
@@ -79,7 +78,7 @@ impl Entrance for Router {
         request: &Request,
         call: Wanted<'_>,
         called: Called,
-    ) -> Result<Decided<Self>, CallError> {
+    ) -> Outcome<Decided<Self>> {
         Ok(match self.place(state, request, call, called)? {
             Place::Now(slot) => Decided::Now(slot),
             Place::Queued(queued) => {

@@ -71,13 +71,11 @@ where
             (router.spawner().tokio.spawn(tries.run(first, begin)), position)
         },
     );
-    match task {
-        Ok((task, position)) => {
-            pending.position = position;
-            Response::running(pending, task)
-        }
-        Err(error) => Response::refused(pending, error.widen()),
-    }
+    let task = task.map(|(task, position)| {
+        pending.position = position;
+        task
+    });
+    Response::started(pending, task)
 }
 
 /// A call that may run again.

@@ -158,7 +158,7 @@ where
                     None if IN_PLACE => return Poll::Pending,
                     None => match ready!(acquire.poll_settled(cx)) {
                         Ok(got) => got,
-                        Err(error) => return Poll::Ready(Err(Box::new(error.widen()))),
+                        Err(error) => return Poll::Ready(Err(Box::new((*error).widen()))),
                     },
                 };
                 seat.take(scope);

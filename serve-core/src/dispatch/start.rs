@@ -11,7 +11,7 @@ use super::acquire::Acquire;
 use super::entrance::{Decided, Entrance};
 use crate::call::deadline::Deadline;
 use crate::call::deferred;
-use crate::call::pending::{PendingCall, QueuePosition, Ticket};
+use crate::call::pending::{Outcome, PendingCall, QueuePosition, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::{CallError, UpstreamError};
 use crate::clock;
@@ -78,7 +78,7 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     args: Split<A>,
     wanted: impl for<'a> Fn(&'a A) -> Wanted<'a> + Send + 'static,
     spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
-) -> (PendingCall, Result<T, CallError>) {
+) -> (PendingCall, Outcome<T>) {
     deferred::another_call();
     if entrance.is_remote() && head.deadline.is_none() {
         head.deadline = Some(Deadline::new(None, None));
@@ -154,7 +154,7 @@ pub(super) fn seat<E: Entrance, A>(
 /// Where a call goes that finds no seat.
 pub(super) enum Elsewhere<E: Entrance, A> {
     Queued(E::Queued, Option<Ticket>, A),
-    Refused(CallError),
+    Refused(Box<CallError>),
 }
 
 impl<E: Entrance, A> Elsewhere<E, A> {
@@ -164,7 +164,7 @@ impl<E: Entrance, A> Elsewhere<E, A> {
         method: &'static str,
         head: Head,
         spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
-    ) -> (PendingCall, Result<T, CallError>) {
+    ) -> (PendingCall, Outcome<T>) {
         match self {
             Self::Queued(queued, ticket, args) => {
                 let position = position_of(ticket);
@@ -178,6 +178,7 @@ impl<E: Entrance, A> Elsewhere<E, A> {
     }
 }
 
+#[inline(always)]
 fn position_of(ticket: Option<Ticket>) -> QueuePosition {
     ticket.map_or(QueuePosition::Started, QueuePosition::Queued)
 }
@@ -191,7 +192,7 @@ fn decide<E: Entrance>(
     undecided: E::Undecided<'_>,
     request: &Request,
     call: Wanted<'_>,
-) -> Result<Decided<E>, CallError> {
+) -> Outcome<Decided<E>> {
     let decided = entrance.decide(undecided, request, call, called);
     if observe::traces_calls() {
         match &decided {
@@ -251,10 +252,10 @@ impl<E: Entrance, A> Arrival<E, A> {
     async fn place(
         mut self,
         wanted: impl for<'a> Fn(&'a A) -> Wanted<'a>,
-    ) -> Result<Acquire<E, A>, CallError> {
+    ) -> Outcome<Acquire<E, A>> {
         let args = self.args.await.map_err(|error| {
             let consumer = PendingCall::name_of(&*self.entrance, self.method);
-            CallError::Upstream(error.for_consumer(consumer))
+            Box::new(CallError::Upstream(error.for_consumer(consumer)))
         })?;
         let undecided = match self.entrance.seat_now(&mut self.request, self.called) {
             Ok(seat) => return Ok(Acquire::ready(seat, args)),

@@ -13,7 +13,7 @@ use super::serving::Serving;
 use super::start::{Head, start};
 use crate::call::callees::CalleeRef;
 use crate::call::deferred;
-use crate::call::pending::{Callee, Ticket};
+use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::spawner::{RequestIds, Spawner};
 use crate::call::{ArgTuple, CallError, Response};
@@ -68,7 +68,7 @@ impl Callee for TaskCallee {
 /// A task waits for no seat: it starts at once, on no replica.
 impl Entrance for TaskCallee {
     type Seat = Arc<Spawner>;
-    type Queued = Ready<Result<Arc<Spawner>, CallError>>;
+    type Queued = Ready<Outcome<Arc<Spawner>>>;
     type Undecided<'a> = Infallible;
 
     fn begin_request(&self, request: &mut Request) {
@@ -89,7 +89,7 @@ impl Entrance for TaskCallee {
         _: &Request,
         _: Wanted<'_>,
         _: Called,
-    ) -> Result<Decided<Self>, CallError> {
+    ) -> Outcome<Decided<Self>> {
         match undecided {}
     }
 }
@@ -109,10 +109,7 @@ pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T:
             deferred::call_spawned();
             callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))
         });
-    match task {
-        Ok(task) => Response::running(pending, task),
-        Err(error) => Response::refused(pending, error.widen()),
-    }
+    Response::started(pending, task)
 }
 
 /// The `Wanted` of a task, which no router looks at.

@@ -151,10 +151,7 @@ fn spawn_one<M: Unary>(
             }
             spawn(router, M::BATCHED, acquire, head, begin_one::<M>)
         });
-    match task {
-        Ok(task) => Response::running(pending, task),
-        Err(error) => Response::refused(pending, error.widen()),
-    }
+    Response::started(pending, task)
 }
 
 /// Makes a task of a call whose first poll is timed. Boxed, so that no second kind of task is
@@ -203,10 +200,7 @@ fn call_in_a_poll<M: Unary>(
                 elsewhere.start(router, M::INFO.name, head, |acquire, head, _| {
                     spawn(router, M::BATCHED, acquire, head, begin_one::<M>)
                 });
-            match task {
-                Ok(task) => Response::running(pending, task),
-                Err(error) => Response::refused(pending, error.widen()),
-            }
+            Response::started(pending, task)
         }
     }
 }
@@ -234,10 +228,7 @@ pub fn stream<M: Streaming>(
             let begin = |scope: &mut _, args| begin_many::<M>(scope, args, sink);
             spawn(router, M::BATCHED, acquire, head, begin)
         });
-    match task {
-        Ok(task) => ResponseStream::running(pending, items, task),
-        Err(error) => ResponseStream::refused(pending, error.widen()),
-    }
+    ResponseStream::started(pending, items, task)
 }
 
 /// Makes a task of a call. A call that is `in_order`, or that may go to another process,

@@ -169,10 +169,7 @@ fn start_routed(
             router.spawner().tokio.spawn(Serving::new(acquire, head, begin))
         },
     );
-    match task {
-        Ok(task) => ResponseStream::running(pending, parts, task),
-        Err(error) => ResponseStream::refused(pending, error),
-    }
+    ResponseStream::started(pending, parts, task)
 }
 
 /// A routed request shows no arguments to whoever routes it.

@@ -11,9 +11,10 @@ use super::replica::{Replica, WakerKey};
 use super::slot::{Slot, SlotOwner};
 use crate::call::deadline::Deadline;
 use crate::call::deferred::{self, Outer};
+use crate::call::pending::Outcome;
 use crate::call::request::Request;
 use crate::call::spawner::Spawner;
-use crate::call::{CallError, Context, Directory, ReplicaContext};
+use crate::call::{Context, Directory, ReplicaContext};
 
 thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
@@ -67,9 +68,9 @@ pub(crate) trait Seat: Sized + Send + 'static {
     fn take(self, scope: &mut Scope);
     /// Gives the seat up for another one. The call's place is decided when this method
     /// returns.
-    fn exchange(self) -> BoxFuture<'static, Result<Self, CallError>>;
+    fn exchange(self) -> BoxFuture<'static, Outcome<Self>>;
     /// Finds a seat for a call that was given back by a replica whose slots `owner` counts.
-    fn again(owner: Arc<dyn SlotOwner>) -> BoxFuture<'static, Result<Self, CallError>>;
+    fn again(owner: Arc<dyn SlotOwner>) -> BoxFuture<'static, Outcome<Self>>;
 }
 
 impl Seat for Slot {
@@ -87,13 +88,13 @@ impl Seat for Slot {
         scope.site = Site::Slot(self, None);
     }
 
-    fn exchange(self) -> BoxFuture<'static, Result<Self, CallError>> {
+    fn exchange(self) -> BoxFuture<'static, Outcome<Self>> {
         let owner = Arc::clone(&self.replica().owner);
         drop(self);
         owner.readmit()
     }
 
-    fn again(owner: Arc<dyn SlotOwner>) -> BoxFuture<'static, Result<Self, CallError>> {
+    fn again(owner: Arc<dyn SlotOwner>) -> BoxFuture<'static, Outcome<Self>> {
         owner.readmit()
     }
 }
@@ -111,11 +112,11 @@ impl Seat for Arc<Spawner> {
         scope.site = Site::Task(self);
     }
 
-    fn exchange(self) -> BoxFuture<'static, Result<Self, CallError>> {
+    fn exchange(self) -> BoxFuture<'static, Outcome<Self>> {
         Box::pin(std::future::ready(Ok(self)))
     }
 
-    fn again(_: Arc<dyn SlotOwner>) -> BoxFuture<'static, Result<Self, CallError>> {
+    fn again(_: Arc<dyn SlotOwner>) -> BoxFuture<'static, Outcome<Self>> {
         unreachable!("a task runs on no replica that could give it back")
     }
 }

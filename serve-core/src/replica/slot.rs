@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 
 use super::first_poll::FirstPoll;
 use super::replica::Replica;
-use crate::call::CallError;
 use crate::call::callees::CalleeRef;
+use crate::call::pending::Outcome;
 
 /// The owner of replicas' slots, which knows each replica by a key. Implemented by the router.
 pub(crate) trait SlotOwner: Send + Sync {
@@ -35,7 +35,7 @@ pub(crate) trait SlotOwner: Send + Sync {
     /// Finds another slot for a call whose replica ended before the call began. The call goes
     /// ahead of the queue, even if the queue is full. Its place is decided when this method
     /// returns.
-    fn readmit(self: Arc<Self>) -> BoxFuture<'static, Result<Slot, CallError>>;
+    fn readmit(self: Arc<Self>) -> BoxFuture<'static, Outcome<Slot>>;
 }
 
 /// The right to run one call on one replica. **Dropping it frees the slot**, which goes

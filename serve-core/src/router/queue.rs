@@ -177,10 +177,11 @@ impl Queue {
 
     /// How a ticket stands; a granted one is taken out.
     pub(crate) fn poll(&mut self, ticket: Ticket, new: &Waker) -> Waiting {
-        if !self.knows(ticket) {
+        let entry = self.entries.get_mut(ticket.key);
+        let Some(entry) = entry.filter(|entry| entry.serial == ticket.serial) else {
             return Waiting::Gone;
-        }
-        match &mut self.entries[ticket.key].state {
+        };
+        match &mut entry.state {
             State::Granted { slot, .. } => {
                 let slot = *slot;
                 self.remove(ticket.key);

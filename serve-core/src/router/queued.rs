@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::router::Router;
 use crate::call::CallError;
-use crate::call::pending::{Callee as _, Ticket};
+use crate::call::pending::{Callee as _, Outcome, Ticket};
 use crate::replica::Slot;
 
 /// The place of a call, once it is decided.
@@ -61,12 +61,12 @@ impl QueuedCall {
 }
 
 impl Future for QueuedCall {
-    type Output = Result<Slot, CallError>;
+    type Output = Outcome<Slot>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let State::Waiting(ticket) = self.state else {
-            return Poll::Ready(Err(CallError::Cancelled));
+            return Poll::Ready(Err(Box::new(CallError::Cancelled)));
         };
         let polled = ready!(self.router.poll_queued(ticket, cx.waker()));
         self.state = match &polled {

@@ -25,7 +25,7 @@ use super::queue::Waiting;
 use super::queued::{Place, QueuedCall};
 use crate::call::CallError;
 use crate::call::callees::{CalleeId, CalleeRef};
-use crate::call::pending::{Callee, Ticket};
+use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::Request;
 use crate::call::spawner::Spawner;
 use crate::clock;
@@ -351,7 +351,7 @@ impl Router {
     /// A slot that the call may take at once, for most calls: one that power of two choices
     /// routes, where a slot is free. Else the lock, under which [`place`](Self::place) decides.
     /// A request that has no number gets one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot_now(
         &self,
         request: &mut Request,
@@ -458,9 +458,9 @@ impl Router {
         request: &Request,
         call: Wanted<'_>,
         called: Called,
-    ) -> Result<Place, CallError> {
+    ) -> Outcome<Place> {
         if let Some(reason) = state.intake.refusal() {
-            return Err(self.unavailable(reason));
+            return Err(Box::new(self.unavailable(reason)));
         }
         let State { admission, replicas, routing, random, .. } = &mut *state;
         let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
@@ -482,10 +482,10 @@ impl Router {
 
     /// A place for a call whose replica ended: before all that wait, and however many there
     /// are. Refused once nobody is served any more: the call would wait for ever.
-    pub(crate) fn place_again(self: &Arc<Self>) -> Result<Place, CallError> {
+    pub(crate) fn place_again(self: &Arc<Self>) -> Outcome<Place> {
         let mut state = self.lock();
         if let Intake::Closed(reason) = &state.intake {
-            return Err(self.unavailable(reason));
+            return Err(Box::new(self.unavailable(reason)));
         }
         let State { admission, random, .. } = &mut *state;
         // The call's response knows only the place that the call had first.
@@ -502,7 +502,7 @@ impl Router {
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         admitted: &Admitted,
-    ) -> Result<Place, CallError> {
+    ) -> Outcome<Place> {
         self.note_load(&mut state);
         match *admitted {
             Admitted::Now(key) => {
@@ -514,11 +514,11 @@ impl Router {
                 drop(state);
                 Ok(Place::Queued(QueuedCall::new(Arc::clone(self), ticket)))
             }
-            Admitted::Overloaded { queued, limit } => Err(CallError::Overloaded {
+            Admitted::Overloaded { queued, limit } => Err(Box::new(CallError::Overloaded {
                 queued,
                 limit,
                 retry_after: crate::error::Fault::Overloaded.retry_after(),
-            }),
+            })),
         }
     }
 
@@ -535,11 +535,7 @@ impl Router {
     /// The slot of a queued call once its turn has come, or why the call never gets one. True
     /// beside a slot if [`begun`](Self::begun) has to be called.
     #[inline]
-    pub(super) fn poll_queued(
-        &self,
-        ticket: Ticket,
-        waker: &Waker,
-    ) -> Poll<Result<(Slot, bool), CallError>> {
+    pub(super) fn poll_queued(&self, ticket: Ticket, waker: &Waker) -> Poll<Outcome<(Slot, bool)>> {
         let mut state = self.lock();
         let (waiting, in_order) = state.admission.poll(ticket, waker);
         match waiting {
@@ -547,10 +543,10 @@ impl Router {
             Waiting::Granted(key) => {
                 Poll::Ready(Ok((Self::slot(state.replicas[key].as_ref()), in_order)))
             }
-            Waiting::Gone => Poll::Ready(Err(match state.intake.refusal() {
+            Waiting::Gone => Poll::Ready(Err(Box::new(match state.intake.refusal() {
                 Some(reason) => self.unavailable(reason),
                 None => CallError::Cancelled,
-            })),
+            }))),
         }
     }
 
@@ -701,7 +697,7 @@ impl SlotOwner for Router {
         }
     }
 
-    fn readmit(self: Arc<Self>) -> BoxFuture<'static, Result<Slot, CallError>> {
+    fn readmit(self: Arc<Self>) -> BoxFuture<'static, Outcome<Slot>> {
         match self.place_again() {
             Ok(Place::Now(slot)) => Box::pin(std::future::ready(Ok(slot))),
             Ok(Place::Queued(queued)) => Box::pin(queued),
