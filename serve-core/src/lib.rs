@@ -128,7 +128,7 @@ pub use call::{
 pub use controller::{
     ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeployError,
     DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, MethodDetails, ReplicaDetails,
-    ReplicaState, Status,
+    ReplicaState, Shortage, ShortageOf, Status,
 };
 pub use deployment::{
     Aggregation, Anywhere, AutoscalingConfig, AutoscalingContext, AutoscalingError,

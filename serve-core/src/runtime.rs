@@ -12,7 +12,9 @@ use tokio::runtime::Handle as Tokio;
 
 use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::spawner::{InPlace, Spawner};
-use crate::controller::{Controller, DeployError, RealWorld, Resources, Status, World};
+use crate::controller::{
+    ApplicationStatus, Controller, DeployError, RealWorld, Resources, Status, World,
+};
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
@@ -329,6 +331,43 @@ impl Runtime {
     #[must_use]
     pub fn status(&self) -> Status {
         self.lease.controller.status()
+    }
+
+    /// Waits until an application has this status; [`ApplicationStatus::NotStarted`] is the
+    /// status of an application that is not there.
+    ///
+    /// Returns at once if the application has the status already. A status that lasts for a
+    /// moment may be missed. Waits as long as it takes: `tokio::time::timeout` bounds the time.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// use serve_core::ApplicationStatus;
+    ///
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # struct Greeter;
+    /// # #[handle]
+    /// # impl Greeter { pub async fn greet(&self) {} }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<()> {
+    /// let runtime = Runtime::builder().start().await?;
+    /// let deploy = runtime.clone();
+    /// tokio::spawn(async move { deploy.run(Greeter::bind()).await.map(drop) });
+    /// runtime.wait_for("default", ApplicationStatus::Running).await;
+    /// let status = runtime.status();
+    /// assert!(status.application("default").is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn wait_for(&self, application: &str, status: ApplicationStatus) {
+        let controller = &self.lease.controller;
+        let mut changes = controller.changes();
+        while controller.application_status(application) != status {
+            // The controller, which sends them, lives as long as this runtime.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Stops an application: its callers before their callees, each drained for at most

@@ -15,8 +15,6 @@ use clap::{Args, ValueEnum};
 pub(crate) use application::ApplicationPath;
 pub(crate) use assignment::{Assignment, repeated};
 pub(crate) use node::NodeArguments;
-#[cfg(test)]
-pub(crate) use node::Resource;
 
 /// The application, what it is called here, and where it is reached.
 #[derive(Debug, Clone, Args)]

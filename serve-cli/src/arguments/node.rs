@@ -27,12 +27,6 @@ impl NodeArguments {
         let here = || thread::available_parallelism().map_or(1, usize::from).max(2);
         self.num_cpus.unwrap_or_else(|| f64::from(u32::try_from(here()).unwrap_or(u32::MAX)))
     }
-
-    /// How much there is of another resource. The last word counts.
-    pub(crate) fn resource(&self, name: &str) -> f64 {
-        let named = self.resources.iter().rfind(|resource| resource.name == name);
-        named.map_or(0.0, |resource| resource.amount)
-    }
 }
 
 /// An amount of something, by its name.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use miette::Diagnostic;
-use serve_core::DeployError;
 use serve_core::application::GraphError;
+use serve_core::{DeployError, Shortage};
 
 use super::chain::Chain;
 use crate::exit_code;
@@ -68,6 +68,15 @@ pub(super) enum Error {
         name: String,
         #[source]
         source: GraphError,
+    },
+
+    #[error("there can never be room for `{deployment}`: {shortage}")]
+    #[diagnostic(code(serve::deploy_failed))]
+    NeverFits {
+        deployment: String,
+        shortage: Shortage,
+        #[help]
+        help: String,
     },
 
     #[error("the application `{name}` could not be started")]
@@ -149,6 +158,10 @@ impl Error {
     pub(super) fn not_deployed(name: String, error: DeployError) -> Self {
         let source = match error {
             DeployError::Graph(source) => return Self::Graph { name, source },
+            DeployError::NeverFits { deployment, shortage, .. } => {
+                let help = more_room(&shortage);
+                return Self::NeverFits { deployment, shortage, help };
+            }
             DeployError::Constructor { deployment, error, .. } => {
                 let about = format_args!("a replica of `{deployment}` did not start");
                 Chain::of(&error.context(about))
@@ -156,6 +169,23 @@ impl Error {
             other => Box::new(other),
         };
         Self::Deploy { name, source }
+    }
+}
+
+/// What to do about a shortage: which argument says that there is more, and what to lower.
+fn more_room(shortage: &Shortage) -> String {
+    let Shortage { resource, needed, .. } = shortage;
+    match &**resource {
+        "num_cpus" => {
+            format!("give `--num-cpus {needed}` if there is as much, or lower its `num_cpus`")
+        }
+        "num_gpus" => "GPUs are not looked for: `--num-gpus COUNT` says how many there are; or \
+                       lower its `num_gpus`"
+            .to_owned(),
+        "memory" | "max_replicas_per_node" => shortage.remedy(),
+        other => format!(
+            "give `--resource {other}={needed}` if there is as much, or lower its `resources`"
+        ),
     }
 }
 
@@ -171,9 +201,10 @@ impl Failure for Error {
             | Self::UnknownApplication { .. }
             | Self::SeveralApplications { .. } => exit_code::APPLICATION_NOT_FOUND,
             Self::BadArgument { .. } => exit_code::BAD_ARGUMENT,
-            Self::ApplicationFailed { .. } | Self::Graph { .. } | Self::Deploy { .. } => {
-                exit_code::DEPLOY_FAILED
-            }
+            Self::ApplicationFailed { .. }
+            | Self::Graph { .. }
+            | Self::NeverFits { .. }
+            | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
             Self::PortTaken { .. } | Self::Address { .. } => exit_code::ADDRESS_UNAVAILABLE,
             Self::UnknownMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,

@@ -13,7 +13,6 @@ use crate::arguments::NodeArguments;
 /// A Serve runtime on the workers.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
-    arguments: &'a NodeArguments,
     workers: &'a Workers,
     runtime: Runtime,
 }
@@ -21,7 +20,7 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     /// Starts it, with HTTP if there is an address.
     pub(super) async fn start(
-        arguments: &'a NodeArguments,
+        arguments: &NodeArguments,
         workers: &'a Workers,
         address: Option<SocketAddr>,
     ) -> Result<Self, StartError> {
@@ -29,7 +28,7 @@ impl<'a> Node<'a> {
         if let Some(address) = address {
             builder = builder.http(address);
         }
-        Ok(Self { arguments, workers, runtime: workers.run(builder.start()).await? })
+        Ok(Self { workers, runtime: workers.run(builder.start()).await? })
     }
 
     /// Deploys an application, and tells what it waits for meanwhile.
@@ -38,10 +37,10 @@ impl<'a> Node<'a> {
         application: AnyApplication,
         graph: &Graph,
     ) -> Result<AnyHandle, DeployError> {
-        let runtime = self.runtime.clone();
+        let (runtime, name) = (self.runtime.clone(), &graph.application);
         tokio::select! {
             deployed = self.workers.run(async move { runtime.run_any(application).await }) => deployed,
-            never = starting::narrate(&self.runtime, graph, self.arguments) => match never {},
+            never = starting::narrate(&self.runtime, name) => match never {},
         }
     }
 

@@ -4,17 +4,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use serve_core::application::{Graph, GraphNode};
 use serve_core::{DeploymentDetails, ReplicaState, Runtime};
 use tokio::time::{Instant, sleep_until};
 
-use crate::arguments::NodeArguments;
 use crate::output;
 
 /// How long one looks at a silent terminal before one wonders.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// When replicas without room are told of first: what no time will mend.
+/// When replicas without room are told of first.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// Replicas of one deployment that are waited for.
@@ -26,17 +24,15 @@ struct Awaited {
     no_room: Option<String>,
     /// Why the last one did not start.
     failed: Option<String>,
-    remedy: Option<String>,
 }
 
 /// Says every few seconds what there is to wait for, until it is dropped.
-pub(super) async fn narrate(runtime: &Runtime, graph: &Graph, node: &NodeArguments) -> Infallible {
+pub(super) async fn narrate(runtime: &Runtime, application: &str) -> Infallible {
     let look = || {
         let status = runtime.status();
-        let applications = status.applications.get(&graph.application);
-        let deployments = applications.into_iter().flat_map(|details| &details.deployments);
-        let asked = |name: &str| graph.deployments.iter().find(|asked| asked.name == name);
-        deployments.flat_map(|(name, details)| awaited(name, details, asked(name), node)).collect()
+        let application = status.application(application);
+        let deployments = application.into_iter().flat_map(|details| &details.deployments);
+        deployments.flat_map(|(name, details)| awaited(name, details)).collect()
     };
     tell(look, |waiting| output::status("Waiting", waiting)).await
 }
@@ -58,16 +54,10 @@ async fn tell(look: impl Fn() -> Vec<Awaited>, mut say: impl FnMut(String)) -> I
 }
 
 /// What is waited for of one deployment: first those without room.
-fn awaited(
-    name: &str,
-    details: &DeploymentDetails,
-    asked: Option<&GraphNode>,
-    node: &NodeArguments,
-) -> Vec<Awaited> {
+fn awaited(name: &str, details: &DeploymentDetails) -> Vec<Awaited> {
     let starting = details.replicas.iter().filter(|it| it.state == ReplicaState::Starting);
     let (without_room, made): (Vec<_>, Vec<_>) = starting.partition(|it| !it.message.is_empty());
     let failed = details.recent_dead_replicas.last().map(|dead| dead.reason.clone());
-    let remedy = asked.and_then(|asked| remedy(asked, node));
     let deployment = name.to_owned();
     // One that failed is made again after a pause, in which there is none.
     let paused = usize::from(details.replicas.is_empty() && failed.is_some());
@@ -76,50 +66,10 @@ fn awaited(
         replicas: without_room.len(),
         no_room: Some(first.message.clone()),
         failed: None,
-        remedy,
     });
     let made = made.len() + paused;
-    let made = (made > 0).then_some(Awaited {
-        deployment,
-        replicas: made,
-        no_room: None,
-        failed,
-        remedy: None,
-    });
+    let made = (made > 0).then_some(Awaited { deployment, replicas: made, no_room: None, failed });
     without_room.into_iter().chain(made).collect()
-}
-
-/// What the command line could say and does not, or the deployment could ask less of. None
-/// if there is room for a replica of it, once others have gone.
-fn remedy(asked: &GraphNode, node: &NodeArguments) -> Option<String> {
-    let mut sentences = Vec::new();
-    let (mut give, mut lower) = (Vec::new(), Vec::new());
-    if asked.num_cpus > node.cpus() {
-        give.push(format!("`--num-cpus {}`", asked.num_cpus));
-        lower.push("`num_cpus`");
-    }
-    match node.num_gpus {
-        None if asked.num_gpus > 0.0 => sentences
-            .push("GPUs are not looked for: `--num-gpus COUNT` says how many there are".to_owned()),
-        Some(gpus) if asked.num_gpus > f64::from(u32::try_from(gpus).unwrap_or(u32::MAX)) => {
-            give.push(format!("`--num-gpus {}`", asked.num_gpus.ceil()));
-            lower.push("`num_gpus`");
-        }
-        _ => {}
-    }
-    let others = asked.resources.iter();
-    let too_much = others.filter(|(name, amount)| **amount > node.resource(name));
-    give.extend(too_much.map(|(name, amount)| format!("`--resource {name}={amount}`")));
-    if give.len() > lower.len() {
-        lower.push("`resources`");
-    }
-    if !give.is_empty() {
-        let (give, lower) = (give.join(" "), lower.join(" and "));
-        sentences.push(format!(
-            "There will never be room: give {give} if there is as much, or lower its {lower}"
-        ));
-    }
-    (!sentences.is_empty()).then(|| sentences.join(". "))
 }
 
 impl Awaited {
@@ -138,21 +88,13 @@ impl Awaited {
         if let Some(why) = &self.failed {
             said.push_str(&format!("; the last one did not: {why}"));
         }
-        if let Some(remedy) = &self.remedy {
-            said.push_str(&format!(". {remedy}"));
-        }
         said
     }
 }
 
 #[cfg(test)]
-#[expect(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 mod tests {
-    use serve_core::application::AnyApplication;
-    use serve_core::prelude::*;
-
     use super::*;
-    use crate::arguments::Resource;
 
     async fn said_within(time: Duration, look: impl Fn() -> Vec<Awaited>) -> Vec<String> {
         let mut said = Vec::new();
@@ -162,13 +104,7 @@ mod tests {
     }
 
     fn starting() -> Awaited {
-        Awaited {
-            deployment: "Model".to_owned(),
-            replicas: 2,
-            no_room: None,
-            failed: None,
-            remedy: None,
-        }
+        Awaited { deployment: "Model".to_owned(), replicas: 2, no_room: None, failed: None }
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,15 +123,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_replica_without_room_is_told_at_once_with_the_reason() {
         let look = || {
-            let why = "it needs 1 GPU, and 0 of 0 are free".to_owned();
-            let remedy = Some("say so".to_owned());
-            vec![Awaited { replicas: 1, no_room: Some(why), remedy, ..starting() }]
+            let why = "it needs 1 GPU, and 0 of 1 are free".to_owned();
+            vec![Awaited { replicas: 1, no_room: Some(why), ..starting() }]
         };
         assert_eq!(
             said_within(Duration::from_secs(2), look).await,
-            [
-                "for room for a replica of `Model`, 1s so far: it needs 1 GPU, and 0 of 0 are free. say so"
-            ]
+            ["for room for a replica of `Model`, 1s so far: it needs 1 GPU, and 0 of 1 are free"]
         );
     }
 
@@ -205,49 +138,6 @@ mod tests {
         assert_eq!(
             said_within(Duration::from_secs(6), look).await,
             ["for 2 replicas of `Model` to start, 5s so far; the last one did not: no such file"]
-        );
-    }
-
-    #[test]
-    fn what_never_fits_says_which_option_to_give_and_what_to_lower() {
-        #[deployment]
-        #[derive(Default)]
-        struct Oven;
-
-        #[handle]
-        impl Oven {
-            pub async fn bake(&self) {}
-        }
-
-        let remedy = |oven: Bound<Oven>, node: &NodeArguments| {
-            let graph = AnyApplication::from(Application::new(oven)).graph().expect("a graph");
-            super::remedy(&graph.deployments[0], node)
-        };
-        let oven = |amount: f64| Oven::bind().resource("oven", amount);
-        let resource = |amount| Resource { name: "oven".to_owned(), amount };
-        let node = NodeArguments {
-            num_cpus: Some(2.0),
-            num_gpus: Some(1),
-            resources: vec![resource(9.0), resource(1.0)],
-        };
-        assert_eq!(remedy(oven(1.0).num_cpus(2.0).num_gpus(1.0), &node), None);
-        assert_eq!(
-            remedy(Oven::bind().num_cpus(64.0), &node).as_deref(),
-            Some(
-                "There will never be room: give `--num-cpus 64` if there is as much, or lower its `num_cpus`"
-            )
-        );
-        assert_eq!(
-            remedy(oven(2.0).num_gpus(3.0), &node).as_deref(),
-            Some(
-                "There will never be room: give `--num-gpus 3` `--resource oven=2` if there is as \
-                 much, or lower its `num_gpus` and `resources`"
-            )
-        );
-        let unsaid = NodeArguments::default();
-        assert_eq!(
-            remedy(Oven::bind().num_gpus(0.5), &unsaid).as_deref(),
-            Some("GPUs are not looked for: `--num-gpus COUNT` says how many there are")
         );
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct RunningApplication {
     pub(super) phase: Phase,
     /// Why the last deploy failed, if it did.
     pub(super) failed: Option<String>,
+    /// True if the deploy that failed was the first one, and the replicas of it that run serve.
+    pub(super) in_part: bool,
     /// The route prefix that it is about to have, while it is deployed.
     pub(super) claims: Option<String>,
     /// True if `status` and the like leave it out.
@@ -72,6 +74,7 @@ impl RunningApplication {
             deployments: BTreeMap::new(),
             phase: Phase::Deploying,
             failed: None,
+            in_part: false,
             claims: None,
             hidden,
             change: Arc::default(),
@@ -86,33 +89,50 @@ impl RunningApplication {
             .iter()
             .map(|(name, hosted)| (name.clone(), hosted.details()))
             .collect();
+        let status = self.status();
         let unhealthy = |(name, details): (&String, &DeploymentDetails)| {
             let unhealthy = details.status == DeploymentStatus::Unhealthy;
             unhealthy.then(|| format!("deployment `{name}`: {}", details.message))
         };
-        let message = self.failed.clone();
+        let recovered = status == ApplicationStatus::Running;
+        let message = self.failed.clone().filter(|_| !recovered);
         ApplicationDetails {
-            status: self.status(),
+            status,
             message: message.or_else(|| deployments.iter().find_map(unhealthy)).unwrap_or_default(),
             route_prefix: self.plan.route_prefix.clone(),
             deployments,
         }
     }
 
-    fn status(&self) -> ApplicationStatus {
+    pub(super) fn status(&self) -> ApplicationStatus {
         match (self.phase, &self.failed) {
             (Phase::Deleting, _) => ApplicationStatus::Deleting,
             (Phase::Deploying, _) => ApplicationStatus::Deploying,
-            (Phase::Settled, Some(_)) => ApplicationStatus::DeployFailed,
-            (Phase::Settled, None) => {
-                let standings: Vec<_> = self
-                    .deployments
-                    .values()
-                    .map(|hosted| hosted.reconciling.shown.borrow().standing.clone())
-                    .collect();
-                application_status(&standings)
+            // Replicas that did not start were tried again, and run now.
+            (Phase::Settled, Some(_)) if self.in_part && self.is_healthy() => {
+                ApplicationStatus::Running
             }
+            (Phase::Settled, Some(_)) => ApplicationStatus::DeployFailed,
+            (Phase::Settled, None) => self.status_of_deployments(),
         }
+    }
+
+    fn status_of_deployments(&self) -> ApplicationStatus {
+        let standings: Vec<_> = self
+            .deployments
+            .values()
+            .map(|hosted| hosted.reconciling.shown.borrow().standing.clone())
+            .collect();
+        application_status(&standings)
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.status_of_deployments() == ApplicationStatus::Running
+    }
+
+    /// True if every deployment has a replica that takes calls.
+    pub(super) fn serves_in_part(&self) -> bool {
+        self.deployments.values().all(|hosted| hosted.reconciling.shown.borrow().serves())
     }
 
     /// True if nothing of it was ever deployed.

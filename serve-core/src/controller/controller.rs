@@ -1,14 +1,15 @@
 //! [`Controller`]: every application that runs in this process.
 
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::catch_unwind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::join_all;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::application::{Hosted, Phase, RunningApplication};
@@ -17,9 +18,9 @@ use super::error::DeployError;
 use super::reconcile::Order;
 use super::replicas::Nursery;
 use super::resources::{NodeResources, Resources};
-use super::status::Status;
+use super::status::{ApplicationStatus, Status};
 use super::world::World;
-use crate::application::{AnyApplication, Plan};
+use crate::application::{AnyApplication, Plan, PlanNode};
 use crate::call::pending::panic_message;
 use crate::call::spawner::Spawner;
 use crate::deployment::{Link, RequestRouting};
@@ -33,6 +34,8 @@ pub(crate) struct Controller {
     pub(super) nursery: Arc<Nursery>,
     pub(super) resources: Arc<NodeResources>,
     next_router: AtomicU64,
+    /// The routers that a reconciler or a handle still has.
+    routers: Mutex<HashMap<RouterKey, Weak<Router>>>,
     next_serial: AtomicU64,
     pub(super) applications: Mutex<BTreeMap<String, RunningApplication>>,
     shut_down: AtomicBool,
@@ -41,6 +44,9 @@ pub(crate) struct Controller {
     /// Told after every change of what is routed.
     on_routes: Box<dyn Fn(Routes) + Send + Sync>,
 }
+
+/// What handles find a deployment by: its application, its name and its type.
+type RouterKey = (Arc<str>, Arc<str>, TypeId);
 
 /// What is reached over HTTP, for the front door.
 pub(crate) struct Routes {
@@ -72,6 +78,7 @@ impl Controller {
                 directory: Arc::new(WeakDirectory(this.clone())),
                 next_id: AtomicU64::new(0),
                 node: "local".into(),
+                changes: watch::Sender::new(0),
             };
             Self {
                 spawner,
@@ -79,6 +86,7 @@ impl Controller {
                 nursery: Arc::new(nursery),
                 resources: Arc::new(NodeResources::new(resources)),
                 next_router: AtomicU64::new(0),
+                routers: Mutex::default(),
                 next_serial: AtomicU64::new(0),
                 applications: Mutex::default(),
                 shut_down: AtomicBool::new(false),
@@ -109,6 +117,12 @@ impl Controller {
                 application: plan.application.clone(),
                 error,
             })?;
+        }
+        if let Some((place, shortage)) =
+            self.resources.shortage(plan.nodes.iter().map(PlanNode::options))
+        {
+            let (application, deployment) = (plan.application, plan.nodes[place].name.clone());
+            return Err(DeployError::NeverFits { application, deployment, shortage });
         }
         self.make_request_routers(&mut plan)?;
         let this = Arc::clone(self);
@@ -186,6 +200,7 @@ impl Controller {
             .await;
         }
         self.applications.lock().remove(name);
+        self.changed();
         Ok(())
     }
 
@@ -248,9 +263,40 @@ impl Controller {
         stopping.spawn_on(stop, &self.spawner.tokio);
     }
 
-    pub(super) fn new_router(&self, deployment: &str, application: &str) -> Arc<Router> {
+    /// The router of a deployment: the one that handles have of it already, or a new one.
+    pub(super) fn router(
+        &self,
+        application: &str,
+        deployment: &str,
+        type_id: TypeId,
+    ) -> Arc<Router> {
+        let key: RouterKey = (application.into(), deployment.into(), type_id);
+        let mut routers = self.routers.lock();
+        if let Some(router) = routers.get(&key).and_then(Weak::upgrade) {
+            return router;
+        }
+        routers.retain(|_, router| router.strong_count() > 0);
         let number = self.next_router.fetch_add(1, Ordering::Relaxed);
-        Router::new(deployment, application, &self.spawner, self.seed, number).registered()
+        let router = Router::new(deployment, application, &self.spawner, self.seed, number);
+        let router = router.registered();
+        routers.insert(key, Arc::downgrade(&router));
+        router
+    }
+
+    /// Changes whenever what `status` shows does.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.nursery.changes.subscribe()
+    }
+
+    pub(super) fn changed(&self) {
+        self.nursery.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The status of an application that `status` shows.
+    pub(crate) fn application_status(&self, name: &str) -> ApplicationStatus {
+        let applications = self.applications.lock();
+        let shown = applications.get(name).filter(|application| !application.hidden);
+        shown.map_or(ApplicationStatus::NotStarted, RunningApplication::status)
     }
 
     pub(super) fn next_serial(&self) -> u64 {
@@ -349,5 +395,7 @@ impl Controller {
         let starting = applications.iter().filter_map(starting).collect();
         // Under the lock, so that the newest is published last.
         (self.on_routes)(Routes { open, starting });
+        drop(applications);
+        self.changed();
     }
 }

@@ -253,7 +253,7 @@ impl Controller {
         let before = application.deployments.get(&node.name);
         match before.filter(|before| before.type_id() == node.kind.type_id()) {
             Some(before) => Arc::clone(&before.router),
-            None => self.new_router(&node.name, &plan.application),
+            None => self.router(&plan.application, &node.name, node.kind.type_id()),
         }
     }
 
@@ -281,6 +281,7 @@ impl Controller {
             config_version: told.map_or(serial, |before| before.config_version),
             suspended: None,
             restored: false,
+            in_part: false,
         }
     }
 
@@ -339,6 +340,7 @@ impl Controller {
         application.phase = Phase::Settled;
         application.claims = None;
         application.failed = None;
+        application.in_part = false;
         application.ended = rollout.number;
         let drained: Vec<_> = application.deployments.values().map(Hosted::drained).collect();
         drop(applications);
@@ -372,6 +374,7 @@ impl Controller {
             let mut applications = self.applications.lock();
             let application = applications.get_mut(&name).expect("it is being changed");
             let first = application.plan.nodes.is_empty();
+            let in_part = first && !interrupted && application.serves_in_part();
             for change in &rollout.changes {
                 let Some(hosted) = application.deployments.get_mut(&change.name) else { continue };
                 if let Some(before) = &change.before {
@@ -386,6 +389,9 @@ impl Controller {
                             drains.await;
                         });
                     }
+                } else if in_part {
+                    let serial = self.next_serial();
+                    hosted.ask(Arc::new(Spec { serial, in_part, ..Spec::clone(&change.spec) }));
                 } else if first && !interrupted {
                     // It stays to be looked at: why it failed, and what of.
                     let suspended = Some("its application failed to deploy".to_owned());
@@ -400,11 +406,12 @@ impl Controller {
             if !superseded {
                 application.phase = Phase::Settled;
                 application.failed = Some(error.to_string());
+                application.in_part = in_part;
                 application.ended = rollout.number;
             }
             application.claims = None;
             if first && !interrupted {
-                // So that the tiers of what is left are known.
+                // So that the tiers of what is left are known, and its route.
                 application.plan = rollout.plan;
             }
         }

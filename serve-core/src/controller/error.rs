@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::decide::Shortage;
 use crate::application::GraphError;
 use crate::error::Error;
 
@@ -48,6 +49,20 @@ pub enum DeployError {
         router: &'static str,
         /// What the panic said.
         panic: String,
+    },
+    /// A deployment can never have room, whatever else stops: the node has less in all than the
+    /// deployment's replicas reserve. Nothing was changed.
+    #[error(
+        "application `{application}`: deployment `{deployment}` can never have room: {shortage}; {}",
+        .shortage.remedy()
+    )]
+    NeverFits {
+        /// The application.
+        application: String,
+        /// The deployment.
+        deployment: String,
+        /// The resource of which there is too little.
+        shortage: Shortage,
     },
     /// Replicas did not start: their constructor, `#[reconfigure]` or first
     /// `#[check_health]` failed too often. What ran before goes on.

@@ -22,7 +22,7 @@ mod world;
 #[cfg(feature = "http")]
 pub(crate) use controller::Route;
 pub(crate) use controller::{Controller, Routes};
-pub use decide::DeploymentStatusTrigger;
+pub use decide::{DeploymentStatusTrigger, Shortage, ShortageOf};
 pub use error::DeployError;
 pub use reconcile::DeadReplica;
 pub(crate) use resources::Resources;

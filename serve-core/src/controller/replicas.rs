@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::spec::Spec;
@@ -95,6 +96,8 @@ pub(super) struct Nursery {
     pub(super) next_id: AtomicU64,
     /// One process is one node; a cluster will name it.
     pub(super) node: Arc<str>,
+    /// Counts the changes of what `status` shows.
+    pub(super) changes: watch::Sender<u64>,
 }
 
 impl Nursery {

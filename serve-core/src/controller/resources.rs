@@ -8,12 +8,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub(crate) use super::decide::Resources;
-use super::decide::{Capacity, Demand, Grant};
+use super::decide::{Capacity, Demand, Grant, Reservations, Shortage, shortage};
 use crate::deployment::DeploymentOptions;
 use crate::router::Router;
 
 /// The resources of this process's node.
 pub(super) struct NodeResources {
+    /// All that there is, free or not.
+    total: Resources,
     shared: Arc<Shared>,
 }
 
@@ -38,9 +40,24 @@ pub(super) struct Reservation {
 
 impl NodeResources {
     pub(super) fn new(resources: Resources) -> Self {
-        let state = State { capacity: Capacity::new(resources), replicas: HashMap::new() };
+        let capacity = Capacity::new(resources.clone());
+        let state = State { capacity, replicas: HashMap::new() };
         let shared = Shared { state: Mutex::new(state), freed: watch::Sender::new(0) };
-        Self { shared: Arc::new(shared) }
+        Self { total: resources, shared: Arc::new(shared) }
+    }
+
+    /// Finds the first of these deployments that can never have room, whatever else stops.
+    /// Returns its index.
+    pub(super) fn shortage<'a>(
+        &self,
+        deployments: impl Iterator<Item = &'a DeploymentOptions>,
+    ) -> Option<(usize, Shortage)> {
+        let reservations = |options: &DeploymentOptions| Reservations {
+            demand: demand(options),
+            replicas: options.num_replicas(),
+            max_replicas_per_node: options.max_replicas_per_node,
+        };
+        shortage(&self.total, &deployments.map(reservations).collect::<Vec<_>>())
     }
 
     /// Reserves what a replica of a deployment needs.
@@ -52,12 +69,6 @@ impl NodeResources {
         options: &DeploymentOptions,
         router: &Router,
     ) -> Result<Reservation, String> {
-        let demand = Demand {
-            num_cpus: options.num_cpus.unwrap_or_default(),
-            num_gpus: options.num_gpus.unwrap_or_default(),
-            memory: options.memory.unwrap_or_default(),
-            others: options.resources.clone(),
-        };
         let deployment = (Arc::clone(router.application()), Arc::clone(router.name()));
         let mut state = self.shared.state.lock();
         let there = state.replicas.get(&deployment).copied().unwrap_or_default();
@@ -66,7 +77,7 @@ impl NodeResources {
         {
             return Err(format!("the node has {there} replicas of it, of at most {most}"));
         }
-        let grant = state.capacity.reserve(&demand)?;
+        let grant = state.capacity.reserve(&demand(options))?;
         *state.replicas.entry(deployment.clone()).or_default() += 1;
         Ok(Reservation { shared: Arc::clone(&self.shared), deployment, grant })
     }
@@ -74,6 +85,16 @@ impl NodeResources {
     /// Changes whenever something is given back.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.freed.subscribe()
+    }
+}
+
+/// What a replica of a deployment with these options needs.
+fn demand(options: &DeploymentOptions) -> Demand {
+    Demand {
+        num_cpus: options.num_cpus.unwrap_or_default(),
+        num_gpus: options.num_gpus.unwrap_or_default(),
+        memory: options.memory.unwrap_or_default(),
+        others: options.resources.clone(),
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) struct Spec {
     pub(super) suspended: Option<String>,
     /// True if it ran before another that failed, and runs again.
     pub(super) restored: bool,
+    /// True if it failed in part, and the replicas that run go on. Those that do not start are
+    /// tried again.
+    pub(super) in_part: bool,
 }
 
 impl Spec {

@@ -17,6 +17,14 @@ pub struct Status {
     pub applications: BTreeMap<String, ApplicationDetails>,
 }
 
+impl Status {
+    /// The application of this name, if there is one.
+    #[must_use]
+    pub fn application(&self, name: &str) -> Option<&ApplicationDetails> {
+        self.applications.get(name)
+    }
+}
+
 /// How an application does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -82,6 +90,14 @@ pub struct ApplicationDetails {
     pub route_prefix: Option<String>,
     /// By name.
     pub deployments: BTreeMap<String, DeploymentDetails>,
+}
+
+impl ApplicationDetails {
+    /// The deployment of this name, if the application has one.
+    #[must_use]
+    pub fn deployment(&self, name: &str) -> Option<&DeploymentDetails> {
+        self.deployments.get(name)
+    }
 }
 
 /// A deployment, as [`Status`] shows it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::router::{Intake, Router, State};
+use super::router::{Intake, Router, State, Term};
 use crate::replica::Replica;
 
 /// A replica as callers know it: its id, its rank, and how to reach it. The host's side of a
@@ -170,9 +170,28 @@ impl Router {
         Some(Arc::clone(&replica.context.id))
     }
 
-    /// Makes the router take calls again.
-    pub(crate) fn open(&self) {
-        self.lock().intake = Intake::Open;
+    /// Begins another term: calls are taken, and go to the replicas of the new term only. Those
+    /// of the terms before end their running calls.
+    pub(crate) fn begin_term(&self) -> Term {
+        let mut state = self.lock();
+        state.term.0 += 1;
+        state.intake = Intake::Open;
+        let members = state.replicas.iter().enumerate();
+        let members: Vec<(usize, Arc<Replica>)> = members
+            .filter_map(|(key, member)| Some((key, Arc::clone(member.as_ref()?.replica()))))
+            .collect();
+        for (key, replica) in members {
+            state.take_out(key, &replica);
+        }
+        state.term
+    }
+
+    /// Makes the router take calls again, unless the term is over.
+    pub(crate) fn open(&self, term: Term) {
+        let mut state = self.lock();
+        if state.term == term {
+            state.intake = Intake::Open;
+        }
     }
 
     /// Takes a replica out of routing. Its running calls go on.
@@ -180,17 +199,22 @@ impl Router {
         self.lock().take_out(key, replica);
     }
 
-    /// Makes the router refuse new calls. Calls that wait are still served.
-    pub(crate) fn refuse(&self, reason: &str) {
+    /// Makes the router refuse new calls, unless the term is over. Calls that wait are still
+    /// served.
+    pub(crate) fn refuse(&self, term: Term, reason: &str) {
         let mut state = self.lock();
-        if !matches!(state.intake, Intake::Closed(_)) {
+        if state.term == term && !matches!(state.intake, Intake::Closed(_)) {
             state.intake = Intake::Draining(reason.to_owned());
         }
     }
 
-    /// Makes the router refuse new calls, and turns away the calls that wait.
-    pub(crate) fn close(&self, reason: &str) {
+    /// Makes the router refuse new calls, and turns away the calls that wait, unless the term is
+    /// over.
+    pub(crate) fn close(&self, term: Term, reason: &str) {
         let mut state = self.lock();
+        if state.term != term {
+            return;
+        }
         state.intake = Intake::Closed(reason.to_owned());
         let wakers = state.admission.clear_queue();
         self.note_load(&mut state);

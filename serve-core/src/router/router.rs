@@ -38,8 +38,8 @@ use crate::replica::{FirstPoll, Replica, Slot, SlotOwner};
 
 /// The running end of a deployment: its replicas, their slots, and who waits for them.
 ///
-/// It outlives its replicas: handles keep it, and a redeployed deployment gets its old
-/// one back.
+/// It outlives its replicas and reconcilers: handles keep it, and a deployment that is run again
+/// under the same name gets its old one back.
 pub(crate) struct Router {
     id: CalleeId,
     name: Arc<str>,
@@ -75,6 +75,8 @@ pub(crate) struct State {
     next_request: u64,
     /// Which calls are taken.
     pub(super) intake: Intake,
+    /// The term that lasts.
+    pub(super) term: Term,
     pub(super) routing: Routing,
     /// What `routing` was made of.
     routed_by: RequestRouting,
@@ -86,6 +88,12 @@ pub(crate) struct State {
     /// Whether the next change of the load is to be told.
     tell_of_load: bool,
 }
+
+/// The time for which one reconciler decides which calls a router takes. A router outlives its
+/// reconcilers, because handles keep it: a deployment that is deleted and run again has another
+/// reconciler and the same router, while replicas of the term before may still drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term(pub(super) u64);
 
 /// Which calls a router takes.
 #[derive(Debug)]
@@ -208,6 +216,7 @@ impl Router {
                 // A million million requests each, and eight million routers.
                 next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
                 intake: Intake::Open,
+                term: Term(0),
                 routing: Routing::default(),
                 routed_by: RequestRouting::default(),
                 budget: RetryBudget::new(),

@@ -12,6 +12,7 @@
 //! | `restart` | whether a failed start is tried again |
 //! | `ranks` | the places of the replicas |
 //! | `resources` | what fits on a node |
+//! | `shortage` | what can never fit on a node |
 //! | `batches` | whether batches can be full |
 
 mod autoscale;
@@ -20,6 +21,7 @@ mod ranks;
 mod resources;
 mod restart;
 mod rollout;
+mod shortage;
 mod status;
 
 pub(crate) use autoscale::{Asked, LoggedDecision, Observed, Scaling, decide as autoscale};
@@ -28,5 +30,7 @@ pub(crate) use ranks::{close_gaps, free_ranks};
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use restart::{StartFailures, Verdict};
 pub(crate) use rollout::{ReplicaView, Rollout, RolloutInput, rollout};
+pub(crate) use shortage::{Reservations, shortage};
+pub use shortage::{Shortage, ShortageOf};
 pub use status::DeploymentStatusTrigger;
 pub(crate) use status::{Event, Standing, application_status};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 /// A whole one, in the units that are counted.
-const ONE: u64 = 10_000;
+pub(super) const ONE: u64 = 10_000;
 
 /// What a replica needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -225,7 +225,7 @@ fn number(units: u64) -> f64 {
     clippy::cast_sign_loss,
     reason = "checked to be from 0 to 65,536, or as large as a node is"
 )]
-fn units(amount: f64) -> u64 {
+pub(super) fn units(amount: f64) -> u64 {
     (amount * ONE as f64).round() as u64
 }
 

@@ -24,8 +24,10 @@ pub(crate) struct StartFailures {
     pauses: u32,
     /// True once a pause has begun at the threshold or beyond it.
     beyond: bool,
-    /// True once a replica of the version has started, or a deploy of it has ended well: it
-    /// is not given up any more.
+    /// The most replicas of the version that have run at once.
+    most_running: usize,
+    /// True once all replicas that were asked for have run, which may be none: the version is not
+    /// given up any more.
     proven: bool,
     pause_ends: Option<Instant>,
 }
@@ -44,9 +46,14 @@ impl StartFailures {
         Self { proven: true, ..Self::default() }
     }
 
-    /// A replica has started.
-    pub(crate) fn started(&mut self) {
-        *self = Self::of_proven();
+    /// A replica has started, and so many of the version run.
+    ///
+    /// Only a start that brings the version further makes up for failures: one replica that
+    /// starts, ends and starts again would hide for ever that others do not start at all.
+    pub(crate) fn started(&mut self, running: usize) {
+        if self.proven || running > self.most_running {
+            *self = Self { proven: self.proven, most_running: running, ..Self::default() };
+        }
     }
 
     /// All that was asked for runs, which may be nothing.
@@ -55,19 +62,17 @@ impl StartFailures {
     }
 
     /// A replica has not started. The threshold is `limit`, and never more than three for
-    /// each of the `target` replicas: there, a version that has never started has failed.
+    /// each of the `target` replicas: there, a version that has never run in full has failed.
     /// Before it, a try follows after 0.1, 0.2, 0.4, ... up to 1 second; from it on, one
-    /// that has started before is tried again after 1, 2, 4, ... up to 64 seconds.
+    /// that has run before is tried again after 1, 2, 4, ... up to 64 seconds.
     pub(crate) fn failed(&mut self, now: Instant, limit: usize, target: usize) -> Verdict {
         self.in_a_row += 1;
         let threshold = limit.min(FOR_EACH_REPLICA * target.max(1));
         let below = self.in_a_row < threshold;
-        if !below && !self.proven {
-            return Verdict::GiveUp;
-        }
+        let verdict = if below || self.proven { Verdict::TryAgain } else { Verdict::GiveUp };
         if self.pause_ends.is_some_and(|ends| now < ends) {
             // It was begun with those whose failure is waited out already.
-            return Verdict::TryAgain;
+            return verdict;
         }
         if !below && !self.beyond {
             (self.beyond, self.pauses) = (true, 0);
@@ -80,7 +85,7 @@ impl StartFailures {
         let doubled = 2_u32.checked_pow(self.pauses).and_then(|times| first.checked_mul(times));
         self.pauses += 1;
         self.pause_ends = Some(now + doubled.unwrap_or(longest).min(longest));
-        Verdict::TryAgain
+        verdict
     }
 
     /// False during a pause.
@@ -115,9 +120,33 @@ mod tests {
     }
 
     #[test]
+    fn some_that_start_do_not_hide_that_others_never_do() {
+        let (mut failures, now) = (StartFailures::default(), Instant::now());
+        for failed in 1..12 {
+            // One replica starts, ends and starts again.
+            failures.started(1);
+            let verdict = failures.failed(now, 20, 4);
+            assert_eq!(verdict, Verdict::TryAgain, "after {failed}");
+        }
+        failures.started(1);
+        assert_eq!(failures.failed(now, 20, 4), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_start_that_brings_a_version_further_makes_up_for_failures() {
+        let (mut failures, now) = (StartFailures::default(), Instant::now());
+        for running in 1..4 {
+            for _ in 0..11 {
+                assert_eq!(failures.failed(now, 20, 4), Verdict::TryAgain);
+            }
+            failures.started(running);
+        }
+    }
+
+    #[test]
     fn replicas_that_fail_together_are_waited_for_once() {
         let (mut failures, now) = (StartFailures::default(), Instant::now());
-        failures.started();
+        failures.met();
         for _ in 0..8 {
             failures.failed(now, 20, 1);
         }
@@ -128,7 +157,7 @@ mod tests {
     #[test]
     fn a_version_that_has_started_is_tried_for_ever_with_longer_pauses() {
         let (mut failures, mut now) = (StartFailures::default(), Instant::now());
-        failures.started();
+        failures.met();
         let mut pauses = Vec::new();
         for _ in 0..12 {
             assert_eq!(failures.failed(now, 20, 1), Verdict::TryAgain);

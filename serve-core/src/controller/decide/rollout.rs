@@ -66,7 +66,8 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
         // New ones come first, so that as many as wanted serve all the time.
         Some(_) => input.target,
         None if input.no_room => input.target.saturating_sub(batch(input)),
-        None => input.target.saturating_sub(batch(input)).max(1),
+        // Where none is wanted, none has to serve until another does.
+        None => input.target.saturating_sub(batch(input)).max(1).min(input.target),
     };
     let serving = old_running.len() + running(input, true).min(input.target);
     let mut old: Vec<u64> = old_running.iter().map(|old| old.number).collect();
@@ -201,6 +202,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_scaled_to_zero_needs_no_successor() {
+        let replicas = [old(0), old(1), new(2, false)];
+        assert_eq!(rollout(&input(&replicas, 0)), Rollout { start: 0, stop: vec![2, 0, 1] });
+    }
+
+    #[test]
     fn a_version_that_does_not_start_stops_no_more_old_ones() {
         let replicas: Vec<_> = (0..10).map(old).collect();
         let failing = RolloutInput { may_start: false, ..input(&replicas, 10) };
@@ -215,7 +222,7 @@ mod tests {
         #[test]
         fn an_update_ends_and_serves_meanwhile(
             before in 0_usize..12,
-            target in 1_usize..12,
+            target in 0_usize..12,
             batch_share in 0.05_f64..1.0,
             surge in 0.0_f64..100.0,
             choices in prop::collection::vec(any::<prop::sample::Index>(), 200),
@@ -227,7 +234,7 @@ mod tests {
                     rolling_update_percentage: batch_share, max_surge_percent: surge,
                     ..input(&replicas, target)
                 };
-                before.min(target.saturating_sub(batch(&all)).max(1))
+                before.min(target.saturating_sub(batch(&all)).max(1).min(target))
             };
             let ceiling = {
                 let all = RolloutInput {

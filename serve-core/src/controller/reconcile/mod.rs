@@ -30,7 +30,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::method::Hook;
 use crate::replica::Replica;
-use crate::router::Router;
+use crate::router::{Router, Term};
 
 /// What a deployment that retires has for its last steps, once its time is over: they take
 /// no longer, but for user code that blocks its thread.
@@ -54,6 +54,8 @@ pub(super) struct Reconciler {
     nursery: Arc<Nursery>,
     resources: Arc<NodeResources>,
     router: Arc<Router>,
+    /// This reconciler's term over the router.
+    term: Term,
     state: State,
     lives: HashMap<u64, Life>,
     tasks: JoinSet<Done>,
@@ -141,6 +143,7 @@ impl Reconciler {
         let mut reconciler = Self {
             nursery: Arc::clone(nursery),
             resources: Arc::clone(resources),
+            term: router.begin_term(),
             router,
             state,
             lives: HashMap::new(),
@@ -246,7 +249,7 @@ impl Reconciler {
                 let was_suspended = self.state.spec().suspended.is_some();
                 self.state.ask(spec);
                 if was_suspended && self.state.spec().suspended.is_none() {
-                    self.router.open();
+                    self.router.open(self.term);
                 }
                 self.configure();
             }
@@ -305,19 +308,19 @@ impl Reconciler {
             }
         };
         if let Some(reason) = &spec.suspended {
-            self.router.close(reason);
+            self.router.close(self.term, reason);
         }
     }
 
     fn retire(&mut self, reason: String) {
         self.autoscaler = None;
-        self.router.refuse(&reason);
+        self.router.refuse(self.term, &reason);
         let grace = self.state.spec().options().graceful_shutdown_timeout();
         self.give_up.get_or_insert_with(|| clock::after_at_most(Instant::now(), grace));
-        let router = Arc::clone(&self.router);
+        let (router, term) = (Arc::clone(&self.router), self.term);
         self.tasks.spawn(async move {
             router.drain_queue(grace).await;
-            router.close(&reason);
+            router.close(term, &reason);
             Done::QueueDrained
         });
     }
@@ -478,6 +481,8 @@ impl Reconciler {
             }
             Ok(Done::Reconfigured(number, version, told)) => match told {
                 Ok(()) => self.state.reconfigured(number, version),
+                // It ended before it could answer. Its end is on its way, or noted.
+                Err(_) if self.has_ended(number) => {}
                 Err(error) => {
                     self.warn(number, "a replica could not be reconfigured", &error);
                     if let Some(step) = self.state.reconfigure_failed(number, version, error) {
@@ -488,6 +493,12 @@ impl Reconciler {
             Ok(Done::QueueDrained) => self.state.retire(),
             Err(error) => self.task_failed(error),
         }
+    }
+
+    /// True if a replica is gone, or its end was not noted yet.
+    fn has_ended(&self, number: u64) -> bool {
+        let running = self.lives.get(&number).and_then(|life| life.running.as_ref());
+        running.is_none_or(|running| running.replica.has_ended())
     }
 
     fn admit(&mut self, number: u64, replica: Arc<Replica>) {
@@ -560,10 +571,13 @@ impl Reconciler {
 
     fn show(&self) {
         let now = Shown::of(&self.state, self.autoscaler.as_ref());
-        self.shown.send_if_modified(|shown| {
+        let changed = self.shown.send_if_modified(|shown| {
             let changed = *shown != now;
             *shown = now;
             changed
         });
+        if changed {
+            self.nursery.changes.send_modify(|changes| *changes += 1);
+        }
     }
 }

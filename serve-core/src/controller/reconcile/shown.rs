@@ -63,6 +63,11 @@ impl Shown {
         stopping.map(|member| member.number).collect()
     }
 
+    /// True if some replica takes calls.
+    pub(in crate::controller) fn serves(&self) -> bool {
+        self.members.iter().any(|member| member.phase.serves())
+    }
+
     /// True if one of these has not stopped yet.
     pub(in crate::controller) fn has_any(&self, numbers: &[u64]) -> bool {
         self.members.iter().any(|member| numbers.contains(&member.number))

@@ -72,7 +72,7 @@ impl Phase {
         }
     }
 
-    fn serves(&self) -> bool {
+    pub(super) fn serves(&self) -> bool {
         matches!(self, Self::Running | Self::Updating)
     }
 }
@@ -194,11 +194,17 @@ impl State {
             }
             _ => self.spec.options().num_replicas(),
         };
-        self.failures =
-            if self.spec.restored { StartFailures::of_proven() } else { StartFailures::default() };
-        let failed_before = self.failed.take().is_some() || old.restored;
+        if self.spec.in_part {
+            // The pauses go on, too.
+            self.failures.met();
+        } else if self.spec.restored {
+            self.failures = StartFailures::of_proven();
+        } else {
+            self.failures = StartFailures::default();
+        }
+        let failed_before = self.failed.take().is_some() || old.restored || old.in_part;
         if self.standing.status == DeploymentStatus::DeployFailed
-            && (self.spec.restored || self.spec.suspended.is_some())
+            && (self.spec.restored || self.spec.in_part || self.spec.suspended.is_some())
         {
             // It goes on to say why the one that was asked for does not run.
             return;
@@ -244,10 +250,12 @@ impl State {
 
     /// A replica takes calls.
     pub(super) fn started(&mut self, number: u64) {
-        if self.member(number).is_some_and(|member| member.version == self.spec.version) {
-            self.failures.started();
-        }
         self.set_phase(number, Phase::Running);
+        if self.member(number).is_some_and(|member| member.version == self.spec.version) {
+            let current = |member: &&Member| member.version == self.spec.version;
+            let running = self.members().filter(current).filter(|it| it.phase.serves()).count();
+            self.failures.started(running);
+        }
     }
 
     /// A replica did not start.
@@ -292,6 +300,8 @@ impl State {
         config_version: u64,
         error: Error,
     ) -> Option<Step> {
+        // One that stops meanwhile, or is gone, says nothing about the config.
+        self.member(number).filter(|member| member.phase.serves())?;
         if self.spec.restored && self.spec.config_version == config_version {
             return self.unfit(number, &format!("it could not be reconfigured: {error:#}"));
         }
