@@ -120,6 +120,14 @@ pub use serve_macros::{
     reconfigure, retry, routes, shutdown, task,
 };
 
+/// The options of deployments as data: their table, and their form in a config file.
+pub mod options {
+    pub use crate::deployment::{
+        AUTOSCALING, DeploymentOptions, GivenIn, Kind, OPTIONS, OnUpdate, OptionFault, OptionInfo,
+        OptionsError,
+    };
+}
+
 pub use application::{Application, IntoApplication};
 pub use call::{
     Arg, BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef,

@@ -1,4 +1,71 @@
-//! The bulk of what the attribute macros emit, where it can be read.
+//! The bulk of what the attribute macros emit, where it can be read; and the macros that register
+//! a type by a name.
+
+/// Registers a [`RequestRouter`](crate::RequestRouter) by a name, so that a config file can say
+/// `request_router: by_length`. The type implements `Default`.
+///
+/// ```
+/// use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
+///
+/// #[derive(Default)]
+/// struct First;
+///
+/// impl RequestRouter for First {
+///     fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
+///         all.iter().next()
+///     }
+/// }
+///
+/// serve_core::register_request_router!("first", First);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! register_request_router {
+    ($name:literal, $router:ty $(,)?) => {
+        const _: () = {
+            use $crate::__private::inventory;
+            inventory::submit! {
+                $crate::__private::NamedRouter {
+                    name: $name,
+                    make: $crate::__private::RequestRouting::custom::<$router>,
+                }
+            }
+        };
+    };
+}
+
+/// Registers an [`AutoscalingPolicy`](crate::AutoscalingPolicy) by a name, so that a config file
+/// can say `autoscaling_policy: one_for_ten`. The type implements `Default`.
+///
+/// ```
+/// use serve_core::{AutoscalingContext, AutoscalingPolicy};
+///
+/// #[derive(Default)]
+/// struct OneForTen;
+///
+/// impl AutoscalingPolicy for OneForTen {
+///     fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64 {
+///         context.load / 10.0
+///     }
+/// }
+///
+/// serve_core::register_autoscaling_policy!("one_for_ten", OneForTen);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! register_autoscaling_policy {
+    ($name:literal, $policy:ty $(,)?) => {
+        const _: () = {
+            use $crate::__private::inventory;
+            inventory::submit! {
+                $crate::__private::NamedPolicy {
+                    name: $name,
+                    make: $crate::__private::SharedPolicy::named::<$policy>,
+                }
+            }
+        };
+    };
+}
 
 /// What `#[deployment]` says of a struct, its handle and its mock.
 #[doc(hidden)]

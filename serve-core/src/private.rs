@@ -22,7 +22,7 @@ pub use crate::call::{
 pub use crate::deployment::{
     Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentBySerde,
     ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
-    IntoInit, Link, RequestRouting, Wiring,
+    IntoInit, Link, NamedPolicy, NamedRouter, RequestRouting, Wiring,
 };
 pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, future_sizes, start_task, stream};
 pub use crate::error::{Error, HttpStatus};

@@ -146,15 +146,17 @@ async fn what_fits_nowhere_waits_and_says_for_what_until_there_is_room() -> Resu
 
 #[tokio::test(start_paused = true)]
 async fn what_is_out_of_reach_gives_way_to_what_is_not() -> Result<()> {
-    let runtime = MockRuntime::builder().num_gpus(1).start();
+    let runtime = MockRuntime::builder().num_gpus(2).start();
+    let first = runtime.run(named(job().num_gpus(1.0), "first")).await?;
     let too_much = runtime.run(job().num_gpus(2.0));
     let fits = async {
         sleep(Duration::from_secs(60)).await;
         runtime.run(job().num_gpus(1.0)).await
     };
     let (too_much, fits) = futures::join!(too_much, fits);
-    assert_eq!(gpus(&fits?, 1).await?, [["0"]]);
-    assert_eq!(gpus(&too_much?, 1).await?, [["0"]]);
+    assert_eq!(gpus(&first, 1).await?, [["0"]]);
+    assert_eq!(gpus(&fits?, 1).await?, [["1"]]);
+    assert_eq!(gpus(&too_much?, 1).await?, [["1"]]);
     Ok(())
 }
 
@@ -193,25 +195,13 @@ async fn a_node_has_no_more_replicas_of_a_deployment_than_it_may() -> Result<()>
     let runtime = MockRuntime::builder().start();
     let limited = |replicas| job().max_replicas_per_node(2).num_replicas(replicas);
     let handle = runtime.run(limited(2)).await?;
-    let third = runtime.run(limited(3));
-    let watched = async {
-        sleep(Duration::from_secs(60)).await;
-        let [waiting] = &waiting(&runtime, "default")[..] else { panic!("one waits") };
-        assert_eq!(waiting.message, "the node has 2 replicas of it, of at most 2");
-        assert_eq!(waiting.rank, 2);
-        let running = details(&runtime, "default").replicas.len();
-        assert_eq!(running, 3);
-        handle.work(1).await?;
-        // Those of another deployment do not count.
-        runtime.run(named(job().max_replicas_per_node(2).num_replicas(2), "other")).await?;
-        // Another version has to take the places of the one before.
-        let next = Job::bind(2u32).max_ongoing_requests(1).max_replicas_per_node(2);
-        runtime.run(next.num_replicas(2)).await?;
-        Ok::<_, Error>(())
-    };
-    let (third, watched) = futures::join!(third, watched);
-    watched?;
-    third?.work(1).await?;
+    let third = runtime.run(limited(3)).await.map(drop).expect_err("there is one node");
+    assert!(third.to_string().contains("its `max_replicas_per_node` is 2"), "{third}");
+    // Those of another deployment do not count.
+    runtime.run(named(job().max_replicas_per_node(2).num_replicas(2), "other")).await?;
+    // Another version has to take the places of the one before.
+    let next = Job::bind(2u32).max_ongoing_requests(1).max_replicas_per_node(2);
+    runtime.run(next.num_replicas(2)).await?;
     assert_eq!(details(&runtime, "default").replicas.len(), 2);
     gpus(&handle, 2).await?;
     Ok(())

@@ -34,16 +34,9 @@ impl Spec {
     /// True if it differs from `before` at most in what Ray Serve calls lightweight: the
     /// number of replicas, who may wait, and how an update goes.
     pub(super) fn is_scaled(&self, before: &Self) -> bool {
-        let others = |spec: &Self| DeploymentOptions {
-            num_replicas: None,
-            max_queued_requests: None,
-            rolling_update_percentage: None,
-            max_surge_percent: None,
-            ..spec.options().clone()
-        };
         self.version == before.version
             && self.config_version == before.config_version
             && self.suspended == before.suspended
-            && others(self) == others(before)
+            && self.options().differ_in_scale_only(before.options())
     }
 }

@@ -9,9 +9,13 @@ mod candidates;
 mod content;
 mod init;
 mod link;
+mod named;
 mod options;
 mod routing;
+mod setting;
+mod table;
 
+pub use autoscaling::AUTOSCALING;
 pub use autoscaling::{
     Aggregation, AutoscalingConfig, AutoscalingContext, AutoscalingError, AutoscalingPolicy,
     SharedPolicy, TargetOngoingRequests,
@@ -23,9 +27,12 @@ pub(crate) use content::digest;
 pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};
-pub use options::{DeploymentOptions, OptionsError};
+pub use named::{NamedPolicy, NamedRouter};
+pub use options::{DeploymentOptions, OPTIONS, OptionsError};
 pub(crate) use routing::MadeRouter;
 pub use routing::{ArgumentsByPlace, CustomRouting, RequestRouter, RequestRouting, RoutedCall};
+pub use setting::Kind;
+pub use table::{GivenIn, OnUpdate, OptionFault, OptionInfo};
 
 /// A struct that replicas are made of. Implemented by `#[deployment]`.
 #[diagnostic::on_unimplemented(

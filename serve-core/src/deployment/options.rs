@@ -1,13 +1,18 @@
 //! [`DeploymentOptions`]: what a deployment runs under, and which values make sense.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::autoscaling::{AutoscalingConfig, AutoscalingError, SharedPolicy};
 use super::routing::RequestRouting;
+use super::setting::{Kind, Setting};
+use super::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional};
 
 /// Options of a deployment. `None` means the default that each getter names.
 ///
@@ -127,14 +132,86 @@ impl DeploymentOptions {
         threads.max(1)
     }
 
+    /// Reads the options of a map, as a config file has them.
+    ///
+    /// # Errors
+    /// Every fault, with the keys that lead to it.
+    pub fn read(mut map: Map<String, Value>) -> Result<Self, Vec<OptionFault>> {
+        let mut faults = Vec::new();
+        // Ray Serve's name for what an actor reserves.
+        if let Some(reserved) = map.remove("ray_actor_options") {
+            match reserved {
+                Value::Object(reserved) => {
+                    for (key, value) in reserved {
+                        let path = format!("ray_actor_options.{key}");
+                        let message = if !RESERVED.contains(&&*key) {
+                            "only `num_cpus`, `num_gpus`, `memory` and `resources` mean something here"
+                                .to_owned()
+                        } else if map.contains_key(&key) {
+                            format!("`{key}` says the same: give one of them")
+                        } else {
+                            map.insert(key, value);
+                            continue;
+                        };
+                        faults.push(OptionFault { path, message });
+                    }
+                }
+                Value::Null => {}
+                other => faults.push(OptionFault {
+                    path: "ray_actor_options".to_owned(),
+                    message: format!("{other} is no map of options"),
+                }),
+            }
+        }
+        expand_auto(&mut map);
+        match table::read(&OPTIONS, map) {
+            Ok(options) if faults.is_empty() => Ok(options),
+            Ok(_) => Err(faults),
+            Err(more) => Err(faults.into_iter().chain(more).collect()),
+        }
+    }
+
+    /// These options, with those of `layer` in place of what they say.
+    #[must_use]
+    pub fn overridden_by(&self, layer: &Self) -> Self {
+        let mut all = self.clone();
+        for option in &OPTIONS {
+            let Some(value) = option.value(layer) else { continue };
+            match option.name {
+                // Each of the two ends the other.
+                "num_replicas" => (all.autoscaling, all.autoscaling_policy) = (None, None),
+                "autoscaling" => all.num_replicas = None,
+                _ => {}
+            }
+            match option.name {
+                // Not every value of these two has a name to be found by.
+                "request_router" => all.request_router.clone_from(&layer.request_router),
+                "autoscaling_policy" => {
+                    all.autoscaling_policy.clone_from(&layer.autoscaling_policy);
+                }
+                _ => (option.set)(&mut all, value).expect("an option reads what it has written"),
+            }
+        }
+        all
+    }
+
     /// True if replicas under `other` must be made anew, because what they hold or were
     /// made with differs. Every other option changes in place; but a user config cannot be
     /// taken back from an instance that has it.
     pub(crate) fn need_other_replicas(&self, other: &Self) -> bool {
-        (self.num_cpus, self.num_gpus, self.memory, self.max_replicas_per_node)
-            != (other.num_cpus, other.num_gpus, other.memory, other.max_replicas_per_node)
-            || self.resources != other.resources
+        let restarts = |option: &&OptionInfo<Self>| option.on_update == OnUpdate::Restart;
+        OPTIONS.iter().filter(restarts).any(|option| !option.is_same(self, other))
             || (self.user_config.is_some() && other.user_config.is_none())
+    }
+
+    /// True if the two differ at most in options that Ray Serve calls lightweight.
+    pub(crate) fn differ_in_scale_only(&self, other: &Self) -> bool {
+        let others = |option: &&OptionInfo<Self>| option.on_update != OnUpdate::Scale;
+        OPTIONS.iter().filter(others).all(|option| match option.name {
+            // One policy without a name may not be another of the same type.
+            "autoscaling_policy" => self.autoscaling_policy == other.autoscaling_policy,
+            _ => option.is_same(self, other),
+        })
     }
 
     /// Refuses values that make no sense.
@@ -142,11 +219,6 @@ impl DeploymentOptions {
     /// # Errors
     /// The first option whose value is out of its range.
     pub fn check(&self) -> Result<(), OptionsError> {
-        if let Some(name) = &self.name
-            && (name.is_empty() || name.contains('#'))
-        {
-            return Err(OptionsError::Name(name.clone()));
-        }
         if let Some(autoscaling) = &self.autoscaling {
             if self.num_replicas.is_some() {
                 return Err(OptionsError::FixedAndAutoscaled);
@@ -158,60 +230,334 @@ impl DeploymentOptions {
         } else if self.autoscaling_policy.is_some() {
             return Err(OptionsError::PolicyWithoutAutoscaling);
         }
-        for (option, value) in [
-            ("num_replicas", self.num_replicas),
-            ("max_ongoing_requests", self.max_ongoing_requests),
-            ("max_replicas_per_node", self.max_replicas_per_node),
-            ("max_constructor_retry_count", self.max_constructor_retry_count),
-        ] {
-            if value == Some(0) {
-                return Err(OptionsError::Zero { option });
+        for option in &OPTIONS {
+            if let Some(value) = option.value(self) {
+                check_range(option, &value)?;
             }
-        }
-        for (option, value) in [
-            ("health_check_period", self.health_check_period),
-            ("health_check_timeout", self.health_check_timeout),
-        ] {
-            if value == Some(Duration::ZERO) {
-                return Err(OptionsError::NoTime { option });
-            }
-        }
-        self.check_numbers()
-    }
-
-    fn check_numbers(&self) -> Result<(), OptionsError> {
-        // A node has neither more CPUs nor more GPUs than this.
-        const MOST: f64 = 65_536.0;
-        let resources = self.resources.iter().map(|(name, amount)| (name.as_str(), *amount));
-        let amounts = [("num_cpus", self.num_cpus), ("num_gpus", self.num_gpus)];
-        let amounts = amounts.into_iter().filter_map(|(name, amount)| Some((name, amount?)));
-        for (option, value) in amounts.chain(resources) {
-            if !(0.0..=MOST).contains(&value) {
-                let option = option.to_owned();
-                return Err(OptionsError::Range { option, value, from: 0.0, to: MOST });
-            }
-        }
-        if let Some(gpus) = self.num_gpus
-            && gpus > 1.0
-            && gpus.fract() != 0.0
-        {
-            return Err(OptionsError::FractionOfSeveral(gpus));
-        }
-        let percentages = [
-            ("rolling_update_percentage", self.rolling_update_percentage, 0.0, 1.0),
-            ("max_surge_percent", self.max_surge_percent, 0.0, 100.0),
-        ];
-        for (option, value, from, to) in percentages {
-            if let Some(value) = value
-                && !(from..=to).contains(&value)
-            {
-                return Err(OptionsError::Range { option: option.to_owned(), value, from, to });
-            }
-        }
-        if self.rolling_update_percentage == Some(0.0) {
-            return Err(OptionsError::NothingAtATime);
         }
         Ok(())
+    }
+}
+
+/// What `ray_actor_options` takes.
+const RESERVED: [&str; 4] = ["num_cpus", "num_gpus", "memory", "resources"];
+
+/// Writes `num_replicas: auto` out: it is what `autoscaling` starts from.
+fn expand_auto(map: &mut Map<String, Value>) {
+    if map.get("num_replicas").and_then(Value::as_str) != Some("auto") {
+        return;
+    }
+    map.remove("num_replicas");
+    let key =
+        if map.contains_key("autoscaling_config") { "autoscaling_config" } else { "autoscaling" };
+    let autoscaling = map.entry(key).or_insert(Value::Null);
+    if autoscaling.is_null() {
+        *autoscaling = Value::Object(Map::new());
+    }
+    if let Value::Object(autoscaling) = autoscaling {
+        let most = AutoscalingConfig::auto().max_replicas;
+        autoscaling.entry("max_replicas").or_insert_with(|| most.into());
+    }
+}
+
+/// Refuses a value that is not in the range of its option.
+fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<(), OptionsError> {
+    // A node has neither more CPUs nor more GPUs than this.
+    const MOST: f64 = 65_536.0;
+    let within = |name: &str, value: &Value, from: f64, to: f64| {
+        // JSON has no NaN, and writes null.
+        let value = value.as_f64().unwrap_or(f64::NAN);
+        let option = || name.to_owned();
+        (from..=to).contains(&value).then_some(value).ok_or_else(|| OptionsError::Range {
+            option: option(),
+            value,
+            from,
+            to,
+        })
+    };
+    match option.kind {
+        Kind::Name => {
+            let name = value.as_str().unwrap_or_default();
+            if name.is_empty() || name.contains('#') {
+                return Err(OptionsError::Name(name.to_owned()));
+            }
+        }
+        Kind::Count { min: 1 } | Kind::Replicas if value.as_u64() == Some(0) => {
+            return Err(OptionsError::Zero { option: option.name });
+        }
+        Kind::Duration { zero: false } if *value == Duration::ZERO.write() => {
+            return Err(OptionsError::NoTime { option: option.name });
+        }
+        Kind::Number { from, to, above } => {
+            let number = within(option.name, value, from, to.min(MOST))?;
+            if above && number <= from {
+                return Err(OptionsError::NothingAtATime);
+            }
+        }
+        Kind::Gpus => {
+            let gpus = within(option.name, value, 0.0, MOST)?;
+            if gpus > 1.0 && gpus.fract() != 0.0 {
+                return Err(OptionsError::FractionOfSeveral(gpus));
+            }
+        }
+        Kind::Amounts => {
+            for (name, amount) in value.as_object().into_iter().flatten() {
+                within(name, amount, 0.0, MOST)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+type Accessors = (
+    fn(&DeploymentOptions) -> Option<Value>,
+    fn(&mut DeploymentOptions, Value) -> Result<(), Vec<OptionFault>>,
+);
+
+const fn option(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+    on_update: OnUpdate,
+    (get, set): Accessors,
+) -> OptionInfo<DeploymentOptions> {
+    let (aliases, given_in) = (&[], GivenIn::All);
+    OptionInfo { name, aliases, kind, default, doc, on_update, given_in, get, set }
+}
+
+/// The options of a deployment, but for `local` and `crate`, which are words to the macro.
+pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
+    option(
+        "name",
+        Kind::Name,
+        "the struct's name",
+        "the name in the application; not empty, no `#`",
+        OnUpdate::Another,
+        optional!(DeploymentOptions, name),
+    ),
+    option(
+        "num_replicas",
+        Kind::Replicas,
+        "1",
+        "the number of replicas; `auto` is `autoscaling` with `max_replicas` of 100",
+        OnUpdate::Scale,
+        optional!(DeploymentOptions, num_replicas),
+    ),
+    OptionInfo {
+        aliases: &["autoscaling_config"],
+        ..option(
+            "autoscaling",
+            Kind::Autoscaling,
+            "off",
+            "how the number of replicas follows the load; excludes `num_replicas`",
+            OnUpdate::InPlace,
+            optional!(DeploymentOptions, autoscaling),
+        )
+    },
+    OptionInfo {
+        given_in: GivenIn::BoundAndFile,
+        ..option(
+            "autoscaling_policy",
+            Kind::Policy,
+            "by `target_ongoing_requests`",
+            "the rule that says how many replicas a load asks for; needs `autoscaling`",
+            OnUpdate::InPlace,
+            optional!(DeploymentOptions, autoscaling_policy),
+        )
+    },
+    option(
+        "max_ongoing_requests",
+        Kind::Count { min: 1 },
+        "100",
+        "concurrent calls on each replica; exact, never exceeded",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, max_ongoing_requests),
+    ),
+    option(
+        "max_queued_requests",
+        Kind::Limit,
+        "no limit",
+        "calls that may wait for a replica, over the whole deployment",
+        OnUpdate::Scale,
+        (
+            |options: &DeploymentOptions| options.max_queued_requests.as_ref().map(Setting::write),
+            |options: &mut DeploymentOptions, value| {
+                // As in Ray Serve, -1 is no limit.
+                options.max_queued_requests = match value.as_i64() {
+                    Some(-1) => None,
+                    _ => Some(Setting::read_all(value)?),
+                };
+                Ok(())
+            },
+        ),
+    ),
+    option(
+        "request_timeout",
+        Kind::Duration { zero: true },
+        "none",
+        "the deadline of a call that brings none",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, request_timeout),
+    ),
+    option(
+        "num_cpus",
+        Kind::Number { from: 0.0, to: f64::INFINITY, above: false },
+        "0",
+        "CPUs reserved for each replica; rounded up, and at least one, the number of its threads for \
+         `#[blocking]` methods",
+        OnUpdate::Restart,
+        optional!(DeploymentOptions, num_cpus),
+    ),
+    option(
+        "num_gpus",
+        Kind::Gpus,
+        "0",
+        "GPUs reserved for each replica: a whole number, or a part of one",
+        OnUpdate::Restart,
+        optional!(DeploymentOptions, num_gpus),
+    ),
+    option(
+        "memory",
+        Kind::Size,
+        "0",
+        "memory reserved for each replica",
+        OnUpdate::Restart,
+        optional!(DeploymentOptions, memory),
+    ),
+    option(
+        "resources",
+        Kind::Amounts,
+        "none",
+        "other resources reserved for each replica, by any name",
+        OnUpdate::Restart,
+        (
+            |options: &DeploymentOptions| {
+                (!options.resources.is_empty()).then(|| options.resources.write())
+            },
+            |options: &mut DeploymentOptions, value| {
+                options.resources = Setting::read_all(value)?;
+                Ok(())
+            },
+        ),
+    ),
+    option(
+        "max_replicas_per_node",
+        Kind::Count { min: 1 },
+        "no limit",
+        "replicas on one node",
+        OnUpdate::Restart,
+        optional!(DeploymentOptions, max_replicas_per_node),
+    ),
+    option(
+        "health_check_period",
+        Kind::Duration { zero: false },
+        "10s",
+        "how often `#[check_health]` is called, give or take a tenth",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, health_check_period),
+    ),
+    option(
+        "health_check_timeout",
+        Kind::Duration { zero: false },
+        "30s",
+        "how long one such call may take",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, health_check_timeout),
+    ),
+    option(
+        "graceful_shutdown_timeout",
+        Kind::Duration { zero: true },
+        "20s",
+        "how long running calls may go on when a replica is stopped; an idle replica stops at once",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, graceful_shutdown_timeout),
+    ),
+    option(
+        "max_constructor_retry_count",
+        Kind::Count { min: 1 },
+        "20",
+        "failed starts before a deploy fails; and never more than three for each replica",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, max_constructor_retry_count),
+    ),
+    option(
+        "rolling_update_percentage",
+        Kind::Number { from: 0.0, to: 1.0, above: true },
+        "0.2",
+        "the part of the replicas that an update replaces at a time; at least one replica",
+        OnUpdate::Scale,
+        optional!(DeploymentOptions, rolling_update_percentage),
+    ),
+    option(
+        "max_surge_percent",
+        Kind::Number { from: 0.0, to: 100.0, above: false },
+        "0",
+        "replicas that an update may start beyond the wanted number, in percent of it; 0: old ones \
+         stop first",
+        OnUpdate::Scale,
+        optional!(DeploymentOptions, max_surge_percent),
+    ),
+    option(
+        "request_router",
+        Kind::Router,
+        "`power_of_two_choices`",
+        "which replica gets a call: that, `round_robin`, `consistent_hash`, or a router of the user's \
+         own by its registered name",
+        OnUpdate::InPlace,
+        optional!(DeploymentOptions, request_router),
+    ),
+    OptionInfo {
+        given_in: GivenIn::BoundAndFile,
+        ..option(
+            "user_config",
+            Kind::Json,
+            "none",
+            "the value that the `#[reconfigure]` method is given",
+            OnUpdate::Reconfigure,
+            optional!(DeploymentOptions, user_config),
+        )
+    },
+];
+
+impl Serialize for DeploymentOptions {
+    /// Writes the options that are set.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        table::write(&OPTIONS, self).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeploymentOptions {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let map = Map::deserialize(from)?;
+        Self::read(map).map_err(|faults| de::Error::custom(OptionFault::in_all(&faults)))
+    }
+}
+
+impl JsonSchema for DeploymentOptions {
+    fn schema_name() -> Cow<'static, str> {
+        "DeploymentOptions".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let mut schema = table::schema(&OPTIONS, schemas);
+        let reserved = RESERVED.map(|name| {
+            let option = OPTIONS.iter().find(|option| option.name == name);
+            let kind = option.expect("the table has it").kind;
+            (name.to_owned(), Value::from(kind.schema(schemas)))
+        });
+        let reserved: Map<String, Value> = reserved.into_iter().collect();
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            let reserved = json!({
+                "type": ["object", "null"],
+                "description": "Ray Serve's place for what a replica reserves",
+                "properties": reserved,
+                "additionalProperties": false,
+            });
+            properties.insert("ray_actor_options".to_owned(), reserved);
+        }
+        schema
     }
 }
 

@@ -83,14 +83,15 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn a_replica_without_room_says_what_it_waits_for_and_what_to_do() {
+fn a_deployment_that_can_never_have_room_is_refused_with_what_to_do() {
     let library = Fixture::shared("library");
-    let mut server = library.serve(["run", "greeter:scorer"]).begin();
-    let said = server.wait_for("for room for a replica of `Trainer`");
-    assert!(said.contains("1 GPU") && said.contains("0 of 0 are free"), "{said}");
-    assert!(said.contains("`--num-gpus COUNT` says how many there are"), "{said}");
-    server.signal(Signal::INT);
-    assert!(server.wait().success(), "it stops while it waits: {}", server.said());
+    let finished = library.serve(["run", "greeter:scorer", "--port", "0"]).finish();
+    assert_eq!(finished.code, Some(7), "{finished}");
+    let error = finished.stderr.find("error[").map(|at| &finished.stderr[at..]);
+    insta::assert_snapshot!(error.expect("an error"), @"
+    error[serve::deploy_failed]: there can never be room for `Trainer`: it needs 1 GPU, and the node has 0
+      help: GPUs are not looked for: `--num-gpus COUNT` says how many there are; or lower its `num_gpus`
+    ");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub enum ShortageOf {
     /// So many replicas of the deployment together.
     Replicas(usize),
     /// All replicas of the application together.
-    Application,
+    WholeApplication,
 }
 
 /// Finds the first deployment that can never have room on an empty node, alone or with those
@@ -59,7 +59,7 @@ pub(crate) fn shortage(node: &Resources, asked: &[Reservations]) -> Option<(usiz
         (1..=asked.len()).find_map(|count| {
             let demands: Vec<_> =
                 asked[..count].iter().map(|asked| (&asked.demand, asked.replicas)).collect();
-            Some((count - 1, lack(node, &demands, ShortageOf::Application)?))
+            Some((count - 1, lack(node, &demands, ShortageOf::WholeApplication)?))
         })
     })
 }
@@ -171,7 +171,9 @@ impl fmt::Display for Shortage {
             ShortageOf::Replica => ("it".to_owned(), "s"),
             ShortageOf::Replicas(1) => ("a replica of it".to_owned(), "s"),
             ShortageOf::Replicas(several) => (format!("{several} replicas of it"), ""),
-            ShortageOf::Application => ("the application up to this deployment".to_owned(), "s"),
+            ShortageOf::WholeApplication => {
+                ("the application up to this deployment".to_owned(), "s")
+            }
         };
         if resource == "max_replicas_per_node" {
             return write!(

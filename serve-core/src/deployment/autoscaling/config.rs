@@ -1,11 +1,16 @@
 //! [`AutoscalingConfig`]: between which bounds, how fast and by how much a deployment's
 //! replicas follow its load.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
 use thiserror::Error;
+
+use crate::deployment::setting::{Kind, Setting};
+use crate::deployment::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional, plain};
 
 /// How a deployment's number of replicas follows its load.
 ///
@@ -15,8 +20,8 @@ use thiserror::Error;
 /// a change is made once it has been wanted without a break for its delay. Names and
 /// defaults are Ray Serve's.
 ///
-/// In a config file a duration is a text (`upscale_delay: 30s`), and an unknown key is an
-/// error.
+/// In a config file a duration is a text (`upscale_delay: 30s`) or, with `_s` behind the name, a
+/// number of seconds (`upscale_delay_s: 30`), and an unknown key is an error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,8 +34,7 @@ use thiserror::Error;
 /// assert!(config.check().is_ok());
 /// assert!(AutoscalingConfig::new().min_replicas(5).check().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AutoscalingConfig {
     /// Never fewer replicas than this: 1 unless set. 0 lets an idle deployment stop
@@ -44,16 +48,10 @@ pub struct AutoscalingConfig {
     /// Calls, running and waiting, that each replica should have: 2 unless set.
     pub target_ongoing_requests: f64,
     /// How long more replicas must be wanted before they start: 30 s unless set.
-    #[serde(with = "text")]
-    #[schemars(with = "String")]
     pub upscale_delay: Duration,
     /// How long fewer replicas must be wanted before some stop: 600 s unless set.
-    #[serde(with = "text")]
-    #[schemars(with = "String")]
     pub downscale_delay: Duration,
     /// The same for the last replica: `downscale_delay` unless set.
-    #[serde(with = "optional_text")]
-    #[schemars(with = "Option<String>")]
     pub downscale_to_zero_delay: Option<Duration>,
     /// Which part of a wanted increase is made at once: 1 unless set. Above 1 it
     /// overshoots, for a load that grows while replicas start.
@@ -62,8 +60,6 @@ pub struct AutoscalingConfig {
     /// down softly.
     pub downscaling_factor: f64,
     /// Over how long the load is aggregated: 30 s unless set.
-    #[serde(with = "text")]
-    #[schemars(with = "String")]
     pub look_back_period: Duration,
     /// What of that period counts: its mean unless set.
     pub aggregation: Aggregation,
@@ -283,49 +279,159 @@ pub enum AutoscalingError {
     LookBack,
 }
 
-/// Durations as people write them.
-mod text {
-    use std::time::Duration;
+type Accessors = (
+    fn(&AutoscalingConfig) -> Option<Value>,
+    fn(&mut AutoscalingConfig, Value) -> Result<(), Vec<OptionFault>>,
+);
 
-    use serde::{Deserialize, Deserializer, Serializer, de};
+const fn option(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+    (get, set): Accessors,
+) -> OptionInfo<AutoscalingConfig> {
+    let (aliases, on_update, given_in) = (&[], OnUpdate::InPlace, GivenIn::All);
+    OptionInfo { name, aliases, kind, default, doc, on_update, given_in, get, set }
+}
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*value))
+const ABOVE_0: Kind = Kind::Number { from: 0.0, to: f64::INFINITY, above: true };
+
+/// The options of `autoscaling(..)`.
+pub static AUTOSCALING: [OptionInfo<AutoscalingConfig>; 11] = [
+    option(
+        "min_replicas",
+        Kind::Count { min: 0 },
+        "1",
+        "never fewer replicas; 0 lets an idle deployment stop, and its next call starts it again",
+        plain!(AutoscalingConfig, min_replicas),
+    ),
+    option(
+        "max_replicas",
+        Kind::Count { min: 1 },
+        "1",
+        "never more replicas",
+        plain!(AutoscalingConfig, max_replicas),
+    ),
+    option(
+        "initial_replicas",
+        Kind::Count { min: 0 },
+        "`min_replicas`",
+        "the number of replicas at the first deploy",
+        optional!(AutoscalingConfig, initial_replicas),
+    ),
+    option(
+        "target_ongoing_requests",
+        ABOVE_0,
+        "2",
+        "calls, running and waiting, that each replica should have",
+        plain!(AutoscalingConfig, target_ongoing_requests),
+    ),
+    option(
+        "upscale_delay",
+        Kind::Duration { zero: true },
+        "30s",
+        "how long more replicas must be wanted before some start",
+        plain!(AutoscalingConfig, upscale_delay),
+    ),
+    option(
+        "downscale_delay",
+        Kind::Duration { zero: true },
+        "600s",
+        "how long fewer replicas must be wanted before some stop",
+        plain!(AutoscalingConfig, downscale_delay),
+    ),
+    option(
+        "downscale_to_zero_delay",
+        Kind::Duration { zero: true },
+        "`downscale_delay`",
+        "the same for the last replica",
+        optional!(AutoscalingConfig, downscale_to_zero_delay),
+    ),
+    option(
+        "upscaling_factor",
+        ABOVE_0,
+        "1",
+        "the part of a wanted increase that is made at once",
+        plain!(AutoscalingConfig, upscaling_factor),
+    ),
+    option(
+        "downscaling_factor",
+        ABOVE_0,
+        "1",
+        "the part of a wanted decrease that is made at once",
+        plain!(AutoscalingConfig, downscaling_factor),
+    ),
+    option(
+        "look_back_period",
+        Kind::Duration { zero: false },
+        "30s",
+        "the time over which the load is aggregated",
+        plain!(AutoscalingConfig, look_back_period),
+    ),
+    OptionInfo {
+        aliases: &["aggregation_function"],
+        ..option(
+            "aggregation",
+            Kind::Aggregation,
+            "`mean`",
+            "the value of that period which counts: its `mean`, `min` or `max`",
+            plain!(AutoscalingConfig, aggregation),
+        )
+    },
+];
+
+impl Setting for AutoscalingConfig {
+    fn read(value: Value) -> Result<Self, String> {
+        Self::read_all(value).map_err(|faults| OptionFault::in_all(&faults))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        parse(&String::deserialize(from)?)
+    fn read_all(value: Value) -> Result<Self, Vec<OptionFault>> {
+        match value {
+            Value::Object(map) => table::read(&AUTOSCALING, map),
+            other => Err(OptionFault::here(format!("{other} is no map of options"))),
+        }
     }
 
-    pub(super) fn parse<E: de::Error>(text: &str) -> Result<Duration, E> {
-        humantime::parse_duration(text).map_err(|error| {
-            E::custom(format_args!("{text:?} is no duration like \"30s\" or \"500ms\": {error}"))
+    fn write(&self) -> Value {
+        table::write(&AUTOSCALING, self).into()
+    }
+}
+
+impl Setting for Aggregation {
+    fn read(value: Value) -> Result<Self, String> {
+        serde_json::from_value(value.clone())
+            .map_err(|_| format!("{value} is none of \"mean\", \"min\" and \"max\""))
+    }
+
+    fn write(&self) -> Value {
+        Value::from(match self {
+            Self::Mean => "mean",
+            Self::Min => "min",
+            Self::Max => "max",
         })
     }
 }
 
-/// The same, where there may be none.
-mod optional_text {
-    use std::time::Duration;
+impl Serialize for AutoscalingConfig {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.write().serialize(to)
+    }
+}
 
-    use serde::{Deserialize, Deserializer, Serializer};
+impl<'de> Deserialize<'de> for AutoscalingConfig {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::read(Value::deserialize(from)?).map_err(de::Error::custom)
+    }
+}
 
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => to.serialize_some(&humantime::format_duration(*value).to_string()),
-            None => to.serialize_none(),
-        }
+impl JsonSchema for AutoscalingConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "AutoscalingConfig".into()
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| super::text::parse(&text)).transpose()
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        table::schema(&AUTOSCALING, schemas)
     }
 }
 
@@ -390,11 +496,29 @@ mod tests {
     }
 
     #[test]
-    fn a_config_file_with_an_unknown_key_or_a_bad_duration_is_refused() {
-        let parse = |text| serde_json::from_str::<AutoscalingConfig>(text).unwrap_err().to_string();
-        let unknown = parse(r#"{"upscale_delay_s": 30}"#);
-        assert!(unknown.contains("upscale_delay_s") && unknown.contains("`upscale_delay`"));
-        let bad = parse(r#"{"upscale_delay": "soon"}"#);
-        assert!(bad.contains("\"soon\" is no duration like \"30s\""), "{bad}");
+    fn ray_serves_names_are_read_and_unknown_keys_and_bad_durations_refused() {
+        let parse = serde_json::from_str::<AutoscalingConfig>;
+        let config = parse(r#"{"upscale_delay_s": 5, "aggregation_function": "min"}"#).unwrap();
+        let expected = AutoscalingConfig::new()
+            .upscale_delay(Duration::from_secs(5))
+            .aggregation(Aggregation::Min);
+        assert_eq!(config, expected);
+        for (text, said) in [
+            (
+                r#"{"upscale_dely": "30s"}"#,
+                "`upscale_dely`: there is no such option; did you mean `upscale_delay`?",
+            ),
+            (
+                r#"{"upscale_delay": "soon"}"#,
+                "`upscale_delay`: \"soon\" is no duration like \"30s\"",
+            ),
+            (r#"{"upscale_delay": 30}"#, "`upscale_delay`: 30 has no unit"),
+            (r#"{"upscale_delay": "1s", "upscale_delay_s": 1}"#, "`upscale_delay` says the same"),
+            (r#"{"min_replicas": -1, "max_replicas": "many"}"#, "; `min_replicas`: -1 is no count"),
+            (r#"{"aggregation": "median"}"#, "none of"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
     }
 }

@@ -4,5 +4,5 @@
 mod config;
 mod policy;
 
-pub use config::{Aggregation, AutoscalingConfig, AutoscalingError};
+pub use config::{AUTOSCALING, Aggregation, AutoscalingConfig, AutoscalingError};
 pub use policy::{AutoscalingContext, AutoscalingPolicy, SharedPolicy, TargetOngoingRequests};

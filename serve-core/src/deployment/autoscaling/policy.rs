@@ -1,6 +1,7 @@
 //! [`AutoscalingPolicy`]: how many replicas a load asks for. The default is
 //! [`TargetOngoingRequests`].
 
+use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,18 +50,35 @@ where
     }
 }
 
-/// A policy as the options of a deployment hold it. The same one, not an equal one, is the
-/// same.
+/// A policy as the options of a deployment hold it. Two of one registered name are the same;
+/// others are the same if they are one.
 #[derive(Clone)]
-pub struct SharedPolicy(Arc<dyn AutoscalingPolicy>);
+pub struct SharedPolicy {
+    policy: Arc<dyn AutoscalingPolicy>,
+    /// The name that it is registered by.
+    name: Option<&'static str>,
+    type_name: &'static str,
+}
 
 impl SharedPolicy {
-    pub(crate) fn new(policy: impl AutoscalingPolicy + 'static) -> Self {
-        Self(Arc::new(policy))
+    pub(crate) fn new<P: AutoscalingPolicy + 'static>(policy: P) -> Self {
+        Self { policy: Arc::new(policy), name: None, type_name: type_name::<P>() }
+    }
+
+    /// For `register_autoscaling_policy!`: the policy of a registered name.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn named<P: AutoscalingPolicy + Default + 'static>(name: &'static str) -> Self {
+        Self { name: Some(name), ..Self::new(P::default()) }
     }
 
     pub(crate) fn get(&self) -> &dyn AutoscalingPolicy {
-        &*self.0
+        &*self.policy
+    }
+
+    /// The name that it is registered by, or else its type.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.unwrap_or(self.type_name)
     }
 }
 
@@ -72,13 +90,16 @@ impl Default for SharedPolicy {
 
 impl PartialEq for SharedPolicy {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (self.name, other.name) {
+            (Some(name), Some(other)) => name == other,
+            _ => Arc::ptr_eq(&self.policy, &other.policy),
+        }
     }
 }
 
 impl fmt::Debug for SharedPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedPolicy")
+        f.debug_tuple("SharedPolicy").field(&self.name()).finish()
     }
 }
 

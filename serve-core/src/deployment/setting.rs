@@ -1,0 +1,311 @@
+//! [`Setting`]: a value of an option as a config file writes it; and [`Kind`], the type and range
+//! of an option's values.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use super::table::OptionFault;
+use super::{Aggregation, AutoscalingConfig};
+
+/// The type and the range of an option's values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A deployment's name.
+    Name,
+    /// A count from `min` on.
+    Count {
+        /// The least.
+        min: usize,
+    },
+    /// A number of replicas from 1 on, or `"auto"`.
+    Replicas,
+    /// A count from 0 on; -1 is no limit, as in Ray Serve.
+    Limit,
+    /// A number from `from` to `to`.
+    Number {
+        /// The least.
+        from: f64,
+        /// The most; infinite for none.
+        to: f64,
+        /// True if the least itself is out of range.
+        above: bool,
+    },
+    /// A whole number of GPUs, or a part of one.
+    Gpus,
+    /// A time.
+    Duration {
+        /// True if no time at all makes sense.
+        zero: bool,
+    },
+    /// A number of bytes.
+    Size,
+    /// Amounts of resources, by their names.
+    Amounts,
+    /// `autoscaling(..)`.
+    Autoscaling,
+    /// How a period is aggregated.
+    Aggregation,
+    /// A request router, by its name.
+    Router,
+    /// An autoscaling policy, by its name.
+    Policy,
+    /// Any JSON.
+    Json,
+}
+
+impl Kind {
+    pub(super) fn is_duration(self) -> bool {
+        matches!(self, Self::Duration { .. })
+    }
+
+    /// The Rust type of the values.
+    #[must_use]
+    pub fn rust_type(self) -> &'static str {
+        match self {
+            Self::Name | Self::Router | Self::Policy => "String",
+            Self::Count { .. } | Self::Replicas | Self::Limit => "usize",
+            Self::Number { .. } | Self::Gpus => "f64",
+            Self::Duration { .. } => "Duration",
+            Self::Size => "u64",
+            Self::Amounts => "BTreeMap<String, f64>",
+            Self::Autoscaling => "AutoscalingConfig",
+            Self::Aggregation => "Aggregation",
+            Self::Json => "serde_json::Value",
+        }
+    }
+
+    /// The unit of a plain number.
+    #[must_use]
+    pub fn unit(self) -> Option<&'static str> {
+        match self {
+            Self::Duration { .. } => Some("seconds"),
+            Self::Size => Some("bytes"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn seconds_schema() -> Schema {
+        json_schema!({ "type": "number", "minimum": 0 })
+    }
+
+    pub(super) fn schema(self, schemas: &mut SchemaGenerator) -> Schema {
+        match self {
+            Self::Name => json_schema!({ "type": "string", "pattern": "^[^#]+$" }),
+            Self::Count { min } => json_schema!({ "type": "integer", "minimum": min }),
+            Self::Replicas => json_schema!({
+                "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "auto" }]
+            }),
+            Self::Limit => json_schema!({ "type": "integer", "minimum": -1 }),
+            Self::Number { from, to, above } => {
+                let mut schema = json_schema!({ "type": "number" });
+                let least = if above { "exclusiveMinimum" } else { "minimum" };
+                schema.insert(least.to_owned(), from.into());
+                if to.is_finite() {
+                    schema.insert("maximum".to_owned(), to.into());
+                }
+                schema
+            }
+            Self::Gpus => json_schema!({ "type": "number", "minimum": 0 }),
+            Self::Duration { .. } => json_schema!({
+                "type": "string",
+                "description": "a duration with its unit, such as `30s` or `500ms`"
+            }),
+            Self::Size => json_schema!({
+                "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }]
+            }),
+            Self::Amounts => json_schema!({
+                "type": "object",
+                "additionalProperties": { "type": "number", "minimum": 0 }
+            }),
+            Self::Autoscaling => AutoscalingConfig::json_schema(schemas),
+            Self::Aggregation => Aggregation::json_schema(schemas),
+            Self::Router | Self::Policy => json_schema!({ "type": "string" }),
+            Self::Json => json_schema!({}),
+        }
+    }
+}
+
+/// A value of an option, as a config file writes it.
+pub(super) trait Setting: Sized {
+    /// Reads the value. The error says what was expected.
+    fn read(value: Value) -> Result<Self, String>;
+
+    /// Reads the value, with the faults of the values within it.
+    fn read_all(value: Value) -> Result<Self, Vec<OptionFault>> {
+        Self::read(value).map_err(OptionFault::here)
+    }
+
+    fn write(&self) -> Value;
+}
+
+/// The duration that a number of seconds stands for, as a text.
+pub(super) fn seconds(value: &Value) -> Result<Value, String> {
+    let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let duration = duration.ok_or_else(|| {
+        format!(
+            "{value} is no number of seconds; a duration with a unit, such as `30s`, goes \
+                 without the `_s`"
+        )
+    })?;
+    Ok(duration.write())
+}
+
+impl Setting for usize {
+    fn read(value: Value) -> Result<Self, String> {
+        let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+        count.ok_or_else(|| format!("{value} is no count: give a whole number"))
+    }
+
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+impl Setting for f64 {
+    fn read(value: Value) -> Result<Self, String> {
+        value.as_f64().ok_or_else(|| format!("{value} is no number"))
+    }
+
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+impl Setting for String {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Ok(text),
+            other => Err(format!("{other} is no text")),
+        }
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.as_str())
+    }
+}
+
+impl Setting for Duration {
+    fn read(value: Value) -> Result<Self, String> {
+        match &value {
+            Value::String(text) => humantime::parse_duration(text).map_err(|error| {
+                format!("{text:?} is no duration like \"30s\" or \"500ms\": {error}")
+            }),
+            Value::Number(_) => Err(format!(
+                "{value} has no unit: write it as \"{value}s\", or give the seconds with `_s` behind \
+                 the name"
+            )),
+            other => Err(format!("{other} is no duration like \"30s\" or \"500ms\"")),
+        }
+    }
+
+    fn write(&self) -> Value {
+        Value::from(humantime::format_duration(*self).to_string())
+    }
+}
+
+/// A size in bytes.
+impl Setting for u64 {
+    fn read(value: Value) -> Result<Self, String> {
+        // Ray Serve writes bytes as a float, such as `2e9`.
+        let whole = |number: f64| (number >= 0.0 && number.fract() == 0.0).then_some(number);
+        match &value {
+            Value::String(text) => size(text),
+            Value::Number(number) => number.as_u64().or_else(|| {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a whole number that is not negative; too large a one saturates"
+                )]
+                number.as_f64().and_then(whole).map(|number| number as Self)
+            }),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            format!("{value} is no size: give bytes, or a text like \"2GiB\" or \"500MB\"")
+        })
+    }
+
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+/// The bytes of a size as people write it, `2GiB` or `500MB`.
+fn size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)))
+        .unwrap_or((text, 1));
+    number.trim_end().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+impl Setting for BTreeMap<String, f64> {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Object(map) => map
+                .into_iter()
+                .map(|(name, amount)| match f64::read(amount) {
+                    Ok(amount) => Ok((name, amount)),
+                    Err(error) => Err(format!("`{name}`: {error}")),
+                })
+                .collect(),
+            other => Err(format!("{other} is no map of amounts, like {{\"npu\": 1}}")),
+        }
+    }
+
+    fn write(&self) -> Value {
+        self.iter().map(|(name, amount)| (name.clone(), Value::from(*amount))).collect()
+    }
+}
+
+impl Setting for Value {
+    fn read(value: Value) -> Result<Self, String> {
+        Ok(value)
+    }
+
+    fn write(&self) -> Value {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        let size = |value: Value| u64::read(value).ok();
+        assert_eq!(size(json!(2_000)), Some(2_000));
+        assert_eq!(size(json!(2e9)), Some(2_000_000_000), "as Ray Serve writes them");
+        assert_eq!(size(json!("2GiB")), Some(2 << 30));
+        assert_eq!(size(json!("500 MB")), Some(500_000_000));
+        for nonsense in [json!(-1), json!(1.5), json!("2 gigs"), json!("20000000TiB"), json!([1])] {
+            let error = u64::read(nonsense.clone()).expect_err("no size");
+            assert!(error.contains("\"2GiB\""), "{nonsense}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_no_duration_and_says_what_is() {
+        let error = Duration::read(json!(30)).expect_err("no unit");
+        assert!(error.contains("\"30s\"") && error.contains("`_s`"), "{error}");
+        assert_eq!(seconds(&json!(1.5)), Ok(json!("1s 500ms")));
+        assert!(seconds(&json!("30s")).is_err() && seconds(&json!(-1)).is_err());
+    }
+}

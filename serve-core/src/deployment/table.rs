@@ -1,0 +1,253 @@
+//! [`OptionInfo`]: one row of a table of options; and what is read off a table: the serde form,
+//! the JSON Schema, the checks, and what an update of an option does.
+//!
+//! An option of a deployment is written down once, in [`OPTIONS`](super::options::OPTIONS), and
+//! one of `autoscaling(..)` in [`AUTOSCALING`](super::autoscaling::AUTOSCALING). The tests in
+//! `tests/option_table.rs` find a place that lacks an option of a table.
+
+use std::fmt;
+
+use schemars::Schema;
+use serde_json::{Map, Value};
+
+use super::setting::{Kind, seconds};
+
+/// One option: its name, its values, and what an update of it does. `C` is the type that holds
+/// the options of the table.
+pub struct OptionInfo<C: 'static> {
+    /// The name in the attribute, on a `Bound` and in a config file.
+    pub name: &'static str,
+    /// Other names in a config file: Ray Serve's, where the meaning is the same. A duration also
+    /// has its name with `_s`, for a number of seconds.
+    pub aliases: &'static [&'static str],
+    /// The type and the range of its values.
+    pub kind: Kind,
+    /// The default, as it is written.
+    pub default: &'static str,
+    /// The meaning, as a sentence without a full stop.
+    pub doc: &'static str,
+    /// What an update of it does to replicas that run.
+    pub on_update: OnUpdate,
+    /// Where it can be given.
+    pub given_in: GivenIn,
+    pub(super) get: fn(&C) -> Option<Value>,
+    pub(super) set: fn(&mut C, Value) -> Result<(), Vec<OptionFault>>,
+}
+
+impl<C> Clone for OptionInfo<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for OptionInfo<C> {}
+
+impl<C> fmt::Debug for OptionInfo<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OptionInfo").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What an update of an option does to replicas that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUpdate {
+    /// It changes in place: how many replicas there are, how many calls wait, and how updates
+    /// go. Ray Serve calls such an option lightweight.
+    Scale,
+    /// It changes in place.
+    InPlace,
+    /// Replicas are given it without a restart.
+    Reconfigure,
+    /// Replicas are made anew.
+    Restart,
+    /// It names another deployment.
+    Another,
+}
+
+/// The places where an option can be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenIn {
+    /// In the attribute, on a `Bound`, and in a config file.
+    All,
+    /// On a `Bound` and in a config file, where it can be any value.
+    BoundAndFile,
+}
+
+/// A fault of an option in a config file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionFault {
+    /// The keys that lead to the option, such as `autoscaling.min_replicas`.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for OptionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.path, self.message)
+    }
+}
+
+impl OptionFault {
+    /// A fault of the value itself.
+    pub(super) fn here(message: String) -> Vec<Self> {
+        vec![Self { path: String::new(), message }]
+    }
+
+    fn below(self, key: &str) -> Self {
+        let path = match &*self.path {
+            "" => key.to_owned(),
+            path => format!("{key}.{path}"),
+        };
+        Self { path, ..self }
+    }
+
+    /// All of them in one sentence.
+    pub(super) fn in_all(faults: &[Self]) -> String {
+        let faults: Vec<String> = faults.iter().map(Self::to_string).collect();
+        faults.join("; ")
+    }
+}
+
+/// Reads the options of a map. All faults are told at once.
+pub(super) fn read<C: Default>(
+    table: &[OptionInfo<C>],
+    map: Map<String, Value>,
+) -> Result<C, Vec<OptionFault>> {
+    let mut options = C::default();
+    let mut faults = Vec::new();
+    let mut given: Vec<(&str, String)> = Vec::new();
+    for (key, value) in map {
+        let mut fault = |found: Vec<OptionFault>| {
+            faults.extend(found.into_iter().map(|fault| fault.below(&key)));
+        };
+        let Some((option, in_seconds)) = find(table, &key) else {
+            fault(OptionFault::here(unknown(table, &key)));
+            continue;
+        };
+        if let Some((_, other)) = given.iter().find(|(name, _)| *name == option.name) {
+            fault(OptionFault::here(format!("`{other}` says the same: give one of them")));
+            continue;
+        }
+        given.push((option.name, key.clone()));
+        // As in Ray Serve, null is the default.
+        if value.is_null() {
+            continue;
+        }
+        let value = if in_seconds { seconds(&value) } else { Ok(value) };
+        let value = value.map_err(OptionFault::here);
+        if let Err(found) = value.and_then(|value| (option.set)(&mut options, value)) {
+            fault(found);
+        }
+    }
+    if faults.is_empty() { Ok(options) } else { Err(faults) }
+}
+
+/// The option that a key of a config file names. True beside it if its value is a number of
+/// seconds.
+fn find<'t, C>(table: &'t [OptionInfo<C>], key: &str) -> Option<(&'t OptionInfo<C>, bool)> {
+    let named = |name: &str| table.iter().find(|option| option.is_named(name));
+    if let Some(option) = named(key) {
+        return Some((option, false));
+    }
+    let option = named(key.strip_suffix("_s")?)?;
+    option.kind.is_duration().then_some((option, true))
+}
+
+fn unknown<C>(table: &[OptionInfo<C>], key: &str) -> String {
+    let names = || table.iter().map(|option| option.name);
+    let near = names()
+        .map(|name| (strsim::damerau_levenshtein(name, key), name))
+        .filter(|(distance, name)| *distance <= name.len() / 3)
+        .min();
+    match near {
+        Some((_, near)) => format!("there is no such option; did you mean `{near}`?"),
+        None => {
+            let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+            format!("there is no such option; the options are {}", names.join(", "))
+        }
+    }
+}
+
+/// The options that are set, by their names.
+pub(super) fn write<C>(table: &[OptionInfo<C>], options: &C) -> Map<String, Value> {
+    let set = |option: &OptionInfo<C>| Some((option.name.to_owned(), (option.get)(options)?));
+    table.iter().filter_map(set).collect()
+}
+
+/// The JSON Schema of the options.
+pub(super) fn schema<C>(
+    table: &[OptionInfo<C>],
+    schemas: &mut schemars::SchemaGenerator,
+) -> Schema {
+    let mut properties = Map::new();
+    for option in table {
+        let mut add = |name: &str, mut schema: Schema, doc: String| {
+            schema.insert("description".to_owned(), doc.into());
+            properties.insert(name.to_owned(), schema.into());
+        };
+        let doc = format!("{} (default: {})", option.doc, option.default);
+        add(option.name, option.kind.schema(schemas), doc);
+        let same = format!("The same as `{}`", option.name);
+        for alias in option.aliases {
+            add(alias, option.kind.schema(schemas), same.clone());
+        }
+        if option.kind.is_duration() {
+            let same = format!("{same}, in seconds");
+            for name in std::iter::once(&option.name).chain(option.aliases) {
+                add(&format!("{name}_s"), Kind::seconds_schema(), same.clone());
+            }
+        }
+    }
+    schemars::json_schema!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+impl<C> OptionInfo<C> {
+    fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+
+    /// True if the option has the same value in both.
+    pub(super) fn is_same(&self, one: &C, other: &C) -> bool {
+        (self.get)(one) == (self.get)(other)
+    }
+
+    /// The value of the option, where it is set.
+    pub(super) fn value(&self, options: &C) -> Option<Value> {
+        (self.get)(options)
+    }
+}
+
+/// The accessors of an option that may be unset.
+macro_rules! optional {
+    ($options:ty, $field:ident) => {
+        (
+            |options: &$options| {
+                options.$field.as_ref().map($crate::deployment::setting::Setting::write)
+            },
+            |options: &mut $options, value| {
+                options.$field = Some($crate::deployment::setting::Setting::read_all(value)?);
+                Ok(())
+            },
+        )
+    };
+}
+
+/// The accessors of an option that always has a value.
+macro_rules! plain {
+    ($options:ty, $field:ident) => {
+        (
+            |options: &$options| Some($crate::deployment::setting::Setting::write(&options.$field)),
+            |options: &mut $options, value| {
+                options.$field = $crate::deployment::setting::Setting::read_all(value)?;
+                Ok(())
+            },
+        )
+    };
+}
+
+pub(super) use {optional, plain};
