@@ -123,8 +123,8 @@ pub use serve_macros::{
 /// The options of deployments as data: their table, and their form in a config file.
 pub mod options {
     pub use crate::deployment::{
-        AUTOSCALING, DeploymentOptions, GivenIn, Kind, OPTIONS, OnUpdate, OptionFault, OptionInfo,
-        OptionsError,
+        AUTOSCALING, ContentHash, DeploymentOptions, GivenIn, Kind, OPTIONS, OnUpdate, OptionFault,
+        OptionInfo, OptionsError, build_id,
     };
 }
 

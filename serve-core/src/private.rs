@@ -20,9 +20,9 @@ pub use crate::call::{
     Wire, WireError,
 };
 pub use crate::deployment::{
-    Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentBySerde,
-    ContentOf, ContentOtherwise, Deployment, DeploymentOptions, HandleOf, InProcess, Init,
-    IntoInit, Link, NamedPolicy, NamedRouter, RequestRouting, Wiring,
+    Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentByIdentity,
+    ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise, Deployment, DeploymentOptions,
+    HandleOf, InProcess, Init, IntoInit, Link, NamedPolicy, NamedRouter, RequestRouting, Wiring,
 };
 pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, future_sizes, start_task, stream};
 pub use crate::error::{Error, HttpStatus};

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use super::graph::Graph;
 use super::plan::{GraphError, Plan};
 use crate::deployment::{AnyBound, Bound, Deployment};
@@ -107,6 +110,16 @@ pub struct AnyApplication {
     pub(crate) ingress: AnyBound,
     pub(crate) name: String,
     pub(crate) route_prefix: Option<String>,
+    /// The registered application that it was built from.
+    pub(crate) source: Option<Source>,
+}
+
+/// The registered application, and its arguments, that an application was built from. What such an
+/// application builds depends on these alone, by contract.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Source {
+    pub(crate) application: String,
+    pub(crate) arguments: Map<String, Value>,
 }
 
 impl AnyApplication {
@@ -149,6 +162,6 @@ impl AnyApplication {
 impl<D: Deployment> From<Application<D>> for AnyApplication {
     fn from(application: Application<D>) -> Self {
         let Application { bound, name, route_prefix } = application;
-        Self { ingress: bound.erase(), name, route_prefix }
+        Self { ingress: bound.erase(), name, route_prefix, source: None }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::deployment::AutoscalingConfig;
+use crate::deployment::{AutoscalingConfig, ContentHash};
 use crate::method::MethodInfo;
 
 /// The deployments of an application and who calls whom.
@@ -56,6 +56,10 @@ pub struct GraphNode {
     pub methods: Vec<MethodInfo>,
     /// The name of the method marked `#[routes]`, if there is one.
     pub routes: Option<&'static str>,
+    /// The hash of the deployment's name, type, options and constructor arguments, and of the
+    /// registered application that built it. The same in every process and build; an update of a
+    /// deployment whose hash is the same changes nothing.
+    pub content_hash: ContentHash,
     /// True for the deployment that the application is called through.
     pub ingress: bool,
 }

@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::json;
 use thiserror::Error;
 
-use super::app::AnyApplication;
+use super::app::{AnyApplication, Source};
 use super::graph::{Graph, GraphNode};
-use crate::deployment::{AnyBound, BoundId, DeploymentOptions, MadeRouter, OptionsError};
+use crate::deployment::{
+    AnyBound, BoundId, Content, ContentHash, DeploymentOptions, MadeRouter, OptionsError,
+};
 use crate::replica::{Kind, kind_in};
 
 /// A checked graph. Callers stand before their callees; the ingress is first.
@@ -15,6 +19,8 @@ use crate::replica::{Kind, kind_in};
 pub(crate) struct Plan {
     pub(crate) application: String,
     pub(crate) route_prefix: Option<String>,
+    /// The registered application that it was built from.
+    pub(crate) source: Option<Source>,
     pub(crate) nodes: Vec<PlanNode>,
 }
 
@@ -26,9 +32,39 @@ pub(crate) struct PlanNode {
     pub(crate) kind: Arc<dyn Kind>,
     /// Places in the plan of those it has handles of.
     pub(crate) calls: Vec<usize>,
+    /// What its replicas are made with.
+    pub(crate) arguments: Vec<Argument>,
+    /// The hash of its application's source, its name, its type, its options and its arguments:
+    /// the same in every process.
+    pub(crate) content: ContentHash,
     /// Its request router, if that is the user's own. A plan has none; a deploy makes it,
     /// before anything changes.
     pub(crate) request_router: Option<MadeRouter>,
+}
+
+/// A constructor's argument, as data that is the same in every process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Argument {
+    /// A value that serde can write, by its hash.
+    Value(ContentHash),
+    /// Handles, by the names of their deployments, and the digests of a map's keys.
+    Handles { deployments: Vec<String>, keys: Vec<u64> },
+    /// A value that serde cannot write, or that can change while it is shared: by its type.
+    Opaque { type_name: &'static str },
+}
+
+impl Argument {
+    fn of(content: &Content, name: impl Fn(BoundId) -> String) -> Self {
+        match content {
+            Content::Value(hash) => Self::Value(*hash),
+            Content::Handles { of, keys } => {
+                let deployments = of.iter().map(|id| name(*id)).collect();
+                Self::Handles { deployments, keys: keys.clone() }
+            }
+            Content::Opaque { type_name, .. } => Self::Opaque { type_name },
+        }
+    }
 }
 
 /// Why a graph cannot be deployed. Nothing was changed.
@@ -77,6 +113,23 @@ impl PlanNode {
         self.bound.options()
     }
 
+    /// True if replicas of both are made alike, so that those of `before` can stay. Where both come
+    /// from registered applications, an argument that serde cannot write counts by its type; else
+    /// only one and the same is the same.
+    pub(crate) fn is_made_like(&self, before: &Self, registered: bool) -> bool {
+        let is_one = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {
+            (Content::Opaque { shared: mine, .. }, Content::Opaque { shared: theirs, .. }) => {
+                !mine.is_empty() && mine == theirs
+            }
+            _ => true,
+        };
+        let contents = self.bound.content().iter().zip(before.bound.content());
+        self.arguments == before.arguments
+            && (registered
+                || self.bound.is_of_one_bind(&before.bound)
+                || contents.map(is_one).all(|is_one| is_one))
+    }
+
     /// Concurrent calls on each replica. One, where a method takes `&mut self`.
     pub(crate) fn slots(&self) -> usize {
         if self.kind.is_exclusive() { 1 } else { self.options().max_ongoing_requests() }
@@ -104,6 +157,10 @@ impl Plan {
         let place: HashMap<BoundId, usize> =
             order.iter().enumerate().map(|(place, visited)| (visited.bound.id(), place)).collect();
         let names = names(name, &order)?;
+        let named: HashMap<BoundId, String> =
+            order.iter().zip(&names).map(|(it, name)| (it.bound.id(), name.clone())).collect();
+        // What only mocks lead to has no place in the plan.
+        let name_of = |id| named.get(&id).cloned().unwrap_or_default();
         let mut nodes = Vec::with_capacity(order.len());
         for (visited, name) in order.into_iter().zip(names) {
             let Visited { bound, kind } = visited;
@@ -116,11 +173,23 @@ impl Plan {
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
             calls.sort_unstable();
             calls.dedup();
-            nodes.push(PlanNode { name, bound, kind, calls, request_router: None });
+            let arguments: Vec<Argument> =
+                bound.content().iter().map(|content| Argument::of(content, name_of)).collect();
+            let content = ContentHash::of(&json!({
+                "application": application.name,
+                "source": application.source,
+                "name": name,
+                "type": kind.type_name(),
+                "options": bound.options(),
+                "arguments": arguments,
+            }));
+            let request_router = None;
+            nodes.push(PlanNode { name, bound, kind, calls, arguments, content, request_router });
         }
         Ok(Self {
             application: name.clone(),
             route_prefix: application.route_prefix.clone(),
+            source: application.source.clone(),
             nodes,
         })
     }
@@ -151,6 +220,7 @@ impl Plan {
                 calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
                 methods: node.kind.methods().iter().map(|method| method.info()).collect(),
                 routes: node.kind.routes(),
+                content_hash: node.content,
                 ingress: place == 0,
             }
         };

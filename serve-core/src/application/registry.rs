@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::app::AnyApplication;
+use super::app::{AnyApplication, Source};
 use crate::call::wire::text::json_reads_text;
 
 /// A function marked `#[application]`.
@@ -49,13 +49,19 @@ pub enum BuildError {
 impl RegisteredApplication {
     /// Builds it. Texts among the arguments are read as their types ask.
     ///
+    /// A registered application is deterministic: with the same arguments it builds the same graph,
+    /// in every process. So a bind argument that serde cannot write, such as a client, counts as
+    /// the same one if its type is.
+    ///
     /// # Errors
     /// If the arguments do not fit, or the function fails.
     pub fn build(
         &self,
         arguments: serde_json::Map<String, Value>,
     ) -> Result<AnyApplication, BuildError> {
-        (self.make)(Value::Object(arguments))
+        let source = Source { application: self.full_name(), arguments: arguments.clone() };
+        let application = (self.make)(Value::Object(arguments))?;
+        Ok(AnyApplication { source: Some(source), ..application })
     }
 
     /// The JSON schema of its argument, if it takes one.

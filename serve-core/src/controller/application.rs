@@ -1,7 +1,7 @@
 //! [`RunningApplication`]: what the controller holds of one application.
 
 use std::any::TypeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
@@ -13,7 +13,6 @@ use super::status::{
     ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, MethodDetails,
 };
 use crate::application::Plan;
-use crate::deployment::BoundId;
 use crate::error::Error;
 use crate::method::AnyMethod;
 use crate::replica::Kind;
@@ -165,16 +164,6 @@ impl RunningApplication {
         let tiers = self.plan.tiers().into_iter();
         tiers.map(|tier| tier.into_iter().map(name).collect()).collect()
     }
-
-    /// Which of the running deployments each bound one of the plan stands for.
-    pub(super) fn names(&self) -> HashMap<BoundId, String> {
-        names(&self.plan)
-    }
-}
-
-/// The name of each bound deployment of a plan.
-pub(super) fn names(plan: &Plan) -> HashMap<BoundId, String> {
-    plan.nodes.iter().map(|node| (node.bound.id(), node.name.clone())).collect()
 }
 
 impl Hosted {

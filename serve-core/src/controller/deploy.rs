@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::application::{Hosted, Phase, RunningApplication, Wanted, names};
+use super::application::{Hosted, Phase, RunningApplication, Wanted};
 use super::controller::Controller;
 use super::decide::starved_batches;
 use super::error::DeployError;
@@ -192,12 +192,7 @@ impl Controller {
             wiring.insert(node.bound.id(), Link::new(Arc::clone(router)));
         }
         let wiring = Arc::new(wiring);
-        let (old_names, new_names) = (application.names(), names(&plan));
-        let kept = |name: &String| {
-            let at = plan.nodes.iter().position(|node| node.name == *name);
-            let before = application.deployments.get(name);
-            at.zip(before).is_some_and(|(at, before)| Arc::ptr_eq(&routers[at], &before.router))
-        };
+        let registered = plan.source.is_some() && application.plan.source.is_some();
         let changes: Vec<Change> = plan
             .nodes
             .iter()
@@ -205,12 +200,8 @@ impl Controller {
             .map(|(node, router)| {
                 let before = application.deployments.get(&node.name);
                 let before = before.filter(|before| Arc::ptr_eq(&before.router, router));
-                let same = |new, old| match (new_names.get(&new), old_names.get(&old)) {
-                    (Some(new), Some(old)) => new == old && kept(new),
-                    _ => false,
-                };
                 let before = before.map(|before| Arc::clone(&before.spec));
-                let spec = self.spec_for(node, &wiring, before.as_deref(), same);
+                let spec = self.spec_for(node, &wiring, before.as_deref(), registered);
                 Change { name: node.name.clone(), spec: Arc::new(spec), before }
             })
             .collect();
@@ -263,12 +254,12 @@ impl Controller {
         node: &PlanNode,
         wiring: &Arc<Wiring>,
         before: Option<&Spec>,
-        same: impl Fn(crate::deployment::BoundId, crate::deployment::BoundId) -> bool,
+        registered: bool,
     ) -> Spec {
         let serial = self.next_serial();
         let stays = before.filter(|before| {
             before.suspended.is_none()
-                && node.bound.is_made_like(&before.node.bound, same)
+                && node.is_made_like(&before.node, registered)
                 && !before.options().need_other_replicas(node.options())
         });
         let told =

@@ -284,28 +284,14 @@ impl AnyBound {
         self.recipe.fault.as_deref()
     }
 
-    /// True if replicas of both are surely made alike, where `same` says which bound
-    /// deployments stand for each other.
-    pub(crate) fn is_made_like(
-        &self,
-        other: &Self,
-        same: impl Fn(BoundId, BoundId) -> bool,
-    ) -> bool {
-        let (mine, theirs) = (&self.recipe.content, &other.recipe.content);
-        let alike = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {
-            (Content::Value(mine), Content::Value(theirs)) => mine == theirs,
-            (
-                Content::Handles { of: mine, keys: my_keys },
-                Content::Handles { of: theirs, keys: their_keys },
-            ) => {
-                mine.len() == theirs.len()
-                    && my_keys == their_keys
-                    && mine.iter().zip(theirs).all(|(mine, theirs)| same(*mine, *theirs))
-            }
-            // The very same argument is alike, whatever it is made of.
-            _ => Arc::ptr_eq(&self.recipe.constructor, &other.recipe.constructor),
-        };
-        mine.len() == theirs.len() && mine.iter().zip(theirs).all(alike)
+    /// What each argument is made of.
+    pub(crate) fn content(&self) -> &[Content] {
+        &self.recipe.content
+    }
+
+    /// True if both were made by one call of `bind`, perhaps with other options.
+    pub(crate) fn is_of_one_bind(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.recipe.constructor, &other.recipe.constructor)
     }
 
     pub(crate) fn kind(&self) -> &(dyn Any + Send + Sync) {

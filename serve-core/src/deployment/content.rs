@@ -1,20 +1,25 @@
-//! [`Content`]: what a constructor's argument is made of, so that an update can tell
-//! whether it changes anything.
+//! [`Content`]: what a constructor's argument is made of, so that an update can tell whether it
+//! changes anything.
 
-use std::collections::BTreeMap;
+use std::any::type_name;
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
+    AtomicU32, AtomicU64, AtomicUsize,
+};
+use std::sync::{Arc, Mutex, RwLock};
 
 use serde::Serialize;
-use serde_json::Value;
 
+use super::digest::ContentHash;
 use super::{BoundId, Init, Wiring};
 
 /// What an argument is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A value, by a digest of it.
-    Value(u64),
+    /// A value that serde can write, by the hash of its JSON.
+    Value(ContentHash),
     /// Handles of other deployments, in order, with what else tells their places apart.
     Handles {
         /// Whose handles.
@@ -22,45 +27,34 @@ pub enum Content {
         /// The keys of a map, by a digest of each.
         keys: Vec<u64>,
     },
-    /// Something that cannot be compared.
-    Unknown,
+    /// A value that is the same only if it is one and the same: serde cannot write it, or it can
+    /// change while replicas share it.
+    Opaque {
+        /// The type of the argument.
+        type_name: &'static str,
+        /// The addresses of what is shared; none if the value shares nothing that is known.
+        shared: Vec<usize>,
+    },
 }
 
-/// A digest that is the same in each run of one build.
-pub(crate) fn digest(value: &impl Hash) -> u64 {
-    // Made by `new`, it has fixed keys.
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The same JSON whatever the order of its keys, as text.
-fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
-        // With the feature `preserve_order`, a map is in the order of its insertions.
-        Value::Object(map) => {
-            let sorted: BTreeMap<&String, Value> =
-                map.iter().map(|(key, value)| (key, canonical(value))).collect();
-            let pairs = sorted
-                .into_iter()
-                .map(|(key, value)| Value::from(vec![Value::from(key.as_str()), value]));
-            Value::Array(pairs.collect())
-        }
-        plain => plain.clone(),
-    }
-}
-
-/// Finds the content of an argument of type `T`: handles as such, what serde can write by
-/// its JSON, nothing of the rest. Called as `(&&ContentOf::new(&init)).content()`; method
-/// resolution takes the first that fits.
+/// Finds the content of an argument of type `T`. Called as
+/// `(&&&&ContentOf::new(&init)).content()`; method resolution takes the first trait that fits:
+/// [`ContentByIdentity`], [`ContentBySerde`], [`ContentByPointer`], [`ContentOtherwise`].
 pub struct ContentOf<'a, T>(&'a Init<T>);
 
-impl<'a, T> ContentOf<'a, T> {
+impl<'a, T: 'static> ContentOf<'a, T> {
     /// The question.
     #[must_use]
     pub fn new(init: &'a Init<T>) -> Self {
         Self(init)
+    }
+
+    fn make(&self) -> T {
+        self.0.make(&Wiring::default())
+    }
+
+    fn opaque(shared: Vec<usize>) -> Content {
+        Content::Opaque { type_name: type_name::<T>(), shared }
     }
 }
 
@@ -70,25 +64,107 @@ impl<T> fmt::Debug for ContentOf<'_, T> {
     }
 }
 
-/// First choice: serde can write it.
+/// A type whose values can change while they are shared. Serde can write these, and what it writes
+/// is not what they are.
+pub trait InteriorMutability {}
+
+macro_rules! interior_mutability {
+    ($($atomic:ty),*) => { $(impl InteriorMutability for $atomic {})* };
+}
+
+interior_mutability!(
+    AtomicBool,
+    AtomicI8,
+    AtomicI16,
+    AtomicI32,
+    AtomicI64,
+    AtomicIsize,
+    AtomicU8,
+    AtomicU16,
+    AtomicU32,
+    AtomicU64,
+    AtomicUsize
+);
+
+impl<T: ?Sized> InteriorMutability for Mutex<T> {}
+impl<T: ?Sized> InteriorMutability for RwLock<T> {}
+impl<T> InteriorMutability for Cell<T> {}
+impl<T: ?Sized> InteriorMutability for RefCell<T> {}
+impl<T: InteriorMutability> InteriorMutability for [T] {}
+impl<T: InteriorMutability> InteriorMutability for Vec<T> {}
+impl<T: InteriorMutability + ?Sized> InteriorMutability for Box<T> {}
+
+/// A value that shares something which can change.
+pub trait SharesState {
+    /// The addresses of what is shared.
+    fn shared(&self) -> Vec<usize>;
+}
+
+impl<T: InteriorMutability + ?Sized> SharesState for Arc<T> {
+    fn shared(&self) -> Vec<usize> {
+        vec![address(self)]
+    }
+}
+
+impl<T: SharesState> SharesState for Vec<T> {
+    fn shared(&self) -> Vec<usize> {
+        self.iter().flat_map(SharesState::shared).collect()
+    }
+}
+
+impl<T: SharesState> SharesState for Option<T> {
+    fn shared(&self) -> Vec<usize> {
+        self.iter().flat_map(SharesState::shared).collect()
+    }
+}
+
+fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
+    Arc::as_ptr(shared).cast::<()>().addr()
+}
+
+/// First choice: it shares something that can change, and counts by identity.
+pub trait ContentByIdentity {
+    /// The content.
+    fn content(&self) -> Content;
+}
+
+impl<T: SharesState + 'static> ContentByIdentity for &&&ContentOf<'_, T> {
+    fn content(&self) -> Content {
+        ContentOf::<T>::opaque(self.make().shared())
+    }
+}
+
+/// Second choice: serde can write it.
 pub trait ContentBySerde {
     /// The content.
     fn content(&self) -> Content;
 }
 
-impl<T: Serialize + 'static> ContentBySerde for &ContentOf<'_, T> {
+impl<T: Serialize + 'static> ContentBySerde for &&ContentOf<'_, T> {
     fn content(&self) -> Content {
         if let Some(handles) = self.0.handles() {
             return handles;
         }
-        match serde_json::to_value(self.0.make(&Wiring::default())) {
-            Ok(value) => Content::Value(digest(&canonical(&value).to_string())),
-            Err(_) => Content::Unknown,
+        match serde_json::to_value(self.make()) {
+            Ok(value) => Content::Value(ContentHash::of(&value)),
+            Err(_) => ContentOf::<T>::opaque(Vec::new()),
         }
     }
 }
 
-/// Second choice: handles, or nothing.
+/// Third choice: it is shared, such as a client, and counts by identity.
+pub trait ContentByPointer {
+    /// The content.
+    fn content(&self) -> Content;
+}
+
+impl<T: ?Sized + 'static> ContentByPointer for &ContentOf<'_, Arc<T>> {
+    fn content(&self) -> Content {
+        ContentOf::<Arc<T>>::opaque(vec![address(&self.make())])
+    }
+}
+
+/// Last choice: handles, or nothing.
 pub trait ContentOtherwise {
     /// The content.
     fn content(&self) -> Content;
@@ -96,7 +172,7 @@ pub trait ContentOtherwise {
 
 impl<T: 'static> ContentOtherwise for ContentOf<'_, T> {
     fn content(&self) -> Content {
-        self.0.handles().unwrap_or(Content::Unknown)
+        self.0.handles().unwrap_or_else(|| Self::opaque(Vec::new()))
     }
 }
 
@@ -108,7 +184,7 @@ mod tests {
 
     fn of<T: Serialize + Clone + Send + Sync + 'static>(value: T) -> Content {
         let init: Init<T> = value.into_init();
-        (&&ContentOf::new(&init)).content()
+        (&&&&ContentOf::new(&init)).content()
     }
 
     #[test]
@@ -123,10 +199,43 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_cannot_be_compared() {
+    fn a_value_that_serde_cannot_write_has_the_content_of_its_type() {
         #[derive(Clone)]
-        struct Opaque;
-        let init: Init<Opaque> = Opaque.into_init();
-        assert_eq!(ContentOf::new(&init).content(), Content::Unknown);
+        struct Secret;
+        let init: Init<Secret> = Secret.into_init();
+        let Content::Opaque { type_name, shared } = (&&&&ContentOf::new(&init)).content() else {
+            panic!("nothing can write it")
+        };
+        assert!(type_name.ends_with("Secret") && shared.is_empty());
+    }
+
+    #[test]
+    fn what_is_shared_counts_by_identity() {
+        let of = |counter: &Arc<AtomicUsize>| {
+            let init: Init<Arc<AtomicUsize>> = Arc::clone(counter).into_init();
+            (&&&&ContentOf::new(&init)).content()
+        };
+        let (one, other) = (Arc::default(), Arc::default());
+        let before = of(&one);
+        one.store(3, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(of(&one), before, "the same counter, whatever it counts");
+        assert_ne!(of(&other), before);
+
+        struct Client;
+        let of = |client: &Arc<Client>| {
+            let init: Init<Arc<Client>> = Arc::clone(client).into_init();
+            (&&&&ContentOf::new(&init)).content()
+        };
+        let (one, other) = (Arc::new(Client), Arc::new(Client));
+        assert_eq!(of(&one), of(&one));
+        assert_ne!(of(&one), of(&other));
+
+        let of = |all: &[Arc<Mutex<u8>>]| {
+            let init: Init<Option<Vec<Arc<Mutex<u8>>>>> = Some(all.to_vec()).into_init();
+            (&&&&ContentOf::new(&init)).content()
+        };
+        let (one, other) = (Arc::default(), Arc::default());
+        assert_eq!(of(&[Arc::clone(&one)]), of(&[Arc::clone(&one)]));
+        assert_ne!(of(&[Arc::clone(&one)]), of(&[other]));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::content::digest;
+use super::digest::digest_of;
 use super::{AnyBound, Bound, Content, Deployment, HandleOf, Wiring};
 
 /// A way to make one `T` for each replica, and the deployments it leads to.
@@ -136,7 +136,7 @@ where
     fn into_init(self) -> Init<HashMap<K, H>> {
         // In an order that does not depend on the map's.
         let mut entries: Vec<(u64, K, Bound<H::Deployment>)> =
-            self.into_iter().map(|(key, bound)| (digest(&key), key, bound)).collect();
+            self.into_iter().map(|(key, bound)| (digest_of(&key), key, bound)).collect();
         entries.sort_by_key(|(digest, ..)| *digest);
         let keys = entries.iter().map(|(digest, ..)| *digest).collect();
         let ids: Vec<_> = entries.iter().map(|(_, key, bound)| (key.clone(), bound.id())).collect();

@@ -7,6 +7,7 @@ mod autoscaling;
 mod bound;
 mod candidates;
 mod content;
+mod digest;
 mod init;
 mod link;
 mod named;
@@ -23,8 +24,11 @@ pub use autoscaling::{
 pub use bound::{AnyBound, Bound, BoundId, Constructor};
 pub(crate) use candidates::Roster;
 pub use candidates::{Candidate, Candidates};
-pub(crate) use content::digest;
-pub use content::{Content, ContentBySerde, ContentOf, ContentOtherwise};
+pub use content::{
+    Content, ContentByIdentity, ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise,
+};
+pub(crate) use digest::digest;
+pub use digest::{ContentHash, build_id};
 pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
 pub use link::{Link, Wiring};
 pub use named::{NamedPolicy, NamedRouter};

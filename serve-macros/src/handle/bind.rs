@@ -76,10 +76,13 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
         pub fn bind<#(#markers),*>(#(#arguments),*) -> #private::Bound<#owner> {
             #(let #inits = #private::IntoInit::<#types, #markers>::into_init(#names);)*
             let __serve_content = {
-                #[allow(unused_imports, reason = "which of the two fits depends on the types")]
-                use #private::{ContentBySerde as _, ContentOtherwise as _};
+                #[allow(unused_imports, reason = "which of them fits depends on the types")]
+                use #private::{
+                    ContentByIdentity as _, ContentByPointer as _, ContentBySerde as _,
+                    ContentOtherwise as _,
+                };
                 <::std::vec::Vec<_> as ::core::convert::From<[_; _]>>::from(
-                    [#((&&#private::ContentOf::new(&#inits)).content()),*],
+                    [#((&&&&#private::ContentOf::new(&#inits)).content()),*],
                 )
             };
             let __serve_needs = #private::needs(&[#(#inits.needs()),*]);

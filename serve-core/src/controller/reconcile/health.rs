@@ -60,7 +60,7 @@ impl Drop for HealthWatch {
 /// Asks until the replica has failed three times in a row. Gives the reason.
 async fn until_unhealthy(replica: &Arc<Replica>, period: Duration, patience: Duration) -> String {
     // The same in every run, because its id is.
-    let mut random = SmallRng::seed_from_u64(digest(&replica.context.replica_id()));
+    let mut random = SmallRng::seed_from_u64(digest(&[replica.context.replica_id().as_bytes()]));
     let mut failures = 0;
     loop {
         // A tenth more or less, as in Ray Serve, so that replicas are not asked all at once.

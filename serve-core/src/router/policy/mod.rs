@@ -18,7 +18,7 @@ use self::models::Models;
 use self::ring::Ring;
 use super::admission::Admission;
 use super::members::Member;
-use crate::deployment::{RequestRouter, RequestRouting, RoutedCall};
+use crate::deployment::{RequestRouter, RequestRouting, RoutedCall, digest};
 
 /// The replicas of a router, by the keys of its `Admission`.
 pub(super) type Replicas = [Option<Member>];
@@ -109,7 +109,13 @@ impl Routing {
         match &mut self.policy {
             Policy::TwoChoices => {
                 let model = call.multiplexed_model_id;
-                let holder = model.and_then(|model| self.models.choose(admission, model));
+                let place = |model: &str, key: usize| {
+                    let id = replicas[key].as_ref().map_or("", |replica| replica.id());
+                    digest(&[model.as_bytes(), id.as_bytes()])
+                };
+                let holder = model.and_then(|model| {
+                    self.models.choose(admission, model, |key| place(model, key))
+                });
                 holder.or_else(|| self.on_ring(admission, replicas, call.session_id?))
             }
             Policy::RoundRobin { next } => {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::deployment::digest;
 use crate::router::admission::Admission;
 
 /// Which replicas hold which models.
@@ -57,7 +56,14 @@ impl Models {
     /// As in Ray Serve: of the replicas that hold the model, the least busy one; where none
     /// of them is free, one of those that hold the fewest. None where no replica keeps any:
     /// a model's name travels to deployments that have no use for it.
-    pub(super) fn choose(&self, admission: &Admission, model: &str) -> Option<usize> {
+    ///
+    /// `place` is the digest of a replica and the model, the same in every process.
+    pub(super) fn choose(
+        &self,
+        admission: &Admission,
+        model: &str,
+        place: impl Fn(usize) -> u64,
+    ) -> Option<usize> {
         if self.held.is_empty() {
             return None;
         }
@@ -67,7 +73,7 @@ impl Models {
             // Of several, the same one for each call that is made before the first of them
             // has come to load the model, so that it is loaded once.
             let free = admission.free().iter().copied();
-            free.min_by_key(|key| (self.count(*key), digest(&(model, *key))))
+            free.min_by_key(|key| (self.count(*key), place(*key)))
         })
     }
 }
@@ -76,6 +82,10 @@ impl Models {
 mod tests {
     use super::*;
 
+    fn place(key: usize) -> u64 {
+        key as u64
+    }
+
     #[test]
     fn a_model_goes_to_who_holds_it_else_to_who_holds_the_fewest() {
         let mut admission = Admission::default();
@@ -83,14 +93,14 @@ mod tests {
         let mut models = Models::default();
         models.hold(keys[0], 0, &["a".to_owned(), "b".to_owned()]);
         models.hold(keys[1], 0, &["c".to_owned()]);
-        assert_eq!(models.choose(&admission, "a"), Some(keys[0]));
-        assert_eq!(models.choose(&admission, "c"), Some(keys[1]));
-        assert_eq!(models.choose(&admission, "new"), Some(keys[2]));
+        assert_eq!(models.choose(&admission, "a", place), Some(keys[0]));
+        assert_eq!(models.choose(&admission, "c", place), Some(keys[1]));
+        assert_eq!(models.choose(&admission, "new", place), Some(keys[2]));
         admission.occupy(keys[0]);
-        assert_eq!(models.choose(&admission, "a"), Some(keys[2]), "its holder is busy");
+        assert_eq!(models.choose(&admission, "a", place), Some(keys[2]), "its holder is busy");
         models.forget(keys[1]);
         models.hold(keys[2], 0, &["d".to_owned()]);
-        assert_eq!(models.choose(&admission, "c"), Some(keys[1]));
+        assert_eq!(models.choose(&admission, "c", place), Some(keys[1]));
     }
 
     #[test]
@@ -101,9 +111,13 @@ mod tests {
         models.hold(keys[1], 0, &["a".to_owned()]);
         models.hold(keys[1], 7, &["a".to_owned()]);
         models.hold(keys[1], 0, &["b".to_owned()]);
-        assert_eq!(models.choose(&admission, "a"), Some(keys[1]), "the other one has it still");
+        assert_eq!(
+            models.choose(&admission, "a", place),
+            Some(keys[1]),
+            "the other one has it still"
+        );
         models.forget(keys[1]);
-        assert_eq!(models.choose(&admission, "a"), None, "no replica keeps any");
+        assert_eq!(models.choose(&admission, "a", place), None, "no replica keeps any");
         assert!(models.holders.is_empty() && models.held.is_empty());
     }
 }

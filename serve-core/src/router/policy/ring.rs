@@ -29,7 +29,7 @@ impl Ring {
     }
 
     fn places(key: usize, id: &str) -> impl Iterator<Item = (u64, usize)> {
-        (0..PLACES).map(move |place| (digest(&(id, place)), key))
+        (0..PLACES).map(move |place| (digest(&[id.as_bytes(), &(place as u64).to_le_bytes()]), key))
     }
 
     pub(super) fn add(&mut self, key: usize, id: &str) {
@@ -44,7 +44,7 @@ impl Ring {
 
     /// The replicas from a session's place on, each at least once.
     pub(super) fn from(&self, session: &str) -> impl Iterator<Item = usize> + '_ {
-        let start = (digest(&session), 0);
+        let start = (digest(&[session.as_bytes()]), 0);
         // The second half is looked for only once the first is through.
         let before = iter::once_with(move || self.0.range(..start)).flatten();
         self.0.range(start..).chain(before).map(|(_, key)| *key)
