@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::autoscaling::{AutoscalingConfig, AutoscalingError, SharedPolicy};
 use super::routing::RequestRouting;
-use super::setting::{Kind, Setting};
+use super::setting::{Kind, Setting, number};
 use super::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional};
 
 /// Options of a deployment. `None` means the default that each getter names.
@@ -265,8 +265,7 @@ fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<
     // A node has neither more CPUs nor more GPUs than this.
     const MOST: f64 = 65_536.0;
     let within = |name: &str, value: &Value, from: f64, to: f64| {
-        // JSON has no NaN, and writes null.
-        let value = value.as_f64().unwrap_or(f64::NAN);
+        let value = number(value).unwrap_or(f64::NAN);
         let option = || name.to_owned();
         (from..=to).contains(&value).then_some(value).ok_or_else(|| OptionsError::Range {
             option: option(),

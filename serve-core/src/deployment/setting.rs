@@ -165,13 +165,20 @@ impl Setting for usize {
     }
 }
 
+/// A number, or the text of one that is not finite.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    let text = || value.as_str()?.parse().ok().filter(|number: &f64| !number.is_finite());
+    value.as_f64().or_else(text)
+}
+
 impl Setting for f64 {
     fn read(value: Value) -> Result<Self, String> {
-        value.as_f64().ok_or_else(|| format!("{value} is no number"))
+        number(&value).ok_or_else(|| format!("{value} is no number"))
     }
 
     fn write(&self) -> Value {
-        Value::from(*self)
+        // JSON has no number for the others, which are refused later, by their names.
+        if self.is_finite() { Value::from(*self) } else { Value::from(self.to_string()) }
     }
 }
 
