@@ -276,7 +276,7 @@ impl Setting for BTreeMap<String, f64> {
     }
 
     fn write(&self) -> Value {
-        self.iter().map(|(name, amount)| (name.clone(), Value::from(*amount))).collect()
+        self.iter().map(|(name, amount)| (name.clone(), amount.write())).collect()
     }
 }
 
