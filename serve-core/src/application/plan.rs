@@ -117,17 +117,15 @@ impl PlanNode {
     /// from registered applications, an argument that serde cannot write counts by its type; else
     /// only one and the same is the same.
     pub(crate) fn is_made_like(&self, before: &Self, registered: bool) -> bool {
-        let is_one = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {
+        let mut contents = self.bound.content().iter().zip(before.bound.content());
+        let are_one = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {
             (Content::Opaque { shared: mine, .. }, Content::Opaque { shared: theirs, .. }) => {
                 !mine.is_empty() && mine == theirs
             }
             _ => true,
         };
-        let contents = self.bound.content().iter().zip(before.bound.content());
         self.arguments == before.arguments
-            && (registered
-                || self.bound.is_of_one_bind(&before.bound)
-                || contents.map(is_one).all(|is_one| is_one))
+            && (registered || self.bound.is_of_one_bind(&before.bound) || contents.all(are_one))
     }
 
     /// Concurrent calls on each replica. One, where a method takes `&mut self`.

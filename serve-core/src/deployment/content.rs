@@ -4,11 +4,11 @@
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
     AtomicU32, AtomicU64, AtomicUsize,
 };
-use std::sync::{Arc, Mutex, RwLock};
 
 use serde::Serialize;
 
@@ -86,8 +86,16 @@ interior_mutability!(
     AtomicUsize
 );
 
-impl<T: ?Sized> InteriorMutability for Mutex<T> {}
-impl<T: ?Sized> InteriorMutability for RwLock<T> {}
+#[expect(clippy::disallowed_types, reason = "users may share them")]
+mod locks {
+    use super::InteriorMutability;
+
+    impl<T: ?Sized> InteriorMutability for std::sync::Mutex<T> {}
+    impl<T: ?Sized> InteriorMutability for std::sync::RwLock<T> {}
+}
+
+impl<T: ?Sized> InteriorMutability for parking_lot::Mutex<T> {}
+impl<T: ?Sized> InteriorMutability for parking_lot::RwLock<T> {}
 impl<T> InteriorMutability for Cell<T> {}
 impl<T: ?Sized> InteriorMutability for RefCell<T> {}
 impl<T: InteriorMutability> InteriorMutability for [T] {}
@@ -177,6 +185,7 @@ impl<T: 'static> ContentOtherwise for ContentOf<'_, T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_borrow, reason = "written as `bind` writes it, whatever fits")]
 mod tests {
     use super::*;
     use crate::deployment::IntoInit;
@@ -230,8 +239,9 @@ mod tests {
         assert_eq!(of(&one), of(&one));
         assert_ne!(of(&one), of(&other));
 
-        let of = |all: &[Arc<Mutex<u8>>]| {
-            let init: Init<Option<Vec<Arc<Mutex<u8>>>>> = Some(all.to_vec()).into_init();
+        type Lock = Arc<parking_lot::Mutex<u8>>;
+        let of = |all: &[Lock]| {
+            let init: Init<Option<Vec<Lock>>> = Some(all.to_vec()).into_init();
             (&&&&ContentOf::new(&init)).content()
         };
         let (one, other) = (Arc::default(), Arc::default());
