@@ -364,3 +364,53 @@ async fn a_status_is_looked_up_and_waited_for() -> Result<()> {
     deleted.expect("each status comes")?;
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_a_deploy_says_what_it_waits_for() -> Result<()> {
+    let runtime = MockRuntime::builder().num_cpus(2.0).start();
+    let model = |version: u32| Model::bind(version, seconds(60)).num_cpus(1.0).num_replicas(2);
+    let named =
+        |name: &str, bound: Bound<Model>| Application::new(bound).name(name).without_route();
+    let message =
+        |name: &str| runtime.status().application(name).expect("it is there").message.clone();
+    let first = runtime.run(named("first", model(1)));
+    let (first, ()) = futures::join!(first, async {
+        sleep(seconds(1)).await;
+        assert_eq!(message("first"), "waits for 2 replicas of `Model` to start");
+    });
+    first?;
+    assert_eq!(message("first"), "");
+
+    let second = runtime.run(named("second", model(2)));
+    let (second, ()) = futures::join!(second, async {
+        sleep(seconds(1)).await;
+        let no_room =
+            "waits for room for 2 replicas of `Model`: it needs 1 CPU, and 0 of 2 are free";
+        assert_eq!(message("second"), no_room);
+        runtime.delete("first").await.expect("it is there");
+    });
+    second?;
+
+    let update = runtime.run(named("second", model(2).user_config(3)));
+    let (update, ()) = futures::join!(update, async {
+        sleep(seconds(1)).await;
+        assert_eq!(message("second"), "waits for 2 replicas of `Model` to take the user config");
+    });
+    update?;
+    runtime.delete("second").await?;
+
+    let failing = runtime.run(Picky::bind(Births::default()).num_replicas(2));
+    let (failed, ()) = futures::join!(failing, async {
+        sleep(Duration::from_millis(50)).await;
+        let paused = "waits for a pause before 2 replicas of `Picky` start again (the last one did \
+                      not: there is no licence left)";
+        assert_eq!(message("default"), paused);
+    });
+    assert!(failed.is_err());
+
+    // A status is data: it is read as it was written.
+    let status = runtime.status();
+    let written = serde_json::to_string(&status)?;
+    assert_eq!(serde_json::from_str::<serve_core::Status>(&written)?, status);
+    Ok(())
+}

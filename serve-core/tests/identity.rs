@@ -225,7 +225,7 @@ async fn an_argument_that_changes_while_it_is_shared_counts_by_identity() -> Res
     Ok(())
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 struct CounterArguments {
     #[serde(default)]
     generation: u32,

@@ -93,8 +93,15 @@ impl RunningApplication {
             let unhealthy = details.status == DeploymentStatus::Unhealthy;
             unhealthy.then(|| format!("deployment `{name}`: {}", details.message))
         };
-        let recovered = status == ApplicationStatus::Running;
-        let message = self.failed.clone().filter(|_| !recovered);
+        let message = match status {
+            ApplicationStatus::Running => None,
+            ApplicationStatus::Deploying => {
+                let awaited: Vec<String> =
+                    deployments.iter().filter_map(|(name, details)| details.awaits(name)).collect();
+                Some(format!("waits for {}", awaited.join("; "))).filter(|_| !awaited.is_empty())
+            }
+            _ => self.failed.clone(),
+        };
         ApplicationDetails {
             status,
             message: message.or_else(|| deployments.iter().find_map(unhealthy)).unwrap_or_default(),

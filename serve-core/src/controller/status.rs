@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decide::DeploymentStatusTrigger;
 use super::reconcile::DeadReplica;
 
 /// Everything a runtime runs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
     /// By name.
@@ -26,7 +26,7 @@ impl Status {
 }
 
 /// How an application does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ApplicationStatus {
@@ -45,7 +45,7 @@ pub enum ApplicationStatus {
 }
 
 /// How a deployment does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum DeploymentStatus {
@@ -64,7 +64,7 @@ pub enum DeploymentStatus {
 }
 
 /// How a replica does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ReplicaState {
@@ -79,17 +79,47 @@ pub enum ReplicaState {
 }
 
 /// An application, as [`Status`] shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ApplicationDetails {
     /// How it does.
     pub status: ApplicationStatus,
-    /// Why, where there is something to say.
+    /// Why, where there is something to say: what a deploy waits for, why one failed, what is
+    /// unhealthy.
     pub message: String,
     /// The prefix of its HTTP routes.
     pub route_prefix: Option<String>,
     /// By name.
     pub deployments: BTreeMap<String, DeploymentDetails>,
+}
+
+impl DeploymentDetails {
+    /// What a deploy of this deployment waits for, if it waits for something.
+    pub(super) fn awaits(&self, name: &str) -> Option<String> {
+        let are = |state: ReplicaState| self.replicas.iter().filter(move |it| it.state == state);
+        let (roomless, starting): (Vec<_>, Vec<_>) =
+            are(ReplicaState::Starting).partition(|replica| !replica.message.is_empty());
+        let replicas = |count: usize| match count {
+            1 => format!("a replica of `{name}`"),
+            several => format!("{several} replicas of `{name}`"),
+        };
+        let failed = self.recent_dead_replicas.last();
+        let failed = failed.map(|dead| format!(" (the last one did not: {})", dead.reason));
+        let failed = failed.unwrap_or_default();
+        let updating = are(ReplicaState::Updating).count();
+        if let Some(first) = roomless.first() {
+            Some(format!("room for {}: {}", replicas(roomless.len()), first.message))
+        } else if !starting.is_empty() {
+            Some(format!("{} to start{failed}", replicas(starting.len())))
+        } else if updating > 0 {
+            Some(format!("{} to take the user config", replicas(updating)))
+        } else {
+            let missing =
+                self.target_num_replicas.saturating_sub(are(ReplicaState::Running).count());
+            let paused = missing > 0 && !failed.is_empty();
+            paused.then(|| format!("a pause before {} start again{failed}", replicas(missing)))
+        }
+    }
 }
 
 impl ApplicationDetails {
@@ -101,7 +131,7 @@ impl ApplicationDetails {
 }
 
 /// A deployment, as [`Status`] shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeploymentDetails {
     /// How it does.
@@ -125,7 +155,7 @@ pub struct DeploymentDetails {
     pub autoscaling_decisions: Vec<AutoscalingDecision>,
     /// The calls of each method that was called through a handle, by the method's name. Not
     /// serialized unless a call ran in place.
-    #[serde(skip_serializing_if = "none_in_place")]
+    #[serde(default, skip_serializing_if = "none_in_place")]
     pub methods: BTreeMap<String, MethodDetails>,
 }
 
@@ -137,7 +167,7 @@ fn none_in_place(methods: &BTreeMap<String, MethodDetails>) -> bool {
 /// The calls of a method since its deployment was first deployed, as [`Status`] shows them.
 ///
 /// A call is counted when it gets its place. Calls that are refused are not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodDetails {
     /// The number of calls that ended at their first poll, on the task of their caller.
@@ -148,7 +178,7 @@ pub struct MethodDetails {
 
 /// A change of the number of replicas that the load asked for; or, if `from` is `to`, why
 /// a policy could not be followed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AutoscalingDecision {
     /// When, since the deployment was first deployed.
@@ -162,7 +192,7 @@ pub struct AutoscalingDecision {
 }
 
 /// A replica, as [`Status`] shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplicaDetails {
     /// Its id.

@@ -4,12 +4,12 @@
 //! Ray Serve's own tables: `tests/vectors/status_machine.json` holds its answers, and the
 //! tests here compare every row.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::controller::status::{ApplicationStatus, DeploymentStatus};
 
 /// How a deployment came to its [`DeploymentStatus`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum DeploymentStatusTrigger {
