@@ -173,7 +173,9 @@ impl RuntimeBuilder {
         let seed = rand::random();
         let mut spawner = Spawner::new(tokio, seed);
         spawner.in_place = self.in_place;
-        let runtime = Runtime::assemble(spawner, seed, Arc::new(RealWorld), self.resources);
+        let incarnation = Some(format!("{:08x}", rand::random::<u32>()));
+        let world = Arc::new(RealWorld);
+        let runtime = Runtime::assemble(spawner, seed, world, self.resources, incarnation);
         #[cfg(feature = "http")]
         if let Some(address) = self.http {
             return runtime.listen(address).await;
@@ -193,6 +195,7 @@ impl Runtime {
         seed: u64,
         world: Arc<dyn World>,
         resources: Resources,
+        incarnation: Option<String>,
     ) -> Self {
         #[cfg(feature = "http")]
         let front_door = Arc::new(FrontDoor::new());
@@ -204,7 +207,14 @@ impl Runtime {
         #[cfg(not(feature = "http"))]
         let on_routes: Box<dyn Fn(_) + Send + Sync> = Box::new(drop);
         let lease = Lease {
-            controller: Controller::new(Arc::new(spawner), seed, world, resources, on_routes),
+            controller: Controller::new(
+                Arc::new(spawner),
+                seed,
+                world,
+                resources,
+                incarnation,
+                on_routes,
+            ),
             #[cfg(feature = "http")]
             front_door,
             #[cfg(feature = "http")]

@@ -257,3 +257,30 @@ async fn in_a_registered_application_such_an_argument_counts_by_its_type() -> Re
     assert_eq!(counter.hit().await?, (made, 2), "nothing has changed");
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_two_replicas_have_one_id_not_even_in_two_runtimes() -> Result<()> {
+    #[deployment(num_replicas = 3)]
+    #[derive(Default)]
+    struct Named;
+
+    #[handle]
+    impl Named {
+        pub async fn id(&self) -> String {
+            replica_context().map_or_else(String::new, |replica| replica.replica_id().to_owned())
+        }
+    }
+
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let runtime = Runtime::builder().start().await?;
+        runtime.run(Named::bind()).await?;
+        let status = runtime.status();
+        let replicas =
+            &status.application("default").expect("it runs").deployments["Named"].replicas;
+        ids.extend(replicas.iter().map(|replica| replica.replica_id.clone()));
+        runtime.shutdown().await;
+    }
+    assert_eq!(ids.len(), 6, "{ids:?}");
+    Ok(())
+}

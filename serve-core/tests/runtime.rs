@@ -123,7 +123,7 @@ async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() 
     settle().await;
     let mut dropped = std::mem::take(&mut *events.lock());
     dropped.sort();
-    assert_eq!(dropped, ["leaf dropped", "top dropped"], "the version before is gone");
+    assert_eq!(dropped, ["leaf dropped"], "the version before is gone, and `Top` is the same");
 
     // `Leaf` is the ingress now, under the name that `Top` had.
     runtime.run(Leaf::bind(Arc::clone(&events), 3).name("Top")).await?;

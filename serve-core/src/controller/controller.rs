@@ -69,6 +69,7 @@ impl Controller {
         seed: u64,
         world: Arc<dyn World>,
         resources: Resources,
+        incarnation: Option<String>,
         on_routes: Box<dyn Fn(Routes) + Send + Sync>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| {
@@ -77,6 +78,7 @@ impl Controller {
                 world,
                 directory: Arc::new(WeakDirectory(this.clone())),
                 next_id: AtomicU64::new(0),
+                incarnation,
                 node: "local".into(),
                 changes: watch::Sender::new(0),
             };

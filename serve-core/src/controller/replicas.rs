@@ -82,7 +82,7 @@ impl RunningReplica {
 /// What is known of a replica before it is made.
 #[derive(Debug)]
 pub(super) struct Birth {
-    /// Its id, unique in the runtime.
+    /// Its id, unique among all replicas.
     pub(super) id: Arc<str>,
     pub(super) rank: Arc<AtomicUsize>,
     pub(super) gpu_ids: Arc<[String]>,
@@ -94,6 +94,9 @@ pub(super) struct Nursery {
     pub(super) world: Arc<dyn World>,
     pub(super) directory: Arc<dyn Directory>,
     pub(super) next_id: AtomicU64,
+    /// Tells the replicas of this runtime from those of others, and of the same program before it
+    /// was started again. None in tests, where ids are the same in each run.
+    pub(super) incarnation: Option<String>,
     /// One process is one node; a cluster will name it.
     pub(super) node: Arc<str>,
     /// Counts the changes of what `status` shows.
@@ -101,10 +104,13 @@ pub(super) struct Nursery {
 }
 
 impl Nursery {
-    /// An id that no other replica of the runtime has.
+    /// An id that no other replica has, of this runtime or of another one.
     pub(super) fn id_for(&self, spec: &Spec, application: &str) -> Arc<str> {
-        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
-        format!("{application}#{}#{number}", spec.node.name).into()
+        let (name, number) = (&spec.node.name, self.next_id.fetch_add(1, Ordering::Relaxed));
+        match &self.incarnation {
+            Some(incarnation) => format!("{application}#{name}#{incarnation}-{number}").into(),
+            None => format!("{application}#{name}#{number}").into(),
+        }
     }
 
     /// Makes a replica that is ready for calls: constructed, given its user config, and

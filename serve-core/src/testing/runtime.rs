@@ -236,7 +236,7 @@ impl MockRuntimeBuilder {
             wire,
         });
         let under = Arc::clone(&world) as Arc<dyn World>;
-        let runtime = Runtime::assemble(spawner, self.seed, under, self.resources);
+        let runtime = Runtime::assemble(spawner, self.seed, under, self.resources, None);
         MockRuntime { runtime, world }
     }
 }
