@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use super::decide::application_status;
+use super::decide::{Deploys, application_status};
 use super::reconcile::{Order, Outcome, Reconciling, Shown, Unmet};
 use super::spec::Spec;
 use super::status::{
@@ -24,37 +24,12 @@ pub(super) struct RunningApplication {
     /// What runs, or was the first to be asked for.
     pub(super) plan: Plan,
     pub(super) deployments: BTreeMap<String, Hosted>,
-    pub(super) phase: Phase,
-    /// Why the last deploy failed, if it did.
-    pub(super) failed: Option<String>,
-    /// True if the deploy that failed was the first one, and the replicas of it that run serve.
-    pub(super) in_part: bool,
-    /// The route prefix that it is about to have, while it is deployed.
-    pub(super) claims: Option<String>,
     /// True if `status` and the like leave it out.
     pub(super) hidden: bool,
     /// Held while it changes: one change at a time.
     pub(super) change: Arc<tokio::sync::Mutex<()>>,
-    /// Told when a deploy that waits is to give way.
-    pub(super) wanted: watch::Sender<Wanted>,
-    /// The number of the last deploy that ended, other than by giving way to another.
-    pub(super) ended: u64,
-}
-
-/// What a deploy that is under way gives way to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
-    /// The number of the deploy that was asked for last.
-    pub(super) deploy: u64,
-    pub(super) deletion: bool,
-}
-
-/// What is being done to an application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Deploying,
-    Settled,
-    Deleting,
+    /// Its deploys. A deploy that is under way watches them, because it may have to give way.
+    pub(super) deploys: watch::Sender<Deploys>,
 }
 
 /// One deployment and its reconciler. Dropping it ends both, and the calls that run.
@@ -71,14 +46,9 @@ impl RunningApplication {
         Self {
             plan: Plan { nodes: Vec::new(), ..plan.clone() },
             deployments: BTreeMap::new(),
-            phase: Phase::Deploying,
-            failed: None,
-            in_part: false,
-            claims: None,
             hidden,
             change: Arc::default(),
-            wanted: watch::Sender::default(),
-            ended: 0,
+            deploys: watch::Sender::default(),
         }
     }
 
@@ -100,7 +70,7 @@ impl RunningApplication {
                     deployments.iter().filter_map(|(name, details)| details.awaits(name)).collect();
                 Some(format!("waits for {}", awaited.join("; "))).filter(|_| !awaited.is_empty())
             }
-            _ => self.failed.clone(),
+            _ => self.deploys.borrow().failure().map(str::to_owned),
         };
         ApplicationDetails {
             status,
@@ -111,16 +81,7 @@ impl RunningApplication {
     }
 
     pub(super) fn status(&self) -> ApplicationStatus {
-        match (self.phase, &self.failed) {
-            (Phase::Deleting, _) => ApplicationStatus::Deleting,
-            (Phase::Deploying, _) => ApplicationStatus::Deploying,
-            // Replicas that did not start were tried again, and run now.
-            (Phase::Settled, Some(_)) if self.in_part && self.is_healthy() => {
-                ApplicationStatus::Running
-            }
-            (Phase::Settled, Some(_)) => ApplicationStatus::DeployFailed,
-            (Phase::Settled, None) => self.status_of_deployments(),
-        }
+        self.deploys.borrow().status(self.status_of_deployments())
     }
 
     fn status_of_deployments(&self) -> ApplicationStatus {
@@ -130,10 +91,6 @@ impl RunningApplication {
             .map(|hosted| hosted.reconciling.shown.borrow().standing.clone())
             .collect();
         application_status(&standings)
-    }
-
-    fn is_healthy(&self) -> bool {
-        self.status_of_deployments() == ApplicationStatus::Running
     }
 
     /// True if every deployment has a replica that takes calls.
@@ -148,20 +105,21 @@ impl RunningApplication {
 
     /// The ingress that is reached over HTTP, and below which prefix.
     pub(super) fn routed(&self) -> Option<(&str, &Hosted)> {
-        let prefix = self.plan.claim().filter(|_| self.phase != Phase::Deleting)?;
+        let prefix = self.plan.claim().filter(|_| self.deploys.borrow().is_routed())?;
         Some((prefix, self.deployments.get(&self.plan.nodes[0].name)?))
     }
 
     /// The prefix below which it will be reached over HTTP, and is not yet.
-    pub(super) fn starting_at(&self) -> Option<&str> {
-        let claimed = self.claims.as_deref().filter(|_| self.phase == Phase::Deploying)?;
-        (self.plan.claim() != Some(claimed)).then_some(claimed)
+    pub(super) fn starting_at(&self) -> Option<String> {
+        let claims = self.deploys.borrow().claims().map(str::to_owned);
+        claims.filter(|claimed| self.plan.claim() != Some(claimed))
     }
 
     /// True if a prefix is its own, or about to be.
     pub(super) fn claims(&self, prefix: &str) -> bool {
-        let routed = self.plan.claim().filter(|_| self.phase != Phase::Deleting);
-        [routed, self.starting_at()].contains(&Some(prefix))
+        let deploys = self.deploys.borrow();
+        let routed = self.plan.claim().filter(|_| deploys.is_routed());
+        [routed, deploys.claims()].contains(&Some(prefix))
     }
 
     /// The names of the deployments in the order in which they stop: tiers of those whose

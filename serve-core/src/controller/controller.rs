@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::application::{Hosted, Phase, RunningApplication};
+use super::application::{Hosted, RunningApplication};
+use super::decide::Deploys;
 use super::directory::WeakDirectory;
 use super::error::DeployError;
 use super::reconcile::Order;
@@ -181,7 +182,7 @@ impl Controller {
             let applications = self.applications.lock();
             let application = applications.get(name).ok_or_else(unknown)?;
             // A deploy that waits gives way.
-            application.wanted.send_modify(|wanted| wanted.deletion = true);
+            application.deploys.send_modify(Deploys::ask_for_deletion);
             Arc::clone(&application.change)
         };
         let _changing = Arc::clone(&change).lock_owned().await;
@@ -191,7 +192,7 @@ impl Controller {
                 .get_mut(name)
                 .filter(|application| Arc::ptr_eq(&application.change, &change))
                 .ok_or_else(unknown)?;
-            application.phase = Phase::Deleting;
+            application.deploys.send_modify(Deploys::delete);
             application.tiers()
         };
         self.publish_routes();
@@ -391,7 +392,7 @@ impl Controller {
             })
         };
         let starting = |(name, application): (&String, &RunningApplication)| {
-            Some((application.starting_at()?.to_owned(), name.clone()))
+            Some((application.starting_at()?, name.clone()))
         };
         let open = applications.iter().filter_map(route).collect();
         let starting = applications.iter().filter_map(starting).collect();

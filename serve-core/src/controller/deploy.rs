@@ -11,9 +11,9 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::application::{Hosted, Phase, RunningApplication, Wanted};
+use super::application::{Hosted, RunningApplication};
 use super::controller::Controller;
-use super::decide::starved_batches;
+use super::decide::{Deploys, starved_batches};
 use super::error::DeployError;
 use super::reconcile::{Reconciler, Unmet};
 use super::spec::Spec;
@@ -38,7 +38,7 @@ struct Rollout {
     replaced: Vec<Hosted>,
     /// Its number among the deploys of the application.
     number: u64,
-    wanted: watch::Receiver<Wanted>,
+    deploys: watch::Receiver<Deploys>,
     _changing: OwnedMutexGuard<()>,
 }
 
@@ -88,8 +88,9 @@ impl Controller {
             let change = {
                 let applications = self.applications.lock();
                 let application = applications.get(name).ok_or_else(|| self.ended(name))?;
-                if application.ended == application.wanted.borrow().deploy {
-                    if application.failed.is_some() {
+                let deploys = application.deploys.borrow();
+                if deploys.all_ended() {
+                    if deploys.failure().is_some() {
                         return Err(superseded());
                     }
                     let ingress = application.plan.nodes.first().ok_or_else(superseded)?;
@@ -133,10 +134,7 @@ impl Controller {
                 let change = Arc::clone(&application.change);
                 if asked.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, &change)) {
                     let mut number = 0;
-                    application.wanted.send_modify(|wanted| {
-                        wanted.deploy += 1;
-                        number = wanted.deploy;
-                    });
+                    application.deploys.send_modify(|deploys| number = deploys.ask());
                     asked = Some((Arc::clone(&change), number));
                 }
                 change
@@ -151,15 +149,13 @@ impl Controller {
             let refused = self.refusal(&applications, plan);
             let application = applications.get_mut(name).expect("looked up under this lock");
             let Some(refused) = refused else {
-                if application.wanted.borrow().deploy != number {
+                if !application.deploys.borrow().is_newest(number) {
                     return Ok(None);
                 }
-                application.phase = Phase::Deploying;
-                application.claims = plan.claim().map(str::to_owned);
+                application.deploys.send_modify(|deploys| deploys.begin(plan.claim()));
                 return Ok(Some(Turn { number, changing }));
             };
-            application.ended = number;
-            application.phase = Phase::Settled;
+            application.deploys.send_modify(|deploys| deploys.refuse(number));
             if application.is_blank() {
                 applications.remove(name);
             }
@@ -229,9 +225,9 @@ impl Controller {
                 replaced.extend(application.deployments.insert(change.name.clone(), hosted));
             }
         }
-        let wanted = application.wanted.subscribe();
+        let deploys = application.deploys.subscribe();
         let Turn { number, changing } = turn;
-        Rollout { plan, changes, replaced, number, wanted, _changing: changing }
+        Rollout { plan, changes, replaced, number, deploys, _changing: changing }
     }
 
     /// The router that the deployment has, if it is of the same type, or a new one.
@@ -278,8 +274,8 @@ impl Controller {
 
     /// Asks for what changed, tier by tier, and waits for all of it.
     async fn replace(&self, rollout: &Rollout) -> Result<(), Stopped> {
-        let mut wanted = rollout.wanted.clone();
-        let gives_way = |wanted: &Wanted| wanted.deletion || wanted.deploy != rollout.number;
+        let mut deploys = rollout.deploys.clone();
+        let gives_way = |deploys: &Deploys| deploys.gives_way(rollout.number);
         for tier in rollout.plan.tiers().into_iter().rev() {
             let settling: Vec<_> = {
                 let mut applications = self.applications.lock();
@@ -303,8 +299,8 @@ impl Controller {
             tokio::select! {
                 biased;
                 settled = futures::future::try_join_all(settling) => settled.map(drop)?,
-                wanted = wanted.wait_for(gives_way) => {
-                    let deleted = wanted.is_ok_and(|wanted| wanted.deletion);
+                deploys = deploys.wait_for(gives_way) => {
+                    let deleted = deploys.is_ok_and(|deploys| deploys.deletion_asked());
                     return Err(if deleted { Stopped::Deleted } else { Stopped::Superseded });
                 }
             }
@@ -328,11 +324,7 @@ impl Controller {
             );
         }
         application.plan = plan.clone();
-        application.phase = Phase::Settled;
-        application.claims = None;
-        application.failed = None;
-        application.in_part = false;
-        application.ended = rollout.number;
+        application.deploys.send_modify(|deploys| deploys.succeed(rollout.number));
         let drained: Vec<_> = application.deployments.values().map(Hosted::drained).collect();
         drop(applications);
         gone.push(rollout.replaced);
@@ -394,13 +386,10 @@ impl Controller {
             for hosted in rollout.replaced {
                 application.deployments.insert(hosted.spec.node.name.clone(), hosted);
             }
-            if !superseded {
-                application.phase = Phase::Settled;
-                application.failed = Some(error.to_string());
-                application.in_part = in_part;
-                application.ended = rollout.number;
-            }
-            application.claims = None;
+            application.deploys.send_modify(|deploys| match superseded {
+                true => deploys.give_way(),
+                false => deploys.fail(rollout.number, error.to_string(), in_part),
+            });
             if first && !interrupted {
                 // So that the tiers of what is left are known, and its route.
                 application.plan = rollout.plan;

@@ -6,6 +6,7 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | `deploys` | which deploy of an application goes on, and how the last one ended |
 //! | `status` | a deployment's status, and its application's |
 //! | `autoscale` | how many replicas a load asks for |
 //! | `rollout` | which replicas start and which stop |
@@ -17,6 +18,7 @@
 
 mod autoscale;
 mod batches;
+mod deploys;
 mod ranks;
 mod resources;
 mod restart;
@@ -26,6 +28,7 @@ mod status;
 
 pub(crate) use autoscale::{Asked, LoggedDecision, Observed, Scaling, decide as autoscale};
 pub(crate) use batches::starved_batches;
+pub(crate) use deploys::Deploys;
 pub(crate) use ranks::{close_gaps, free_ranks};
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use restart::{StartFailures, Verdict};
