@@ -967,7 +967,7 @@ fn the_events_of_a_callee_do_not_stand_in_the_span_of_its_caller() {
         let line = |what: &str| text.lines().find(|line| line.ends_with(what)).unwrap().to_owned();
         assert!(!line("in the callee").contains("own_span"), "{text}");
         assert!(line("in the caller").contains("own_span"), "{text}");
-        assert_eq!(line("in the callee").contains("Logging"), in_place, "{text}");
+        assert!(line("in the callee").contains("Logging"), "{text}");
     }
 }
 

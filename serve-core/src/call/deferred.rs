@@ -20,7 +20,6 @@ use crossbeam_utils::atomic::AtomicCell;
 use parking_lot::Mutex;
 use tokio::task::coop;
 use tokio::task::{self, JoinHandle};
-use tracing::Span;
 
 use super::pending::{KnownCall, PendingCall};
 use super::sweeper;
@@ -30,8 +29,12 @@ use crate::observe;
 /// tasks, so that recursion does not exhaust the stack.
 const MAX_DEPTH: u8 = 16;
 
+/// The stack that polls in place within one another may use, in bytes. Calls that would go beyond
+/// it have tasks. A thread of tokio has 2 MiB.
+const MAX_STACK: usize = 256 << 10;
+
 /// One in so many polls in place is timed.
-const SAMPLED: u8 = 16;
+const SAMPLED: u32 = 16;
 /// One in so many light calls, and calls within one another, counts for the budget of its task.
 const LIGHT: u8 = 4;
 
@@ -42,13 +45,13 @@ pub(crate) trait Deferred: Send {
     /// that ended. Both are written where they stay, because copies of values that were just
     /// written stall the processor.
     fn poll_in_place(self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall);
-    /// The span of the deployment that is called.
-    fn span(&self) -> Span;
     /// Makes a task of the call and puts its handle into `task`, an `Option<JoinHandle>` of the
     /// future's output.
     fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any);
     /// Makes a task of the call.
     fn spawn(self: Pin<Box<Self>>) -> Box<dyn SpawnedCall>;
+    /// True if the events of the callee stand in a span of the callee's own.
+    fn has_span(&self) -> bool;
     /// Describes the call to its response. Called only when that is needed, since most deferred
     /// calls end before anybody asks.
     fn pending(&self) -> PendingCall;
@@ -92,9 +95,25 @@ struct Turn {
     spawned: Cell<bool>,
     /// The number of calls that are being polled in place, within one another.
     depth: Cell<u8>,
-    sample: Cell<u8>,
+    sample: Cell<u32>,
+    /// An address in the stack frame of the outermost poll in place.
+    base: Cell<usize>,
     /// The light calls that were polled in place by tasks.
     light: Cell<u8>,
+}
+
+impl Turn {
+    /// True if the polls in place that the thread is in have left enough of the stack. `depth` is
+    /// their number.
+    #[inline]
+    fn has_stack(&self, depth: u8) -> bool {
+        let marker = 0_u8;
+        let here = (&raw const marker).addr();
+        if depth == 0 {
+            self.base.set(here);
+        }
+        self.base.get().abs_diff(here) < MAX_STACK
+    }
 }
 
 thread_local! {
@@ -107,6 +126,7 @@ thread_local! {
             spawned: Cell::new(false),
             depth: Cell::new(0),
             sample: Cell::new(0),
+            base: Cell::new(0),
             light: Cell::new(0),
         }
     };
@@ -273,13 +293,17 @@ pub(crate) fn call_spawned() {
     TURN.with(|turn| turn.spawned.set(true));
 }
 
-/// True for the polls in place that are timed.
+/// True for the polls in place that are timed: one in [`SAMPLED`].
+///
+/// A Weyl sequence with the golden ratio, and not a counter: a loop that makes calls of several
+/// methods in turn would otherwise time those of one method only, each time.
 #[inline]
 pub(crate) fn is_sampled() -> bool {
+    const GOLDEN: u32 = 0x9E37_79B9;
     TURN.with(|turn| {
-        let sample = turn.sample.get() % SAMPLED;
-        turn.sample.set(sample + 1);
-        sample == 0
+        let sample = turn.sample.get();
+        turn.sample.set(sample.wrapping_add(GOLDEN));
+        sample <= u32::MAX / SAMPLED
     })
 }
 
@@ -528,9 +552,9 @@ impl Deferral {
             // With another waker the response may be polled by another runtime, under `block_on`,
             // in which the method must not run.
             let same = turn.defers.get() && turn.waker.get() == cx.waker().data();
-            (same && depth < MAX_DEPTH, depth)
+            (same && depth < MAX_DEPTH && turn.has_stack(depth), depth)
         });
-        if !may_poll {
+        if !may_poll || observe::would_mix(|| call.has_span()) {
             return Poll::Ready(begun(call, known));
         }
         // Counted like the await of a task, so that a method which only makes calls lets other
@@ -544,11 +568,7 @@ impl Deferral {
             None
         };
         let mut output: Option<O> = None;
-        let polled = if observe::is_in_a_span() {
-            poll_in_own_span(depth, &mut call, &mut output, known)
-        } else {
-            poll_in_place(depth, &mut call, &mut output, known)
-        };
+        let polled = poll_in_place(depth, &mut call, &mut output, known);
         let ended = match polled {
             // The user's values may panic when they are dropped, which fails a task too.
             Ok(()) if output.is_some() => catch_unwind(AssertUnwindSafe(|| drop(call))),
@@ -700,22 +720,6 @@ fn poll_in_place(
         count();
     }
     polled
-}
-
-/// Polls a call in place in the span of its deployment, since the events of a callee do not belong
-/// to the span in which its caller's code runs. A task would run in no span at all, but there is
-/// no way to leave a span before its time.
-#[cold]
-#[inline(never)]
-fn poll_in_own_span(
-    depth: u8,
-    call: &mut BoxedCall,
-    output: &mut dyn Any,
-    known: &mut KnownCall,
-) -> std::thread::Result<()> {
-    let span = call.span();
-    let _entered = span.enter();
-    poll_in_place(depth, call, output, known)
 }
 
 /// True if the sweeper found the poll that is running in place to last too long. For the

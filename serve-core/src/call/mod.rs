@@ -11,6 +11,7 @@ pub(crate) mod context;
 pub(crate) mod deadline;
 pub(crate) mod deferred;
 pub(crate) mod error;
+pub(crate) mod expiry;
 mod input_stream;
 mod object_ref;
 mod options;

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, coop};
 
 use super::argument::{Arg, IntoArg};
 use super::blocking;
 use super::deferred::{Begun, Deferral};
 use super::error::{CallError, UpstreamError};
+use super::expiry::CallerExpiry;
 use super::object_ref::ObjectRef;
 use super::pending::{KnownCall, Outcome, PendingCall, panic_message};
 use super::spawner::RequestIds;
@@ -28,6 +29,7 @@ use super::spawner::RequestIds;
 pub struct Response<T, E = Infallible> {
     state: State<T, E>,
     call: KnownCall,
+    expiry: CallerExpiry,
 }
 
 enum State<T, E> {
@@ -49,7 +51,8 @@ impl<T, E> Unpin for Response<T, E> {}
 impl<T: Send + 'static, E: Send + 'static> Response<T, E> {
     #[inline]
     pub(crate) fn deferred(deferral: Deferral) -> Self {
-        Self { state: State::Deferred(Deferral::begin), call: KnownCall::Deferred(deferral) }
+        let state = State::Deferred(Deferral::begin);
+        Self { state, call: KnownCall::Deferred(deferral), expiry: CallerExpiry::default() }
     }
 }
 
@@ -61,7 +64,7 @@ impl<T, E> Response<T, E> {
             Ok(task) => State::Running(task),
             Err(error) => State::Refused(Box::new(error.widen())),
         };
-        Self { state, call: KnownCall::Pending(call) }
+        Self { state, call: KnownCall::Pending(call), expiry: CallerExpiry::default() }
     }
 
     /// The id of the request that the call belongs to.
@@ -200,17 +203,27 @@ impl<T, E> Future for Response<T, E> {
                     return Poll::Ready(ended_in_place(result));
                 }
                 Begun::Task(task) => self.state = State::Running(task),
-                Begun::Cancelled => {
-                    self.state = State::Done;
-                    return Poll::Ready(Err(CallError::Cancelled));
-                }
+                Begun::Cancelled => self.state = State::Refused(Box::new(CallError::Cancelled)),
             }
         }
-        if let State::Running(task) = &mut self.state {
-            let result = ready!(Pin::new(task).poll(cx));
-            self.state = State::Done;
+        let this = &mut *self;
+        if let State::Running(task) = &mut this.state {
+            let Poll::Ready(result) = Pin::new(task).poll(cx) else {
+                if let KnownCall::Pending(call) = &this.call
+                    && this.expiry.passed(call, cx)
+                {
+                    this.cancel();
+                    this.state = State::Done;
+                    return Poll::Ready(Err(CallError::DeadlineExceeded));
+                }
+                return Poll::Pending;
+            };
+            this.state = State::Done;
             return Poll::Ready(outcome(result));
         }
+        // Counted like the await of a task, so that a loop over calls which are refused lets other
+        // tasks run.
+        ready!(coop::poll_proceed(cx)).made_progress();
         match std::mem::replace(&mut self.state, State::Done) {
             State::Refused(error) => Poll::Ready(Err(*error)),
             _ => panic!("a `Response` was polled after it had given its result"),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::blocking;
 use super::error::CallError;
+use super::expiry::CallerExpiry;
 use super::pending::{Outcome, PendingCall};
 use super::response::outcome;
 
@@ -31,6 +32,7 @@ pub struct ResponseStream<T, E = Infallible> {
     items: Option<mpsc::Receiver<Outcome<T, E>>>,
     state: State<E>,
     call: PendingCall,
+    expiry: CallerExpiry,
 }
 
 enum State<E> {
@@ -52,7 +54,7 @@ impl<T, E> ResponseStream<T, E> {
             Ok(task) => (Some(items), State::Running(task)),
             Err(error) => (None, State::Refused(Box::new(error.widen()))),
         };
-        Self { items, state, call }
+        Self { items, state, call, expiry: CallerExpiry::default() }
     }
 
     /// The id of the request that the call belongs to.
@@ -87,6 +89,16 @@ impl<T, E> ResponseStream<T, E> {
         }
     }
 
+    /// Ends the stream if its deadline has passed, though its producer has not heard of that.
+    fn late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
+        if !self.expiry.passed(&self.call, cx) {
+            return Poll::Pending;
+        }
+        self.cancel();
+        (self.items, self.state) = (None, State::Done);
+        Poll::Ready(Some(Err(CallError::DeadlineExceeded)))
+    }
+
     pub(crate) fn full_name(&self) -> String {
         self.call.full_name()
     }
@@ -104,15 +116,19 @@ impl<T, E> Stream for ResponseStream<T, E> {
     type Item = Result<T, CallError<E>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(items) = &mut self.items {
-            match ready!(items.poll_recv(cx)) {
-                Some(item) => return Poll::Ready(Some(item.map_err(|error| *error))),
-                None => self.items = None,
+        let this = &mut *self;
+        if let Some(items) = &mut this.items {
+            match items.poll_recv(cx) {
+                Poll::Ready(Some(item)) => {
+                    return Poll::Ready(Some(item.map_err(|error| *error)));
+                }
+                Poll::Ready(None) => this.items = None,
+                Poll::Pending => return this.late(cx),
             }
         }
-        if let State::Running(task) = &mut self.state {
-            let end = ready!(Pin::new(task).poll(cx));
-            self.state = State::Done;
+        if let State::Running(task) = &mut this.state {
+            let Poll::Ready(end) = Pin::new(task).poll(cx) else { return this.late(cx) };
+            this.state = State::Done;
             return Poll::Ready(outcome(end).err().map(Err));
         }
         match std::mem::replace(&mut self.state, State::Done) {

@@ -19,9 +19,11 @@ use super::served::Served;
 use super::start::Head;
 use crate::call::CallError;
 use crate::call::deferred::{Deferred, SpawnedCall};
+use crate::call::expiry::Expiry;
 use crate::call::pending::{KnownCall, Outcome, PendingCall, QueuePosition};
 use crate::method::Reply;
-use crate::replica::{Entered, Expiry, FirstPoll, Replica, Scope, Seat as _, Slot};
+use crate::observe;
+use crate::replica::{Entered, FirstPoll, Replica, Scope, Seat as _, Slot};
 use crate::router::Router;
 
 pin_project! {
@@ -187,6 +189,7 @@ where
             }
             StepProjection::Done => {}
         }
+        let _span = observe::enter(|| own_span(this.scope.as_ref()));
         let entered = Entered::polling(this.scope, cx.waker());
         let StepProjection::Running { method } = this.step.as_mut().project() else {
             unreachable!("a task is not polled after it was ready");
@@ -285,8 +288,8 @@ where
         *known = KnownCall::Ended { request, seed, method };
     }
 
-    fn span(&self) -> Span {
-        self.replica().map_or_else(Span::none, |replica| replica.owner.span().clone())
+    fn has_span(&self) -> bool {
+        self.replica().is_some_and(|replica| !replica.owner.span().is_disabled())
     }
 
     fn pending(&self) -> PendingCall {
@@ -331,6 +334,11 @@ impl<E: Entrance, A: Send + 'static, B, F> Serving<E, A, B, F> {
         let acquire = Acquire::again(owner, args);
         this.step.set(Step::Waiting { acquire });
     }
+}
+
+/// The span of the deployment that serves the call.
+fn own_span(scope: Option<&Scope>) -> Option<&Span> {
+    scope.and_then(Scope::serving_replica).map(|replica| replica.owner.span())
 }
 
 /// Records an end of a call as an event, in the span of the call's deployment.

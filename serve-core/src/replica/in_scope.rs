@@ -10,6 +10,7 @@ use super::replica::Replica;
 use super::scope::{Entered, Scope};
 use crate::call::CallError;
 use crate::method::Reply;
+use crate::observe;
 
 pin_project! {
     /// A future in a [`Scope`]. See [`InScope::new`] and [`InScope::call`].
@@ -88,6 +89,7 @@ impl<F: Future<Output: Ending>> Future for InScope<F> {
         {
             return Poll::Ready(F::Output::ended(replica));
         }
+        let _span = observe::enter(|| Some(scope.replica()?.owner.span()));
         let entered = if *this.is_call {
             Entered::polling(this.scope, cx.waker())
         } else {

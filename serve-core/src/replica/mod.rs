@@ -8,7 +8,6 @@
 mod batch;
 mod blocking;
 mod compute;
-mod expiry;
 mod extensions;
 mod first_poll;
 mod in_scope;
@@ -27,7 +26,6 @@ pub use batch::{
     batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
 };
 pub use blocking::{BlockingSink, blocking, blocking_constructor, blocking_items};
-pub(crate) use expiry::{Expiry, Within};
 pub(crate) use first_poll::FirstPoll;
 pub(crate) use in_scope::InScope;
 pub use kind::kind_of;

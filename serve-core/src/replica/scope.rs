@@ -480,7 +480,8 @@ impl<'a> Entered<'a> {
     /// A guard for the poll of a call: its replica counts a panic under the guard.
     #[inline]
     pub(crate) fn polling(scope: &'a mut Option<Scope>, waker: &Waker) -> Self {
-        Self::enter(scope, Some(waker), true)
+        // A poll by code that is unwinding, as from a `drop`, is none that panicked.
+        Self::enter(scope, Some(waker), !std::thread::panicking())
     }
 
     #[inline]

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use super::frame::{CallFrame, Frame};
 use super::peer::Peer;
 use crate::call::deadline::Deadline;
+use crate::call::expiry::Within;
 use crate::call::pending::panic_message;
 use crate::call::{CallError, Payload};
 use crate::clock;
 use crate::method::{AnyMethod, AnyReply, AnySink, PayloadWriter, Reply};
-use crate::replica::{Call, InScope, Replica, Scope, Slot, Target, Within};
+use crate::replica::{Call, InScope, Replica, Scope, Slot, Target};
 
 /// The calls that an end serves, by their numbers.
 #[derive(Default)]

@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::call::CallError;
-use crate::call::deadline::Deadline;
+use super::deadline::Deadline;
+use super::error::CallError;
+use super::pending::PendingCall;
 
 /// The timer of a call's deadline, made when it is first needed. Only a pointer, because every
 /// call's future contains one.
@@ -48,6 +49,42 @@ impl Expiry {
                 }
             }
         }
+    }
+}
+
+/// The caller's own timer of a deadline that the call brings. The callee's future is dropped at its
+/// deadline, but only at its next await: a method that computes, or blocks its thread, would keep
+/// its caller waiting.
+#[derive(Default)]
+pub(super) struct CallerExpiry(Expiry);
+
+impl CallerExpiry {
+    /// True once the call's deadline has passed. Until then, registers the caller to be woken when
+    /// it passes. A deadline that the call has only inherited is its caller's, which has a timer
+    /// for it.
+    #[inline]
+    pub(super) fn passed(&mut self, call: &PendingCall, cx: &mut Context<'_>) -> bool {
+        match &call.deadline {
+            Some(deadline) if deadline.own().is_some() => self.own_passed(call, deadline, cx),
+            _ => false,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn own_passed(
+        &mut self,
+        call: &PendingCall,
+        deadline: &Deadline,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        if self.0.0.is_some() {
+            return self.0.passed(deadline, cx);
+        }
+        // The timer is one of the runtime that serves the call: the caller may have none.
+        let Some(tokio) = call.tokio() else { return false };
+        let _context = tokio.enter();
+        self.0.passed(deadline, cx)
     }
 }
 
