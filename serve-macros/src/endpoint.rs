@@ -136,10 +136,13 @@ fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
             match name.to_string().as_str() {
                 "body" => arguments.body = Some(input.parse()?),
                 "max_body" => arguments.max_body = Some(input.parse()?),
-                _ => {
+                unknown => {
+                    let near = spelling::did_you_mean(unknown, ["body", "max_body"]);
                     return Err(syn::Error::new(
                         name.span(),
-                        "unknown option; the options are `body` and `max_body`",
+                        format!(
+                            "unknown option `{unknown}`{near}; the options are `body` and `max_body`"
+                        ),
                     ));
                 }
             }

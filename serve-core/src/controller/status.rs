@@ -166,13 +166,15 @@ fn none_in_place(methods: &BTreeMap<String, MethodDetails>) -> bool {
 
 /// The calls of a method since its deployment was first deployed, as [`Status`] shows them.
 ///
-/// A call is counted when it gets its place. Calls that are refused are not counted.
+/// A call is counted when it gets its place. Calls that are refused, and calls that are dropped
+/// before they begin, are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodDetails {
     /// The number of calls that ended at their first poll, on the task of their caller.
     pub in_place: u64,
-    /// The number of calls that had a task of their own.
+    /// The number of calls that had a task of their own. Among them are those whose first poll, on
+    /// the task of their caller, was pending.
     pub spawned: u64,
 }
 
