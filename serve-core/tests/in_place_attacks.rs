@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::Stream;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serve_core::ApplicationStatus;
 use serve_core::prelude::*;
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
 fn tokio(workers: usize) -> tokio::runtime::Runtime {
     let mut builder = match workers {
