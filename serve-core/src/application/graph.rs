@@ -57,8 +57,8 @@ pub struct GraphNode {
     /// The name of the method marked `#[routes]`, if there is one.
     pub routes: Option<&'static str>,
     /// The hash of the deployment's name, type, options and constructor arguments, and of the
-    /// registered application that built it. The same in every process and build; an update of a
-    /// deployment whose hash is the same changes nothing.
+    /// registered application that built it. The same in every process and build. An update of a
+    /// deployment whose hash is the same changes nothing, unless an argument counts by identity.
     pub content_hash: ContentHash,
     /// True for the deployment that the application is called through.
     pub ingress: bool,
