@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -52,11 +53,14 @@ impl Expiry {
     }
 }
 
+/// The time that a callee has to hear of its deadline before its caller gives it up.
+const GRACE: Duration = Duration::from_millis(5);
+
 /// The caller's own timer of a deadline that the call brings. The callee's future is dropped at its
 /// deadline, but only at its next await: a method that computes, or blocks its thread, would keep
-/// its caller waiting.
+/// its caller waiting. Runs out a little later, so that a callee that awaits ends by itself.
 #[derive(Default)]
-pub(super) struct CallerExpiry(Expiry);
+pub(super) struct CallerExpiry(Option<Pin<Box<Sleep>>>);
 
 impl CallerExpiry {
     /// True once the call's deadline has passed. Until then, registers the caller to be woken when
@@ -78,13 +82,27 @@ impl CallerExpiry {
         deadline: &Deadline,
         cx: &mut Context<'_>,
     ) -> bool {
-        if self.0.0.is_some() {
-            return self.0.passed(deadline, cx);
+        loop {
+            let Some(at) = deadline.at().and_then(|at| at.checked_add(GRACE)) else { return false };
+            let sleep = match &mut self.0 {
+                Some(sleep) => sleep,
+                none => {
+                    // The timer is one of the runtime that serves the call: the caller may have
+                    // none.
+                    let Some(tokio) = call.tokio() else { return false };
+                    let _context = tokio.enter();
+                    none.insert(Box::pin(sleep_until(at)))
+                }
+            };
+            if sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            // Detaching may have moved the deadline since the timer was set.
+            if at <= sleep.deadline() {
+                return true;
+            }
+            sleep.as_mut().reset(at);
         }
-        // The timer is one of the runtime that serves the call: the caller may have none.
-        let Some(tokio) = call.tokio() else { return false };
-        let _context = tokio.enter();
-        self.0.passed(deadline, cx)
     }
 }
 
