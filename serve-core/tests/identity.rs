@@ -255,6 +255,10 @@ async fn in_a_registered_application_such_an_argument_counts_by_its_type() -> Re
     let (made, _) = counter.hit().await?;
     runtime.run_any(build(1)?).await?;
     assert_eq!(counter.hit().await?, (made, 2), "nothing has changed");
+    // Other arguments may make another client of the same type.
+    runtime.run_any(build(2)?).await?;
+    let (second, hits) = counter.hit().await?;
+    assert!(second != made && hits == 1);
     Ok(())
 }
 

@@ -172,7 +172,8 @@ impl Error {
     }
 }
 
-/// What to do about a shortage: which argument says that there is more, and what to lower.
+/// Says how to get rid of a shortage: the argument that says that there is more, and the option
+/// to lower.
 fn more_room(shortage: &Shortage) -> String {
     let Shortage { resource, needed, .. } = shortage;
     match &**resource {

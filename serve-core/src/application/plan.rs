@@ -32,7 +32,7 @@ pub(crate) struct PlanNode {
     pub(crate) kind: Arc<dyn Kind>,
     /// Places in the plan of those it has handles of.
     pub(crate) calls: Vec<usize>,
-    /// What its replicas are made with.
+    /// The constructor's arguments, as data.
     pub(crate) arguments: Vec<Argument>,
     /// The hash of its application's source, its name, its type, its options and its arguments:
     /// the same in every process.
@@ -113,9 +113,9 @@ impl PlanNode {
         self.bound.options()
     }
 
-    /// True if replicas of both are made alike, so that those of `before` can stay. Where both come
-    /// from registered applications, an argument that serde cannot write counts by its type; else
-    /// only one and the same is the same.
+    /// True if replicas of both are made alike, so that those of `before` can stay. If both come from
+    /// one registered application with the same arguments, an argument that serde cannot write
+    /// counts by its type; else only one and the same is the same.
     pub(crate) fn is_made_like(&self, before: &Self, registered: bool) -> bool {
         let mut contents = self.bound.content().iter().zip(before.bound.content());
         let are_one = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {

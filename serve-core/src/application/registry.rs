@@ -51,7 +51,7 @@ impl RegisteredApplication {
     ///
     /// A registered application is deterministic: with the same arguments it builds the same graph,
     /// in every process. So a bind argument that serde cannot write, such as a client, counts as
-    /// the same one if its type is.
+    /// the same one if its type is, and the arguments are the same.
     ///
     /// # Errors
     /// If the arguments do not fit, or the function fails.

@@ -28,7 +28,7 @@ pub(super) struct RunningApplication {
     pub(super) hidden: bool,
     /// Held while it changes: one change at a time.
     pub(super) change: Arc<tokio::sync::Mutex<()>>,
-    /// Its deploys. A deploy that is under way watches them, because it may have to give way.
+    /// The deploys of the application. A deploy that is under way watches them, because it may have to give way.
     pub(super) deploys: watch::Sender<Deploys>,
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Controller {
     on_routes: Box<dyn Fn(Routes) + Send + Sync>,
 }
 
-/// What handles find a deployment by: its application, its name and its type.
+/// The key by which handles find a deployment: its application, its name and its type.
 type RouterKey = (Arc<str>, Arc<str>, TypeId);
 
 /// What is reached over HTTP, for the front door.

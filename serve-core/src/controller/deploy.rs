@@ -188,7 +188,8 @@ impl Controller {
             wiring.insert(node.bound.id(), Link::new(Arc::clone(router)));
         }
         let wiring = Arc::new(wiring);
-        let registered = plan.source.is_some() && application.plan.source.is_some();
+        // With other arguments, the same function may make another client of the same type.
+        let registered = plan.source.is_some() && plan.source == application.plan.source;
         let changes: Vec<Change> = plan
             .nodes
             .iter()

@@ -1,8 +1,8 @@
 //! [`OptionInfo`]: one row of a table of options; and what is read off a table: the serde form,
 //! the JSON Schema, the checks, and what an update of an option does.
 //!
-//! An option of a deployment is written down once, in [`OPTIONS`](super::options::OPTIONS), and
-//! one of `autoscaling(..)` in [`AUTOSCALING`](super::autoscaling::AUTOSCALING). The tests in
+//! An option of a deployment is written down once, in [`OPTIONS`](super::OPTIONS), and
+//! one of `autoscaling(..)` in [`AUTOSCALING`](super::AUTOSCALING). The tests in
 //! `tests/option_table.rs` find a place that lacks an option of a table.
 
 use std::fmt;

@@ -19,7 +19,7 @@ pub(crate) struct Deploys {
     failure: Option<Failure>,
 }
 
-/// What is being done to an application.
+/// The step that an application is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     /// A deploy is under way, or about to begin. The route prefix is the one that the application
@@ -31,7 +31,7 @@ enum Phase {
     Deleting,
 }
 
-/// How a deploy failed.
+/// The failure of a deploy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Failure {
     reason: String,

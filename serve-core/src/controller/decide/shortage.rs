@@ -8,7 +8,7 @@ use super::resources::{Demand, ONE, Resources, units};
 /// The reservations of one deployment.
 #[derive(Clone, Debug)]
 pub(crate) struct Reservations {
-    /// What one replica reserves.
+    /// The reservation of one replica.
     pub(crate) demand: Demand,
     /// The replicas without which a deploy does not end.
     pub(crate) replicas: usize,
@@ -147,7 +147,7 @@ fn bytes(bytes: u128) -> f64 {
 }
 
 impl Shortage {
-    /// What to do about it.
+    /// Says how to get rid of the shortage.
     #[must_use]
     pub fn remedy(&self) -> String {
         match &*self.resource {
