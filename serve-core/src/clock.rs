@@ -3,8 +3,10 @@
 //! `Instant + Duration` panics where the sum is none, and a `Duration::MAX` that means "for
 //! ever" makes it so. Wherever a duration comes from a user, one of these adds it.
 
-use std::time::Duration;
+use std::ops::Add;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// What is further away never comes: 30 years, after which a sleep of tokio's that is to
@@ -26,9 +28,76 @@ pub(crate) fn within_reach(duration: Duration) -> Duration {
     duration.min(NEVER)
 }
 
+/// A moment as data, which means the same in every process: the time since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Moment(Duration);
+
+impl Moment {
+    /// The time that has passed since an earlier moment; none if it is not earlier.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// A moment that is further away than a clock counts is the last one.
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+/// A clock that tells [`Moment`]s. It reads the system's clock once and goes on by tokio's, so that
+/// it never steps back, and stands still where tokio's is paused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WallClock {
+    began: Instant,
+    began_at: Moment,
+    /// True if the moments are those of the system's clock.
+    is_real: bool,
+}
+
+impl WallClock {
+    pub(crate) fn new() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), began_at: Moment(since_epoch), is_real: true }
+    }
+
+    /// A clock that begins at the Unix epoch, so that a test tells the same times in each run.
+    pub(crate) fn of_a_test() -> Self {
+        Self { began: Instant::now(), began_at: Moment(Duration::ZERO), is_real: false }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.began_at + self.began.elapsed()
+    }
+
+    /// The moment as the system's clock has it; none for a clock of a test.
+    pub(crate) fn system_time(&self, moment: Moment) -> Option<SystemTime> {
+        if self.is_real { UNIX_EPOCH.checked_add(moment.0) } else { None }
+    }
+
+    /// The instant of tokio's clock at a moment; none if that never comes.
+    pub(crate) fn instant(&self, moment: Moment) -> Option<Instant> {
+        after(self.began, moment.since(self.began_at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_goes_on_by_the_clock_of_tokio() {
+        let clock = WallClock::new();
+        let began = clock.now();
+        let later = began + Duration::from_secs(3600);
+        tokio::time::sleep_until(clock.instant(later).expect("in an hour")).await;
+        assert_eq!((clock.now(), clock.now().since(began)), (later, Duration::from_secs(3600)));
+        assert_eq!(began.since(later), Duration::ZERO);
+        assert_eq!(clock.instant(began + Duration::MAX), None);
+    }
 
     #[test]
     fn what_is_further_away_than_a_clock_counts_never_comes() {

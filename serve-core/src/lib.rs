@@ -74,8 +74,9 @@
 //! | `router` | which replica |
 //! | `dispatch` | the life of a call |
 //! | `application` | what is deployed |
+//! | `controller` | what was asked for against what runs, as data |
+//! | `node` | this process: starts, checks and stops what is assigned to it |
 //! | `ingress` | HTTP in (feature `http`) |
-//! | `controller` | what was asked for against what runs |
 //! | `testing` | the mock runtime |
 //! | `runtime` | puts the parts together |
 
@@ -103,6 +104,7 @@ mod error;
 #[cfg(feature = "http")]
 mod ingress;
 mod method;
+mod node;
 mod observe;
 pub mod prelude;
 mod replica;
@@ -128,6 +130,8 @@ pub mod options {
     };
 }
 
+#[cfg(feature = "http")]
+pub use application::EndpointError;
 pub use application::{Application, IntoApplication};
 pub use call::{
     Arg, BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef,
@@ -147,7 +151,7 @@ pub use deployment::{
 pub use dispatch::{AnyHandle, ByNameError, DeploymentHandle};
 pub use error::{Error, Fault, HttpStatus, Result};
 #[cfg(feature = "http")]
-pub use ingress::{EndpointError, HttpClient, HttpRequest, HttpResponse};
+pub use ingress::{HttpClient, HttpRequest, HttpResponse};
 pub use method::{BatchLimits, Handlers, MethodInfo, ParamInfo};
 pub use replica::{Batching, Multiplexed, batch_contexts, batching, context, replica_context};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};

@@ -65,7 +65,7 @@ fn every_file_that_the_page_names_is_there() {
 
 /// The modules of the crate, in the order in which they may use each other, with what stands
 /// beside each of them.
-const ORDER: [&[&str]; 14] = [
+const ORDER: [&[&str]; 16] = [
     &["error", "clock"],
     &["observe"],
     &["deployment"],
@@ -76,9 +76,9 @@ const ORDER: [&[&str]; 14] = [
     &["router"],
     &["dispatch"],
     &["application"],
-    // These two still use each other: the controller publishes routes, the front door checks
-    // what is to be deployed.
-    &["ingress", "controller"],
+    &["controller"],
+    &["node"],
+    &["ingress"],
     &["testing"],
     &["runtime"],
     &["private", "prelude", "macros", "lib"],
@@ -141,4 +141,29 @@ fn a_module_uses_only_those_above_it_in_the_table() {
         }
     }
     assert!(faults.is_empty(), "against the order of modules:\n{faults:#?}");
+}
+
+/// What the controller may name of the modules that run something, and why.
+const DATA: [(&str, &str); 1] = [
+    // The load of a deployment, four numbers.
+    ("router", "Load"),
+];
+
+#[test]
+fn the_controller_holds_neither_replicas_nor_routers() {
+    let src = root().join("src/controller");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    assert!(files.len() > 15, "{files:?}");
+    // The simulation of a load is for tests alone.
+    for file in files.iter().filter(|file| !file.ends_with("simulation.rs")) {
+        let source = fs::read_to_string(file).expect("a source file");
+        for module in ["replica", "router", "dispatch", "transport", "node"] {
+            for used in source.split(&format!("crate::{module}::")).skip(1) {
+                let name: String = used.chars().take_while(|c| c.is_alphanumeric()).collect();
+                let is_data = DATA.contains(&(module, &*name));
+                assert!(is_data, "{} uses `{module}::{name}`", file.display());
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
+use serve_core::application::AnyApplication;
 use serve_core::options::{AUTOSCALING, GivenIn, OPTIONS, OnUpdate, OptionInfo};
 use serve_core::prelude::*;
 use serve_core::{
@@ -20,15 +21,19 @@ use serve_core::{
 /// The options that only the attribute has, because they are words to the macro.
 const WORDS: [&str; 2] = ["local", "crate"];
 
+/// A deployment that takes a user config.
 #[deployment]
 #[derive(Default)]
-struct Plain;
+struct Configured;
 
 #[handle]
-impl Plain {
+impl Configured {
     pub async fn one(&self) -> u64 {
         1
     }
+
+    #[reconfigure]
+    fn configure(&self, _config: u32) {}
 }
 
 #[derive(Default)]
@@ -90,13 +95,21 @@ fn in_the_guide(heading: &str, tables: usize) -> BTreeSet<String> {
     names
 }
 
-/// Every method of `Bound` that sets an option, each of which has to compile.
-fn on_bound() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// Every method of `Bound` that sets an option, each of which has to compile; and the options that
+/// the graph of an application shows after all of these.
+fn on_bound_and_in_the_graph() -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut names, mut shown) = (BTreeSet::new(), BTreeSet::new());
+    let mut show = |bound: Bound<Configured>| {
+        // One that makes no sense alone has no graph.
+        let Ok(graph) = AnyApplication::from(Application::new(bound)).graph() else { return };
+        let graph = serde_json::to_value(graph).expect("JSON");
+        let options = graph["deployments"][0]["options"].as_object().expect("they are an object");
+        shown.extend(options.keys().cloned());
+    };
     macro_rules! setters {
         ($($setter:ident ( $($value:expr),* )),* $(,)?) => {$(
             names.insert(stringify!($setter).to_owned());
-            drop(Plain::bind().$setter($($value),*));
+            show(Configured::bind().$setter($($value),*));
         )*};
     }
     let (count, time) = (1, Duration::from_secs(1));
@@ -109,10 +122,19 @@ fn on_bound() -> BTreeSet<String> {
         rolling_update_percentage(0.5), max_surge_percent(1.0),
         request_router(RequestRouting::RoundRobin), user_config(1),
     }
+    show(Configured::bind().autoscaling(AutoscalingConfig::new()).autoscaling_policy(OneForTen));
     // One by one on a `Bound`.
     assert!(names.remove("resource"));
     names.insert("resources".to_owned());
-    names
+    (names, shown)
+}
+
+fn on_bound() -> BTreeSet<String> {
+    on_bound_and_in_the_graph().0
+}
+
+fn in_the_graph() -> BTreeSet<String> {
+    on_bound_and_in_the_graph().1
 }
 
 fn in_the_schema<T: JsonSchema>() -> BTreeSet<String> {
@@ -138,12 +160,13 @@ fn of_the_attribute() -> Vec<OptionInfo<DeploymentOptions>> {
 }
 
 #[test]
-fn the_macro_bound_the_schema_and_the_guide_have_every_option_and_no_other() {
+fn the_macro_bound_the_schema_the_graph_and_the_guide_have_every_option_and_no_other() {
     let (none, nothing) = (Vec::<&str>::new(), Vec::<String>::new());
     assert_eq!(missing(&of_the_attribute(), &in_the_macro()), none);
     assert_eq!(unknown(&of_the_attribute(), &in_the_macro()), nothing);
     assert_eq!(missing(&OPTIONS, &on_bound()), none);
     assert_eq!(unknown(&OPTIONS, &on_bound()), nothing);
+    assert_eq!(missing(&OPTIONS, &in_the_graph()), none);
     assert_eq!(missing(&OPTIONS, &in_the_schema::<DeploymentOptions>()), none);
     let guide = in_the_guide("## Options", 2);
     assert_eq!(missing(&OPTIONS, &guide), none);
@@ -163,6 +186,7 @@ fn an_option_that_is_added_to_the_table_alone_is_found_missing_everywhere() {
     let places = [
         in_the_macro(),
         on_bound(),
+        in_the_graph(),
         in_the_schema::<DeploymentOptions>(),
         in_the_guide("## Options", 2),
     ];

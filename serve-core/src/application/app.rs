@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::graph::Graph;
@@ -116,7 +116,7 @@ pub struct AnyApplication {
 
 /// The registered application, and its arguments, that an application was built from. What such an
 /// application builds depends on these alone, by contract.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Source {
     pub(crate) application: String,
     pub(crate) arguments: Map<String, Value>,

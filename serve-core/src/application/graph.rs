@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::deployment::{AutoscalingConfig, ContentHash};
+use crate::deployment::{AutoscalingConfig, ContentHash, DeploymentOptions};
 use crate::method::MethodInfo;
 
 /// The deployments of an application and who calls whom.
@@ -50,6 +50,8 @@ pub struct GraphNode {
     pub memory: u64,
     /// Other resources reserved for each replica.
     pub resources: BTreeMap<String, f64>,
+    /// The options that are set, under the names of `#[deployment(..)]`.
+    pub options: DeploymentOptions,
     /// The names of the deployments it has handles of.
     pub calls: Vec<String>,
     /// Its methods.

@@ -2,12 +2,18 @@
 //! that a program can run by name.
 
 mod app;
+mod blueprints;
+mod endpoint_error;
 mod graph;
+mod outline;
 mod plan;
 mod registry;
 
 pub use app::{AnyApplication, Application, IntoApplication};
+pub(crate) use blueprints::{BlueprintId, Blueprints};
+pub use endpoint_error::EndpointError;
 pub use graph::{Graph, GraphNode};
+pub(crate) use outline::Outline;
 pub use plan::GraphError;
 pub(crate) use plan::{Plan, PlanNode};
 pub use registry::{BuildError, RegisteredApplication, no_argument, read_argument, registered};

@@ -1,6 +1,6 @@
 //! [`Plan`]: an application's graph as the controller deploys it, checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -192,6 +192,11 @@ impl Plan {
         })
     }
 
+    /// The deployment of this name.
+    pub(crate) fn node(&self, deployment: &str) -> Option<&PlanNode> {
+        self.nodes.iter().find(|node| node.name == deployment)
+    }
+
     /// The route prefix, if the ingress has endpoints: one without claims no route.
     pub(crate) fn claim(&self) -> Option<&str> {
         self.nodes.first()?.kind.http()?;
@@ -215,6 +220,7 @@ impl Plan {
                 num_gpus: options.num_gpus.unwrap_or_default(),
                 memory: options.memory.unwrap_or_default(),
                 resources: options.resources.clone(),
+                options: options.clone(),
                 calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
                 methods: node.kind.methods().iter().map(|method| method.info()).collect(),
                 routes: node.kind.routes(),
@@ -227,22 +233,6 @@ impl Plan {
             route_prefix: self.route_prefix.clone(),
             deployments: self.nodes.iter().enumerate().map(node).collect(),
         }
-    }
-
-    /// The deployments in tiers: each has callers only in tiers before its own. The order
-    /// of shutdown; reversed, that of starting.
-    pub(crate) fn tiers(&self) -> Vec<Vec<usize>> {
-        let mut depth = vec![0; self.nodes.len()];
-        for (place, node) in self.nodes.iter().enumerate() {
-            for callee in &node.calls {
-                depth[*callee] = depth[*callee].max(depth[place] + 1);
-            }
-        }
-        let mut tiers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (place, depth) in depth.into_iter().enumerate() {
-            tiers.entry(depth).or_default().push(place);
-        }
-        tiers.into_values().collect()
     }
 }
 

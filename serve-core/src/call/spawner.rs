@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -90,6 +91,23 @@ fn mix(number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// Lets the tasks run that are ready to run, then goes on.
+///
+/// Unlike `tokio::task::yield_now`, which hands a task to its worker thread until that thread has
+/// nothing else to do, this leaves the task where other threads can take it: user code that blocks
+/// the thread meanwhile does not keep it.
+pub(crate) async fn reschedule() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -1,404 +1,457 @@
-//! [`Controller`]: every application that runs in this process.
+//! [`Controller`]: the loop around [`State`]. It takes commands and reports, lets the state decide,
+//! and stores what was decided, which nodes act on.
 
-use std::any::TypeId;
-use std::collections::{BTreeMap, HashMap};
-use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::future::join_all;
-use parking_lot::Mutex;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use futures::FutureExt as _;
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle as Tokio;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 
-use super::application::{Hosted, RunningApplication};
-use super::decide::Deploys;
-use super::directory::WeakDirectory;
-use super::error::DeployError;
-use super::reconcile::Order;
-use super::replicas::Nursery;
-use super::resources::{NodeResources, Resources};
-use super::status::{ApplicationStatus, Status};
-use super::world::World;
-use crate::application::{AnyApplication, Plan, PlanNode};
-use crate::call::pending::panic_message;
-use crate::call::spawner::Spawner;
-use crate::deployment::{Link, RequestRouting};
-use crate::replica::Kind;
-use crate::router::Router;
+use super::application::Application;
+use super::assignment::{ASSIGNMENTS, REPORTS};
+use super::autoscaler::Loads;
+use super::decide::application_status;
+use super::error::{DeployError, DeployFailure};
+use super::leadership::Leadership;
+use super::state::State;
+use super::status::{
+    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
+};
+use super::store::{ControlStore, Entry, StoreError, StoreRevision};
+use crate::application::{Blueprints, Outline, Plan};
+use crate::call::spawner::reschedule;
+use crate::clock::WallClock;
 
-/// Every application that runs in this process.
+/// What a controller works on: all of it outlives the controller.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) tokio: Tokio,
+    /// What the controller writes, and finds when it starts.
+    pub(crate) store: Arc<dyn ControlStore>,
+    /// What nodes write.
+    pub(crate) reports: Arc<dyn ControlStore>,
+    pub(crate) loads: Arc<dyn Loads>,
+    pub(crate) blueprints: Arc<Blueprints>,
+    pub(crate) clock: WallClock,
+    pub(crate) incarnation: Option<String>,
+    /// Counts the changes of what a controller shows.
+    pub(crate) changes: watch::Sender<u64>,
+}
+
+/// Decides what runs, from what is asked for and what nodes report. Dropping it, or losing the
+/// lead, stops it wherever it is; another one goes on from what it has stored.
 pub(crate) struct Controller {
-    spawner: Arc<Spawner>,
-    seed: u64,
-    pub(super) nursery: Arc<Nursery>,
-    pub(super) resources: Arc<NodeResources>,
-    next_router: AtomicU64,
-    /// The routers that a reconciler or a handle still has.
-    routers: Mutex<HashMap<RouterKey, Weak<Router>>>,
-    next_serial: AtomicU64,
-    pub(super) applications: Mutex<BTreeMap<String, RunningApplication>>,
-    shut_down: AtomicBool,
-    /// What a new version has left, on its way out.
-    stopping: Mutex<JoinSet<()>>,
-    /// Told after every change of what is routed.
-    on_routes: Box<dyn Fn(Routes) + Send + Sync>,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    running: AbortHandle,
 }
 
-/// The key by which handles find a deployment: its application, its name and its type.
-type RouterKey = (Arc<str>, Arc<str>, TypeId);
-
-/// What is reached over HTTP, for the front door.
-pub(crate) struct Routes {
-    pub(crate) open: Vec<Route>,
-    /// The applications that will be reached once they run, by route prefix.
-    pub(crate) starting: Vec<(String, String)>,
+struct Shared {
+    surroundings: Surroundings,
+    /// Written by the loop alone.
+    state: RwLock<State>,
+    /// True while the state is what is stored: the controller knows what was there before it, and
+    /// everything that it has decided since is written.
+    stored: AtomicBool,
+    /// True once another controller leads.
+    lost_lead: AtomicBool,
+    /// The last write of the store that nodes had to act on.
+    assigned: Mutex<StoreRevision>,
 }
 
-/// An application that has a route prefix.
-pub(crate) struct Route {
-    pub(crate) application: String,
-    pub(crate) prefix: String,
-    pub(crate) ingress: Arc<dyn Kind>,
-    pub(crate) link: Link,
+/// The error of a command that a controller has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deposed {
+    /// Another controller leads. The command may have been stored.
+    Replaced,
+    /// The tokio runtime ends.
+    Ended,
+}
+
+/// How a deploy ended.
+#[derive(Debug)]
+pub(crate) enum DeployEnd {
+    /// The application runs, and this deployment is its ingress.
+    Runs {
+        ingress: String,
+    },
+    /// A newer deploy was asked for, which runs; this deployment is its ingress.
+    NewerRuns {
+        ingress: String,
+    },
+    Failed(DeployError),
+}
+
+/// What a controller is asked to do. The answer comes once the command is stored.
+enum Command {
+    Deploy {
+        application: String,
+        hidden: bool,
+        outline: Outline,
+        /// Keeps the code until the plan is among what is asked for.
+        plan: Arc<Plan>,
+        answer: oneshot::Sender<Result<u64, DeployError>>,
+    },
+    Delete {
+        application: String,
+        answer: oneshot::Sender<Result<u64, DeployError>>,
+    },
+    ShutDown {
+        answer: oneshot::Sender<()>,
+    },
 }
 
 impl Controller {
-    pub(crate) fn new(
-        spawner: Arc<Spawner>,
-        seed: u64,
-        world: Arc<dyn World>,
-        resources: Resources,
-        incarnation: Option<String>,
-        on_routes: Box<dyn Fn(Routes) + Send + Sync>,
-    ) -> Arc<Self> {
-        Arc::new_cyclic(|this| {
-            let nursery = Nursery {
-                spawner: Arc::clone(&spawner),
-                world,
-                directory: Arc::new(WeakDirectory(this.clone())),
-                next_id: AtomicU64::new(0),
-                incarnation,
-                node: "local".into(),
-                changes: watch::Sender::new(0),
-            };
-            Self {
-                spawner,
-                seed,
-                nursery: Arc::new(nursery),
-                resources: Arc::new(NodeResources::new(resources)),
-                next_router: AtomicU64::new(0),
-                routers: Mutex::default(),
-                next_serial: AtomicU64::new(0),
-                applications: Mutex::default(),
-                shut_down: AtomicBool::new(false),
-                stopping: Mutex::default(),
-                on_routes,
-            }
-        })
+    /// Starts a controller, which takes the lead and goes on from what is stored.
+    pub(crate) fn start(surroundings: &Surroundings) -> Self {
+        let state =
+            State::new(Arc::clone(&surroundings.blueprints), surroundings.incarnation.clone());
+        let shared = Arc::new(Shared {
+            surroundings: surroundings.clone(),
+            state: RwLock::new(state),
+            stored: AtomicBool::new(false),
+            lost_lead: AtomicBool::new(false),
+            assigned: Mutex::default(),
+        });
+        let (commands, received) = mpsc::unbounded_channel();
+        let run = Arc::clone(&shared).run(received);
+        let running = surroundings.tokio.spawn(run).abort_handle();
+        Self { shared, commands, running }
     }
 
-    pub(crate) fn spawner(&self) -> &Arc<Spawner> {
-        &self.spawner
-    }
-
-    /// Deploys an application, or redeploys the one that has its name. Returns the link
-    /// to its ingress once all of it runs.
-    ///
-    /// Dropping the future does not stop a deploy: it goes on to its end, or back.
+    /// Asks for a deploy. Returns its number once that is stored.
     pub(crate) async fn deploy(
-        self: &Arc<Self>,
-        application: &AnyApplication,
+        &self,
+        application: String,
         hidden: bool,
-    ) -> Result<Link, DeployError> {
-        let mut plan = Plan::of(application, |kind| self.nursery.world.may_mock(kind))?;
-        self.nursery.world.deploying(&plan.nodes);
-        #[cfg(feature = "http")]
-        if plan.route_prefix.is_some() {
-            crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {
-                application: plan.application.clone(),
-                error,
-            })?;
-        }
-        if let Some((place, shortage)) =
-            self.resources.shortage(plan.nodes.iter().map(PlanNode::options))
-        {
-            let (application, deployment) = (plan.application, plan.nodes[place].name.clone());
-            return Err(DeployError::NeverFits { application, deployment, shortage });
-        }
-        self.make_request_routers(&mut plan)?;
-        let this = Arc::clone(self);
-        let rolling = self.spawner.tokio.spawn(async move { this.roll_out(plan, hidden).await });
-        // Only a tokio runtime that ends drops it.
-        rolling.await.unwrap_or(Err(DeployError::ShutDown))
+        outline: Outline,
+        plan: Arc<Plan>,
+    ) -> Result<Result<u64, DeployError>, Deposed> {
+        let command = |answer| Command::Deploy { application, hidden, outline, plan, answer };
+        self.command(command).await
     }
 
-    /// Makes the request routers of the user's own that the plan names, but for those that
-    /// the running deployments have already.
-    fn make_request_routers(&self, plan: &mut Plan) -> Result<(), DeployError> {
-        let application = &plan.application;
-        for node in &mut plan.nodes {
-            let Some(RequestRouting::Custom(custom)) = &node.options().request_router else {
-                continue;
-            };
-            let running = {
-                let applications = self.applications.lock();
-                let running = applications.get(application);
-                let hosted = running.and_then(|running| running.deployments.get(&node.name));
-                hosted
-                    .filter(|hosted| hosted.type_id() == node.kind.type_id())
-                    .and_then(|hosted| hosted.spec.node.request_router.clone())
-            };
-            let made = match running.filter(|running| running.is_of(custom)) {
-                Some(running) => running,
-                None => {
-                    catch_unwind(|| custom.make()).map_err(|panic| DeployError::RequestRouter {
-                        application: application.clone(),
-                        deployment: node.name.clone(),
-                        router: custom.type_name(),
-                        panic: panic_message(&*panic),
-                    })?
-                }
-            };
-            node.request_router = Some(made);
-        }
-        Ok(())
-    }
-
-    /// Stops an application, callers before callees.
-    ///
-    /// Dropping the future does not stop that: it goes on to its end, as a deploy does.
-    pub(crate) async fn delete(self: &Arc<Self>, name: &str) -> Result<(), DeployError> {
-        let (this, name) = (Arc::clone(self), name.to_owned());
-        let deleting = self.spawner.tokio.spawn(async move { this.stop(&name).await });
-        // Only a tokio runtime that ends drops it.
-        deleting.await.unwrap_or(Err(DeployError::ShutDown))
-    }
-
-    async fn stop(&self, name: &str) -> Result<(), DeployError> {
-        let unknown = || DeployError::UnknownApplication(name.to_owned());
-        let change = {
-            let applications = self.applications.lock();
-            let application = applications.get(name).ok_or_else(unknown)?;
-            // A deploy that waits gives way.
-            application.deploys.send_modify(Deploys::ask_for_deletion);
-            Arc::clone(&application.change)
-        };
-        let _changing = Arc::clone(&change).lock_owned().await;
-        let tiers = {
-            let mut applications = self.applications.lock();
-            let application = applications
-                .get_mut(name)
-                .filter(|application| Arc::ptr_eq(&application.change, &change))
-                .ok_or_else(unknown)?;
-            application.deploys.send_modify(Deploys::delete);
-            application.tiers()
-        };
-        self.publish_routes();
-        for tier in tiers {
-            join_all(tier.into_iter().map(|name_of_deployment| async move {
-                self.retire(name, &name_of_deployment, "its application was deleted").await;
-            }))
-            .await;
-        }
-        self.applications.lock().remove(name);
-        self.changed();
-        Ok(())
-    }
-
-    async fn retire(&self, application: &str, deployment: &str, reason: &str) {
-        let retiring = {
-            let applications = self.applications.lock();
-            let hosted =
-                applications.get(application).and_then(|app| app.deployments.get(deployment));
-            hosted.map(|hosted| hosted.retire(reason))
-        };
-        if let Some(retiring) = retiring {
-            retiring.await;
-        }
-    }
-
-    /// Stops everything, and lets nothing start again. Goes on to its end though the future
-    /// is dropped.
-    pub(crate) async fn shut_down(self: &Arc<Self>) {
-        self.shut_down.store(true, Ordering::Release);
-        let this = Arc::clone(self);
-        let stopping = self.spawner.tokio.spawn(async move { this.stop_all().await });
-        // Only a tokio runtime that ends drops it.
-        let _ = stopping.await;
-    }
-
-    async fn stop_all(&self) {
-        let names: Vec<String> = self.applications.lock().keys().cloned().collect();
-        join_all(names.iter().map(|name| async move {
-            // Only fails for a name that is not there any more.
-            let _ = self.stop(name).await;
-        }))
-        .await;
-        let mut stopping = std::mem::take(&mut *self.stopping.lock());
-        while stopping.join_next().await.is_some() {}
-    }
-
-    pub(super) fn is_shut_down(&self) -> bool {
-        self.shut_down.load(Ordering::Acquire)
-    }
-
-    /// Stops deployments, tier by tier, once those who may still call them have `drained`,
-    /// while other things go on.
-    pub(super) fn stop_in_background(
+    /// Asks for the deletion of an application. Returns, once that is stored, the number that tells
+    /// it from a later application of its name.
+    pub(crate) async fn delete(
         &self,
-        drained: Vec<impl Future<Output = ()> + Send + 'static>,
-        tiers: Vec<Vec<Hosted>>,
-        reason: &'static str,
-    ) {
-        if tiers.iter().all(Vec::is_empty) {
-            return;
+        application: String,
+    ) -> Result<Result<u64, DeployError>, Deposed> {
+        self.command(|answer| Command::Delete { application, answer }).await
+    }
+
+    /// Asks for the end of everything.
+    pub(crate) async fn shut_down(&self) -> Result<(), Deposed> {
+        self.command(|answer| Command::ShutDown { answer }).await
+    }
+
+    async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Deposed> {
+        let (answer, answered) = oneshot::channel();
+        // A loop that has ended takes none, and answers none.
+        let _ = self.commands.send(command(answer));
+        let lost_lead = || self.shared.lost_lead.load(Ordering::Acquire);
+        answered.await.map_err(|_| if lost_lead() { Deposed::Replaced } else { Deposed::Ended })
+    }
+
+    /// Waits until the controller has ended with its tokio runtime.
+    pub(crate) async fn ended(&self) {
+        self.commands.closed().await;
+        if self.shared.lost_lead.load(Ordering::Acquire) {
+            // Another controller goes on.
+            std::future::pending::<()>().await;
         }
-        let mut stopping = self.stopping.lock();
-        while stopping.try_join_next().is_some() {}
-        let stop = async move {
-            join_all(drained).await;
-            for tier in tiers {
-                join_all(tier.iter().map(|hosted| hosted.retire(reason))).await;
+    }
+
+    /// How a deploy ended, if it has.
+    pub(crate) fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
+        self.stored(|state| state.deploy_end(name, number))?
+    }
+
+    /// True if the application that was to be deleted is gone.
+    pub(crate) fn is_gone(&self, name: &str, id: u64) -> bool {
+        let is_gone = self.stored(|state| {
+            state.applications.get(name).is_none_or(|application| application.id != id)
+        });
+        is_gone.unwrap_or(false)
+    }
+
+    /// True if nothing runs, and nothing stops.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stored(State::is_empty).unwrap_or(false)
+    }
+
+    /// True if an application has this status, and nodes have been told of all that it means.
+    pub(crate) fn has_status(&self, name: &str, status: ApplicationStatus) -> bool {
+        self.stored(|state| state.shown_status(name) == status).unwrap_or(false)
+    }
+
+    /// Looks at the state, if it is what is stored.
+    fn stored<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
+        let state = self.shared.state.read_recursive();
+        // Taken back before the state changes, so that a change which is not stored is not seen.
+        self.shared.stored.load(Ordering::Acquire).then(|| look(&state))
+    }
+
+    /// The write of the store up to which nodes must have seen it to act on all that was decided.
+    pub(crate) fn assigned(&self) -> StoreRevision {
+        *self.shared.assigned.lock()
+    }
+
+    /// The applications, without the numbers that only nodes know.
+    pub(crate) fn status(&self) -> BTreeMap<String, ApplicationDetails> {
+        let clock = &self.shared.surroundings.clock;
+        let state = self.shared.state.read_recursive();
+        let shown = state.applications.iter().filter(|(_, application)| !application.hidden);
+        shown
+            .map(|(name, application)| (name.clone(), state.details(name, application, clock)))
+            .collect()
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("state", &self.shared.state.read_recursive())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer that is due once what was decided is stored.
+type Answer = Box<dyn FnOnce() + Send>;
+
+impl Shared {
+    async fn run(self: Arc<Self>, commands: mpsc::UnboundedReceiver<Command>) {
+        let Err(_) = self.lead(commands).await else { return };
+        self.lost_lead.store(true, Ordering::Release);
+    }
+
+    /// Leads until another controller does.
+    async fn lead(&self, mut commands: mpsc::UnboundedReceiver<Command>) -> Result<(), StoreError> {
+        let Surroundings { store, reports, loads, .. } = &self.surroundings;
+        let mut leadership = Leadership::take(&**store, None).await;
+        self.restore(&leadership).await;
+        let mut reports = reports.watch(REPORTS);
+        let (first, _) = reports.next().await;
+        self.with(|state| state.report(first, self.surroundings.clock.now()));
+        let mut answers: Vec<Answer> = Vec::new();
+        loop {
+            // Who is not answered asks the next controller.
+            self.decide(&leadership).await?;
+            answers.drain(..).for_each(|answer| answer());
+            let wake = self.wakes_at();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => answers.push(self.obey(command)),
+                    None => return Ok(()),
+                },
+                (changes, _) = reports.next() => self.report(changes),
+                touched = loads.changed() => self.with(|state| {
+                    touched.into_iter().for_each(|id| state.touch(id));
+                }),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                () = leadership.is_due() => leadership.renew(&**store).await?,
             }
-        };
-        stopping.spawn_on(stop, &self.spawner.tokio);
-    }
-
-    /// The router of a deployment: the one that handles have of it already, or a new one.
-    pub(super) fn router(
-        &self,
-        application: &str,
-        deployment: &str,
-        type_id: TypeId,
-    ) -> Arc<Router> {
-        let key: RouterKey = (application.into(), deployment.into(), type_id);
-        let mut routers = self.routers.lock();
-        if let Some(router) = routers.get(&key).and_then(Weak::upgrade) {
-            return router;
+            // What is ready to run does so first, and its reports are looked at together: ten
+            // thousand replicas that start at once would be looked at ten thousand times.
+            reschedule().await;
+            while let Ok(command) = commands.try_recv() {
+                answers.push(self.obey(command));
+            }
+            while let Some((changes, _)) = reports.next().now_or_never() {
+                self.report(changes);
+            }
         }
-        routers.retain(|_, router| router.strong_count() > 0);
-        let number = self.next_router.fetch_add(1, Ordering::Relaxed);
-        let router = Router::new(deployment, application, &self.spawner, self.seed, number);
-        let router = router.registered();
-        routers.insert(key, Arc::downgrade(&router));
-        router
     }
 
-    /// Changes whenever what `status` shows does.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.nursery.changes.subscribe()
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.write())
     }
 
-    pub(super) fn changed(&self) {
-        self.nursery.changes.send_modify(|changes| *changes += 1);
+    /// Takes over what is stored.
+    async fn restore(&self, leadership: &Leadership) {
+        let store = &self.surroundings.store;
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for prefix in ["state.", ASSIGNMENTS] {
+            for key in store.keys(prefix).await.unwrap_or_default() {
+                if let Ok(Some(entry)) = store.get(&key).await {
+                    entries.insert(key, entry);
+                }
+            }
+        }
+        self.with(|state| state.restore(&entries));
+        *self.assigned.lock() = leadership.revision();
+    }
+
+    /// Lets the state decide, and stores what it decides.
+    async fn decide(&self, leadership: &Leadership) -> Result<(), StoreError> {
+        let Surroundings { store, loads, clock, .. } = &self.surroundings;
+        self.stored.store(false, Ordering::Release);
+        loop {
+            let now = clock.now();
+            // A policy of the user's may ask for the status, which needs this lock, too.
+            let touched = self.state.read_recursive().weigh_loads(&**loads, now);
+            // What is decided may lead to more, at once.
+            if !self.with(|state| state.advance(touched, now)) {
+                break;
+            }
+        }
+        let (mut batch, acts) = self.state.read_recursive().unstored();
+        if !batch.writes.is_empty() {
+            batch.fence = leadership.fence();
+            let revision = store.put(batch).await?;
+            if acts {
+                *self.assigned.lock() = revision;
+            }
+        }
+        let forgotten = self.with(State::is_stored);
+        self.stored.store(true, Ordering::Release);
+        // These are values of the user's, whose drop may ask for the status.
+        drop(forgotten);
+        self.surroundings.changes.send_modify(|changes| *changes += 1);
+        Ok(())
+    }
+
+    fn report(&self, changes: Vec<super::store::Change>) {
+        let now = self.surroundings.clock.now();
+        self.with(|state| state.report(changes, now));
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        let next = self.state.read_recursive().next_at();
+        next.and_then(|at| self.surroundings.clock.instant(at))
+    }
+
+    fn obey(&self, command: Command) -> Answer {
+        match command {
+            Command::Deploy { application, hidden, outline, plan, answer } => {
+                let now = self.surroundings.clock.now();
+                let asked = self.with(|state| state.ask(&application, hidden, outline, now));
+                Box::new(move || {
+                    // Who asked may be gone.
+                    let _ = answer.send(asked);
+                    drop(plan);
+                })
+            }
+            Command::Delete { application, answer } => {
+                let asked = self.with(|state| state.ask_for_deletion(&application));
+                Box::new(move || {
+                    let _ = answer.send(asked);
+                })
+            }
+            Command::ShutDown { answer } => {
+                self.with(State::shut_down);
+                Box::new(move || {
+                    let _ = answer.send(());
+                })
+            }
+        }
+    }
+}
+
+impl State {
+    /// How a deploy ended, if it has.
+    fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
+        let failed = |failure: DeployFailure| DeployEnd::Failed(failure.into_error(name));
+        if let Some(refused) = self.refused.get(&number) {
+            return Some(failed(refused.clone()));
+        }
+        let Some(application) = self.applications.get(name) else {
+            let shut_down = self.shut_down;
+            return Some(failed(match shut_down {
+                true => DeployFailure::ShutDown,
+                false => DeployFailure::Deleted,
+            }));
+        };
+        let ingress = || application.plan.as_ref()?.ingress().map(str::to_owned);
+        match application.deploys.outcome(number) {
+            Some(Err(failure)) => return Some(failed(failure.clone())),
+            Some(Ok(())) => return Some(DeployEnd::Runs { ingress: ingress()? }),
+            None => {}
+        }
+        if application.awaits(number) || !application.deploys.all_ended() {
+            return None;
+        }
+        // It gave way, and what it gave way to has ended.
+        let superseded = || DeployEnd::Failed(DeployError::Superseded(name.to_owned()));
+        if application.deploys.failure().is_some() {
+            return Some(superseded());
+        }
+        Some(ingress().map_or_else(superseded, |ingress| DeployEnd::NewerRuns { ingress }))
     }
 
     /// The status of an application that `status` shows.
-    pub(crate) fn application_status(&self, name: &str) -> ApplicationStatus {
-        let applications = self.applications.lock();
-        let shown = applications.get(name).filter(|application| !application.hidden);
-        shown.map_or(ApplicationStatus::NotStarted, RunningApplication::status)
+    fn shown_status(&self, name: &str) -> ApplicationStatus {
+        let shown = self.applications.get(name).filter(|application| !application.hidden);
+        shown.map_or(ApplicationStatus::NotStarted, |application| self.status_of(application))
     }
 
-    pub(super) fn next_serial(&self) -> u64 {
-        self.next_serial.fetch_add(1, Ordering::Relaxed)
+    fn status_of(&self, application: &Application) -> ApplicationStatus {
+        let deployments = application.deployments.values();
+        let running = deployments.filter_map(|id| self.deployments.get(id));
+        let standings: Vec<_> = running.map(|it| it.record.standing.clone()).collect();
+        application.deploys.status(application_status(&standings))
     }
 
-    /// The link of a deployment, if one of that type runs under that name.
-    pub(crate) fn link(
+    fn details(
         &self,
-        application: &str,
-        deployment: &str,
-        type_id: TypeId,
-    ) -> Option<Link> {
-        let applications = self.applications.lock();
-        let hosted = applications.get(application)?.deployments.get(deployment)?;
-        (hosted.type_id() == type_id).then(|| Link::new(Arc::clone(&hosted.router)))
-    }
-
-    /// The link of a deployment, or of an application's ingress.
-    pub(crate) fn look_up(
-        &self,
-        application: &str,
-        deployment: Option<&str>,
-        expected: (TypeId, &'static str),
-    ) -> Result<Link, DeployError> {
-        let applications = self.applications.lock();
-        let unknown = || DeployError::UnknownApplication(application.to_owned());
-        let found = applications.get(application).ok_or_else(unknown)?;
-        let name = match deployment {
-            Some(name) => name,
-            None => &found.plan.nodes.first().ok_or_else(unknown)?.name,
+        application_name: &str,
+        application: &Application,
+        clock: &WallClock,
+    ) -> ApplicationDetails {
+        let details = |(name, id): (&String, _)| {
+            let deployment = self.deployments.get(id)?;
+            let standing = deployment.record.standing.clone();
+            let details = DeploymentDetails {
+                status: standing.status,
+                status_trigger: standing.trigger,
+                message: standing.message,
+                target_num_replicas: deployment.record.target,
+                ongoing: 0,
+                queued: 0,
+                replicas: deployment.members().map(ReplicaDetails::from).collect(),
+                recent_dead_replicas: deployment.dead().cloned().collect(),
+                autoscaling_decisions: deployment.decisions(clock),
+                methods: BTreeMap::new(),
+            };
+            Some((name.clone(), details))
         };
-        let hosted = found.deployments.get(name).ok_or_else(|| DeployError::UnknownDeployment {
-            application: application.to_owned(),
-            deployment: name.to_owned(),
-        })?;
-        if hosted.type_id() != expected.0 {
-            return Err(DeployError::WrongType {
-                application: application.to_owned(),
-                deployment: name.to_owned(),
-                actual: hosted.kind.type_name(),
-                expected: expected.1,
-            });
-        }
-        Ok(Link::new(Arc::clone(&hosted.router)))
-    }
-
-    /// Ends the replica of this rank at once, as if its process had died, in every
-    /// deployment of the type. False if there is none.
-    pub(crate) fn kill(&self, deployment: TypeId, rank: usize) -> bool {
-        let applications = self.applications.lock();
-        let hosted = applications.values().flat_map(|app| app.deployments.values());
-        let mut any = false;
-        for hosted in hosted.filter(|hosted| hosted.type_id() == deployment) {
-            if let Some(id) = hosted.router.kill(rank) {
-                any = true;
-                let _ = hosted.reconciling.orders.send(Order::Killed { id });
+        let deployments: BTreeMap<String, DeploymentDetails> =
+            application.deployments.iter().filter_map(details).collect();
+        let status = self.status_of(application);
+        let unhealthy = |(name, details): (&String, &DeploymentDetails)| {
+            let unhealthy = details.status == DeploymentStatus::Unhealthy;
+            unhealthy.then(|| format!("deployment `{name}`: {}", details.message))
+        };
+        let message = match status {
+            ApplicationStatus::Running => None,
+            ApplicationStatus::Deploying => {
+                let awaited: Vec<String> =
+                    deployments.iter().filter_map(|(name, details)| details.awaits(name)).collect();
+                Some(format!("waits for {}", awaited.join("; "))).filter(|_| !awaited.is_empty())
             }
-        }
-        any
-    }
-
-    /// The longest that any running deployment may take to drain.
-    pub(crate) fn longest_grace(&self) -> Duration {
-        let applications = self.applications.lock();
-        let hosted = applications.values().flat_map(|app| app.deployments.values());
-        let graces = hosted.map(|hosted| hosted.spec.options().graceful_shutdown_timeout());
-        graces.max().unwrap_or_default()
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        let applications = self.applications.lock();
-        let shown = applications.iter().filter(|(_, application)| !application.hidden);
-        Status {
-            applications: shown
-                .map(|(name, application)| (name.clone(), application.details()))
-                .collect(),
-        }
-    }
-
-    pub(super) fn publish_routes(&self) {
-        let applications = self.applications.lock();
-        let route = |(name, application): (&String, &RunningApplication)| {
-            let (prefix, ingress) = application.routed()?;
-            Some(Route {
-                application: name.clone(),
-                prefix: prefix.to_owned(),
-                ingress: Arc::clone(&ingress.kind),
-                link: Link::new(Arc::clone(&ingress.router)),
-            })
+            _ => application.failure(application_name),
         };
-        let starting = |(name, application): (&String, &RunningApplication)| {
-            Some((application.starting_at()?, name.clone()))
-        };
-        let open = applications.iter().filter_map(route).collect();
-        let starting = applications.iter().filter_map(starting).collect();
-        // Under the lock, so that the newest is published last.
-        (self.on_routes)(Routes { open, starting });
-        drop(applications);
-        self.changed();
+        ApplicationDetails {
+            status,
+            message: message.or_else(|| deployments.iter().find_map(unhealthy)).unwrap_or_default(),
+            route_prefix: application.route_prefix(),
+            last_deployed_at: clock.system_time(application.asked_at),
+            deployments,
+        }
     }
 }

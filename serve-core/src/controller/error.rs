@@ -1,8 +1,11 @@
 //! [`DeployError`]: why an application does not run.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::decide::Shortage;
+#[cfg(feature = "http")]
+use crate::application::EndpointError;
 use crate::application::GraphError;
 use crate::error::Error;
 
@@ -33,7 +36,7 @@ pub enum DeployError {
         /// The application.
         application: String,
         /// Which, and why.
-        error: crate::ingress::EndpointError,
+        error: EndpointError,
     },
     /// The request router of a deployment could not be made. Nothing was changed.
     #[error(
@@ -121,4 +124,34 @@ pub enum DeployError {
     /// The runtime is shut down, or about to be.
     #[error("the runtime is shut down")]
     ShutDown,
+}
+
+/// Why a deploy failed, as data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum DeployFailure {
+    RouteTaken { prefix: String, taken_by: String },
+    Constructor { deployment: String, error: Error },
+    UserConfig { deployment: String, error: Error },
+    Deleted,
+    ShutDown,
+}
+
+impl DeployFailure {
+    /// The error of a deploy of this application.
+    pub(crate) fn into_error(self, application: &str) -> DeployError {
+        let application = application.to_owned();
+        match self {
+            Self::RouteTaken { prefix, taken_by } => {
+                DeployError::RouteTaken { application, prefix, taken_by }
+            }
+            Self::Constructor { deployment, error } => {
+                DeployError::Constructor { application, deployment, error }
+            }
+            Self::UserConfig { deployment, error } => {
+                DeployError::UserConfig { application, deployment, error }
+            }
+            Self::Deleted => DeployError::Deleted(application),
+            Self::ShutDown => DeployError::ShutDown,
+        }
+    }
 }

@@ -1,33 +1,45 @@
-//! What was asked for against what runs: starting, replacing, scaling and stopping the
-//! replicas of applications, and saying how they do.
+//! What was asked for against what runs, as data: applications, deployments, assignments, reports,
+//! and the decisions that lead from one to the other.
 //!
-//! [`Controller`] owns every running application of one process; `runtime` is its face.
-//! Each deployment has a `reconcile` loop, which does what the pure functions of `decide`
-//! say; `deploy` gives the loops of one application their orders.
+//! Nothing here holds a replica or a router. [`Controller`] is the loop: it takes commands and the
+//! reports of nodes, lets [`State`](state::State) decide by the pure functions of `decide`, and
+//! writes what was decided to the [`ControlStore`]. A node acts on the assignments there. Whatever
+//! a controller knows can be read from the store and the reports, so that another one can go on at
+//! any moment.
 
 mod application;
+mod assignment;
+mod autoscaler;
 #[expect(clippy::module_inception, reason = "the controller is what this module is named after")]
 mod controller;
 mod decide;
-mod deploy;
-mod directory;
+mod deployment;
 mod error;
-mod reconcile;
-mod replicas;
-mod resources;
+mod leadership;
+mod shared;
 mod spec;
+mod state;
 mod status;
-mod world;
+mod store;
+#[cfg(test)]
+mod tests;
 
-#[cfg(feature = "http")]
-pub(crate) use controller::Route;
-pub(crate) use controller::{Controller, Routes};
+pub(crate) use assignment::{
+    ASSIGNED, ASSIGNMENTS, AssignedApplication, AssignedReplica, Assignment, DeploymentReport,
+    ROUTES, ReplicaReport, UNKNOWN_CONFIG, deployment_report, replica_report,
+};
+pub(crate) use autoscaler::Loads;
+pub(crate) use controller::{Controller, DeployEnd, Deposed, Surroundings};
+pub(crate) use decide::{
+    Capacity, Demand, Grant, Reservations, Resources, shortage, starved_batches,
+};
 pub use decide::{DeploymentStatusTrigger, Shortage, ShortageOf};
 pub use error::DeployError;
-pub use reconcile::DeadReplica;
-pub(crate) use resources::Resources;
+pub(crate) use spec::DeploymentId;
 pub use status::{
-    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeploymentDetails,
+    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeploymentDetails,
     DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status,
 };
-pub(crate) use world::{RealWorld, World};
+pub(crate) use store::{Batch, ControlStore, MemoryStore, StoreRevision, Watch, read};
+#[cfg(test)]
+pub(crate) use store::{Entry, Expected, StoreError};

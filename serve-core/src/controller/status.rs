@@ -2,12 +2,12 @@
 //! Serve's.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::decide::DeploymentStatusTrigger;
-use super::reconcile::DeadReplica;
+use super::deployment::{Member, Phase};
 
 /// Everything a runtime runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,10 @@ pub struct ApplicationDetails {
     pub message: String,
     /// The prefix of its HTTP routes.
     pub route_prefix: Option<String>,
+    /// The time at which its last deploy was asked for. Serialized as RFC 3339, in UTC. None in a
+    /// [`MockRuntime`](crate::MockRuntime), where each run is the same.
+    #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
+    pub last_deployed_at: Option<SystemTime>,
     /// By name.
     pub deployments: BTreeMap<String, DeploymentDetails>,
 }
@@ -178,6 +182,30 @@ pub struct MethodDetails {
     pub spawned: u64,
 }
 
+impl From<Member<'_>> for ReplicaDetails {
+    fn from(member: Member<'_>) -> Self {
+        Self {
+            replica_id: member.replica.id.to_string(),
+            rank: member.replica.rank,
+            state: member.phase.shown(),
+            message: match member.phase {
+                Phase::Waiting(reason) => reason.to_owned(),
+                _ => String::new(),
+            },
+        }
+    }
+}
+
+/// A replica that ended by failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeadReplica {
+    /// Its id.
+    pub replica_id: String,
+    /// Why it ended.
+    pub reason: String,
+}
+
 /// A change of the number of replicas that the load asked for; or, if `from` is `to`, why
 /// a policy could not be followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,6 +213,10 @@ pub struct MethodDetails {
 pub struct AutoscalingDecision {
     /// When, since the deployment was first deployed.
     pub at: Duration,
+    /// The same moment by the system's clock. Serialized as RFC 3339, in UTC. None in a
+    /// [`MockRuntime`](crate::MockRuntime), where each run is the same.
+    #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<SystemTime>,
     /// How many there were to be before.
     pub from: usize,
     /// How many there were to be from then on.
@@ -205,4 +237,26 @@ pub struct ReplicaDetails {
     pub state: ReplicaState,
     /// Why it does not run, where there is something to say: what it waits for.
     pub message: String,
+}
+
+/// Times as people and other programs write them: `2026-11-30T12:00:00.000000000Z`.
+mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| humantime::format_rfc3339_nanos(time).to_string()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| humantime::parse_rfc3339(&text)).transpose().map_err(de::Error::custom)
+    }
 }

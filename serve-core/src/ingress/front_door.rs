@@ -26,7 +26,7 @@ use crate::call::pending::panic_message;
 use crate::call::request::{Request, RequestDetails};
 use crate::call::spawner::RequestIds;
 use crate::clock;
-use crate::controller::Routes;
+use crate::node::Routes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

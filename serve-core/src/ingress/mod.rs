@@ -40,6 +40,5 @@ mod visit;
 pub use client::{HttpClient, HttpRequest, HttpResponse};
 pub(crate) use front_door::FrontDoor;
 pub use interface::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
-pub use paths::EndpointError;
 pub(crate) use proxy::Proxy;
 pub(crate) use site::check;

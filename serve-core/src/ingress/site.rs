@@ -11,15 +11,16 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::interface::{Declared, Facts, HttpInterface};
 use super::pages::{self, Page};
-use super::paths::{Declaration, EndpointError, Entry, Paths};
+use super::paths::{Declaration, Entry, Paths};
 use super::rejection::Rejection;
 use super::route_table::below;
 use super::routes::{self, Routes, joined};
 use super::visit::Visit;
+use crate::application::EndpointError;
 use crate::call::pending::Callee;
 use crate::call::request::Request;
 use crate::call::spawner::RequestIds;
-use crate::controller::Route;
+use crate::node::Route;
 use crate::replica::Kind;
 use crate::router::Router;
 

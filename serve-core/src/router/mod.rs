@@ -19,4 +19,4 @@ pub(crate) use in_place::BegunCalls;
 #[cfg(test)]
 pub(crate) use load::LoadWindow;
 pub(crate) use queued::{Place, QueuedCall};
-pub(crate) use router::{Called, Router, State, Term, Wanted, wanted};
+pub(crate) use router::{Called, Load, Router, State, Term, Wanted, wanted};

@@ -28,7 +28,6 @@ use crate::call::callees::{CalleeId, CalleeRef};
 use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::Request;
 use crate::call::spawner::Spawner;
-use crate::clock;
 use crate::deployment::{
     Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouter, RequestRouting, RoutedCall,
 };
@@ -324,27 +323,22 @@ impl Router {
         }
     }
 
-    /// How loaded it is, and the time since its origin.
-    pub(crate) fn load(&self, aggregation: Aggregation) -> (Load, Duration) {
+    /// How loaded it is.
+    pub(crate) fn load(&self, aggregation: Aggregation) -> Load {
         let now = self.origin.elapsed();
         let state = self.lock();
         let window = state.load.as_ref();
         let aggregated = window.map_or(0.0, |load| load.aggregate(now, aggregation));
         let steady = window.is_none_or(|load| load.is_steady(now));
         let (ongoing, queued) = (state.admission.ongoing_in_all(), state.admission.queued());
-        (Load { ongoing, queued, aggregated, steady }, now)
+        Load { ongoing, queued, aggregated, steady }
     }
 
-    /// The moment that a time since its origin stands for; none if that never comes.
-    pub(crate) fn moment(&self, since_origin: Duration) -> Option<Instant> {
-        clock::after(self.origin, since_origin)
-    }
-
-    /// Asks for the next change of the load to be told. One since `seen` was looked at is
-    /// told at once.
-    pub(crate) fn tell_of_load(&self, seen: &Load) {
+    /// Asks for the next change of the load to be told. One since there were `seen` calls is told
+    /// at once.
+    pub(crate) fn tell_of_load(&self, seen: usize) {
         let mut state = self.lock();
-        let changed = state.admission.load() != seen.ongoing + seen.queued;
+        let changed = state.admission.load() != seen;
         state.tell_of_load = !changed;
         drop(state);
         if changed {

@@ -17,11 +17,12 @@ use super::target::TestTarget;
 use crate::application::PlanNode;
 use crate::call::spawner::{InPlace, Spawner};
 use crate::call::{CallError, ReplicaContext};
-use crate::controller::{Resources, World};
+use crate::controller::Resources;
 use crate::deployment::Deployment;
 use crate::method::Handlers;
+use crate::node::Substitutes;
 use crate::replica::{Kind, Target};
-use crate::runtime::Runtime;
+use crate::runtime::{Parts, Runtime};
 use crate::transport::{Accept, MemoryTransport, Peer, RemoteTarget, Transport};
 
 /// The environment variable that sets the mode of a mock runtime.
@@ -235,8 +236,9 @@ impl MockRuntimeBuilder {
             faults: Arc::default(),
             wire,
         });
-        let under = Arc::clone(&world) as Arc<dyn World>;
-        let runtime = Runtime::assemble(spawner, self.seed, under, self.resources, None);
+        let substitutes = Arc::clone(&world) as Arc<dyn Substitutes>;
+        let parts = Parts::in_memory(spawner, self.seed, substitutes, self.resources);
+        let runtime = Runtime::assemble(parts);
         MockRuntime { runtime, world }
     }
 }
@@ -282,7 +284,7 @@ impl MockRuntime {
     /// those that it had not begun go to others, and a new replica takes its place. False
     /// if there is no such replica.
     pub fn kill_replica<D: Deployment>(&self, rank: usize) -> bool {
-        self.runtime.controller().kill(TypeId::of::<D>(), rank)
+        self.runtime.plane().directory().kill(TypeId::of::<D>(), rank)
     }
 
     /// From now on, each call of a method of `D` takes this much longer: it is held for
@@ -406,7 +408,7 @@ impl Wire {
     }
 }
 
-impl World for TestWorld {
+impl Substitutes for TestWorld {
     fn may_mock(&self, kind: &dyn Kind) -> bool {
         // One that is mocked by name only may also run unmocked, and then needs its callees.
         self.mocks.iter().any(|mock| mock.type_id == kind.type_id() && mock.name.is_none())

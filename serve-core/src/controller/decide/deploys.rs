@@ -1,18 +1,24 @@
-//! [`Deploys`]: which deploy of an application is under way, and how the last one ended.
+//! [`Deploys`]: which deploy of an application is under way, and how the last ones ended.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::controller::error::DeployFailure;
 use crate::controller::status::ApplicationStatus;
+
+/// The number of ended deploys that are remembered, for those who wait for their ends.
+const REMEMBERED: usize = 32;
 
 /// The deploys of one application. A deploy has a number. It is asked for, begins when those
 /// before it have let go, and succeeds, fails, or gives way to a newer one or to the deletion.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deploys {
     phase: Phase,
     /// The number of the deploy that was asked for last.
     asked: u64,
-    /// The number of the last deploy that ended, other than by giving way.
-    ended: u64,
+    /// The last deploys that ended, other than by giving way; the oldest first.
+    ended: VecDeque<Ended>,
     /// True once the application is to be deleted, which deploys give way to.
     deletion_asked: bool,
     /// Why the last deploy failed, if it did.
@@ -31,10 +37,17 @@ enum Phase {
     Deleting,
 }
 
+/// A deploy that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Ended {
+    number: u64,
+    failure: Option<DeployFailure>,
+}
+
 /// The failure of a deploy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Failure {
-    reason: String,
+    reason: DeployFailure,
     /// True if it was the first deploy, and the replicas of it that run serve.
     in_part: bool,
 }
@@ -46,10 +59,9 @@ impl Default for Phase {
 }
 
 impl Deploys {
-    /// A deploy is asked for. Returns its number.
-    pub(crate) fn ask(&mut self) -> u64 {
-        self.asked += 1;
-        self.asked
+    /// A deploy of this number is asked for, which is larger than all before it.
+    pub(crate) fn ask(&mut self, number: u64) {
+        self.asked = number;
     }
 
     /// The application is to be deleted.
@@ -67,19 +79,20 @@ impl Deploys {
         self.deletion_asked || self.asked != number
     }
 
-    /// True if no deploy was asked for after this one.
-    pub(crate) fn is_newest(&self, number: u64) -> bool {
-        self.asked == number
-    }
-
     /// True if the deploy that was asked for last has ended.
     pub(crate) fn all_ended(&self) -> bool {
-        self.ended == self.asked
+        self.ended.back().is_some_and(|last| last.number == self.asked)
+    }
+
+    /// How the deploy of this number ended, if it did other than by giving way.
+    pub(crate) fn outcome(&self, number: u64) -> Option<Result<(), &DeployFailure>> {
+        let ended = self.ended.iter().find(|ended| ended.number == number)?;
+        Some(ended.failure.as_ref().map_or(Ok(()), Err))
     }
 
     /// Why the last deploy that ended failed, if it did.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.failure.as_ref().map(|failure| &*failure.reason)
+    pub(crate) fn failure(&self) -> Option<&DeployFailure> {
+        self.failure.as_ref().map(|failure| &failure.reason)
     }
 
     /// A deploy begins, of a plan that claims this route prefix.
@@ -88,23 +101,28 @@ impl Deploys {
     }
 
     /// A deploy is refused before it began. The application is as it was.
-    pub(crate) fn refuse(&mut self, number: u64) {
-        self.ended = number;
-        self.phase = Phase::Settled;
+    pub(crate) fn refuse(&mut self, number: u64, reason: DeployFailure) {
+        self.end(number, Some(reason));
     }
 
     /// A deploy succeeds: all of it runs.
     pub(crate) fn succeed(&mut self, number: u64) {
-        self.ended = number;
-        self.phase = Phase::Settled;
+        self.end(number, None);
         self.failure = None;
     }
 
     /// A deploy fails, or ends with the application. `in_part`, the replicas of it that run serve.
-    pub(crate) fn fail(&mut self, number: u64, reason: String, in_part: bool) {
-        self.ended = number;
-        self.phase = Phase::Settled;
+    pub(crate) fn fail(&mut self, number: u64, reason: DeployFailure, in_part: bool) {
+        self.end(number, Some(reason.clone()));
         self.failure = Some(Failure { reason, in_part });
+    }
+
+    fn end(&mut self, number: u64, failure: Option<DeployFailure>) {
+        if self.ended.len() == REMEMBERED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(Ended { number, failure });
+        self.phase = Phase::Settled;
     }
 
     /// A deploy gives way to a newer one, which has not begun.
@@ -152,41 +170,49 @@ mod tests {
     use super::*;
     use ApplicationStatus::{Deleting, DeployFailed, Deploying, Running, Unhealthy};
 
+    fn no_model() -> DeployFailure {
+        let error = crate::Error::msg("no model");
+        DeployFailure::Constructor { deployment: "Llm".to_owned(), error }
+    }
+
     #[test]
     fn an_application_is_deploying_until_its_deploy_ends() {
         let mut deploys = Deploys::default();
         assert_eq!(deploys.status(Running), Deploying, "before the first deploy begins");
-        let number = deploys.ask();
-        assert!(deploys.is_newest(number) && !deploys.gives_way(number) && !deploys.all_ended());
+        deploys.ask(1);
+        assert!(!deploys.gives_way(1) && !deploys.all_ended() && deploys.outcome(1).is_none());
         deploys.begin(Some("/math"));
         assert_eq!((deploys.status(Running), deploys.claims()), (Deploying, Some("/math")));
-        deploys.succeed(number);
+        deploys.succeed(1);
         assert!(deploys.all_ended() && deploys.claims().is_none());
+        assert_eq!(deploys.outcome(1), Some(Ok(())));
         assert_eq!(deploys.status(Unhealthy), Unhealthy, "its deployments say how it does");
     }
 
     #[test]
     fn a_failure_lasts_until_a_deploy_succeeds() {
         let mut deploys = Deploys::default();
-        let first = deploys.ask();
+        deploys.ask(1);
         deploys.begin(None);
-        deploys.fail(first, "no model".to_owned(), false);
-        assert_eq!((deploys.status(Running), deploys.failure()), (DeployFailed, Some("no model")));
-        let refused = deploys.ask();
-        deploys.refuse(refused);
+        deploys.fail(1, no_model(), false);
+        assert_eq!((deploys.status(Running), deploys.failure()), (DeployFailed, Some(&no_model())));
+        deploys.ask(2);
+        deploys.refuse(2, DeployFailure::Deleted);
         assert_eq!(deploys.status(Running), DeployFailed, "a refused one changes nothing");
-        let second = deploys.ask();
+        assert_eq!(deploys.outcome(2), Some(Err(&DeployFailure::Deleted)));
+        deploys.ask(3);
         deploys.begin(None);
-        deploys.succeed(second);
+        deploys.succeed(3);
         assert_eq!((deploys.status(Running), deploys.failure()), (Running, None));
+        assert_eq!(deploys.outcome(1), Some(Err(&no_model())), "who waits may ask late");
     }
 
     #[test]
     fn a_failure_in_part_ends_once_all_deployments_run() {
         let mut deploys = Deploys::default();
-        let number = deploys.ask();
+        deploys.ask(1);
         deploys.begin(None);
-        deploys.fail(number, "no licence".to_owned(), true);
+        deploys.fail(1, no_model(), true);
         assert_eq!(deploys.status(DeployFailed), DeployFailed);
         assert_eq!(deploys.status(Running), Running);
         assert!(deploys.failure().is_some(), "those who waited for the deploy hear of it");
@@ -195,26 +221,27 @@ mod tests {
     #[test]
     fn a_deploy_gives_way_to_a_newer_one_and_to_the_deletion() {
         let mut deploys = Deploys::default();
-        let (first, second) = (deploys.ask(), deploys.ask());
-        assert!(deploys.gives_way(first) && !deploys.gives_way(second));
+        deploys.ask(1);
+        deploys.ask(2);
+        assert!(deploys.gives_way(1) && !deploys.gives_way(2));
         deploys.begin(Some("/"));
         deploys.give_way();
         assert_eq!((deploys.status(Running), deploys.claims()), (Deploying, None));
         assert!(!deploys.all_ended(), "giving way is no end");
         deploys.ask_for_deletion();
-        assert!(deploys.gives_way(second) && deploys.is_newest(second));
+        assert!(deploys.gives_way(2));
         deploys.delete();
         assert_eq!(deploys.status(Running), Deleting);
         assert!(!deploys.is_routed());
     }
 
     #[test]
-    fn what_is_known_survives_a_restart_of_the_controller() {
+    fn only_the_last_ends_are_remembered() {
         let mut deploys = Deploys::default();
-        let number = deploys.ask();
-        deploys.begin(Some("/"));
-        deploys.fail(number, "no model".to_owned(), true);
-        let written = serde_json::to_string(&deploys).expect("JSON");
-        assert_eq!(serde_json::from_str::<Deploys>(&written).expect("its own words"), deploys);
+        for number in 1..100 {
+            deploys.ask(number);
+            deploys.succeed(number);
+        }
+        assert_eq!((deploys.ended.len(), deploys.outcome(1)), (REMEMBERED, None));
     }
 }

@@ -10,7 +10,7 @@
 //! | `status` | a deployment's status, and its application's |
 //! | `autoscale` | how many replicas a load asks for |
 //! | `rollout` | which replicas start and which stop |
-//! | `restart` | whether a failed start is tried again |
+//! | `start_failures` | whether a failed start is tried again |
 //! | `ranks` | the places of the replicas |
 //! | `resources` | what fits on a node |
 //! | `shortage` | what can never fit on a node |
@@ -21,19 +21,21 @@ mod batches;
 mod deploys;
 mod ranks;
 mod resources;
-mod restart;
 mod rollout;
 mod shortage;
+mod start_failures;
 mod status;
 
-pub(crate) use autoscale::{Asked, LoggedDecision, Observed, Scaling, decide as autoscale};
+pub(crate) use autoscale::{
+    Asked, Decision, LoggedDecision, Observed, Scaling, decide as autoscale,
+};
 pub(crate) use batches::starved_batches;
 pub(crate) use deploys::Deploys;
 pub(crate) use ranks::{close_gaps, free_ranks};
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
-pub(crate) use restart::{StartFailures, Verdict};
 pub(crate) use rollout::{ReplicaView, Rollout, RolloutInput, rollout};
 pub(crate) use shortage::{Reservations, shortage};
 pub use shortage::{Shortage, ShortageOf};
+pub(crate) use start_failures::{StartFailures, Verdict};
 pub use status::DeploymentStatusTrigger;
 pub(crate) use status::{Event, Standing, application_status};

@@ -61,7 +61,7 @@ pub(crate) enum Event {
 }
 
 /// A deployment's status, how it came to that, and what there is to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     pub(crate) status: DeploymentStatus,
     pub(crate) trigger: DeploymentStatusTrigger,

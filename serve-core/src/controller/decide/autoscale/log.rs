@@ -4,17 +4,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// As many as Ray Serve keeps.
 const KEPT: usize = 10;
 
 /// The last ten entries, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DecisionLog {
     entries: VecDeque<LoggedDecision>,
 }
 
 /// One change of a target; none if `from` is `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LoggedDecision {
     /// Since the origin of the clock that decisions are made by.
     pub(crate) at: Duration,

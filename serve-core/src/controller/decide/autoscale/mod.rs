@@ -25,6 +25,7 @@ use delay::Pending;
 use log::DecisionLog;
 pub(crate) use log::LoggedDecision;
 use reason::Reason;
+use serde::{Deserialize, Serialize};
 
 use crate::deployment::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
 
@@ -60,7 +61,7 @@ impl Observed {
 }
 
 /// What a deployment's autoscaling remembers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scaling {
     target: usize,
     pending: Option<Pending>,

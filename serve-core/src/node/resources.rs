@@ -7,13 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub(crate) use super::decide::Resources;
-use super::decide::{Capacity, Demand, Grant, Reservations, Shortage, shortage};
+use crate::controller::{Capacity, Demand, Grant, Reservations, Resources, Shortage, shortage};
 use crate::deployment::DeploymentOptions;
 use crate::router::Router;
 
 /// The resources of this process's node.
-pub(super) struct NodeResources {
+pub(crate) struct NodeResources {
     /// All that there is, free or not.
     total: Resources,
     shared: Arc<Shared>,
@@ -39,7 +38,7 @@ pub(super) struct Reservation {
 }
 
 impl NodeResources {
-    pub(super) fn new(resources: Resources) -> Self {
+    pub(crate) fn new(resources: Resources) -> Self {
         let capacity = Capacity::new(resources.clone());
         let state = State { capacity, replicas: HashMap::new() };
         let shared = Shared { state: Mutex::new(state), freed: watch::Sender::new(0) };
@@ -48,7 +47,7 @@ impl NodeResources {
 
     /// Finds the first of these deployments that can never have room, whatever else stops.
     /// Returns its index.
-    pub(super) fn shortage<'a>(
+    pub(crate) fn shortage<'a>(
         &self,
         deployments: impl Iterator<Item = &'a DeploymentOptions>,
     ) -> Option<(usize, Shortage)> {

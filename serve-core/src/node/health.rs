@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::Order;
+use super::hosted::Event;
+use super::replica_starter::check_health;
 use crate::call::spawner::Spawner;
 use crate::clock;
-use crate::controller::replicas::check_health;
 use crate::deployment::{DeploymentOptions, digest};
 use crate::method::Hook;
 use crate::replica::Replica;
@@ -32,7 +32,7 @@ impl HealthWatch {
         replica: &Arc<Replica>,
         options: &DeploymentOptions,
         spawner: &Spawner,
-        reports: &mpsc::WeakUnboundedSender<Order>,
+        reports: &mpsc::WeakUnboundedSender<Event>,
     ) -> Option<Self> {
         let checks = replica.target.hook(Hook::CheckHealth).is_some();
         if !checks {
@@ -44,7 +44,7 @@ impl HealthWatch {
         let watch = async move {
             let reason = until_unhealthy(&replica, period, patience).await;
             if let Some(reports) = reports.upgrade() {
-                let _ = reports.send(Order::Unfit { number, reason });
+                let _ = reports.send(Event::Unfit { number, reason });
             }
         };
         Some(Self(spawner.tokio.spawn(watch)))

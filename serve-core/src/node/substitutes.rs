@@ -1,4 +1,4 @@
-//! [`World`]: what a test may replace under the controller.
+//! [`Substitutes`]: what a test may replace under a node.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::call::ReplicaContext;
 use crate::replica::{Kind, Target};
 
 /// What replicas are made of. The real one leaves everything to the user's code.
-pub(crate) trait World: Send + Sync {
+pub(crate) trait Substitutes: Send + Sync {
     /// True if some deployments of this kind are mocked, so that what they would have
     /// called need not run.
     fn may_mock(&self, kind: &dyn Kind) -> bool;
@@ -29,9 +29,9 @@ pub(crate) trait World: Send + Sync {
 
 /// Nothing replaced.
 #[derive(Debug)]
-pub(crate) struct RealWorld;
+pub(crate) struct NoSubstitutes;
 
-impl World for RealWorld {
+impl Substitutes for NoSubstitutes {
     fn may_mock(&self, _: &dyn Kind) -> bool {
         false
     }

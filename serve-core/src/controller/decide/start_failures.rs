@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
 
 /// Failed starts for each wanted replica before a deploy fails: Ray Serve's
 /// `RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT`.
@@ -17,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_AT_THRESHOLD: Duration = Duration::from_secs(1);
 
 /// The failed starts of one version.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartFailures {
     in_a_row: usize,
     /// How many pauses there have been since the last start, or since the threshold.
@@ -29,7 +31,7 @@ pub(crate) struct StartFailures {
     /// True once all replicas that were asked for have run, which may be none: the version is not
     /// given up any more.
     proven: bool,
-    pause_ends: Option<Instant>,
+    pause_ends: Option<Moment>,
 }
 
 /// What follows from a failed start.
@@ -65,7 +67,7 @@ impl StartFailures {
     /// each of the `target` replicas: there, a version that has never run in full has failed.
     /// Before it, a try follows after 0.1, 0.2, 0.4, ... up to 1 second; from it on, one
     /// that has run before is tried again after 1, 2, 4, ... up to 64 seconds.
-    pub(crate) fn failed(&mut self, now: Instant, limit: usize, target: usize) -> Verdict {
+    pub(crate) fn failed(&mut self, now: Moment, limit: usize, target: usize) -> Verdict {
         self.in_a_row += 1;
         let threshold = limit.min(FOR_EACH_REPLICA * target.max(1));
         let below = self.in_a_row < threshold;
@@ -89,12 +91,12 @@ impl StartFailures {
     }
 
     /// False during a pause.
-    pub(crate) fn may_start(&self, now: Instant) -> bool {
+    pub(crate) fn may_start(&self, now: Moment) -> bool {
         self.pause_ends.is_none_or(|ends| now >= ends)
     }
 
     /// When the pause that lasts ends, if there is one.
-    pub(crate) fn pause_ends(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn pause_ends(&self, now: Moment) -> Option<Moment> {
         self.pause_ends.filter(|ends| now < *ends)
     }
 }
@@ -102,11 +104,15 @@ impl StartFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallClock;
+
+    fn now() -> Moment {
+        WallClock::new().now()
+    }
 
     fn verdicts(limit: usize, target: usize) -> usize {
         let mut failures = StartFailures::default();
-        let tries =
-            (1..).find(|_| failures.failed(Instant::now(), limit, target) == Verdict::GiveUp);
+        let tries = (1..).find(|_| failures.failed(now(), limit, target) == Verdict::GiveUp);
         tries.unwrap_or_default()
     }
 
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn some_that_start_do_not_hide_that_others_never_do() {
-        let (mut failures, now) = (StartFailures::default(), Instant::now());
+        let (mut failures, now) = (StartFailures::default(), now());
         for failed in 1..12 {
             // One replica starts, ends and starts again.
             failures.started(1);
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_start_that_brings_a_version_further_makes_up_for_failures() {
-        let (mut failures, now) = (StartFailures::default(), Instant::now());
+        let (mut failures, now) = (StartFailures::default(), now());
         for running in 1..4 {
             for _ in 0..11 {
                 assert_eq!(failures.failed(now, 20, 4), Verdict::TryAgain);
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn replicas_that_fail_together_are_waited_for_once() {
-        let (mut failures, now) = (StartFailures::default(), Instant::now());
+        let (mut failures, now) = (StartFailures::default(), now());
         failures.met();
         for _ in 0..8 {
             failures.failed(now, 20, 1);
@@ -156,13 +162,13 @@ mod tests {
 
     #[test]
     fn a_version_that_has_started_is_tried_for_ever_with_longer_pauses() {
-        let (mut failures, mut now) = (StartFailures::default(), Instant::now());
+        let (mut failures, mut now) = (StartFailures::default(), now());
         failures.met();
         let mut pauses = Vec::new();
         for _ in 0..12 {
             assert_eq!(failures.failed(now, 20, 1), Verdict::TryAgain);
             let ends = failures.pause_ends(now).expect("each failure is followed by a pause");
-            pauses.push((ends - now).as_millis());
+            pauses.push(ends.since(now).as_millis());
             assert!(!failures.may_start(now));
             now = ends;
             assert!(failures.may_start(now));

@@ -1,5 +1,9 @@
 //! [`Runtime`]: puts the parts together. The library's front door.
 
+mod control_plane;
+#[cfg(test)]
+mod tests;
+
 use std::any::{Any, TypeId};
 use std::fmt;
 #[cfg(feature = "http")]
@@ -10,16 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 use tokio::runtime::Handle as Tokio;
 
+use self::control_plane::ControlPlane;
+pub(crate) use self::control_plane::Parts;
 use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::spawner::{InPlace, Spawner};
-use crate::controller::{
-    ApplicationStatus, Controller, DeployError, RealWorld, Resources, Status, World,
-};
+use crate::clock::WallClock;
+use crate::controller::{ApplicationStatus, DeployError, Resources, Status};
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
 use crate::ingress::{FrontDoor, Proxy};
 use crate::method::Handlers;
+use crate::node::NoSubstitutes;
 
 /// Hosts replicas in one process. Cheap to clone.
 ///
@@ -55,7 +61,7 @@ pub struct Runtime {
 
 /// Keeps applications running: the runtime and every handle outside a graph hold it.
 struct Lease {
-    controller: Arc<Controller>,
+    plane: Arc<ControlPlane>,
     #[cfg(feature = "http")]
     front_door: Arc<FrontDoor>,
     #[cfg(feature = "http")]
@@ -65,12 +71,12 @@ struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let controller = Arc::clone(&self.controller);
-        let tokio = controller.spawner().tokio.clone();
+        let plane = Arc::clone(&self.plane);
+        let tokio = plane.spawner().tokio.clone();
         #[cfg(feature = "http")]
         drop(self.proxy.take());
         // In a runtime that shuts down itself, this future is dropped, and all with it.
-        tokio.spawn(async move { controller.shut_down().await });
+        tokio.spawn(async move { plane.shut_down().await });
     }
 }
 
@@ -174,8 +180,10 @@ impl RuntimeBuilder {
         let mut spawner = Spawner::new(tokio, seed);
         spawner.in_place = self.in_place;
         let incarnation = Some(format!("{:08x}", rand::random::<u32>()));
-        let world = Arc::new(RealWorld);
-        let runtime = Runtime::assemble(spawner, seed, world, self.resources, incarnation);
+        let substitutes = Arc::new(NoSubstitutes);
+        let parts = Parts::in_memory(spawner, seed, substitutes, self.resources);
+        let parts = Parts { incarnation, clock: WallClock::new(), ..parts };
+        let runtime = Runtime::assemble(parts);
         #[cfg(feature = "http")]
         if let Some(address) = self.http {
             return runtime.listen(address).await;
@@ -190,31 +198,17 @@ impl Runtime {
         RuntimeBuilder::default()
     }
 
-    pub(crate) fn assemble(
-        spawner: Spawner,
-        seed: u64,
-        world: Arc<dyn World>,
-        resources: Resources,
-        incarnation: Option<String>,
-    ) -> Self {
+    pub(crate) fn assemble(parts: Parts) -> Self {
         #[cfg(feature = "http")]
         let front_door = Arc::new(FrontDoor::new());
         #[cfg(feature = "http")]
-        let on_routes: Box<dyn Fn(_) + Send + Sync> = {
+        let parts = {
             let front_door = Arc::clone(&front_door);
-            Box::new(move |routes| front_door.publish(routes))
+            let on_routes = Box::new(move |routes| front_door.publish(routes));
+            Parts { on_routes, ..parts }
         };
-        #[cfg(not(feature = "http"))]
-        let on_routes: Box<dyn Fn(_) + Send + Sync> = Box::new(drop);
         let lease = Lease {
-            controller: Controller::new(
-                Arc::new(spawner),
-                seed,
-                world,
-                resources,
-                incarnation,
-                on_routes,
-            ),
+            plane: Arc::new(ControlPlane::start(parts)),
             #[cfg(feature = "http")]
             front_door,
             #[cfg(feature = "http")]
@@ -254,7 +248,7 @@ impl Runtime {
         <A::Deployment as Deployment>::Handle: DeploymentHandle,
     {
         let application = AnyApplication::from(application.into_application());
-        let link = self.lease.controller.deploy(&application, false).await?;
+        let link = self.lease.plane.deploy(&application, false).await?;
         Ok(self.outside(HandleOf::connect(link)))
     }
 
@@ -264,7 +258,7 @@ impl Runtime {
     /// As [`Runtime::run`].
     pub async fn run_any(&self, application: AnyApplication) -> Result<AnyHandle, DeployError> {
         let kind = crate::replica::kind_in(&application.ingress);
-        let link = self.lease.controller.deploy(&application, false).await?;
+        let link = self.lease.plane.deploy(&application, false).await?;
         Ok(AnyHandle::new(link, kind, Arc::clone(&self.lease) as _))
     }
 
@@ -280,9 +274,12 @@ impl Runtime {
         D::Handle: DeploymentHandle,
     {
         let number = self.lease.next_actor.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-actor-{number}", D::NAME);
+        let name = match self.lease.plane.incarnation() {
+            Some(incarnation) => format!("{}-actor-{incarnation}-{number}", D::NAME),
+            None => format!("{}-actor-{number}", D::NAME),
+        };
         let application = Application::new(actor.num_replicas(1)).name(&name).without_route();
-        let link = self.lease.controller.deploy(&application.into(), true).await?;
+        let link = self.lease.plane.deploy(&application.into(), true).await?;
         let mut handle: D::Handle = HandleOf::connect(link);
         let lease = ActorLease { runtime: Arc::clone(&self.lease), name };
         handle.handle_mut().set_lease(Arc::new(lease));
@@ -327,7 +324,7 @@ impl Runtime {
         D::Handle: DeploymentHandle,
     {
         let expected = (TypeId::of::<D>(), std::any::type_name::<D>());
-        let link = self.lease.controller.look_up(application, deployment, expected)?;
+        let link = self.lease.plane.directory().look_up(application, deployment, expected)?;
         Ok(self.outside(HandleOf::connect(link)))
     }
 
@@ -340,7 +337,7 @@ impl Runtime {
     /// How everything does.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.lease.controller.status()
+        self.lease.plane.status()
     }
 
     /// Waits until an application has this status; [`ApplicationStatus::NotStarted`] is the
@@ -370,14 +367,7 @@ impl Runtime {
     /// # }
     /// ```
     pub async fn wait_for(&self, application: &str, status: ApplicationStatus) {
-        let controller = &self.lease.controller;
-        let mut changes = controller.changes();
-        while controller.application_status(application) != status {
-            // The controller, which sends them, lives as long as this runtime.
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
+        self.lease.plane.wait_for(application, status).await;
     }
 
     /// Stops an application: its callers before their callees, each drained for at most
@@ -390,7 +380,7 @@ impl Runtime {
     /// # Errors
     /// If there is none of that name.
     pub async fn delete(&self, application: &str) -> Result<(), DeployError> {
-        self.lease.controller.delete(application).await
+        self.lease.plane.delete(application).await
     }
 
     /// Stops everything: HTTP takes no new request, running ones end, then applications
@@ -400,10 +390,10 @@ impl Runtime {
         {
             self.lease.front_door.drain();
             if let Some(proxy) = &self.lease.proxy {
-                proxy.shut_down(self.lease.controller.longest_grace()).await;
+                proxy.shut_down(self.lease.plane.directory().longest_grace()).await;
             }
         }
-        self.lease.controller.shut_down().await;
+        self.lease.plane.shut_down().await;
     }
 
     /// The address that HTTP is served on, if it is.
@@ -413,8 +403,8 @@ impl Runtime {
         self.lease.proxy.as_ref().map(Proxy::local_addr)
     }
 
-    pub(crate) fn controller(&self) -> &Arc<Controller> {
-        &self.lease.controller
+    pub(crate) fn plane(&self) -> &Arc<ControlPlane> {
+        &self.lease.plane
     }
 
     #[cfg(feature = "http")]
@@ -437,12 +427,12 @@ struct ActorLease {
 
 impl Drop for ActorLease {
     fn drop(&mut self) {
-        let controller = Arc::clone(&self.runtime.controller);
+        let plane = Arc::clone(&self.runtime.plane);
         let name = std::mem::take(&mut self.name);
-        let tokio = controller.spawner().tokio.clone();
+        let tokio = plane.spawner().tokio.clone();
         tokio.spawn(async move {
             // Gone already, if the runtime was shut down.
-            let _ = controller.delete(&name).await;
+            let _ = plane.delete(&name).await;
         });
     }
 }

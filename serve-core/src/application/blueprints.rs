@@ -1,0 +1,75 @@
+//! [`Blueprints`]: the code that stored plans stand for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Plan, PlanNode};
+
+/// The number of a plan among those of its process.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub(crate) struct BlueprintId(u64);
+
+/// The plans that this process can make replicas of.
+///
+/// A plan has constructors and values of the user's types, which cannot be stored. What is stored
+/// names its plan by a [`BlueprintId`], and whoever needs code finds it here.
+#[derive(Debug, Default)]
+pub(crate) struct Blueprints {
+    next: AtomicU64,
+    plans: RwLock<BTreeMap<BlueprintId, Arc<Plan>>>,
+}
+
+impl Blueprints {
+    /// Adds a plan. It stays at least as long as the returned reference.
+    pub(crate) fn add(&self, plan: Plan) -> (BlueprintId, Arc<Plan>) {
+        let id = BlueprintId(self.next.fetch_add(1, Ordering::Relaxed));
+        let plan = Arc::new(plan);
+        self.plans.write().insert(id, Arc::clone(&plan));
+        (id, plan)
+    }
+
+    pub(crate) fn get(&self, id: BlueprintId) -> Option<Arc<Plan>> {
+        self.plans.read().get(&id).cloned()
+    }
+
+    /// Calls `look` with a deployment of a plan.
+    pub(crate) fn with_node<T>(
+        &self,
+        id: BlueprintId,
+        deployment: &str,
+        look: impl FnOnce(&PlanNode) -> T,
+    ) -> Option<T> {
+        let plan = self.get(id)?;
+        plan.node(deployment).map(look)
+    }
+
+    /// Calls `compare` with the deployments of this name in two plans. None if one has none.
+    pub(crate) fn compare<T>(
+        &self,
+        one: BlueprintId,
+        other: BlueprintId,
+        deployment: &str,
+        compare: impl FnOnce(&PlanNode, &PlanNode) -> T,
+    ) -> Option<T> {
+        let (one, other) = (self.get(one)?, self.get(other)?);
+        Some(compare(one.node(deployment)?, other.node(deployment)?))
+    }
+
+    /// Forgets the plans that are neither among `used` nor referred to by anyone else, and returns
+    /// them: they have values of the user's, which are dropped best without any lock.
+    pub(crate) fn retain(&self, used: &BTreeSet<BlueprintId>) -> Vec<Arc<Plan>> {
+        let mut plans = self.plans.write();
+        let unused: Vec<BlueprintId> = plans
+            .iter()
+            .filter(|(id, plan)| !used.contains(id) && Arc::strong_count(plan) == 1)
+            .map(|(id, _)| *id)
+            .collect();
+        unused.iter().filter_map(|id| plans.remove(id)).collect()
+    }
+}

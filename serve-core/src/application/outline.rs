@@ -1,0 +1,79 @@
+//! [`Outline`]: a plan as data, which can be stored and read in another process.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::app::Source;
+use super::blueprints::BlueprintId;
+use super::plan::{Plan, PlanNode};
+use crate::deployment::ContentHash;
+
+/// A plan as data. The code that it needs is in the [`Blueprints`](super::Blueprints).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outline {
+    pub(crate) blueprint: BlueprintId,
+    /// The build that the plan was made by; empty where one process has all there is.
+    pub(crate) build_id: String,
+    pub(crate) route_prefix: Option<String>,
+    /// The route prefix, if the ingress has endpoints.
+    pub(crate) claim: Option<String>,
+    /// The registered application that the plan was built from.
+    pub(crate) source: Option<Source>,
+    /// The ingress is first; callers stand before their callees.
+    pub(crate) deployments: Vec<OutlineNode>,
+}
+
+/// One deployment of an [`Outline`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OutlineNode {
+    pub(crate) name: String,
+    pub(crate) type_name: String,
+    /// The places of the deployments that this one has handles of.
+    pub(crate) calls: Vec<usize>,
+    pub(crate) content: ContentHash,
+}
+
+impl Outline {
+    pub(crate) fn of(blueprint: BlueprintId, build_id: &str, plan: &Plan) -> Self {
+        let node = |node: &PlanNode| OutlineNode {
+            name: node.name.clone(),
+            type_name: node.kind.type_name().to_owned(),
+            calls: node.calls.clone(),
+            content: node.content,
+        };
+        Self {
+            blueprint,
+            build_id: build_id.to_owned(),
+            route_prefix: plan.route_prefix.clone(),
+            claim: plan.claim().map(str::to_owned),
+            source: plan.source.clone(),
+            deployments: plan.nodes.iter().map(node).collect(),
+        }
+    }
+
+    /// The name of the ingress.
+    pub(crate) fn ingress(&self) -> Option<&str> {
+        self.deployments.first().map(|node| &*node.name)
+    }
+
+    pub(crate) fn has(&self, deployment: &str) -> bool {
+        self.deployments.iter().any(|node| node.name == deployment)
+    }
+
+    /// The places of the deployments in tiers: each has callers only in tiers before its own. The
+    /// order of shutdown; reversed, that of starting.
+    pub(crate) fn tiers(&self) -> Vec<Vec<usize>> {
+        let mut depth = vec![0; self.deployments.len()];
+        for (place, node) in self.deployments.iter().enumerate() {
+            for callee in &node.calls {
+                depth[*callee] = depth[*callee].max(depth[place] + 1);
+            }
+        }
+        let mut tiers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, depth) in depth.into_iter().enumerate() {
+            tiers.entry(depth).or_default().push(place);
+        }
+        tiers.into_values().collect()
+    }
+}

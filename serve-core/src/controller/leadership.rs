@@ -1,0 +1,125 @@
+//! [`Leadership`]: the right of one controller to write what the others read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::store::{ControlStore, Expected, StoreError, StoreRevision};
+use crate::clock;
+
+/// The key that the leading controller has. Its revision is the fence of all its writes. Nodes watch
+/// it like what is assigned to them: once a node has seen it, it has seen all that the controllers
+/// before have assigned.
+pub(super) const LEAD: &str = "assign.lead";
+
+/// The right of one controller to write. It ends when another controller takes the key, or when
+/// its time is over.
+#[derive(Debug)]
+pub(super) struct Leadership {
+    revision: StoreRevision,
+    /// For how long the key lives without being renewed; none for ever, for a store that only one
+    /// process has.
+    ttl: Option<Duration>,
+    /// When the time is over.
+    ends: Option<Instant>,
+}
+
+impl Leadership {
+    /// Takes the lead. With a `ttl`, waits until the controller that has it is gone; without one,
+    /// takes it from that controller.
+    pub(super) async fn take(store: &dyn ControlStore, ttl: Option<Duration>) -> Self {
+        let mut changes = store.watch(LEAD);
+        loop {
+            let began = Instant::now();
+            if let Ok(revision) = store.create(LEAD, Bytes::new(), ttl).await {
+                let ends = ttl.and_then(|ttl| clock::after(began, ttl));
+                return Self { revision, ttl, ends };
+            }
+            if ttl.is_some() {
+                changes.next().await;
+            } else {
+                // Whoever has it writes nothing from now on.
+                let _ = store.delete(LEAD, Expected::Any).await;
+            }
+        }
+    }
+
+    pub(super) fn revision(&self) -> StoreRevision {
+        self.revision
+    }
+
+    /// What a batch has to carry.
+    pub(super) fn fence(&self) -> Option<(String, StoreRevision)> {
+        Some((LEAD.to_owned(), self.revision))
+    }
+
+    /// When the lead has to be renewed: a third into its time, so that a renewal may fail.
+    pub(super) fn renews_at(&self) -> Option<Instant> {
+        let (ends, ttl) = (self.ends?, self.ttl?);
+        ends.checked_sub(ttl - ttl / 3)
+    }
+
+    /// Renews the lead. Fails if that does not succeed before half of its time is left: whoever
+    /// fails steps down before another can lead.
+    pub(super) async fn renew(&mut self, store: &dyn ControlStore) -> Result<(), StoreError> {
+        let (Some(ttl), Some(ends)) = (self.ttl, self.ends) else { return Ok(()) };
+        let began = Instant::now();
+        let lost = || StoreError::Fenced(LEAD.to_owned());
+        let give_up = ends.checked_sub(ttl / 2).unwrap_or(ends);
+        let renewed = timeout_at(give_up, store.renew(LEAD, self.revision, ttl)).await;
+        self.revision = renewed.map_err(|_| lost())?.map_err(|_| lost())?;
+        self.ends = clock::after(began, ttl);
+        Ok(())
+    }
+
+    /// Waits until the lead has to be renewed; for ever, if it never has.
+    pub(super) async fn is_due(&self) {
+        match self.renews_at() {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::{Batch, MemoryStore};
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    async fn may_write(store: &MemoryStore, leadership: &Leadership) -> bool {
+        let batch = Batch { fence: leadership.fence(), ..Batch::default() };
+        store.put(batch).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_leads_as_long_as_it_renews_and_the_next_one_waits() {
+        let store = MemoryStore::default();
+        let mut first = Leadership::take(&store, Some(TTL)).await;
+        let next = tokio::spawn({
+            let store = store.clone();
+            async move { Leadership::take(&store, Some(TTL)).await }
+        });
+        for _ in 0..10 {
+            first.is_due().await;
+            first.renew(&store).await.expect("nobody else has it");
+        }
+        assert!(!next.is_finished() && may_write(&store, &first).await);
+        let stopped = Instant::now();
+        let next = next.await.expect("it waits");
+        assert_eq!(stopped.elapsed(), TTL, "the first one has renewed just before");
+        assert!(!may_write(&store, &first).await && may_write(&store, &next).await);
+        assert!(first.renew(&store).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_ttl_the_newest_controller_leads() {
+        let store = MemoryStore::default();
+        let first = Leadership::take(&store, None).await;
+        let second = Leadership::take(&store, None).await;
+        assert!(!may_write(&store, &first).await && may_write(&store, &second).await);
+        assert_eq!(first.renews_at(), None);
+    }
+}

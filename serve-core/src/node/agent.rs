@@ -1,0 +1,155 @@
+//! [`Agent`]: makes a node have what is assigned to it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::directory::{NodeDirectory, WeakDirectory};
+use super::hosted;
+use super::replica_starter::ReplicaStarter;
+use super::resources::NodeResources;
+use super::routes::Routes;
+use super::substitutes::Substitutes;
+use crate::application::{BlueprintId, Blueprints, Plan};
+use crate::call::spawner::Spawner;
+use crate::controller::{
+    ASSIGNED, ASSIGNMENTS, Assignment, ControlStore, DeploymentId, ROUTES, StoreRevision,
+    Surroundings, Watch, read,
+};
+use crate::deployment::Wiring;
+
+/// What all hosted deployments of a node share.
+pub(super) struct Node {
+    pub(super) starter: ReplicaStarter,
+    pub(super) resources: Arc<NodeResources>,
+    pub(super) directory: Arc<NodeDirectory>,
+    pub(super) blueprints: Arc<Blueprints>,
+    /// Where the node reports.
+    pub(super) reports: Arc<dyn ControlStore>,
+    /// The wirings of the plans that are in use.
+    wirings: Mutex<HashMap<BlueprintId, Weak<Wiring>>>,
+}
+
+impl Node {
+    pub(super) fn spawner(&self) -> &Arc<Spawner> {
+        &self.starter.spawner
+    }
+
+    /// The wiring of a plan, which its deployments share.
+    pub(super) fn wiring(&self, blueprint: BlueprintId, plan: &Plan) -> Arc<Wiring> {
+        let mut wirings = self.wirings.lock();
+        if let Some(wiring) = wirings.get(&blueprint).and_then(Weak::upgrade) {
+            return wiring;
+        }
+        wirings.retain(|_, wiring| wiring.strong_count() > 0);
+        let wiring = Arc::new(self.directory.wiring(plan));
+        wirings.insert(blueprint, Arc::downgrade(&wiring));
+        wiring
+    }
+}
+
+/// Told what is reached over HTTP, after each change of it.
+pub(crate) type OnRoutes = Box<dyn Fn(Routes) + Send + Sync>;
+
+/// Makes a node have what is assigned to it. Dropping it ends everything on the node at once.
+pub(crate) struct Agent {
+    directory: Arc<NodeDirectory>,
+    seen: watch::Receiver<StoreRevision>,
+    watching: AbortHandle,
+}
+
+impl Agent {
+    /// Starts to watch the assignments.
+    pub(crate) fn start(
+        spawner: Arc<Spawner>,
+        substitutes: Arc<dyn Substitutes>,
+        resources: Arc<NodeResources>,
+        directory: Arc<NodeDirectory>,
+        surroundings: &Surroundings,
+        on_routes: OnRoutes,
+    ) -> Self {
+        let tokio = spawner.tokio.clone();
+        let starter = ReplicaStarter {
+            spawner,
+            substitutes,
+            directory: Arc::new(WeakDirectory(Arc::downgrade(&directory))),
+            node: "local".into(),
+        };
+        let node = Arc::new(Node {
+            starter,
+            resources,
+            directory: Arc::clone(&directory),
+            blueprints: Arc::clone(&surroundings.blueprints),
+            reports: Arc::clone(&surroundings.reports),
+            wirings: Mutex::default(),
+        });
+        let (sees, seen) = watch::channel(StoreRevision::default());
+        let assigned = surroundings.store.watch(ASSIGNED);
+        let watching = tokio.spawn(watch_assignments(node, assigned, sees, on_routes));
+        Self { directory, seen, watching: watching.abort_handle() }
+    }
+
+    /// Waits until the node has seen the store up to a revision, and has what was assigned by then.
+    pub(crate) async fn has_seen(&self, revision: StoreRevision) {
+        let mut seen = self.seen.clone();
+        // The sender goes with the tokio runtime alone.
+        let _ = seen.wait_for(|seen| *seen >= revision).await;
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.watching.abort();
+        self.directory.clear();
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+async fn watch_assignments(
+    node: Arc<Node>,
+    mut assigned: Box<dyn Watch>,
+    sees: watch::Sender<StoreRevision>,
+    on_routes: OnRoutes,
+) {
+    loop {
+        let (changes, revision) = assigned.next().await;
+        let mut routes_change = false;
+        // Deployments first, which applications refer to.
+        for (key, entry) in &changes {
+            let Some((id, _)) = DeploymentId::in_key(ASSIGNMENTS, key) else { continue };
+            match entry {
+                Some(entry) => assign(&node, id, read(key, entry)),
+                None => node.directory.forget(id),
+            }
+        }
+        for (key, entry) in &changes {
+            let Some(name) = key.strip_prefix(ROUTES) else { continue };
+            node.directory.set_application(name, entry.as_ref().map(|entry| read(key, entry)));
+            routes_change = true;
+        }
+        if routes_change {
+            on_routes(node.directory.routes());
+        }
+        sees.send_replace(revision);
+    }
+}
+
+fn assign(node: &Arc<Node>, id: DeploymentId, assignment: Assignment) {
+    let grace: Duration = assignment.spec.options.graceful_shutdown_timeout();
+    let assignment = Arc::new(assignment);
+    if node.directory.is_hosted(id) {
+        node.directory.assign(id, assignment, grace);
+    } else {
+        hosted::start(node, id, assignment, grace);
+    }
+}

@@ -1,0 +1,313 @@
+//! [`NodeDirectory`]: the deployments of a node and their routers, by which handles, routes and the
+//! controller's view of the load find them.
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::hosted::Event;
+use super::routes::{Route, Routes};
+use crate::application::{Blueprints, Plan};
+use crate::call::Directory;
+use crate::call::spawner::Spawner;
+use crate::controller::{
+    AssignedApplication, Assignment, DeployError, DeploymentDetails, DeploymentId, Loads,
+    MethodDetails,
+};
+use crate::deployment::{Aggregation, CustomRouting, Link, MadeRouter, Wiring};
+use crate::method::AnyMethod;
+use crate::replica::Kind;
+use crate::router::{BegunCalls, Load, Router};
+
+/// The deployments of a node.
+pub(crate) struct NodeDirectory {
+    spawner: Arc<Spawner>,
+    seed: u64,
+    next_router: AtomicU64,
+    /// The routers that a hosted deployment or a handle still has.
+    routers: Mutex<HashMap<RouterKey, Weak<Router>>>,
+    known: Mutex<Known>,
+    load_changes: Mutex<BTreeSet<DeploymentId>>,
+    load_changed: Notify,
+}
+
+/// The key by which handles find a deployment: its application, its name and its type.
+type RouterKey = (Arc<str>, Arc<str>, TypeId);
+
+#[derive(Default)]
+struct Known {
+    applications: BTreeMap<String, AssignedApplication>,
+    hosted: BTreeMap<DeploymentId, Hosted>,
+}
+
+/// One deployment of the node. Dropping it ends its loop, and the calls that run.
+pub(super) struct Hosted {
+    pub(super) kind: Arc<dyn Kind>,
+    pub(super) router: Arc<Router>,
+    pub(super) assignment: watch::Sender<Arc<Assignment>>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) grace: Duration,
+}
+
+impl NodeDirectory {
+    pub(crate) fn new(spawner: Arc<Spawner>, seed: u64) -> Self {
+        Self {
+            spawner,
+            seed,
+            next_router: AtomicU64::new(0),
+            routers: Mutex::default(),
+            known: Mutex::default(),
+            load_changes: Mutex::default(),
+            load_changed: Notify::new(),
+        }
+    }
+
+    /// The router of a deployment: the one that handles have of it already, or a new one.
+    pub(crate) fn router(
+        &self,
+        application: &str,
+        deployment: &str,
+        type_id: TypeId,
+    ) -> Arc<Router> {
+        let key: RouterKey = (application.into(), deployment.into(), type_id);
+        let mut routers = self.routers.lock();
+        if let Some(router) = routers.get(&key).and_then(Weak::upgrade) {
+            return router;
+        }
+        routers.retain(|_, router| router.strong_count() > 0);
+        let number = self.next_router.fetch_add(1, Ordering::Relaxed);
+        let router = Router::new(deployment, application, &self.spawner, self.seed, number);
+        let router = router.registered();
+        routers.insert(key, Arc::downgrade(&router));
+        router
+    }
+
+    /// The links that the constructors of a plan get their handles by.
+    pub(super) fn wiring(&self, plan: &Plan) -> Wiring {
+        let mut wiring = Wiring::default();
+        for node in &plan.nodes {
+            let router = self.router(&plan.application, &node.name, node.kind.type_id());
+            wiring.insert(node.bound.id(), Link::new(router));
+        }
+        wiring
+    }
+
+    pub(super) fn is_hosted(&self, id: DeploymentId) -> bool {
+        self.known.lock().hosted.contains_key(&id)
+    }
+
+    pub(super) fn host(&self, id: DeploymentId, hosted: Hosted) {
+        self.known.lock().hosted.insert(id, hosted);
+    }
+
+    pub(super) fn assign(&self, id: DeploymentId, assignment: Arc<Assignment>, grace: Duration) {
+        if let Some(hosted) = self.known.lock().hosted.get_mut(&id) {
+            hosted.grace = grace;
+            hosted.assignment.send_replace(assignment);
+        }
+    }
+
+    /// Forgets a deployment, which ends its loop.
+    pub(super) fn forget(&self, id: DeploymentId) {
+        let forgotten = self.known.lock().hosted.remove(&id);
+        drop(forgotten);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        let known = std::mem::take(&mut *self.known.lock());
+        drop(known);
+    }
+
+    /// An application is found by these from now on, or not any more.
+    pub(super) fn set_application(&self, name: &str, application: Option<AssignedApplication>) {
+        let applications = &mut self.known.lock().applications;
+        match application {
+            Some(application) => applications.insert(name.to_owned(), application),
+            None => applications.remove(name),
+        };
+    }
+
+    /// What is reached over HTTP.
+    pub(super) fn routes(&self) -> Routes {
+        let known = self.known.lock();
+        let route = |(name, application): (&String, &AssignedApplication)| {
+            let route = application.route.as_ref()?;
+            let hosted = known.hosted.get(&route.ingress)?;
+            Some(Route {
+                application: name.clone(),
+                prefix: route.prefix.clone(),
+                ingress: Arc::clone(&hosted.kind),
+                link: Link::new(Arc::clone(&hosted.router)),
+            })
+        };
+        let starting = |(name, application): (&String, &AssignedApplication)| {
+            Some((application.starting_at.clone()?, name.clone()))
+        };
+        Routes {
+            open: known.applications.iter().filter_map(route).collect(),
+            starting: known.applications.iter().filter_map(starting).collect(),
+        }
+    }
+
+    /// The link of a deployment, or of an application's ingress.
+    pub(crate) fn look_up(
+        &self,
+        application: &str,
+        deployment: Option<&str>,
+        expected: (TypeId, &'static str),
+    ) -> Result<Link, DeployError> {
+        let known = self.known.lock();
+        let unknown = || DeployError::UnknownApplication(application.to_owned());
+        let found = known.applications.get(application).ok_or_else(unknown)?;
+        let name = match deployment {
+            Some(name) => name,
+            None => found.ingress.as_deref().ok_or_else(unknown)?,
+        };
+        let hosted = found.deployments.get(name).and_then(|id| known.hosted.get(id));
+        let hosted = hosted.ok_or_else(|| DeployError::UnknownDeployment {
+            application: application.to_owned(),
+            deployment: name.to_owned(),
+        })?;
+        if hosted.kind.type_id() != expected.0 {
+            return Err(DeployError::WrongType {
+                application: application.to_owned(),
+                deployment: name.to_owned(),
+                actual: hosted.kind.type_name(),
+                expected: expected.1,
+            });
+        }
+        Ok(Link::new(Arc::clone(&hosted.router)))
+    }
+
+    /// The request router of a deployment that runs, if it is of this type and was made of that.
+    pub(crate) fn made_router(
+        &self,
+        blueprints: &Blueprints,
+        application: &str,
+        deployment: (&str, TypeId),
+        custom: &CustomRouting,
+    ) -> Option<MadeRouter> {
+        let (name, type_id) = deployment;
+        let assignment = {
+            let known = self.known.lock();
+            let id = known.applications.get(application)?.deployments.get(name)?;
+            let hosted = known.hosted.get(id).filter(|it| it.kind.type_id() == type_id)?;
+            Arc::clone(&hosted.assignment.borrow())
+        };
+        let made = blueprints
+            .with_node(assignment.spec.blueprint, name, |node| node.request_router.clone())??;
+        made.is_of(custom).then_some(made)
+    }
+
+    /// Ends the replica of this rank at once, as if its process had died, in every deployment of
+    /// the type. False if there is none.
+    pub(crate) fn kill(&self, deployment: TypeId, rank: usize) -> bool {
+        let of_the_type = |hosted: &&Hosted| hosted.kind.type_id() == deployment;
+        let hosted: Vec<_> = {
+            let known = self.known.lock();
+            let hosted = known.hosted.values().filter(of_the_type);
+            hosted.map(|hosted| (Arc::clone(&hosted.router), hosted.events.clone())).collect()
+        };
+        let mut any = false;
+        for (router, events) in hosted {
+            if let Some(id) = router.kill(rank) {
+                any = true;
+                let _ = events.send(Event::Killed { id });
+            }
+        }
+        any
+    }
+
+    /// The longest that any deployment may take to drain.
+    pub(crate) fn longest_grace(&self) -> Duration {
+        let known = self.known.lock();
+        known.hosted.values().map(|hosted| hosted.grace).max().unwrap_or_default()
+    }
+
+    /// Adds what only the node knows of a deployment.
+    pub(crate) fn complete(
+        &self,
+        application: &str,
+        deployment: &str,
+        details: &mut DeploymentDetails,
+    ) {
+        let (kind, router) = {
+            let known = self.known.lock();
+            let found = known.applications.get(application);
+            let id = found.and_then(|found| found.deployments.get(deployment));
+            let Some(hosted) = id.and_then(|id| known.hosted.get(id)) else { return };
+            (Arc::clone(&hosted.kind), Arc::clone(&hosted.router))
+        };
+        let load = router.status();
+        (details.ongoing, details.queued) = (load.ongoing, load.queued);
+        let begun = router.begun_calls();
+        let calls = |method: &'static dyn AnyMethod| {
+            let BegunCalls { in_place, spawned } = *begun.get(method.index())?;
+            let called = in_place + spawned > 0;
+            called.then(|| (method.info().name.to_owned(), MethodDetails { in_place, spawned }))
+        };
+        details.methods = kind.methods().into_iter().filter_map(calls).collect();
+    }
+
+    /// The load of a deployment has changed, and the controller is to look at it.
+    pub(super) fn load_has_changed(&self, id: DeploymentId) {
+        self.load_changes.lock().insert(id);
+        self.load_changed.notify_one();
+    }
+}
+
+impl Loads for NodeDirectory {
+    fn load(&self, deployment: DeploymentId, aggregation: Aggregation) -> Option<Load> {
+        let router = Arc::clone(&self.known.lock().hosted.get(&deployment)?.router);
+        Some(router.load(aggregation))
+    }
+
+    fn watch(&self, deployment: DeploymentId, seen: &Load) {
+        let known = self.known.lock();
+        let router = known.hosted.get(&deployment).map(|hosted| Arc::clone(&hosted.router));
+        drop(known);
+        if let Some(router) = router {
+            router.tell_of_load(seen.ongoing + seen.queued);
+        }
+    }
+
+    fn changed(&self) -> BoxFuture<'_, Vec<DeploymentId>> {
+        Box::pin(async move {
+            loop {
+                let changed = std::mem::take(&mut *self.load_changes.lock());
+                if !changed.is_empty() {
+                    return changed.into_iter().collect();
+                }
+                self.load_changed.notified().await;
+            }
+        })
+    }
+}
+
+/// The directory that replicas have. Weak, because replicas do not keep their node.
+pub(super) struct WeakDirectory(pub(super) Weak<NodeDirectory>);
+
+impl Directory for WeakDirectory {
+    fn find(&self, application: &str, deployment: &str, type_id: TypeId) -> Option<Link> {
+        let directory = self.0.upgrade()?;
+        directory.look_up(application, Some(deployment), (type_id, "")).ok()
+    }
+}
+
+impl fmt::Debug for NodeDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.known.lock();
+        f.debug_struct("NodeDirectory")
+            .field("applications", &known.applications.len())
+            .field("deployments", &known.hosted.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,728 @@
+//! The loop that makes the replicas of one deployment on this node what they are assigned to be,
+//! and reports on them.
+//!
+//! It does nothing until something happens: another assignment, a replica that started or ended, a
+//! failed health check, room that was given back. It decides nothing: which replicas there are, and
+//! which of them stop, is the controller's to say.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::agent::Node;
+use super::directory::Hosted;
+use super::health::HealthWatch;
+use super::replica_starter::{StartRequest, run_hook};
+use super::resources::Reservation;
+use super::running_replica::RunningReplica;
+use crate::application::{BlueprintId, Plan, PlanNode};
+use crate::call::pending::panic_message;
+use crate::call::spawner::reschedule;
+use crate::clock;
+use crate::controller::{
+    AssignedReplica, Assignment, Batch, DeploymentId, DeploymentReport, ReplicaReport,
+    UNKNOWN_CONFIG, deployment_report, replica_report, starved_batches,
+};
+use crate::deployment::Wiring;
+use crate::error::Error;
+use crate::method::Hook;
+use crate::replica::Replica;
+use crate::router::{Router, Term};
+
+/// What a deployment that retires has for its last steps, once its time is over: they take
+/// no longer, but for user code that blocks its thread.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+
+/// What happens to a replica while it runs.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The replica with this id is gone, and its calls with it.
+    Killed { id: Arc<str> },
+    /// A replica is not fit to go on.
+    Unfit { number: u64, reason: String },
+}
+
+/// The loop of one deployment.
+struct HostedLoop {
+    id: DeploymentId,
+    node: Arc<Node>,
+    router: Arc<Router>,
+    /// The term of this loop over the router.
+    term: Term,
+    assignments: watch::Receiver<Arc<Assignment>>,
+    /// The assignment that holds.
+    assignment: Arc<Assignment>,
+    code: Code,
+    replicas: BTreeMap<u64, LocalReplica>,
+    tasks: JoinSet<Done>,
+    /// What a task does to which replica.
+    under_way: HashMap<tokio::task::Id, (u64, Work)>,
+    /// Few come: one for each failed health check, each kill.
+    events: mpsc::UnboundedReceiver<Event>,
+    /// For what reports on replicas. Weak, so that the loop ends with its owner.
+    event_sender: mpsc::WeakUnboundedSender<Event>,
+    report: DeploymentReport,
+    /// The reports that the store has not: of the deployment, and of replicas, `None` for one that
+    /// is to be forgotten.
+    report_changed: bool,
+    unreported: BTreeMap<u64, Option<ReplicaReport>>,
+    /// When all of a deployment that retires must have stopped.
+    give_up: Option<Instant>,
+}
+
+/// The code of the plan that an assignment names.
+struct Code {
+    blueprint: BlueprintId,
+    plan: Arc<Plan>,
+    place: usize,
+    wiring: Arc<Wiring>,
+}
+
+impl Code {
+    /// None if this process has no such plan.
+    fn of(node: &Node, assignment: &Assignment) -> Option<Self> {
+        let blueprint = assignment.spec.blueprint;
+        let plan = node.blueprints.get(blueprint)?;
+        let place = plan.nodes.iter().position(|node| node.name == assignment.deployment)?;
+        let wiring = node.wiring(blueprint, &plan);
+        Some(Self { blueprint, plan, place, wiring })
+    }
+
+    fn node(&self) -> &PlanNode {
+        &self.plan.nodes[self.place]
+    }
+}
+
+/// What there is of a replica.
+struct LocalReplica {
+    id: Arc<str>,
+    rank: Arc<AtomicUsize>,
+    /// What it holds of the node. Dropping it gives it back.
+    reservation: Option<Reservation>,
+    start: Option<AbortHandle>,
+    running: Option<RunningReplica>,
+    health: Option<HealthWatch>,
+    /// The version of the user config that it has, or [`UNKNOWN_CONFIG`].
+    config_version: u64,
+    /// The version of the user config that it is given.
+    taking: Option<u64>,
+    stops: bool,
+    report: ReplicaReport,
+}
+
+/// What a task does to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Start,
+    Stop,
+    Reconfigure,
+}
+
+impl Work {
+    /// Whose code it runs.
+    fn of_the_user(self) -> &'static str {
+        match self {
+            Self::Start => "its constructor, `#[reconfigure]` or first `#[check_health]`",
+            Self::Stop => "its `#[shutdown]` or the drop of its instance",
+            Self::Reconfigure => "its `#[reconfigure]`",
+        }
+    }
+
+    /// What to do about code that blocks.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Start => {
+                "mark a constructor that blocks `#[blocking]`, and put what else does into \
+                 `tokio::task::spawn_blocking`"
+            }
+            Self::Stop | Self::Reconfigure => "put what blocks into `tokio::task::spawn_blocking`",
+        }
+    }
+}
+
+/// What a task has done.
+enum Done {
+    Started(u64, Result<Arc<Replica>, Error>),
+    Stopped(u64),
+    Reconfigured(u64, u64, Result<(), Error>),
+    /// Who waited has been served or turned away.
+    QueueDrained,
+}
+
+/// Starts to host a deployment.
+pub(super) fn start(
+    node: &Arc<Node>,
+    id: DeploymentId,
+    assignment: Arc<Assignment>,
+    grace: Duration,
+) {
+    let Some(code) = Code::of(node, &assignment) else {
+        tracing::error!(
+            deployment = assignment.deployment,
+            application = assignment.application,
+            "this process has no code for what is assigned to it"
+        );
+        return;
+    };
+    let kind = Arc::clone(&code.node().kind);
+    let (application, name) = (&assignment.application, &assignment.deployment);
+    let router = node.directory.router(application, name, kind.type_id());
+    let (sender, assignments) = watch::channel(Arc::clone(&assignment));
+    let (events, received) = mpsc::unbounded_channel();
+    let mut hosted = HostedLoop {
+        id,
+        node: Arc::clone(node),
+        term: router.begin_term(),
+        router: Arc::clone(&router),
+        assignments,
+        assignment,
+        code,
+        replicas: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        under_way: HashMap::new(),
+        events: received,
+        event_sender: events.downgrade(),
+        report: DeploymentReport::default(),
+        report_changed: true,
+        unreported: BTreeMap::new(),
+        give_up: None,
+    };
+    hosted.configure(None);
+    node.directory.host(id, Hosted { kind, router, assignment: sender, events, grace });
+    node.spawner().tokio.spawn(hosted.run());
+}
+
+impl HostedLoop {
+    async fn run(mut self) {
+        let mut room = self.node.resources.changes();
+        loop {
+            self.act();
+            self.publish().await;
+            let wake = self.given_up_at().filter(|_| !self.report.abandoned);
+            let autoscaled = self.assignment.spec.options.autoscaling.is_some();
+            let autoscaled = autoscaled && self.assignment.retired.is_none();
+            tokio::select! {
+                changed = self.assignments.changed() => match changed {
+                    Ok(()) => self.take_assignment(),
+                    // Dropping the replicas ends what still runs.
+                    Err(_) => return self.withdraw().await,
+                },
+                Some(event) = self.events.recv() => self.note_event(event),
+                Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+                    self.note(done);
+                }
+                // Its sender lives as long as the node.
+                _ = room.changed(), if self.waits_for_room() => {}
+                () = self.router.load_changed(), if autoscaled => {
+                    self.node.directory.load_has_changed(self.id);
+                    continue;
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    self.abandon();
+                }
+            }
+            self.catch_up().await;
+        }
+    }
+
+    /// Notes what else has happened by now, so that it is reported together.
+    async fn catch_up(&mut self) {
+        if !self.tasks.is_empty() {
+            // What is ready to run does so first, and has happened then.
+            reschedule().await;
+        }
+        while let Some(done) = self.tasks.try_join_next_with_id() {
+            self.note(done);
+        }
+        while let Ok(event) = self.events.try_recv() {
+            self.note_event(event);
+        }
+        if self.assignments.has_changed().unwrap_or(false) {
+            self.take_assignment();
+        }
+    }
+
+    /// When what has not stopped by then is left to itself.
+    fn given_up_at(&self) -> Option<Instant> {
+        self.give_up.and_then(|at| clock::after(at, LAST_STEPS))
+    }
+
+    /// User code that blocks its thread cannot be ended. What is left of it goes when it
+    /// returns.
+    fn abandon(&mut self) {
+        for (number, work) in self.under_way.values() {
+            let replica = self.replicas.get(number).map(|replica| &*replica.id);
+            tracing::error!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                replica = replica.unwrap_or_default(),
+                "a replica did not stop in time and is left to itself: {} has not returned, and \
+                 blocks its thread; {}",
+                work.of_the_user(),
+                work.remedy()
+            );
+        }
+        self.report.abandoned = true;
+        self.report_changed = true;
+    }
+
+    fn waits_for_room(&self) -> bool {
+        let waits = |replica: &LocalReplica| matches!(replica.report, ReplicaReport::Waiting(_));
+        self.replicas.values().any(waits)
+    }
+
+    /// Another assignment holds from now on.
+    fn take_assignment(&mut self) {
+        let next = Arc::clone(&self.assignments.borrow_and_update());
+        let before = std::mem::replace(&mut self.assignment, next);
+        if before.spec.serial != self.assignment.spec.serial {
+            self.configure(Some(&before));
+        }
+        if let (None, Some(reason)) = (&before.retired, &self.assignment.retired) {
+            self.retire(reason.clone());
+        }
+    }
+
+    /// What holds for the whole deployment, as its spec has it.
+    fn configure(&mut self, before: Option<&Assignment>) {
+        let slots_before = before.map(|_| self.code.node().slots());
+        if self.code.blueprint != self.assignment.spec.blueprint
+            && let Some(code) = Code::of(&self.node, &self.assignment)
+        {
+            self.code = code;
+        }
+        let node = self.code.node();
+        let options = node.options();
+        if slots_before != Some(node.slots()) {
+            warn_of_batches(&self.assignment.application, node);
+        }
+        self.router.configure(options, node.request_router.as_ref().map(|it| &it.made));
+        let suspended = self.assignment.spec.suspended.as_ref();
+        match suspended {
+            Some(reason) => self.router.close(self.term, reason),
+            None if before.is_some_and(|before| before.spec.suspended.is_some()) => {
+                self.router.open(self.term);
+            }
+            None => {}
+        }
+        let slots = node.slots();
+        for (number, replica) in &mut self.replicas {
+            if let Some(running) = &replica.running {
+                running.set_slots(slots);
+                replica.health = HealthWatch::start(
+                    *number,
+                    &running.replica,
+                    options,
+                    self.node.spawner(),
+                    &self.event_sender,
+                );
+            }
+        }
+        self.report.serial = self.assignment.spec.serial;
+        self.report_changed = true;
+    }
+
+    fn retire(&mut self, reason: String) {
+        self.router.refuse(self.term, &reason);
+        let grace = self.code.node().options().graceful_shutdown_timeout();
+        self.give_up.get_or_insert_with(|| clock::after_at_most(Instant::now(), grace));
+        let (router, term) = (Arc::clone(&self.router), self.term);
+        self.tasks.spawn(async move {
+            router.drain_queue(grace).await;
+            router.close(term, &reason);
+            Done::QueueDrained
+        });
+    }
+
+    fn note_event(&mut self, event: Event) {
+        match event {
+            Event::Killed { id } => {
+                let killed = self.replicas.iter().find(|(_, replica)| replica.id == id);
+                if let Some(number) = killed.map(|(number, _)| *number) {
+                    self.ends(number, ReplicaReport::Died("it was killed".to_owned()));
+                }
+            }
+            Event::Unfit { number, reason } => self.is_unfit(number, reason),
+        }
+    }
+
+    /// Does what there is to do now.
+    fn act(&mut self) {
+        let assignment = Arc::clone(&self.assignment);
+        let gone: Vec<u64> = self
+            .replicas
+            .keys()
+            .copied()
+            .filter(|it| !assignment.replicas.contains_key(it))
+            .collect();
+        for number in gone {
+            self.forget(number);
+        }
+        let mut ranks_change = false;
+        for (number, assigned) in &assignment.replicas {
+            let number = *number;
+            let Some(replica) = self.replicas.get(&number) else {
+                self.add(number, assigned);
+                continue;
+            };
+            if replica.rank.load(Ordering::Relaxed) != assigned.rank {
+                replica.rank.store(assigned.rank, Ordering::Relaxed);
+                ranks_change = true;
+            }
+            if replica.report.is_final() {
+                continue;
+            }
+            if assigned.stops && !replica.stops {
+                self.stop(number);
+            } else if matches!(replica.report, ReplicaReport::Waiting(_)) {
+                self.begin(number);
+            } else {
+                self.reconfigure(number, assigned);
+            }
+        }
+        if ranks_change {
+            self.router.ranks_changed();
+        }
+    }
+
+    /// A replica is assigned that the node has not seen before.
+    fn add(&mut self, number: u64, assigned: &AssignedReplica) {
+        let replica = LocalReplica {
+            id: Arc::clone(&assigned.id),
+            rank: Arc::new(AtomicUsize::new(assigned.rank)),
+            reservation: None,
+            start: None,
+            running: None,
+            health: None,
+            config_version: UNKNOWN_CONFIG,
+            taking: None,
+            stops: assigned.stops,
+            report: ReplicaReport::Starting,
+        };
+        self.replicas.insert(number, replica);
+        if assigned.stops {
+            self.set_report(number, ReplicaReport::Stopped);
+        } else {
+            self.begin(number);
+        }
+    }
+
+    /// A replica is not assigned any more: its end has been taken note of.
+    fn forget(&mut self, number: u64) {
+        self.replicas.remove(&number);
+        self.unreported.insert(number, None);
+    }
+
+    fn set_report(&mut self, number: u64, report: ReplicaReport) {
+        let Some(replica) = self.replicas.get_mut(&number) else { return };
+        if replica.report.is_final() {
+            return;
+        }
+        replica.report = report.clone();
+        self.unreported.insert(number, Some(report));
+    }
+
+    /// A replica is gone.
+    fn ends(&mut self, number: u64, report: ReplicaReport) {
+        self.set_report(number, report);
+        if let Some(replica) = self.replicas.get_mut(&number) {
+            replica.health = None;
+            replica.start = None;
+            let (running, reservation) = (replica.running.take(), replica.reservation.take());
+            // What a replica holds is given back after it is gone.
+            drop(running);
+            drop(reservation);
+        }
+    }
+
+    /// Starts a replica, if there is room for it.
+    fn begin(&mut self, number: u64) {
+        let spec = &self.assignment.spec;
+        let assigned = self.assignment.replicas.get(&number);
+        // One of another version is about to go.
+        if assigned.is_none_or(|assigned| assigned.version != spec.version) {
+            return;
+        }
+        let Some(replica) = self.replicas.get_mut(&number) else { return };
+        let options = self.code.node().options();
+        let reservation = match self.node.resources.reserve(options, &self.router) {
+            Ok(reservation) => reservation,
+            Err(reason) => {
+                let waiting = ReplicaReport::Waiting(reason.clone());
+                if replica.report != waiting {
+                    tracing::warn!(
+                        deployment = &**self.router.name(),
+                        application = &**self.router.application(),
+                        "a replica waits for room: {reason}"
+                    );
+                    self.set_report(number, waiting);
+                }
+                return;
+            }
+        };
+        let request = StartRequest {
+            id: Arc::clone(&replica.id),
+            rank: Arc::clone(&replica.rank),
+            gpu_ids: reservation.gpu_ids(),
+        };
+        replica.config_version = spec.config_version;
+        replica.reservation = Some(reservation);
+        let (node, router) = (Arc::clone(&self.node), Arc::clone(&self.router));
+        let (plan, place) = (Arc::clone(&self.code.plan), self.code.place);
+        let wiring = Arc::clone(&self.code.wiring);
+        let start = self.tasks.spawn(async move {
+            let started = node.starter.start(&plan.nodes[place], &wiring, &router, request).await;
+            Done::Started(number, started)
+        });
+        self.under_way.insert(start.id(), (number, Work::Start));
+        replica.start = Some(start);
+        self.set_report(number, ReplicaReport::Starting);
+    }
+
+    /// Stops a replica, or its start.
+    fn stop(&mut self, number: u64) {
+        let Some(replica) = self.replicas.get_mut(&number) else { return };
+        replica.stops = true;
+        replica.health = None;
+        let Some(running) = replica.running.take() else {
+            match replica.start.take() {
+                // Its end is noted when the task is gone.
+                Some(start) => start.abort(),
+                // It waited for room.
+                None => self.ends(number, ReplicaReport::Stopped),
+            }
+            return;
+        };
+        running.retire();
+        let mut grace = self.code.node().options().graceful_shutdown_timeout();
+        if let Some(give_up) = self.give_up {
+            grace = grace.min(give_up.saturating_duration_since(Instant::now()));
+        }
+        let stop = self.tasks.spawn(async move {
+            running.stop(grace).await;
+            Done::Stopped(number)
+        });
+        self.under_way.insert(stop.id(), (number, Work::Stop));
+        self.set_report(number, ReplicaReport::Stopping);
+    }
+
+    /// Gives a replica the user config that it is to have, if it has another.
+    fn reconfigure(&mut self, number: u64, assigned: &AssignedReplica) {
+        let spec = &self.assignment.spec;
+        let Some(replica) = self.replicas.get_mut(&number) else { return };
+        let Some(running) = &replica.running else { return };
+        let wanted = assigned.config_version;
+        let refused = match &replica.report {
+            ReplicaReport::Running { refused: Some((version, _)), .. } => Some(*version),
+            _ => None,
+        };
+        let has = wanted == UNKNOWN_CONFIG || wanted == replica.config_version;
+        // Only the newest config is at hand.
+        let is_newest = assigned.version == spec.version && wanted == spec.config_version;
+        if has || !is_newest || replica.taking.is_some() || refused == Some(wanted) {
+            return;
+        }
+        let Some(config) = self.code.node().options().user_config.clone() else {
+            let reason = "it was given a user config, and is to have none".to_owned();
+            return self.is_unfit(number, reason);
+        };
+        replica.taking = Some(wanted);
+        let running = Arc::clone(&running.replica);
+        let telling = self.tasks.spawn(async move {
+            let told = run_hook(&running, Hook::Reconfigure(&config)).await;
+            Done::Reconfigured(number, wanted, told)
+        });
+        self.under_way.insert(telling.id(), (number, Work::Reconfigure));
+    }
+
+    fn is_unfit(&mut self, number: u64, reason: String) {
+        let Some(replica) = self.replicas.get(&number) else { return };
+        let ReplicaReport::Running { config_version, refused, unfit: None } = &replica.report
+        else {
+            return;
+        };
+        if replica.running.is_none() {
+            return;
+        }
+        tracing::warn!(
+            deployment = &**self.router.name(),
+            application = &**self.router.application(),
+            replica = &*replica.id,
+            "a replica is replaced: {reason}"
+        );
+        let (config_version, refused) = (*config_version, refused.clone());
+        let report = ReplicaReport::Running { config_version, refused, unfit: Some(reason) };
+        self.set_report(number, report);
+    }
+
+    fn note(&mut self, done: Result<(tokio::task::Id, Done), JoinError>) {
+        let done = match done {
+            Ok((task, done)) => {
+                self.under_way.remove(&task);
+                Ok(done)
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(Done::Started(number, outcome)) => match outcome {
+                Ok(replica) => self.admit(number, replica),
+                Err(error) => {
+                    self.warn(number, "a replica did not start", &error);
+                    self.ends(number, ReplicaReport::Failed(error));
+                }
+            },
+            Ok(Done::Stopped(number)) => self.ends(number, ReplicaReport::Stopped),
+            Ok(Done::Reconfigured(number, version, told)) => {
+                self.note_config(number, version, told);
+            }
+            Ok(Done::QueueDrained) => {
+                self.report.drained = true;
+                self.report_changed = true;
+            }
+            Err(error) => self.task_failed(error),
+        }
+    }
+
+    /// A replica has taken a user config, or refused it.
+    fn note_config(&mut self, number: u64, version: u64, told: Result<(), Error>) {
+        let Some(replica) = self.replicas.get_mut(&number) else { return };
+        replica.taking = None;
+        let refused = match told {
+            Ok(()) => {
+                replica.config_version = version;
+                None
+            }
+            // It ended before it could answer. Its end is on its way, or noted.
+            Err(_) if replica.running.as_ref().is_none_or(|it| it.replica.has_ended()) => return,
+            Err(error) => {
+                // It may have taken a part of it.
+                replica.config_version = UNKNOWN_CONFIG;
+                Some((version, error))
+            }
+        };
+        let ReplicaReport::Running { unfit, .. } = &replica.report else { return };
+        let (config_version, unfit) = (replica.config_version, unfit.clone());
+        if let Some((_, error)) = &refused {
+            self.warn(number, "a replica could not be reconfigured", error);
+        }
+        self.set_report(number, ReplicaReport::Running { config_version, refused, unfit });
+    }
+
+    fn admit(&mut self, number: u64, replica: Arc<Replica>) {
+        let Some(local) = self.replicas.get_mut(&number) else { return };
+        local.start = None;
+        if local.stops {
+            self.ends(number, ReplicaReport::Stopped);
+            return;
+        }
+        let events = self.event_sender.clone();
+        replica.report_unfit_to(move |reason| {
+            if let Some(events) = events.upgrade() {
+                let _ = events.send(Event::Unfit { number, reason });
+            }
+        });
+        let node = self.code.node();
+        local.health = HealthWatch::start(
+            number,
+            &replica,
+            node.options(),
+            self.node.spawner(),
+            &self.event_sender,
+        );
+        let methods = node.kind.methods();
+        let ordered = methods.iter().any(|method| replica.target.keeps_order(*method));
+        local.running = Some(RunningReplica::admit(&self.router, replica, node.slots(), ordered));
+        let config_version = local.config_version;
+        let report = ReplicaReport::Running { config_version, refused: None, unfit: None };
+        self.set_report(number, report);
+    }
+
+    /// A task was aborted, or it panicked: dropping an instance may, if its user's code does.
+    fn task_failed(&mut self, error: JoinError) {
+        let work = self.under_way.remove(&error.id());
+        if let Ok(panic) = error.try_into_panic() {
+            let what = match work {
+                Some((_, Work::Stop)) => "the drop of an instance panicked",
+                _ => "the controller's own code panicked",
+            };
+            let message = format!("{what}: {}", panic_message(&*panic));
+            tracing::warn!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                "{message}"
+            );
+            self.report.faults += 1;
+            self.report.last_fault = message;
+            self.report_changed = true;
+        }
+        if let Some((number, Work::Start | Work::Stop)) = work {
+            self.ends(number, ReplicaReport::Stopped);
+        }
+    }
+
+    fn warn(&self, number: u64, what: &str, error: &Error) {
+        let replica = self.replicas.get(&number).map(|replica| &*replica.id);
+        tracing::warn!(
+            deployment = &**self.router.name(),
+            application = &**self.router.application(),
+            replica,
+            "{what}: {error:#}"
+        );
+    }
+
+    /// Reports what has changed.
+    async fn publish(&mut self) {
+        let mut batch = Batch::default();
+        for (number, report) in std::mem::take(&mut self.unreported) {
+            let key = replica_report(self.id, number);
+            match report {
+                Some(report) => batch.put(key, &report),
+                None => batch.delete(key),
+            }
+        }
+        if std::mem::take(&mut self.report_changed) {
+            batch.put(deployment_report(self.id), &self.report);
+        }
+        if !batch.writes.is_empty() {
+            self.write(batch).await;
+        }
+    }
+
+    /// Takes back all reports: the deployment is not assigned any more.
+    async fn withdraw(&mut self) {
+        let mut batch = Batch::default();
+        for number in self.replicas.keys() {
+            batch.delete(replica_report(self.id, *number));
+        }
+        batch.delete(deployment_report(self.id));
+        self.write(batch).await;
+    }
+
+    async fn write(&self, batch: Batch) {
+        if let Err(error) = self.node.reports.put(batch).await {
+            tracing::error!(
+                deployment = &**self.router.name(),
+                application = &**self.router.application(),
+                "the node could not report: {error}"
+            );
+        }
+    }
+}
+
+/// Says of which methods the batches cannot be full.
+fn warn_of_batches(application: &str, node: &PlanNode) {
+    for method in node.kind.methods() {
+        let said = method.batch().and_then(|batch| {
+            let name = method.info().name;
+            starved_batches(name, batch, node.slots(), node.kind.is_exclusive())
+        });
+        if let Some(said) = said {
+            tracing::warn!(deployment = node.name, application, "{said}");
+        }
+    }
+}

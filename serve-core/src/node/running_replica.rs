@@ -1,0 +1,70 @@
+//! [`RunningReplica`]: a replica that takes calls, and how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::replica_starter::run_hook;
+use crate::clock;
+use crate::method::Hook;
+use crate::replica::Replica;
+use crate::router::Router;
+
+/// A replica that takes calls, and its place in the router.
+///
+/// Dropping it without stopping it ends its calls: what is left to do where the runtime
+/// is gone, or where the replica is killed.
+#[derive(Debug)]
+pub(super) struct RunningReplica {
+    key: usize,
+    pub(super) replica: Arc<Replica>,
+    router: Arc<Router>,
+}
+
+impl Drop for RunningReplica {
+    fn drop(&mut self) {
+        self.router.discard(self.key, &self.replica);
+    }
+}
+
+impl RunningReplica {
+    /// Lets a replica take calls. If `ordered`, calls begin in the order of their
+    /// admission.
+    pub(super) fn admit(
+        router: &Arc<Router>,
+        replica: Arc<Replica>,
+        slots: usize,
+        ordered: bool,
+    ) -> Self {
+        let key = router.add(Arc::clone(&replica), slots, ordered);
+        Self { key, replica, router: Arc::clone(router) }
+    }
+
+    /// From now on, calls go to other replicas.
+    pub(super) fn retire(&self) {
+        self.router.retire(self.key, &self.replica);
+    }
+
+    /// Concurrent calls, from now on.
+    pub(super) fn set_slots(&self, slots: usize) {
+        self.router.set_slots(self.key, &self.replica, slots);
+    }
+
+    /// Stops it: no new calls, running ones end, `#[shutdown]`, drop; all within `grace`.
+    pub(super) async fn stop(self, grace: Duration) {
+        let give_up = clock::after_at_most(Instant::now(), grace);
+        self.router.drain(self.key, &self.replica, grace).await;
+        if self.replica.has_ended() {
+            // It ran out of time, and what is left of its calls is gone.
+            return;
+        }
+        let id = self.replica.context.replica_id();
+        match timeout_at(give_up, run_hook(&self.replica, Hook::Shutdown)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("`#[shutdown]` of replica {id} failed: {error:#}"),
+            Err(_) => tracing::warn!("`#[shutdown]` of replica {id} ran out of its time"),
+        }
+        self.replica.end();
+    }
+}

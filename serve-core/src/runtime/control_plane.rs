@@ -1,0 +1,311 @@
+//! [`ControlPlane`]: the controller and the node of one process, and the stores between them.
+
+use std::fmt;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::application::{AnyApplication, Blueprints, Outline, Plan, PlanNode};
+use crate::call::pending::panic_message;
+use crate::call::spawner::Spawner;
+use crate::clock::WallClock;
+use crate::controller::{
+    ApplicationStatus, ControlStore, Controller, DeployEnd, DeployError, Deposed, MemoryStore,
+    Resources, Status, Surroundings,
+};
+use crate::deployment::{Link, RequestRouting};
+use crate::node::{Agent, NodeDirectory, NodeResources, OnRoutes, Substitutes};
+
+/// The controller and the node of one process, and the stores between them.
+pub(crate) struct ControlPlane {
+    spawner: Arc<Spawner>,
+    substitutes: Arc<dyn Substitutes>,
+    resources: Arc<NodeResources>,
+    surroundings: Surroundings,
+    build_id: String,
+    directory: Arc<NodeDirectory>,
+    agent: Agent,
+    controller: Mutex<Arc<Controller>>,
+}
+
+/// What a control plane is made of.
+pub(crate) struct Parts {
+    pub(crate) spawner: Spawner,
+    pub(crate) seed: u64,
+    pub(crate) substitutes: Arc<dyn Substitutes>,
+    pub(crate) resources: Resources,
+    /// Tells this runtime from others, and from the same program before it was started again.
+    pub(crate) incarnation: Option<String>,
+    /// The build of this process. Empty where no other process has the store: to find out takes as
+    /// long as to read the executable.
+    pub(crate) build_id: String,
+    pub(crate) store: Arc<dyn ControlStore>,
+    pub(crate) clock: WallClock,
+    pub(crate) on_routes: OnRoutes,
+}
+
+impl Parts {
+    /// Parts that need no more than one process, and are the same in each run.
+    pub(crate) fn in_memory(
+        spawner: Spawner,
+        seed: u64,
+        substitutes: Arc<dyn Substitutes>,
+        resources: Resources,
+    ) -> Self {
+        Self {
+            spawner,
+            seed,
+            substitutes,
+            resources,
+            incarnation: None,
+            build_id: String::new(),
+            store: Arc::new(MemoryStore::default()),
+            clock: WallClock::of_a_test(),
+            on_routes: Box::new(drop),
+        }
+    }
+}
+
+impl ControlPlane {
+    pub(crate) fn start(parts: Parts) -> Self {
+        let Parts { spawner, seed, substitutes, resources, store, .. } = parts;
+        let spawner = Arc::new(spawner);
+        let directory = Arc::new(NodeDirectory::new(Arc::clone(&spawner), seed));
+        let resources = Arc::new(NodeResources::new(resources));
+        let surroundings = Surroundings {
+            tokio: spawner.tokio.clone(),
+            store,
+            reports: Arc::new(MemoryStore::default()),
+            loads: Arc::clone(&directory) as _,
+            blueprints: Arc::new(Blueprints::default()),
+            clock: parts.clock,
+            incarnation: parts.incarnation,
+            changes: watch::Sender::new(0),
+        };
+        let agent = Agent::start(
+            Arc::clone(&spawner),
+            Arc::clone(&substitutes),
+            Arc::clone(&resources),
+            Arc::clone(&directory),
+            &surroundings,
+            parts.on_routes,
+        );
+        let controller = Mutex::new(Arc::new(Controller::start(&surroundings)));
+        Self {
+            spawner,
+            substitutes,
+            resources,
+            surroundings,
+            build_id: parts.build_id,
+            directory,
+            agent,
+            controller,
+        }
+    }
+
+    pub(crate) fn spawner(&self) -> &Arc<Spawner> {
+        &self.spawner
+    }
+
+    /// What tells this runtime from others; none in tests.
+    pub(crate) fn incarnation(&self) -> Option<&str> {
+        self.surroundings.incarnation.as_deref()
+    }
+
+    pub(crate) fn directory(&self) -> &Arc<NodeDirectory> {
+        &self.directory
+    }
+
+    fn controller(&self) -> Arc<Controller> {
+        Arc::clone(&self.controller.lock())
+    }
+
+    /// Throws the controller away, wherever it is, and lets another one take over.
+    #[cfg(test)]
+    pub(crate) fn replace_controller(&self) {
+        *self.controller.lock() = Arc::new(Controller::start(&self.surroundings));
+        self.surroundings.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Deploys an application, or redeploys the one that has its name. Returns the link
+    /// to its ingress once all of it runs: of this version, or of one that was asked for since.
+    ///
+    /// Dropping the future does not stop a deploy: it goes on to its end, or back.
+    pub(crate) async fn deploy(
+        &self,
+        application: &AnyApplication,
+        hidden: bool,
+    ) -> Result<Link, DeployError> {
+        let plan = self.plan(application)?;
+        let name = plan.application.clone();
+        let type_id = plan.nodes[0].kind.type_id();
+        let (blueprint, plan) = self.surroundings.blueprints.add(plan);
+        let outline = Outline::of(blueprint, &self.build_id, &plan);
+        let number = self
+            .command(|controller| {
+                let (name, outline, plan) = (name.clone(), outline.clone(), Arc::clone(&plan));
+                async move { controller.deploy(name, hidden, outline, plan).await }.boxed()
+            })
+            .await
+            .map_err(|_| DeployError::ShutDown)??;
+        drop(plan);
+        let end = self.wait_until(|controller| controller.deploy_end(&name, number)).await;
+        match end.ok_or(DeployError::ShutDown)? {
+            DeployEnd::Failed(error) => Err(error),
+            DeployEnd::Runs { ingress } => {
+                Ok(Link::new(self.directory.router(&name, &ingress, type_id)))
+            }
+            DeployEnd::NewerRuns { ingress } => {
+                let found = self.directory.look_up(&name, Some(&ingress), (type_id, ""));
+                found.map_err(|_| DeployError::Superseded(name))
+            }
+        }
+    }
+
+    /// The plan of an application, if it can run here.
+    fn plan(&self, application: &AnyApplication) -> Result<Plan, DeployError> {
+        let mut plan = Plan::of(application, |kind| self.substitutes.may_mock(kind))?;
+        self.substitutes.deploying(&plan.nodes);
+        #[cfg(feature = "http")]
+        if plan.route_prefix.is_some() {
+            crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {
+                application: plan.application.clone(),
+                error,
+            })?;
+        }
+        if let Some((place, shortage)) =
+            self.resources.shortage(plan.nodes.iter().map(PlanNode::options))
+        {
+            let (application, deployment) = (plan.application, plan.nodes[place].name.clone());
+            return Err(DeployError::NeverFits { application, deployment, shortage });
+        }
+        self.make_request_routers(&mut plan)?;
+        Ok(plan)
+    }
+
+    /// Makes the request routers of the user's own that the plan names, but for those that
+    /// the running deployments have already.
+    fn make_request_routers(&self, plan: &mut Plan) -> Result<(), DeployError> {
+        let application = &plan.application;
+        for node in &mut plan.nodes {
+            let Some(RequestRouting::Custom(custom)) = &node.options().request_router else {
+                continue;
+            };
+            let running = self.directory.made_router(
+                &self.surroundings.blueprints,
+                application,
+                (&node.name, node.kind.type_id()),
+                custom,
+            );
+            let made = match running {
+                Some(running) => running,
+                None => {
+                    catch_unwind(|| custom.make()).map_err(|panic| DeployError::RequestRouter {
+                        application: application.clone(),
+                        deployment: node.name.clone(),
+                        router: custom.type_name(),
+                        panic: panic_message(&*panic),
+                    })?
+                }
+            };
+            node.request_router = Some(made);
+        }
+        Ok(())
+    }
+
+    /// Gives a command to the controller, or to the one that has taken over from it meanwhile.
+    async fn command<T>(
+        &self,
+        command: impl Fn(Arc<Controller>) -> BoxFuture<'static, Result<T, Deposed>>,
+    ) -> Result<T, Deposed> {
+        let mut changes = self.surroundings.changes.subscribe();
+        loop {
+            let controller = self.controller();
+            match command(Arc::clone(&controller)).await {
+                Err(Deposed::Replaced) => {}
+                answer => return answer,
+            }
+            while Arc::ptr_eq(&controller, &self.controller()) {
+                changes.changed().await.map_err(|_| Deposed::Ended)?;
+            }
+        }
+    }
+
+    /// Waits until the controller knows something, and until the node has what was assigned by
+    /// then. None if the tokio runtime ends.
+    async fn wait_until<T>(&self, known: impl Fn(&Controller) -> Option<T>) -> Option<T> {
+        let mut changes = self.surroundings.changes.subscribe();
+        loop {
+            let controller = self.controller();
+            if let Some(known) = known(&controller) {
+                self.agent.has_seen(controller.assigned()).await;
+                return Some(known);
+            }
+            tokio::select! {
+                // The sender is this plane's own.
+                _ = changes.changed() => {}
+                () = controller.ended() => return None,
+            }
+        }
+    }
+
+    /// Stops an application, callers before callees.
+    ///
+    /// Dropping the future does not stop that: it goes on to its end, as a deploy does.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), DeployError> {
+        let tries = AtomicUsize::new(0);
+        let asked = self
+            .command(|controller| {
+                let name = name.to_owned();
+                tries.fetch_add(1, Ordering::Relaxed);
+                async move { controller.delete(name).await }.boxed()
+            })
+            .await
+            .map_err(|_| DeployError::ShutDown)?;
+        let id = match asked {
+            // The controller before has stored the deletion, and could not say so.
+            Err(DeployError::UnknownApplication(_)) if tries.into_inner() > 1 => return Ok(()),
+            asked => asked?,
+        };
+        let gone = |controller: &Controller| controller.is_gone(name, id).then_some(());
+        self.wait_until(gone).await.ok_or(DeployError::ShutDown)
+    }
+
+    /// Stops everything, and lets nothing start again. Goes on to its end though the future
+    /// is dropped.
+    pub(crate) async fn shut_down(&self) {
+        let asked = self.command(|controller| async move { controller.shut_down().await }.boxed());
+        if asked.await.is_ok() {
+            self.wait_until(|controller| controller.is_empty().then_some(())).await;
+        }
+    }
+
+    /// Waits until an application has this status.
+    pub(crate) async fn wait_for(&self, name: &str, status: ApplicationStatus) {
+        self.wait_until(|controller| controller.has_status(name, status).then_some(())).await;
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let mut applications = self.controller().status();
+        for (application, details) in &mut applications {
+            for (deployment, details) in &mut details.deployments {
+                self.directory.complete(application, deployment, details);
+            }
+        }
+        Status { applications }
+    }
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlane")
+            .field("agent", &self.agent)
+            .field("controller", &self.controller())
+            .finish_non_exhaustive()
+    }
+}
