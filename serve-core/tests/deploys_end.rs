@@ -414,3 +414,200 @@ async fn the_status_of_a_deploy_says_what_it_waits_for() -> Result<()> {
     assert_eq!(serde_json::from_str::<serve_core::Status>(&written)?, status);
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_config_that_gives_way_is_not_served_once_the_newer_deploy_has_ended() -> Result<()> {
+    for moment in 1..20 {
+        let runtime = MockRuntime::builder().start();
+        let model = |config: usize| Model::bind(1, Duration::ZERO).user_config(config);
+        let handle = run(&runtime, model(1)).await?;
+        let newer = async {
+            sleep(seconds(moment)).await;
+            run(&runtime, model(1)).await.map(drop)?;
+            for _ in 0..100 {
+                assert_eq!(handle.threshold().await, Ok(1), "after {moment} s");
+                sleep(seconds(1)).await;
+            }
+            Ok::<(), DeployError>(())
+        };
+        let (older, newer) = futures::join!(run(&runtime, model(2)), newer);
+        newer?;
+        older?;
+    }
+    Ok(())
+}
+
+/// Takes a while to stop.
+#[deployment(graceful_shutdown_timeout = "60s")]
+struct Stubborn(u32);
+
+#[handle]
+impl Stubborn {
+    fn new(version: u32) -> Self {
+        Self(version)
+    }
+
+    pub async fn version(&self) -> u32 {
+        self.0
+    }
+
+    #[shutdown]
+    async fn stop(&self) {
+        sleep(seconds(30)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deploys_that_are_asked_for_during_a_deletion_end_with_the_newest_of_them() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Stubborn::bind(1)).await?;
+    let at = async |moment: u64, version: u32| {
+        sleep(seconds(moment)).await;
+        let began = Instant::now();
+        let handle = runtime.run(Stubborn::bind(version)).await.expect("it runs");
+        assert!(began.elapsed() > seconds(10), "it waits for the deletion");
+        assert_eq!(handle.version().await, Ok(3));
+    };
+    let (deleted, (), ()) = futures::join!(runtime.delete("default"), at(5, 2), at(10, 3));
+    deleted?;
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_deletion_wins_over_a_deploy_that_was_asked_for_before_it() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Stubborn::bind(1)).await?;
+    let again = async {
+        sleep(seconds(5)).await;
+        runtime.run(Stubborn::bind(2)).await.map(drop)
+    };
+    let last = async {
+        sleep(seconds(10)).await;
+        runtime.delete("default").await
+    };
+    let (first, again, last) = futures::join!(runtime.delete("default"), again, last);
+    first?;
+    last?;
+    assert!(matches!(again, Err(DeployError::Deleted(_))), "{again:?}");
+    sleep(seconds(100)).await;
+    assert!(runtime.status().applications.is_empty());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_deployment_was_bound_to_is_dropped_with_it() -> Result<()> {
+    /// Serde cannot write it.
+    #[derive(Clone)]
+    struct Client(Arc<()>);
+
+    #[deployment]
+    struct Calls(Client);
+
+    #[handle]
+    impl Calls {
+        fn new(client: Client) -> Self {
+            Self(client)
+        }
+
+        pub async fn count(&self) -> usize {
+            Arc::strong_count(&self.0.0)
+        }
+    }
+
+    let runtime = MockRuntime::builder().start();
+    let client = Client(Arc::default());
+    let bind = || Calls::bind(client.clone());
+    let handle = runtime.run(bind()).await?;
+    for _ in 0..3 {
+        runtime.run(bind()).await?;
+    }
+    sleep(seconds(1)).await;
+    let of_one = handle.count().await?;
+    runtime.delete("default").await?;
+    let refused = Application::new(bind().num_cpus(2_000.0)).name("too large");
+    assert!(runtime.run(refused).await.is_err());
+    sleep(seconds(1)).await;
+    assert_eq!(Arc::strong_count(&client.0), 1, "there were {of_one} while it ran");
+    Ok(())
+}
+
+/// Panics when it is dropped, as an argument and as a part of the instance.
+#[derive(Clone)]
+struct Bomb(Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        let left = self.0.fetch_sub(1, Ordering::SeqCst);
+        assert!(left == 0 || left > 1_000, "the last one");
+    }
+}
+
+#[deployment]
+struct Bombed {
+    _bomb: Option<Bomb>,
+}
+
+#[handle]
+impl Bombed {
+    async fn new(bomb: Bomb, pause: Duration) -> Self {
+        sleep(pause).await;
+        Self { _bomb: Some(bomb) }
+    }
+
+    pub async fn ping(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_whose_drop_panics_stop_neither_the_controller_nor_the_node() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    let bombed = |pause| Bombed::bind(Bomb(Arc::new(AtomicUsize::new(1))), pause);
+    let handle = runtime.run(bombed(Duration::ZERO).num_replicas(2)).await?;
+    assert!(runtime.kill_replica::<Bombed>(0));
+    sleep(seconds(5)).await;
+    handle.ping().await?;
+    runtime.run(bombed(Duration::ZERO).num_replicas(1)).await?;
+    sleep(seconds(5)).await;
+    handle.ping().await?;
+    // One that stops as soon as it has started.
+    let superseded = async {
+        let _ = timeout(A_DAY, runtime.run(bombed(seconds(10)))).await.expect("it ends");
+    };
+    let newer = async {
+        sleep(seconds(10)).await;
+        timeout(A_DAY, runtime.run(bombed(Duration::ZERO))).await.expect("it ends")
+    };
+    let ((), newer) = futures::join!(superseded, newer);
+    newer?.ping().await?;
+    timeout(A_DAY, runtime.delete("default")).await.expect("a deletion ends")?;
+    run(&runtime, Model::bind(1, Duration::ZERO)).await?;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn autoscaling_that_an_update_turns_on_knows_the_load_from_the_start() -> Result<()> {
+    #[deployment(max_ongoing_requests = 2)]
+    #[derive(Default)]
+    struct Busy;
+
+    #[handle]
+    impl Busy {
+        pub async fn work(&self) {
+            sleep(seconds(1_000)).await;
+        }
+    }
+
+    let runtime = MockRuntime::builder().start();
+    let busy = runtime.run(Busy::bind().num_replicas(8)).await?;
+    let calls: Vec<_> = (0..16).map(|_| busy.work()).collect();
+    sleep(seconds(1)).await;
+    let autoscaling = AutoscalingConfig::new().max_replicas(8).target_ongoing_requests(2.0);
+    let autoscaling = autoscaling.downscale_delay(Duration::ZERO);
+    runtime.run(Busy::bind().autoscaling(autoscaling)).await?;
+    for _ in 0..100 {
+        assert_eq!(running(&runtime, "Busy"), 8);
+        sleep(seconds(1)).await;
+    }
+    drop(calls);
+    Ok(())
+}

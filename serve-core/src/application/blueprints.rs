@@ -34,6 +34,13 @@ impl Blueprints {
         (id, plan)
     }
 
+    /// Forgets a plan that nothing refers to.
+    pub(crate) fn forget(&self, id: BlueprintId) {
+        let forgotten = self.plans.write().remove(&id);
+        // After the lock: it has values of the user's.
+        drop(forgotten);
+    }
+
     pub(crate) fn get(&self, id: BlueprintId) -> Option<Arc<Plan>> {
         self.plans.read().get(&id).cloned()
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::app::{AnyApplication, Source};
@@ -263,6 +263,19 @@ impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
     }
 }
 
+/// The levels of a user config. JSON that is nested deeper than in 128 levels is written and not
+/// read again, and the config stands in a few levels of its own when it is stored.
+const DEEPEST: usize = 100;
+
+/// The number of levels of a value.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Object(values) => 1 + values.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// Whether the user config is one that the deployment takes.
 fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<(), GraphError> {
     let refused =
@@ -271,6 +284,9 @@ fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<()
         return refused(fault.to_owned());
     }
     let Some(config) = &bound.options().user_config else { return Ok(()) };
+    if depth(config) > DEEPEST {
+        return refused(format!("`user_config` is nested in more than {DEEPEST} levels"));
+    }
     match kind.check_user_config(config) {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => refused(format!("`user_config` does not fit: {error:#}")),

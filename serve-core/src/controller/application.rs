@@ -156,9 +156,12 @@ impl Application {
         self.plan.is_none() && self.deployments.is_empty() && self.wanted.is_none()
     }
 
-    /// True if the deploy of this number has neither ended nor given way.
+    /// True if the deploy of this number, or one that it gives way to, has not ended.
     pub(super) fn awaits(&self, number: u64) -> bool {
-        let waiting = [&self.wanted, &self.after_deletion].into_iter().flatten();
+        if self.after_deletion.as_ref().is_some_and(|wanted| wanted.number >= number) {
+            return true;
+        }
+        let waiting = self.wanted.iter();
         let rolling = match &self.step {
             Step::RollingOut(rollout) => Some(rollout.number),
             _ => None,
@@ -211,8 +214,10 @@ impl Application {
     /// True if a prefix is its own, or about to be.
     pub(super) fn claims(&self, prefix: &str) -> bool {
         let routed = self.plan.as_ref().filter(|_| self.deploys.is_routed());
-        let routed = routed.and_then(|plan| plan.claim.as_deref());
-        [routed, self.deploys.claims()].contains(&Some(prefix))
+        let wanted = [&self.wanted, &self.after_deletion].into_iter().flatten();
+        let wanted = wanted.map(|wanted| &wanted.plan);
+        let claims = routed.into_iter().chain(wanted).map(|plan| plan.claim.as_deref());
+        claims.chain([self.deploys.claims()]).any(|claimed| claimed == Some(prefix))
     }
 
     /// How the application is found on a node.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shared;
 use super::spec::{DeploymentId, Spec};
+use crate::application::BlueprintId;
 use crate::error::Error;
 
 /// The keys of assignments: this, and the deployment's number.
@@ -28,13 +29,35 @@ pub(crate) const UNKNOWN_CONFIG: u64 = u64::MAX;
 pub(crate) struct Assignment {
     pub(crate) application: String,
     pub(crate) deployment: String,
-    #[serde(with = "shared")]
-    pub(crate) spec: Arc<Spec>,
+    pub(crate) spec: AssignedSpec,
     /// Why the deployment takes no new calls, once it is to go: calls that wait are served, and
     /// then its replicas stop.
     pub(crate) retired: Option<String>,
     /// By their numbers. A replica that is not listed any more is to be forgotten.
     pub(crate) replicas: BTreeMap<u64, AssignedReplica>,
+}
+
+/// What holds for all replicas of a deployment. The options are in the blueprint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AssignedSpec {
+    pub(crate) blueprint: BlueprintId,
+    pub(crate) serial: u64,
+    pub(crate) version: u64,
+    pub(crate) config_version: u64,
+    /// Why nothing of it is to run, if nothing is.
+    pub(crate) suspended: Option<String>,
+}
+
+impl From<&Spec> for AssignedSpec {
+    fn from(spec: &Spec) -> Self {
+        Self {
+            blueprint: spec.blueprint,
+            serial: spec.serial,
+            version: spec.version,
+            config_version: spec.config_version,
+            suspended: spec.suspended.clone(),
+        }
+    }
 }
 
 /// A replica that a node is to have.

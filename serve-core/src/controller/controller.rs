@@ -78,9 +78,7 @@ pub(crate) enum Deposed {
 #[derive(Debug)]
 pub(crate) enum DeployEnd {
     /// The application runs, and this deployment is its ingress.
-    Runs {
-        ingress: String,
-    },
+    Runs,
     /// A newer deploy was asked for, which runs; this deployment is its ingress.
     NewerRuns {
         ingress: String,
@@ -196,7 +194,7 @@ impl Controller {
 
     /// Looks at the state, if it is what is stored.
     fn stored<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
-        let state = self.shared.state.read_recursive();
+        let state = self.shared.state.read();
         // Taken back before the state changes, so that a change which is not stored is not seen.
         self.shared.stored.load(Ordering::Acquire).then(|| look(&state))
     }
@@ -209,7 +207,7 @@ impl Controller {
     /// The applications, without the numbers that only nodes know.
     pub(crate) fn status(&self) -> BTreeMap<String, ApplicationDetails> {
         let clock = &self.shared.surroundings.clock;
-        let state = self.shared.state.read_recursive();
+        let state = self.shared.state.read();
         let shown = state.applications.iter().filter(|(_, application)| !application.hidden);
         shown
             .map(|(name, application)| (name.clone(), state.details(name, application, clock)))
@@ -226,7 +224,7 @@ impl Drop for Controller {
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controller")
-            .field("state", &self.shared.state.read_recursive())
+            .field("state", &self.shared.state.read())
             .finish_non_exhaustive()
     }
 }
@@ -235,20 +233,26 @@ impl fmt::Debug for Controller {
 type Answer = Box<dyn FnOnce() + Send>;
 
 impl Shared {
-    async fn run(self: Arc<Self>, commands: mpsc::UnboundedReceiver<Command>) {
-        let Err(_) = self.lead(commands).await else { return };
-        self.lost_lead.store(true, Ordering::Release);
+    async fn run(self: Arc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut answers = Vec::new();
+        if self.lead(&mut commands, &mut answers).await.is_err() {
+            // Before those who asked see that they are not answered.
+            self.lost_lead.store(true, Ordering::Release);
+        }
     }
 
     /// Leads until another controller does.
-    async fn lead(&self, mut commands: mpsc::UnboundedReceiver<Command>) -> Result<(), StoreError> {
+    async fn lead(
+        &self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), StoreError> {
         let Surroundings { store, reports, loads, .. } = &self.surroundings;
         let mut leadership = Leadership::take(&**store, None).await;
         self.restore(&leadership).await;
         let mut reports = reports.watch(REPORTS);
         let (first, _) = reports.next().await;
         self.with(|state| state.report(first, self.surroundings.clock.now()));
-        let mut answers: Vec<Answer> = Vec::new();
         loop {
             // Who is not answered asks the next controller.
             self.decide(&leadership).await?;
@@ -300,17 +304,18 @@ impl Shared {
     /// Lets the state decide, and stores what it decides.
     async fn decide(&self, leadership: &Leadership) -> Result<(), StoreError> {
         let Surroundings { store, loads, clock, .. } = &self.surroundings;
-        self.stored.store(false, Ordering::Release);
+        let mut is_new = !self.stored.swap(false, Ordering::AcqRel);
         loop {
             let now = clock.now();
             // A policy of the user's may ask for the status, which needs this lock, too.
-            let touched = self.state.read_recursive().weigh_loads(&**loads, now);
+            let touched = self.state.read().weigh_loads(&**loads, now);
             // What is decided may lead to more, at once.
             if !self.with(|state| state.advance(touched, now)) {
                 break;
             }
+            is_new = true;
         }
-        let (mut batch, acts) = self.state.read_recursive().unstored();
+        let (mut batch, acts) = self.state.read().unstored();
         if !batch.writes.is_empty() {
             batch.fence = leadership.fence();
             let revision = store.put(batch).await?;
@@ -319,10 +324,14 @@ impl Shared {
             }
         }
         let forgotten = self.with(State::is_stored);
+        if !forgotten.is_empty() {
+            // These have values of the user's, whose drops may block, panic, or ask for the status.
+            self.surroundings.tokio.spawn(async move { drop(forgotten) });
+        }
         self.stored.store(true, Ordering::Release);
-        // These are values of the user's, whose drop may ask for the status.
-        drop(forgotten);
-        self.surroundings.changes.send_modify(|changes| *changes += 1);
+        if is_new {
+            self.surroundings.changes.send_modify(|changes| *changes += 1);
+        }
         Ok(())
     }
 
@@ -332,7 +341,7 @@ impl Shared {
     }
 
     fn wakes_at(&self) -> Option<Instant> {
-        let next = self.state.read_recursive().next_at();
+        let next = self.state.read().next_at();
         next.and_then(|at| self.surroundings.clock.instant(at))
     }
 
@@ -367,12 +376,11 @@ impl State {
     /// How a deploy ended, if it has.
     fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
         let failed = |failure: DeployFailure| DeployEnd::Failed(failure.into_error(name));
-        if let Some(refused) = self.refused.get(&number) {
-            return Some(failed(refused.clone()));
+        if let Some(failure) = self.failed_apart(number) {
+            return Some(failed(failure.clone()));
         }
         let Some(application) = self.applications.get(name) else {
-            let shut_down = self.shut_down;
-            return Some(failed(match shut_down {
+            return Some(failed(match self.is_shut_down() {
                 true => DeployFailure::ShutDown,
                 false => DeployFailure::Deleted,
             }));
@@ -380,7 +388,7 @@ impl State {
         let ingress = || application.plan.as_ref()?.ingress().map(str::to_owned);
         match application.deploys.outcome(number) {
             Some(Err(failure)) => return Some(failed(failure.clone())),
-            Some(Ok(())) => return Some(DeployEnd::Runs { ingress: ingress()? }),
+            Some(Ok(())) => return Some(DeployEnd::Runs),
             None => {}
         }
         if application.awaits(number) || !application.deploys.all_ended() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::{
-    AssignedReplica, Assignment, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
+    AssignedReplica, AssignedSpec, Assignment, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
 };
 use super::decide::{
     self, DeploymentStatusTrigger, Event, Rollout, Scaling, Standing, StartFailures, Verdict,
@@ -31,6 +31,8 @@ pub(super) struct Deployment {
     /// The last that is known of each replica. One of which nothing is known is about to start.
     observed: BTreeMap<u64, Observed>,
     reported: DeploymentReport,
+    /// True if a replica of the version has started since they were counted.
+    has_started: bool,
     /// When to look at the load again though nothing happens meanwhile.
     pub(super) look_again: Option<Moment>,
     /// When failed starts have been waited out.
@@ -149,6 +151,7 @@ impl Deployment {
             replicas: BTreeMap::new(),
             observed: BTreeMap::new(),
             reported: DeploymentReport::default(),
+            has_started: false,
             look_again: None,
             pause_ends: None,
             stored: None,
@@ -164,6 +167,7 @@ impl Deployment {
             replicas,
             observed: BTreeMap::new(),
             reported: DeploymentReport::default(),
+            has_started: false,
             look_again: None,
             pause_ends: None,
         }
@@ -279,6 +283,7 @@ impl Deployment {
 
     /// Another spec is asked for.
     pub(super) fn ask(&mut self, spec: Arc<Spec>) {
+        self.note_started();
         let record = &mut self.record;
         let old = std::mem::replace(&mut record.spec, spec);
         let spec = &record.spec;
@@ -392,11 +397,16 @@ impl Deployment {
     /// A replica takes calls.
     fn serves(&mut self, number: u64, config_version: u64) {
         let before = self.observed.insert(number, Observed::Serving { config_version });
-        if matches!(before, Some(Observed::Serving { .. })) {
-            return;
-        }
         let version = self.record.spec.version;
-        if self.replicas.get(&number).is_some_and(|replica| replica.version == version) {
+        let is_current = self.replicas.get(&number).is_some_and(|it| it.version == version);
+        self.has_started |= is_current && !matches!(before, Some(Observed::Serving { .. }));
+    }
+
+    /// Takes note of the replicas of the version that have started. Many start at once, and are
+    /// counted once.
+    fn note_started(&mut self) {
+        if std::mem::take(&mut self.has_started) {
+            let version = self.record.spec.version;
             let current = |member: &Member<'_>| member.replica.version == version;
             let running = self.members().filter(current).filter(|it| it.phase.serves()).count();
             self.record.failures.started(running);
@@ -405,6 +415,7 @@ impl Deployment {
 
     /// A replica did not start.
     fn start_failed(&mut self, number: u64, error: &Error, now: Moment) {
+        self.note_started();
         let Some(replica) = self.take(number) else { return };
         if replica.stops {
             return;
@@ -470,6 +481,7 @@ impl Deployment {
 
     /// Decides which replicas there are to be now. `new_id` makes the id of a new replica.
     pub(super) fn advance(&mut self, now: Moment, new_id: impl FnMut() -> Arc<str>) {
+        self.note_started();
         self.pause_ends = self.record.failures.pause_ends(now);
         if self.record.drained || self.record.spec.suspended.is_some() {
             self.stop(self.replicas.keys().copied().collect());
@@ -616,7 +628,7 @@ impl Deployment {
         let assignment = || Assignment {
             application: record.application.to_string(),
             deployment: record.name.to_string(),
-            spec: Arc::clone(&record.spec),
+            spec: AssignedSpec::from(&*record.spec),
             retired: record.retired.clone(),
             replicas: self.replicas.clone(),
         };

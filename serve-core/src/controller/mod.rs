@@ -24,6 +24,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use assignment::AssignedSpec;
 pub(crate) use assignment::{
     ASSIGNED, ASSIGNMENTS, AssignedApplication, AssignedReplica, Assignment, DeploymentReport,
     ROUTES, ReplicaReport, UNKNOWN_CONFIG, deployment_report, replica_report,

@@ -14,6 +14,11 @@ use crate::deployment::DeploymentOptions;
 pub(crate) struct DeploymentId(pub(super) u64);
 
 impl DeploymentId {
+    #[cfg(test)]
+    pub(crate) const fn of_a_test(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The key for this deployment below a prefix. Keys have the order of the numbers.
     pub(crate) fn key(self, prefix: &str) -> String {
         format!("{prefix}{:016x}", self.0)

@@ -25,10 +25,11 @@ pub(super) const APPLICATIONS: &str = "state.application.";
 /// The keys of deployments: this, and the deployment's number.
 pub(super) const DEPLOYMENTS: &str = "state.deployment.";
 pub(super) const RETIREMENTS: &str = "state.retirements";
-pub(super) const COUNTERS: &str = "state.counters";
+pub(super) const COMMON: &str = "state.common";
 
-/// The number of refused deploys that are remembered.
-const REFUSED_KEPT: usize = 128;
+/// The number of deploys that are remembered apart from their applications. Those who wait for them
+/// have long looked by the time that so many more have failed.
+const FAILED_KEPT: usize = 128;
 
 /// Everything that a controller knows.
 #[derive(Debug)]
@@ -36,11 +37,7 @@ pub(super) struct State {
     pub(super) applications: BTreeMap<String, Application>,
     pub(super) deployments: BTreeMap<DeploymentId, Deployment>,
     retirements: Vec<Retirement>,
-    counters: Counters,
-    pub(super) shut_down: bool,
-    /// Why deploys of applications that never ran were refused after they were asked for: an
-    /// application of which nothing is left cannot say so itself.
-    pub(super) refused: BTreeMap<u64, DeployFailure>,
+    common: Common,
     blueprints: Arc<Blueprints>,
     /// Tells the replicas of this runtime from those of others, and of the same program before it
     /// was started again. None in tests, where ids are the same in each run.
@@ -51,14 +48,21 @@ pub(super) struct State {
     /// Those of which the store may have something else.
     unstored: BTreeSet<DeploymentId>,
     unstored_applications: BTreeSet<String>,
+    /// True if a plan may not be needed any more: a node has another one, or none.
+    plans_change: bool,
     stored: Stored,
 }
 
-/// Numbers that are not used twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Counters {
+/// What belongs to no application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Common {
+    /// Numbers that are not used twice.
     next_serial: u64,
     next_replica: u64,
+    shut_down: bool,
+    /// Why deploys failed of which no application can say so, since none is left or the next one
+    /// of the name has not begun.
+    failed: BTreeMap<u64, DeployFailure>,
 }
 
 /// A deployment that something happened to, and what its load asks for.
@@ -73,7 +77,7 @@ struct Stored {
     applications: BTreeMap<String, Application>,
     deployments: BTreeSet<DeploymentId>,
     retirements: Vec<Retirement>,
-    counters: Counters,
+    common: Common,
 }
 
 impl State {
@@ -82,15 +86,14 @@ impl State {
             applications: BTreeMap::new(),
             deployments: BTreeMap::new(),
             retirements: Vec::new(),
-            counters: Counters::default(),
-            shut_down: false,
-            refused: BTreeMap::new(),
+            common: Common::default(),
             blueprints,
             incarnation,
             touched: BTreeSet::new(),
             touched_applications: BTreeSet::new(),
             unstored: BTreeSet::new(),
             unstored_applications: BTreeSet::new(),
+            plans_change: false,
             stored: Stored::default(),
         }
     }
@@ -122,19 +125,19 @@ impl State {
                 self.deployments.insert(id, Deployment::restore(record, assignment));
             } else if key == RETIREMENTS {
                 self.retirements = read(key, entry);
-            } else if key == COUNTERS {
-                self.counters = read(key, entry);
+            } else if key == COMMON {
+                self.common = read(key, entry);
             }
         }
         self.stored.retirements.clone_from(&self.retirements);
-        self.stored.counters.clone_from(&self.counters);
+        self.stored.common.clone_from(&self.common);
         self.touched = self.deployments.keys().copied().collect();
         self.touched_applications = self.applications.keys().cloned().collect();
     }
 
     fn next_serial(&mut self) -> u64 {
-        self.counters.next_serial += 1;
-        self.counters.next_serial
+        self.common.next_serial += 1;
+        self.common.next_serial
     }
 
     /// A deploy of an application is asked for. Returns its number.
@@ -175,13 +178,36 @@ impl State {
         let application = self.applications.get_mut(name).ok_or_else(unknown)?;
         // A deploy that is under way gives way.
         application.deploys.ask_for_deletion();
+        let id = application.id;
+        if let Some(wanted) = application.after_deletion.take() {
+            // It was asked for after another deletion, and before this one.
+            self.fail_apart(wanted.number, DeployFailure::Deleted);
+        }
         self.touched_applications.insert(name.to_owned());
-        Ok(application.id)
+        Ok(id)
+    }
+
+    /// A deploy fails of which no application can say so.
+    fn fail_apart(&mut self, number: u64, failure: DeployFailure) {
+        if self.common.failed.len() == FAILED_KEPT {
+            self.common.failed.pop_first();
+        }
+        self.common.failed.insert(number, failure);
+    }
+
+    /// Why a deploy failed, if no application can say so.
+    pub(super) fn failed_apart(&self, number: u64) -> Option<&DeployFailure> {
+        self.common.failed.get(&number)
+    }
+
+    /// True once everything is to stop.
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.common.shut_down
     }
 
     /// Everything is to stop, and nothing is to start again.
     pub(super) fn shut_down(&mut self) {
-        self.shut_down = true;
+        self.common.shut_down = true;
         let names: Vec<String> = self.applications.keys().cloned().collect();
         for name in names {
             // Only fails for a name that is not there.
@@ -198,6 +224,7 @@ impl State {
     pub(super) fn report(&mut self, changes: Vec<StoreChange>, now: Moment) {
         for (key, entry) in changes {
             let Some((id, replica)) = report_of(&key) else { continue };
+            self.plans_change |= replica.is_none();
             let Some(deployment) = self.deployments.get_mut(&id) else { continue };
             // A report is deleted when the assignment is, or no longer lists the replica.
             let Some(entry) = entry else { continue };
@@ -262,12 +289,12 @@ impl State {
     fn advance_deployment(&mut self, id: DeploymentId, weighed: Option<Weighed>, now: Moment) {
         let Some(deployment) = self.deployments.get_mut(&id) else { return };
         deployment.take_up(weighed);
-        let (counters, incarnation) = (&mut self.counters, &self.incarnation);
+        let (common, incarnation) = (&mut self.common, &self.incarnation);
         let (application, name) =
             (Arc::clone(&deployment.record.application), Arc::clone(&deployment.record.name));
         deployment.advance(now, || {
-            let number = counters.next_replica;
-            counters.next_replica += 1;
+            let number = common.next_replica;
+            common.next_replica += 1;
             match incarnation {
                 Some(incarnation) => format!("{application}#{name}#{incarnation}-{number}").into(),
                 None => format!("{application}#{name}#{number}").into(),
@@ -293,8 +320,11 @@ impl State {
         let Some(application) = self.applications.get_mut(name) else { return false };
         match &application.step {
             Step::Idle if application.deploys.deletion_asked() => {
-                let failure =
-                    if self.shut_down { DeployFailure::ShutDown } else { DeployFailure::Deleted };
+                let failure = if self.common.shut_down {
+                    DeployFailure::ShutDown
+                } else {
+                    DeployFailure::Deleted
+                };
                 application.drop_wanted(failure);
                 application.deploys.delete();
                 application.step = Step::Deleting { tiers: application.tiers() };
@@ -325,7 +355,7 @@ impl State {
 
     /// Why a plan is not deployed, whatever else is.
     fn refusal(&self, name: &str, plan: &Outline) -> Option<DeployFailure> {
-        if self.shut_down {
+        if self.common.shut_down {
             return Some(DeployFailure::ShutDown);
         }
         let prefix = plan.claim.as_deref()?;
@@ -344,11 +374,7 @@ impl State {
             application.deploys.refuse(number, refused.clone());
             if application.is_blank() {
                 self.applications.remove(name);
-                // Those who wait for it have long looked by the time that so many more were.
-                if self.refused.len() == REFUSED_KEPT {
-                    self.refused.pop_first();
-                }
-                self.refused.insert(number, refused);
+                self.fail_apart(number, refused);
             }
             return;
         }
@@ -591,8 +617,11 @@ impl State {
     fn give_way(&mut self, name: &str) {
         let Some((application, rollout)) = self.end_rollout(name) else { return };
         if application.deploys.deletion_asked() {
-            let failure =
-                if self.shut_down { DeployFailure::ShutDown } else { DeployFailure::Deleted };
+            let failure = if self.common.shut_down {
+                DeployFailure::ShutDown
+            } else {
+                DeployFailure::Deleted
+            };
             let application = self.applications.get_mut(name).expect("its rollout was just ended");
             application.deploys.fail(rollout.number, failure, false);
         } else {
@@ -756,8 +785,8 @@ impl State {
         if self.stored.retirements != self.retirements {
             batch.put(RETIREMENTS.to_owned(), &self.retirements);
         }
-        if self.stored.counters != self.counters {
-            batch.put(COUNTERS.to_owned(), &self.counters);
+        if self.stored.common != self.common {
+            batch.put(COMMON.to_owned(), &self.common);
         }
         let acts = !assigned.writes.is_empty();
         batch.writes.extend(assigned.writes);
@@ -767,7 +796,7 @@ impl State {
     /// What was to be stored is. Returns the plans that nothing refers to any more.
     #[must_use = "the plans must be dropped without the lock of the state"]
     pub(super) fn is_stored(&mut self) -> Vec<Arc<Plan>> {
-        let mut plans_change = false;
+        let mut plans_change = std::mem::take(&mut self.plans_change);
         for name in std::mem::take(&mut self.unstored_applications) {
             if self.stored.applications.get(&name) == self.applications.get(&name) {
                 continue;
@@ -794,7 +823,7 @@ impl State {
             }
         }
         self.stored.retirements.clone_from(&self.retirements);
-        self.stored.counters.clone_from(&self.counters);
+        self.stored.common.clone_from(&self.common);
         match plans_change {
             true => self.blueprints.retain(&self.used_blueprints()),
             false => Vec::new(),

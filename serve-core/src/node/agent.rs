@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -105,7 +104,7 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.watching.abort();
-        self.directory.clear();
+        self.directory.close();
     }
 }
 
@@ -124,14 +123,15 @@ async fn watch_assignments(
     loop {
         let (changes, revision) = assigned.next().await;
         let mut routes_change = false;
-        // Deployments first, which applications refer to.
+        let (mut comes, mut goes) = (Vec::new(), Vec::new());
         for (key, entry) in &changes {
             let Some((id, _)) = DeploymentId::in_key(ASSIGNMENTS, key) else { continue };
-            match entry {
-                Some(entry) => assign(&node, id, read(key, entry)),
-                None => node.directory.forget(id),
-            }
+            let assignment: Option<Assignment> = entry.as_ref().map(|entry| read(key, entry));
+            let stays = assignment.as_ref().is_some_and(|it| it.retired.is_none());
+            if stays { &mut comes } else { &mut goes }.push((id, assignment));
         }
+        // Applications and routes refer to what comes, and after that to nothing that goes.
+        comes.into_iter().for_each(|(id, assignment)| assign(&node, id, assignment));
         for (key, entry) in &changes {
             let Some(name) = key.strip_prefix(ROUTES) else { continue };
             node.directory.set_application(name, entry.as_ref().map(|entry| read(key, entry)));
@@ -140,16 +140,15 @@ async fn watch_assignments(
         if routes_change {
             on_routes(node.directory.routes());
         }
+        goes.into_iter().for_each(|(id, assignment)| assign(&node, id, assignment));
         sees.send_replace(revision);
     }
 }
 
-fn assign(node: &Arc<Node>, id: DeploymentId, assignment: Assignment) {
-    let grace: Duration = assignment.spec.options.graceful_shutdown_timeout();
-    let assignment = Arc::new(assignment);
-    if node.directory.is_hosted(id) {
-        node.directory.assign(id, assignment, grace);
-    } else {
-        hosted::start(node, id, assignment, grace);
+fn assign(node: &Arc<Node>, id: DeploymentId, assignment: Option<Assignment>) {
+    match assignment.map(Arc::new) {
+        None => node.directory.forget(id),
+        Some(assignment) if node.directory.is_hosted(id) => node.directory.assign(id, assignment),
+        Some(assignment) => hosted::start(node, id, assignment),
     }
 }

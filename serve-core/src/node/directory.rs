@@ -43,6 +43,8 @@ type RouterKey = (Arc<str>, Arc<str>, TypeId);
 
 #[derive(Default)]
 struct Known {
+    /// True once the node has nothing more.
+    closed: bool,
     applications: BTreeMap<String, AssignedApplication>,
     hosted: BTreeMap<DeploymentId, Hosted>,
 }
@@ -103,14 +105,32 @@ impl NodeDirectory {
         self.known.lock().hosted.contains_key(&id)
     }
 
-    pub(super) fn host(&self, id: DeploymentId, hosted: Hosted) {
-        self.known.lock().hosted.insert(id, hosted);
+    /// Adds a deployment, or its new loop. False if the node has nothing more.
+    pub(super) fn host(&self, id: DeploymentId, hosted: Hosted) -> bool {
+        let mut known = self.known.lock();
+        if known.closed {
+            return false;
+        }
+        known.hosted.insert(id, hosted);
+        true
     }
 
-    pub(super) fn assign(&self, id: DeploymentId, assignment: Arc<Assignment>, grace: Duration) {
+    /// What is assigned of a deployment.
+    pub(super) fn assignment(&self, id: DeploymentId) -> Option<Arc<Assignment>> {
+        let known = self.known.lock();
+        known.hosted.get(&id).map(|hosted| Arc::clone(&hosted.assignment.borrow()))
+    }
+
+    pub(super) fn assign(&self, id: DeploymentId, assignment: Arc<Assignment>) {
+        if let Some(hosted) = self.known.lock().hosted.get(&id) {
+            hosted.assignment.send_replace(assignment);
+        }
+    }
+
+    /// How long a deployment may take to drain, from now on.
+    pub(super) fn set_grace(&self, id: DeploymentId, grace: Duration) {
         if let Some(hosted) = self.known.lock().hosted.get_mut(&id) {
             hosted.grace = grace;
-            hosted.assignment.send_replace(assignment);
         }
     }
 
@@ -120,9 +140,10 @@ impl NodeDirectory {
         drop(forgotten);
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&self) {
-        let known = std::mem::take(&mut *self.known.lock());
+    /// Forgets everything, for good.
+    pub(super) fn close(&self) {
+        let closed = Known { closed: true, ..Known::default() };
+        let known = std::mem::replace(&mut *self.known.lock(), closed);
         drop(known);
     }
 
@@ -267,7 +288,7 @@ impl NodeDirectory {
 impl Loads for NodeDirectory {
     fn load(&self, deployment: DeploymentId, aggregation: Aggregation) -> Option<Load> {
         let router = Arc::clone(&self.known.lock().hosted.get(&deployment)?.router);
-        Some(router.load(aggregation))
+        router.load(aggregation)
     }
 
     fn watch(&self, deployment: DeploymentId, seen: &Load) {

@@ -6,13 +6,15 @@
 //! which of them stop, is the controller's to say.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::Node;
 use super::directory::Hosted;
@@ -37,6 +39,9 @@ use crate::router::{Router, Term};
 /// What a deployment that retires has for its last steps, once its time is over: they take
 /// no longer, but for user code that blocks its thread.
 const LAST_STEPS: Duration = Duration::from_secs(1);
+
+/// The time after which a loop that has panicked starts again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// What happens to a replica while it runs.
 #[derive(Debug)]
@@ -71,6 +76,7 @@ struct HostedLoop {
     /// is to be forgotten.
     report_changed: bool,
     unreported: BTreeMap<u64, Option<ReplicaReport>>,
+    retires: bool,
     /// When all of a deployment that retires must have stopped.
     give_up: Option<Instant>,
 }
@@ -155,12 +161,7 @@ enum Done {
 }
 
 /// Starts to host a deployment.
-pub(super) fn start(
-    node: &Arc<Node>,
-    id: DeploymentId,
-    assignment: Arc<Assignment>,
-    grace: Duration,
-) {
+pub(super) fn start(node: &Arc<Node>, id: DeploymentId, assignment: Arc<Assignment>) {
     let Some(code) = Code::of(node, &assignment) else {
         tracing::error!(
             deployment = assignment.deployment,
@@ -190,11 +191,31 @@ pub(super) fn start(
         report: DeploymentReport::default(),
         report_changed: true,
         unreported: BTreeMap::new(),
+        retires: false,
         give_up: None,
     };
     hosted.configure(None);
-    node.directory.host(id, Hosted { kind, router, assignment: sender, events, grace });
-    node.spawner().tokio.spawn(hosted.run());
+    let grace = hosted.grace();
+    if node.directory.host(id, Hosted { kind, router, assignment: sender, events, grace }) {
+        node.spawner().tokio.spawn(run(Arc::clone(node), id, hosted));
+    }
+}
+
+/// Runs a loop, and another one if its code panics: what is assigned is to run, whatever happens.
+async fn run(node: Arc<Node>, id: DeploymentId, hosted: HostedLoop) {
+    let name = Arc::clone(hosted.router.name());
+    if AssertUnwindSafe(hosted.run()).catch_unwind().await.is_ok() {
+        return;
+    }
+    tracing::error!(
+        deployment = &*name,
+        "the loop that hosts a deployment panicked; its replicas are started again"
+    );
+    // So that a fault which lasts does not keep a core busy.
+    sleep(RESTART_PAUSE).await;
+    if let Some(assignment) = node.directory.assignment(id) {
+        start(&node, id, assignment);
+    }
 }
 
 impl HostedLoop {
@@ -204,8 +225,8 @@ impl HostedLoop {
             self.act();
             self.publish().await;
             let wake = self.given_up_at().filter(|_| !self.report.abandoned);
-            let autoscaled = self.assignment.spec.options.autoscaling.is_some();
-            let autoscaled = autoscaled && self.assignment.retired.is_none();
+            let autoscaled = self.code.node().options().autoscaling.is_some();
+            let autoscaled = autoscaled && !self.retires;
             tokio::select! {
                 changed = self.assignments.changed() => match changed {
                     Ok(()) => self.take_assignment(),
@@ -283,9 +304,11 @@ impl HostedLoop {
         if before.spec.serial != self.assignment.spec.serial {
             self.configure(Some(&before));
         }
-        if let (None, Some(reason)) = (&before.retired, &self.assignment.retired) {
-            self.retire(reason.clone());
-        }
+    }
+
+    /// How long the calls of a replica that stops may go on.
+    fn grace(&self) -> Duration {
+        self.code.node().options().graceful_shutdown_timeout()
     }
 
     /// What holds for the whole deployment, as its spec has it.
@@ -323,13 +346,14 @@ impl HostedLoop {
                 );
             }
         }
+        self.node.directory.set_grace(self.id, self.grace());
         self.report.serial = self.assignment.spec.serial;
         self.report_changed = true;
     }
 
     fn retire(&mut self, reason: String) {
         self.router.refuse(self.term, &reason);
-        let grace = self.code.node().options().graceful_shutdown_timeout();
+        let grace = self.grace();
         self.give_up.get_or_insert_with(|| clock::after_at_most(Instant::now(), grace));
         let (router, term) = (Arc::clone(&self.router), self.term);
         self.tasks.spawn(async move {
@@ -354,6 +378,11 @@ impl HostedLoop {
     /// Does what there is to do now.
     fn act(&mut self) {
         let assignment = Arc::clone(&self.assignment);
+        if let Some(reason) = &assignment.retired
+            && !std::mem::replace(&mut self.retires, true)
+        {
+            self.retire(reason.clone());
+        }
         let gone: Vec<u64> = self
             .replicas
             .keys()
@@ -430,14 +459,18 @@ impl HostedLoop {
     /// A replica is gone.
     fn ends(&mut self, number: u64, report: ReplicaReport) {
         self.set_report(number, report);
-        if let Some(replica) = self.replicas.get_mut(&number) {
-            replica.health = None;
-            replica.start = None;
-            let (running, reservation) = (replica.running.take(), replica.reservation.take());
-            // What a replica holds is given back after it is gone.
+        let Some(replica) = self.replicas.get_mut(&number) else { return };
+        replica.health = None;
+        replica.start = None;
+        let (running, reservation) = (replica.running.take(), replica.reservation.take());
+        let Some(running) = running else { return };
+        let dropping = self.tasks.spawn(async move {
             drop(running);
+            // What a replica holds is given back after it is gone.
             drop(reservation);
-        }
+            Done::Stopped(number)
+        });
+        self.under_way.insert(dropping.id(), (number, Work::Stop));
     }
 
     /// Starts a replica, if there is room for it.
@@ -499,7 +532,7 @@ impl HostedLoop {
             return;
         };
         running.retire();
-        let mut grace = self.code.node().options().graceful_shutdown_timeout();
+        let mut grace = self.grace();
         if let Some(give_up) = self.give_up {
             grace = grace.min(give_up.saturating_duration_since(Instant::now()));
         }
@@ -532,12 +565,20 @@ impl HostedLoop {
             return self.is_unfit(number, reason);
         };
         replica.taking = Some(wanted);
+        replica.config_version = UNKNOWN_CONFIG;
         let running = Arc::clone(&running.replica);
         let telling = self.tasks.spawn(async move {
             let told = run_hook(&running, Hook::Reconfigure(&config)).await;
             Done::Reconfigured(number, wanted, told)
         });
         self.under_way.insert(telling.id(), (number, Work::Reconfigure));
+        // Until it answers, it may have a part of the config.
+        let unfit = match &replica.report {
+            ReplicaReport::Running { unfit, .. } => unfit.clone(),
+            _ => None,
+        };
+        let (config_version, refused) = (UNKNOWN_CONFIG, None);
+        self.set_report(number, ReplicaReport::Running { config_version, refused, unfit });
     }
 
     fn is_unfit(&mut self, number: u64, reason: String) {
@@ -617,7 +658,12 @@ impl HostedLoop {
         let Some(local) = self.replicas.get_mut(&number) else { return };
         local.start = None;
         if local.stops {
-            self.ends(number, ReplicaReport::Stopped);
+            // The instance is dropped in a task, because its user's code may panic.
+            let dropping = self.tasks.spawn(async move {
+                drop(replica);
+                Done::Stopped(number)
+            });
+            self.under_way.insert(dropping.id(), (number, Work::Stop));
             return;
         }
         let events = self.event_sender.clone();
@@ -689,28 +735,31 @@ impl HostedLoop {
             batch.put(deployment_report(self.id), &self.report);
         }
         if !batch.writes.is_empty() {
-            self.write(batch).await;
+            write(&self.node, &self.router, batch).await;
         }
     }
 
     /// Takes back all reports: the deployment is not assigned any more.
-    async fn withdraw(&mut self) {
+    async fn withdraw(self) {
         let mut batch = Batch::default();
         for number in self.replicas.keys() {
             batch.delete(replica_report(self.id, *number));
         }
         batch.delete(deployment_report(self.id));
-        self.write(batch).await;
+        let Self { node, router, code, .. } = self;
+        // Gone by the time that the controller looks for plans which nobody has.
+        drop(code);
+        write(&node, &router, batch).await;
     }
+}
 
-    async fn write(&self, batch: Batch) {
-        if let Err(error) = self.node.reports.put(batch).await {
-            tracing::error!(
-                deployment = &**self.router.name(),
-                application = &**self.router.application(),
-                "the node could not report: {error}"
-            );
-        }
+async fn write(node: &Node, router: &Router, batch: Batch) {
+    if let Err(error) = node.reports.put(batch).await {
+        tracing::error!(
+            deployment = &**router.name(),
+            application = &**router.application(),
+            "the node could not report: {error}"
+        );
     }
 }
 

@@ -14,6 +14,8 @@ mod resources;
 mod routes;
 mod running_replica;
 mod substitutes;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use agent::{Agent, OnRoutes};
 pub(crate) use directory::NodeDirectory;

@@ -323,15 +323,14 @@ impl Router {
         }
     }
 
-    /// How loaded it is.
-    pub(crate) fn load(&self, aggregation: Aggregation) -> Load {
+    /// How loaded it is; none if the number of its replicas does not follow that.
+    pub(crate) fn load(&self, aggregation: Aggregation) -> Option<Load> {
         let now = self.origin.elapsed();
         let state = self.lock();
-        let window = state.load.as_ref();
-        let aggregated = window.map_or(0.0, |load| load.aggregate(now, aggregation));
-        let steady = window.is_none_or(|load| load.is_steady(now));
+        let window = state.load.as_ref()?;
+        let (aggregated, steady) = (window.aggregate(now, aggregation), window.is_steady(now));
         let (ongoing, queued) = (state.admission.ongoing_in_all(), state.admission.queued());
-        Load { ongoing, queued, aggregated, steady }
+        Some(Load { ongoing, queued, aggregated, steady })
     }
 
     /// Asks for the next change of the load to be told. One since there were `seen` calls is told

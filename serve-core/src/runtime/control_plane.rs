@@ -143,7 +143,7 @@ impl ControlPlane {
     ) -> Result<Link, DeployError> {
         let plan = self.plan(application)?;
         let name = plan.application.clone();
-        let type_id = plan.nodes[0].kind.type_id();
+        let (ingress, type_id) = (plan.nodes[0].name.clone(), plan.nodes[0].kind.type_id());
         let (blueprint, plan) = self.surroundings.blueprints.add(plan);
         let outline = Outline::of(blueprint, &self.build_id, &plan);
         let number = self
@@ -152,13 +152,23 @@ impl ControlPlane {
                 async move { controller.deploy(name, hidden, outline, plan).await }.boxed()
             })
             .await
-            .map_err(|_| DeployError::ShutDown)??;
+            .map_err(|_| DeployError::ShutDown)?;
         drop(plan);
+        if number.is_err() {
+            // Nobody refers to the plan of a deploy that was refused.
+            self.surroundings.blueprints.forget(blueprint);
+        }
+        let number = number?;
         let end = self.wait_until(|controller| controller.deploy_end(&name, number)).await;
         match end.ok_or(DeployError::ShutDown)? {
             DeployEnd::Failed(error) => Err(error),
-            DeployEnd::Runs { ingress } => {
-                Ok(Link::new(self.directory.router(&name, &ingress, type_id)))
+            DeployEnd::Runs => {
+                let found = self.directory.look_up(&name, Some(&ingress), (type_id, ""));
+                found.map_err(|gone| match gone {
+                    // Since then.
+                    DeployError::UnknownApplication(name) => DeployError::Deleted(name),
+                    _ => DeployError::Superseded(name),
+                })
             }
             DeployEnd::NewerRuns { ingress } => {
                 let found = self.directory.look_up(&name, Some(&ingress), (type_id, ""));

@@ -24,14 +24,11 @@ pub(crate) struct MemoryStore(Arc<Mutex<Contents>>);
 
 #[derive(Default)]
 struct Contents {
-    entries: BTreeMap<String, Stored>,
+    entries: BTreeMap<String, Entry>,
+    /// The keys that expire.
+    expiring: BTreeMap<String, Instant>,
     revision: u64,
     watchers: Vec<Weak<Watcher>>,
-}
-
-struct Stored {
-    entry: Entry,
-    expires: Option<Instant>,
 }
 
 struct Watcher {
@@ -49,24 +46,19 @@ struct Seen {
 impl Contents {
     /// Removes the keys whose time is over.
     fn expire(&mut self, now: Instant) {
-        let is_over = |stored: &Stored| stored.expires.is_some_and(|at| at <= now);
-        let over: Vec<String> = self
-            .entries
-            .iter()
-            .filter(|(_, stored)| is_over(stored))
-            .map(|(key, _)| key.clone())
-            .collect();
+        let over = self.expiring.iter().filter(|(_, at)| **at <= now);
+        let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
         for key in over {
             self.write(key, None, None);
         }
     }
 
     fn next_expiry(&self) -> Option<Instant> {
-        self.entries.values().filter_map(|stored| stored.expires).min()
+        self.expiring.values().min().copied()
     }
 
     fn check(&self, key: &str, expected: Expected) -> Result<(), StoreError> {
-        let known = self.entries.get(key).map(|stored| stored.entry.revision);
+        let known = self.entries.get(key).map(|entry| entry.revision);
         let holds = match expected {
             Expected::Any => true,
             Expected::Absent => known.is_none(),
@@ -88,14 +80,14 @@ impl Contents {
             }
             true
         });
+        match expires {
+            Some(at) => self.expiring.insert(key.clone(), at),
+            None => self.expiring.remove(&key),
+        };
         match entry {
-            Some(entry) => {
-                self.entries.insert(key, Stored { entry, expires });
-            }
-            None => {
-                self.entries.remove(&key);
-            }
-        }
+            Some(entry) => self.entries.insert(key, entry),
+            None => self.entries.remove(&key),
+        };
     }
 
     /// Wakes the watchers, once all of a batch is written.
@@ -121,7 +113,7 @@ impl MemoryStore {
 
 impl ControlStore for MemoryStore {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
-        let found = self.with(|contents| contents.entries.get(key).map(|it| it.entry.clone()));
+        let found = self.with(|contents| contents.entries.get(key).cloned());
         ready(Ok(found)).boxed()
     }
 
@@ -165,7 +157,7 @@ impl ControlStore for MemoryStore {
     ) -> BoxFuture<'_, Result<StoreRevision, StoreError>> {
         let renewed = self.with(|contents| {
             contents.check(key, Expected::Revision(revision))?;
-            let value = contents.entries.get(key).map(|stored| stored.entry.value.clone());
+            let value = contents.entries.get(key).map(|entry| entry.value.clone());
             contents.write(key.to_owned(), value, clock::after(Instant::now(), ttl));
             Ok(StoreRevision(contents.revision))
         });
@@ -195,7 +187,7 @@ impl ControlStore for MemoryStore {
         let watcher = self.with(|contents| {
             let all = contents.entries.iter();
             let there = all.filter(|(key, _)| key.starts_with(prefix));
-            let there = there.map(|(key, stored)| (key.clone(), Some(stored.entry.clone())));
+            let there = there.map(|(key, entry)| (key.clone(), Some(entry.clone())));
             let seen =
                 Seen { pending: there.collect(), revision: StoreRevision(contents.revision) };
             let watcher = Arc::new(Watcher {
