@@ -468,7 +468,16 @@ async fn deploys_that_are_asked_for_during_a_deletion_end_with_the_newest_of_the
         assert!(began.elapsed() > seconds(10), "it waits for the deletion");
         assert_eq!(handle.version().await, Ok(3));
     };
-    let (deleted, (), ()) = futures::join!(runtime.delete("default"), at(5, 2), at(10, 3));
+    let look = async {
+        sleep(seconds(15)).await;
+        let ApplicationDetails { status, message, .. } = application(&runtime);
+        assert_eq!(
+            (status, &*message),
+            (ApplicationStatus::Deleting, "waits for `Stubborn` to stop")
+        );
+    };
+    let (deleted, (), (), ()) =
+        futures::join!(runtime.delete("default"), at(5, 2), at(10, 3), look);
     deleted?;
     assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     Ok(())

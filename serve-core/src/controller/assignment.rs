@@ -117,8 +117,10 @@ pub(crate) enum ReplicaReport {
         /// The version of the user config that it has, or [`UNKNOWN_CONFIG`].
         config_version: u64,
         /// The version of a user config that it has refused last, and why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<(u64, Error)>,
         /// Why it must be replaced, if it must.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         unfit: Option<String>,
     },
     Stopping,

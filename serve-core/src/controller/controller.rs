@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::application::Application;
+use super::application::{Application, Step};
 use super::assignment::{ASSIGNMENTS, REPORTS};
 use super::autoscaler::Loads;
 use super::decide::application_status;
@@ -408,6 +408,25 @@ impl State {
         shown.map_or(ApplicationStatus::NotStarted, |application| self.status_of(application))
     }
 
+    /// The deployments that have to stop before the next step of an application.
+    fn awaited_ends(&self, application: &Application) -> Vec<String> {
+        let ids = match &application.step {
+            Step::GivingWay { dropped } => &dropped[..],
+            Step::Deleting { tiers } => tiers.first().map_or(&[][..], |tier| &tier[..]),
+            Step::Idle | Step::RollingOut(_) => &[],
+        };
+        let deployments = ids.iter().filter_map(|id| self.deployments.get(id));
+        deployments
+            .map(|deployment| {
+                let (name, replicas) = (&deployment.record.name, deployment.members().count());
+                match replicas {
+                    0 | 1 => format!("`{name}` to stop"),
+                    several => format!("`{name}` to stop {several} replicas"),
+                }
+            })
+            .collect()
+    }
+
     fn status_of(&self, application: &Application) -> ApplicationStatus {
         let deployments = application.deployments.values();
         let running = deployments.filter_map(|id| self.deployments.get(id));
@@ -445,13 +464,20 @@ impl State {
             let unhealthy = details.status == DeploymentStatus::Unhealthy;
             unhealthy.then(|| format!("deployment `{name}`: {}", details.message))
         };
+        let awaited = match status {
+            ApplicationStatus::Deploying | ApplicationStatus::Deleting => {
+                let ends = self.awaited_ends(application);
+                match ends.is_empty() {
+                    true => deployments.iter().filter_map(|(name, it)| it.awaits(name)).collect(),
+                    false => ends,
+                }
+            }
+            _ => Vec::new(),
+        };
         let message = match status {
             ApplicationStatus::Running => None,
-            ApplicationStatus::Deploying => {
-                let awaited: Vec<String> =
-                    deployments.iter().filter_map(|(name, details)| details.awaits(name)).collect();
-                Some(format!("waits for {}", awaited.join("; "))).filter(|_| !awaited.is_empty())
-            }
+            _ if !awaited.is_empty() => Some(format!("waits for {}", awaited.join("; "))),
+            ApplicationStatus::Deploying => None,
             _ => application.failure(application_name),
         };
         ApplicationDetails {

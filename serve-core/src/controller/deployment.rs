@@ -37,7 +37,10 @@ pub(super) struct Deployment {
     pub(super) look_again: Option<Moment>,
     /// When failed starts have been waited out.
     pause_ends: Option<Moment>,
-    stored: Option<(DeploymentRecord, BTreeMap<u64, AssignedReplica>)>,
+    /// The record that is stored.
+    stored: Option<DeploymentRecord>,
+    /// True if the assignment that is stored has other replicas.
+    replicas_changed: bool,
 }
 
 /// What is stored of a deployment, beside its assignment.
@@ -155,6 +158,7 @@ impl Deployment {
             look_again: None,
             pause_ends: None,
             stored: None,
+            replicas_changed: true,
         }
     }
 
@@ -162,7 +166,8 @@ impl Deployment {
     pub(super) fn restore(record: DeploymentRecord, assignment: Assignment) -> Self {
         let replicas = assignment.replicas;
         Self {
-            stored: Some((record.clone(), replicas.clone())),
+            stored: Some(record.clone()),
+            replicas_changed: false,
             record,
             replicas,
             observed: BTreeMap::new(),
@@ -452,6 +457,7 @@ impl Deployment {
             return self.unfit(number, &format!("it could not be reconfigured: {error:#}"));
         }
         replica.config_version = UNKNOWN_CONFIG;
+        self.replicas_changed = true;
         if is_newest && self.record.failed.is_none() {
             let message = format!("replicas refuse the user config: {error:#}");
             self.occurs(Event::ReplicaStartupFailed, message);
@@ -465,6 +471,7 @@ impl Deployment {
             return;
         };
         replica.stops = true;
+        self.replicas_changed = true;
         let replica = replica.clone();
         self.bury(&replica, reason);
         self.occurs(Event::HealthCheckFailed, format!("replica {}: {reason}", replica.id));
@@ -534,6 +541,7 @@ impl Deployment {
     fn stop(&mut self, numbers: Vec<u64>) {
         for number in numbers {
             if let Some(replica) = self.replicas.get_mut(&number) {
+                self.replicas_changed |= !replica.stops;
                 replica.stops = true;
             }
         }
@@ -543,6 +551,7 @@ impl Deployment {
         if count == 0 {
             return;
         }
+        self.replicas_changed = true;
         let taken = self.lasting().map(|member| member.replica.rank);
         let ranks: Vec<usize> = decide::free_ranks(taken).take(count).collect();
         let spec = &self.record.spec;
@@ -567,6 +576,7 @@ impl Deployment {
         for (number, replica) in &mut self.replicas {
             let serves = matches!(self.observed.get(number), Some(Observed::Serving { .. }));
             if serves && !replica.stops && replica.version == spec.version {
+                self.replicas_changed |= replica.config_version != spec.config_version;
                 replica.config_version = spec.config_version;
             }
         }
@@ -581,6 +591,7 @@ impl Deployment {
             self.lasting().map(|member| (member.number, member.replica.rank)).collect();
         for (number, rank) in decide::close_gaps(&ranks) {
             if let Some(replica) = self.replicas.get_mut(&number) {
+                self.replicas_changed = true;
                 replica.rank = rank;
             }
         }
@@ -599,6 +610,7 @@ impl Deployment {
 
     fn take(&mut self, number: u64) -> Option<AssignedReplica> {
         self.observed.remove(&number);
+        self.replicas_changed = true;
         self.replicas.remove(&number)
     }
 
@@ -617,14 +629,12 @@ impl Deployment {
 
     /// What is to be stored, if it differs from what is: the record, and the assignment.
     pub(super) fn unstored(&self) -> (Option<&DeploymentRecord>, Option<Assignment>) {
-        let record = &self.record;
-        let (same_record, same_assignment) = match &self.stored {
-            Some((known, replicas)) => {
-                let same_spec = known.spec == record.spec && known.retired == record.retired;
-                (known == record, same_spec && *replicas == self.replicas)
-            }
-            None => (false, false),
+        let (record, known) = (&self.record, self.stored.as_ref());
+        let same_record = known == Some(record);
+        let is_same = |known: &DeploymentRecord| {
+            known.spec.serial == record.spec.serial && known.retired == record.retired
         };
+        let same_assignment = !self.replicas_changed && known.is_some_and(is_same);
         let assignment = || Assignment {
             application: record.application.to_string(),
             deployment: record.name.to_string(),
@@ -637,6 +647,9 @@ impl Deployment {
 
     /// What is to be stored is.
     pub(super) fn is_stored(&mut self) {
-        self.stored = Some((self.record.clone(), self.replicas.clone()));
+        if self.stored.as_ref() != Some(&self.record) {
+            self.stored = Some(self.record.clone());
+        }
+        self.replicas_changed = false;
     }
 }
