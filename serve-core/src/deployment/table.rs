@@ -3,7 +3,7 @@
 //!
 //! An option of a deployment is written down once, in [`OPTIONS`](super::OPTIONS), and
 //! one of `autoscaling(..)` in [`AUTOSCALING`](super::AUTOSCALING). The tests in
-//! `tests/option_table.rs` find a place that lacks an option of a table.
+//! `tests/it/option_table.rs` find a place that lacks an option of a table.
 
 use std::fmt;
 

@@ -1,0 +1,212 @@
+//! How applications end, whatever stands in the way: calls that wait for a replica that is
+//! still to come, deletes that nobody waits for, code that blocks its thread.
+
+use crate::by_environment;
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serve_core::prelude::*;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Takes a while to start.
+#[deployment]
+struct Slow;
+
+#[handle]
+impl Slow {
+    async fn new(pause: Duration) -> Self {
+        sleep(pause).await;
+        Self
+    }
+
+    pub async fn hi(&self) -> u32 {
+        1
+    }
+}
+
+/// Its first call has to wait for its first replica.
+fn from_zero() -> Bound<Slow> {
+    let autoscaling = AutoscalingConfig::new().min_replicas(0).initial_replicas(0).max_replicas(1);
+    Slow::bind(SECOND).autoscaling(autoscaling)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let slow = runtime.run(from_zero()).await?;
+    let call = slow.hi();
+    sleep(Duration::from_millis(10)).await;
+    let began = Instant::now();
+    runtime.delete("default").await?;
+    assert_eq!(call.await, Ok(1));
+    assert!(began.elapsed() < 3 * SECOND, "it took {:?}", began.elapsed());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_is_deleted_takes_no_new_call_though_a_replica_comes() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let slow = runtime.run(from_zero()).await?;
+    let call = slow.hi();
+    sleep(Duration::from_millis(10)).await;
+    let late = async {
+        sleep(2 * SECOND).await;
+        slow.hi().await
+    };
+    let (deleted, late) = futures::join!(runtime.delete("default"), late);
+    deleted?;
+    assert_eq!(call.await, Ok(1));
+    assert!(matches!(late, Err(CallError::Unavailable { started: false, .. })), "{late:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_what_was_deleted_while_a_replica_came_never_waits_for_ever() -> Result<()> {
+    for run in 0..32 {
+        let runtime = MockRuntime::builder().seed(run).start();
+        let slow = runtime.run(Slow::bind(SECOND)).await?;
+        runtime.kill_replica::<Slow>(0);
+        // The next one is there just now.
+        sleep(SECOND).await;
+        runtime.delete("default").await?;
+        let late = timeout(60 * SECOND, slow.hi()).await;
+        assert!(late.is_ok(), "run {run}: a call of a deleted deployment hangs");
+    }
+    Ok(())
+}
+
+#[deployment]
+#[derive(Default)]
+struct Work;
+
+#[handle]
+impl Work {
+    pub async fn work(&self, time: Duration) -> u32 {
+        sleep(time).await;
+        7
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let work = runtime.run(Work::bind()).await?;
+    let _call = work.work(5 * SECOND);
+    sleep(Duration::from_millis(1)).await;
+    assert!(timeout(SECOND, runtime.delete("default")).await.is_err(), "it drains");
+    sleep(30 * SECOND).await;
+    assert!(runtime.status().applications.is_empty());
+    let again = runtime.run(Work::bind()).await?;
+    assert_eq!(again.work(SECOND).await, Ok(7));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let work = runtime.run(Work::bind()).await?;
+    let _call = work.work(5 * SECOND);
+    sleep(Duration::from_millis(1)).await;
+    assert!(timeout(SECOND, runtime.shutdown()).await.is_err(), "it drains");
+    sleep(30 * SECOND).await;
+    assert!(runtime.status().applications.is_empty());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_longer_than_time_lets_calls_end() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let work = runtime.run(Work::bind().graceful_shutdown_timeout(Duration::MAX)).await?;
+    let call = work.work(SECOND);
+    sleep(Duration::from_millis(1)).await;
+    runtime.delete("default").await?;
+    assert_eq!(call.await, Ok(7));
+    Ok(())
+}
+
+/// Blocks a thread, until whoever holds the other end lets it go.
+#[derive(Clone)]
+struct Block {
+    begun: Arc<Notify>,
+    go: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Block {
+    fn new() -> (Self, mpsc::Sender<()>) {
+        let (go, told) = mpsc::channel();
+        (Self { begun: Arc::default(), go: Arc::new(Mutex::new(told)) }, go)
+    }
+
+    fn thread(&self) {
+        self.begun.notify_one();
+        // An end that is gone lets it go, too: a test that fails ends.
+        let _ = self.go.lock().recv();
+    }
+}
+
+/// Blocks the thread that it is made on, as only a `#[blocking]` constructor should.
+#[deployment(graceful_shutdown_timeout = "100ms")]
+struct Loads;
+
+#[handle]
+impl Loads {
+    fn new(block: Block) -> Self {
+        block.thread();
+        Self
+    }
+
+    pub async fn hi(&self) {}
+}
+
+/// That the shutdown returns at all says that it did not wait: only then the constructor goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shutdown_does_not_wait_for_a_constructor_that_blocks_its_thread() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let (block, go) = Block::new();
+    let (other, loads) = (runtime.clone(), Loads::bind(block.clone()));
+    let deploying = tokio::spawn(async move { other.run(loads).await.is_ok() });
+    block.begun.notified().await;
+    runtime.shutdown().await;
+    assert!(!deploying.await.expect("it does not panic"));
+    drop(go);
+    Ok(())
+}
+
+/// Blocks its thread when it is shut down.
+#[deployment(graceful_shutdown_timeout = "100ms")]
+struct Saves(Block);
+
+#[handle]
+impl Saves {
+    fn new(block: Block) -> Self {
+        Self(block)
+    }
+
+    pub async fn hi(&self) -> u32 {
+        1
+    }
+
+    #[shutdown]
+    fn save(&self) {
+        self.0.thread();
+    }
+}
+
+/// As above: only after the delete the thread goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_delete_does_not_wait_for_a_shutdown_that_blocks_its_thread() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let (block, go) = Block::new();
+    let saves = runtime.run(Saves::bind(block.clone())).await?;
+    assert_eq!(saves.hi().await, Ok(1));
+    runtime.delete("default").await?;
+    block.begun.notified().await;
+    assert!(runtime.status().applications.is_empty());
+    drop(go);
+    Ok(())
+}

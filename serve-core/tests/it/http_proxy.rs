@@ -1,0 +1,382 @@
+//! The front door on a real socket: both versions of HTTP, clients that go away, shutdown
+//! and WebSockets.
+#![cfg(feature = "http")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serve_core::axum::Router;
+use serve_core::axum::extract::WebSocketUpgrade;
+use serve_core::axum::extract::ws::WebSocket;
+use serve_core::axum::routing::get;
+use serve_core::prelude::*;
+use serve_core::{Bytes, StartError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Calls that run, at each depth, and a way to wait for a number of them.
+#[derive(Clone)]
+struct Running(Arc<watch::Sender<usize>>);
+
+struct Run(Running);
+
+impl Running {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    fn begin(&self) -> Run {
+        self.0.send_modify(|count| *count += 1);
+        Run(self.clone())
+    }
+
+    async fn reaches(&self, count: usize) {
+        let mut counts = self.0.subscribe();
+        let reached = counts.wait_for(|now| *now == count);
+        timeout(Duration::from_secs(10), reached).await.expect("in time").unwrap();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[deployment]
+struct Leaf {
+    running: Running,
+}
+
+#[handle]
+impl Leaf {
+    fn new(running: Running) -> Self {
+        Self { running }
+    }
+
+    pub async fn wait(&self) {
+        let _run = self.running.begin();
+        std::future::pending::<()>().await;
+    }
+}
+
+#[deployment]
+struct Middle {
+    leaf: LeafHandle,
+    running: Running,
+}
+
+#[handle]
+impl Middle {
+    fn new(leaf: LeafHandle, running: Running) -> Self {
+        Self { leaf, running }
+    }
+
+    pub async fn wait(&self) -> Result<()> {
+        let _run = self.running.begin();
+        Ok(self.leaf.wait().await?)
+    }
+}
+
+#[deployment(max_ongoing_requests = 2, graceful_shutdown_timeout = "100ms")]
+struct Front {
+    middle: MiddleHandle,
+    running: Running,
+    go: watch::Receiver<bool>,
+}
+
+#[handle]
+impl Front {
+    fn new(middle: MiddleHandle, running: Running, go: watch::Receiver<bool>) -> Self {
+        Self { middle, running, go }
+    }
+
+    #[get("/")]
+    pub async fn hello(&self) -> String {
+        "Hola".to_owned()
+    }
+
+    #[get("/wait")]
+    pub async fn wait(&self) -> Result<()> {
+        let _run = self.running.begin();
+        Ok(self.middle.wait().await?)
+    }
+
+    #[get("/go")]
+    pub async fn wait_for_go(&self) -> String {
+        let _run = self.running.begin();
+        self.go.clone().wait_for(|go| *go).await.unwrap();
+        "gone".to_owned()
+    }
+
+    #[get("/stream")]
+    pub fn stream(&self) -> impl Stream<Item = String> {
+        let run = self.running.begin();
+        let first = futures::stream::iter(["first\n".to_owned()]);
+        first.chain(futures::stream::pending()).map(move |item| {
+            let _run = &run;
+            item
+        })
+    }
+
+    #[routes]
+    pub fn routes(self: Arc<Self>) -> Router {
+        let upgrade = async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo);
+        Router::new().route("/ws", get(upgrade))
+    }
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Served {
+    runtime: Runtime,
+    address: SocketAddr,
+    running: Running,
+    go: watch::Sender<bool>,
+}
+
+async fn serve() -> Result<Served> {
+    let running = Running::new();
+    let (go, gone) = watch::channel(false);
+    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+    let leaf = Leaf::bind(running.clone());
+    let middle = Middle::bind(leaf, running.clone());
+    runtime.run(Front::bind(middle, running.clone(), gone)).await?;
+    let address = runtime.http_address().unwrap();
+    Ok(Served { runtime, address, running, go })
+}
+
+/// A request over a connection of its own.
+async fn send(address: SocketAddr, path: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    ask(&mut socket, path).await;
+    socket
+}
+
+async fn ask(socket: &mut TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+}
+
+/// What comes next, at once or after a while; empty at the end.
+async fn read(socket: &mut TcpStream) -> String {
+    let mut buffer = vec![0; 4096];
+    let read = timeout(Duration::from_secs(10), socket.read(&mut buffer)).await.expect("in time");
+    String::from_utf8(buffer[..read.unwrap_or(0)].to_vec()).unwrap()
+}
+
+type Http2 = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+async fn http2(address: SocketAddr) -> Http2 {
+    let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn get_request(path: &str) -> http::Request<Empty<Bytes>> {
+    http::Request::get(format!("http://here{path}")).body(Empty::new()).unwrap()
+}
+
+#[tokio::test]
+async fn both_versions_of_http_are_served_on_one_port() -> Result<()> {
+    let served = serve().await?;
+    let mut socket = send(served.address, "/").await;
+    let response = read(&mut socket).await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\nHola"), "{response}");
+    assert!(response.contains("content-length: 4\r\n"), "{response}");
+    // The connection is kept.
+    ask(&mut socket, "/nothing").await;
+    assert!(read(&mut socket).await.starts_with("HTTP/1.1 404"));
+
+    let mut client = http2(served.address).await;
+    for _ in 0..2 {
+        let response = client.send_request(get_request("/")).await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_2);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "Hola");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_disconnects_cancels_the_whole_tree() -> Result<()> {
+    let served = serve().await?;
+    let socket = send(served.address, "/wait").await;
+    served.running.reaches(3).await;
+    drop(socket);
+    served.running.reaches(0).await;
+
+    let mut client = http2(served.address).await;
+    let request = tokio::spawn(client.send_request(get_request("/wait")));
+    served.running.reaches(3).await;
+    request.abort();
+    served.running.reaches(0).await;
+    // The connection itself goes on.
+    assert_eq!(client.send_request(get_request("/")).await.unwrap().status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_disconnects_in_a_stream_stops_it() -> Result<()> {
+    let served = serve().await?;
+    let mut socket = send(served.address, "/stream").await;
+    let mut got = String::new();
+    while !got.contains("first\n") {
+        got += &read(&mut socket).await;
+    }
+    served.running.reaches(1).await;
+    drop(socket);
+    served.running.reaches(0).await;
+
+    let mut client = http2(served.address).await;
+    let response = client.send_request(get_request("/stream")).await.unwrap();
+    served.running.reaches(1).await;
+    drop(response);
+    served.running.reaches(0).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn shutdown_lets_running_requests_end_and_takes_no_new_connections() -> Result<()> {
+    let served = serve().await?;
+    let mut idle = send(served.address, "/").await;
+    read(&mut idle).await;
+    let mut running = send(served.address, "/go").await;
+    served.running.reaches(1).await;
+    let shutdown = tokio::spawn({
+        let runtime = served.runtime.clone();
+        async move { runtime.shutdown().await }
+    });
+    assert_eq!(read(&mut idle).await, "", "an idle connection is closed");
+    assert!(TcpStream::connect(served.address).await.is_err());
+    served.go.send_replace(true);
+    let response = read(&mut running).await;
+    assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("gone"), "{response}");
+    timeout(Duration::from_secs(10), shutdown).await.expect("in time").unwrap();
+    Ok(())
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_ever() -> Result<()> {
+    let served = serve().await?;
+    let mut waiting = send(served.address, "/wait").await;
+    served.running.reaches(3).await;
+    // All deployments have 20 s but the front, so the clock is turned on.
+    tokio::time::pause();
+    served.runtime.shutdown().await;
+    tokio::time::resume();
+    served.running.reaches(0).await;
+    assert!(!read(&mut waiting).await.contains(" 200 "));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_an_error_that_names_it() -> Result<()> {
+    let served = serve().await?;
+    let error = Runtime::builder().http(served.address).start().await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { address, .. } if address == served.address));
+    assert!(error.to_string().contains(&served.address.to_string()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_happens_is_closed() -> Result<()> {
+    let served = serve().await?;
+    let mut idle = TcpStream::connect(served.address).await?;
+    idle.write_all(b"GET / HT").await?;
+    let mut busy = send(served.address, "/go").await;
+    served.running.reaches(1).await;
+    for _ in 0..5 {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::resume();
+    }
+    assert_eq!(read(&mut idle).await, "");
+    served.go.send_replace(true);
+    assert!(read(&mut busy).await.ends_with("gone"));
+    Ok(())
+}
+
+fn ongoing(runtime: &Runtime) -> usize {
+    runtime.status().applications["default"].deployments["Front"].ongoing
+}
+
+async fn ongoing_reaches(runtime: &Runtime, count: usize) {
+    let reached = async {
+        while ongoing(runtime) != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), reached).await.expect("in time");
+}
+
+#[tokio::test]
+async fn a_websocket_holds_its_slot_until_the_socket_closes() -> Result<()> {
+    use tokio_tungstenite::tungstenite::Message;
+    let served = serve().await?;
+    let url = format!("ws://{}/ws", served.address);
+    let (mut socket, response) = tokio_tungstenite::connect_async(&url).await.unwrap();
+    assert!(response.headers().contains_key("x-request-id"));
+    socket.send(Message::text("Hola")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("Hola"));
+    assert_eq!(ongoing(&served.runtime), 1);
+    drop(socket);
+    ongoing_reaches(&served.runtime, 0).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_websocket_ends_with_its_replica() -> Result<()> {
+    let served = serve().await?;
+    let url = format!("ws://{}/ws", served.address);
+    let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+    ongoing_reaches(&served.runtime, 1).await;
+    // It drains for 100 ms, then the replica ends.
+    served.runtime.delete("default").await?;
+    let end = timeout(Duration::from_secs(10), socket.next()).await.expect("in time");
+    assert!(!matches!(end, Some(Ok(_))), "{end:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn head_is_answered_without_a_body_over_both_versions() -> Result<()> {
+    let served = serve().await?;
+    let mut client = http2(served.address).await;
+    for (path, status) in [("/nowhere", 404), ("/-/healthz", 200), ("/stream", 200), ("/", 200)] {
+        let mut request = get_request(path);
+        *request.method_mut() = http::Method::HEAD;
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        let length = answer.headers().get("content-length").cloned();
+        // A stream has none, and the router's own 404 has no body.
+        let has_length = matches!(path, "/-/healthz" | "/");
+        assert_eq!(length.is_some(), has_length, "{path}: {length:?}");
+        let body = answer.into_body().collect().await.map(|body| body.to_bytes());
+        assert!(body.as_ref().is_ok_and(Bytes::is_empty), "{path}: {body:?}");
+
+        let mut socket = TcpStream::connect(served.address).await?;
+        let request = format!("HEAD {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        assert!(answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+        assert!(!answer.contains("content-length: 0"), "{path}: {answer}");
+    }
+    // Of what streams, nothing goes on.
+    served.running.reaches(0).await;
+    Ok(())
+}

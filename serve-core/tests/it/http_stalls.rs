@@ -1,0 +1,175 @@
+//! HTTP peers that stand still: what they hold is free after a while, and those that only
+//! rest keep it.
+#![cfg(feature = "http")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serve_core::axum::Router;
+use serve_core::axum::extract::WebSocketUpgrade;
+use serve_core::axum::extract::ws::{Message, WebSocket};
+use serve_core::axum::routing::{get, post};
+use serve_core::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// WebSockets that send, and are not done yet.
+static SENDING: AtomicUsize = AtomicUsize::new(0);
+
+#[deployment(graceful_shutdown_timeout = "100ms")]
+#[derive(Default)]
+struct Web;
+
+#[handle]
+impl Web {
+    #[get("/forever")]
+    pub fn forever(&self) -> impl Stream<Item = String> {
+        stream::repeat_with(|| "x".repeat(10_000))
+    }
+
+    #[get("/rests")]
+    pub fn rests(&self) -> impl Stream<Item = String> {
+        stream::iter(["first\n".to_owned()]).chain(stream::pending())
+    }
+
+    #[routes]
+    pub fn routes(self: Arc<Self>) -> Router {
+        let flood = async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(flood);
+        Router::new()
+            .route("/up", post(async |body: Bytes| body.len().to_string()))
+            .route("/flood", get(flood))
+    }
+}
+
+/// Sends, and never reads.
+async fn flood(mut socket: WebSocket) {
+    SENDING.fetch_add(1, Ordering::SeqCst);
+    while socket.send(Message::text("x".repeat(100_000))).await.is_ok() {}
+    SENDING.fetch_sub(1, Ordering::SeqCst);
+}
+
+fn ongoing(runtime: &Runtime) -> usize {
+    runtime.status().applications["default"].deployments.values().map(|one| one.ongoing).sum()
+}
+
+/// Waits on the paused clock, with time for the sockets between its steps. Gives how long it
+/// took; fails after `most`.
+async fn until(most: Duration, what: &str, holds: impl Fn() -> bool) -> Duration {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < most, "{what}: not after {:?}", began.elapsed());
+        sleep(Duration::from_millis(10)).await;
+    }
+    began.elapsed()
+}
+
+async fn served(request: &str) -> Result<(Runtime, TcpStream)> {
+    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+    runtime.run(Web::bind()).await?;
+    let mut socket = TcpStream::connect(runtime.http_address().unwrap()).await?;
+    socket.write_all(request.as_bytes()).await?;
+    until(50 * SECOND, "the request runs", || ongoing(&runtime) == 1).await;
+    Ok((runtime, socket))
+}
+
+/// Two bytes of the ten that it announces.
+fn upload(content_type: &str) -> String {
+    format!(
+        "POST /up HTTP/1.1\r\nhost: here\r\ncontent-type: {content_type}\r\ncontent-length: 10\r\n\
+         \r\nab"
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_to_a_route_that_stops_coming_gives_its_slot_back() -> Result<()> {
+    let (runtime, mut socket) = served(&upload("text/plain")).await?;
+    let took = until(70 * SECOND, "the slot is free", || ongoing(&runtime) == 0).await;
+    assert!(took > 9 * SECOND, "{took:?}");
+    let mut answer = vec![0; 1024];
+    let read = socket.read(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_grpc_may_rest() -> Result<()> {
+    let (runtime, _socket) = served(&upload("application/grpc")).await?;
+    sleep(600 * SECOND).await;
+    assert_eq!(ongoing(&runtime), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_stream_loses_its_connection() -> Result<()> {
+    let (runtime, _socket) = served("GET /forever HTTP/1.1\r\nhost: here\r\n\r\n").await?;
+    let took = until(120 * SECOND, "the slot is free", || ongoing(&runtime) == 0).await;
+    assert!(took >= 50 * SECOND, "{took:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_does_not_read_a_stream_loses_that_one_only() -> Result<()> {
+    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+    runtime.run(Web::bind()).await?;
+    let socket = TokioIo::new(TcpStream::connect(runtime.http_address().unwrap()).await?);
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+    tokio::spawn(connection);
+    let request = |path| {
+        http::Request::get(format!("http://here{path}")).body(Empty::<Bytes>::new()).unwrap()
+    };
+    let unread = client.send_request(request("/forever")).await.unwrap();
+    let resting = client.send_request(request("/rests")).await.unwrap();
+    assert_eq!(ongoing(&runtime), 2);
+    let took = until(200 * SECOND, "a slot is free", || ongoing(&runtime) == 1).await;
+    assert!(took >= 50 * SECOND, "{took:?}");
+    let other = client.send_request(request("/nowhere")).await.unwrap();
+    assert_eq!(other.status(), 404);
+    let broken = unread.into_body().collect().await;
+    assert!(broken.is_err(), "it looks whole");
+    sleep(SECOND).await;
+    assert_eq!(ongoing(&runtime), 1, "what rests goes on");
+    drop(resting);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_nothing_to_send_may_rest() -> Result<()> {
+    let (runtime, mut socket) = served("GET /rests HTTP/1.1\r\nhost: here\r\n\r\n").await?;
+    let mut read = vec![0; 4096];
+    let read_now = socket.read(&mut read).await?;
+    assert!(read_now > 0);
+    sleep(3600 * SECOND).await;
+    assert_eq!(ongoing(&runtime), 1);
+    Ok(())
+}
+
+const UPGRADE: &str = "GET /flood HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_is_stuck_in_a_write_ends_with_its_replica_or_with_its_peers_time()
+-> Result<()> {
+    let sending = || SENDING.load(Ordering::SeqCst);
+    let (runtime, _socket) = served(UPGRADE).await?;
+    until(50 * SECOND, "it sends", || sending() == 1).await;
+    // It drains for 100 ms, then the replica ends.
+    runtime.delete("default").await?;
+    let took = until(30 * SECOND, "it ends with its replica", || sending() == 0).await;
+    assert!(took < 10 * SECOND, "{took:?}");
+
+    let (runtime, _socket) = served(UPGRADE).await?;
+    until(50 * SECOND, "it sends", || sending() == 1).await;
+    let took = until(120 * SECOND, "its peer reads nothing", || sending() == 0).await;
+    assert!(took >= 50 * SECOND, "{took:?}");
+    until(SECOND, "its slot is free", || ongoing(&runtime) == 0).await;
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! How streams are sent, and what stops them.
+#![cfg(feature = "http")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use serve_core::HttpClient;
+use serve_core::prelude::*;
+use tokio::time::sleep;
+
+#[deployment]
+struct Source {
+    alive: Arc<AtomicUsize>,
+}
+
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[handle]
+impl Source {
+    fn new(alive: Arc<AtomicUsize>) -> Self {
+        Self { alive }
+    }
+
+    #[get("/numbers")]
+    pub fn numbers(&self, to: u32) -> impl Stream<Item = u32> {
+        futures::stream::iter(0..to)
+    }
+
+    #[get("/words")]
+    pub fn words(&self) -> impl Stream<Item = String> {
+        futures::stream::iter(["Hola\n", "Dora"]).map(str::to_owned)
+    }
+
+    #[get("/bytes")]
+    pub fn bytes(&self) -> impl Stream<Item = serve_core::Bytes> {
+        futures::stream::iter([&[0xff][..], &[0, 1]]).map(serve_core::Bytes::from_static)
+    }
+
+    #[get("/failing")]
+    pub fn failing(&self, after: u32) -> impl Stream<Item = Result<u32>> {
+        let error = Error::msg("no such number").with_status(404);
+        futures::stream::iter(0..after).map(Ok).chain(futures::stream::iter([Err(error), Ok(9)]))
+    }
+
+    /// Without an end.
+    #[get("/megabytes")]
+    pub fn megabytes(&self) -> impl Stream<Item = String> {
+        let alive = Alive::new(&self.alive);
+        futures::stream::repeat_with(move || {
+            let _alive = &alive;
+            "x".repeat(1 << 20)
+        })
+    }
+
+    #[get("/failing-words")]
+    pub fn failing_words(&self) -> impl Stream<Item = Result<String>> {
+        futures::stream::iter([Ok("a".to_owned()), Err(Error::msg("secret"))])
+    }
+
+    #[get("/refused")]
+    pub async fn refused(&self) -> Result<impl Stream<Item = u32>> {
+        if self.alive.load(Ordering::SeqCst) < 100 {
+            return Err(Error::msg("not now").with_status(409));
+        }
+        Ok(futures::stream::empty())
+    }
+
+    #[get("/ticks")]
+    pub fn ticks(&self) -> impl Stream<Item = u64> {
+        let alive = Alive::new(&self.alive);
+        futures::stream::unfold((0, alive), |(tick, alive)| async move {
+            sleep(Duration::from_secs(1)).await;
+            Some((tick, (tick + 1, alive)))
+        })
+    }
+}
+
+async fn source() -> Result<(MockRuntime, HttpClient, Arc<AtomicUsize>)> {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Source::bind(Arc::clone(&alive))).await?;
+    let http = runtime.http();
+    Ok((runtime, http, alive))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_sent_as_the_client_accepts() -> Result<()> {
+    let (_runtime, http, _) = source().await?;
+    let rows: [(&str, &str, &str, &[u8]); 10] = [
+        ("/numbers?to=3", "*/*", "application/x-ndjson", b"0\n1\n2\n"),
+        ("/numbers?to=3", "application/json", "application/json", b"[0,1,2]"),
+        ("/numbers?to=2", "text/event-stream", "text/event-stream", b"data: 0\n\ndata: 1\n\n"),
+        ("/numbers?to=0", "*/*", "application/x-ndjson", b""),
+        ("/numbers?to=0", "application/json", "application/json", b"[]"),
+        ("/words", "*/*", "text/plain; charset=utf-8", b"Hola\nDora"),
+        ("/words", "application/json", "application/json", br#"["Hola\n","Dora"]"#),
+        (
+            "/words",
+            "text/event-stream",
+            "text/event-stream",
+            b"data: Hola\ndata: \n\ndata: Dora\n\n",
+        ),
+        ("/words", "application/x-ndjson", "application/x-ndjson", b"\"Hola\\n\"\n\"Dora\"\n"),
+        ("/bytes", "*/*", "application/octet-stream", &[0xff, 0, 1]),
+    ];
+    for (path, accept, content_type, body) in rows {
+        let response = http.get(path).header("accept", accept).await?;
+        assert_eq!(response.status(), 200, "{path} as {accept}");
+        assert_eq!(response.header("content-type"), Some(content_type), "{path} as {accept}");
+        assert_eq!(response.bytes().await?, body, "{path} as {accept}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_the_first_place_has_its_status() -> Result<()> {
+    let (_runtime, http, _) = source().await?;
+    for accept in ["*/*", "application/json", "text/event-stream"] {
+        for (path, status, body) in
+            [("/failing?after=0", 404, "no such number"), ("/refused", 409, "not now")]
+        {
+            let response = http.get(path).header("accept", accept).await?;
+            assert_eq!(response.status(), status, "{path} as {accept}");
+            assert_eq!(response.text().await?, body);
+        }
+    }
+    // Nothing was sent of a list yet, wherever the error stands.
+    let listed = http.get("/failing?after=2").header("accept", "application/json").await?;
+    assert_eq!(listed.status(), 404);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_error_is_an_event_or_a_line_and_breaks_what_is_raw() -> Result<()> {
+    let (_runtime, http, _) = source().await?;
+    let error = r#"{"error":{"status":404,"message":"no such number"}}"#;
+    let lines = http.get("/failing?after=1").await?;
+    assert_eq!(lines.status(), 200);
+    assert_eq!(lines.text().await?, format!("0\n{error}\n"));
+    let events = http.get("/failing?after=1").header("accept", "text/event-stream").await?;
+    assert_eq!(events.text().await?, format!("data: 0\n\nevent: error\ndata: {error}\n\n"));
+    let hidden = http.get("/failing-words").header("accept", "text/event-stream").await?;
+    assert_eq!(
+        hidden.text().await?,
+        "data: a\n\nevent: error\n\
+         data: {\"error\":{\"status\":500,\"message\":\"Internal Server Error\"}}\n\n"
+    );
+    let raw = http.get("/failing-words").await?;
+    assert_eq!(raw.status(), 200);
+    let chunks: Vec<_> = raw.chunks().collect().await;
+    assert_eq!(chunks.len(), 2);
+    assert_eq!(chunks[0].as_deref().unwrap(), b"a");
+    assert!(chunks[1].is_err());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_come_as_they_are_made_and_dropping_them_stops_the_method() -> Result<()> {
+    let (_runtime, http, alive) = source().await?;
+    let began = tokio::time::Instant::now();
+    let mut chunks = http.get("/ticks").await?.chunks();
+    for tick in 0..3 {
+        assert_eq!(chunks.next().await.unwrap()?, format!("{tick}\n"));
+        assert_eq!(began.elapsed(), Duration::from_secs(tick + 1));
+    }
+    assert_eq!(alive.load(Ordering::SeqCst), 1);
+    drop(chunks);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_before_the_first_item_stops_the_method_too() -> Result<()> {
+    let (_runtime, http, alive) = source().await?;
+    let request = http.get("/ticks").send();
+    assert!(tokio::time::timeout(Duration::from_millis(10), request).await.is_err());
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_a_stream_with_an_error() -> Result<()> {
+    let (_runtime, http, alive) = source().await?;
+    let response = http.get("/ticks").header("x-request-timeout-seconds", "2.5").await?;
+    let text = response.text().await?;
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[..2], [json!(0), json!(1)]);
+    assert_eq!(lines[2]["error"]["status"], 408);
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_an_end_is_no_array() -> Result<()> {
+    let (_runtime, http, alive) = source().await?;
+    let response = http.get("/megabytes").header("accept", "application/json").await?;
+    assert_eq!(response.status(), 507);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    let error: Value = response.json().await?;
+    assert_eq!(error["error"]["status"], 507);
+    let message = error["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("64 MiB") && message.contains("application/x-ndjson"), "{message}");
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(alive.load(Ordering::SeqCst), 0, "the method goes on");
+    Ok(())
+}

@@ -1,0 +1,403 @@
+//! Programs that calls in place must not break: methods that turn slow, callers that never yield,
+//! deep stacks, panics of others, filters of the log; and deadlines of methods that do not await.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::Stream;
+use parking_lot::Mutex;
+use serve_core::ApplicationStatus;
+use serve_core::prelude::*;
+use tokio::runtime::Builder;
+use tokio::time::Instant;
+
+fn tokio(workers: usize) -> tokio::runtime::Runtime {
+    let mut builder = match workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build().unwrap()
+}
+
+fn in_place(runtime: &Runtime, deployment: &str, method: &str) -> u64 {
+    let status = runtime.status();
+    let deployment = status.application("default").unwrap().deployment(deployment).unwrap();
+    // A method that was never called is not there.
+    deployment.methods.get(method).map_or(0, |method| method.in_place)
+}
+
+/// Computes for `time`, as far as the clock tells.
+fn compute(time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+#[deployment]
+struct Quick;
+
+#[handle]
+impl Quick {
+    fn new() -> Self {
+        Self
+    }
+
+    pub async fn get(&self) -> u64 {
+        1
+    }
+}
+
+/// Answers at once, until it has turned slow.
+#[deployment]
+struct Turning {
+    slow: Arc<AtomicBool>,
+}
+
+#[handle]
+impl Turning {
+    fn new(slow: Arc<AtomicBool>) -> Self {
+        Self { slow }
+    }
+
+    pub async fn answer(&self) -> u64 {
+        if self.slow.load(Ordering::SeqCst) {
+            compute(Duration::from_micros(200));
+        }
+        2
+    }
+}
+
+#[deployment]
+struct Round {
+    quick: QuickHandle,
+    turning: TurningHandle,
+}
+
+#[handle]
+impl Round {
+    fn new(quick: QuickHandle, turning: TurningHandle) -> Self {
+        Self { quick, turning }
+    }
+
+    /// So many rounds, each of some calls of the quick method and one of the other.
+    pub async fn rounds(&self, rounds: u32, quick: u32) -> Result<()> {
+        for _ in 0..rounds {
+            for _ in 0..quick {
+                self.quick.get().await?;
+            }
+            self.turning.answer().await?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_method_that_turns_slow_goes_back_to_tasks_whatever_its_caller_calls_in_turn() {
+    for quick in [0, 1, 3, 7, 15, 31] {
+        tokio(1).block_on(async {
+            let runtime = Runtime::builder().start().await.unwrap();
+            let slow = Arc::<AtomicBool>::default();
+            let round = Round::bind(Quick::bind(), Turning::bind(Arc::clone(&slow)));
+            let round = runtime.run(round).await.unwrap();
+            let in_place = || in_place(&runtime, "Turning", "answer");
+            // It earns its poll in place, which a busy machine may put off.
+            while in_place() < 100 {
+                round.rounds(100, quick).await.unwrap();
+            }
+            slow.store(true, Ordering::SeqCst);
+            let before = in_place();
+            round.rounds(400, quick).await.unwrap();
+            let after = in_place() - before;
+            assert!(after <= 100, "{after} of 400 ran in place, with {quick} others in each round");
+        });
+    }
+}
+
+#[deployment]
+struct Careless {
+    quick: QuickHandle,
+}
+
+#[handle]
+impl Careless {
+    fn new(quick: QuickHandle) -> Self {
+        Self { quick }
+    }
+
+    /// Cancels its calls before it awaits them, until `stop` is set.
+    pub async fn cancel(&self, stop: Stop) -> u64 {
+        let mut cancelled = 0;
+        while !stop.0.load(Ordering::SeqCst) {
+            let call = self.quick.get();
+            call.cancel();
+            cancelled += u64::from(call.await.is_err());
+        }
+        cancelled
+    }
+}
+
+/// A flag that stays in its process.
+#[derive(Clone, Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Serialize for Stop {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Stop {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <()>::deserialize(from).map(|()| Self::default())
+    }
+}
+
+#[test]
+fn a_loop_over_cancelled_calls_lets_other_tasks_run() {
+    for in_place in [true, false] {
+        tokio(1).block_on(async {
+            let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
+            let careless = runtime.run(Careless::bind(Quick::bind())).await.unwrap();
+            let stop = Stop::default();
+            let cancelling = careless.cancel(stop.clone());
+            let stopping = tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                stop.0.store(true, Ordering::SeqCst);
+            });
+            // On one thread, `stopping` runs only if the loop yields.
+            let (cancelled, stopped) = tokio::join!(cancelling, stopping);
+            stopped.unwrap();
+            cancelled.unwrap();
+        });
+    }
+}
+
+#[deployment(local)]
+struct Deep {
+    own: Arc<Mutex<Option<DeepHandle>>>,
+}
+
+#[handle]
+impl Deep {
+    fn new(own: Arc<Mutex<Option<DeepHandle>>>) -> Self {
+        Self { own }
+    }
+
+    /// Keeps an array in its future while it calls itself.
+    pub async fn dive(&self, depth: u32) -> Result<u32> {
+        let array = [u8::try_from(depth % 200).unwrap(); 16_384];
+        let own = self.own.lock().clone().unwrap();
+        let below = if depth == 0 { 0 } else { Box::pin(own.dive(depth - 1)).await? };
+        Ok(below + u32::from(std::hint::black_box(&array)[depth as usize] > 0))
+    }
+}
+
+#[test]
+fn deep_calls_with_large_futures_leave_the_stack_alone() {
+    for in_place in [true, false] {
+        tokio(2).block_on(async {
+            let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
+            let own = Arc::default();
+            let deep = runtime.run(Deep::bind(Arc::clone(&own))).await.unwrap();
+            *own.lock() = Some(deep.clone());
+            assert_eq!(deep.dive(40).await.unwrap(), 40);
+            *own.lock() = None;
+        });
+    }
+}
+
+/// Polls a response once when it is dropped.
+struct PollsInDrop(Option<serve_core::Response<u64>>);
+
+impl Drop for PollsInDrop {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            let _ = futures::FutureExt::now_or_never(call);
+        }
+    }
+}
+
+#[deployment]
+struct Panics {
+    quick: QuickHandle,
+}
+
+#[handle]
+impl Panics {
+    fn new(quick: QuickHandle) -> Self {
+        Self { quick }
+    }
+
+    pub async fn panic(&self) {
+        let _polls = PollsInDrop(Some(self.quick.get()));
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_replica_is_not_blamed_for_the_panics_of_its_callers() {
+    for in_place in [true, false] {
+        tokio(1).block_on(async {
+            let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
+            let panics = runtime.run(Panics::bind(Quick::bind())).await.unwrap();
+            for _ in 0..10 {
+                // A panic in a row with a success is none of three in a row.
+                assert!(panics.panic().await.is_err());
+            }
+            runtime.wait_for("default", ApplicationStatus::Running).await;
+            let status = runtime.status();
+            let quick = &status.application("default").unwrap().deployments["Quick"];
+            assert_eq!(quick.recent_dead_replicas.len(), 0, "{quick:?}");
+        });
+    }
+}
+
+/// Blocks its thread until it is let go.
+#[deployment(local)]
+struct Blocks {
+    go: Arc<Mutex<Receiver<()>>>,
+}
+
+#[handle]
+impl Blocks {
+    fn new(go: Arc<Mutex<Receiver<()>>>) -> Self {
+        Self { go }
+    }
+
+    pub async fn block(&self) -> u64 {
+        // Long enough for a caller that waits for it to be found out.
+        let _ = self.go.lock().recv_timeout(Duration::from_secs(20));
+        7
+    }
+
+    pub fn items(&self) -> impl Stream<Item = u64> + use<> {
+        let go = Arc::clone(&self.go);
+        futures::stream::iter(0..2).map(move |number| {
+            if number == 1 {
+                let _ = go.lock().recv_timeout(Duration::from_secs(20));
+            }
+            number
+        })
+    }
+}
+
+/// The handle with a deadline of 20 ms, and the way to let the method go.
+async fn blocks(runtime: &Runtime) -> (BlocksHandle, Sender<()>) {
+    let (go, gone) = channel();
+    let blocks = runtime.run(Blocks::bind(Arc::new(Mutex::new(gone)))).await.unwrap();
+    (blocks.options(CallOptions::new().timeout(Duration::from_millis(20))), go)
+}
+
+#[test]
+fn a_caller_hears_of_its_deadline_though_the_method_does_not_await() {
+    tokio(3).block_on(async {
+        let runtime = Runtime::builder().start().await.unwrap();
+        let (blocks, go) = blocks(&runtime).await;
+        assert_eq!(blocks.block().await, Err(CallError::DeadlineExceeded));
+        go.send(()).unwrap();
+
+        let mut items = blocks.items();
+        assert_eq!(items.next().await, Some(Ok(0)));
+        assert_eq!(items.next().await, Some(Err(CallError::DeadlineExceeded)));
+        assert_eq!(items.next().await, None);
+        go.send(()).unwrap();
+
+        let error = blocks.block().object_ref().await.expect_err("it is late");
+        assert!(error.to_string().contains("deadline"), "{error}");
+        go.send(()).unwrap();
+
+        // From a thread that knows nothing of tokio.
+        let call = blocks.block();
+        let waited = std::thread::spawn(move || call.result()).join().unwrap();
+        assert_eq!(waited, Err(CallError::DeadlineExceeded));
+        go.send(()).unwrap();
+    });
+}
+
+#[deployment]
+struct Logs;
+
+#[handle]
+impl Logs {
+    fn new() -> Self {
+        Self
+    }
+
+    pub async fn log(&self) {
+        tracing::info!(target: "my_app", "in the callee");
+    }
+}
+
+#[deployment]
+struct Spans {
+    logs: LogsHandle,
+}
+
+#[handle]
+impl Spans {
+    fn new(logs: LogsHandle) -> Self {
+        Self { logs }
+    }
+
+    pub async fn log(&self) -> Result<()> {
+        let span = tracing::info_span!(target: "my_app", "own_span", secret = 42);
+        let call = async {
+            self.logs.log().await?;
+            tracing::info!(target: "my_app", "in the caller");
+            Ok(())
+        };
+        tracing::Instrument::instrument(call, span).await
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_filter_of_the_log_puts_a_callees_events_into_its_callers_span() {
+    for in_place in [true, false] {
+        for filter in ["my_app=info", "info", "serve_core=info,my_app=info"] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_writer(move || writer.clone())
+                .with_ansi(false)
+                .with_env_filter(filter)
+                .finish();
+            // With a single subscriber, `tracing` asks that of the thread which meets an event first,
+            // and remembers the answer. That thread may be another test's.
+            let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+            let _default = tracing::subscriber::set_default(subscriber);
+            tokio(1).block_on(async {
+                let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
+                let spans = runtime.run(Spans::bind(Logs::bind())).await.unwrap();
+                spans.log().await.unwrap();
+            });
+            let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+            let line = |what: &str| text.lines().find(|line| line.ends_with(what)).unwrap();
+            let said = format!("{filter}, in place: {in_place}: {text}");
+            assert!(!line("in the callee").contains("secret"), "{said}");
+            assert!(line("in the caller").contains("secret"), "{said}");
+            let has_span = filter != "my_app=info";
+            assert_eq!(line("in the callee").contains("\"Logs\""), has_span, "{said}");
+        }
+    }
+}

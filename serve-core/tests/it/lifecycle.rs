@@ -1,0 +1,170 @@
+//! How deployments start and stop, and where blocking work runs.
+
+use crate::by_environment;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serve_core::prelude::*;
+use serve_core::{ApplicationStatus, DeployError};
+use tokio::time::sleep;
+
+type Events = Arc<Mutex<Vec<String>>>;
+
+#[deployment]
+struct Callee(Events);
+
+#[handle]
+impl Callee {
+    fn new(events: Events) -> Self {
+        Self(events)
+    }
+
+    pub async fn work(&self) -> u32 {
+        sleep(Duration::from_secs(1)).await;
+        self.0.lock().push("callee worked".to_owned());
+        7
+    }
+
+    #[shutdown]
+    async fn stop(&self) {
+        self.0.lock().push("callee shut down".to_owned());
+    }
+}
+
+#[deployment]
+struct Caller {
+    callee: CalleeHandle,
+    events: Events,
+}
+
+#[handle]
+impl Caller {
+    fn new(callee: CalleeHandle, events: Events) -> Self {
+        Self { callee, events }
+    }
+
+    pub async fn work(&self) -> Result<u32> {
+        // In two parts: while it drains, the caller still calls its callee.
+        let first = self.callee.work().await?;
+        Ok(first + self.callee.work().await?)
+    }
+
+    #[shutdown]
+    fn stop(&self) {
+        self.events.lock().push("caller shut down".to_owned());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_drains_callers_before_callees() -> Result<()> {
+    let events = Events::default();
+    let runtime = by_environment::runtime().await?;
+    let caller = runtime.run(Caller::bind(Callee::bind(events.clone()), events.clone())).await?;
+    let call = caller.work();
+    sleep(Duration::from_millis(1)).await;
+    runtime.shutdown().await;
+    assert_eq!(call.await?, 14);
+    assert_eq!(
+        *events.lock(),
+        ["callee worked", "callee worked", "caller shut down", "callee shut down"]
+    );
+    let late = caller.work().await;
+    assert!(matches!(late, Err(CallError::Unavailable { started: false, .. })), "{late:?}");
+    assert!(matches!(
+        runtime.run(Callee::bind(Events::default())).await,
+        Err(DeployError::ShutDown)
+    ));
+    Ok(())
+}
+
+#[deployment(graceful_shutdown_timeout = "2s")]
+#[derive(Default)]
+struct Stubborn;
+
+#[handle]
+impl Stubborn {
+    pub async fn forever(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_never_takes_longer_than_its_timeout() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let stubborn = runtime.run(Stubborn::bind()).await?;
+    let call = stubborn.forever();
+    sleep(Duration::from_millis(1)).await;
+    let started = tokio::time::Instant::now();
+    runtime.delete("default").await?;
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
+    let ended = call.await;
+    assert!(matches!(ended, Err(CallError::Unavailable { started: true, .. })), "{ended:?}");
+    Ok(())
+}
+
+#[deployment]
+struct Picky(u32);
+
+#[handle]
+impl Picky {
+    async fn new(number: u32) -> Result<Self, String> {
+        if number == 13 { Err("unlucky".to_owned()) } else { Ok(Self(number)) }
+    }
+
+    pub async fn number(&self) -> u32 {
+        self.0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redeploy_is_followed_by_old_handles_and_a_failed_one_changes_nothing() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let picky = runtime.run(Picky::bind(1u32)).await?;
+    runtime.run(Picky::bind(2u32).num_replicas(3)).await?;
+    assert_eq!(picky.number().await?, 2);
+    let failed = runtime.run(Picky::bind(13u32)).await.expect_err("13 is refused");
+    assert!(failed.to_string().ends_with("unlucky"), "{failed}");
+    assert_eq!(picky.number().await?, 2);
+    let status = &runtime.status().applications["default"];
+    assert_eq!(status.status, ApplicationStatus::DeployFailed);
+    assert!(status.message.contains("unlucky"));
+    assert_eq!(status.deployments["Picky"].replicas.len(), 3);
+    Ok(())
+}
+
+#[deployment(num_cpus = 2)]
+#[derive(Default)]
+struct Heavy;
+
+#[handle]
+impl Heavy {
+    #[blocking]
+    pub fn thread(&self, fail: bool) -> (String, String) {
+        assert!(!fail, "told to");
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        (name, context().request_id().to_owned())
+    }
+
+    pub async fn request_id(&self) -> String {
+        context().request_id().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn blocking_methods_run_on_the_replicas_own_threads_with_their_context() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let heavy = runtime.run(Heavy::bind()).await?;
+    let call = heavy.thread(false);
+    let id = call.request_id();
+    let (name, seen) = call.await?;
+    assert!(name.starts_with("serve default#Heavy#"), "{name}");
+    assert_eq!(seen, id);
+    assert_eq!(heavy.thread(true).await, Err(CallError::Panicked("told to".to_owned())));
+    assert!(heavy.thread(false).await.is_ok());
+    let mock = MockRuntime::builder().start();
+    let heavy = mock.run(Heavy::bind()).await?;
+    assert!(heavy.thread(false).await.is_ok());
+    Ok(())
+}

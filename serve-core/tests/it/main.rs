@@ -1,0 +1,64 @@
+//! The tests of the core, in one program: sixty programs would be linked for as long as they run.
+//!
+//! `cargo test -p serve-core --test it updates::` runs one file of them. What needs a program of its
+//! own stands beside this one: `ui.rs` (compilers), `local_only.rs` (a counting allocator) and
+//! `macro_hygiene.rs` (a crate without a prelude).
+#![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod admission;
+mod architecture;
+mod autoscaling;
+mod autoscaling_day;
+mod batch_order;
+mod batch_results;
+mod batching;
+mod binding;
+mod blocking_constructors;
+mod blocking_streams;
+mod by_environment;
+mod by_name;
+mod call_traces;
+mod calls;
+mod composition;
+mod deploys_at_random;
+mod deploys_end;
+mod endings;
+mod errors;
+mod faults;
+mod health;
+mod http_access_log;
+mod http_front_door;
+mod http_openapi;
+mod http_parameters;
+mod http_proxy;
+mod http_results;
+mod http_routes;
+mod http_stalls;
+mod http_streams;
+mod identity;
+mod idle_replicas;
+mod in_place;
+mod in_place_attacks;
+mod in_place_programs;
+mod input_streams;
+mod lifecycle;
+mod macro_conditions;
+mod macro_lints;
+mod macro_names;
+mod mocks;
+mod multiplexed;
+mod object_refs;
+mod option_table;
+mod options;
+mod resources;
+mod retries;
+mod routing;
+mod runtime;
+mod slots;
+mod start_failures;
+mod statuses;
+mod streams;
+mod troubleshooting;
+mod updates;
+mod wire;

@@ -1,0 +1,248 @@
+//! The runtime as a library: running, looking up, replacing and deleting applications.
+
+use crate::by_environment;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serve_core::prelude::*;
+use serve_core::{ApplicationStatus, DeployError, DeploymentStatus, ReplicaState};
+use tokio::time::sleep;
+
+type Events = Arc<Mutex<Vec<String>>>;
+
+/// Says when it is dropped.
+struct Note(Events, &'static str);
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        self.0.lock().push(format!("{} dropped", self.1));
+    }
+}
+
+#[deployment]
+struct Leaf {
+    number: u32,
+    _note: Note,
+}
+
+#[handle]
+impl Leaf {
+    fn new(events: Events, number: u32) -> Self {
+        Self { number, _note: Note(events, "leaf") }
+    }
+
+    pub async fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+#[deployment]
+struct Top {
+    leaf: LeafHandle,
+    _note: Note,
+}
+
+#[handle]
+impl Top {
+    fn new(leaf: LeafHandle, events: Events) -> Self {
+        Self { leaf, _note: Note(events, "top") }
+    }
+
+    pub async fn number(&self) -> Result<u32> {
+        Ok(self.leaf.number().await?)
+    }
+}
+
+fn top(events: &Events, number: u32) -> Bound<Top> {
+    Top::bind(Leaf::bind(Arc::clone(events), number), Arc::clone(events))
+}
+
+async fn settle() {
+    sleep(Duration::from_secs(60)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let events = Events::default();
+    let by_default: TopHandle = runtime.run(top(&events, 1)).await?;
+    let math = Application::new(top(&events, 2)).name("math").route_prefix("/math");
+    let math: TopHandle = runtime.run(math).await?;
+    assert_eq!((by_default.number().await?, math.number().await?), (1, 2));
+    #[cfg(feature = "http")]
+    assert_eq!(runtime.http_address(), None, "no port is opened unless it is asked for");
+
+    let status = runtime.status();
+    assert_eq!(status.applications.keys().collect::<Vec<_>>(), ["default", "math"]);
+    let default = &status.applications["default"];
+    assert_eq!(default.status, ApplicationStatus::Running);
+    assert_eq!(default.route_prefix.as_deref(), Some("/"));
+    assert_eq!(status.applications["math"].route_prefix.as_deref(), Some("/math"));
+    let leaf = &default.deployments["Leaf"];
+    assert_eq!(
+        (leaf.status, leaf.replicas[0].state),
+        (DeploymentStatus::Healthy, ReplicaState::Running)
+    );
+    let json = serde_json::to_value(&status)?;
+    assert_eq!(json["applications"]["math"]["status"], "RUNNING");
+    assert_eq!(json["applications"]["math"]["deployments"]["Top"]["status"], "HEALTHY");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let _top = runtime.run(top(&Events::default(), 7)).await?;
+    assert_eq!(runtime.get_app_handle::<Top>("default")?.number().await?, 7);
+    assert_eq!(runtime.get_deployment_handle::<Leaf>("default", "Leaf")?.number().await?, 7);
+    let rows: [(DeployError, &[&str]); 5] = [
+        (runtime.get_app_handle::<Leaf>("default").unwrap_err(), &["`Top`", "Leaf"]),
+        (runtime.get_app_handle::<Top>("other").unwrap_err(), &["`other`"]),
+        (runtime.get_deployment_handle::<Top>("default", "Leaf").unwrap_err(), &["`Leaf`", "Top"]),
+        (runtime.get_deployment_handle::<Leaf>("default", "Twig").unwrap_err(), &["`Twig`"]),
+        (runtime.get_deployment_handle::<Leaf>("other", "Leaf").unwrap_err(), &["`other`"]),
+    ];
+    for (error, words) in rows {
+        let text = error.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let events = Events::default();
+    let old = runtime.run(top(&events, 1)).await?;
+    let old_leaf = runtime.get_deployment_handle::<Leaf>("default", "Leaf")?;
+    let new = runtime.run(top(&events, 2)).await?;
+    assert_eq!((old.number().await?, new.number().await?, old_leaf.number().await?), (2, 2, 2));
+    settle().await;
+    let mut dropped = std::mem::take(&mut *events.lock());
+    dropped.sort();
+    assert_eq!(dropped, ["leaf dropped"], "the version before is gone, and `Top` is the same");
+
+    // `Leaf` is the ingress now, under the name that `Top` had.
+    runtime.run(Leaf::bind(Arc::clone(&events), 3).name("Top")).await?;
+    for gone in [old.number().await.unwrap_err(), new.number().await.unwrap_err()] {
+        let CallError::Unavailable { deployment, started, .. } = gone else { panic!("{gone:?}") };
+        assert_eq!((deployment.as_str(), started), ("Top", false));
+    }
+    assert!(matches!(old_leaf.number().await, Err(CallError::Unavailable { started: false, .. })));
+    assert_eq!(runtime.get_app_handle::<Leaf>("default")?.number().await?, 3);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_lives_until_the_runtime_and_every_handle_outside_are_dropped() -> Result<()>
+{
+    let runtime = by_environment::runtime().await?;
+    let events = Events::default();
+    let handle = runtime.run(top(&events, 1)).await?;
+    let other = runtime.get_deployment_handle::<Leaf>("default", "Leaf")?;
+    drop(runtime.clone());
+    drop(runtime);
+    settle().await;
+    assert_eq!(handle.number().await?, 1);
+    // A clone, and one with options, keeps as much alive as the handle itself.
+    let last = handle.clone().options(CallOptions::new().session_id("dora"));
+    drop((handle, other));
+    settle().await;
+    assert_eq!(last.number().await?, 1);
+    assert_eq!(*events.lock(), [""; 0]);
+    drop(last);
+    settle().await;
+    // The handle inside the graph keeps nothing alive. Callers go before callees.
+    assert_eq!(*events.lock(), ["top dropped", "leaf dropped"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let events = Events::default();
+    let handle = runtime.run(Application::new(top(&events, 1)).name("math")).await?;
+    let kept = runtime.run(Leaf::bind(Events::default(), 5)).await?;
+    runtime.delete("math").await?;
+    assert_eq!(*events.lock(), ["top dropped", "leaf dropped"]);
+    let gone = handle.number().await.unwrap_err();
+    assert!(matches!(gone, CallError::Unavailable { started: false, .. }), "{gone:?}");
+    assert!(gone.is_retryable() && !gone.may_have_run());
+    assert!(!runtime.status().applications.contains_key("math"));
+    assert!(
+        matches!(runtime.delete("math").await, Err(DeployError::UnknownApplication(name)) if name == "math")
+    );
+    assert_eq!(kept.number().await?, 5);
+    runtime.shutdown().await;
+    assert!(runtime.status().applications.is_empty());
+    assert!(kept.number().await.is_err());
+    // A second time changes nothing.
+    runtime.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> Result<()> {
+    let runtime = by_environment::runtime().await?;
+    let events = Events::default();
+    let actor = runtime.actor(Leaf::bind(Arc::clone(&events), 9)).await?;
+    let other = runtime.actor(Leaf::bind(Events::default(), 8)).await?;
+    assert_eq!((actor.number().await?, other.number().await?), (9, 8));
+    assert!(runtime.status().applications.is_empty());
+    let clone = actor.clone();
+    drop(actor);
+    settle().await;
+    assert_eq!(clone.number().await?, 9);
+    drop(clone);
+    settle().await;
+    assert_eq!(*events.lock(), ["leaf dropped"]);
+    Ok(())
+}
+
+#[cfg(feature = "http")]
+mod routed {
+    use super::*;
+
+    #[deployment]
+    struct Site(String);
+
+    #[handle]
+    impl Site {
+        fn new(name: String) -> Self {
+            Self(name)
+        }
+
+        #[get("/")]
+        pub async fn name(&self) -> String {
+            self.0.clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_without_endpoints_claims_no_route() -> Result<()> {
+        let runtime = MockRuntime::builder().start();
+        let events = Events::default();
+        runtime.run(Application::new(top(&events, 1)).name("one")).await?;
+        runtime.run(Application::new(top(&events, 2)).name("two")).await?;
+        let site = |name: &str| Application::new(Site::bind(name)).name(name);
+        runtime.run(site("site")).await?;
+        assert_eq!(runtime.http().get("/").await?.text().await?, "site");
+        // Nor does one that says so.
+        runtime.run(site("silent").without_route()).await?;
+        let taken = runtime.run(site("other")).await.unwrap_err().to_string();
+        for word in ["`/`", "`other`", "`site`", ".route_prefix("] {
+            assert!(taken.contains(word), "{taken}");
+        }
+        // A refused deploy changes nothing, and the prefix is free once its owner is gone.
+        assert!(!runtime.status().applications.contains_key("other"));
+        runtime.delete("site").await?;
+        runtime.run(site("other")).await?;
+        assert_eq!(runtime.http().get("/").await?.text().await?, "other");
+        for bad in ["x", "/x/", "", "/{x}"] {
+            assert!(runtime.run(site("bad").route_prefix(bad)).await.is_err(), "{bad:?}");
+        }
+        Ok(())
+    }
+}

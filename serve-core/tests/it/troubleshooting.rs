@@ -1,0 +1,76 @@
+//! The guide's page about messages has messages that there are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The text of every file below a directory that ends so.
+fn texts(directory: &Path, ending: &str) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &texts(&path, ending);
+        } else if path.to_str().is_some_and(|name| name.ends_with(ending)) {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+/// Source text, with each string in one line, as it is printed.
+fn source() -> String {
+    let core = texts(&repository().join("serve-core/src"), ".rs");
+    let text = core + &texts(&repository().join("serve-cli/src"), ".rs");
+    let mut parts = text.split("\\\n");
+    let mut whole = parts.next().unwrap().to_owned();
+    for part in parts {
+        whole += part.trim_start();
+    }
+    whole.replace("\\\"", "\"")
+}
+
+/// The messages in the first column of the tables below a heading: the code in each cell.
+fn messages<'p>(page: &'p str, heading: &str) -> Vec<&'p str> {
+    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    cells
+        .filter_map(|cell| {
+            let fence = if cell.contains("``") { "``" } else { "`" };
+            let (_, code) = cell.split_once(fence)?;
+            Some(code.rsplit_once(fence)?.0.trim())
+        })
+        .collect()
+}
+
+/// Those of which a part between two `…` is nowhere in `text`.
+fn unknown<'p>(messages: &[&'p str], text: &str) -> Vec<&'p str> {
+    let known = |message: &str| message.split('…').all(|part| text.contains(part));
+    messages.iter().copied().filter(|message| !known(message)).collect()
+}
+
+#[test]
+fn its_messages_are_real() {
+    let page = fs::read_to_string(repository().join("docs/troubleshooting.md")).unwrap();
+
+    let compiler = messages(&page, "It does not compile");
+    let said = texts(&repository().join("serve-core/tests/ui"), ".stderr");
+    assert!(compiler.len() > 20, "the table was read");
+    assert_eq!(unknown(&compiler, &said), [""; 0]);
+
+    let source = source();
+    for (heading, least) in [
+        ("It does not start", 15),
+        ("A call fails", 8),
+        ("HTTP answers", 8),
+        ("In the log and the status", 8),
+    ] {
+        let messages = messages(&page, heading);
+        assert!(messages.len() >= least, "the table of {heading:?} was read: {messages:?}");
+        assert_eq!(unknown(&messages, &source), [""; 0], "{heading}");
+    }
+}
