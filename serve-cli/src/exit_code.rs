@@ -1,23 +1,23 @@
 //! The exit codes of `cargo serve` and of every program built with it.
 //!
-//! They are part of the interface: a script may rely on them. `cargo serve --help`
-//! shows them all.
+//! The codes are part of the interface: a script may rely on them. `cargo serve --help`
+//! lists all of them.
 
-/// The command did what was asked.
+/// The command succeeded.
 pub const OK: u8 = 0;
 
-/// It failed for a reason that has no code of its own, for example because a
-/// file could not be written.
+/// The command failed for a reason that has no code of its own, for example because
+/// a file could not be written.
 pub const FAILED: u8 = 1;
 
 /// The command line was not understood.
 pub const USAGE: u8 = 2;
 
-/// There is no such package, or none was named and several would do.
+/// There is no such package, or none was named and several are possible.
 pub const PACKAGE_NOT_FOUND: u8 = 3;
 
 /// The package cannot be made into a program: it has no library to link and
-/// names no binary of its own, or does not depend on Serve.
+/// names no binary of its own, or it does not depend on Serve.
 pub const NOT_RUNNABLE: u8 = 4;
 
 /// No such application is linked into the program, or several have that name.
@@ -45,21 +45,21 @@ pub const TIMED_OUT: u8 = 11;
 /// `new` or `eject` would have overwritten something.
 pub const ALREADY_EXISTS: u8 = 12;
 
-/// The command is planned, and not in this version.
+/// The command is planned, but not part of this version.
 pub const NOT_BUILT: u8 = 13;
 
-/// Cargo failed to build the package, or to make a new one. Cargo's own code.
+/// Cargo failed to build the package, or to create a new one. This is cargo's own code.
 pub const BUILD_FAILED: u8 = 101;
 
 /// `cargo metadata` failed: a manifest is invalid, or a dependency cannot be
 /// resolved.
 pub const METADATA_FAILED: u8 = 102;
 
-/// Stopped by a second signal, without waiting for the requests in progress; a `call`,
-/// which has none, by the first.
+/// The command was stopped by a second signal, without waiting for the requests in
+/// progress. A `call` has no such requests and is stopped by the first signal.
 pub const INTERRUPTED: u8 = 130;
 
-/// Each code with what it means in a few words, as `--help` shows it.
+/// Each code with its meaning in a few words, as `--help` shows them.
 pub const ALL: [(u8, &str); 17] = [
     (OK, "it did what was asked"),
     (FAILED, "it failed for a reason without a code of its own"),
@@ -80,7 +80,7 @@ pub const ALL: [(u8, &str); 17] = [
     (INTERRUPTED, "a second Ctrl-C or SIGTERM did not wait for requests"),
 ];
 
-/// The codes as the end of a help text.
+/// Returns the list of codes that ends a help text.
 pub(crate) fn help() -> String {
     let lines = ALL.iter().map(|(code, meaning)| format!("\n  {code:>3}  {meaning}"));
     format!("Exit codes:{}", lines.collect::<String>())

@@ -1,5 +1,5 @@
-//! What every error of this crate owes its reader: a sentence and a remedy for
-//! people (through `miette`), an exit code for programs.
+//! The common interface of this crate's errors: a message and a remedy for people
+//! (through `miette`), and an exit code for programs.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -10,16 +10,16 @@ use crate::output::{self, ERROR, NAME};
 
 /// An error that ends the command.
 pub(crate) trait Failure: Diagnostic + Send + Sync + 'static {
-    /// The status to exit with, one of [`crate::exit_code`].
+    /// Returns the status to exit with, one of [`crate::exit_code`].
     fn exit_code(&self) -> u8;
 
-    /// Whether the reader has been told already, as by cargo's own errors.
+    /// Returns true if the error has already been shown, for example by cargo itself.
     fn already_shown(&self) -> bool {
         false
     }
 }
 
-/// Ends a command: nothing more to say, or the error on stderr.
+/// Ends a command: shows its error on stderr, if there is one, and returns its exit code.
 pub(crate) fn conclude<F: Failure>(outcome: Result<u8, F>) -> ExitCode {
     let code = outcome.unwrap_or_else(|failure| {
         let code = failure.exit_code();
@@ -29,7 +29,7 @@ pub(crate) fn conclude<F: Failure>(outcome: Result<u8, F>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Shows an error, unless its reader has seen it.
+/// Shows an error on stderr, unless it has already been shown.
 #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
 pub(crate) fn show(failure: impl Failure) {
     if !failure.already_shown() {
@@ -37,7 +37,7 @@ pub(crate) fn show(failure: impl Failure) {
     }
 }
 
-/// An error as rustc and cargo write theirs: what, why, and what to do.
+/// An error in the format of rustc and cargo: the message, its causes and the help.
 struct Report<'f>(&'f dyn Diagnostic);
 
 impl fmt::Display for Report<'_> {
@@ -46,7 +46,7 @@ impl fmt::Display for Report<'_> {
         write!(f, "{ERROR}error{code}{ERROR:#}: {}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            // A `Fault` says the kind of what the message before it says, for programs.
+            // A `Fault` repeats the kind of the message before it, for programs.
             if !error.is::<serve_core::Fault>() {
                 write!(f, "\n  {NAME}caused by:{NAME:#} {}", indented(error, "             "))?;
             }
@@ -59,7 +59,7 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// Further lines below the first.
+/// Indents every line except the first, and leaves empty lines empty.
 fn indented(text: impl fmt::Display, margin: &str) -> String {
     text.to_string().replace("\n", &format!("\n{margin}")).replace(&format!("\n{margin}\n"), "\n\n")
 }

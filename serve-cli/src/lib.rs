@@ -2,12 +2,12 @@
 //!
 //! *Outside* is `cargo serve`: it finds the package, builds a program that
 //! links it, and starts that program. *Inside* is that program: `main` knows
-//! the applications which are linked into it, and runs, lists, draws or calls
-//! them. Both take the same command line; only the options for cargo stay
-//! outside.
+//! the applications that are linked into it, and runs, lists, draws or calls
+//! them. Both take the same command line, except for the options for cargo,
+//! which stay outside.
 //!
-//! A library package needs nothing for this: `cargo serve` generates the
-//! program. A package that brings its own says so in its manifest,
+//! A library package needs no setup: `cargo serve` generates the program. A
+//! package with its own program names it in its manifest,
 //!
 //! ```toml
 //! [package.metadata.serve]
@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! `cargo serve eject` writes exactly that. The program is what runs in
-//! production, too: `server run hello:language_classifier`, without cargo.
+//! `cargo serve eject` writes both. The same program runs in production,
+//! without cargo: `server run hello:language_classifier`.
 //!
 //! | module | owns |
 //! |---|---|
@@ -53,6 +53,6 @@ pub mod outside;
 
 pub use inside::main;
 
-/// Names the package whose applications need no `PACKAGE:` on the command line.
-/// `cargo serve` sets it for the program it starts.
+/// The environment variable that names the package whose applications need no `PACKAGE:` on
+/// the command line. `cargo serve` sets it for the program that it starts.
 pub(crate) const PACKAGE_VARIABLE: &str = "SERVE_PACKAGE";

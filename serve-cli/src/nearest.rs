@@ -1,12 +1,12 @@
-//! Which known name was meant by one that is not known.
+//! Suggestions of known names for an unknown name.
 
-/// As much of a name may differ as for the other to be worth suggesting:
-/// what clap, which spells the same hints for options, uses.
+/// The likeness above which a name is worth suggesting. It is the threshold of clap, which
+/// suggests options in the same way.
 const ALIKE: f64 = 0.7;
 
-/// The known names that resemble `name`, the most alike first.
+/// Returns the known names that resemble `name`, the most similar first.
 ///
-/// Case and the choice between `-` and `_` do not count as a difference.
+/// Case and the choice between `-` and `_` are not counted as differences.
 pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let name = folded(name);
     let mut alike: Vec<(f64, &str)> = known
@@ -18,7 +18,7 @@ pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) 
     alike.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// `did you mean ...?`, or nothing when no name is near.
+/// Returns `did you mean ...?`, or `None` if no known name is near.
 pub(crate) fn did_you_mean<'n>(
     name: &str,
     known: impl IntoIterator<Item = &'n str>,
@@ -30,7 +30,7 @@ pub(crate) fn did_you_mean<'n>(
     }
 }
 
-/// `one`, `two`, `three`: names for the middle of a sentence.
+/// Lists names for the middle of a sentence: `one`, `two`, `three`.
 #[cfg(feature = "cargo")]
 pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
@@ -42,7 +42,7 @@ fn folded(name: &str) -> String {
 }
 
 fn likeness(name: &str, candidate: &str) -> f64 {
-    // A word of a longer name is as good as a misspelt one.
+    // A word of a longer name is as good a match as a misspelt name.
     if name.len() >= 4 && candidate.split('_').any(|word| word == name) {
         return 0.9;
     }

@@ -1,40 +1,40 @@
-//! What is written where: results on stdout, all else on stderr.
+//! The output of commands: results on stdout, everything else on stderr.
 //!
-//! Colour is used when the stream is a terminal that wants it (`NO_COLOR`,
-//! `CLICOLOR_FORCE`). A reader who has gone away, as in `| head`, is no error.
+//! Colour is used if the stream is a terminal that supports it (`NO_COLOR` and
+//! `CLICOLOR_FORCE` override this). A closed reader, as in `| head`, is not an error.
 
 use std::fmt::Display;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
-/// For what a status line is about: cargo's green.
+/// The style of the verb of a status line: cargo's green.
 pub(crate) const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
-/// For the word `error`.
+/// The style of the word `error`.
 pub(crate) const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
-/// For names that matter.
+/// The style of important names.
 pub(crate) const NAME: Style = Style::new().bold();
-/// For addresses and commands to copy.
+/// The style of addresses and of commands to copy.
 pub(crate) const LITERAL: Style = AnsiColor::BrightCyan.on_default();
-/// For what may be skipped.
+/// The style of text that may be skipped.
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
-/// A line of the result.
+/// Writes a line of the result to stdout.
 pub(crate) fn result(line: impl Display) {
     let _ = writeln!(anstream::stdout().lock(), "{line}");
 }
 
-/// A line for people, beside the result.
+/// Writes a line for people to stderr, beside the result.
 pub(crate) fn note(line: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
-/// What happens now, in the columns of cargo's own status lines.
+/// Writes a status line to stderr, aligned like cargo's own status lines.
 pub(crate) fn status(verb: &str, about: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{STATUS}{verb:>12}{STATUS:#} {about}");
 }
 
-/// A value for programs, as indented JSON.
+/// Writes a value to stdout as indented JSON, for programs.
 pub(crate) fn json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => result(text),
@@ -42,7 +42,7 @@ pub(crate) fn json(value: &impl serde::Serialize) {
     }
 }
 
-/// Something to look at, which stops nothing.
+/// Writes a warning to stderr.
 pub(crate) fn warning(about: impl Display) {
     let style = AnsiColor::Yellow.on_default().bold();
     let _ = writeln!(anstream::stderr().lock(), "{style}warning{style:#}: {about}");

@@ -1,5 +1,5 @@
-//! Commands that are to come. They are refused by their names, so that nobody takes one
-//! for a slip of the pen, and nothing is silently ignored.
+//! Planned commands. Each of them is refused by name, so that it is not mistaken for a typing
+//! mistake, and nothing is silently ignored.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use miette::Diagnostic;
@@ -7,7 +7,7 @@ use miette::Diagnostic;
 use crate::exit_code;
 use crate::failure::Failure;
 
-/// Each with what it is for.
+/// The planned commands and their purposes.
 const PLANNED: [(&str, &str); 9] = [
     ("deploy", "apply a config file to a running Serve"),
     ("status", "show how the applications of a running Serve do"),
@@ -20,7 +20,7 @@ const PLANNED: [(&str, &str); 9] = [
     ("top", "watch a running Serve"),
 ];
 
-/// A command of another version.
+/// The error of a command that is planned for a later version.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("`{command}` is planned, and not built yet: it will {purpose}")]
 #[diagnostic(
@@ -38,7 +38,7 @@ impl Failure for Planned {
     }
 }
 
-/// Makes `command` know these, too, whatever follows them. They do not show in its help.
+/// Adds the planned commands to `command`, each with any arguments. They are hidden in its help.
 pub(crate) fn add_to(command: Command) -> Command {
     let rest = Arg::new("rest").action(ArgAction::Append).num_args(0..);
     command.subcommands(PLANNED.map(|(name, _)| {
@@ -47,7 +47,7 @@ pub(crate) fn add_to(command: Command) -> Command {
     }))
 }
 
-/// The planned command that was asked for, if one was.
+/// Returns the planned command that was asked for, if there is one.
 pub(crate) fn asked_for(matches: &ArgMatches) -> Option<Planned> {
     let name = matches.subcommand_name()?;
     let planned = PLANNED.into_iter().find(|(planned, _)| *planned == name);

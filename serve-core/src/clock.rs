@@ -1,7 +1,7 @@
-//! Moments that may be further away than a clock counts.
+//! Time arithmetic that cannot overflow, and moments as data.
 //!
-//! `Instant + Duration` panics where the sum is none, and a `Duration::MAX` that means "for
-//! ever" makes it so. Wherever a duration comes from a user, one of these adds it.
+//! `Instant + Duration` panics on overflow, which `Duration::MAX` in the sense of "forever" causes.
+//! Durations that come from a user are added with the functions of this module.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,31 +9,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// What is further away never comes: 30 years, after which a sleep of tokio's that is to
-/// have no end ends.
+/// The duration from which on a time counts as never: 30 years, after which even a tokio sleep
+/// without an end is over.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// The moment so long after another; none if it never comes.
+/// Returns the instant `duration` after `moment`, or `None` if that instant never comes.
 pub(crate) fn after(moment: Instant, duration: Duration) -> Option<Instant> {
     if duration < NEVER { moment.checked_add(duration) } else { None }
 }
 
-/// The moment so long after another, or in 30 years, where there has to be one.
+/// Returns the instant `duration` after `moment`, or 30 years after it if `duration` is longer, for
+/// callers that need an instant.
 pub(crate) fn after_at_most(moment: Instant, duration: Duration) -> Instant {
     moment + within_reach(duration)
 }
 
-/// The duration, or 30 years if it is longer: one that can be added and multiplied.
+/// Returns the duration, or 30 years if it is longer, so that the result can be added and
+/// multiplied.
 pub(crate) fn within_reach(duration: Duration) -> Duration {
     duration.min(NEVER)
 }
 
-/// A moment as data, which means the same in every process: the time since the Unix epoch.
+/// A point in time as data, with the same meaning in every process: the time since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Moment(Duration);
 
 impl Moment {
-    /// The time that has passed since an earlier moment; none if it is not earlier.
+    /// Returns the time that has passed since an earlier moment, or zero if `earlier` is not
+    /// earlier.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
@@ -42,14 +45,15 @@ impl Moment {
 impl Add<Duration> for Moment {
     type Output = Self;
 
-    /// A moment that is further away than a clock counts is the last one.
+    /// Adds a duration. A sum that is further away than a clock counts saturates at the last
+    /// moment.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
 }
 
-/// A clock that tells [`Moment`]s. It reads the system's clock once and goes on by tokio's, so that
-/// it never steps back, and stands still where tokio's is paused.
+/// A clock that returns [`Moment`]s. The clock reads the system's clock once and then follows
+/// tokio's clock, so that it never goes back, and stands still while tokio's clock is paused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WallClock {
     began: Instant,
@@ -64,7 +68,8 @@ impl WallClock {
         Self { began: Instant::now(), began_at: Moment(since_epoch), is_real: true }
     }
 
-    /// A clock that begins at the Unix epoch, so that a test tells the same times in each run.
+    /// Creates a clock that begins at the Unix epoch, so that a test sees the same times in each
+    /// run.
     pub(crate) fn of_a_test() -> Self {
         Self { began: Instant::now(), began_at: Moment(Duration::ZERO), is_real: false }
     }
@@ -73,12 +78,12 @@ impl WallClock {
         self.began_at + self.began.elapsed()
     }
 
-    /// The moment as the system's clock has it; none for a clock of a test.
+    /// Returns the moment as the time of the system's clock, or `None` for the clock of a test.
     pub(crate) fn system_time(&self, moment: Moment) -> Option<SystemTime> {
         if self.is_real { UNIX_EPOCH.checked_add(moment.0) } else { None }
     }
 
-    /// The instant of tokio's clock at a moment; none if that never comes.
+    /// Returns the instant of tokio's clock at a moment, or `None` if that instant never comes.
     pub(crate) fn instant(&self, moment: Moment) -> Option<Instant> {
         after(self.began, moment.since(self.began_at))
     }

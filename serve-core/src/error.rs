@@ -1,26 +1,25 @@
-//! [`Error`]: one error type for user code, which travels between deployments.
+//! [`Error`]: an error type for user code, which can travel between deployments.
 //!
-//! It sits below everything else, because constructors, methods and the runtime
-//! all speak it. What a *call* can fail with is [`CallError`](crate::CallError).
+//! This module depends on no other module, because constructors, methods and the runtime all use
+//! [`Error`]. The error of a *call* is [`CallError`](crate::CallError).
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A result whose error is [`Error`] unless another is named.
+/// A `Result` whose error type is [`Error`] unless another type is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error made of a message, its causes, and perhaps an HTTP status.
+/// An error with a message, its causes and an optional HTTP status.
 ///
-/// `?` converts any standard error and any [`CallError`](crate::CallError) into it.
-/// It is plain data, so it crosses process borders whole: the chain of causes
-/// arrives as text.
+/// `?` converts any standard error and any [`CallError`](crate::CallError) into an `Error`. An
+/// `Error` is plain data, so it crosses process borders whole: the chain of causes arrives as text.
 ///
-/// The status is what an HTTP client gets when a method returns this error from an
-/// endpoint. None means 500 with no detail, so that internals do not leak. A call's
-/// own framework status (503 of an overloaded callee, 408 of a passed deadline)
-/// survives `?`; the status of the *callee's own* error never does.
+/// The status is sent to an HTTP client when a method returns the error from an endpoint. Without a
+/// status, the client receives 500 with no detail, so that internals do not leak. The status of a
+/// call's own failure (503 of an overloaded callee, 408 of a passed deadline) survives `?`. The
+/// status of the *callee's own* error never survives `?`.
 ///
 /// ```
 /// use serve_core::Error;
@@ -39,14 +38,14 @@ pub struct Error(Box<Report>);
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Report {
     message: String,
-    /// Causes, the nearest first.
+    /// The causes, the nearest first.
     causes: Vec<String>,
     status: Option<u16>,
     retry_after: Option<Duration>,
 }
 
 impl Error {
-    /// An error with this message, no cause and no status.
+    /// Creates an error with this message, no cause and no status.
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Box::new(Report {
             message: message.to_string(),
@@ -56,7 +55,7 @@ impl Error {
         }))
     }
 
-    /// The same error with a sentence in front; the old message becomes the first cause.
+    /// Puts a new message in front of the error. The old message becomes the first cause.
     #[must_use]
     pub fn context(mut self, message: impl fmt::Display) -> Self {
         let cause = std::mem::replace(&mut self.0.message, message.to_string());
@@ -64,40 +63,42 @@ impl Error {
         self
     }
 
-    /// The same error, answered to HTTP clients with this status and its message.
+    /// Sets the HTTP status. HTTP clients receive this status and the error's message.
     ///
-    /// A number that is no HTTP status (outside 100 to 999) is sent as 500.
+    /// A number that is not the status of a final response (outside 200 to 999) is sent as 500 with
+    /// no detail.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    /// The HTTP status, if one was set or came from a call's own failure.
+    /// The HTTP status, if a status was set or came from a call's own failure.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// When a client may try again, if the failed call said so.
+    /// The time after which a client may try again, if the failed call set such a time.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The message and then its causes, the nearest first.
+    /// Returns an iterator over the message and then its causes, the nearest first.
     pub fn chain(&self) -> impl DoubleEndedIterator<Item = &str> {
         std::iter::once(self.0.message.as_str()).chain(self.0.causes.iter().map(String::as_str))
     }
 
-    /// The error and its causes. Of a call's own failure somewhere among them, the status.
+    /// Converts an error and its causes. If a call's own failure is among the causes, takes the
+    /// status of that failure.
     pub(crate) fn from_chain(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut whole = Self::msg(error);
         let report = &mut *whole.0;
         let mut source = error.source();
         while let Some(cause) = source {
             if let Some(fault) = cause.downcast_ref::<Fault>() {
-                // An internal failure sets none: its message is not for clients.
+                // An internal failure sets no status, because its message is not for clients.
                 let status = (*fault != Fault::Internal).then(|| fault.status());
                 report.status = report.status.or(status);
                 report.retry_after = report.retry_after.or_else(|| fault.retry_after());
@@ -109,14 +110,15 @@ impl Error {
         whole
     }
 
-    /// The same error as a caller has it: what it says to clients is the callee's own.
+    /// Removes the status and the retry time, which a callee set for its own clients and not for
+    /// those of its caller.
     pub(crate) fn without_status(mut self) -> Self {
         self.0.status = None;
         self.0.retry_after = None;
         self
     }
 
-    /// An error from a value that can only be shown. Keeps an [`Error`] as it is.
+    /// Converts a value that may implement only `Display`. Returns an [`Error`] unchanged.
     pub(crate) fn from_display<E: fmt::Display + 'static>(error: E) -> Self {
         let any: Box<dyn std::any::Any> = match same::<E, Error>(error) {
             Ok(error) => return error,
@@ -127,7 +129,10 @@ impl Error {
     }
 }
 
-/// `value` as a `B`, where `A` and `B` are one type.
+/// Returns `value` as a `B` if `A` and `B` are the same type.
+///
+/// # Errors
+/// `value` unchanged, if the types differ.
 pub(crate) fn same<A: 'static, B: 'static>(value: A) -> std::result::Result<B, A> {
     let mut slot = Some(value);
     match (&mut slot as &mut dyn std::any::Any).downcast_mut::<Option<B>>().and_then(Option::take) {
@@ -137,7 +142,7 @@ pub(crate) fn same<A: 'static, B: 'static>(value: A) -> std::result::Result<B, A
 }
 
 impl fmt::Display for Error {
-    /// The message; with `{:#}`, the causes too, each after a colon.
+    /// Writes the message. With `{:#}`, also writes the causes, each after a colon.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         if f.alternate() {
@@ -150,7 +155,8 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
-    /// What `fn main() -> serve_core::Result<()>` prints: the message and its causes.
+    /// Writes the message and its causes. A program whose main function is
+    /// `fn main() -> serve_core::Result<()>` prints this text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         if !self.0.causes.is_empty() {
@@ -163,11 +169,11 @@ impl fmt::Debug for Error {
     }
 }
 
-/// What went wrong with a call apart from the method's own error: the concrete error
-/// that [`CallError`](crate::CallError)'s `source()` exposes.
+/// The kind of a call's failure, except for the method's own error. The `source()` of a
+/// [`CallError`](crate::CallError) exposes this type as the concrete error.
 ///
-/// [`Error`] finds it in a chain of causes, whatever error types lie between, and
-/// keeps its status.
+/// [`Error`] finds a `Fault` in a chain of causes, whatever error types lie between, and keeps its
+/// status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -180,16 +186,18 @@ pub enum Fault {
     /// Every slot and every place in the queue was taken.
     #[error("overloaded, try again later")]
     Overloaded,
-    /// No replica could take or finish the call.
+    /// No replica could take or finish the call, or a connection or the owner of an object was
+    /// lost.
     #[error("unavailable, try again later")]
     Unavailable,
-    /// The method, the codec or the transport failed: not the caller's doing.
+    /// The method panicked, the codec failed, or a blocking wait was refused. Also the kind of an
+    /// argument's failure that was another method's own error.
     #[error("internal failure")]
     Internal,
 }
 
 impl Fault {
-    /// The HTTP status that says this: 408, 499, 503 or 500.
+    /// The HTTP status of the failure: 408, 499, 503 or 500.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -201,8 +209,8 @@ impl Fault {
         }
     }
 
-    /// How long a client should wait, where waiting helps: 1 s for an overload, the
-    /// smallest value that `Retry-After` can carry.
+    /// The time that a client should wait, if waiting helps: 1 s for an overload, the shortest wait
+    /// that `Retry-After` can carry.
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
@@ -212,12 +220,12 @@ impl Fault {
     }
 }
 
-/// The HTTP status of an error type of your own, for methods that are endpoints.
+/// The HTTP status of a custom error type, for methods that are endpoints.
 ///
-/// Without it, an `Err` is answered with 500 and no detail. With it, the status is
-/// this one and the body is the error's `Display`.
+/// Without this trait, an `Err` is answered with 500 and no detail. With this trait, the response
+/// has this status, and its body is the error's `Display`.
 pub trait HttpStatus {
-    /// A status between 400 and 599.
+    /// Returns a status between 400 and 599.
     fn status(&self) -> u16;
 }
 

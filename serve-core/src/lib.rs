@@ -1,6 +1,6 @@
-//! Serve: typed model composition. A program is cut into *deployments*, plain structs
-//! whose methods other deployments call through typed handles; each has its own replicas
-//! and limits. A graph that compiles is wired correctly.
+//! Serve: typed model composition. A program is cut into *deployments*: plain structs whose methods
+//! other deployments call through typed handles. Each deployment has its own replicas and limits. A
+//! graph that compiles is wired correctly.
 //!
 //! ```
 //! use serve_core::prelude::*;
@@ -37,44 +37,44 @@
 //! }
 //! ```
 //!
-//! # Where to look
+//! # Overview
 //!
 //! | for | see |
 //! |---|---|
-//! | what is usually imported | [`prelude`] |
-//! | what a deployment may look like | [`deployment`](macro@deployment), [`handle`](macro@handle) |
-//! | what a call gives, and how it fails | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
+//! | common imports | [`prelude`] |
+//! | the form of a deployment | [`deployment`](macro@deployment), [`handle`](macro@handle) |
+//! | call results and errors | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
 //! | running a graph | [`Runtime`]; [`application`](macro@application) for `cargo serve run` |
-//! | how many replicas, and which one | [`AutoscalingConfig`], [`RequestRouting`], [`RequestRouter`] |
-//! | many calls at a time, many models | [`batch`](macro@batch), [`Multiplexed`] |
+//! | scaling and routing | [`AutoscalingConfig`], [`RequestRouting`], [`RequestRouter`] |
+//! | batching and multiplexing | [`batch`](macro@batch), [`Multiplexed`] |
 //! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
 //! | tests | [`MockRuntime`] |
 //!
-//! `docs/` in the repository is the guide: a page for each of these, and one for those who
+//! `docs/` in the repository is the guide: a page for each of these topics, and one for users who
 //! come from Ray Serve.
 //!
 //! # Features
 //!
-//! | feature | default | gives |
+//! | feature | default | enables |
 //! |---|---|---|
 //! | `http` | on | endpoints, `#[routes]`, OpenAPI, and the port to reach them |
 //!
-//! # Inside
-//! A module uses only those above it in this list:
+//! # Architecture
+//! A module uses only the modules above it in this list:
 //!
 //! | module | owns |
 //! |---|---|
-//! | `error`, `clock` | the error type of user code; moments that cannot overflow |
-//! | `observe` | what is recorded |
-//! | `deployment` | what a user declares |
-//! | `call` | what travels |
-//! | `method` | what `#[handle]` writes |
-//! | `replica` | one instance |
+//! | `error`, `clock` | the error type of user code; instant arithmetic that cannot overflow |
+//! | `observe` | spans and events |
+//! | `deployment` | the declaration of deployments |
+//! | `call` | the data of calls |
+//! | `method` | the types of the code that `#[handle]` writes |
+//! | `replica` | one running instance |
 //! | `transport` | calls as bytes, between processes |
-//! | `router` | which replica |
+//! | `router` | the choice of a replica for each call |
 //! | `dispatch` | the life of a call |
-//! | `application` | what is deployed |
-//! | `controller` | what was asked for against what runs, as data |
+//! | `application` | applications and their graphs |
+//! | `controller` | the decisions about what runs, as data |
 //! | `node` | this process: starts, checks and stops what is assigned to it |
 //! | `ingress` | HTTP in (feature `http`) |
 //! | `testing` | the mock runtime |
@@ -157,7 +157,7 @@ pub use replica::{Batching, Multiplexed, batch_contexts, batching, context, repl
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};
 
-/// The code of the README and of the guide is tested like the rest.
+/// The code of the README and of the guide, which is tested like the rest.
 #[cfg(doctest)]
 mod guide {
     macro_rules! pages {

@@ -1,8 +1,8 @@
-//! The bulk of what the attribute macros emit, where it can be read; and the macros that register
-//! a type by a name.
+//! The bulk of the code that the attribute macros generate, in a place where it can be read; and
+//! the macros that register a type under a name.
 
-/// Registers a [`RequestRouter`](crate::RequestRouter) by a name, so that a config file can say
-/// `request_router: by_length`. The type implements `Default`.
+/// Registers a [`RequestRouter`](crate::RequestRouter) under a name, so that a config file can say
+/// `request_router: by_length`. The type must implement `Default`.
 ///
 /// ```
 /// use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
@@ -34,8 +34,8 @@ macro_rules! register_request_router {
     };
 }
 
-/// Registers an [`AutoscalingPolicy`](crate::AutoscalingPolicy) by a name, so that a config file
-/// can say `autoscaling_policy: one_for_ten`. The type implements `Default`.
+/// Registers an [`AutoscalingPolicy`](crate::AutoscalingPolicy) under a name, so that a config file
+/// can say `autoscaling_policy: one_for_ten`. The type must implement `Default`.
 ///
 /// ```
 /// use serve_core::{AutoscalingContext, AutoscalingPolicy};
@@ -67,7 +67,7 @@ macro_rules! register_autoscaling_policy {
     };
 }
 
-/// What `#[deployment]` says of a struct, its handle and its mock.
+/// The implementations that `#[deployment]` generates for a struct, its handle and its mock.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment {
@@ -149,14 +149,15 @@ macro_rules! __deployment {
 
             #[allow(dead_code, reason = "mocks are for tests")]
             impl $mock {
-                /// A mock with no answer yet.
+                /// Creates a mock with no answers.
                 #[must_use]
                 pub fn new() -> Self {
                     Self { mock: __private::Mock::new() }
                 }
 
-                /// Only for the deployment of this name; else for every one of the type. If
-                /// there is none of it until the mock runtime is dropped, that drop panics.
+                /// Mocks only the deployment of this name. Without a name, every deployment of the
+                /// type is mocked. If no such deployment exists until the mock runtime is dropped,
+                /// that drop panics.
                 #[must_use]
                 #[track_caller]
                 pub fn named(self, name: &::core::primitive::str) -> Self {
@@ -194,7 +195,7 @@ macro_rules! __deployment {
     };
 }
 
-/// `options.x = Some(..);` for each option, with this crate's `options` in scope.
+/// Expands to `options.x = Some(..);` for each option, with this crate's `options` in scope.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __settings {
@@ -209,7 +210,7 @@ macro_rules! __settings {
     };
 }
 
-/// What `Handlers::http` gives for a deployment with endpoints or `#[routes]`.
+/// The value of `Handlers::http` for a deployment with endpoints or `#[routes]`.
 #[cfg(feature = "http")]
 #[doc(hidden)]
 #[macro_export]
@@ -221,7 +222,7 @@ macro_rules! __http_interface {
     }};
 }
 
-/// Without the feature there is no front door.
+/// The compile error of endpoints without the feature `http`.
 #[cfg(not(feature = "http"))]
 #[doc(hidden)]
 #[macro_export]

@@ -1,7 +1,7 @@
-//! What a program that uses Serve imports: `use serve_core::prelude::*;`.
+//! The items that a program imports to use Serve: `use serve_core::prelude::*;`.
 //!
-//! The derives of serde and schemars expand to paths of those crates, so list them in
-//! `Cargo.toml` where you use them.
+//! The derives of serde and schemars expand to paths of those crates, so list the crates in
+//! `Cargo.toml` if you use their derives.
 
 pub use futures::{Stream, StreamExt as _, TryStreamExt as _};
 pub use schemars::JsonSchema;

@@ -1,5 +1,5 @@
-//! What generated code uses. Not public interface: it changes with every release, and
-//! `serve-macros` of exactly this version expects it.
+//! Items that generated code uses. They are not part of the public API: they change with every
+//! release, and `serve-macros` of exactly this version expects them.
 
 use std::any::Any;
 use std::fmt;
@@ -40,13 +40,13 @@ pub use crate::replica::{
 };
 pub use crate::testing::{IntoMock, Mock};
 
-// In signatures of the above; generated code does not name them.
+// Types in the signatures of the items above; generated code does not name them.
 pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
 pub use crate::deployment::{AnyBound, ArgumentsByPlace, BoundId, CustomRouting, SharedPolicy};
 pub use crate::method::{AnyItems, AnyReply, AnySink, AnyValue, PayloadWriter};
 pub use crate::replica::{BlockingSink, Slot};
 
-/// The two sides of a `Result`, also behind an alias.
+/// A `Result` with its two types, also behind an alias.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is named `Result` but is none",
     label = "expected `std::result::Result<_, _>` or an alias of it"
@@ -56,7 +56,7 @@ pub trait Fallible {
     type Ok;
     /// The error type.
     type Err;
-    /// As a `Result`.
+    /// Converts the value into a `Result`.
     fn into_result(self) -> Result<Self::Ok, Self::Err>;
 }
 
@@ -69,20 +69,21 @@ impl<T, E> Fallible for Result<T, E> {
     }
 }
 
-/// The result of a method that may fail, as its call has it.
+/// Converts the result of a method that may fail into the result of its call.
 ///
 /// # Errors
-/// The method's own, as [`CallError::App`].
+/// Returns the method's own error, as [`CallError::App`].
 pub fn fallible<R: Fallible>(result: R) -> Result<R::Ok, CallError<R::Err>> {
     result.into_result().map_err(CallError::App)
 }
 
-/// Turns a constructor's error into [`Error`]: by `Into` where it can, else by `Display`.
-/// Called as `(&&Raised::new(error)).raise()`; method resolution takes the first that fits.
+/// Converts a constructor's error into [`Error`]: by `Into` if possible, or else by `Display`.
+///
+/// Called as `(&&Raised::new(error)).raise()`; method resolution takes the first trait that fits.
 pub struct Raised<E>(std::cell::Cell<Option<E>>);
 
 impl<E> Raised<E> {
-    /// The error that is to be turned.
+    /// Wraps the error to convert.
     pub fn new(error: E) -> Self {
         Self(std::cell::Cell::new(Some(error)))
     }
@@ -98,9 +99,9 @@ impl<E> fmt::Debug for Raised<E> {
     }
 }
 
-/// First choice: whatever converts into [`Error`].
+/// The first choice: an error that converts into [`Error`].
 pub trait RaiseInto {
-    /// The error.
+    /// Converts the error.
     fn raise(&self) -> Error;
 }
 
@@ -110,9 +111,9 @@ impl<E: Into<Error>> RaiseInto for &Raised<E> {
     }
 }
 
-/// Second choice: whatever can be shown.
+/// The second choice: an error that can be displayed.
 pub trait RaiseDisplay {
-    /// The error.
+    /// Converts the error.
     fn raise(&self) -> Error;
 }
 
@@ -127,7 +128,7 @@ impl<E: fmt::Display + 'static> RaiseDisplay for Raised<E> {
 pub struct StatusOf<E>(PhantomData<fn(E)>);
 
 impl<E> StatusOf<E> {
-    /// The question.
+    /// The receiver of the call to `status_of`.
     pub const NEW: Self = Self(PhantomData);
 }
 
@@ -137,9 +138,9 @@ impl<E> fmt::Debug for StatusOf<E> {
     }
 }
 
-/// First choice: the error type says it.
+/// The first choice: the error type implements [`HttpStatus`].
 pub trait StatusByTrait<E> {
-    /// The function that gives the status.
+    /// Returns a function from the error to its status.
     fn status_of(&self) -> fn(&E) -> Option<u16>;
 }
 
@@ -149,9 +150,9 @@ impl<E: HttpStatus> StatusByTrait<E> for StatusOf<E> {
     }
 }
 
-/// Second choice: none.
+/// The second choice: the error type has no status.
 pub trait StatusUnknown<E> {
-    /// The function that gives the status.
+    /// Returns a function from the error to its status.
     fn status_of(&self) -> fn(&E) -> Option<u16>;
 }
 
@@ -161,14 +162,14 @@ impl<E> StatusUnknown<E> for &StatusOf<E> {
     }
 }
 
-/// The bound deployments among the arguments of `bind`.
+/// Returns the bound deployments among the arguments of `bind`.
 #[must_use]
 pub fn needs(of_each: &[&[AnyBound]]) -> Vec<AnyBound> {
     of_each.concat()
 }
 
-/// What `bind` makes: `needs` are the bound deployments among its arguments, `content` is
-/// what each argument is made of.
+/// Creates the return value of `bind`: `needs` are the bound deployments among its arguments,
+/// `content` is the content of each argument.
 pub fn bound<D: Handlers, F>(
     needs: Vec<AnyBound>,
     content: Vec<Content>,
@@ -182,7 +183,7 @@ where
     Bound::new(needs, content, kind, constructor)
 }
 
-/// A deployment without a constructor: its instances are made by [`Default`].
+/// A deployment without a constructor, whose instances are created by [`Default`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no constructor",
     label = "neither a `new` in this block nor a `Default`",
@@ -190,7 +191,7 @@ where
             deployment are in one block marked `#[handle]`, together with `new`"
 )]
 pub trait ByDefault {
-    /// An instance.
+    /// Creates an instance.
     fn by_default() -> Self;
 }
 
@@ -201,13 +202,13 @@ impl<D: Default> ByDefault for D {
     }
 }
 
-/// What `bind` makes for a deployment without a constructor.
+/// Creates the return value of `bind` for a deployment without a constructor.
 #[must_use]
 pub fn bound_by_default<D: Handlers + ByDefault>() -> Bound<D> {
     bound(Vec::new(), Vec::new(), |_| std::future::ready(Ok(D::by_default())))
 }
 
-/// `mock` with one more answer.
+/// Returns `mock` with one more answer.
 #[must_use]
 pub fn mocked<M: IntoMock>(
     mock: M,
@@ -216,17 +217,17 @@ pub fn mocked<M: IntoMock>(
     M::from_mock(add(mock.into_mock()))
 }
 
-/// What a `#[reconfigure]` method takes.
+/// The argument of a `#[reconfigure]` method.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a user config",
     label = "this type cannot be read from JSON",
     note = "derive `serde::Deserialize` for `{Self}`; it must also be `Send` and own its data"
 )]
 pub trait UserConfig: Sized + Send {
-    /// It, of JSON.
+    /// Reads the user config from JSON.
     ///
     /// # Errors
-    /// Where it does not fit, and what was expected.
+    /// Returns an error that names the place that does not fit, and what was expected.
     fn read(config: &serde_json::Value) -> Result<Self, Error>;
 }
 
@@ -243,27 +244,27 @@ impl<T: serde::de::DeserializeOwned + Send> UserConfig for T {
     }
 }
 
-/// The user config, for a `#[reconfigure]` method.
+/// Reads the user config for a `#[reconfigure]` method.
 ///
 /// # Errors
-/// Where it does not fit, and what was expected.
+/// Returns an error that names the place that does not fit, and what was expected.
 pub fn read_user_config<T: UserConfig>(config: &serde_json::Value) -> Result<T, Error> {
     T::read(config)
 }
 
-/// What gives an argument of a `#[retry]` method to it again.
+/// The type that copies the arguments of a `#[retry]` method for another run.
 #[derive(Clone, Copy, Debug)]
 pub struct Again;
 
-/// True of [`Again`] for what can be given again. (Asked of the type itself, the compiler
-/// would propose to take a reference.)
+/// Implemented by [`Again`] for every type whose values can be passed to a method again. (If the
+/// trait were implemented by the type itself, the compiler would propose to take a reference.)
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be given to a method twice",
     label = "a `#[retry]` method may run again, with the same arguments",
     note = "derive `Clone` for `{T}`, or leave out `#[retry]`"
 )]
 pub trait SentAgain<T> {
-    /// Another of it.
+    /// Returns a copy of the argument.
     fn sent_again(argument: &T) -> T;
 }
 
@@ -274,7 +275,7 @@ impl<T: Clone> SentAgain<T> for Again {
     }
 }
 
-/// Another of an argument.
+/// Returns a copy of an argument.
 pub fn sent_again<T>(argument: &T) -> T
 where
     Again: SentAgain<T>,
@@ -282,7 +283,7 @@ where
     Again::sent_again(argument)
 }
 
-/// What a `#[check_health]`, `#[reconfigure]` or `#[shutdown]` method may return.
+/// A value that a `#[check_health]`, `#[reconfigure]` or `#[shutdown]` method may return.
 #[diagnostic::on_unimplemented(
     message = "a method that the runtime itself calls cannot return `{Self}`",
     label = "expected nothing, or a `Result<(), E>`",
@@ -292,7 +293,7 @@ where
             `Err(Error::msg(\"the model is gone\"))`"
 )]
 pub trait Ended {
-    /// Whether it went well.
+    /// Returns the error of the method, if it failed.
     fn ended(self) -> Result<(), Error>;
 }
 

@@ -9,7 +9,7 @@ use crate::cfg::Cfg;
 use crate::errors::Errors;
 use crate::options;
 
-/// A function's head; its body is not read.
+/// The head of a function, whose body is not parsed.
 pub(crate) struct Head {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
@@ -48,7 +48,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
     let cfg = Cfg::of(&head.attributes).attribute();
     if signature.asyncness.is_some() {
         errors.at(&signature.ident, "an application is bound, not run: leave out `async`, and do slow work in the constructors");
-        // What follows would have the compiler say that a future is no application, too.
+        // The code below would make the compiler report, too, that a future is not an application.
         return TokenStream::new();
     }
     if !signature.generics.params.is_empty() {

@@ -1,4 +1,4 @@
-//! `autoscaling(...)`: how a deployment's number of replicas follows its load.
+//! `autoscaling(...)`, the options that make a deployment's number of replicas follow its load.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -7,7 +7,7 @@ use syn::{Ident, Path};
 use crate::options::{Entry, Value};
 use crate::spelling;
 
-/// What `autoscaling(...)` takes.
+/// The options of `autoscaling(...)`.
 pub(crate) const OPTIONS: [&str; 11] = [
     "min_replicas",
     "max_replicas",
@@ -24,10 +24,11 @@ pub(crate) const OPTIONS: [&str; 11] = [
 
 const EXAMPLE: &str = "autoscaling(min_replicas = 1, max_replicas = 10)";
 
-/// The upper bound that `num_replicas = "auto"` means.
+/// The upper bound of `num_replicas = "auto"`.
 const MAX_OF_AUTO: usize = 100;
 
-/// The config as an expression; on top of what `num_replicas = "auto"` means, if `auto`.
+/// Returns the config as an expression. If `auto` is true, the config starts from the values of
+/// `num_replicas = "auto"`.
 pub(crate) fn read(
     name: &Ident,
     value: &Value,
@@ -99,7 +100,7 @@ fn setter(Entry { name, value }: &Entry, krate: &Path) -> syn::Result<TokenStrea
     Ok(quote! { .#name(#argument) })
 }
 
-/// Refuses bounds that leave no number.
+/// Returns an error for bounds that allow no number of replicas.
 fn check_bounds(name: &Ident, entries: &[Entry], unless_given: usize) -> syn::Result<()> {
     let given = |option: &str| {
         let entry = entries.iter().find(|entry| entry.name == option)?;

@@ -1,11 +1,11 @@
-//! [`Block`]: an `impl` block of which only heads are read. Bodies stay as they are.
+//! [`Block`], an `impl` block of which only the heads are parsed. Bodies stay as they are.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Generics, Signature, Token, Type, Visibility};
 
-/// The attributes that `#[handle]` reads and takes away.
+/// The attributes that `#[handle]` reads and removes.
 pub(crate) const MARKERS: [&str; 13] = [
     "get",
     "post",
@@ -75,7 +75,7 @@ impl<F: Fn(ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)>> ParseG
     }
 }
 
-/// The functions, and the whole body without markers.
+/// Returns the functions, and the whole body without markers.
 fn read_body(input: ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)> {
     let mut functions = Vec::new();
     let mut cleaned = TokenStream::new();
@@ -99,7 +99,7 @@ fn read_body(input: ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)
         }
         let visibility: Visibility = input.parse()?;
         visibility.to_tokens(&mut cleaned);
-        // A signature that cannot be read is the compiler's to complain about.
+        // The compiler reports a signature that cannot be parsed.
         let fork = input.fork();
         if let Ok(signature) = fork.parse::<Signature>() {
             let parsed: Signature = input.parse()?;
@@ -111,8 +111,8 @@ fn read_body(input: ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)
     Ok((functions, cleaned))
 }
 
-/// True if what follows may be the constructor, a method of the handle, or one that the
-/// runtime calls: its signature is not for its author alone to choose.
+/// Returns true if the next function may be the constructor, a method of the handle, or a method
+/// that the runtime calls: its author is not free to choose its signature.
 fn is_called(marked: bool, input: ParseStream<'_>) -> bool {
     let visibility: syn::Result<Visibility> = input.parse();
     let signature: syn::Result<Signature> = input.parse();
@@ -121,7 +121,7 @@ fn is_called(marked: bool, input: ParseStream<'_>) -> bool {
     marked || is_method || signature.ident == "new"
 }
 
-/// Copies up to and with the item's body or semicolon.
+/// Copies tokens up to and including the item's body or semicolon.
 fn skip_item(input: ParseStream<'_>, cleaned: &mut TokenStream) -> syn::Result<()> {
     while !input.is_empty() {
         let tree: TokenTree = input.parse()?;
@@ -144,7 +144,7 @@ fn is_marker(attribute: &Attribute) -> bool {
 }
 
 impl Function {
-    /// The marker of this name.
+    /// Returns the marker of this name.
     pub(crate) fn marker(&self, name: &str) -> Option<&Attribute> {
         self.markers
             .iter()

@@ -1,17 +1,17 @@
-//! [`Cfg`]: the conditions under which an item is there. An attribute macro sees the
-//! inside of its item before `cfg` is applied, so what it generates must repeat them.
+//! [`Cfg`], the conditions under which an item exists. An attribute macro sees the inside of
+//! its item before `cfg` is applied, so the generated code must repeat the conditions.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Token};
 
-/// Conditions that must all hold. None for an item that is always there.
+/// The conditions that must all hold; empty for an item that always exists.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cfg(Vec<TokenStream>);
 
 impl Cfg {
-    /// The conditions among an item's attributes.
+    /// Returns the conditions among an item's attributes.
     pub(crate) fn of<'a>(attributes: impl IntoIterator<Item = &'a Attribute>) -> Self {
         let mut all = Vec::new();
         for attribute in attributes {
@@ -31,7 +31,7 @@ impl Cfg {
         }
     }
 
-    /// Where any of `all` holds. `None` if that is nowhere.
+    /// Returns the condition that any of `all` holds; `None` if it never holds.
     pub(crate) fn any_of(all: &[&Self]) -> Option<Self> {
         if all.is_empty() {
             return None;
@@ -43,7 +43,7 @@ impl Cfg {
         Some(Self(vec![quote! { any(#(#predicates),*) }]))
     }
 
-    /// Where none of `all` holds. `None` if that is nowhere.
+    /// Returns the condition that none of `all` holds; `None` if it never holds.
     pub(crate) fn none_of(all: &[&Self]) -> Option<Self> {
         match Self::any_of(all) {
             None => Some(Self::default()),
@@ -55,12 +55,12 @@ impl Cfg {
         }
     }
 
-    /// Where both hold.
+    /// Returns the condition that both hold.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
-    /// As one attribute; nothing for an item that is always there.
+    /// Returns the conditions as one attribute; empty for an item that always exists.
     pub(crate) fn attribute(&self) -> TokenStream {
         if self.is_always() {
             return TokenStream::new();
@@ -70,7 +70,8 @@ impl Cfg {
     }
 }
 
-/// `cfg(p)` asks for `p`; `cfg_attr(q, cfg(p))` asks for `p` where `q` holds.
+/// Collects the conditions of an attribute: `p` for `cfg(p)`, and "not `q`, or `p`" for
+/// `cfg_attr(q, cfg(p))`.
 fn collect(meta: &Meta, all: &mut Vec<TokenStream>) {
     let Meta::List(list) = meta else { return };
     if list.path.is_ident("cfg") {
@@ -86,7 +87,8 @@ fn collect(meta: &Meta, all: &mut Vec<TokenStream>) {
     }
 }
 
-/// The attribute if it is one of `names`; of a `cfg_attr`, what it holds of them.
+/// Returns the attribute if it is one of `names`. A `cfg_attr` is reduced to the attributes in
+/// it that are.
 pub(crate) fn only(attribute: &Attribute, names: &[&str]) -> Option<TokenStream> {
     fn only(meta: &Meta, names: &[&str]) -> Option<TokenStream> {
         if let Some((condition, metas)) = split_cfg_attr(meta) {
@@ -99,7 +101,7 @@ pub(crate) fn only(attribute: &Attribute, names: &[&str]) -> Option<TokenStream>
     Some(quote! { #[#meta] })
 }
 
-/// The condition of a `cfg_attr`, and what it puts there. `None` for anything else.
+/// Returns the condition of a `cfg_attr` and its attributes; `None` for any other attribute.
 fn split_cfg_attr(meta: &Meta) -> Option<(TokenStream, Vec<Meta>)> {
     let Meta::List(list) = meta else { return None };
     if !list.path.is_ident("cfg_attr") {

@@ -1,4 +1,4 @@
-//! `#[deployment]`: a struct's name and options, and its handle.
+//! `#[deployment]`: reads a struct's name and options, and generates its handle.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -12,7 +12,7 @@ use crate::errors::Errors;
 use crate::options::{self, Entry, Value};
 use crate::spelling;
 
-/// What `#[deployment]` takes.
+/// The options of `#[deployment]`.
 const OPTIONS: [&str; 22] = [
     "name",
     "num_replicas",
@@ -34,12 +34,12 @@ const OPTIONS: [&str; 22] = [
     "request_router",
     "local",
     "crate",
-    // Said to be given to `Bound`, where it can be any value.
+    // These are refused with a note: they are set on `Bound`, where they can be any value.
     "user_config",
     "autoscaling_policy",
 ];
 
-/// A struct's head; the rest is not read.
+/// The head of a struct, whose fields are not parsed.
 struct Head {
     attributes: Vec<Attribute>,
     visibility: Visibility,
@@ -63,12 +63,13 @@ impl Parse for Head {
     }
 }
 
-/// What the options say.
+/// The parsed options.
 struct Options {
     krate: Path,
     local: bool,
     name: Option<String>,
-    /// `num_replicas = "auto"` and `autoscaling(..)`: the one is what the other starts from.
+    /// True if both `num_replicas = "auto"` and `autoscaling(..)` are given: `autoscaling` then
+    /// starts from the values of `"auto"`.
     auto: bool,
     settings: TokenStream,
 }
@@ -104,7 +105,7 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         settings: TokenStream::new(),
     };
     let entries = options::entries(tokens, errors);
-    // First, because what the others give names it.
+    // Read first, because the code generated for the other options uses it.
     for entry in &entries {
         if let Value::Crate(path) = &entry.value {
             options.krate = path.clone();
@@ -134,7 +135,7 @@ fn is_auto(num_replicas: &Entry) -> bool {
     num_replicas.value.word().as_deref() == Some("auto")
 }
 
-/// A value that is computed is right, in another place.
+/// Adds a note to the error of a computed value: such a value belongs on `Bound`.
 fn or_on_bound(Entry { name, value }: &Entry, error: syn::Error) -> syn::Error {
     if !value.is_computed()
         || !OPTIONS.iter().any(|option| name == option)
@@ -186,7 +187,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             quote! { #routing }
         }
         "autoscaling" => autoscaling::read(name, value, &krate, options.auto)?,
-        // What `autoscaling(..)` says, on top of what it means.
+        // `autoscaling(..)` starts from the values of `"auto"`.
         "num_replicas" if options.auto => return Ok(()),
         "num_replicas" if value.word().as_deref() == Some("auto") => {
             options.settings.extend(quote! {
@@ -268,7 +269,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
     Ok(())
 }
 
-/// The entries of `name(..)`.
+/// Returns the entries of `name(..)`.
 pub(crate) fn nested(name: &Ident, value: &Value, example: &str) -> syn::Result<Vec<Entry>> {
     let Value::List(list) = value else {
         return Err(syn::Error::new(
@@ -284,18 +285,18 @@ pub(crate) fn nested(name: &Ident, value: &Value, example: &str) -> syn::Result<
     }
 }
 
-/// A duration as an expression.
+/// Returns a duration as an expression.
 pub(crate) fn duration(duration: std::time::Duration) -> TokenStream {
     let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
     quote! { ::core::time::Duration::new(#secs, #nanos) }
 }
 
-/// What `request_router` takes.
+/// The words that `request_router` takes.
 const ROUTERS: [&str; 3] = ["power_of_two_choices", "round_robin", "consistent_hash"];
 const ROUTING: &str = "`power_of_two_choices`, `round_robin`, `consistent_hash`, or a type that \
                        implements `RequestRouter`";
 
-/// One of ours by its name, or a type of the user's own.
+/// Returns the request router as an expression: a built-in one by its name, or a custom type.
 fn routing(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream> {
     let routing = quote! { #krate::__private::RequestRouting };
     Ok(match value.word().as_deref() {
@@ -312,7 +313,7 @@ fn routing(name: &Ident, value: &Value, krate: &Path) -> syn::Result<TokenStream
         }
         _ => {
             let path = value.path(name, ROUTING)?;
-            // On the type, where the compiler complains if it is none.
+            // The span is that of the type, where the compiler reports one that is not a router.
             quote_spanned! { path.span() => #routing::custom::<#path>() }
         }
     })

@@ -1,4 +1,4 @@
-//! `#[get("/path")]` and the other verbs: how a method is reached over HTTP.
+//! `#[get("/path")]` and the other verbs, which make a method an HTTP endpoint.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
@@ -11,10 +11,10 @@ use crate::options;
 use crate::signature::Parameter;
 use crate::spelling;
 
-/// The verbs, as attributes.
+/// The names of the verb attributes.
 pub(crate) const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// One endpoint.
+/// An HTTP endpoint.
 pub(crate) struct Endpoint {
     pub(crate) verb: String,
     pub(crate) path: String,
@@ -30,14 +30,14 @@ enum Place {
     Body,
 }
 
-/// What the attribute says.
+/// The arguments of the attribute.
 struct Arguments {
     path: LitStr,
     body: Option<Ident>,
     max_body: Option<LitStr>,
 }
 
-/// The endpoint of a method, if it is one.
+/// Returns the endpoint of a method, if the method is one.
 pub(crate) fn read(
     function: &Function,
     parameters: &[Parameter],
@@ -106,7 +106,7 @@ pub(crate) fn read(
     Some(Endpoint { verb: verb.to_uppercase(), path, places, max_body })
 }
 
-/// What a method takes, after the name of what it does not.
+/// Returns the end of a message about an unknown parameter: the parameters that the method has.
 fn there(unknown: &str, parameters: &[Parameter]) -> String {
     let known: Vec<_> = parameters.iter().map(Parameter::plain_name).collect();
     let known = || known.iter().map(String::as_str);
@@ -152,7 +152,7 @@ fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
     parser.parse2(tokens)
 }
 
-/// The parameters that a path names.
+/// Returns the parameters that a path names.
 fn names_in(path: &str) -> Result<Vec<String>, String> {
     if !path.starts_with('/') {
         return Err("a path starts with `/`".to_owned());
@@ -178,7 +178,7 @@ fn names_in(path: &str) -> Result<Vec<String>, String> {
 }
 
 impl Endpoint {
-    /// Its `EndpointSpec`.
+    /// Returns the `EndpointSpec` of the endpoint as an expression.
     pub(crate) fn spec(
         &self,
         private: &TokenStream,

@@ -1,4 +1,4 @@
-//! [`Errors`]: every fault that is found, each at its span and under its `cfg`.
+//! [`Errors`], all faults of an item, each with its span and its `cfg`.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use quote::{ToTokens, quote};
 
 use crate::cfg::Cfg;
 
-/// The faults found so far. Finding one never stops the search for others.
+/// The faults found so far. A fault never stops the search for others.
 #[derive(Debug, Default)]
 pub(crate) struct Errors {
     found: Vec<(Cfg, syn::Error)>,
@@ -25,8 +25,7 @@ impl Errors {
         self.found.push((self.current.clone(), error));
     }
 
-    /// Runs `f`; the faults that it finds count only where `cfg` holds. True if it found
-    /// none.
+    /// Runs `f`, whose faults are reported only where `cfg` holds. Returns true if `f` found none.
     pub(crate) fn under(&mut self, cfg: &Cfg, f: impl FnOnce(&mut Self)) -> bool {
         let outer = std::mem::replace(&mut self.current, cfg.clone());
         let before = self.found.len();
@@ -35,16 +34,16 @@ impl Errors {
         self.found.len() == before
     }
 
-    /// The first fault, if there is any.
+    /// Returns the first fault, if there is any.
     pub(crate) fn into_first(self) -> Option<syn::Error> {
         self.found.into_iter().next().map(|(_, error)| error)
     }
 
-    /// The faults as `compile_error!` items.
+    /// Returns the faults as `compile_error!` items.
     pub(crate) fn into_tokens(self) -> TokenStream {
         let errors = self.found.into_iter().map(|(cfg, error)| {
             let cfg = cfg.attribute();
-            // One item for each message: an attribute covers only the next.
+            // Each message has its own attribute, since an attribute applies only to the next item.
             let messages = error.into_iter().map(|message| {
                 let error = message.into_compile_error();
                 quote! { #cfg #error }

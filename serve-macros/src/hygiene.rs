@@ -1,9 +1,9 @@
-//! Names for generic parameters that the user may see in the documentation, and that
-//! must not be those of the user's own types.
+//! The names of generic parameters. The user may see them in the documentation, and they must
+//! not be names of the user's own types.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 
-/// `base`, with underscores after it until nothing in `tokens` has that name.
+/// Returns `base`, followed by underscores until nothing in `tokens` has the same name.
 pub(crate) fn fresh(base: &str, tokens: &TokenStream) -> Ident {
     let mut name = base.to_owned();
     while mentions(tokens, &name) {

@@ -1,12 +1,13 @@
 //! The attribute macros of Serve. Use them through `serve_core`, which re-exports them.
 //!
-//! This crate is about syntax only: it parses, checks and names. What the generated code
-//! does is in `serve_core::__private` and in the hidden `macro_rules!` of `serve_core`.
+//! This crate handles syntax only: it parses, checks and names. The code that generated code
+//! calls is in `serve_core::__private` and in the hidden `macro_rules!` of `serve_core`.
 //!
-//! Each macro reads its input into a plain model, signatures only: a body is one opaque
-//! group, so an error in it is the compiler's own and nothing more. Every fault is
-//! collected and put at its span; the output is always the user's own tokens, what could
-//! be generated, and the errors. A method's `cfg` is repeated on all that comes of it.
+//! Each macro parses its input into a plain model, signatures only: a body is one opaque
+//! group, so an error in it is reported once, by the compiler. All faults are collected and
+//! reported at their spans; the output always consists of the user's own tokens, the code
+//! that could be generated, and the errors. A method's `cfg` is repeated on all code that is
+//! generated for it.
 //!
 //! | module | owns |
 //! |---|---|
@@ -35,7 +36,7 @@ mod task;
 
 use proc_macro::TokenStream;
 
-/// Makes a deployment of a struct: its name, its options, and `XHandle`, its typed client.
+/// Makes a struct a deployment, with a name, options and a typed client, `XHandle`.
 ///
 /// ```
 /// use serve_core::prelude::*;
@@ -51,16 +52,17 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
-/// The methods are those of the `impl` block marked [`macro@handle`].
+/// The methods of the deployment are those of the `impl` block marked [`macro@handle`].
 ///
 /// # Options
-/// Values are literals. A computed one is given to what `bind` returns, which has a method
-/// for each option but `local` and `crate`: `Summarizer::bind(..).num_replicas(n)`. A value
-/// that makes no sense is refused: here by the compiler, there before anything starts.
+/// Values are literals. Computed values are set on the `Bound` that `bind` returns, which has
+/// a method for each option except `local` and `crate`:
+/// `Summarizer::bind(..).num_replicas(n)`. Invalid values are refused: literals by the
+/// compiler, values of a `Bound` before anything starts.
 ///
-/// Durations are texts as people write them, `"500ms"`, `"30s"`, `"1m 30s"`; sizes too,
-/// `"2GiB"`, `"500MB"`, or a whole number of bytes. Defaults are Ray Serve's, unless it says
-/// so.
+/// Durations are human-readable texts, such as `"500ms"`, `"30s"` or `"1m 30s"`. Sizes are
+/// texts such as `"2GiB"` or `"500MB"`, or a whole number of bytes. Defaults are Ray Serve's
+/// unless the table says otherwise.
 ///
 /// | option | takes | default | effect |
 /// |---|---|---|---|
@@ -85,15 +87,16 @@ use proc_macro::TokenStream;
 /// | `local` | nothing | off | calls stay in the process of their caller; arguments and results need not be serializable |
 /// | `crate` | path | `::serve_core` | where `serve_core` is, if it is re-exported under another name |
 ///
-/// Resources are reserved of what the runtime has: the CPUs of the machine, and what
-/// `Runtime::builder().num_gpus(..)` and its like say. A replica without room waits for it.
+/// Resources are reserved from those of the runtime: the CPUs of the machine, and the amounts
+/// set with `Runtime::builder().num_gpus(..)` and similar methods. A replica waits until there
+/// is room for it.
 ///
-/// Two more are given to what `bind` returns, where they can be any value: `user_config`,
-/// for [`macro@reconfigure`], and `autoscaling_policy`, a rule of your own.
+/// Two more options are set only on the `Bound`, where they can be any value: `user_config`,
+/// for [`macro@reconfigure`], and `autoscaling_policy`, a custom policy.
 ///
 /// # Autoscaling
-/// `autoscaling(min_replicas = 1, max_replicas = 10)`. The load is the calls that run or
-/// wait, over the whole deployment.
+/// An example is `autoscaling(min_replicas = 1, max_replicas = 10)`. The load is the number of
+/// calls that run or wait, over the whole deployment.
 ///
 /// | option | takes | default | effect |
 /// |---|---|---|---|
@@ -142,18 +145,18 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The block stays as it is: a plain struct with plain methods. Beside it come
+/// The block stays as it is: a plain struct with plain methods. The macro adds
 /// - a method of `SummarizerHandle` for each `pub` method with `&self` or `&mut self`.
-///   A parameter of type `T` becomes `impl IntoArg<T>`: a `T`, or a response that has not
-///   been awaited, or an `ObjectRef<T>`. Private and `pub(crate)` methods and associated
-///   functions are yours alone;
-/// - `Summarizer::bind(..)`, from the parameters of the constructor `new`, which may be
+///   A parameter of type `T` becomes `impl IntoArg<T>`: a `T`, a response that has not been
+///   awaited, or an `ObjectRef<T>`. Private and `pub(crate)` methods and associated functions
+///   are not part of the handle;
+/// - `Summarizer::bind(..)`, with the parameters of the constructor `new`, which may be
 ///   `async` or [`#[blocking]`](macro@blocking), and may return `Self` or a `Result` of it.
 ///   Without `new`, `Default` is used;
-/// - `SummarizerMock`, whose methods take closures that answer for the real ones. (A
-///   method called `new` or `named` is mocked by `mock_new` or `mock_named`.)
+/// - `SummarizerMock`, whose methods take closures that answer calls in place of the real
+///   methods. (A method called `new` or `named` is mocked by `mock_new` or `mock_named`.)
 ///
-/// A deployment with a `&mut self` method, `#[shutdown]` and the like included, runs one
+/// A deployment with a `&mut self` method, including methods such as `#[shutdown]`, runs one
 /// call at a time, in order.
 ///
 /// # Marks of methods
@@ -166,13 +169,13 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | [`#[reconfigure]`](macro@reconfigure) | is called by the runtime, with the user config |
 /// | [`#[check_health]`](macro@check_health) | is called by the runtime, on schedule |
 /// | [`#[shutdown]`](macro@shutdown) | is called by the runtime, on the drained replica |
-/// | [`#[routes]`](macro@routes) | gives an axum `Router` |
+/// | [`#[routes]`](macro@routes) | returns an axum `Router` |
 ///
-/// The last four are not methods of the handle, whether they are `pub` or not; there is at
-/// most one of each.
+/// The methods of the last four marks are not methods of the handle, even if they are `pub`.
+/// A deployment has at most one of each.
 ///
 /// # Options
-/// `crate = path`: where `serve_core` is, if it is re-exported under another name.
+/// `crate = path`: the path of `serve_core`, if it is re-exported under another name.
 #[proc_macro_attribute]
 pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
     handle::expand(options.into(), &item.into()).into()
@@ -196,12 +199,13 @@ pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// It returns an `Application<D>`, a `Bound<D>`, or a `Result` of either. It may take one
-/// argument that implements `Deserialize` and `JsonSchema`; the command line fills it.
-/// Every node of a cluster calls it, so the same argument must give the same graph.
+/// The function returns an `Application<D>`, a `Bound<D>`, or a `Result` of either. It may take
+/// one argument that implements `Deserialize` and `JsonSchema`, which the command line fills.
+/// Every node of a cluster calls the function, so the same argument must produce the same
+/// graph.
 ///
 /// # Options
-/// `crate = path`: where `serve_core` is, if it is re-exported under another name.
+/// `crate = path`: the path of `serve_core`, if it is re-exported under another name.
 #[proc_macro_attribute]
 pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
     application::expand(options.into(), &item.into()).into()
@@ -226,12 +230,12 @@ pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
 /// # }
 /// ```
 ///
-/// The function stays as it is. An empty type of its name carries `remote`, which starts
-/// it on the runtime of the current call, or else on the current tokio runtime, and takes
-/// responses and object refs as arguments like any handle's method.
+/// The function stays as it is. The macro adds an empty type of the same name with the function
+/// `remote`, which starts the task on the runtime of the current call, or else on the current
+/// tokio runtime. Like a handle's method, `remote` takes responses and object refs as arguments.
 ///
 /// # Options
-/// `crate = path`: where `serve_core` is, if it is re-exported under another name.
+/// `crate = path`: the path of `serve_core`, if it is re-exported under another name.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     task::expand(options.into(), &item.into()).into()
@@ -264,8 +268,8 @@ markers! {
     /// # }
     /// ```
     ///
-    /// A parameter named in the path comes from there, others from the query. See
-    /// [`macro@post`] for the rest.
+    /// A parameter that the path names is read from the path, other parameters from the query.
+    /// See [`macro@post`] for the rest.
     get;
     /// Serves a method of a `#[handle]` block at `POST` and a path.
     ///
@@ -283,24 +287,25 @@ markers! {
     /// # }
     /// ```
     ///
-    /// A parameter named in the path comes from there, the others are keys of the JSON
-    /// object in the body. `body = parameter` takes the whole body as one parameter (JSON,
-    /// or raw bytes if its type is `Bytes`); the others then come from the query.
-    /// `max_body = "32MiB"` bounds the body, 2 MiB if not given.
+    /// A parameter that the path names is read from the path, other parameters are keys of the
+    /// JSON object in the body. With `body = parameter`, the whole body is that parameter (JSON,
+    /// or raw bytes if its type is `Bytes`), and the others are read from the query.
+    /// `max_body = "32MiB"` limits the size of the body; the default is 2 MiB.
     ///
-    /// The method stays an ordinary method of the handle. What it returns decides the
-    /// response: text, JSON, bytes or a stream; an error's status is what its
-    /// `HttpStatus` says, else 500.
+    /// The method is still an ordinary method of the handle. Its return type determines the
+    /// response: text, JSON, bytes or a stream. The status of an error is that of its
+    /// `HttpStatus`, or else 500.
     post;
     /// Serves a method of a `#[handle]` block at `PUT` and a path. See [`macro@post`].
     put;
     /// Serves a method of a `#[handle]` block at `PATCH` and a path. See [`macro@post`].
     patch;
-    /// Serves a method of a `#[handle]` block at `DELETE` and a path: parameters that the
-    /// path does not name come from the query. See [`macro@post`] for the rest.
+    /// Serves a method of a `#[handle]` block at `DELETE` and a path. Parameters that the path
+    /// does not name are read from the query. See [`macro@post`] for the rest.
     delete;
-    /// Runs a synchronous method of a `#[handle]` block on the replica's own threads, never
-    /// on those that drive async code. `num_cpus`, rounded up, is how many there are.
+    /// Runs a synchronous method of a `#[handle]` block on the replica's own threads, never on
+    /// the threads that run async code. The number of threads is `num_cpus`, rounded up, and at
+    /// least 1.
     ///
     /// ```
     /// # use serve_core::prelude::*;
@@ -316,16 +321,17 @@ markers! {
     /// # }
     /// ```
     ///
-    /// It is a plain `fn`. Such a method cannot be interrupted: cancelled, it keeps its slot
-    /// until it returns.
+    /// The method is a plain `fn`. It cannot be interrupted: a cancelled call keeps its slot
+    /// until the method returns.
     ///
-    /// # Many values
-    /// It returns one value, or an iterator: `impl Iterator<Item = T>`, of `Result<T, E>`, or
-    /// a `Result` of it. The handle then gives a stream, bounded as others are. The method
-    /// and each `next()` run on one thread, so the iterator may borrow `self` and need not
-    /// be `Send`. Where nobody reads on (the stream is dropped or cancelled, its deadline has
-    /// passed, the replica ended), it stops at the next item; the iterator is dropped, then
-    /// the slot is free. A panic is the last item.
+    /// # Iterators
+    /// The method returns one value or an iterator: `impl Iterator<Item = T>`, also with items
+    /// of `Result<T, E>`, or a `Result` of such an iterator. For an iterator, the handle returns
+    /// a stream, bounded like other streams. The method and each `next()` run on one thread, so
+    /// the iterator may borrow `self` and need not be `Send`. If the stream is no longer read
+    /// (it is dropped or cancelled, its deadline has passed, or the replica has ended), the
+    /// iterator stops at the next item; it is dropped, and then its slot is free. A panic is the
+    /// last item.
     ///
     /// ```
     /// # use serve_core::prelude::*;
@@ -346,9 +352,9 @@ markers! {
     /// ```
     ///
     /// # Constructors
-    /// A `new` that loads for longer than a moment is marked, too: it runs on a thread of
-    /// its own, and async code goes on meanwhile. `replica_context()` and handles are there
-    /// as in any other; a start that is given up does not wait for it.
+    /// A `new` that loads for more than a moment should be marked, too: it then runs on a thread
+    /// of its own and does not block async code. `replica_context()` and handles are available
+    /// as in other constructors. A start that is given up does not wait for the constructor.
     blocking;
     /// Calls a method of a `#[handle]` block on the drained replica, before it is dropped.
     ///
@@ -367,10 +373,10 @@ markers! {
     /// # }
     /// ```
     ///
-    /// It takes no parameters and returns nothing or a `Result<(), E>`, with an `E` that can
-    /// be shown; an error is logged. What is left of `graceful_shutdown_timeout` when the
-    /// calls have ended is its time. A replica that dies is not drained, and its method is
-    /// not called.
+    /// The method takes no parameters and returns nothing or a `Result<(), E>` with an `E` that
+    /// can be displayed. An error is logged. The method may take the part of
+    /// `graceful_shutdown_timeout` that is left after the calls have ended. It is not called on
+    /// a replica that dies, because such a replica is not drained.
     shutdown;
     /// Serves an axum `Router` inside the replica, from a `#[handle]` block.
     ///
@@ -391,11 +397,11 @@ markers! {
     /// # }
     /// ```
     ///
-    /// For WebSockets, uploads, middleware and all else that axum can do. A routed request
-    /// takes a slot like any call.
+    /// Use it for WebSockets, uploads, middleware and all other features of axum. A routed
+    /// request takes a slot like a call.
     routes;
-    /// Runs the calls of a method of a `#[handle]` block in batches: it takes and returns
-    /// many at a time, and its handle one.
+    /// Runs the calls of a method of a `#[handle]` block in batches: the method takes and
+    /// returns many items at a time, and the handle's method one.
     ///
     /// ```
     /// # use serve_core::prelude::*;
@@ -419,28 +425,28 @@ markers! {
     /// | `batch_size_fn = weigh` | each weighs 1 | `fn(&T, ..) -> usize`, the weight of an item |
     ///
     /// # Batching
-    /// * It takes `&self`, and is async, plain or `#[blocking]`.
-    /// * It returns as many results as it was given items, in their order: `Vec<R>`;
+    /// * The method takes `&self`, and is async, plain or `#[blocking]`.
+    /// * The method returns one result for each item, in the same order: `Vec<R>`;
     ///   `Vec<Result<R, E>>`, where each call has its own error; `Result<Vec<R>, E>`, where
-    ///   `E` is `Clone` and all calls get it; or `impl Stream<Item = Vec<Option<R>>>`, where
-    ///   each step has an item for each call, or `None` for one whose stream has ended.
-    ///   Another number fails every call of the batch with `Panicked`, and so does a panic.
-    ///   A panic of `batch_size_fn`, or a weight above `max_batch_size`, fails that call
-    ///   alone.
-    /// * A batch closes only when it can run, so batches grow while others run. Calls leave
-    ///   in the order in which they came; none is overtaken by a lighter one.
-    /// * Give what computes on this machine `batch_wait_timeout = "0ms"`: under load batches
-    ///   grow by themselves, and a call that comes alone would wait the whole timeout while
-    ///   the replica stands idle.
-    /// * A call that waits holds a slot of its replica, so `max_ongoing_requests` must be at
-    ///   least `max_batch_size` times `max_concurrent_batches`, or batches are never full:
-    ///   the deploy warns of that.
-    /// * Dropping the response of a call that waits takes it out. One in a running batch is
-    ///   computed with the others; when the last of their callers is gone the batch is
-    ///   dropped, unless it is `#[blocking]`.
+    ///   `E` is `Clone` and is returned to all calls; or `impl Stream<Item = Vec<Option<R>>>`,
+    ///   where each step has an item for each call, or `None` for a call whose stream has ended.
+    ///   Another number of results fails every call of the batch with `Panicked`, and so does a
+    ///   panic. A panic of `batch_size_fn`, or a weight above `max_batch_size`, fails only that
+    ///   call.
+    /// * A batch closes only when it can run, so batches grow while others run. Calls are
+    ///   batched in the order in which they arrive; no call is overtaken by a lighter one.
+    /// * Set `batch_wait_timeout = "0ms"` for a method that computes on this machine: under
+    ///   load, batches grow by themselves, and a single call would wait for the whole timeout
+    ///   while the replica is idle.
+    /// * A waiting call holds a slot of its replica, so `max_ongoing_requests` must be at least
+    ///   `max_batch_size` times `max_concurrent_batches`. Otherwise batches are never full, and
+    ///   the deploy logs a warning.
+    /// * Dropping the response of a waiting call removes the call. A call in a running batch is
+    ///   computed with the others; the batch is dropped when the last of its callers is gone,
+    ///   unless the method is `#[blocking]`.
     batch;
-    /// Gives a method of a `#[handle]` block the user config:
-    /// `X::bind(..).user_config(..)`.
+    /// Passes the user config, set with `X::bind(..).user_config(..)`, to a method of a
+    /// `#[handle]` block.
     ///
     /// ```
     /// # use serve_core::prelude::*;
@@ -464,15 +470,15 @@ markers! {
     /// # let _ = bound;
     /// ```
     ///
-    /// It takes one parameter, any type that implements `Deserialize`, and returns nothing or
-    /// a `Result<(), E>`, with an `E` that can be shown. It is called on each replica before
-    /// the first call, and again, without a restart, whenever a redeploy changes the config;
-    /// not at all if there is none. With `&self` it runs beside calls, with `&mut self`
-    /// between them.
+    /// The method takes one parameter of a type that implements `Deserialize`, and returns
+    /// nothing or a `Result<(), E>` with an `E` that can be displayed. It is called on each
+    /// replica before the first call, and again, without a restart, whenever a redeploy changes
+    /// the config. It is not called if there is no config. With `&self` the method runs
+    /// concurrently with calls, with `&mut self` between them.
     ///
-    /// A config that does not fit the type is refused before anything is deployed. If the
-    /// method fails, a new replica does not start; running ones are given the config from
-    /// before again, and the deploy has failed.
+    /// A config that does not match the type is refused before anything is deployed. If the
+    /// method fails, a new replica does not start; running replicas get the previous config
+    /// again, and the deploy fails.
     reconfigure;
     /// Asks a method of a `#[handle]` block whether its replica is healthy.
     ///
@@ -493,14 +499,15 @@ markers! {
     /// # }
     /// ```
     ///
-    /// It takes no parameters and returns nothing or a `Result<(), E>`, with an `E` that can
-    /// be shown. It is called before the first call, and then every `health_check_period`;
-    /// an error, a panic, or no answer within `health_check_timeout` is a failure. Three in a
-    /// row replace the replica: its running calls may end, and status says why. Without such
-    /// a method a replica is healthy as long as it runs. Either way, three calls in a row that
-    /// panic replace it, too.
+    /// The method takes no parameters and returns nothing or a `Result<(), E>` with an `E` that
+    /// can be displayed. It is called before the first call, and then every
+    /// `health_check_period`. An error, a panic, or no answer within `health_check_timeout` is a
+    /// failure. After three failures in a row the replica is replaced: its running calls may
+    /// end, and the status states the reason. Without such a method, a replica is healthy as
+    /// long as it runs. In either case, three calls in a row that panic replace the replica, too.
     check_health;
-    /// Lets a method of a `#[handle]` block run again if its replica dies after it started.
+    /// Retries a call of a method of a `#[handle]` block if its replica dies after the method
+    /// started.
     ///
     /// ```
     /// # use serve_core::prelude::*;
@@ -516,11 +523,11 @@ markers! {
     /// # }
     /// ```
     ///
-    /// For methods that may run twice without harm. `max` is how often at most; `#[retry]` is
-    /// twice. Its parameters are `Clone`, and it returns one value. What the method itself
-    /// returns, an error too, is never tried again, nor is a call whose deadline is over. All
-    /// of a deployment's retries together are bounded, so that they add little to a load that
-    /// fails: ten a second, and one for every five calls. A call that had not started goes to
-    /// another replica anyway.
+    /// Use it for methods that may run twice without harm. `max` is the maximum number of
+    /// retries; the default is 2. The parameters of the method are `Clone`, and it returns one
+    /// value. A call whose method returns, even an error, is never retried, nor is a call whose
+    /// deadline has passed. The retries of a deployment are limited, so that they add little to
+    /// a load that fails: to ten a second, plus one for every five calls. A call that has not
+    /// started goes to another replica in any case.
     retry;
 }

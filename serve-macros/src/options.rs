@@ -1,4 +1,4 @@
-//! `name = value` lists, as attributes have them, and the values in them.
+//! The `name = value` lists of attributes, and their values.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use syn::{Expr, ExprLit, ExprUnary, Ident, Lit, Path, Token, UnOp};
 
 use crate::errors::Errors;
 
-/// One entry: `name`, `name = value` or `name(..)`.
+/// An entry: `name`, `name = value` or `name(..)`.
 pub(crate) struct Entry {
     pub(crate) name: Ident,
     pub(crate) value: Value,
 }
 
-/// What stands behind an entry's name.
+/// The value of an entry.
 pub(crate) enum Value {
     Nothing,
     Expr(Box<Expr>),
@@ -47,7 +47,8 @@ impl Parse for Entry {
     }
 }
 
-/// The entries of a list. What cannot be read is an error, and the list is taken as empty.
+/// Parses the entries of a list. If the list cannot be parsed, the error is added to `errors` and
+/// the list is empty.
 pub(crate) fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
     let parser = Punctuated::<Entry, Token![,]>::parse_terminated;
     let entries: Vec<Entry> = match parser.parse2(tokens) {
@@ -68,7 +69,7 @@ pub(crate) fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
     entries
 }
 
-/// The path of `serve_core` that a macro's options give, for macros with no other option.
+/// Returns the path of `serve_core` from a macro's options, for macros with no other option.
 pub(crate) fn crate_path(tokens: TokenStream, errors: &mut Errors) -> Path {
     let mut path = default_crate();
     for entry in entries(tokens, errors) {
@@ -84,7 +85,7 @@ pub(crate) fn default_crate() -> Path {
     syn::parse_quote!(::serve_core)
 }
 
-/// Bytes of a size as people write it.
+/// Parses a human-readable size and returns the number of bytes.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
@@ -118,7 +119,7 @@ impl Value {
         }
     }
 
-    /// Where it is; where there is none, its name.
+    /// Returns the span of the value, or of the entry's name if there is no value.
     pub(crate) fn span(&self, name: &Ident) -> Span {
         match self {
             Self::Expr(expr) => syn::spanned::Spanned::span(&**expr),
@@ -128,7 +129,7 @@ impl Value {
         }
     }
 
-    /// A fault of the value.
+    /// Returns an error at the span of the value.
     pub(crate) fn fault<T>(&self, name: &Ident, message: impl Display) -> syn::Result<T> {
         Err(syn::Error::new(self.span(name), message))
     }
@@ -137,7 +138,7 @@ impl Value {
         self.fault(name, format_args!("`{name}` takes {what}"))
     }
 
-    /// True for what only the running program knows: a constant, a call.
+    /// Returns true for a value that only the running program knows, such as a constant or a call.
     pub(crate) fn is_computed(&self) -> bool {
         matches!(self, Self::Expr(_)) && self.literal().is_none()
     }
@@ -166,8 +167,8 @@ impl Value {
         }
     }
 
-    /// A number that is not negative and for which `holds`. `what` it takes ends with an
-    /// example, `like`.
+    /// Returns a number that is not negative and for which `holds` returns true. Otherwise the
+    /// error states `what` is expected, with the example `like`.
     pub(crate) fn number_where(
         &self,
         name: &Ident,
@@ -199,7 +200,7 @@ impl Value {
         }
     }
 
-    /// A duration that is not zero.
+    /// Returns a duration that is not zero.
     pub(crate) fn some_time(&self, name: &Ident, example: &str) -> syn::Result<Duration> {
         match self.duration(name)? {
             Duration::ZERO => {
@@ -209,7 +210,7 @@ impl Value {
         }
     }
 
-    /// A path.
+    /// Returns a path.
     pub(crate) fn path(&self, name: &Ident, what: &str) -> syn::Result<TokenStream> {
         match self {
             Self::Expr(expr) if matches!(**expr, Expr::Path(_)) => Ok(expr.to_token_stream()),
@@ -217,7 +218,7 @@ impl Value {
         }
     }
 
-    /// A size in bytes, as people write it.
+    /// Returns a size in bytes, from a human-readable text or a whole number.
     pub(crate) fn size(&self, name: &Ident) -> syn::Result<u64> {
         let parsed = match self.literal() {
             Some((false, Lit::Str(text))) => size(&text.value()),
@@ -233,7 +234,7 @@ impl Value {
         parsed.map_or_else(|| self.expected(name, &what()), Ok)
     }
 
-    /// A bare word, or a path.
+    /// Returns a single word: an identifier, or the content of a string literal.
     pub(crate) fn word(&self) -> Option<String> {
         match self {
             Self::Expr(expr) => match &**expr {

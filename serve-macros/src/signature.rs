@@ -1,4 +1,4 @@
-//! A method's parameters and what it returns, checked.
+//! The parameters and the return type of a method, checked.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -9,48 +9,48 @@ use syn::{
 
 use crate::errors::Errors;
 
-/// The most parameters that a method may have.
+/// The maximum number of parameters of a method.
 const MOST: usize = 12;
 
-/// One parameter: owned, and named.
+/// A named parameter of an owned type.
 pub(crate) struct Parameter {
     pub(crate) name: Ident,
     pub(crate) ty: TokenStream,
-    /// The type as it is written.
+    /// The type as written.
     pub(crate) text: String,
 }
 
 impl Parameter {
-    /// Its name without `r#`.
+    /// Returns the parameter's name without `r#`.
     pub(crate) fn plain_name(&self) -> String {
         self.name.to_string().trim_start_matches("r#").to_owned()
     }
 }
 
-/// What a method returns.
+/// The return type of a method.
 pub(crate) struct Returns {
     pub(crate) ok: TokenStream,
-    /// None for a method that cannot fail.
+    /// The error type; `None` for a method that cannot fail.
     pub(crate) err: Option<TokenStream>,
     pub(crate) shape: Shape,
     /// The whole type of one value, or of one item.
     pub(crate) whole: TokenStream,
-    /// As it is written.
+    /// The return type as written.
     pub(crate) text: String,
 }
 
-/// How many values come, and how.
+/// The shape of a return type: one value, or a stream of values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Value,
     Stream { outer_result: bool, item_result: bool },
 }
 
-/// What gives the values of a method that gives many.
+/// The source of the values of a method that returns many.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Stream,
-    /// Of a `#[blocking]` method, read on a compute thread.
+    /// An iterator of a `#[blocking]` method, read on a compute thread.
     Iterator,
 }
 
@@ -62,7 +62,7 @@ impl Source {
         }
     }
 
-    /// `T` of `impl Stream<Item = T>`, or of `impl Iterator<Item = T>`.
+    /// Returns `T` of `impl Stream<Item = T>`, or of `impl Iterator<Item = T>`.
     pub(crate) fn item(self, ty: &Type) -> Option<Type> {
         let Type::ImplTrait(impl_trait) = ty else { return None };
         impl_trait.bounds.iter().find_map(|bound| {
@@ -80,7 +80,7 @@ impl Source {
     }
 }
 
-/// The parameters after the receiver. `None` if one is at fault.
+/// Returns the parameters after the receiver; `None` if one of them is faulty.
 pub(crate) fn parameters(
     signature: &Signature,
     owner: &TokenStream,
@@ -117,7 +117,7 @@ pub(crate) fn parameters(
     healthy.then_some(parameters)
 }
 
-/// The type to use instead of a reference.
+/// Returns the type to use instead of a reference.
 fn owned(reference: &syn::TypeReference) -> String {
     match &*reference.elem {
         Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
@@ -126,7 +126,7 @@ fn owned(reference: &syn::TypeReference) -> String {
     }
 }
 
-/// What is wrong with a parameter that does not own its data.
+/// Returns the message about a parameter that does not own its data; `None` if it does.
 fn not_owned(ty: &Type) -> Option<String> {
     match ty {
         Type::Reference(reference) => Some(format!(
@@ -141,7 +141,7 @@ fn not_owned(ty: &Type) -> Option<String> {
     }
 }
 
-/// What a method returns. `None` if it is at fault.
+/// Reads the return type of a method. Returns `None` if the type is faulty.
 pub(crate) fn returns(
     output: &ReturnType,
     source: Source,
@@ -167,13 +167,13 @@ pub(crate) fn returns(
     Some(known_returns(ty, source, owner, private))
 }
 
-/// What comes of it if nothing fails.
+/// Returns the success type of a `Result`, or the type itself if it is not a `Result`.
 pub(crate) fn success(ty: &Type) -> Type {
     let value = if is_result(ty) { first_argument(ty) } else { None };
     value.unwrap_or_else(|| ty.clone())
 }
 
-/// What is wrong with a result that cannot leave its replica.
+/// Returns the message about a result that cannot leave its replica; `None` if it can.
 fn not_returned(ty: &Type, source: Source) -> Option<String> {
     match ty {
         Type::Reference(reference) => Some(format!(
@@ -244,7 +244,7 @@ fn stream_returns(
     Returns { ok, err: inner.or(outer), shape, whole, text }
 }
 
-/// The two sides of a `Result`, also behind an alias.
+/// Returns the success and the error type of a `Result`, which may be an alias.
 fn fallible(
     ty: &TokenStream,
     owner: &TokenStream,
@@ -255,7 +255,7 @@ fn fallible(
     if let [ok, err] = &visible[..] {
         return (ok.to_token_stream(), err.to_token_stream());
     }
-    // The one argument that an alias shows is its success type, more often than not.
+    // If an alias has one argument, that is usually its success type.
     let at = visible.first().map_or_else(|| ty.span(), Spanned::span);
     let private = respan(private.clone(), at);
     (
@@ -264,19 +264,19 @@ fn fallible(
     )
 }
 
-/// Whether it is called `Result`, which an alias may be too.
+/// Returns true if the type is called `Result`. It may be an alias.
 pub(crate) fn is_result(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
 }
 
-/// `T` of `Name<T>`, whatever path leads to the name.
+/// Returns `T` of `Name<T>`, with any path before the name.
 pub(crate) fn argument_of(ty: &Type, name: &str) -> Option<Type> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?;
     (last.ident == name).then(|| first_argument(ty))?
 }
 
-/// What a call gets that gets one row of what a batched method returns.
+/// Returns the return type of a call of a batched method, which returns one row to each call.
 pub(crate) fn of_row(
     row: &Type,
     shape: Shape,
@@ -324,7 +324,7 @@ pub(crate) fn with_first_argument(ty: &Type, replacement: &TokenStream) -> Token
     ty.to_token_stream()
 }
 
-/// `tokens` with the deployment's type for `Self`.
+/// Replaces `Self` in `tokens` by the deployment's type.
 pub(crate) fn replace_self(tokens: TokenStream, owner: &TokenStream) -> TokenStream {
     let trees = tokens.into_iter().flat_map(|tree| match tree {
         TokenTree::Ident(ident) if ident == "Self" => {
@@ -346,7 +346,7 @@ pub(crate) fn replace_self(tokens: TokenStream, owner: &TokenStream) -> TokenStr
     trees.collect()
 }
 
-/// `tokens`, all of them with this span.
+/// Returns `tokens` with the span of each of them set to `span`.
 pub(crate) fn respan(tokens: TokenStream, span: Span) -> TokenStream {
     let trees = tokens.into_iter().map(|mut tree| {
         if let TokenTree::Group(group) = &tree {
@@ -359,7 +359,7 @@ pub(crate) fn respan(tokens: TokenStream, span: Span) -> TokenStream {
     trees.collect()
 }
 
-/// A type as people write it.
+/// Returns the text of a type, spaced as people write it.
 pub(crate) fn text_of(ty: &Type) -> String {
     let mut text = ty.to_token_stream().to_string();
     for (from, to) in [

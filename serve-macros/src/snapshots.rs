@@ -1,6 +1,6 @@
-//! What each macro writes, as a snapshot to read: a change of the output is seen in review.
+//! Snapshots of the code that each macro generates, which make a change of the output visible.
 //!
-//! After one, `INSTA_UPDATE=always cargo test -p serve-macros` writes the snapshots anew.
+//! `INSTA_UPDATE=always cargo test -p serve-macros` updates the snapshots after a change.
 
 use proc_macro2::TokenStream;
 use quote::quote;

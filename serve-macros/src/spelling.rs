@@ -1,12 +1,12 @@
-//! Near names, and names in a row, for messages.
+//! Suggestions of similar names, and lists of names, for messages.
 
-/// The known name that was probably meant, if one is near enough.
+/// Returns the known name that is nearest to `given`, if it is near enough.
 pub(crate) fn nearest<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let known: Vec<&str> = known.into_iter().collect();
-    // Ray Serve's `autoscaling_config` and the like.
+    // A longer form of a known name, such as Ray Serve's `autoscaling_config`.
     let longer = |name: &&str| given.strip_prefix(*name).is_some_and(|rest| rest.starts_with('_'));
     if let Some(name) = known.iter().copied().find(longer) {
         return Some(name);
@@ -15,12 +15,12 @@ pub(crate) fn nearest<'a>(
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
         .min_by_key(|(distance, _)| *distance);
-    // A third of the letters may be wrong; more is another word.
+    // At most a third of the letters may differ; otherwise it is another word.
     near.filter(|(distance, name)| *distance * 3 <= name.len().max(given.len()))
         .map(|(_, name)| name)
 }
 
-/// `` (did you mean `x`?)``, or nothing.
+/// Returns `` (did you mean `x`?)``, or an empty text.
 pub(crate) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(given, known) {
         Some(name) => format!(" (did you mean `{name}`?)"),
@@ -28,7 +28,7 @@ pub(crate) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a 
     }
 }
 
-/// `` `a`, `b` and `c` ``.
+/// Lists names, as in `` `a`, `b` and `c` ``.
 pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match (names.pop(), names.is_empty()) {

@@ -1,4 +1,4 @@
-//! `#[task]`: a stateless function that is called like a method.
+//! `#[task]`: makes a stateless function callable like a method.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};

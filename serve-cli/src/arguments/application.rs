@@ -1,16 +1,16 @@
-//! `[PACKAGE:]APP`: how the command line names an application.
+//! `[PACKAGE:]APP`, the name of an application on the command line.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// An application, and its package when that is named.
+/// The name of an application, with its package if the package is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApplicationPath {
     pub(crate) package: Option<String>,
     pub(crate) application: String,
 }
 
-/// Why a word names no application.
+/// The error of a word that does not name an application.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum NotAnApplicationPath {
     #[error(

@@ -1,4 +1,5 @@
-//! `key=value`: a value for one field or parameter, read later as its type asks.
+//! `key=value`, a value for one field or parameter. The text is parsed later, by the type of the
+//! field or parameter.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +11,7 @@ pub(crate) struct Assignment {
     pub(crate) value: String,
 }
 
-/// Why a word is no `key=value`.
+/// The error of a word that is not a `key=value`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotAnAssignment {
     #[error("expected KEY=VALUE, as in `name={0}`")]
@@ -37,7 +38,7 @@ impl fmt::Display for Assignment {
     }
 }
 
-/// The first key that is given twice.
+/// Returns the first key that is given twice.
 pub(crate) fn repeated(assignments: &[Assignment]) -> Option<&str> {
     assignments.iter().enumerate().find_map(|(index, assignment)| {
         let earlier = assignments.iter().take(index);

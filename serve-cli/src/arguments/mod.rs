@@ -1,7 +1,7 @@
-//! What both halves read from the command line.
+//! The arguments that both halves read from the command line.
 //!
-//! *Outside* parses it so that a mistake is found before anything is built, and hands
-//! the same arguments on.
+//! *Outside* parses them so that a mistake is found before anything is built, and passes
+//! the same arguments on to *inside*.
 
 mod application;
 mod assignment;
@@ -16,7 +16,7 @@ pub(crate) use application::ApplicationPath;
 pub(crate) use assignment::{Assignment, repeated};
 pub(crate) use node::NodeArguments;
 
-/// The application, what it is called here, and where it is reached.
+/// The application to run, its name and its address.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) struct ApplicationArguments {
     pub(crate) values: Vec<Assignment>,
 }
 
-/// How to list applications.
+/// The output format of a list of applications.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArguments {
     /// Print JSON
@@ -66,7 +66,7 @@ pub(crate) struct ListArguments {
     pub(crate) json: bool,
 }
 
-/// Which graph to draw, how, and where to.
+/// The graph to draw, its format and its output file.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GraphArguments {
     #[command(flatten)]
@@ -85,7 +85,7 @@ pub(crate) struct GraphArguments {
     pub(crate) output: Option<std::path::PathBuf>,
 }
 
-/// The ways a graph is drawn.
+/// The formats of a graph.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphFormat {
     /// A tree, for the terminal

@@ -1,10 +1,10 @@
-//! What replicas may reserve of this machine.
+//! The resources of this machine that replicas may reserve.
 
 use std::thread;
 
 use clap::Args;
 
-/// What there is, where that is not what the machine itself says.
+/// The resources that replicas may reserve, where they differ from the machine's own.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NodeArguments {
     /// The CPUs that replicas may reserve, if not all of this machine
@@ -21,15 +21,15 @@ pub(crate) struct NodeArguments {
 }
 
 impl NodeArguments {
-    /// The CPUs that replicas may reserve: those that this process may use, and at least 2, so
-    /// that a small application runs in a small container.
+    /// Returns the number of CPUs that replicas may reserve. The default is the number that this
+    /// process may use, and at least 2, so that a small application runs in a small container.
     pub(crate) fn cpus(&self) -> f64 {
         let here = || thread::available_parallelism().map_or(1, usize::from).max(2);
         self.num_cpus.unwrap_or_else(|| f64::from(u32::try_from(here()).unwrap_or(u32::MAX)))
     }
 }
 
-/// An amount of something, by its name.
+/// A named resource and its amount.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Resource {
     pub(crate) name: String,

@@ -1,4 +1,4 @@
-//! What is said of an application that runs: its graph, and where to reach it.
+//! The banner of a running application: its graph and its addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,29 +8,29 @@ use serve_core::application::Graph;
 use super::graph::{Diagram, route, tree};
 use crate::output::{FAINT, LITERAL};
 
-/// What is said of an application without endpoints, or without a route to them.
+/// The note for an application without endpoints, or without a route to them.
 const NOT_REACHED: &str =
     "No endpoints: it is called through its handles, or by `cargo serve call`.";
 
-/// Displayed, it is what `run` prints.
+/// The banner, which `run` prints through `Display`.
 #[derive(Debug)]
 pub(super) struct Banner {
     tree: String,
-    /// Empty if nothing of it is reached over HTTP.
+    /// The endpoints; empty if the application is not reachable over HTTP.
     endpoints: Vec<Endpoint>,
-    /// Where it is reached from this machine.
+    /// The address at which this machine reaches the application.
     address: SocketAddr,
     everywhere: bool,
 }
 
 #[derive(Debug)]
 struct Endpoint {
-    /// `GET`, or `ANY` for what `#[routes]` answers.
+    /// The HTTP method, such as `GET`, or `ANY` for `#[routes]`.
     verb: &'static str,
     path: String,
-    /// `LanguageClassifier.greet`
+    /// The deployment and its method, such as `LanguageClassifier.greet`.
     method: String,
-    /// Whether a request needs to say nothing more.
+    /// True if a request needs no parameters.
     plain: bool,
 }
 
@@ -60,8 +60,8 @@ impl Banner {
         }
     }
 
-    /// The page to open: the application's own, if it has one that needs no parameters, or
-    /// where its `#[routes]` begin. None if it has no pages at all.
+    /// Returns the URL of the page to open: the first `GET` endpoint that needs no parameters,
+    /// or the root of `#[routes]`, or else `/docs`. `None` if the application has no endpoints.
     pub(super) fn front_page(&self) -> Option<String> {
         let opens =
             |endpoint: &&Endpoint| endpoint.plain && ["GET", "ANY"].contains(&endpoint.verb);
@@ -69,7 +69,7 @@ impl Banner {
         (!self.is_silent()).then(|| self.url(page.unwrap_or("/docs")))
     }
 
-    /// True if nothing of it is reached over HTTP, which then has no documentation either.
+    /// Returns true if the application is not reachable over HTTP. It then has no `/docs` either.
     fn is_silent(&self) -> bool {
         self.endpoints.is_empty()
     }
@@ -113,7 +113,8 @@ impl fmt::Display for Banner {
     }
 }
 
-/// An address to connect to, for one to listen on.
+/// Returns the address to connect to for an address that is listened on: an unspecified IP
+/// address becomes localhost.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),

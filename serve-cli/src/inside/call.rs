@@ -1,5 +1,5 @@
-//! `call`: runs an application in this process, calls one method of its ingress, and
-//! prints what it returns. No port is opened.
+//! `call`: runs an application in this process, calls one method of its ingress and
+//! prints the result. No port is opened.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -19,12 +19,12 @@ use super::{logging, select};
 use crate::arguments::{Assignment, CallArguments};
 use crate::{exit_code, nearest, output};
 
-/// Texts by the names of parameters; a list has several.
+/// Argument texts by parameter name. A list has several texts.
 type Values = BTreeMap<String, Vec<String>>;
 
-/// Calls the method that is meant.
+/// Calls the selected method.
 pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
-    // The result is what counts.
+    // The output of the command is the result, not its logs.
     logging::start(LevelFilter::WARN);
     let selected = select::application(&arguments.path)?;
     let application = select::build(selected, &arguments.with)?;
@@ -42,7 +42,7 @@ async fn call(
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
     let call = Call::of(arguments);
-    // Before replicas are made, which may take their time, for a slip of the pen.
+    // Replicas may take long to start: a typing mistake is reported before that.
     application.check_call(&call.method, &call.values).map_err(|error| {
         let ingress = graph.deployments.iter().find(|node| node.ingress);
         let methods = ingress.map_or(&[][..], |node| &node.methods);
@@ -83,7 +83,7 @@ async fn deploy_and_call(
     }
 }
 
-/// A call, as the command line has it.
+/// A call as given on the command line.
 #[derive(Debug)]
 struct Call {
     method: String,
@@ -104,7 +104,7 @@ impl Call {
         Self { method: arguments.method.clone(), values, options, json: arguments.json }
     }
 
-    /// Makes the call, and prints each result when it is there.
+    /// Makes the call and prints each result as it arrives.
     async fn print_all(self, application: String, ingress: AnyHandle) -> Result<u8, Error> {
         let methods = ingress.methods();
         let results = ingress
@@ -126,7 +126,7 @@ impl Call {
         Ok(exit_code::OK)
     }
 
-    /// Why it cannot be made.
+    /// Converts the error of a call that cannot be made.
     fn refused(&self, error: ByNameError, application: &str, methods: &[MethodInfo]) -> Error {
         let called = methods.iter().find(|method| method.name == self.method);
         match error {
@@ -146,7 +146,8 @@ impl Call {
     }
 }
 
-/// A string as it is, all else as JSON on one line.
+/// Formats a result: a string as it is, unless `json` is set, and other values as JSON on one
+/// line.
 fn shown(value: &Value, json: bool) -> String {
     match value {
         Value::String(text) if !json => text.clone(),

@@ -1,9 +1,9 @@
-//! `serve_core::Error` as a standard error, so that every cause gets its own line.
+//! `serve_core::Error` as a standard error, so that each cause is shown on its own line.
 
 use std::error::Error;
 use std::fmt;
 
-/// A message and what caused it.
+/// A message and its cause.
 #[derive(Debug)]
 pub(super) struct Chain {
     message: String,
@@ -11,7 +11,7 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// The error with all its causes.
+    /// Converts an error with all its causes.
     pub(super) fn of(error: &serve_core::Error) -> Box<dyn Error + Send + Sync> {
         let mut messages: Vec<&str> = error.chain().collect();
         let mut chain =

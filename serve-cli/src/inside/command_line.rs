@@ -29,7 +29,7 @@ pub(super) enum Command {
 }
 
 impl CommandLine {
-    /// What these words ask for. A mistake among them ends the process, with help.
+    /// Parses `words` into a command. A mistake in `words` ends the process with a help message.
     pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, Planned> {
         let matches = Self::whole().get_matches_from(words);
         if let Some(planned) = planned::asked_for(&matches) {

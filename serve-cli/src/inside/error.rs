@@ -1,4 +1,4 @@
-//! What goes wrong in a program with applications.
+//! The errors of a program with applications.
 
 use std::io;
 use std::net::SocketAddr;
@@ -154,7 +154,7 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// Why the application `name` does not run, with all its causes.
+    /// Converts the error of a failed deploy of the application `name`, with all its causes.
     pub(super) fn not_deployed(name: String, error: DeployError) -> Self {
         let source = match error {
             DeployError::Graph(source) => return Self::Graph { name, source },
@@ -172,8 +172,8 @@ impl Error {
     }
 }
 
-/// Says how to get rid of a shortage: the argument that says that there is more, and the option
-/// to lower.
+/// Returns the help for a shortage: the argument that declares more of the resource, and the
+/// option to lower.
 fn more_room(shortage: &Shortage) -> String {
     let Shortage { resource, needed, .. } = shortage;
     match &**resource {
@@ -190,7 +190,7 @@ fn more_room(shortage: &Shortage) -> String {
     }
 }
 
-/// A port that is likely to be free, for an example.
+/// Returns a port that is likely to be free, for an example.
 fn other(address: SocketAddr) -> u16 {
     address.port().checked_add(1).unwrap_or(8000)
 }

@@ -1,8 +1,8 @@
-//! The threads under a command.
+//! The threads that run a command.
 //!
-//! The command itself runs on the thread that called it: it hears signals, tells what it
-//! waits for and keeps its own time. Replicas run on [`Workers`], so that the command goes
-//! on though user code blocks every one of them.
+//! The command itself runs on the calling thread: it receives signals, reports what it
+//! waits for and has its own timer. Replicas run on [`Workers`], so that the command
+//! continues even if user code blocks every worker.
 
 use std::future::Future;
 use std::io;
@@ -17,8 +17,8 @@ use super::error::Error;
 #[derive(Clone, Debug)]
 pub(super) struct Workers(Handle);
 
-/// Runs a command to its end. What still runs then, such as a blocking method that no
-/// longer matters, is not waited for.
+/// Runs a command to completion. Work that is still running then, such as a blocking method
+/// whose result is no longer needed, is not awaited.
 pub(super) fn block_on(
     command: impl AsyncFnOnce(Workers) -> Result<u8, Error>,
 ) -> Result<u8, Error> {
@@ -35,14 +35,14 @@ pub(super) fn block_on(
     outcome?
 }
 
-/// Runs a future on this thread alone.
+/// Runs a future on the current thread only.
 fn here<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(future))
 }
 
 impl Workers {
-    /// Runs `work` on the workers. Dropping the future cancels it.
+    /// Runs `work` on the workers. Dropping the returned future cancels `work`.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

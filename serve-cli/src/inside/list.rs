@@ -1,4 +1,4 @@
-//! `list`: the applications in this program.
+//! `list`: lists the applications in this program.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::arguments::ListArguments;
 use crate::exit_code;
 use crate::output::{self, FAINT, NAME};
 
-/// An application, for programs.
+/// An application in the JSON output.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
     name: String,
@@ -22,11 +22,11 @@ struct Entry<'a> {
     doc: &'a str,
     file: &'a str,
     line: u32,
-    /// The JSON schema of its argument; null if it takes none.
+    /// The JSON schema of the application's argument; null if it takes none.
     argument: Option<Value>,
 }
 
-/// Lists the applications, those of the package at hand first.
+/// Lists the applications, those of the current package first.
 pub(super) fn run(arguments: &ListArguments) -> Result<u8, Error> {
     let home = select::home();
     let mut applications = registered();
@@ -58,7 +58,7 @@ fn entry(application: &RegisteredApplication) -> Entry<'_> {
     }
 }
 
-/// Its name as it is run, what it is, and where.
+/// Describes an application: its name and arguments, its documentation and its source location.
 fn described(application: &RegisteredApplication) -> String {
     let mut text = format!("{NAME}{}{NAME:#}", application.full_name());
     for field in select::fields(application) {
@@ -73,7 +73,7 @@ fn described(application: &RegisteredApplication) -> String {
     text
 }
 
-/// The file as seen from this directory, if it is below it.
+/// Returns the file relative to the current directory, if it is below that directory.
 fn shown(file: &Path) -> PathBuf {
     let here = env::current_dir().unwrap_or_default();
     file.strip_prefix(here).unwrap_or(file).to_owned()

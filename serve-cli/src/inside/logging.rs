@@ -1,7 +1,7 @@
-//! Logs on stderr.
+//! Logging to stderr.
 //!
-//! For a person at a terminal the access log is one short line a request. Elsewhere,
-//! where programs read it, each line has all its fields.
+//! At a terminal, the access log has one short line for each request. Elsewhere, where
+//! programs read the log, each line has all its fields.
 
 use std::env;
 use std::io::{IsTerminal, stderr};
@@ -14,12 +14,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
-/// What `serve_core` calls its access log.
+/// The target of the access log of `serve_core`.
 const ACCESS: &str = "serve_core::access";
 
-/// Writes logs from `level` on, or what `RUST_LOG` asks for instead.
+/// Starts logging at `level` and above, unless `RUST_LOG` sets another filter.
 ///
-/// A program that set up its logging before keeps that.
+/// Does nothing if the program has already set a `tracing` subscriber.
 pub(super) fn start(level: LevelFilter) {
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     let terminal = stderr().is_terminal();
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// Two lines, without the times.
+    /// Logs two lines and returns them without their times.
     fn logged(short: bool) -> String {
         let written = Written::default();
         let writer = written.clone();

@@ -1,7 +1,7 @@
 //! The commands of a program that has applications linked into it.
 //!
-//! `select` finds the application that is meant among those registered, and builds
-//! it. `run` serves it, `call` calls it once, `graph` draws it, `list` shows all.
+//! `select` finds the named application among the registered ones and builds it.
+//! `run` serves it, `call` calls it once, `graph` draws it, and `list` lists all applications.
 
 mod banner;
 mod browser;
@@ -29,15 +29,15 @@ use error::Error;
 #[cfg(feature = "cargo")]
 pub(crate) use stop::StopSignal;
 
-/// Runs the applications that are linked into this program, as its command line says.
+/// Runs the command line of this program on the applications that are linked into it.
 ///
-/// This is what a program's `main` ends with. It takes `run`, `list`, `graph` and `call`,
-/// and returns the status to exit with, one of [`exit_code`](crate::exit_code). Errors
-/// are on stderr by then.
+/// A program's `main` ends with a call of this function. The commands are `run`, `list`,
+/// `graph` and `call`. The function writes errors to stderr and returns the status to exit
+/// with, one of [`exit_code`](crate::exit_code).
 ///
-/// It starts a tokio runtime of its own, so it is not called from within one: there it
-/// fails with an error that says so. Logs go to stderr as `RUST_LOG` says, unless `main`
-/// has set a `tracing` subscriber before.
+/// The function starts its own tokio runtime, so it cannot be called from within another
+/// one: there it fails with an error that says so. Logs go to stderr, filtered by
+/// `RUST_LOG`, unless `main` has set a `tracing` subscriber before.
 #[must_use]
 pub fn main() -> ExitCode {
     match CommandLine::read(std::env::args_os()) {

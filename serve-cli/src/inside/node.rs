@@ -1,5 +1,5 @@
-//! The Serve runtime of a command: what replicas may reserve of this machine, and its work,
-//! which is done on the workers.
+//! The Serve runtime of a command: the resources that replicas may reserve, and the work of the
+//! runtime, which is done on the workers.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use super::executor::Workers;
 use super::starting;
 use crate::arguments::NodeArguments;
 
-/// A Serve runtime on the workers.
+/// A Serve runtime that runs on the workers.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     workers: &'a Workers,
@@ -18,7 +18,7 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Starts it, with HTTP if there is an address.
+    /// Starts the runtime, with HTTP if `address` is given.
     pub(super) async fn start(
         arguments: &NodeArguments,
         workers: &'a Workers,
@@ -31,7 +31,7 @@ impl<'a> Node<'a> {
         Ok(Self { workers, runtime: workers.run(builder.start()).await? })
     }
 
-    /// Deploys an application, and tells what it waits for meanwhile.
+    /// Deploys an application, and meanwhile reports what the deploy waits for.
     pub(super) async fn deploy(
         &self,
         application: AnyApplication,
@@ -44,7 +44,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Stops everything, once the requests in progress have ended.
+    /// Stops the runtime after the requests in progress have ended.
     pub(super) async fn shut_down(&self) {
         let runtime = self.runtime.clone();
         self.workers.run(async move { runtime.shutdown().await }).await;
@@ -59,9 +59,9 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A runtime with what there is.
+/// Returns a builder with the resources of the node.
 fn builder(node: &NodeArguments) -> RuntimeBuilder {
-    // Said even if it is what the runtime takes by itself: what is told of it is then the same.
+    // Set even if it equals the runtime's own default, so that messages always name this number.
     let mut builder = Runtime::builder().num_cpus(node.cpus());
     if let Some(gpus) = node.num_gpus {
         builder = builder.num_gpus(gpus);

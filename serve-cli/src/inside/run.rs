@@ -1,4 +1,4 @@
-//! `run`: serves an application over HTTP until it is told to stop.
+//! `run`: serves an application over HTTP until it receives a signal to stop.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::{browser, logging, select};
 use crate::arguments::RunArguments;
 use crate::{exit_code, output};
 
-/// Runs the application that is meant.
+/// Runs the selected application.
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
     logging::start(LevelFilter::INFO);
     let selected = select::application(&arguments.application.path)?;
@@ -38,7 +38,7 @@ async fn serve(
     application: AnyApplication,
 ) -> Result<u8, Error> {
     let mut stop = Stop::listen().map_err(Error::Runtime)?;
-    // Before the port is opened: what is wrong with the graph is wrong on any port.
+    // Checked before the port is opened: an invalid graph is invalid on any port.
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
     let address = SocketAddr::new(arguments.host, arguments.port);
@@ -67,7 +67,8 @@ async fn serve(
     Ok(shut_down(&node, &graph).await)
 }
 
-/// Lets requests in progress end. A second signal does not come here: it ends the process.
+/// Shuts down after the requests in progress have ended. A second signal ends the process at
+/// once.
 async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
     let awaited = awaited(in_progress(&node.runtime().status(), graph));
     output::status("Stopping", format_args!("{awaited}; Ctrl-C stops at once"));
@@ -75,7 +76,7 @@ async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
     exit_code::OK
 }
 
-/// The requests that the ingress has, those that wait for a replica among them.
+/// Returns the number of requests at the ingress, including those that wait for a replica.
 fn in_progress(status: &Status, graph: &Graph) -> usize {
     let ingress = graph.deployments.iter().find(|node| node.ingress);
     let details = ingress.and_then(|ingress| {

@@ -1,21 +1,21 @@
-//! What an application takes, told from the JSON schema of its argument.
+//! The fields of an application's argument, read from its JSON schema.
 
 use serde_json::{Map, Value};
 
 use crate::arguments::Assignment;
 use crate::nearest;
 
-/// One `key=value` that an application takes.
+/// A `key=value` that an application takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) key: String,
-    /// What the value is: `STRING`, `INTEGER`, `small|large`.
+    /// The kind of value: `STRING`, `INTEGER`, `small|large`.
     pub(super) value: String,
     pub(super) required: bool,
     pub(super) about: String,
 }
 
-/// The fields of an argument, in the order of the schema: those that must be given first.
+/// Returns the fields of an argument in the order of the schema, required fields first.
 pub(super) fn fields(schema: &Value) -> Vec<Field> {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return Vec::new();
@@ -34,7 +34,8 @@ pub(super) fn fields(schema: &Value) -> Vec<Field> {
     fields
 }
 
-/// What is missing among the values, or what is there and not known.
+/// Describes the first key of `values` that is not known, or the first required field that is
+/// missing. `None` if the values match the schema.
 pub(super) fn mismatch(schema: &Value, values: &[Assignment]) -> Option<String> {
     let fields = fields(schema);
     let given = |key: &str| values.iter().any(|value| value.key == key);
@@ -51,8 +52,8 @@ pub(super) fn mismatch(schema: &Value, values: &[Assignment]) -> Option<String> 
     missing.map(|field| format!("`{}` is missing", field.key))
 }
 
-/// Whether the properties are all there are: further ones may come from a map, or from
-/// one of several shapes.
+/// Returns true if the schema allows no other properties. A map or one of several shapes may
+/// allow more.
 fn is_closed(schema: &Value) -> bool {
     let open = ["additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"];
     schema.get("properties").is_some()
@@ -60,7 +61,7 @@ fn is_closed(schema: &Value) -> bool {
 }
 
 impl Field {
-    /// `size=INTEGER`, in brackets if it may be left out.
+    /// Returns the usage text, `size=INTEGER`, in brackets if the field may be left out.
     pub(super) fn usage(&self) -> String {
         let Self { key, value, required, .. } = self;
         if *required { format!("{key}={value}") } else { format!("[{key}={value}]") }
@@ -79,7 +80,7 @@ fn about(property: &Value) -> String {
     }
 }
 
-/// What a value looks like, in capitals unless it is one of a few words.
+/// Returns the kind of a value, in capitals unless the value is one of a few words.
 fn value(property: &Value, schema: &Value) -> String {
     let property = resolved(property, schema);
     let choices = choices(property, schema);
@@ -98,7 +99,7 @@ fn value(property: &Value, schema: &Value) -> String {
     }
 }
 
-/// The words of an enumeration, also of one whose words are documented one by one.
+/// Returns the words of an enumeration, including one that documents each word separately.
 fn choices(property: &Value, schema: &Value) -> Vec<String> {
     if let Some(word) = property.get("const").and_then(Value::as_str) {
         return vec![word.to_owned()];
@@ -114,7 +115,7 @@ fn choices(property: &Value, schema: &Value) -> Vec<String> {
         .filter(|variant| variant.get("type") != Some(&"null".into()));
     let each: Vec<Vec<String>> =
         variants.map(|variant| choices(resolved(variant, schema), schema)).collect();
-    // With one that is no word, it is no choice of words.
+    // If a variant is not a word, the property is not a choice of words.
     if each.iter().any(Vec::is_empty) { Vec::new() } else { each.concat() }
 }
 
@@ -131,7 +132,7 @@ fn strings(list: Option<&Value>) -> Vec<&str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// The arguments as the registry takes them: texts, to be read as their types ask.
+/// Returns the arguments as the registry takes them: as texts, which are parsed by type later.
 pub(super) fn texts(values: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
     values.into_iter().map(|(key, value)| (key, Value::String(value))).collect()
 }

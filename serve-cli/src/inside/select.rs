@@ -1,4 +1,4 @@
-//! Which of the registered applications is meant, and its graph with the arguments given.
+//! The selection of a registered application, and its construction with the given arguments.
 
 use std::env;
 
@@ -10,12 +10,12 @@ use super::schema::{self, Field};
 use crate::arguments::{ApplicationPath, Assignment, repeated};
 use crate::{PACKAGE_VARIABLE, nearest};
 
-/// The application that `path` names.
+/// Returns the application that `path` names.
 pub(super) fn application(path: &ApplicationPath) -> Result<&'static RegisteredApplication, Error> {
     find(&registered(), path, home().as_deref())
 }
 
-/// The package whose applications need no `PACKAGE:`.
+/// Returns the package whose applications need no `PACKAGE:`.
 pub(super) fn home() -> Option<String> {
     env::var(PACKAGE_VARIABLE).ok().filter(|package| !package.is_empty())
 }
@@ -49,7 +49,7 @@ fn find<'r>(
     }
 }
 
-/// A package named in place of its application, if it has just one.
+/// Returns the only application of a package whose name is given instead of an application's.
 fn only_one_of<'r>(
     registered: &[&'r RegisteredApplication],
     path: &ApplicationPath,
@@ -72,7 +72,7 @@ fn unknown(
     }
     let names: Vec<String> = registered.iter().map(|known| known.full_name()).collect();
     let near = nearest::nearest(&path.application, registered.iter().map(|known| known.name));
-    // The near ones first, then the rest in their order.
+    // Near names first, then the others in their order.
     let (mut listed, rest): (Vec<_>, Vec<_>) =
         registered.iter().zip(&names).partition(|(known, _)| near.contains(&known.name));
     listed.sort_by_key(|(known, _)| near.iter().position(|name| *name == known.name));
@@ -110,7 +110,7 @@ pub(super) fn build(
     if let Some(key) = repeated(values) {
         return Err(refused(format!("`{key}` is given twice")));
     }
-    // Said of the schema, since a type may pass over what it does not know.
+    // Checked against the schema, since deserialization may ignore unknown keys.
     let schema = selected.argument_schema().unwrap_or_default();
     if let Some(problem) = schema::mismatch(&schema, values) {
         return Err(refused(problem));
@@ -120,12 +120,12 @@ pub(super) fn build(
         BuildError::Failed(source) => {
             Error::ApplicationFailed { name: selected.full_name(), source: Chain::of(&source) }
         }
-        // What is left is about the argument.
+        // All other errors are about the argument.
         error => refused(error.to_string()),
     })
 }
 
-/// What the application takes.
+/// Returns the fields that the application takes.
 pub(super) fn fields(application: &RegisteredApplication) -> Vec<Field> {
     application.argument_schema().map_or_else(Vec::new, |schema| schema::fields(&schema))
 }

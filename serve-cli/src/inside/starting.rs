@@ -1,5 +1,5 @@
-//! What is seen while an application starts and takes its time, as one that loads models
-//! does, or one for whose replicas there is no room.
+//! Progress messages of an application that takes long to start, for example because it loads
+//! models, or because there is no room for its replicas.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,24 +9,25 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::output;
 
-/// How long one looks at a silent terminal before one wonders.
+/// The interval of the messages: people doubt a terminal that stays silent for longer.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// When replicas without room are told of first.
+/// The delay before replicas without room are first reported.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
-/// Replicas of one deployment that are waited for.
+/// Replicas of one deployment that have not started yet.
 #[derive(Debug, PartialEq, Eq)]
 struct Awaited {
     deployment: String,
     replicas: usize,
-    /// Why there is no room for them; none for those that are being made.
+    /// The reason why there is no room for the replicas; `None` if they are being started.
     no_room: Option<String>,
-    /// Why the last one did not start.
+    /// The reason why the last replica did not start.
     failed: Option<String>,
 }
 
-/// Says every few seconds what there is to wait for, until it is dropped.
+/// Reports every few seconds which replicas the application waits for, until the future is
+/// dropped.
 pub(super) async fn narrate(runtime: &Runtime, application: &str) -> Infallible {
     let look = || {
         let status = runtime.status();
@@ -53,13 +54,13 @@ async fn tell(look: impl Fn() -> Vec<Awaited>, mut say: impl FnMut(String)) -> I
     }
 }
 
-/// What is waited for of one deployment: first those without room.
+/// Returns the replicas of one deployment that have not started, those without room first.
 fn awaited(name: &str, details: &DeploymentDetails) -> Vec<Awaited> {
     let starting = details.replicas.iter().filter(|it| it.state == ReplicaState::Starting);
     let (without_room, made): (Vec<_>, Vec<_>) = starting.partition(|it| !it.message.is_empty());
     let failed = details.recent_dead_replicas.last().map(|dead| dead.reason.clone());
     let deployment = name.to_owned();
-    // One that failed is made again after a pause, in which there is none.
+    // A failed replica is started again after a pause, during which there is no replica.
     let paused = usize::from(details.replicas.is_empty() && failed.is_some());
     let without_room = without_room.first().map(|first| Awaited {
         deployment: deployment.clone(),

@@ -1,4 +1,4 @@
-//! The wish to stop: Ctrl-C, and on Unix also SIGTERM, which supervisors send.
+//! The signals to stop: Ctrl-C, and on Unix also SIGTERM, which supervisors send.
 
 use std::{io, process, thread};
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::exit_code;
 
-/// Hears every wish to stop from when it was made.
+/// A listener that receives every signal to stop from its creation on.
 #[derive(Debug)]
 pub(crate) struct StopSignal {
     #[cfg(unix)]
@@ -17,14 +17,14 @@ pub(crate) struct StopSignal {
     ctrl_c: tokio::signal::windows::CtrlC,
 }
 
-/// The wish to stop a program that runs user code. It is heard on a thread of its own,
-/// which no user code can block.
+/// A listener for the signals to stop a program that runs user code. It listens on its own
+/// thread, which no user code can block.
 #[derive(Debug)]
 pub(super) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Listens from now on. The first signal fulfils [`Stop::wished`]; the second ends the
-    /// process at once, whatever became of the first.
+    /// Starts to listen. The first signal completes [`Stop::wished`]; the second ends the
+    /// process at once, even if the first is not handled yet.
     pub(super) fn listen() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signal = {
@@ -57,7 +57,7 @@ fn exit() -> ! {
 }
 
 impl StopSignal {
-    /// Listens from now on. Signals no longer end the process by themselves.
+    /// Starts to listen. From then on, signals do not end the process by themselves.
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -67,7 +67,7 @@ impl StopSignal {
         })
     }
 
-    /// Listens from now on. Ctrl-C no longer ends the process by itself.
+    /// Starts to listen. From then on, Ctrl-C does not end the process by itself.
     #[cfg(windows)]
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { ctrl_c: tokio::signal::windows::ctrl_c()? })

@@ -1,7 +1,7 @@
-//! Lets cargo build a program, and learns from its messages where the program is.
+//! Builds a program with cargo, and reads the program's path from cargo's messages.
 //!
-//! Cargo's stderr is the user's: progress and errors appear as in any build. Its
-//! stdout is ours. It runs in the user's directory, so that `.cargo/config.toml` and
+//! Cargo's stderr goes to the user: progress and errors appear as in any build. Its stdout
+//! is read here. Cargo runs in the user's directory, so that `.cargo/config.toml` and
 //! `rust-toolchain.toml` apply.
 
 use std::collections::BTreeSet;
@@ -22,9 +22,9 @@ use crate::{exit_code, output};
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) executable: Utf8PathBuf,
-    /// Whether it was up to date before.
+    /// True if the program was up to date before the build.
     pub(crate) fresh: bool,
-    /// Where build scripts have put libraries that it may load.
+    /// The library search paths of build scripts, from which the program may load libraries.
     pub(crate) linked_paths: Vec<Utf8PathBuf>,
 }
 
@@ -32,24 +32,24 @@ pub(crate) struct Built {
 #[derive(Debug)]
 pub(crate) struct Building {
     cargo: Child,
-    /// The package and the binary to look out for.
+    /// The manifest of the package whose binary is built.
     manifest: Utf8PathBuf,
     binary: String,
 }
 
-/// Builds `product`.
+/// Builds `product` and waits for the build to end.
 pub(crate) fn build(product: &Product, options: &CargoOptions) -> Result<Built, Error> {
     start(product, options)?.finish()
 }
 
-/// Starts to build `product`.
+/// Starts a build of `product`.
 pub(crate) fn start(product: &Product, options: &CargoOptions) -> Result<Building, Error> {
     let mut command = cargo();
     command.args(["build", "--message-format=json-render-diagnostics"]);
     let (manifest, binary) = match &product.kind {
         Kind::Launcher(launcher) => {
             launcher.write()?;
-            // Features are part of the launcher.
+            // The features are part of the launcher's manifest.
             (launcher.manifest_path(), launcher.name.clone())
         }
         Kind::OwnBinary(name) => {
@@ -65,7 +65,7 @@ pub(crate) fn start(product: &Product, options: &CargoOptions) -> Result<Buildin
     Ok(Building { cargo, manifest, binary })
 }
 
-/// The cargo that called us, or the one on the PATH.
+/// Returns a command for the cargo that called this process, or else the cargo on the `PATH`.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
 }
@@ -93,7 +93,8 @@ fn build_flags(options: &CargoOptions, kind: &Kind) -> Vec<String> {
     if let Some(profile) = &options.profile {
         flags.push(format!("--profile={profile}"));
     }
-    // The user's lock file has been held to already. A launcher's has to change.
+    // `cargo metadata` has already checked the user's lock file. A launcher's lock file has to
+    // change.
     if options.locked && matches!(kind, Kind::OwnBinary(_)) {
         flags.push("--locked".to_owned());
     }
@@ -104,12 +105,12 @@ fn build_flags(options: &CargoOptions, kind: &Kind) -> Vec<String> {
 }
 
 impl Building {
-    /// The process id of cargo.
+    /// Returns the process id of cargo.
     pub(crate) fn id(&self) -> u32 {
         self.cargo.id()
     }
 
-    /// Waits for the end.
+    /// Waits for the build to end.
     pub(crate) fn finish(mut self) -> Result<Built, Error> {
         let mut executable = None;
         let mut linked_paths = Vec::new();

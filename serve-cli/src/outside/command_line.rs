@@ -1,4 +1,4 @@
-//! The command line of `cargo serve`: the inside's, and the options for cargo.
+//! The command line of `cargo serve`: that of *inside*, and the options for cargo.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -98,7 +98,7 @@ pub(crate) enum Command {
 }
 
 impl CommandLine {
-    /// What these words ask for. A mistake among them ends the process, with help.
+    /// Parses `words` into a command. A mistake in `words` ends the process with a help message.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Command, Planned> {
         let matches = Self::whole().get_matches_from(words);
         if let Some(planned) = planned::asked_for(&matches) {
@@ -112,7 +112,7 @@ impl CommandLine {
     }
 }
 
-/// What to write, and what it depends on.
+/// The package to write, and its source of Serve.
 #[derive(Debug, Args)]
 pub(crate) struct NewArguments {
     /// The directory to make; its last part is the package's name
@@ -124,7 +124,7 @@ pub(crate) struct NewArguments {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// What is passed on to cargo.
+/// The options that are passed on to cargo.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Build options")]
 pub(crate) struct CargoOptions {
@@ -152,7 +152,7 @@ pub(crate) struct CargoOptions {
 }
 
 impl CargoOptions {
-    /// The features to activate, one by one: cargo lets commas and spaces separate them.
+    /// Returns the features to activate one by one. Cargo allows commas and spaces between them.
     pub(crate) fn feature_names(&self) -> Vec<&str> {
         let given = self.features.features.iter();
         given.flat_map(|names| names.split([',', ' '])).filter(|name| !name.is_empty()).collect()

@@ -1,4 +1,4 @@
-//! Puts a built program where it was asked for.
+//! Copies a built program to the requested file.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,15 @@ use cargo_metadata::camino::Utf8Path;
 
 use super::error::Error;
 
-/// Copies `program` to `file`. What is there is replaced in one step, also while it runs:
-/// who starts it gets the old program or the new one.
+/// Copies `program` to `file`. An existing file is replaced atomically, even while it runs: a
+/// start of `file` runs either the old program or the new one.
 pub(super) fn put(program: &Utf8Path, file: &Path) -> Result<(), Error> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = file.with_file_name(name);
     fs::copy(program, &new).map_err(Error::file("write", &new))?;
     fs::rename(&new, file).map_err(|error| {
-        // The reason is told; what is left of the copy is of no use.
+        // The error is reported; the rest of the copy is of no use.
         let _ = fs::remove_file(&new);
         Error::file("write", file)(error)
     })

@@ -1,7 +1,7 @@
-//! `cargo serve eject`: the launcher becomes a binary of the package.
+//! `cargo serve eject`: turns the launcher into a binary of the package.
 //!
-//! From then on the package owns its `main`: it can set up logging, link more crates,
-//! or read its own arguments first.
+//! The package then owns its `main`: it can set up logging, link more crates, or read its
+//! own arguments first.
 
 use std::fs;
 
@@ -66,7 +66,8 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
     Ok(exit_code::OK)
 }
 
-/// The manifest with the binary named and `serve-cli` added, all else as it was.
+/// Returns the manifest with the binary named and `serve-cli` added. Everything else is
+/// unchanged.
 fn edited(
     text: &str,
     package: &Package,
@@ -98,7 +99,7 @@ fn edited(
     Ok(manifest.to_string())
 }
 
-/// The table `key` of `parent`, which needs no header of its own if it is made here.
+/// Returns the table `key` of `parent`. A table that is created here has no header of its own.
 fn section<'i>(parent: &'i mut Item, key: &str) -> &'i mut Item {
     let section = &mut parent[key];
     if section.is_none() {
@@ -115,7 +116,8 @@ fn insert(parent: &mut Item, key: &str, table: Table) {
     }
 }
 
-/// As a person would write it: relative, and any compatible version.
+/// Returns the dependency as a person would write it: with a relative path, or with any
+/// compatible version.
 fn dependency(serve_cli: &ServeCli, directory: &Utf8Path) -> Value {
     let mut table = InlineTable::new();
     for (key, value) in serve_cli.dependency() {

@@ -1,4 +1,4 @@
-//! What goes wrong before the program runs.
+//! The errors that occur before the program runs.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use miette::Diagnostic;
 use crate::exit_code;
 use crate::failure::Failure;
 
-/// A command that ends before the program starts.
+/// The error of a command that ends before the program starts.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[non_exhaustive]
 pub(crate) enum Error {
@@ -17,7 +17,7 @@ pub(crate) enum Error {
     #[diagnostic(code(serve::cargo), help("is cargo installed, and on the PATH?"))]
     NoCargo(#[source] io::Error),
 
-    /// Cargo has said why.
+    /// The reason has already been printed by cargo.
     #[error("`cargo metadata` failed")]
     #[diagnostic(code(serve::metadata))]
     Metadata,
@@ -127,7 +127,7 @@ pub(crate) enum Error {
         help: String,
     },
 
-    /// Cargo has said why.
+    /// The reason has already been printed by cargo.
     #[error("the build failed")]
     #[diagnostic(code(serve::build_failed))]
     BuildFailed { code: u8 },
@@ -196,14 +196,14 @@ pub(crate) enum Error {
     )]
     NoCheckout { path: PathBuf },
 
-    /// Cargo has said why.
+    /// The reason has already been printed by cargo.
     #[error("`cargo new` failed")]
     #[diagnostic(code(serve::new))]
     New { code: u8 },
 }
 
 impl Error {
-    /// An error about a file, in the words "cannot `doing` `path`".
+    /// Returns a function that creates an error about a file, "cannot `doing` `path`".
     pub(crate) fn file(
         doing: &'static str,
         path: impl Into<PathBuf>,

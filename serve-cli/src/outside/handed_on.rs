@@ -1,5 +1,5 @@
-//! What *outside* hands on to the program: the arguments that it has read itself, as
-//! the program reads them again.
+//! The command line that *outside* passes to the program. It consists of the arguments that
+//! *outside* has already parsed, and the program parses it again.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::arguments::{
 };
 
 impl RunArguments {
-    /// The same again as `run ...`.
+    /// Returns the arguments as a `run ...` command line.
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["run".into()];
         line.push(format!("--host={}", self.host).into());
@@ -48,7 +48,7 @@ impl NodeArguments {
 }
 
 impl ListArguments {
-    /// The same again as `list ...`.
+    /// Returns the arguments as a `list ...` command line.
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["list".into()];
         if self.json {
@@ -59,7 +59,7 @@ impl ListArguments {
 }
 
 impl GraphArguments {
-    /// The same again as `graph ...`.
+    /// Returns the arguments as a `graph ...` command line.
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["graph".into()];
         if self.json {
@@ -76,7 +76,7 @@ impl GraphArguments {
 }
 
 impl CallArguments {
-    /// The same again as `call ...`.
+    /// Returns the arguments as a `call ...` command line.
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["call".into()];
         line.extend(self.with.iter().map(|value| format!("--with={value}").into()));
@@ -94,7 +94,7 @@ impl CallArguments {
     }
 }
 
-/// What has no option before it; the `--` lets a value begin with a dash.
+/// Returns the positional arguments after a `--`, which allows a value to begin with a dash.
 fn positional(
     path: &ApplicationPath,
     method: Option<&str>,

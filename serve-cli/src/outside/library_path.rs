@@ -1,5 +1,5 @@
-//! Where a program finds dynamic libraries that its build has made: what `cargo run`
-//! sets up, for the many models that come with one.
+//! The search path for the dynamic libraries of a build, as `cargo run` sets it up. Many
+//! models come with a dynamic library.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,7 +19,8 @@ pub(crate) const VARIABLE: &str = if cfg!(windows) {
     "LD_LIBRARY_PATH"
 };
 
-/// Its value for the program: directories of the build, then what it is now.
+/// Returns the value of [`VARIABLE`] for the program: the directories of the build, then the
+/// current value.
 pub(crate) fn for_program(product: &Product, built: &Built) -> Option<OsString> {
     let mut directories = within(&built.linked_paths, &product.target_directory);
     if let Some(directory) = built.executable.parent() {
@@ -30,8 +31,8 @@ pub(crate) fn for_program(product: &Product, built: &Built) -> Option<OsString> 
     env::join_paths(all).ok()
 }
 
-/// The search paths below the target directory, without their kinds. The others are the
-/// system's, and for the linker only.
+/// Returns the search paths below the target directory, without their kinds. Other search
+/// paths belong to the system and are for the linker only.
 fn within(linked_paths: &[Utf8PathBuf], target: &Utf8Path) -> Vec<Utf8PathBuf> {
     let mut within: Vec<Utf8PathBuf> = linked_paths
         .iter()

@@ -1,15 +1,15 @@
 //! `cargo serve`: from a package to a running program.
 //!
-//! 1. `workspace` asks cargo what packages there are and chooses one.
-//! 2. `product` decides what is built for it: a generated `launcher` that
-//!    links the library, or the binary which the package brings.
-//! 3. `build` lets cargo build it and learns where the program is.
+//! 1. `workspace` asks cargo for the packages and chooses one.
+//! 2. `product` decides what to build for the package: a generated `launcher` that
+//!    links the library, or the package's own binary.
+//! 3. `build` builds the program with cargo and finds its path.
 //! 4. `start` becomes that program; `watch` starts it again after changes; `deliver`
-//!    puts it where it was asked for.
+//!    copies it to the requested file.
 //!
 //! `new` and `eject` write packages instead of running them.
 //!
-//! Source text is never read to find applications: the built program knows.
+//! Source text is never read to find applications: the built program knows them.
 
 mod build;
 mod command_line;
@@ -40,11 +40,11 @@ use error::Error;
 use product::{Meant, Product};
 use workspace::Workspace;
 
-/// Runs `cargo serve` as this process was called.
+/// Runs `cargo serve` with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Cargo calls `cargo-serve serve ...`; the alias of a clone, and a person,
-    // call `cargo-serve ...`.
+    // Cargo calls `cargo-serve serve ...`; the alias of a clone and people call
+    // `cargo-serve ...`.
     let mut words: Vec<OsString> = std::env::args_os().collect();
     if words.get(1).is_some_and(|word| word == "serve") {
         words.remove(1);
@@ -79,7 +79,7 @@ fn run(command: Command) -> Result<u8, Error> {
     }
 }
 
-/// Its path is the result, for scripts.
+/// Builds the program and prints its path to stdout, for scripts.
 fn build_program(
     options: &CargoOptions,
     package: Option<&str>,

@@ -1,7 +1,7 @@
-//! `cargo serve new`: a package to start from.
+//! `cargo serve new`: creates a package to start from.
 //!
-//! `cargo new` makes it, so that names are checked, the workspace and version control
-//! are taken care of as ever. What is ours is the example and its dependencies.
+//! `cargo new` creates the package, so that it checks the name and handles the workspace and
+//! version control as usual. This command adds the example and its dependencies.
 
 use std::fmt;
 use std::fs;
@@ -18,7 +18,8 @@ use crate::{exit_code, output};
 
 const LIBRARY: &str = include_str!("../../templates/lib.rs");
 
-/// Versions that this command was made with: `0.1`, not `0.1.0`, is what one writes.
+/// The version of Serve that this command belongs to, in the usual form of a dependency: `0.1`,
+/// not `0.1.0`.
 const SERVE_VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
@@ -62,7 +63,7 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
     Ok(exit_code::OK)
 }
 
-/// What to do to see it run.
+/// Returns the commands that run the new package.
 fn next_steps(directory: &Path, has_checkout: bool) -> String {
     let literal = output::LITERAL;
     let step = |words: fmt::Arguments<'_>| format!("\n  {literal}{words}{literal:#}");
@@ -78,8 +79,8 @@ fn next_steps(directory: &Path, has_checkout: bool) -> String {
     )
 }
 
-/// The checkout of Serve to depend on: the one that is named, the one around the new
-/// package, or the one that this command was built from, while it is there.
+/// Returns the checkout of Serve to depend on: the named one, the one around the new package,
+/// or the one that this command was built from, if it still exists.
 fn checkout(arguments: &NewArguments, directory: &Path) -> Result<Option<PathBuf>, Error> {
     let is_checkout = |directory: &Path| {
         [SERVE_CORE, SERVE_CLI].iter().all(|name| directory.join(name).join("Cargo.toml").is_file())

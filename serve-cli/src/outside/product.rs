@@ -1,4 +1,4 @@
-//! What is built for a package: a launcher around its library, or its own binary.
+//! The program that is built for a package: a launcher around its library, or its own binary.
 
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{CrateType, Package, Target, TargetKind};
@@ -9,23 +9,23 @@ use super::workspace::Workspace;
 use crate::arguments::ApplicationPath;
 use crate::nearest;
 
-/// A program to build, and the package it is for.
+/// A program to build, and its package.
 #[derive(Debug)]
 pub(crate) struct Product {
     pub(crate) package: Package,
     pub(crate) kind: Kind,
     pub(crate) target_directory: Utf8PathBuf,
-    /// Where the package and its path dependencies are.
+    /// The directories of the package and its path dependencies.
     pub(crate) source_directories: Vec<Utf8PathBuf>,
     pub(crate) workspace_root: Utf8PathBuf,
 }
 
-/// What the command line says about the package.
+/// The package and the application that the command line names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meant<'a> {
-    /// Its name, unless it is the one of the directory.
+    /// The name of the package; `None` for the package of the directory.
     pub(crate) package: Option<&'a str>,
-    /// The application that shall run, if one shall.
+    /// The application to run, if there is one.
     pub(crate) application: Option<&'a str>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Meant<'a> {
     }
 }
 
-/// Where the program comes from.
+/// The origin of the program.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// A generated package that links the library.
@@ -44,7 +44,7 @@ pub(crate) enum Kind {
     OwnBinary(String),
 }
 
-/// What a package offers to build from.
+/// The target of a package from which the program is built.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     Library { crate_name: String },
@@ -52,7 +52,7 @@ pub(crate) enum Offer {
 }
 
 impl Product {
-    /// The product for the package that is meant.
+    /// Returns the product for the package that `meant` selects.
     pub(crate) fn of(workspace: &Workspace, meant: Meant<'_>) -> Result<Self, Error> {
         let package = package_of(workspace, meant)?;
         let location = Location::of(workspace);
@@ -81,8 +81,9 @@ fn source_directories(workspace: &Workspace, package: &Package) -> Vec<Utf8PathB
     manifests.map(Utf8PathBuf::from).collect()
 }
 
-/// The package that is meant. Where several would do, an application may be called as its
-/// package is: `run ocr` is short for `run ocr:ocr`.
+/// Returns the package that `meant` selects. If several packages are possible, the name of an
+/// application may also select the package of the same name: `run ocr` is short for
+/// `run ocr:ocr`.
 fn package_of<'w>(workspace: &'w Workspace, meant: Meant<'_>) -> Result<&'w Package, Error> {
     match (workspace.package(meant.package), meant.application) {
         (Err(Error::SeveralPackages { candidates, .. }), Some(application)) => {
@@ -156,7 +157,7 @@ pub(crate) fn binaries(package: &Package) -> Vec<&str> {
     binaries.map(|target| target.name.as_str()).collect()
 }
 
-/// The value of `[package.metadata.serve] bin`, checked.
+/// Returns the value of `[package.metadata.serve] bin`, checked against the package's binaries.
 fn named_binary(package: &Package) -> Result<Option<String>, Error> {
     let wrong = |problem: String| Error::PackageMetadata {
         manifest: package.manifest_path.clone(),

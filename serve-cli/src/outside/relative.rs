@@ -1,9 +1,9 @@
-//! How one directory is reached from another.
+//! Relative paths between directories.
 
 use std::path::{Component, Path, PathBuf};
 
-/// `to` as seen from `from`, with forward slashes; both are absolute. On another drive
-/// there is no way, and it stays absolute.
+/// Returns the path from `from` to `to`, both absolute, with forward slashes. If they are on
+/// different drives there is no such path, and `to` is returned.
 pub(crate) fn relative(to: &Path, from: &Path) -> String {
     let mut to_parts = to.components().peekable();
     let mut from_parts = from.components().peekable();

@@ -1,8 +1,8 @@
-//! Where `serve-cli` comes from: wherever the package's `serve-core` does.
+//! The source of `serve-cli`, which is the source of the package's `serve-core`.
 //!
-//! There must be one `serve-core` in a program, since applications registered with
-//! another one are invisible. So the launcher asks for `serve-cli` from the very same
-//! source, in the same words: to cargo a branch and the commit it points at are two.
+//! A program must contain only one `serve-core`, since applications registered with another
+//! one are invisible. The launcher therefore asks for `serve-cli` from exactly the same
+//! source, in the same words: to cargo, a branch and the commit it points at are two sources.
 
 use cargo_metadata::Package;
 use cargo_metadata::camino::Utf8PathBuf;
@@ -16,14 +16,14 @@ use super::workspace::SERVE_CLI;
 pub(crate) enum ServeCli {
     /// The directory beside `serve-core`.
     Path(Utf8PathBuf),
-    /// The same repository; at a branch, tag or commit if `serve-core` is.
+    /// The repository of `serve-core`, at the same branch, tag or commit if one is given.
     Git { url: String, reference: Option<(String, String)> },
-    /// The same version, from the same registry; crates.io if no index is named.
+    /// The version of `serve-core`, from the same registry; crates.io if there is no index.
     Registry { version: String, index: Option<String> },
 }
 
 impl ServeCli {
-    /// The `serve-cli` that belongs to this `serve-core`, for `package`.
+    /// Returns the `serve-cli` that belongs to the `serve-core` of `package`.
     pub(crate) fn beside(serve_core: &Package, package: &Package) -> Result<Self, Error> {
         let Some(source) = &serve_core.source else {
             return Self::beside_directory(serve_core, package);
@@ -71,7 +71,7 @@ impl ServeCli {
         })
     }
 
-    /// The dependency, without the command `cargo serve`, which a program has no use for.
+    /// Returns the dependency without the `cargo serve` command, which a program does not need.
     pub(crate) fn dependency(&self) -> Table {
         let mut table = Table::new();
         let mut set = |key: &str, value: &str| table.insert(key.to_owned(), Value::from(value));

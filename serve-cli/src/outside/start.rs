@@ -1,4 +1,4 @@
-//! From a built program to a running one.
+//! The start of a built program.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -9,12 +9,12 @@ use super::library_path;
 use super::product::Product;
 use crate::PACKAGE_VARIABLE;
 
-/// The command that starts the program with these arguments.
+/// Returns the command that starts the program with these arguments.
 pub(crate) fn command(product: &Product, built: &Built, arguments: Vec<OsString>) -> Command {
     let mut command = Command::new(&built.executable);
     command.args(arguments);
     command.env(PACKAGE_VARIABLE, product.package.name.as_str());
-    // As with `cargo run`, programs find their files and libraries.
+    // As with `cargo run`, the program finds its files and libraries.
     if let Some(directory) = product.package.manifest_path.parent() {
         command.env("CARGO_MANIFEST_DIR", directory);
     }
@@ -24,7 +24,8 @@ pub(crate) fn command(product: &Product, built: &Built, arguments: Vec<OsString>
     command
 }
 
-/// Becomes the program: it keeps this process, its signals and its terminal.
+/// Replaces this process by the program, which keeps the process id, signals and terminal.
+/// Returns only if that fails.
 #[cfg(unix)]
 pub(crate) fn become_program(
     product: &Product,
@@ -37,7 +38,7 @@ pub(crate) fn become_program(
     Err(Error::Start { program: built.executable.clone(), source })
 }
 
-/// Runs the program and ends as it does. Ctrl-C reaches it through the console.
+/// Runs the program and returns its exit code. Ctrl-C reaches the program through the console.
 #[cfg(not(unix))]
 pub(crate) fn become_program(
     product: &Product,
@@ -58,7 +59,7 @@ pub(crate) fn become_program(
                     let code = status.map_err(failed)?.code().and_then(|code| u8::try_from(code).ok());
                     return Ok(code.unwrap_or(exit_code::FAILED));
                 }
-                // It has heard, too: let it end in its own time.
+                // The program has received it, too, and ends in its own time.
                 _ = tokio::signal::ctrl_c() => {}
             }
         }

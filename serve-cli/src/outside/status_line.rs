@@ -1,7 +1,7 @@
-//! Which lines of cargo's stderr are progress.
+//! The progress lines in cargo's stderr.
 //!
-//! `cargo metadata` may update an index and download sources, which takes a
-//! while and should be seen. Its warnings should not: the build repeats them.
+//! `cargo metadata` may update an index and download sources, which takes a while and
+//! should be visible. Its warnings should not be: the build repeats them.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -10,7 +10,7 @@ use crate::output;
 /// The column in which cargo's verbs end.
 const VERB_END: usize = 12;
 
-/// Whether this is `    Updating crates.io index` and the like.
+/// Returns true for a line such as `    Updating crates.io index`.
 fn is_progress(line: &str) -> bool {
     let Some((head, rest)) = line.split_at_checked(VERB_END) else {
         return false;
@@ -21,7 +21,7 @@ fn is_progress(line: &str) -> bool {
         && verb.chars().all(|letter| letter.is_ascii_alphabetic())
 }
 
-/// Shows the progress lines as they come, and returns the others.
+/// Shows the progress lines as they arrive, and returns the other lines.
 pub(crate) fn show_progress(stderr: impl Read) -> String {
     let mut others = String::new();
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {

@@ -23,25 +23,26 @@ pub struct Application<D> {
 }
 
 impl<D: Deployment> Application<D> {
-    /// The application whose ingress is `ingress`.
+    /// Creates an application with the ingress `ingress`.
     pub fn new(ingress: Bound<D>) -> Self {
         Self { bound: ingress, name: "default".to_owned(), route_prefix: Some("/".to_owned()) }
     }
 
-    /// Its name in the runtime; default `default`. Running a name again is a redeploy.
+    /// Sets the name of the application in the runtime; default `default`. Running a name again is
+    /// a redeploy.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The prefix of its HTTP routes; default `/`. It starts with a slash and, but for
-    /// `/` itself, ends without one.
+    /// Sets the prefix of the application's HTTP routes; default `/`. The prefix starts with a
+    /// slash and, except for `/` itself, does not end with one.
     pub fn route_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.route_prefix = Some(prefix.into());
         self
     }
 
-    /// No HTTP route, even if its ingress has endpoints.
+    /// Removes the HTTP route, even if the ingress has endpoints.
     pub fn without_route(mut self) -> Self {
         self.route_prefix = None;
         self
@@ -74,16 +75,16 @@ impl<D: Deployment> fmt::Debug for Application<D> {
     }
 }
 
-/// What a runtime runs: an [`Application`], or the [`Bound`] ingress of one.
+/// A type that a runtime can run: an [`Application`], or the [`Bound`] ingress of one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an application",
     label = "expected what `bind(...)` returns, or an `Application`",
     note = "a deployment runs once it is bound: `{Self}::bind(...)`"
 )]
 pub trait IntoApplication {
-    /// The ingress.
+    /// The type of the ingress.
     type Deployment: Deployment;
-    /// The application.
+    /// Converts the value into an application.
     fn into_application(self) -> Application<Self::Deployment>;
 }
 
@@ -110,12 +111,12 @@ pub struct AnyApplication {
     pub(crate) ingress: AnyBound,
     pub(crate) name: String,
     pub(crate) route_prefix: Option<String>,
-    /// The registered application that it was built from.
+    /// The registered application from which this application was built.
     pub(crate) source: Option<Source>,
 }
 
-/// The registered application, and its arguments, that an application was built from. What such an
-/// application builds depends on these alone, by contract.
+/// The registered application, and its arguments, from which an application was built. By contract,
+/// the result depends on these alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Source {
     pub(crate) application: String,
@@ -123,28 +124,29 @@ pub(crate) struct Source {
 }
 
 impl AnyApplication {
-    /// Its name in the runtime.
+    /// Sets the name of the application in the runtime.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The prefix of its HTTP routes.
+    /// Sets the prefix of the application's HTTP routes.
     pub fn route_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.route_prefix = Some(prefix.into());
         self
     }
 
-    /// Its deployments and who calls whom.
+    /// Returns the deployments of the application and the calls between them.
     ///
     /// # Errors
-    /// If the graph could not be deployed: bad options, a name used twice.
+    /// If the graph cannot be deployed, for example because an option is invalid or a name is used
+    /// twice.
     pub fn graph(&self) -> Result<Graph, GraphError> {
         Plan::of(self, |_| false).map(|plan| plan.graph())
     }
 
-    /// Whether [`AnyHandle::call`](crate::AnyHandle::call) would take a method of the ingress
-    /// with these arguments: asked before anything is deployed.
+    /// Checks that [`AnyHandle::call`](crate::AnyHandle::call) would accept a method of the ingress
+    /// with these arguments, before anything is deployed.
     ///
     /// # Errors
     /// If there is no such method, or the arguments do not fit.

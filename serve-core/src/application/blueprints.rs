@@ -1,4 +1,4 @@
-//! [`Blueprints`]: the code that stored plans stand for.
+//! [`Blueprints`]: the code that stored plans refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, PlanNode};
 
-/// The number of a plan among those of its process.
+/// The number of a plan, unique within its process.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub(crate) struct BlueprintId(u64);
 
-/// The plans that this process can make replicas of.
+/// The plans of which this process can create replicas.
 ///
-/// A plan has constructors and values of the user's types, which cannot be stored. What is stored
-/// names its plan by a [`BlueprintId`], and whoever needs code finds it here.
+/// A plan contains constructors and user values, which cannot be stored. Stored data refers to its
+/// plan by a [`BlueprintId`], and code that needs the plan finds it here.
 #[derive(Debug, Default)]
 pub(crate) struct Blueprints {
     next: AtomicU64,
@@ -26,7 +26,7 @@ pub(crate) struct Blueprints {
 }
 
 impl Blueprints {
-    /// Adds a plan. It stays at least as long as the returned reference.
+    /// Adds a plan. The plan is kept at least as long as the returned reference.
     pub(crate) fn add(&self, plan: Plan) -> (BlueprintId, Arc<Plan>) {
         let id = BlueprintId(self.next.fetch_add(1, Ordering::Relaxed));
         let plan = Arc::new(plan);
@@ -34,10 +34,10 @@ impl Blueprints {
         (id, plan)
     }
 
-    /// Forgets a plan that nothing refers to.
+    /// Removes a plan that nothing refers to.
     pub(crate) fn forget(&self, id: BlueprintId) {
         let forgotten = self.plans.write().remove(&id);
-        // After the lock: it has values of the user's.
+        // Dropped after the lock is released, because the plan contains user values.
         drop(forgotten);
     }
 
@@ -56,7 +56,8 @@ impl Blueprints {
         plan.node(deployment).map(look)
     }
 
-    /// Calls `compare` with the deployments of this name in two plans. None if one has none.
+    /// Calls `compare` with the deployments of this name in two plans. Returns `None` if one of the
+    /// plans has no such deployment.
     pub(crate) fn compare<T>(
         &self,
         one: BlueprintId,
@@ -68,8 +69,8 @@ impl Blueprints {
         Some(compare(one.node(deployment)?, other.node(deployment)?))
     }
 
-    /// Forgets the plans that are neither among `used` nor referred to by anyone else, and returns
-    /// them: they have values of the user's, which are dropped best without any lock.
+    /// Removes the plans that are not in `used` and that nothing else refers to, and returns them:
+    /// the plans contain user values, which should be dropped without holding a lock.
     pub(crate) fn retain(&self, used: &BTreeSet<BlueprintId>) -> Vec<Arc<Plan>> {
         let mut plans = self.plans.write();
         let unused: Vec<BlueprintId> = plans

@@ -1,31 +1,31 @@
-//! [`EndpointError`]: why the endpoints of an ingress cannot be served.
+//! [`EndpointError`]: the reasons why the endpoints of an ingress cannot be served.
 
 use thiserror::Error;
 
-/// Endpoints that cannot stand beside each other.
+/// The error of endpoints that cannot be served together.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// Two methods were given one path and HTTP method.
+    /// Two methods have the same path and HTTP method.
     #[error("`{first}` and `{second}` are both the endpoint {verb} {path}; change one of them")]
     Twice {
-        /// One method.
+        /// The first method.
         first: String,
-        /// The other.
+        /// The second method.
         second: String,
         /// The HTTP method.
         verb: String,
         /// The path.
         path: String,
     },
-    /// The path makes no sense, or not beside another.
+    /// The path is invalid, or conflicts with another path.
     #[error("the path {path:?} of `{method}` cannot be routed: {reason}")]
     Path {
         /// The deployment's method.
         method: String,
-        /// Its path.
+        /// The path of the method.
         path: String,
-        /// Why.
+        /// The reason why the path cannot be routed.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! [`Graph`]: an application's deployments, for people and programs to look at.
+//! [`Graph`]: an application's deployments, for people and programs to inspect.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::deployment::{AutoscalingConfig, ContentHash, DeploymentOptions};
 use crate::method::MethodInfo;
 
-/// The deployments of an application and who calls whom.
+/// The deployments of an application and the calls between them.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Graph {
@@ -16,7 +16,7 @@ pub struct Graph {
     pub application: String,
     /// The prefix of its HTTP routes, if it has any.
     pub route_prefix: Option<String>,
-    /// The ingress first, callers before callees.
+    /// The deployments, callers before callees. The ingress is first.
     pub deployments: Vec<GraphNode>,
 }
 
@@ -24,45 +24,47 @@ pub struct Graph {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct GraphNode {
-    /// Its name in the application.
+    /// The name of the deployment in the application.
     pub name: String,
-    /// Its type, with path.
+    /// The type of the deployment, with its path.
     pub type_name: String,
-    /// How many replicas it asks for; with autoscaling, at first.
+    /// The number of replicas; with autoscaling, the initial number.
     pub num_replicas: usize,
-    /// How that number follows the load, if it does.
+    /// The autoscaling config, if the deployment autoscales.
     pub autoscaling: Option<AutoscalingConfig>,
-    /// Concurrent calls on each replica.
+    /// The maximum number of concurrent calls on each replica.
     pub max_ongoing_requests: usize,
-    /// Calls that may wait in front of all replicas; none for no limit.
+    /// The maximum number of calls that may be queued for all replicas, or `None` for no limit.
     pub max_queued_requests: Option<usize>,
-    /// The deadline of a call that brings none, if there is one. Serialized as it is
-    /// written: `"30s"`.
+    /// The deadline of a call that does not set one, if there is such a deadline. Serialized as it
+    /// is written: `"30s"`.
     #[serde(serialize_with = "as_written")]
     pub request_timeout: Option<Duration>,
-    /// How a replica is chosen for a call, as `#[deployment(request_router = ..)]` has it.
+    /// The request router, which chooses a replica for each call, as `#[deployment(request_router =
+    /// ..)]` names it.
     pub request_router: String,
-    /// CPUs reserved for each replica.
+    /// The number of CPUs reserved for each replica.
     pub num_cpus: f64,
-    /// GPUs reserved for each replica.
+    /// The number of GPUs reserved for each replica.
     pub num_gpus: f64,
-    /// Memory reserved for each replica, in bytes.
+    /// The memory reserved for each replica, in bytes.
     pub memory: u64,
-    /// Other resources reserved for each replica.
+    /// The amounts of other resources reserved for each replica.
     pub resources: BTreeMap<String, f64>,
     /// The options that are set, under the names of `#[deployment(..)]`.
     pub options: DeploymentOptions,
-    /// The names of the deployments it has handles of.
+    /// The names of the deployments that this deployment has handles of.
     pub calls: Vec<String>,
-    /// Its methods.
+    /// The methods of the deployment.
     pub methods: Vec<MethodInfo>,
     /// The name of the method marked `#[routes]`, if there is one.
     pub routes: Option<&'static str>,
-    /// The hash of the deployment's name, type, options and constructor arguments, and of the
-    /// registered application that built it. The same in every process and build. An update of a
-    /// deployment whose hash is the same changes nothing, unless an argument counts by identity.
+    /// The hash of the names of the application and the deployment, of the deployment's type,
+    /// options and constructor arguments, and of the registered application that built it. The hash
+    /// is the same in every process and build. An update of a deployment whose hash is the same
+    /// changes nothing, unless an argument counts by identity.
     pub content_hash: ContentHash,
-    /// True for the deployment that the application is called through.
+    /// True for the deployment through which the application is called.
     pub ingress: bool,
 }
 

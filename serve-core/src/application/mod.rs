@@ -1,5 +1,5 @@
-//! What is deployed: an application, the graph it stands for, and the registry of those
-//! that a program can run by name.
+//! Applications: the graph of deployments that an application describes, and the registry of
+//! applications that a program can run by name.
 
 mod app;
 mod blueprints;

@@ -9,18 +9,18 @@ use super::blueprints::BlueprintId;
 use super::plan::{Plan, PlanNode};
 use crate::deployment::ContentHash;
 
-/// A plan as data. The code that it needs is in the [`Blueprints`](super::Blueprints).
+/// A plan as data. The code of the plan is in the [`Blueprints`](super::Blueprints).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outline {
     pub(crate) blueprint: BlueprintId,
-    /// The build that the plan was made by; empty where one process has all there is.
+    /// The build that created the plan. Empty if no other process uses the store.
     pub(crate) build_id: String,
     pub(crate) route_prefix: Option<String>,
     /// The route prefix, if the ingress has endpoints.
     pub(crate) claim: Option<String>,
     /// The registered application that the plan was built from.
     pub(crate) source: Option<Source>,
-    /// The ingress is first; callers stand before their callees.
+    /// The deployments, callers before callees. The ingress is first.
     pub(crate) deployments: Vec<OutlineNode>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Outline {
 pub(crate) struct OutlineNode {
     pub(crate) name: String,
     pub(crate) type_name: String,
-    /// The places of the deployments that this one has handles of.
+    /// The indices of the deployments that this deployment has handles of.
     pub(crate) calls: Vec<usize>,
     pub(crate) content: ContentHash,
 }
@@ -52,7 +52,7 @@ impl Outline {
         }
     }
 
-    /// The name of the ingress.
+    /// Returns the name of the ingress.
     pub(crate) fn ingress(&self) -> Option<&str> {
         self.deployments.first().map(|node| &*node.name)
     }
@@ -61,8 +61,8 @@ impl Outline {
         self.deployments.iter().any(|node| node.name == deployment)
     }
 
-    /// The places of the deployments in tiers: each has callers only in tiers before its own. The
-    /// order of shutdown; reversed, that of starting.
+    /// Returns the indices of the deployments in tiers, in which each deployment has callers only
+    /// in earlier tiers. Deployments stop in this order and start in the reverse order.
     pub(crate) fn tiers(&self) -> Vec<Vec<usize>> {
         let mut depth = vec![0; self.deployments.len()];
         for (place, node) in self.deployments.iter().enumerate() {

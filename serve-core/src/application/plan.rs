@@ -1,4 +1,4 @@
-//! [`Plan`]: an application's graph as the controller deploys it, checked.
+//! [`Plan`]: an application's graph as the controller deploys it, after its checks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::deployment::{
 };
 use crate::replica::{Kind, kind_in};
 
-/// A checked graph. Callers stand before their callees; the ingress is first.
+/// A checked graph. Callers come before their callees; the ingress is first.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) application: String,
     pub(crate) route_prefix: Option<String>,
-    /// The registered application that it was built from.
+    /// The registered application from which the plan was built.
     pub(crate) source: Option<Source>,
     pub(crate) nodes: Vec<PlanNode>,
 }
@@ -30,15 +30,15 @@ pub(crate) struct PlanNode {
     pub(crate) name: String,
     pub(crate) bound: AnyBound,
     pub(crate) kind: Arc<dyn Kind>,
-    /// Places in the plan of those it has handles of.
+    /// The indices in the plan of the deployments that this deployment has handles of.
     pub(crate) calls: Vec<usize>,
     /// The constructor's arguments, as data.
     pub(crate) arguments: Vec<Argument>,
-    /// The hash of its application's source, its name, its type, its options and its arguments:
-    /// the same in every process.
+    /// The hash of the application's name and source and of the deployment's name, type, options
+    /// and arguments: the same in every process.
     pub(crate) content: ContentHash,
-    /// Its request router, if that is the user's own. A plan has none; a deploy makes it,
-    /// before anything changes.
+    /// The custom request router, if the deployment has one. `None` in a new plan; a deploy creates
+    /// the router before anything changes.
     pub(crate) request_router: Option<MadeRouter>,
 }
 
@@ -46,11 +46,11 @@ pub(crate) struct PlanNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Argument {
-    /// A value that serde can write, by its hash.
+    /// A value that serde can serialize, by its hash.
     Value(ContentHash),
     /// Handles, by the names of their deployments, and the digests of a map's keys.
     Handles { deployments: Vec<String>, keys: Vec<u64> },
-    /// A value that serde cannot write, or that can change while it is shared: by its type.
+    /// A value that serde cannot serialize, or that can change while it is shared: by its type.
     Opaque { type_name: &'static str },
 }
 
@@ -67,20 +67,21 @@ impl Argument {
     }
 }
 
-/// Why a graph cannot be deployed. Nothing was changed.
+/// The error of a graph that cannot be deployed. Nothing was changed.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum GraphError {
-    /// The application's name.
+    /// The application's name is empty or contains `#`.
     #[error("the application's name is {0:?}: give a name that is not empty and has no `#`")]
     ApplicationName(String),
-    /// The route prefix.
+    /// The route prefix does not start with `/`, ends with a slash although it is not `/` itself,
+    /// or contains `{`, `}`, `?` or `#`.
     #[error(
         "the route prefix {0:?} must start with `/`, must not end with one (but for `/` itself) \
          and has no braces"
     )]
     RoutePrefix(String),
-    /// Two deployments were given one name.
+    /// Two deployments have the same name.
     #[error(
         "two deployments of application `{application}` are named `{name}`; rename one with `.name(..)`"
     )]
@@ -90,20 +91,20 @@ pub enum GraphError {
         /// The name.
         name: String,
     },
-    /// An option makes no sense.
+    /// An option is invalid.
     #[error("deployment `{deployment}`: {error}")]
     Options {
         /// The deployment.
         deployment: String,
-        /// The option. Not a source: the message has it.
+        /// The invalid option. Not a source of the error, because the message contains it.
         error: OptionsError,
     },
-    /// The user config is not what the deployment takes.
+    /// The user config does not fit the deployment.
     #[error("deployment `{deployment}`: {reason}")]
     UserConfig {
         /// The deployment.
         deployment: String,
-        /// Where it does not fit.
+        /// The reason why the user config does not fit.
         reason: String,
     },
 }
@@ -113,9 +114,10 @@ impl PlanNode {
         self.bound.options()
     }
 
-    /// True if replicas of both are made alike, so that those of `before` can stay. If both come from
-    /// one registered application with the same arguments, an argument that serde cannot write
-    /// counts by its type; else only one and the same is the same.
+    /// Returns `true` if replicas of both nodes are constructed the same way, so that the replicas
+    /// of `before` can stay. If both nodes come from one registered application with the same
+    /// arguments, an argument that serde cannot serialize is compared by its type; otherwise it is
+    /// compared by identity.
     pub(crate) fn is_made_like(&self, before: &Self, registered: bool) -> bool {
         let mut contents = self.bound.content().iter().zip(before.bound.content());
         let are_one = |(mine, theirs): (&Content, &Content)| match (mine, theirs) {
@@ -128,15 +130,16 @@ impl PlanNode {
             && (registered || self.bound.is_of_one_bind(&before.bound) || contents.all(are_one))
     }
 
-    /// Concurrent calls on each replica. One, where a method takes `&mut self`.
+    /// Returns the maximum number of concurrent calls on each replica. The number is one if a
+    /// method takes `&mut self`.
     pub(crate) fn slots(&self) -> usize {
         if self.kind.is_exclusive() { 1 } else { self.options().max_ongoing_requests() }
     }
 }
 
 impl Plan {
-    /// Walks the graph from its ingress. What only deployments that `leaf` names lead to
-    /// is left out.
+    /// Walks the graph from its ingress. Deployments that are reachable only through deployments
+    /// for which `leaf` returns true are omitted.
     pub(crate) fn of(
         application: &AnyApplication,
         leaf: impl Fn(&dyn Kind) -> bool,
@@ -157,7 +160,7 @@ impl Plan {
         let names = names(name, &order)?;
         let named: HashMap<BoundId, String> =
             order.iter().zip(&names).map(|(it, name)| (it.bound.id(), name.clone())).collect();
-        // What only mocks lead to has no place in the plan.
+        // Deployments that are reachable only through mocks have no place in the plan.
         let name_of = |id| named.get(&id).cloned().unwrap_or_default();
         let mut nodes = Vec::with_capacity(order.len());
         for (visited, name) in order.into_iter().zip(names) {
@@ -192,18 +195,19 @@ impl Plan {
         })
     }
 
-    /// The deployment of this name.
+    /// Returns the deployment with this name.
     pub(crate) fn node(&self, deployment: &str) -> Option<&PlanNode> {
         self.nodes.iter().find(|node| node.name == deployment)
     }
 
-    /// The route prefix, if the ingress has endpoints: one without claims no route.
+    /// Returns the route prefix, if the ingress has endpoints: an ingress without endpoints claims
+    /// no route.
     pub(crate) fn claim(&self) -> Option<&str> {
         self.nodes.first()?.kind.http()?;
         self.route_prefix.as_deref()
     }
 
-    /// What a graph is to people and programs.
+    /// Returns the graph of the plan, for people and programs to inspect.
     pub(crate) fn graph(&self) -> Graph {
         let node = |(place, node): (usize, &PlanNode)| {
             let options = node.options();
@@ -254,7 +258,7 @@ impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
         }
         let kind = kind_in(bound);
         if !(self.leaf)(&*kind) {
-            // Reversed, because the whole order is in the end.
+            // In reverse, because the whole order is reversed at the end.
             for need in bound.needs().iter().rev() {
                 self.visit(need);
             }
@@ -263,11 +267,11 @@ impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
     }
 }
 
-/// The levels of a user config. JSON that is nested deeper than in 128 levels is written and not
-/// read again, and the config stands in a few levels of its own when it is stored.
+/// The maximum nesting depth of a user config. JSON that is nested deeper than 128 levels can be
+/// written but not read again, and a stored config is itself nested in a few more levels.
 const DEEPEST: usize = 100;
 
-/// The number of levels of a value.
+/// Returns the nesting depth of a value.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
@@ -276,7 +280,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Whether the user config is one that the deployment takes.
+/// Checks that the deployment accepts its user config.
 fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<(), GraphError> {
     let refused =
         |reason: String| Err(GraphError::UserConfig { deployment: name.to_owned(), reason });
@@ -305,8 +309,8 @@ fn check_prefix(prefix: &str) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// A name for each deployment: as Ray Serve does, the first of a type has the plain name
-/// and further ones get `_1`, `_2`. A name that was given by hand is taken as it is.
+/// Returns a name for each deployment. As in Ray Serve, the first deployment of a type has the
+/// plain name, and further ones have the suffixes `_1`, `_2`. An explicit name is used unchanged.
 fn names(application: &str, order: &[Visited]) -> Result<Vec<String>, GraphError> {
     let mut taken: HashMap<String, ()> = HashMap::new();
     for visited in order {

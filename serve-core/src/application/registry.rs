@@ -1,5 +1,5 @@
-//! The applications that a program knows by name: every function marked
-//! `#[application]` in it and in the crates linked to it.
+//! The applications that a program knows by name: every function marked `#[application]` in the
+//! program and in the crates linked to it.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,47 +11,47 @@ use crate::call::wire::text::json_reads_text;
 /// A function marked `#[application]`.
 #[derive(Debug)]
 pub struct RegisteredApplication {
-    /// The package it is in.
+    /// The package that contains the function.
     pub package: &'static str,
-    /// The function's name.
+    /// The name of the function.
     pub name: &'static str,
-    /// Its documentation.
+    /// The documentation of the function.
     pub doc: &'static str,
-    /// The file it is in, as the compiler saw it.
+    /// The file that contains the function, as the compiler saw it.
     pub file: &'static str,
-    /// Its line in that file.
+    /// The line of the function in its file.
     pub line: u32,
-    /// The JSON schema of its argument, if it takes one.
+    /// The JSON schema of the function's argument, if it takes one.
     #[doc(hidden)]
     pub schema: Option<fn() -> Value>,
-    /// Calls it.
+    /// Calls the function.
     #[doc(hidden)]
     pub make: fn(Value) -> Result<AnyApplication, BuildError>,
 }
 
 inventory::collect!(RegisteredApplication);
 
-/// Why an application could not be built.
+/// The error of an application that could not be built.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// It takes no argument.
+    /// The application takes no arguments.
     #[error("it takes no arguments, but `{0}` was given")]
     NoArguments(String),
-    /// An argument is missing, unknown, or not of its type.
+    /// An argument is missing, unknown, or of the wrong type.
     #[error("{0}")]
     Argument(String),
-    /// The function itself failed.
+    /// The function itself returned an error.
     #[error("{0:#}")]
     Failed(crate::Error),
 }
 
 impl RegisteredApplication {
-    /// Builds it. Texts among the arguments are read as their types ask.
+    /// Builds the application. Arguments given as text are parsed according to their types.
     ///
-    /// A registered application is deterministic: with the same arguments it builds the same graph,
-    /// in every process. So a bind argument that serde cannot write, such as a client, counts as
-    /// the same one if its type is, and the arguments are the same.
+    /// A registered application is deterministic: with the same arguments, it builds the same graph
+    /// in every process. A bind argument that serde cannot serialize, such as a client, is
+    /// therefore considered the same if its type and the arguments of the application are the same.
     ///
     /// # Errors
     /// If the arguments do not fit, or the function fails.
@@ -64,20 +64,20 @@ impl RegisteredApplication {
         Ok(AnyApplication { source: Some(source), ..application })
     }
 
-    /// The JSON schema of its argument, if it takes one.
+    /// Returns the JSON schema of the function's argument, if it takes one.
     #[must_use]
     pub fn argument_schema(&self) -> Option<Value> {
         self.schema.map(|schema| schema())
     }
 
-    /// `package:function`.
+    /// Returns the full name, `package:function`.
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}:{}", self.package, self.name)
     }
 }
 
-/// Every registered application, by package and name.
+/// Returns every registered application, sorted by package and name.
 #[must_use]
 pub fn registered() -> Vec<&'static RegisteredApplication> {
     let mut all: Vec<_> = inventory::iter::<RegisteredApplication>().collect();
@@ -85,7 +85,7 @@ pub fn registered() -> Vec<&'static RegisteredApplication> {
     all
 }
 
-/// For `#[application]`: no argument is taken.
+/// Checks that there is no argument. Used by `#[application]`.
 #[doc(hidden)]
 pub fn no_argument(value: &Value) -> Result<(), BuildError> {
     match value.as_object().and_then(|map| map.keys().next()) {
@@ -94,7 +94,7 @@ pub fn no_argument(value: &Value) -> Result<(), BuildError> {
     }
 }
 
-/// For `#[application]`: the argument, from the command line or the config file.
+/// Deserializes the argument from the command line or the config file. Used by `#[application]`.
 #[doc(hidden)]
 pub fn read_argument<T: DeserializeOwned>(value: Value) -> Result<T, BuildError> {
     serde_path_to_error::deserialize(json_reads_text(value)).map_err(|error| {

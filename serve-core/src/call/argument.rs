@@ -1,4 +1,4 @@
-//! [`IntoArg`]: what may stand for a method's parameter when it is called.
+//! [`IntoArg`]: the values that can be passed for a parameter of a handle's method.
 
 use std::any::Any;
 use std::fmt;
@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::error::UpstreamError;
 use crate::deployment::ArgumentsByPlace;
 
-/// An argument on its way: here, or still being made by another call.
+/// An argument of a call: a value, or the result of another call that has not ended.
 pub enum Arg<T> {
     /// The value itself.
     Value(T),
@@ -34,14 +34,20 @@ impl<T> Arg<T> {
     }
 }
 
-/// What a handle's method takes for a parameter of type `T`.
+/// A value that can be passed for a parameter of type `T` of a handle's method.
 ///
-/// A `T`; a `Response<T, _>` that has not been awaited, which is resolved first without
-/// the caller waiting; an `ObjectRef<T>` (`T: Clone`, or an `Arc`); `&str` and `&String`
-/// for `String`.
+/// The value can be:
 ///
-/// What has no type of its own, like `.into()`, `.parse()?` or `.collect()`, needs one
-/// spelled out: `let name: String = name.into();`, `text.parse::<u32>()?`.
+/// * a `T`;
+/// * a `Response<T, _>` that has not been awaited, which is resolved before the call begins,
+///   without the caller waiting;
+/// * an `ObjectRef<T>`, if `T` is `Clone`, or an `ObjectRef<U>` if `T` is an `Arc<U>`;
+/// * a `&str` or a `&String`, if `T` is `String`;
+/// * a `Response<U, _>`, if `T` is an `ObjectRef<U>`;
+/// * a `ResponseStream<U, _>` or any stream of `U`, if `T` is an `InputStream<U>`.
+///
+/// An expression whose type is inferred, such as `.into()`, `.parse()?` or `.collect()`, needs its
+/// type spelled out: `let name: String = name.into();`, `text.parse::<u32>()?`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be passed as an argument of type `{T}`",
     label = "expected `{T}`, `Response<{T}>` or `ObjectRef<{T}>`",
@@ -51,7 +57,7 @@ impl<T> Arg<T> {
             `let items: Vec<_> = stream.try_collect().await?;`"
 )]
 pub trait IntoArg<T> {
-    /// The argument on its way.
+    /// Converts the value into an argument of a call.
     #[doc(hidden)]
     fn into_arg(self) -> Arg<T>;
 }
@@ -79,15 +85,16 @@ impl IntoArg<String> for &String {
 pub trait ArgTuple {
     /// The tuple of the parameters' types.
     type Values: Send + 'static;
-    /// The values, or what must be awaited for them: all at once, the first failure ends it.
+    /// Returns the values if all of them are there. Otherwise returns a future that awaits all of
+    /// them concurrently and ends with the first failure.
     ///
     /// # Errors
-    /// Not a failure: the future of the values, if one of them is not here yet.
+    /// The future of the values, if a value is not there yet. This is not a failure.
     fn split(self)
     -> Result<Self::Values, BoxFuture<'static, Result<Self::Values, UpstreamError>>>;
 }
 
-/// Arguments that are all here.
+/// Arguments whose values are all there.
 #[derive(Debug)]
 pub(crate) struct Here<A>(pub(crate) A);
 

@@ -1,4 +1,4 @@
-//! Waiting for async results on threads that may block, and refusing on those that may not.
+//! Blocking waits for async results, and the check that the current thread may block.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -11,7 +11,7 @@ thread_local! {
     static PARKING: RefCell<Option<Arc<dyn Parking>>> = const { RefCell::new(None) };
 }
 
-/// Marks the current thread as one for compute work while `f` runs: it may block.
+/// Marks the current thread as a compute thread, which may block, while `f` runs.
 pub(crate) fn on_compute_thread<R>(f: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -23,27 +23,27 @@ pub(crate) fn on_compute_thread<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// False where a blocking wait would stop the async work of this very thread.
+/// False if a blocking wait would stop the async work of the current thread.
 pub(crate) fn may_block() -> bool {
     COMPUTE.get() || tokio::runtime::Handle::try_current().is_err()
 }
 
-/// What is to be done around a wait, besides parking the thread.
+/// The actions around a blocking wait, besides parking the thread.
 pub(crate) trait Parking: Send + Sync + 'static {
-    /// The future is about to be asked.
+    /// Called before the future is polled.
     fn asking(&self);
-    /// The thread is about to be parked.
+    /// Called before the thread is parked.
     fn parking(&self);
-    /// On whatever thread: the future is to be asked again.
+    /// Called on any thread when the future has to be polled again.
     fn woken(&self);
 }
 
-/// From now on this is done around every wait of the current thread.
+/// Sets the actions that are performed around every wait of the current thread from now on.
 pub(crate) fn park_with(parking: Arc<dyn Parking>) {
     PARKING.set(Some(parking));
 }
 
-/// Parks the thread until `future` is done.
+/// Blocks the thread until `future` is ready, and returns the future's output.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread, Option<Arc<dyn Parking>>);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! [`CalleeRef`]: a response's reference to what its call was made of.
+//! [`CalleeRef`]: a response's reference to the callee of its call.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::pending::Callee;
 /// The registered callees of the process.
 static CALLEES: LazyLock<RwLock<HashMap<u64, Weak<dyn Callee>>>> = LazyLock::new(RwLock::default);
 
-/// The number of a callee that can be found by it. Dropping it ends that.
+/// The number by which a callee can be found. Dropping the id removes the callee from the registry.
 #[derive(Debug)]
 pub(crate) struct CalleeId(u64);
 
@@ -23,7 +23,7 @@ impl CalleeId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Makes the callee of this number known.
+    /// Registers the callee of this number.
     pub(crate) fn register(&self, callee: &Weak<dyn Callee>) {
         CALLEES.write().insert(self.0, Weak::clone(callee));
     }
@@ -41,8 +41,9 @@ impl Drop for CalleeId {
     }
 }
 
-/// A reference to a callee. Most responses are never asked for theirs, so a router is referred to
-/// by its number: counting references to it would cost every call two atomic operations.
+/// A reference to a callee. A router is referred to by its number, because most responses never
+/// need their callee, and counting references to the router would cost every call two atomic
+/// operations.
 #[derive(Clone)]
 pub(crate) enum CalleeRef {
     Registered(u64),
@@ -50,7 +51,7 @@ pub(crate) enum CalleeRef {
 }
 
 impl CalleeRef {
-    /// The callee; none once its runtime and all handles of it are gone.
+    /// The callee; none once its runtime and all handles of the callee are gone.
     pub(crate) fn get(&self) -> Option<Arc<dyn Callee>> {
         match self {
             Self::Registered(id) => CALLEES.read().get(id)?.upgrade(),

@@ -1,4 +1,4 @@
-//! [`Context`] and [`ReplicaContext`]: what a method may know of the call it serves.
+//! [`Context`] and [`ReplicaContext`]: the context of the call that a method serves.
 
 use std::any::TypeId;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::request::Request;
 use super::spawner::RequestIds;
 use crate::deployment::Link;
 
-/// What a method may know of the request it serves. See [`context()`](crate::context()).
+/// The context of the request that a method serves. See [`context()`](crate::context()).
 #[derive(Clone)]
 pub struct Context {
     id: Arc<str>,
@@ -32,33 +32,33 @@ impl Context {
         Self { id: request.id(ids), request, deadline, replica }
     }
 
-    /// The id of the request: from `X-Request-ID`, from
-    /// [`CallOptions`](crate::CallOptions), or made here.
-    /// All calls that one request leads to share it.
+    /// The id of the request: from `X-Request-ID`, from [`CallOptions`](crate::CallOptions), or
+    /// generated. All calls that belong to one request share its id.
     #[must_use]
     pub fn request_id(&self) -> &str {
         &self.id
     }
 
-    /// When the call must be done, on tokio's clock.
+    /// The deadline of the call, on tokio's clock; none if the call has no deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline.as_ref().and_then(|deadline| deadline.at())
     }
 
-    /// What is left of the deadline; zero when it has passed.
+    /// The time that remains until the deadline, or zero once the deadline has passed; none if the
+    /// call has no deadline.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// The application of the running replica; empty outside of any.
+    /// The name of the running replica's application; empty outside of any replica.
     #[must_use]
     pub fn application(&self) -> &str {
         self.replica.as_ref().map_or("", |replica| replica.application())
     }
 
-    /// The route that the HTTP request took, as it is written (`/papers/{id}`).
+    /// The route that the HTTP request took, as it was declared, such as `/papers/{id}`.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         self.request.route().map(|route| &**route)
@@ -97,12 +97,12 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Which replica a method runs in. See [`replica_context()`](crate::replica_context()).
-/// Cheap to clone.
+/// The context of the replica that a method runs in. See
+/// [`replica_context()`](crate::replica_context()). Cheap to clone.
 #[derive(Clone)]
 pub struct ReplicaContext {
     pub(crate) id: Arc<str>,
-    /// Shared, because it changes when replicas before it go.
+    /// Shared, because the rank may change when replicas of lower rank are removed.
     pub(crate) rank: Arc<AtomicUsize>,
     pub(crate) deployment: Arc<str>,
     pub(crate) application: Arc<str>,
@@ -118,8 +118,8 @@ impl ReplicaContext {
         &self.id
     }
 
-    /// Its place among the replicas of its deployment, from 0. It changes when replicas
-    /// before it are taken away, so that no place is left out.
+    /// The replica's rank among the replicas of its deployment, from 0. The rank may change when
+    /// replicas of lower rank are removed, so that no rank is left out.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.rank.load(Ordering::Relaxed)
@@ -137,14 +137,14 @@ impl ReplicaContext {
         &self.application
     }
 
-    /// The node it runs on.
+    /// The node that the replica runs on.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// The GPUs that are reserved for it, by `num_gpus`: one id for each whole GPU, or that
-    /// of the GPU it has a fraction of. Known in the constructor already.
+    /// The ids of the GPUs that `num_gpus` reserves for the replica: one id for each whole GPU, or
+    /// the id of the GPU of which the replica has a fraction. Already known in the constructor.
     #[must_use]
     pub fn gpu_ids(&self) -> &[String] {
         &self.gpu_ids
@@ -164,8 +164,9 @@ impl fmt::Debug for ReplicaContext {
     }
 }
 
-/// Finds a running deployment by name: how a handle that travelled comes to life.
+/// A directory of running deployments by name. A handle that arrives in a payload finds its
+/// deployment in a directory.
 pub trait Directory: Send + Sync {
-    /// Its link, if a deployment of that type runs under that name.
+    /// The link of a deployment; none if no deployment of this type runs under this name.
     fn find(&self, application: &str, deployment: &str, type_id: TypeId) -> Option<Link>;
 }

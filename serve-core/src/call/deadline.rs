@@ -1,4 +1,4 @@
-//! [`Deadline`]: the moment by which a call and all it started must be done.
+//! [`Deadline`]: the moment by which a call, and all calls that it made, must be done.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -6,15 +6,16 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// A call's deadline: its own, or its caller's if that is earlier.
+/// The deadline of a call: the call's own deadline, or its caller's deadline if that is earlier.
 ///
-/// A chain rather than a moment, because detaching a call frees it, and what it
-/// started, of the caller's part after the fact. It takes the link out: a call that makes
-/// the next one and detaches it, and so on for ever, makes no chain of all of them.
+/// A deadline is a chain and not a single moment, because detaching a call later frees the call,
+/// and all calls that it made, from the caller's part. Detaching removes the link to the caller.
+/// Calls of which each makes the next one and detaches it, forever, therefore do not form a chain.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     own: Option<Instant>,
-    /// None once the call is detached.
+    /// The deadline of the caller; none if the caller has no deadline, or once the call is
+    /// detached.
     caller: Mutex<Option<Arc<Deadline>>>,
     detached: AtomicBool,
     /// The watcher of the call itself.
@@ -23,17 +24,19 @@ pub(crate) struct Deadline {
     watchers: Mutex<Vec<Weak<dyn DeadlineWatcher>>>,
 }
 
-/// A call in another process, which must hear of what its response says of it.
+/// A watcher of a call that runs elsewhere, which is notified when the call's response is dropped
+/// or cancelled and when the call's deadline changes.
 pub(crate) trait DeadlineWatcher: Send + Sync {
-    /// The response was dropped, or cancelled.
+    /// Called when the response was dropped or cancelled.
     fn call_cancelled(&self);
 
-    /// The inherited part of the deadline changed, or the call was detached.
+    /// Called when the inherited part of the deadline changed, or the call was detached.
     fn deadline_changed(&self);
 }
 
 impl Deadline {
-    /// None if neither the call nor its caller has one, so that such calls cost nothing.
+    /// The deadline of a call; none if neither the call nor its caller has a deadline, so that such
+    /// calls cost nothing.
     pub(crate) fn for_call(
         own: Option<Instant>,
         caller: Option<&Arc<Deadline>>,
@@ -44,26 +47,27 @@ impl Deadline {
         Some(Self::new(own, caller.cloned()))
     }
 
-    /// A deadline that is none as long as it has no part, for a call that must be told when
-    /// it is detached.
+    /// A deadline whose parts may both be missing, for a call that has to be notified when it is
+    /// detached.
     pub(crate) fn new(own: Option<Instant>, caller: Option<Arc<Deadline>>) -> Arc<Deadline> {
         let (caller, watchers) = (Mutex::new(caller), Mutex::default());
         let (detached, watcher) = (AtomicBool::new(false), Mutex::default());
         Arc::new(Self { own, caller, detached, watcher, watchers })
     }
 
-    /// The call's own part.
+    /// The call's own part of the deadline.
     pub(crate) fn own(&self) -> Option<Instant> {
         self.own
     }
 
-    /// The caller's part, as it holds now.
+    /// The caller's part of the deadline, as it is now.
     pub(crate) fn inherited(&self) -> Option<Instant> {
         let caller = self.caller.lock().clone();
         caller.and_then(|caller| caller.at())
     }
 
-    /// The moment that holds now.
+    /// The earliest moment of all parts of the deadline, as they are now; none if there are no
+    /// parts.
     pub(crate) fn at(&self) -> Option<Instant> {
         let mut at = self.own;
         let mut next = self.caller.lock().clone();
@@ -74,7 +78,7 @@ impl Deadline {
         at
     }
 
-    /// Frees the call of its caller's deadline. Its own stays.
+    /// Frees the call from its caller's deadline. The call's own deadline stays.
     pub(crate) fn detach(&self) {
         let caller = self.caller.lock().take();
         drop(caller);
@@ -82,8 +86,8 @@ impl Deadline {
         self.tell_watchers();
     }
 
-    /// The call is cancelled. Its task hears of that by itself; a watcher hears of it at once,
-    /// so that what has not begun elsewhere does not begin.
+    /// Notifies the watcher of the call that the call is cancelled, so that a call that has not
+    /// begun elsewhere does not begin. The call's task is not notified here.
     pub(crate) fn cancel(&self) {
         let watcher = self.watcher.lock().clone();
         if let Some(watcher) = watcher.as_ref().and_then(Weak::upgrade) {
@@ -96,8 +100,7 @@ impl Deadline {
         self.detached.load(Ordering::Acquire)
     }
 
-    /// Puts another moment in the place of the caller's part: what a caller in another
-    /// process says of it.
+    /// Replaces the caller's part by the moment that a caller in another process sent.
     pub(crate) fn set_inherited(&self, at: Option<Instant>) {
         let caller = at.map(|at| Self::new(Some(at), None));
         let before = std::mem::replace(&mut *self.caller.lock(), caller);
@@ -105,16 +108,16 @@ impl Deadline {
         self.tell_watchers();
     }
 
-    /// Tells `watcher` of each change, as long as it lives. The caller's part is a chain,
-    /// and may change at each of its links.
+    /// Notifies `watcher` of each change, as long as the watcher exists. The caller's part is a
+    /// chain, and may change at each link of the chain.
     pub(crate) fn watch(self: &Arc<Self>, watcher: &Weak<dyn DeadlineWatcher>) {
         // A call that is tried again has another watcher each time.
         *self.watcher.lock() = Some(Weak::clone(watcher));
         let mut next = Some(Arc::clone(self));
         while let Some(deadline) = next {
             let mut watchers = deadline.watchers.lock();
-            // What is gone is swept out when the list would grow, so that a caller with many
-            // calls one after the other keeps a short one.
+            // Watchers that are gone are removed when the list would grow, so that a caller that
+            // makes many calls one after the other keeps a short list.
             if watchers.len() == watchers.capacity() {
                 watchers.retain(|watcher| watcher.strong_count() > 0);
             }
@@ -133,7 +136,8 @@ impl Deadline {
 }
 
 impl Drop for Deadline {
-    /// One after the other: to drop a long chain from within takes the stack with it.
+    /// Drops the links one after the other, because dropping a long chain recursively would
+    /// overflow the stack.
     fn drop(&mut self) {
         let mut next = self.caller.get_mut().take();
         while let Some(mut caller) = next.and_then(Arc::into_inner) {

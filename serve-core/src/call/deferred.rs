@@ -1,9 +1,9 @@
-//! [`Deferral`]: a call that is made and begins when its response is polled.
+//! [`Deferral`]: a call that has been made and begins when its response is polled.
 //!
-//! Each thread has one place where such a call stands. Whatever comes first begins the call: the
-//! response is polled, another call is made, or the poll of the code that made the call ends. The
-//! response may be polled on another thread, so the place is shared; only its own thread puts
-//! calls there.
+//! Each thread has one place where such a call stands. The first of these events begins the call:
+//! the response is polled, another call is made, or the poll of the code that made the call ends.
+//! The sweeper begins a call that stands too long. The response may be polled on another thread, so
+//! the place is shared. Only its own thread puts calls there.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -25,35 +25,36 @@ use super::pending::{KnownCall, PendingCall};
 use super::sweeper;
 use crate::observe;
 
-/// The largest number of calls that are polled in place within one another. Deeper ones have
+/// The largest number of calls that are polled in place within one another. Deeper calls run as
 /// tasks, so that recursion does not exhaust the stack.
 const MAX_DEPTH: u8 = 16;
 
-/// The stack that polls in place within one another may use, in bytes. Calls that would go beyond
-/// it have tasks. A thread of tokio has 2 MiB.
+/// The size of the stack that polls in place within one another may use, in bytes. Calls beyond
+/// this limit run as tasks. A thread of tokio has 2 MiB.
 const MAX_STACK: usize = 256 << 10;
 
-/// One in so many polls in place is timed.
+/// The number of polls in place of which one is timed.
 const SAMPLED: u32 = 16;
-/// One in so many light calls, and calls within one another, counts for the budget of its task.
+/// The number of light calls, and of calls within one another, of which one counts for the budget
+/// of its task.
 const LIGHT: u8 = 4;
 
 /// The future of a call that has not begun, without its type.
 pub(crate) trait Deferred: Send {
-    /// Polls the call with a waker that wakes nobody. The result is put into `output`, an
-    /// `Option` of the future's output, and into `known` what the response has to know of a call
-    /// that ended. Both are written where they stay, because copies of values that were just
-    /// written stall the processor.
+    /// Polls the call with a no-op waker. Writes the result of a call that ended into `output`, an
+    /// `Option` of the future's output, and its description for the response into `known`. Both are
+    /// written where they stay, because copies of values that were just written stall the
+    /// processor.
     fn poll_in_place(self: Pin<&mut Self>, output: &mut dyn Any, known: &mut KnownCall);
-    /// Makes a task of the call and puts its handle into `task`, an `Option<JoinHandle>` of the
-    /// future's output.
+    /// Spawns the call as a task and writes the task's handle into `task`, an `Option<JoinHandle>`
+    /// of the future's output.
     fn spawn_into(self: Pin<Box<Self>>, task: &mut dyn Any);
-    /// Makes a task of the call.
+    /// Spawns the call as a task.
     fn spawn(self: Pin<Box<Self>>) -> Box<dyn SpawnedCall>;
-    /// True if the events of the callee stand in a span of the callee's own.
+    /// True if the events of the callee belong to a span of the callee's own.
     fn has_span(&self) -> bool;
-    /// Describes the call to its response. Called only when that is needed, since most deferred
-    /// calls end before anybody asks.
+    /// The description of the call for its response. Called only when the description is needed,
+    /// because most deferred calls end before that.
     fn pending(&self) -> PendingCall;
     /// Records that the call is dropped and never begins.
     fn forget(&self);
@@ -77,34 +78,35 @@ impl<T: Send + 'static> SpawnedCall for JoinHandle<T> {
 
 type BoxedCall = Pin<Box<dyn Deferred>>;
 
-/// The state of a thread's current poll, as far as calls in place are concerned. Without a
-/// destructor, so that a look at the state is cheap.
+/// The state of a thread's current poll, as far as calls in place are concerned. Has no destructor,
+/// so that access to the state is cheap.
 struct Turn {
     /// True if the running code is polled, so that a call which it makes may stand until that
     /// poll ends.
     defers: Cell<bool>,
-    /// The data pointer of that poll's waker, which tells the poll from those of other runtimes.
+    /// The data pointer of that poll's waker, which distinguishes the poll from polls of other
+    /// runtimes.
     waker: Cell<*const ()>,
     /// True if a scope may be current.
     scoped: Cell<bool>,
     /// True if a call stands, as far as this thread knows.
     stands: Cell<bool>,
-    /// True if this poll has spawned a call. A tokio worker keeps the task that it spawned last
-    /// for itself, where no other worker takes it: so the next call is spawned too, and the two
-    /// run side by side.
+    /// True if this poll has spawned a call. A tokio worker keeps the task that it spawned last for
+    /// itself, where no other worker takes the task. Therefore the next call is spawned too, and
+    /// the two run side by side.
     spawned: Cell<bool>,
     /// The number of calls that are being polled in place, within one another.
     depth: Cell<u8>,
     sample: Cell<u32>,
     /// An address in the stack frame of the outermost poll in place.
     base: Cell<usize>,
-    /// The light calls that were polled in place by tasks.
+    /// The number of light or nested polls in place, counted up to [`LIGHT`].
     light: Cell<u8>,
 }
 
 impl Turn {
-    /// True if the polls in place that the thread is in have left enough of the stack. `depth` is
-    /// their number.
+    /// True if the current polls in place of this thread have left enough of the stack. `depth` is
+    /// the number of these polls.
     #[inline]
     fn has_stack(&self, depth: u8) -> bool {
         let marker = 0_u8;
@@ -133,7 +135,7 @@ thread_local! {
     static OWN: OwnPlace = OwnPlace::new();
 }
 
-/// The places of all threads, for responses that are polled elsewhere and for the sweeper.
+/// The places of all threads, for responses that are polled on other threads and for the sweeper.
 static PLACES: LazyLock<Mutex<HashMap<u64, Arc<Place>>>> = LazyLock::new(Mutex::default);
 
 /// The place of this thread.
@@ -160,7 +162,7 @@ impl Drop for OwnPlace {
     fn drop(&mut self) {
         let moved = self.place.moved.lock();
         self.place.abandoned.store(true, Ordering::Relaxed);
-        // Else the response that takes the last call from there removes the place.
+        // Otherwise the response that takes the last call from `moved` removes the place.
         if moved.is_empty() {
             PLACES.lock().remove(&self.number);
         }
@@ -171,16 +173,16 @@ impl Drop for OwnPlace {
 #[derive(Default)]
 pub(super) struct Place {
     standing: AtomicCell<Option<Box<Standing>>>,
-    /// The calls that stood here and were spawned before their responses were polled. Whoever
-    /// does not find a call in `standing` looks again under this lock, because the sweeper takes
-    /// the call out for a moment to look at it.
+    /// The calls that stood here and were spawned before their responses were polled. A call that
+    /// is not found in `standing` has to be looked up again under this lock, because the sweeper
+    /// takes the call out for a moment to inspect it.
     moved: Mutex<HashMap<u64, Moved>>,
-    /// Counts the beginnings and ends of polls in place, so it is odd during one. Written by the
-    /// own thread only.
+    /// The number of beginnings and ends of polls in place, which is odd during a poll. Written
+    /// only by the thread that owns the place.
     polls: AtomicU64,
-    /// The value of `polls` in a poll that the sweeper found to last too long.
+    /// The value of `polls` during a poll that lasted too long, as found by the sweeper.
     overdue: AtomicU64,
-    /// True if the own thread has ended.
+    /// True if the thread that owns the place has ended.
     abandoned: AtomicBool,
 }
 
@@ -224,8 +226,8 @@ enum Action<'a> {
     Detach,
 }
 
-/// The code that runs under a guard of the scope, as far as calls in place are concerned. Put
-/// back by [`leave`].
+/// The state of the code outside of a guard of the scope, as far as calls in place are concerned.
+/// Saved by [`enter`] and restored by [`leave`].
 #[derive(Clone, Copy)]
 pub(crate) struct Outer {
     defers: bool,
@@ -234,7 +236,8 @@ pub(crate) struct Outer {
     spawned: bool,
 }
 
-/// Notes that other code runs from now on. With a waker, that code is polled.
+/// Notes that other code runs from now on, and returns the state of the code before. The other code
+/// is polled if `waker` is `Some`.
 #[inline]
 pub(crate) fn enter(waker: Option<&Waker>) -> Outer {
     TURN.with(|turn| Outer {
@@ -245,8 +248,8 @@ pub(crate) fn enter(waker: Option<&Waker>) -> Outer {
     })
 }
 
-/// Notes that the code which [`enter`] announced has ended. Spawns the call that it made and did
-/// not await.
+/// Notes that the code which [`enter`] announced has ended. Spawns the call that this code made and
+/// did not await.
 #[inline]
 pub(crate) fn leave(outer: Outer) {
     TURN.with(|turn| {
@@ -260,8 +263,8 @@ pub(crate) fn leave(outer: Outer) {
     });
 }
 
-/// False if no scope is current. Cheaper than a look at the scope, and most calls from outside of
-/// any method need no more.
+/// False if no scope is current. Cheaper than access to the scope, and sufficient for most calls
+/// from outside of any method.
 #[inline]
 pub(crate) fn may_have_scope() -> bool {
     TURN.with(|turn| turn.scoped.get())
@@ -279,7 +282,7 @@ pub(crate) fn may_defer() -> bool {
     TURN.with(|turn| turn.defers.get() && !turn.spawned.get())
 }
 
-/// Notes that another call is made: spawns the one that stands.
+/// Notes that another call is made. Spawns the call that stands at the place of this thread.
 #[inline]
 pub(crate) fn another_call() {
     if TURN.with(|turn| turn.stands.get()) {
@@ -295,8 +298,8 @@ pub(crate) fn call_spawned() {
 
 /// True for the polls in place that are timed: one in [`SAMPLED`].
 ///
-/// A Weyl sequence with the golden ratio, and not a counter: a loop that makes calls of several
-/// methods in turn would otherwise time those of one method only, each time.
+/// Uses a Weyl sequence with the golden ratio instead of a counter. With a counter, a loop that
+/// calls several methods in turn would time the calls of only one of these methods.
 #[inline]
 pub(crate) fn is_sampled() -> bool {
     const GOLDEN: u32 = 0x9E37_79B9;
@@ -307,9 +310,9 @@ pub(crate) fn is_sampled() -> bool {
     })
 }
 
-/// Puts a call at the place of this thread. With `swept`, another thread spawns the call if it
-/// still stands after some milliseconds, as it does if the code blocks its thread. A `light` call
-/// takes about as long as a task costs, at most.
+/// Puts a call at the place of this thread. With `swept`, the sweeper spawns the call if it still
+/// stands after some milliseconds, as happens if the code blocks its thread. A `light` call takes
+/// at most about as long as a task costs.
 #[inline]
 pub(crate) fn defer(call: BoxedCall, swept: bool, light: bool) -> Deferral {
     TURN.with(|turn| turn.stands.set(true));
@@ -328,7 +331,7 @@ pub(crate) fn defer(call: BoxedCall, swept: bool, light: bool) -> Deferral {
         own.place.standing.store(Some(standing));
         Deferral { place: own.number, serial, light }
     });
-    // After that, so that the sweeper misses no call while it goes to sleep.
+    // Armed after the call is stored, so that the sweeper misses no call while it goes to sleep.
     if swept {
         sweeper::arm();
     }
@@ -347,7 +350,7 @@ fn displace() {
 }
 
 impl Place {
-    /// Spawns the call that stands here, if `which` wants so.
+    /// Spawns the call that stands here, if `which` returns true for the call.
     fn displace(&self, which: impl FnOnce(&mut Standing) -> bool) {
         let mut moved = self.moved.lock();
         let Some(mut standing) = self.standing.take() else { return };
@@ -387,7 +390,7 @@ impl Place {
         }
     }
 
-    /// Looks at the place from the sweeper's thread. True if there was something to see.
+    /// Inspects the place from the sweeper's thread. True if the place has to be inspected again.
     pub(super) fn sweep(&self, polls_before: &mut u64) -> bool {
         let polls = self.polls.load(Ordering::Relaxed);
         let is_polling = polls % 2 == 1;
@@ -409,7 +412,7 @@ pub(super) fn places() -> Vec<(u64, Arc<Place>)> {
     PLACES.lock().iter().map(|(number, place)| (*number, Arc::clone(place))).collect()
 }
 
-/// A response's hold of a call that had not begun when it was made.
+/// A response's reference to a call that had not begun when the response was made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferral {
     /// The number of the place of the thread that made the call.
@@ -419,12 +422,12 @@ pub(crate) struct Deferral {
     light: bool,
 }
 
-/// A call, as its response finds it.
+/// The state in which a response finds its call.
 pub(crate) enum Found {
     /// The call has not begun.
     Standing(BoxedCall),
     Spawned(Box<dyn SpawnedCall>, PendingCall),
-    /// The call is being spawned on another thread, which heeds the action when that is done.
+    /// The call is being spawned on another thread, which performs the action afterwards.
     Spawning,
     /// The call was cancelled.
     Cancelled(PendingCall),
@@ -432,7 +435,7 @@ pub(crate) enum Found {
     Nothing,
 }
 
-/// The first poll of a response.
+/// The outcome of the first poll of a response.
 pub(crate) enum Begun<O> {
     /// The call ran in place.
     Ended(std::thread::Result<O>),
@@ -485,7 +488,7 @@ impl Deferral {
                 }
                 return Found::Spawning;
             }
-            // Kept, because the task may have given its result before.
+            // Kept, because the task may already have returned its result.
             MovedTask::Spawned(task) if matches!(action, Action::Cancel) => {
                 entry.pending.cancel(task.id());
                 task.abort();
@@ -505,11 +508,11 @@ impl Deferral {
         }
     }
 
-    /// Keeps what the response of a call that was cancelled before it began may be asked for.
+    /// Keeps the description of a call that was cancelled before it began, for the call's response.
     #[cold]
     fn keep_cancelled(&self, pending: PendingCall) {
         let places = PLACES.lock();
-        // Without the place, its thread has ended, and so has all that could ask.
+        // If the place is gone, its thread has ended, and nothing is kept.
         if let Some(place) = places.get(&self.place).cloned() {
             drop(places);
             let cancelled = Moved { pending, task: MovedTask::Cancelled };
@@ -525,8 +528,8 @@ impl Deferral {
         }
     }
 
-    /// Begins the call: polls it in place, and makes a task of it if it is pending, or if it
-    /// cannot be polled here. Without a context, makes a task of it.
+    /// Begins the call. Polls the call in place, and spawns it as a task if it is pending or cannot
+    /// be polled here. Without a context, always spawns the call as a task.
     #[inline]
     pub(crate) fn begin<O: Send + 'static>(
         self,
@@ -549,8 +552,8 @@ impl Deferral {
     ) -> Poll<Begun<O>> {
         let (may_poll, depth) = TURN.with(|turn| {
             let depth = turn.depth.get();
-            // With another waker the response may be polled by another runtime, under `block_on`,
-            // in which the method must not run.
+            // With another waker, the response may be polled by another runtime, under `block_on`,
+            // and the method must not run there.
             let same = turn.defers.get() && turn.waker.get() == cx.waker().data();
             (same && depth < MAX_DEPTH && turn.has_stack(depth), depth)
         });
@@ -558,7 +561,7 @@ impl Deferral {
             return Poll::Ready(begun(call, known));
         }
         // Counted like the await of a task, so that a method which only makes calls lets other
-        // tasks run. Calls within one another are parts of the outermost one.
+        // tasks run. Calls within one another are parts of the outermost call.
         let budget = if self.counts(depth) {
             let Poll::Ready(budget) = coop::poll_proceed(cx) else {
                 return Poll::Ready(begun(call, known));
@@ -637,7 +640,7 @@ impl Deferral {
         }
     }
 
-    /// Describes the call to its response. None if there is nothing left of the call.
+    /// The description of the call for its response; none if nothing is left of the call.
     pub(crate) fn pending(&self) -> Option<PendingCall> {
         let place = PLACES.lock().get(&self.place).cloned()?;
         let moved = place.moved.lock();
@@ -668,8 +671,8 @@ impl Deferral {
                 if matches!(action, Action::Cancel) {
                     self.keep_cancelled(call.pending());
                 }
-                // The user's arguments may panic when they are dropped. In a task that would
-                // harm nobody either.
+                // The user's arguments may panic when they are dropped. The panic is ignored, as a
+                // panic in a task would be.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
             }
             Found::Spawned(task, pending) => {
@@ -680,7 +683,7 @@ impl Deferral {
         }
     }
 
-    /// Makes a task of the call, which nobody waits for.
+    /// Spawns the call as a task whose result is not awaited.
     pub(crate) fn detach(&self) {
         match self.take(Action::Detach) {
             Found::Standing(call) => {
@@ -695,7 +698,7 @@ impl Deferral {
     }
 }
 
-/// Polls a call in place, within `depth` others.
+/// Polls a call in place, within `depth` other polls.
 #[inline]
 fn poll_in_place(
     depth: u8,
@@ -722,8 +725,8 @@ fn poll_in_place(
     polled
 }
 
-/// True if the sweeper found the poll that is running in place to last too long. For the
-/// outermost of polls within one another, which the others are parts of.
+/// True if the sweeper found that the current poll in place lasts too long. Always false for a poll
+/// within another one, which is a part of the outermost poll.
 #[inline]
 pub(crate) fn is_overdue() -> bool {
     TURN.with(|turn| turn.depth.get() == 1)
@@ -733,7 +736,7 @@ pub(crate) fn is_overdue() -> bool {
         })
 }
 
-/// Makes a task of a call.
+/// Spawns a call as a task.
 #[cold]
 #[inline(never)]
 fn begun<O: Send + 'static>(call: BoxedCall, known: &mut KnownCall) -> Begun<O> {

@@ -1,4 +1,4 @@
-//! [`CallError`]: how a call fails, and what is known then.
+//! [`CallError`]: the failures of a call.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -9,60 +9,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Fault};
 
-/// How a call failed: the method's own error, or what kept it from answering.
+/// The error of a call: the method's own error, or a failure that kept the method from answering.
 ///
-/// `E` is the method's error type; [`Infallible`] where it returns no `Result`.
-/// Whatever `E` is, this is a standard error, and `?` turns it into
+/// `E` is the error type of the method, or [`Infallible`] if the method returns no `Result`. For
+/// every error type of a method, a `CallError` is a standard error, and `?` converts it into
 /// [`serve_core::Error`](crate::Error).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CallError<E = Infallible> {
-    /// The method ran and returned this error. Trying again is the caller's decision.
+    /// The method ran and returned this error. The caller decides whether to try again.
     App(E),
-    /// An argument that came from another call did not arrive, so the method did not
-    /// run. Safe to retry if the cause is.
+    /// An argument that came from another call did not arrive, so the method did not run. Safe to
+    /// retry if the failure of the other call is safe to retry.
     Upstream(UpstreamError),
-    /// The deadline passed. The method may have run; it was stopped at its next await.
+    /// The deadline passed. The method may have run, and was stopped at its next await.
     DeadlineExceeded,
     /// The call was cancelled by its caller. The method may have run in part.
     Cancelled,
-    /// Every slot and every place in the queue was taken; the method did not run.
-    /// Safe to retry, after a pause.
+    /// Every slot and every place in the queue was taken. The method did not run. Safe to retry
+    /// after a pause.
     Overloaded {
-        /// Calls that were waiting.
+        /// The number of calls that were waiting.
         queued: usize,
-        /// How many may wait (`max_queued_requests`).
+        /// The largest number of calls that may wait (`max_queued_requests`).
         limit: usize,
-        /// How long to wait before the next try.
+        /// The time to wait before the next try.
         retry_after: Option<Duration>,
     },
     /// No replica could take the call, or its replica ended while the call ran.
     Unavailable {
         /// The deployment that was called.
         deployment: String,
-        /// Whether the method may have run. If not, a retry is safe.
+        /// True if the method may have run. If false, a retry is safe.
         started: bool,
-        /// Why.
+        /// The reason why the deployment was unavailable.
         reason: String,
     },
-    /// The method panicked with this message; it ran in part. The replica lives on.
+    /// The method panicked with this message, and ran in part. A single panic does not end the
+    /// replica.
     Panicked(String),
     /// The owner of an object reference is gone, and the value with it. The method
     /// did not run.
     ObjectLost,
-    /// Arguments or a result could not be written to bytes or read back. The method
-    /// may have run, if it was the result.
+    /// The arguments or the result could not be encoded or decoded. The method may have run, if the
+    /// failure is one of the result.
     Codec(String),
     /// The connection to another process failed. The method may have run.
     Transport(String),
-    /// A blocking wait was asked for on a thread that drives async code, where it
-    /// would stop other calls. The call was cancelled, and may have begun; use `.await`
-    /// there.
+    /// A blocking wait was requested on a thread that drives async code, where the wait would stop
+    /// other calls. The call was cancelled, and may have begun. Use `.await` on such a thread.
     BlockingInAsync,
 }
 
 impl<E> CallError<E> {
-    /// True if trying again may succeed and does no harm: the method did not run.
+    /// True if trying again may succeed and does no harm, because the method did not run.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -89,14 +89,15 @@ impl<E> CallError<E> {
         }
     }
 
-    /// The HTTP status of the failure itself: 408, 499, 503, or 500 for the rest and
-    /// for [`CallError::App`], whose own status an endpoint reads from `E`.
+    /// The HTTP status of the failure: 408, 499 or 503, and 500 for all other failures. The status
+    /// of [`CallError::App`] is 500 too: an endpoint reads the status of the method's own error
+    /// from `E`.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.fault().map_or(500, Fault::status)
     }
 
-    /// What kind of failure this is; none for [`CallError::App`].
+    /// The kind of the failure; none for [`CallError::App`].
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {
@@ -112,7 +113,7 @@ impl<E> CallError<E> {
         }
     }
 
-    /// The same error with the method's own error changed by `f`.
+    /// Maps a `CallError<E>` to a `CallError<F>` by applying `f` to the method's own error.
     pub fn map_app<F>(self, f: impl FnOnce(E) -> F) -> CallError<F> {
         match self {
             Self::App(error) => CallError::App(f(error)),
@@ -135,7 +136,7 @@ impl<E> CallError<E> {
 }
 
 impl CallError<Infallible> {
-    /// A failure that no method made, as the error of any method.
+    /// Converts a failure that is not a method's own error into the error of any method.
     pub(crate) fn widen<E>(self) -> CallError<E> {
         self.map_app(|never| match never {})
     }
@@ -172,8 +173,8 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
 }
 
 impl<E: fmt::Display + fmt::Debug> std::error::Error for CallError<E> {
-    /// The cause. At the end of every chain, except that of [`CallError::App`], stands
-    /// a [`Fault`], so that the status survives wrapping.
+    /// The cause. A chain of causes ends with a [`Fault`], unless it comes from a method's own
+    /// error, so that the status survives wrapping.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::App(_) => None,
@@ -189,7 +190,7 @@ impl<E: fmt::Display + fmt::Debug> std::error::Error for CallError<E> {
     }
 }
 
-/// An argument that came from another call did not arrive.
+/// The failure of an argument that came from another call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpstreamError {
     producer: String,
@@ -205,14 +206,14 @@ impl UpstreamError {
         &self.producer
     }
 
-    /// The call that was waiting for it, as `Deployment.method`; none if the reference
-    /// was awaited outside of any deployment.
+    /// The call that was waiting for the argument, as `Deployment.method`; none if the failure came
+    /// from awaiting an object reference or from reading an input stream.
     #[must_use]
     pub fn consumer(&self) -> Option<&str> {
         self.consumer.as_deref()
     }
 
-    /// The same failure, seen by the call, or the task, that waited for the argument.
+    /// The same failure, as seen by the call or the task that waited for the argument.
     pub(crate) fn for_consumer(mut self, consumer: String) -> Self {
         self.consumer = Some(consumer);
         self
@@ -226,7 +227,7 @@ impl UpstreamError {
         }
     }
 
-    /// What a failed call means to whoever waits for its result.
+    /// Creates the failure that a call passes on to the consumer of its result.
     pub(crate) fn from_call<E: fmt::Display + fmt::Debug + 'static>(
         producer: String,
         error: &CallError<E>,
@@ -281,7 +282,7 @@ impl Cause {
         }
     }
 
-    /// A message and its causes, with no failure of a call's own among them.
+    /// A message and its causes, none of which is a [`Fault`]; none if `chain` is empty.
     fn of<'a>(chain: impl DoubleEndedIterator<Item = &'a str>) -> Option<Self> {
         chain.rev().fold(None, |next, message| {
             Some(Self { message: message.to_owned(), next: next.map(Box::new), fault: None })
@@ -313,7 +314,7 @@ impl std::error::Error for Cause {
     }
 }
 
-/// The method's own error, if it is an [`Error`]: it has causes that its text does not show.
+/// The method's own error, if it is an [`Error`], whose causes are not part of its text.
 fn own_error<E: 'static>(error: &CallError<E>) -> Option<&Error> {
     match error {
         CallError::App(own) => (own as &dyn Any).downcast_ref(),
@@ -335,7 +336,7 @@ where
 }
 
 impl CallError<Error> {
-    /// The failure as a plain [`Error`]: the method's own error as it is.
+    /// Converts the failure into an [`Error`]. The method's own error is returned unchanged.
     #[must_use]
     pub fn into_error(self) -> Error {
         match self {

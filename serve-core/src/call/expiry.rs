@@ -53,19 +53,21 @@ impl Expiry {
     }
 }
 
-/// The time that a callee has to hear of its deadline before its caller gives it up.
+/// The time for which a caller still waits after the deadline, so that the callee can end by
+/// itself.
 const GRACE: Duration = Duration::from_millis(5);
 
-/// The caller's own timer of a deadline that the call brings. The callee's future is dropped at its
+/// The caller's own timer of a deadline that the call sets. The callee's future is dropped at the
 /// deadline, but only at its next await: a method that computes, or blocks its thread, would keep
-/// its caller waiting. Runs out a little later, so that a callee that awaits ends by itself.
+/// its caller waiting. The timer expires [`GRACE`] after the deadline, so that a callee that awaits
+/// ends by itself.
 #[derive(Default)]
 pub(super) struct CallerExpiry(Option<Pin<Box<Sleep>>>);
 
 impl CallerExpiry {
-    /// True once the call's deadline has passed. Until then, registers the caller to be woken when
-    /// it passes. A deadline that the call has only inherited is its caller's, which has a timer
-    /// for it.
+    /// True once the call's deadline has passed by [`GRACE`]. Until then, registers the caller to
+    /// be woken at that time. Ignores a deadline that the call only inherited, because the caller
+    /// that set the deadline has a timer for it.
     #[inline]
     pub(super) fn passed(&mut self, call: &PendingCall, cx: &mut Context<'_>) -> bool {
         match &call.deadline {
@@ -87,8 +89,8 @@ impl CallerExpiry {
             let sleep = match &mut self.0 {
                 Some(sleep) => sleep,
                 none => {
-                    // The timer is one of the runtime that serves the call: the caller may have
-                    // none.
+                    // The timer belongs to the runtime that serves the call, because the caller may
+                    // have no runtime.
                     let Some(tokio) = call.tokio() else { return false };
                     let _context = tokio.enter();
                     none.insert(Box::pin(sleep_until(at)))

@@ -1,4 +1,4 @@
-//! [`InputStream`]: a stream as an argument.
+//! [`InputStream`]: a stream as an argument of a call.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,14 +19,17 @@ use super::wire::attachment::{AttachedStream, Attachment};
 use super::wire::payload::{Payload, Session};
 use crate::deployment::Anywhere;
 
-/// A stream as an argument: what a method takes for a parameter of this type is a
-/// [`ResponseStream`] of another call, or any `Stream` of `T`.
+/// A stream as an argument of a call.
 ///
-/// It is a stream of `Result<T, CallError>`. The method starts at once and reads when it
-/// wants to; an item is made only as fast as it is read, as far as the producer lets
-/// itself be stopped. A failure of the call that produces it is its last item, as
-/// [`CallError::Upstream`]. **Dropping it stops the producer**, and it is dropped with the
-/// call that it was given to.
+/// The caller passes a [`ResponseStream`] of another call, or any `Stream` of `T`. The method reads
+/// a stream of `Result<T, CallError>`.
+///
+/// The method starts at once and reads items when it needs them. Items are made only as fast as
+/// they are read, as far as the producer can be made to wait. If the call that produces the items
+/// fails, the last item is that failure, as [`CallError::Upstream`].
+///
+/// **Dropping the stream stops its producer.** The stream is dropped together with the call that it
+/// was passed to.
 ///
 /// ```
 /// use serve_core::prelude::*;
@@ -53,21 +56,22 @@ use crate::deployment::Anywhere;
 /// ```
 #[must_use = "dropping a stream stops its producer"]
 pub struct InputStream<T> {
-    /// Taken out when the stream is sent to another process.
+    /// The items, until the stream is sent to another process.
     items: Mutex<Option<BoxStream<'static, Result<T, CallError>>>>,
 }
 
 impl<T: Send + 'static> InputStream<T> {
-    /// The stream of these items.
+    /// Creates a stream of these items.
     pub fn new(items: impl Stream<Item = T> + Send + 'static) -> Self {
         Self::of_results(items.map(Ok))
     }
 
-    /// The items for synchronous code, a `#[blocking]` method above all: blocks the thread
-    /// until the next one is there. Dropping it stops the producer.
+    /// Returns an iterator over the items, for synchronous code such as a `#[blocking]` method. The
+    /// iterator blocks the thread until the next item is there. Dropping the iterator stops the
+    /// producer.
     ///
-    /// Where blocking would stop async work, it gives one [`CallError::BlockingInAsync`] and
-    /// ends.
+    /// On a thread where blocking would stop async work, the iterator returns one
+    /// [`CallError::BlockingInAsync`] and ends.
     ///
     /// ```
     /// use serve_core::prelude::*;

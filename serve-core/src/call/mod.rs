@@ -1,8 +1,8 @@
-//! What travels: arguments, responses, streams, object references, errors, context and
+//! The data of calls: arguments, responses, streams, object references, errors, contexts and
 //! deadlines.
 //!
-//! A call is described here and made elsewhere: `method` knows how a method runs, `router`
-//! where, and `dispatch` lives a call from its start to its end.
+//! This module describes calls. Other modules make them: `method` knows how a method runs, `router`
+//! chooses the replica, and `dispatch` drives a call from its start to its end.
 
 pub(crate) mod argument;
 pub(crate) mod blocking;

@@ -22,27 +22,30 @@ use crate::deployment::Anywhere;
 
 /// A shareable reference to a `T` that may not exist yet.
 ///
-/// Made of a response ([`Response::object_ref`]) or of a value ([`ObjectRef::put`]).
-/// Passed where a `T` is due, the value arrives (cloned; for an `Arc<T>` parameter,
-/// shared). Passed where an `ObjectRef<T>` is due, also inside a `Vec` or a struct, the
-/// callee starts at once and awaits the reference when it wants to.
+/// A reference is made from a response ([`Response::object_ref`]) or from a value
+/// ([`ObjectRef::put`]).
 ///
-/// The call behind it runs on while any clone lives, in whichever process. **Dropping the
-/// last clone cancels the call.**
+/// If a reference is passed for a parameter of type `T`, the callee receives the value: cloned, or
+/// shared for a parameter of type `Arc<T>`. If a reference is passed for a parameter of type
+/// `ObjectRef<T>`, also inside a `Vec` or a struct, the callee starts at once and awaits the
+/// reference when it needs the value.
 ///
-/// A reference can be serialized only as part of a call, and only if `T` can. The value
-/// stays in the process that made it. Another process that is given the reference fetches
-/// the value when it first awaits the reference, once for all clones there; if the owner is
-/// gone by then, awaiting gives [`CallError::ObjectLost`].
+/// The call behind a reference runs as long as any clone of the reference exists, in any process.
+/// **Dropping the last clone cancels the call.**
+///
+/// A reference can be serialized only as part of a call, and only if `T` can be serialized. The
+/// value stays in the process that made it. Another process that receives the reference fetches the
+/// value when it first awaits the reference, once for all clones in that process. If the owner of
+/// the value is gone by then, awaiting the reference returns [`CallError::ObjectLost`].
 pub struct ObjectRef<T> {
     object: Arc<Object<T>>,
 }
 
 type Coming<T> = Shared<BoxFuture<'static, Result<Arc<T>, CallError>>>;
 
-/// A future that several may wait for. A panic in it, of the user's `Deserialize` or `Display`,
-/// is an error for each of them: otherwise it would fail the one that polls, and the others
-/// would not be woken.
+/// Makes a future that several tasks can await. A panic in the future, from the user's
+/// `Deserialize` or `Display`, becomes an error for each of the tasks. Otherwise the panic would
+/// fail the task that polls, and the other tasks would not be woken.
 fn shared<T: Send + Sync + 'static>(
     value: impl Future<Output = Result<Arc<T>, CallError>> + Send + 'static,
 ) -> Coming<T> {
@@ -57,7 +60,7 @@ enum Object<T> {
     Here(Arc<T>),
     /// The result of a call.
     Coming(Coming<T>),
-    /// With its owner in another process, and fetched from there when it is first awaited.
+    /// A value in another process, fetched from its owner when the reference is first awaited.
     Elsewhere {
         owner: Arc<dyn AttachedObject>,
         value: Coming<T>,
@@ -65,7 +68,7 @@ enum Object<T> {
 }
 
 impl<T: Send + Sync + 'static> ObjectRef<T> {
-    /// A reference to a value that is here.
+    /// Creates a reference to a value in this process.
     pub fn put(value: T) -> Self {
         Self { object: Arc::new(Object::Here(Arc::new(value))) }
     }
@@ -75,7 +78,7 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
         E: fmt::Display + fmt::Debug + Send + 'static,
     {
         let mut response = response;
-        // Whether or not the reference is awaited.
+        // The call begins even if the reference is never awaited.
         response.begin();
         let coming = async move {
             match (&mut response).await {
@@ -88,7 +91,7 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
         Self { object: Arc::new(Object::Coming(shared(coming))) }
     }
 
-    /// Waits for the value and shares it; nothing is copied.
+    /// Waits for the value and returns it shared, without copying it.
     ///
     /// # Errors
     /// [`CallError::Upstream`] with the producer's failure inside, and
@@ -100,7 +103,7 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
         }
     }
 
-    /// The value itself: moved out of the last reference, else cloned.
+    /// Waits for the value and returns it: moved out if this is the last reference, else cloned.
     async fn take(self) -> Result<T, CallError>
     where
         T: Clone,
@@ -163,7 +166,7 @@ impl<T: Send + Sync + 'static> IntoArg<Arc<T>> for ObjectRef<T> {
     }
 }
 
-/// An object that a value refers to, with the type that it is written by.
+/// An object that a value refers to, with the type by which the object is serialized.
 struct Owned<T>(ObjectRef<T>);
 
 impl<T> AttachedObject for Owned<T>
@@ -199,7 +202,7 @@ where
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let object: Arc<dyn AttachedObject> = match &*self.object {
-            // Passed on as it came, without being read.
+            // Passed on as it came, without reading the value.
             Object::Elsewhere { owner, .. } => Arc::clone(owner),
             Object::Here(_) | Object::Coming(_) => Arc::new(Owned(self.clone())),
         };

@@ -1,4 +1,4 @@
-//! [`CallOptions`]: what one handle's calls carry beside their arguments.
+//! [`CallOptions`]: the options of the calls that are made through a handle.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallOptions {
-    /// The call's deadline, from the moment it is made. The caller's own deadline
-    /// holds too, if it is earlier. Default: the deployment's `request_timeout`.
+    /// The time until the call's deadline, from the moment when the call is made. The caller's
+    /// deadline also applies, if it is earlier. Default: the deployment's `request_timeout`.
     pub timeout: Option<Duration>,
     /// The model that the call is for. Default: the caller's.
     pub multiplexed_model_id: Option<String>,
@@ -25,13 +25,13 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// No option set.
+    /// Creates options of which none is set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the deadline, from the moment of each call.
+    /// Sets the time until the deadline, from the moment when each call is made.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -59,14 +59,14 @@ impl CallOptions {
         self
     }
 
-    /// True if these change more of a request than its deadline.
+    /// True if the options change more of a request than its deadline.
     pub(crate) fn change_request(&self) -> bool {
         self.multiplexed_model_id.is_some()
             || self.session_id.is_some()
             || self.request_id.is_some()
     }
 
-    /// `self`, with what `newer` sets put over it.
+    /// The same options, with the options that `newer` sets in place of the old ones.
     pub(crate) fn overridden_by(&self, newer: Self) -> Self {
         Self {
             timeout: newer.timeout.or(self.timeout),

@@ -1,4 +1,4 @@
-//! [`PendingCall`]: what a response knows of its call, whatever the call returns.
+//! [`PendingCall`]: a response's description of its call, independent of the call's types.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,7 +22,7 @@ pub(crate) struct Ticket {
     pub(crate) serial: u64,
 }
 
-/// What stands behind a call: a deployment's router, or a task.
+/// The callee of a call: a deployment's router, or a task.
 pub(crate) trait Callee: Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;
@@ -31,13 +31,13 @@ pub(crate) trait Callee: Send + Sync {
     fn reference(self: &Arc<Self>) -> CalleeRef
     where
         Self: Sized;
-    /// The span that events of its calls stand in.
+    /// The span of the events of this callee's calls.
     fn span(&self) -> &tracing::Span;
-    /// Gives a queued call's place back, or the slot that it was granted and has not taken.
-    /// Nothing happens if it has neither.
+    /// Frees the place of a queued call, or the slot that the call was granted and has not taken.
+    /// Does nothing if the call has neither.
     fn leave(&self, ticket: Ticket);
-    /// The same, for a call that waits again because its replica ended. Such a call is known
-    /// by its task only.
+    /// Does the same as [`leave`](Self::leave) for a call that waits again because its replica
+    /// ended. Such a call is identified only by its task.
     fn leave_again(&self, task: task::Id);
 }
 
@@ -47,20 +47,20 @@ pub(crate) enum QueuePosition {
     /// The call has a slot already, or never needs one.
     Started,
     Queued(Ticket),
-    /// The position changes: the call's arguments come first, or the call may run again.
-    /// None while the call waits in no queue. Shared with the call's task, so that a response
-    /// that is dropped gives the place back before its drop returns.
+    /// The position changes, because the call waits for its arguments first, or may run again. None
+    /// while the call waits in no queue. Shared with the call's task, so that a response that is
+    /// dropped frees the place before its drop returns.
     Moving(Arc<Mutex<Option<Ticket>>>),
 }
 
-/// The knowledge of a response about its call, which depends on how far the call is.
+/// The knowledge of a response about its call, which depends on the progress of the call.
 #[derive(Debug)]
 pub(crate) enum KnownCall {
-    /// The call is deferred, and knows the rest itself.
+    /// The call is deferred. The deferred call itself holds its description.
     Deferred(Deferral),
     Pending(PendingCall),
-    /// The call ended in place, as most deferred calls do. No count of references is touched for
-    /// what hardly anybody asks after that.
+    /// The call ended in place, as most deferred calls do. No reference is counted, because hardly
+    /// any response is asked for more after that.
     Ended {
         request: Request,
         /// The seed of the ids of the runtime's requests.
@@ -82,8 +82,9 @@ pub(crate) struct PendingCall {
 }
 
 impl PendingCall {
-    /// Cancels the call, but for its task: gives its place in the queue back before this
-    /// returns, and tells its host, if that is elsewhere.
+    /// Cancels the call, except for its task, which the caller aborts. Frees the place of the call
+    /// in the queue before this method returns, and notifies the call's host if the call runs
+    /// elsewhere.
     pub(crate) fn cancel(&self, task: task::Id) {
         if let Some(deadline) = &self.deadline {
             deadline.cancel();
@@ -113,7 +114,7 @@ impl PendingCall {
         self.request.id(Some(&RequestIds::new(self.seed)))
     }
 
-    /// `Deployment.method`, or a task's name.
+    /// The full name of the call: `Deployment.method`, or the name of a task.
     pub(crate) fn full_name(&self) -> String {
         match self.callee.get() {
             Some(callee) => Self::name_of(&*callee, self.method),
@@ -121,7 +122,7 @@ impl PendingCall {
         }
     }
 
-    /// The runtime on which the call was spawned, unless it is gone.
+    /// The runtime on which the call was spawned; none if the runtime is gone.
     pub(crate) fn tokio(&self) -> Option<Handle> {
         self.callee.get().map(|callee| callee.spawner().tokio.clone())
     }
@@ -150,7 +151,7 @@ impl fmt::Debug for PendingCall {
 /// also be copied field by field, which stalls on store forwarding.
 pub(crate) type Outcome<T, E = Infallible> = Result<T, Box<CallError<E>>>;
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()

@@ -76,7 +76,7 @@ impl Request {
         self.number = number;
     }
 
-    /// A new request with these details, of which the id must be set.
+    /// A new request with these details, in which the id must be set.
     pub(crate) fn with_details(details: RequestDetails) -> Self {
         debug_assert!(details.id.is_some(), "without a number, the id must be given");
         Self { number: 0, details: Some(Arc::new(details)) }
@@ -92,7 +92,8 @@ impl Request {
         Self { number: self.number, details: Some(details) }
     }
 
-    /// The id: that of the details, or else the one that `ids` computes from the number.
+    /// The id of the request: the id in the details, or else the id that `ids` computes from the
+    /// number. Empty if there is neither.
     pub(crate) fn id(&self, ids: Option<&RequestIds>) -> Arc<str> {
         match (self.details().and_then(|details| details.id.clone()), ids) {
             (Some(id), _) => id,
@@ -114,7 +115,7 @@ impl Request {
         }
     }
 
-    /// True if the request has no details, only its number.
+    /// True if the request has no details, but only a number.
     pub(crate) fn is_plain(&self) -> bool {
         self.details.is_none()
     }
@@ -174,7 +175,7 @@ enum SentId {
 }
 
 impl SentRequest {
-    /// The request as the process that received it uses it.
+    /// Converts the request to the form that the receiving process uses.
     pub(crate) fn received(self) -> Request {
         let shared = |text: Option<String>| text.map(Arc::from);
         let route = OnceLock::new();

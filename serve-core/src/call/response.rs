@@ -1,4 +1,4 @@
-//! [`Response`]: a call in flight that will give one value.
+//! [`Response`]: a call in flight that returns one value.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,14 +17,14 @@ use super::object_ref::ObjectRef;
 use super::pending::{KnownCall, Outcome, PendingCall, panic_message};
 use super::spawner::RequestIds;
 
-/// A call in flight that will give one `T`, or fail with a `CallError<E>`.
+/// A call in flight that returns one `T`, or fails with a `CallError<E>`.
 ///
-/// The call started when the handle's method was called, and runs whether or not this
-/// is awaited. It may be passed, un-awaited, as an argument of another call.
+/// The call is made when the handle's method is called, and runs even if the response is not
+/// awaited. A response that has not been awaited can be passed as an argument of another call.
 ///
-/// **Dropping it cancels the call**, and with it every call that the callee had started
-/// for it: a queued call gives its place back before the drop returns and never runs, a
-/// running one stops at its next await. [`Response::detach`] lets it run instead.
+/// **Dropping the response cancels the call**, and with it every call that the callee has made for
+/// it. A queued call frees its place in the queue before the drop returns, and never runs. A
+/// running call stops at its next await. [`Response::detach`] lets the call run instead.
 #[must_use = "dropping a response cancels its call; await it, pass it on, or `detach()` it"]
 pub struct Response<T, E = Infallible> {
     state: State<T, E>,
@@ -33,15 +33,15 @@ pub struct Response<T, E = Infallible> {
 }
 
 enum State<T, E> {
-    /// The call has not begun, or was begun by something else than this response.
+    /// The call has not begun, or was begun by something other than this response.
     Deferred(Begin<T, E>),
     Running(JoinHandle<Outcome<T, E>>),
     Refused(Box<CallError<E>>),
     Done,
 }
 
-/// Begins a deferred call: without a context by a task, else perhaps in place. A function of its
-/// own, because a `Response` does not require that its types can be those of a task.
+/// Begins a deferred call: as a task if there is no context, else perhaps in place. Stored as a
+/// function pointer, because a `Response` does not require that its types can be those of a task.
 type Begin<T, E> =
     fn(Deferral, Option<&mut Context<'_>>, &mut KnownCall) -> Poll<Begun<Outcome<T, E>>>;
 
@@ -80,8 +80,9 @@ impl<T, E> Response<T, E> {
         id.map(|id| id.to_string()).unwrap_or_default()
     }
 
-    /// Cancels the call: queued, it never runs; running, it stops at its next await.
-    /// Awaiting it gives [`CallError::Cancelled`], or its result if that came first.
+    /// Cancels the call. A queued call never runs, and a running call stops at its next await.
+    /// Awaiting the response then returns [`CallError::Cancelled`], or the result if the call ended
+    /// before.
     pub fn cancel(&self) {
         match (&self.state, &self.call) {
             (State::Running(task), KnownCall::Pending(call)) => {
@@ -93,8 +94,8 @@ impl<T, E> Response<T, E> {
         }
     }
 
-    /// Lets the call run to its end unattended, free of the caller's deadline. A
-    /// deadline of its own (option or handle) still holds.
+    /// Detaches the call, which runs to its end unattended and without the caller's deadline. The
+    /// call's own deadline (option or handle) still applies.
     pub fn detach(mut self) {
         match &self.call {
             KnownCall::Pending(call) => call.detach(),
@@ -105,7 +106,7 @@ impl<T, E> Response<T, E> {
         self.state = State::Done;
     }
 
-    /// Begins the call with a task, if it has not begun.
+    /// Begins the call as a task, if the call has not begun.
     pub(crate) fn begin(&mut self) {
         if let (State::Deferred(begin), KnownCall::Deferred(deferral)) = (&self.state, &self.call)
             && let Poll::Ready(begun) = begin(*deferral, None, &mut self.call)
@@ -118,7 +119,7 @@ impl<T, E> Response<T, E> {
         }
     }
 
-    /// `Deployment.method`, or a task's name.
+    /// The full name of the call: `Deployment.method`, or the name of a task.
     pub(crate) fn full_name(&self) -> String {
         match &self.call {
             KnownCall::Pending(call) => call.full_name(),
@@ -138,9 +139,8 @@ where
     /// Blocks the thread until the call is done.
     ///
     /// # Errors
-    /// As awaiting it; and [`CallError::BlockingInAsync`] where a tokio context is
-    /// current, except on the threads of `#[blocking]` methods. The call is then
-    /// cancelled.
+    /// The errors of awaiting the response. Also [`CallError::BlockingInAsync`] if a tokio context
+    /// is current, except on the threads of `#[blocking]` methods; the call is then cancelled.
     pub fn result(self) -> Result<T, CallError<E>> {
         if !blocking::may_block() {
             return Err(CallError::BlockingInAsync);
@@ -151,7 +151,7 @@ where
     /// Blocks the thread until the call is done, or cancels it after `timeout`.
     ///
     /// # Errors
-    /// As [`Response::result`], and [`CallError::DeadlineExceeded`] after `timeout`.
+    /// The errors of [`Response::result`], and [`CallError::DeadlineExceeded`] after `timeout`.
     pub fn result_timeout(mut self, timeout: Duration) -> Result<T, CallError<E>> {
         if !blocking::may_block() {
             return Err(CallError::BlockingInAsync);
@@ -174,10 +174,10 @@ where
         blocking::wait(waiting).unwrap_or_else(|error| Err(task_failure(error)))
     }
 
-    /// A shareable reference to the result, which need not exist yet.
+    /// Returns a shareable reference to the result, which may not exist yet.
     ///
-    /// The call runs on while any clone of the reference lives, and is cancelled with
-    /// the last.
+    /// The call runs as long as any clone of the reference exists. Dropping the last clone cancels
+    /// the call.
     pub fn object_ref(self) -> ObjectRef<T>
     where
         T: Sync,
@@ -191,7 +191,7 @@ impl<T, E> Future for Response<T, E> {
     type Output = Result<T, CallError<E>>;
 
     /// # Panics
-    /// If polled again after it was ready.
+    /// If the response is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Deferred(begin) = self.state
             && let KnownCall::Deferred(deferral) = self.call
@@ -267,7 +267,7 @@ where
     E: fmt::Display + fmt::Debug + Send + 'static,
 {
     fn into_arg(mut self) -> Arg<T> {
-        // Side by side with what becomes of its result.
+        // The call runs side by side with the call that takes its result.
         self.begin();
         Arg::Later(Box::pin(async move {
             let mut response = self;

@@ -1,4 +1,4 @@
-//! [`Spawner`]: where calls run, and where request ids come from.
+//! [`Spawner`]: the runtime on which calls run, and the source of request ids.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,29 +6,29 @@ use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// What every call of one runtime shares. Handles keep it, so that calls work from
-/// any thread.
+/// The state that all calls of one runtime share. Handles keep this state, so that calls can be
+/// made from any thread.
 #[derive(Debug)]
 pub(crate) struct Spawner {
     pub(crate) tokio: Handle,
     pub(crate) ids: Arc<RequestIds>,
-    /// Whether compute work goes to threads for which the paused clock of a test waits,
-    /// instead of to those of the replica.
+    /// True if compute work goes to threads for which the paused clock of a test waits, instead of
+    /// to the threads of the replica.
     pub(crate) clock_waits: bool,
     pub(crate) in_place: InPlace,
-    /// True if calls that stand too long are begun by the sweeper. On one thread nothing could
-    /// run them sooner anyway.
+    /// True if the sweeper begins calls that stand too long. On a single thread, nothing could run
+    /// such calls sooner anyway.
     pub(crate) sweeps: bool,
 }
 
-/// Which methods are polled in place, where their callers allow that.
+/// The methods that are polled in place, if their callers allow that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InPlace {
-    /// Those whose first polls are short.
+    /// Methods whose first polls are short.
     Earned,
-    /// All, for tests.
+    /// All methods, for tests.
     Always,
-    /// None, for tests.
+    /// No methods, for tests.
     Never,
 }
 
@@ -70,14 +70,14 @@ impl RequestIds {
         Self::text(self.bits(number))
     }
 
-    /// The 128 bits of that id.
+    /// The 128 bits of the id of the request with this number.
     pub(crate) fn bits(&self, number: u64) -> u128 {
         let bits = u128::from(mix(self.seed ^ mix(number))) << 64
             | u128::from(mix(number ^ mix(self.seed)));
         uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().as_u128()
     }
 
-    /// An id as people see it.
+    /// The text of an id, as people see it.
     pub(crate) fn text(bits: u128) -> Arc<str> {
         let id = uuid::Uuid::from_u128(bits);
         Arc::from(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) as &str)
@@ -93,11 +93,11 @@ fn mix(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Lets the tasks run that are ready to run, then goes on.
+/// Yields to the tasks that are ready to run.
 ///
-/// Unlike `tokio::task::yield_now`, which hands a task to its worker thread until that thread has
-/// nothing else to do, this leaves the task where other threads can take it: user code that blocks
-/// the thread meanwhile does not keep it.
+/// `tokio::task::yield_now` hands a task to its worker thread until that thread has nothing else to
+/// do. This function leaves the task where other threads can take it, so that user code that blocks
+/// the thread meanwhile does not hold up the task.
 pub(crate) async fn reschedule() {
     let mut yielded = false;
     std::future::poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! [`ResponseStream`]: a call in flight that will give many values.
+//! [`ResponseStream`]: a call in flight that returns many values.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,17 +15,20 @@ use super::expiry::CallerExpiry;
 use super::pending::{Outcome, PendingCall};
 use super::response::outcome;
 
-/// Items that wait between producer and consumer, at most. Enough that neither is woken
-/// for each item; small, because a slow consumer is meant to stop its producer.
+/// The largest number of items that wait between producer and consumer. Large enough that neither
+/// is woken for each item, and small because a slow consumer is meant to stop its producer.
 pub(crate) const STREAM_CAPACITY: usize = 16;
 
-/// A call in flight that gives many `T`: a stream of `Result<T, CallError<E>>`.
+/// A call in flight that returns many `T`: a stream of `Result<T, CallError<E>>`.
 ///
-/// It is bounded: a producer that is 16 items ahead waits for its consumer. A failure
-/// of the call itself (deadline, panic, a replica that ended) is its last item.
+/// The stream is bounded: a producer that is 16 items ahead waits for its consumer. If the call
+/// itself fails (deadline, panic, a replica that ended), the failure is the last item.
 ///
-/// **Dropping it stops the producer** at its next await (a `#[blocking]` one at its next
-/// item), and every call that the producer had started. A stream is no ordinary argument; collect it first:
+/// **Dropping the stream stops the producer** at its next await, or at its next item if the method
+/// is `#[blocking]`, together with every call that the producer has made.
+///
+/// A stream can be passed as an argument only for an [`InputStream`](crate::InputStream) parameter.
+/// For any other parameter, collect the items first:
 /// `let items: Vec<_> = stream.try_collect().await?;`
 #[must_use = "dropping a stream cancels its call; read it, or `detach()` it"]
 pub struct ResponseStream<T, E = Infallible> {
@@ -63,8 +66,8 @@ impl<T, E> ResponseStream<T, E> {
         self.call.request_id().to_string()
     }
 
-    /// Stops the producer at its next await, a `#[blocking]` one at its next item. Items that
-    /// it had made are still given, then [`CallError::Cancelled`].
+    /// Stops the producer at its next await, or at its next item if the method is `#[blocking]`.
+    /// The stream still returns the items that were made before, and then [`CallError::Cancelled`].
     pub fn cancel(&self) {
         if let State::Running(task) = &self.state {
             self.call.cancel(task.id());
@@ -72,8 +75,8 @@ impl<T, E> ResponseStream<T, E> {
         }
     }
 
-    /// Lets the producer run to its end unattended, free of the caller's deadline; its
-    /// further items are thrown away.
+    /// Detaches the call: the producer runs to its end unattended and without the caller's
+    /// deadline. Its further items are discarded.
     pub fn detach(mut self)
     where
         T: Send + 'static,
@@ -82,14 +85,14 @@ impl<T, E> ResponseStream<T, E> {
         self.call.detach();
         self.state = State::Done;
         if let Some(mut items) = self.items.take() {
-            // Gone only if the producer is.
+            // The runtime is gone only if the producer is gone.
             if let Some(tokio) = self.call.tokio() {
                 tokio.spawn(async move { while items.recv().await.is_some() {} });
             }
         }
     }
 
-    /// Ends the stream if its deadline has passed, though its producer has not heard of that.
+    /// Ends the stream if its deadline has passed, even if the producer has not ended.
     fn late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
         if !self.expiry.passed(&self.call, cx) {
             return Poll::Pending;
@@ -103,9 +106,10 @@ impl<T, E> ResponseStream<T, E> {
         self.call.full_name()
     }
 
-    /// The items for synchronous code: blocks the thread until the next one is there.
+    /// Returns an iterator over the items, for synchronous code. The iterator blocks the thread
+    /// until the next item is there.
     ///
-    /// Where blocking would stop async work, it gives one
+    /// On a thread where blocking would stop async work, the iterator returns one
     /// [`CallError::BlockingInAsync`] and ends.
     pub fn blocking_iter(self) -> BlockingIter<T, E> {
         BlockingIter { stream: Some(self) }
@@ -150,8 +154,8 @@ impl<T, E> fmt::Debug for ResponseStream<T, E> {
     }
 }
 
-/// The items of a [`ResponseStream`], for synchronous code. Dropping it stops the
-/// producer.
+/// An iterator over the items of a [`ResponseStream`], for synchronous code. Dropping the iterator
+/// stops the producer.
 #[must_use = "dropping it cancels the call"]
 pub struct BlockingIter<T, E = Infallible> {
     stream: Option<ResponseStream<T, E>>,

@@ -1,8 +1,9 @@
 //! The sweeper: a thread that begins calls which stand too long.
 //!
 //! A call stands until the code that made it suspends. Code that blocks its thread instead, under
-//! `block_in_place` for example, might wait for the very call. So a thread of the process looks
-//! at all places every other millisecond while calls are made, and spawns what it sees twice.
+//! `block_in_place` for example, might wait for that very call. Therefore one thread of the process
+//! inspects all places every two milliseconds while calls are made, and spawns each call that it
+//! sees twice.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -12,15 +13,15 @@ use std::time::Duration;
 
 use super::deferred;
 
-/// The time between two looks. Long beside a call that runs in place, and short beside what
-/// people notice.
+/// The time between two inspections. Long compared with a call that runs in place, and short
+/// compared with a delay that people notice.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 static ARMED: AtomicBool = AtomicBool::new(false);
 static SWEEPER: OnceLock<Option<Thread>> = OnceLock::new();
 
-/// Makes the sweeper look at the places for as long as there is anything to see. Only reads one
-/// number while the sweeper is at work.
+/// Makes the sweeper inspect the places for as long as it finds calls or polls there. Only reads
+/// one flag while the sweeper is running.
 #[inline]
 pub(super) fn arm() {
     if !ARMED.load(Ordering::SeqCst) {
@@ -55,7 +56,8 @@ fn sweep() {
         }
         polls.clear();
         ARMED.swap(false, Ordering::SeqCst);
-        // One more look, at a call that was put at its place before that, perhaps at a new place.
+        // One more inspection, for a call that was stored before the flag was cleared, perhaps at a
+        // new place.
         let seen_late = deferred::places().iter().any(|(_, place)| place.sweep(&mut 0));
         if !seen_late {
             thread::park();

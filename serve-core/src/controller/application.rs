@@ -1,9 +1,10 @@
-//! [`Application`]: what is asked of an application and how far it is. Plain data: a deploy is a
-//! value here, and whoever reads it knows what the deploy waits for and can go on with it.
+//! [`Application`]: the desired state of an application and its progress towards that state. Plain
+//! data: a deploy is a value here, so that every reader knows what the deploy waits for and can
+//! continue it.
 //!
-//! What is new starts at once. What changed is replaced tier by tier, callees before callers, so
-//! that a caller's new version finds its callees'. If anything fails, all of it goes back to what
-//! ran before.
+//! New deployments start at once. Changed deployments are replaced tier by tier, callees before
+//! callers, so that the new version of a caller finds the new version of its callees. If anything
+//! fails, the whole application returns to the version that ran before.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,30 +19,30 @@ use super::spec::{DeploymentId, Spec};
 use crate::application::{BlueprintId, Outline};
 use crate::clock::Moment;
 
-/// What is asked of an application, and how far it is.
+/// The desired state of an application, and its progress towards that state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Application {
-    /// Tells it from an application of the same name that was deleted.
+    /// Distinguishes the application from a deleted application of the same name.
     pub(super) id: u64,
-    /// True if `status` leaves it out.
+    /// True if `status` omits the application.
     pub(super) hidden: bool,
     pub(super) deploys: Deploys,
-    /// When the last deploy was asked for.
+    /// The time at which the last deploy was requested.
     pub(super) asked_at: Moment,
-    /// The plan that runs, or that was the first to fail.
+    /// The plan that runs, or the first plan if it failed.
     pub(super) plan: Option<Outline>,
-    /// The deploy that was asked for last, until it begins.
+    /// The deploy that was requested last, until it begins.
     pub(super) wanted: Option<Wanted>,
     pub(super) step: Step,
     pub(super) deployments: BTreeMap<String, DeploymentId>,
-    /// The deploy that was asked for after the deletion of this application.
+    /// The deploy that was requested after the deletion of this application.
     pub(super) after_deletion: Option<Wanted>,
-    /// The last deploys that were asked for. Whoever asks, and is not answered because the
-    /// controller stops, asks the next one for the same again.
+    /// The last deploys that were requested. A caller that receives no answer because the
+    /// controller stops repeats its request to the next controller.
     asked: VecDeque<(BlueprintId, u64)>,
 }
 
-/// The number of deploys that are known again.
+/// The number of requested deploys that are recognized when they are requested again.
 const ASKED_KEPT: usize = 32;
 
 /// A deploy that has not begun.
@@ -52,58 +53,58 @@ pub(super) struct Wanted {
     pub(super) plan: Outline,
 }
 
-/// What an application is about.
+/// The current activity of an application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) enum Step {
     #[default]
     Idle,
     RollingOut(Rollout),
-    /// A deploy gave way. What it had started stops, and then the next step begins.
+    /// A deploy gave way. The deployments that it had started stop, and then the next step begins.
     GivingWay {
         dropped: Vec<DeploymentId>,
     },
-    /// Its deployments stop, tier by tier: the first tier stops now.
+    /// The deployments of the application stop, tier by tier: the first tier stops now.
     Deleting {
         tiers: Vec<Vec<DeploymentId>>,
     },
 }
 
-/// A deploy that is under way.
+/// A deploy that is in progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rollout {
     /// The number of the deploy.
     pub(super) number: u64,
     pub(super) plan: Outline,
-    /// By the places of the plan.
+    /// The changes, in the order of the plan's deployments.
     pub(super) changes: Vec<Change>,
-    /// The deployments of another type that had one of the plan's names.
+    /// The deployments of another type that had a name of the plan.
     pub(super) replaced: Vec<(String, DeploymentId)>,
-    /// The number of tiers that run already. Callees come first.
+    /// The number of tiers that already run. Callees come first.
     pub(super) tiers_done: usize,
 }
 
-/// What a deploy does to one deployment.
+/// The change that a deploy makes to one deployment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Change {
     pub(super) name: String,
     pub(super) deployment: DeploymentId,
     #[serde(with = "shared")]
     pub(super) spec: Arc<Spec>,
-    /// What was asked of it before; none if it is new.
+    /// The previous spec of the deployment, or `None` if the deployment is new.
     pub(super) before: Option<Spec>,
 }
 
-/// Deployments that are to go once others cannot call them any more.
+/// Deployments that stop as soon as no other deployment can call them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Retirement {
     pub(super) after: Vec<Drained>,
-    /// Callers before callees: the first tier stops now.
+    /// The deployments to stop, callers before callees: the first tier stops now.
     pub(super) tiers: Vec<Vec<DeploymentId>>,
     pub(super) reason: String,
 }
 
-/// A condition: the deployment has settled, if a spec is named, and then these replicas of it are
-/// gone.
+/// A condition: the deployment has settled on the spec, if a spec is named, and afterwards these
+/// replicas of the deployment are gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Drained {
     pub(super) deployment: DeploymentId,
@@ -129,8 +130,8 @@ impl Application {
         application
     }
 
-    /// A deploy is asked for. One that is asked for while the application is deleted is of the
-    /// next application of its name.
+    /// Requests a deploy. A deploy that is requested while the application is being deleted belongs
+    /// to the next application of the same name.
     pub(super) fn ask(&mut self, wanted: Wanted, now: Moment) {
         self.asked_at = now;
         if self.asked.len() == ASKED_KEPT {
@@ -145,18 +146,19 @@ impl Application {
         }
     }
 
-    /// The number of the deploy of this plan, if it was asked for already.
+    /// Returns the number of the deploy of this plan, if the deploy was already requested.
     pub(super) fn number_of(&self, blueprint: BlueprintId) -> Option<u64> {
         let known = self.asked.iter().find(|(known, _)| *known == blueprint);
         known.map(|(_, number)| *number)
     }
 
-    /// True if nothing of it was ever deployed, or is about to be.
+    /// Returns `true` if nothing of the application was ever deployed or is about to be deployed.
     pub(super) fn is_blank(&self) -> bool {
         self.plan.is_none() && self.deployments.is_empty() && self.wanted.is_none()
     }
 
-    /// True if the deploy of this number, or one that it gives way to, has not ended.
+    /// Returns `true` if the deploy of this number waits or is in progress, or if a deploy that is
+    /// at least as new waits for the deletion of the application.
     pub(super) fn awaits(&self, number: u64) -> bool {
         if self.after_deletion.as_ref().is_some_and(|wanted| wanted.number >= number) {
             return true;
@@ -169,13 +171,13 @@ impl Application {
         waiting.map(|wanted| wanted.number).chain(rolling).any(|known| known == number)
     }
 
-    /// Why the last deploy failed, if it did, in a sentence.
+    /// Returns a sentence that says why the last deploy failed, if it failed.
     pub(super) fn failure(&self, name: &str) -> Option<String> {
         let failure = self.deploys.failure()?.clone();
         Some(failure.into_error(name).to_string())
     }
 
-    /// The plan that runs, or the one that will.
+    /// Returns the plan that runs, or else the plan that is about to run.
     fn newest_plan(&self) -> Option<&Outline> {
         let rolling = match &self.step {
             Step::RollingOut(rollout) => Some(&rollout.plan),
@@ -189,7 +191,7 @@ impl Application {
         self.newest_plan()?.route_prefix.clone()
     }
 
-    /// Where the application's ingress is reached over HTTP.
+    /// Returns the HTTP route to the application's ingress.
     fn route(&self) -> Option<AssignedRoute> {
         let plan = self.plan.as_ref().filter(|_| self.deploys.is_routed())?;
         let name = plan.ingress()?;
@@ -197,7 +199,7 @@ impl Application {
             Step::RollingOut(rollout) => rollout.replaced.iter().find(|(known, _)| known == name),
             _ => None,
         };
-        // Until a deploy succeeds, requests go to the type that ran before.
+        // Until a deploy succeeds, requests reach the deployment of the previous type.
         let ingress = match replaced {
             Some((_, before)) => *before,
             None => *self.deployments.get(name)?,
@@ -205,13 +207,13 @@ impl Application {
         Some(AssignedRoute { prefix: plan.claim.clone()?, ingress })
     }
 
-    /// The prefix below which it will be reached over HTTP, and is not yet.
+    /// Returns the prefix under which HTTP requests will reach the application, if they do not yet.
     fn starting_at(&self) -> Option<String> {
         let served = self.plan.as_ref().and_then(|plan| plan.claim.as_deref());
         self.deploys.claims().filter(|claimed| served != Some(claimed)).map(str::to_owned)
     }
 
-    /// True if a prefix is its own, or about to be.
+    /// Returns `true` if a prefix belongs to the application or is about to belong to it.
     pub(super) fn claims(&self, prefix: &str) -> bool {
         let routed = self.plan.as_ref().filter(|_| self.deploys.is_routed());
         let wanted = [&self.wanted, &self.after_deletion].into_iter().flatten();
@@ -220,7 +222,7 @@ impl Application {
         claims.chain([self.deploys.claims()]).any(|claimed| claimed == Some(prefix))
     }
 
-    /// How the application is found on a node.
+    /// Returns the data by which a node finds the application.
     pub(super) fn assigned(&self) -> AssignedApplication {
         AssignedApplication {
             ingress: self.plan.as_ref().and_then(Outline::ingress).map(str::to_owned),
@@ -230,7 +232,8 @@ impl Application {
         }
     }
 
-    /// The deployments in the order in which they stop: tiers of those whose callers are gone.
+    /// Returns the deployments in the order in which they stop: each tier has only deployments
+    /// whose callers are in earlier tiers.
     pub(super) fn tiers(&self) -> Vec<Vec<DeploymentId>> {
         let Some(plan) = &self.plan else {
             return vec![self.deployments.values().copied().collect()];
@@ -240,7 +243,8 @@ impl Application {
         tiers.map(|tier| tier.into_iter().filter_map(id).collect()).collect()
     }
 
-    /// Takes out the deployments that the plan has and the one of `rollout` has not, callers first.
+    /// Removes and returns the deployments that are in the current plan but not in the plan of
+    /// `rollout`, callers first.
     pub(super) fn take_gone(&mut self, rollout: &Rollout) -> Vec<Vec<DeploymentId>> {
         let Some(plan) = &self.plan else { return Vec::new() };
         let mut replaced: BTreeMap<&str, DeploymentId> =
@@ -261,7 +265,7 @@ impl Application {
         gone
     }
 
-    /// The deploy that waits to begin ends with the application.
+    /// Ends the deploy that waits to begin, because the application ends.
     pub(super) fn drop_wanted(&mut self, failure: DeployFailure) {
         if let Some(wanted) = self.wanted.take() {
             self.deploys.fail(wanted.number, failure, false);

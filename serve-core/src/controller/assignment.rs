@@ -1,9 +1,9 @@
-//! What the controller asks of a node, and what the node reports back: data in the store, under
-//! keys that each of them watches.
+//! Assignments from the controller to a node, and reports from the node to the controller: data in
+//! the store, under keys that the other side watches.
 //!
-//! Both are levels, not events: an assignment lists all replicas that a node is to have, and a
-//! report is the last that is known of a replica. Whoever misses some of them goes on from the
-//! newest.
+//! Both are levels, not events: an assignment lists all replicas that a node must have, and a
+//! report is the latest known state of a replica. A watcher that misses some of them continues from
+//! the newest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,36 +15,36 @@ use super::spec::{DeploymentId, Spec};
 use crate::application::BlueprintId;
 use crate::error::Error;
 
-/// The keys of assignments: this, and the deployment's number.
+/// The prefix of the keys of assignments. The deployment's number follows.
 pub(crate) const ASSIGNMENTS: &str = "assign.deployment.";
-/// The keys of what a node knows of applications: this, and the application's name.
+/// The prefix of the keys under which nodes find applications. The application's name follows.
 pub(crate) const ROUTES: &str = "assign.application.";
-/// What all keys that a node watches begin with.
+/// The common prefix of all keys that a node watches.
 pub(crate) const ASSIGNED: &str = "assign.";
-/// The config version of a replica that may have part of one.
+/// The config version of a replica that may have applied only a part of a config.
 pub(crate) const UNKNOWN_CONFIG: u64 = u64::MAX;
 
-/// The replicas of one deployment that a node is to have.
+/// The replicas of one deployment that a node must have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Assignment {
     pub(crate) application: String,
     pub(crate) deployment: String,
     pub(crate) spec: AssignedSpec,
-    /// Why the deployment takes no new calls, once it is to go: calls that wait are served, and
-    /// then its replicas stop.
+    /// The reason why the deployment takes no new calls, once the deployment is to be removed.
+    /// Queued calls are served, and then the replicas stop.
     pub(crate) retired: Option<String>,
-    /// By their numbers. A replica that is not listed any more is to be forgotten.
+    /// The replicas by their numbers. The node forgets a replica that is no longer listed.
     pub(crate) replicas: BTreeMap<u64, AssignedReplica>,
 }
 
-/// What holds for all replicas of a deployment. The options are in the blueprint.
+/// The settings that apply to all replicas of a deployment. The options are in the blueprint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AssignedSpec {
     pub(crate) blueprint: BlueprintId,
     pub(crate) serial: u64,
     pub(crate) version: u64,
     pub(crate) config_version: u64,
-    /// Why nothing of it is to run, if nothing is.
+    /// The reason why no replica of the deployment may run, if none may.
     pub(crate) suspended: Option<String>,
 }
 
@@ -60,99 +60,103 @@ impl From<&Spec> for AssignedSpec {
     }
 }
 
-/// A replica that a node is to have.
+/// A replica that a node must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AssignedReplica {
     #[serde(with = "shared")]
     pub(crate) id: Arc<str>,
     pub(crate) rank: usize,
     pub(crate) version: u64,
-    /// The version of the user config that it is to have, or [`UNKNOWN_CONFIG`] for any.
+    /// The version of the user config that the replica must have, or [`UNKNOWN_CONFIG`] for any
+    /// version.
     pub(crate) config_version: u64,
-    /// True once it is to stop.
+    /// True once the replica must stop.
     pub(crate) stops: bool,
 }
 
-/// How an application is found on a node.
+/// The data by which a node finds an application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AssignedApplication {
-    /// The deployment that handles of the application lead to, once the application was deployed.
+    /// The deployment to which handles of the application lead, once the application was deployed.
     pub(crate) ingress: Option<String>,
-    /// The prefix below which HTTP requests reach the ingress, if they do.
+    /// The route by which HTTP requests reach the ingress, if the application has a route.
     pub(crate) route: Option<AssignedRoute>,
-    /// The prefix below which HTTP requests will reach it, once it runs.
+    /// The prefix under which HTTP requests will reach the application once it runs.
     pub(crate) starting_at: Option<String>,
     /// The deployments of the application, by their names.
     pub(crate) deployments: BTreeMap<String, DeploymentId>,
 }
 
-/// The deployment that HTTP requests below a prefix reach.
+/// The deployment that HTTP requests under a prefix reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AssignedRoute {
     pub(crate) prefix: String,
     pub(crate) ingress: DeploymentId,
 }
 
-/// What a node reports of a deployment.
+/// The report of a node on a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeploymentReport {
-    /// The serial of the spec that holds on the node.
+    /// The serial of the spec that is in effect on the node.
     pub(crate) serial: u64,
-    /// True once no call waits any more, for a deployment that is to go.
+    /// True once no calls are queued, for a deployment that is to be removed.
     pub(crate) drained: bool,
-    /// True once the node has given up to wait for what does not stop.
+    /// True once the node has stopped waiting for replicas that do not stop.
     pub(crate) abandoned: bool,
-    /// How often code of the node itself has panicked.
+    /// The number of tasks of the node that have panicked, including panics in the drop of an
+    /// instance.
     pub(crate) faults: u64,
     pub(crate) last_fault: String,
 }
 
-/// What a node reports of a replica.
+/// The report of a node on a replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ReplicaReport {
-    /// It fits nowhere, for this reason.
+    /// The replica waits for room on the node, for this reason.
     Waiting(String),
     Starting,
     Running {
-        /// The version of the user config that it has, or [`UNKNOWN_CONFIG`].
+        /// The version of the user config that the replica has, or [`UNKNOWN_CONFIG`].
         config_version: u64,
-        /// The version of a user config that it has refused last, and why.
+        /// The version of the user config that the replica refused last, and the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<(u64, Error)>,
-        /// Why it must be replaced, if it must.
+        /// The reason why the replica must be replaced, if it must.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unfit: Option<String>,
     },
     Stopping,
-    /// It did not start.
+    /// The replica did not start.
     Failed(Error),
-    /// It ended by itself.
+    /// The replica ended by itself.
     Died(String),
-    /// It has stopped, as it was to, or never began.
+    /// The replica stopped as requested, or never began.
     Stopped,
 }
 
 impl ReplicaReport {
-    /// True if nothing more will be reported of the replica.
+    /// Returns `true` if no further report on the replica follows.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Died(_) | Self::Stopped)
     }
 }
 
-/// The key of the report of a deployment.
+/// Returns the key of the report on a deployment.
 pub(crate) fn deployment_report(deployment: DeploymentId) -> String {
     deployment.key(REPORTS)
 }
 
-/// The key of the report of a replica.
+/// Returns the key of the report on a replica.
 pub(crate) fn replica_report(deployment: DeploymentId, number: u64) -> String {
     format!("{}.{number:016x}", deployment.key(REPORTS))
 }
 
-/// The keys of reports: this, the deployment's number and, of replicas, the replica's.
+/// The prefix of the keys of reports. The deployment's number follows and, for the report on a
+/// replica, the replica's number.
 pub(crate) const REPORTS: &str = "report.";
 
-/// What a key of a report is about: a deployment, or one replica of it.
+/// Parses the key of a report: returns the deployment and, for the report on a replica, the
+/// replica's number.
 pub(crate) fn report_of(key: &str) -> Option<(DeploymentId, Option<u64>)> {
     let (deployment, rest) = DeploymentId::in_key(REPORTS, key)?;
     match rest.strip_prefix('.') {

@@ -1,5 +1,5 @@
-//! How a deployment's target follows its load: `decide::autoscale` says how far; here it is asked,
-//! with what the nodes say of the load.
+//! Autoscaling of a deployment: calls `decide::autoscale`, which computes the target, with the load
+//! that the nodes observe.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::clock::Moment;
 use crate::deployment::Aggregation;
 use crate::router::Load;
 
-/// Where the controller learns of the load of deployments.
+/// The controller's source of the load of deployments.
 pub(crate) trait Loads: fmt::Debug + Send + Sync {
-    /// Returns the load of a deployment now; none if no node has the deployment.
+    /// Returns the current load of a deployment, or `None` if no node has the deployment.
     fn load(&self, deployment: DeploymentId, aggregation: Aggregation) -> Option<Load>;
 
-    /// Asks to be told of the next change of a load that is not the one seen.
+    /// Requests a notification of the next change of the load, relative to `seen`.
     fn watch(&self, deployment: DeploymentId, seen: &Load);
 
-    /// Waits for changes of loads that were asked for, and returns whose. Cancel safe.
+    /// Waits for changes of watched loads and returns their deployments. Cancel safe.
     fn changed(&self) -> BoxFuture<'_, Vec<DeploymentId>>;
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Weighed {
 }
 
 impl Deployment {
-    /// Decides how many replicas the load asks for, if the deployment scales by itself. Runs the
-    /// policy, which may be the user's own.
+    /// Decides how many replicas the load requires, if the deployment autoscales. Runs the policy,
+    /// which may be a custom policy.
     pub(super) fn weigh(
         &self,
         id: DeploymentId,
@@ -67,7 +67,7 @@ impl Deployment {
         Some(Weighed { scaling, decision })
     }
 
-    /// Lets the target be what was decided.
+    /// Applies a decision to the target of the deployment.
     pub(super) fn take_up(&mut self, weighed: Option<Weighed>) {
         self.look_again = None;
         let Some(Weighed { scaling, decision }) = weighed else { return };

@@ -1,5 +1,5 @@
-//! [`Controller`]: the loop around [`State`]. It takes commands and reports, lets the state decide,
-//! and stores what was decided, which nodes act on.
+//! [`Controller`]: the loop around [`State`]. The loop receives commands and reports, advances the
+//! state, and stores the decisions, which nodes act on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,24 +28,24 @@ use crate::application::{Blueprints, Outline, Plan};
 use crate::call::spawner::reschedule;
 use crate::clock::WallClock;
 
-/// What a controller works on: all of it outlives the controller.
+/// The environment of a controller. Every part of it outlives the controller.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
     pub(crate) tokio: Tokio,
-    /// What the controller writes, and finds when it starts.
+    /// The store that the controller writes to, and reads from when it starts.
     pub(crate) store: Arc<dyn ControlStore>,
-    /// What nodes write.
+    /// The store that nodes write to.
     pub(crate) reports: Arc<dyn ControlStore>,
     pub(crate) loads: Arc<dyn Loads>,
     pub(crate) blueprints: Arc<Blueprints>,
     pub(crate) clock: WallClock,
     pub(crate) incarnation: Option<String>,
-    /// Counts the changes of what a controller shows.
+    /// Counts the changes of the state that a controller exposes.
     pub(crate) changes: watch::Sender<u64>,
 }
 
-/// Decides what runs, from what is asked for and what nodes report. Dropping it, or losing the
-/// lead, stops it wherever it is; another one goes on from what it has stored.
+/// Decides what runs, based on what was requested and what nodes report. Dropping the controller,
+/// or losing the lead, stops it at any point; another controller continues from the stored state.
 pub(crate) struct Controller {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
@@ -54,45 +54,45 @@ pub(crate) struct Controller {
 
 struct Shared {
     surroundings: Surroundings,
-    /// Written by the loop alone.
+    /// The state. Only the loop writes to it.
     state: RwLock<State>,
-    /// True while the state is what is stored: the controller knows what was there before it, and
-    /// everything that it has decided since is written.
+    /// True while the state equals the stored state: the controller has loaded the state that its
+    /// predecessor stored, and all its own decisions are written.
     stored: AtomicBool,
     /// True once another controller leads.
     lost_lead: AtomicBool,
-    /// The last write of the store that nodes had to act on.
+    /// The revision of the last write that nodes have to act on.
     assigned: Mutex<StoreRevision>,
 }
 
-/// The error of a command that a controller has not answered.
+/// The error of a command that a controller did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deposed {
     /// Another controller leads. The command may have been stored.
     Replaced,
-    /// The tokio runtime ends.
+    /// The tokio runtime is shutting down.
     Ended,
 }
 
-/// How a deploy ended.
+/// The outcome of a deploy.
 #[derive(Debug)]
 pub(crate) enum DeployEnd {
     /// The application runs, and this deployment is its ingress.
     Runs,
-    /// A newer deploy was asked for, which runs; this deployment is its ingress.
+    /// A newer deploy was requested and runs; this deployment is its ingress.
     NewerRuns {
         ingress: String,
     },
     Failed(DeployError),
 }
 
-/// What a controller is asked to do. The answer comes once the command is stored.
+/// A command to a controller. The answer is sent once the command is stored.
 enum Command {
     Deploy {
         application: String,
         hidden: bool,
         outline: Outline,
-        /// Keeps the code until the plan is among what is asked for.
+        /// Keeps the code alive until the state refers to the plan.
         plan: Arc<Plan>,
         answer: oneshot::Sender<Result<u64, DeployError>>,
     },
@@ -106,7 +106,7 @@ enum Command {
 }
 
 impl Controller {
-    /// Starts a controller, which takes the lead and goes on from what is stored.
+    /// Starts a controller, which takes the lead and continues from the stored state.
     pub(crate) fn start(surroundings: &Surroundings) -> Self {
         let state =
             State::new(Arc::clone(&surroundings.blueprints), surroundings.incarnation.clone());
@@ -123,7 +123,7 @@ impl Controller {
         Self { shared, commands, running }
     }
 
-    /// Asks for a deploy. Returns its number once that is stored.
+    /// Requests a deploy. Returns the number of the deploy once the request is stored.
     pub(crate) async fn deploy(
         &self,
         application: String,
@@ -135,8 +135,8 @@ impl Controller {
         self.command(command).await
     }
 
-    /// Asks for the deletion of an application. Returns, once that is stored, the number that tells
-    /// it from a later application of its name.
+    /// Requests the deletion of an application. Once the request is stored, returns the number that
+    /// distinguishes the application from a later application of the same name.
     pub(crate) async fn delete(
         &self,
         application: String,
@@ -144,7 +144,7 @@ impl Controller {
         self.command(|answer| Command::Delete { application, answer }).await
     }
 
-    /// Asks for the end of everything.
+    /// Requests the shutdown of everything.
     pub(crate) async fn shut_down(&self) -> Result<(), Deposed> {
         self.command(|answer| Command::ShutDown { answer }).await
     }
@@ -154,27 +154,27 @@ impl Controller {
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Deposed> {
         let (answer, answered) = oneshot::channel();
-        // A loop that has ended takes none, and answers none.
+        // A loop that has ended receives no command and answers none.
         let _ = self.commands.send(command(answer));
         let lost_lead = || self.shared.lost_lead.load(Ordering::Acquire);
         answered.await.map_err(|_| if lost_lead() { Deposed::Replaced } else { Deposed::Ended })
     }
 
-    /// Waits until the controller has ended with its tokio runtime.
+    /// Waits until the controller has ended together with its tokio runtime.
     pub(crate) async fn ended(&self) {
         self.commands.closed().await;
         if self.shared.lost_lead.load(Ordering::Acquire) {
-            // Another controller goes on.
+            // Another controller continues.
             std::future::pending::<()>().await;
         }
     }
 
-    /// How a deploy ended, if it has.
+    /// Returns the outcome of a deploy, if the deploy has ended.
     pub(crate) fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
         self.stored(|state| state.deploy_end(name, number))?
     }
 
-    /// True if the application that was to be deleted is gone.
+    /// Returns `true` if the application that was to be deleted is gone.
     pub(crate) fn is_gone(&self, name: &str, id: u64) -> bool {
         let is_gone = self.stored(|state| {
             state.applications.get(name).is_none_or(|application| application.id != id)
@@ -182,29 +182,31 @@ impl Controller {
         is_gone.unwrap_or(false)
     }
 
-    /// True if nothing runs, and nothing stops.
+    /// Returns `true` if no deployment runs or is stopping.
     pub(crate) fn is_empty(&self) -> bool {
         self.stored(State::is_empty).unwrap_or(false)
     }
 
-    /// True if an application has this status, and nodes have been told of all that it means.
+    /// Returns `true` if an application has this status, and everything that nodes need to act on
+    /// it is stored.
     pub(crate) fn has_status(&self, name: &str, status: ApplicationStatus) -> bool {
         self.stored(|state| state.shown_status(name) == status).unwrap_or(false)
     }
 
-    /// Looks at the state, if it is what is stored.
+    /// Calls `look` with the state, if the state equals the stored state.
     fn stored<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
         let state = self.shared.state.read();
-        // Taken back before the state changes, so that a change which is not stored is not seen.
+        // The flag is cleared before the state changes, so that a change which is not yet stored is
+        // not seen.
         self.shared.stored.load(Ordering::Acquire).then(|| look(&state))
     }
 
-    /// The write of the store up to which nodes must have seen it to act on all that was decided.
+    /// Returns the revision up to which nodes must have seen the store to act on all decisions.
     pub(crate) fn assigned(&self) -> StoreRevision {
         *self.shared.assigned.lock()
     }
 
-    /// The applications, without the numbers that only nodes know.
+    /// Returns the applications, without the numbers that only nodes know.
     pub(crate) fn status(&self) -> BTreeMap<String, ApplicationDetails> {
         let clock = &self.shared.surroundings.clock;
         let state = self.shared.state.read();
@@ -229,19 +231,19 @@ impl fmt::Debug for Controller {
     }
 }
 
-/// An answer that is due once what was decided is stored.
+/// An answer to send once the decisions are stored.
 type Answer = Box<dyn FnOnce() + Send>;
 
 impl Shared {
     async fn run(self: Arc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut answers = Vec::new();
         if self.lead(&mut commands, &mut answers).await.is_err() {
-            // Before those who asked see that they are not answered.
+            // Set before the answers are dropped, so that callers without an answer see it.
             self.lost_lead.store(true, Ordering::Release);
         }
     }
 
-    /// Leads until another controller does.
+    /// Runs the loop until another controller takes the lead, or until the commands end.
     async fn lead(
         &self,
         commands: &mut mpsc::UnboundedReceiver<Command>,
@@ -254,7 +256,7 @@ impl Shared {
         let (first, _) = reports.next().await;
         self.with(|state| state.report(first, self.surroundings.clock.now()));
         loop {
-            // Who is not answered asks the next controller.
+            // A caller that receives no answer asks the next controller.
             self.decide(&leadership).await?;
             answers.drain(..).for_each(|answer| answer());
             let wake = self.wakes_at();
@@ -270,8 +272,9 @@ impl Shared {
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = leadership.is_due() => leadership.renew(&**store).await?,
             }
-            // What is ready to run does so first, and its reports are looked at together: ten
-            // thousand replicas that start at once would be looked at ten thousand times.
+            // Other tasks that are ready run first, so that their reports are processed together:
+            // with ten thousand replicas that start at once, the state would otherwise be processed
+            // ten thousand times.
             reschedule().await;
             while let Ok(command) = commands.try_recv() {
                 answers.push(self.obey(command));
@@ -286,7 +289,7 @@ impl Shared {
         act(&mut self.state.write())
     }
 
-    /// Takes over what is stored.
+    /// Loads the stored state.
     async fn restore(&self, leadership: &Leadership) {
         let store = &self.surroundings.store;
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
@@ -301,15 +304,15 @@ impl Shared {
         *self.assigned.lock() = leadership.revision();
     }
 
-    /// Lets the state decide, and stores what it decides.
+    /// Advances the state and stores the decisions.
     async fn decide(&self, leadership: &Leadership) -> Result<(), StoreError> {
         let Surroundings { store, loads, clock, .. } = &self.surroundings;
         let mut is_new = !self.stored.swap(false, Ordering::AcqRel);
         loop {
             let now = clock.now();
-            // A policy of the user's may ask for the status, which needs this lock, too.
+            // A custom policy may call `status`, which needs this lock too.
             let touched = self.state.read().weigh_loads(&**loads, now);
-            // What is decided may lead to more, at once.
+            // A decision may lead to another one at once.
             if !self.with(|state| state.advance(touched, now)) {
                 break;
             }
@@ -325,7 +328,7 @@ impl Shared {
         }
         let forgotten = self.with(State::is_stored);
         if !forgotten.is_empty() {
-            // These have values of the user's, whose drops may block, panic, or ask for the status.
+            // These plans contain user values, whose drops may block, panic, or call `status`.
             self.surroundings.tokio.spawn(async move { drop(forgotten) });
         }
         self.stored.store(true, Ordering::Release);
@@ -351,7 +354,7 @@ impl Shared {
                 let now = self.surroundings.clock.now();
                 let asked = self.with(|state| state.ask(&application, hidden, outline, now));
                 Box::new(move || {
-                    // Who asked may be gone.
+                    // The caller may be gone.
                     let _ = answer.send(asked);
                     drop(plan);
                 })
@@ -373,7 +376,7 @@ impl Shared {
 }
 
 impl State {
-    /// How a deploy ended, if it has.
+    /// Returns the outcome of a deploy, if the deploy has ended.
     fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
         let failed = |failure: DeployFailure| DeployEnd::Failed(failure.into_error(name));
         if let Some(failure) = self.failed_apart(number) {
@@ -394,7 +397,7 @@ impl State {
         if application.awaits(number) || !application.deploys.all_ended() {
             return None;
         }
-        // It gave way, and what it gave way to has ended.
+        // The deploy gave way, and the deploy that it gave way to has ended.
         let superseded = || DeployEnd::Failed(DeployError::Superseded(name.to_owned()));
         if application.deploys.failure().is_some() {
             return Some(superseded());
@@ -402,13 +405,13 @@ impl State {
         Some(ingress().map_or_else(superseded, |ingress| DeployEnd::NewerRuns { ingress }))
     }
 
-    /// The status of an application that `status` shows.
+    /// Returns the status of an application as `status` shows it.
     fn shown_status(&self, name: &str) -> ApplicationStatus {
         let shown = self.applications.get(name).filter(|application| !application.hidden);
         shown.map_or(ApplicationStatus::NotStarted, |application| self.status_of(application))
     }
 
-    /// The deployments that have to stop before the next step of an application.
+    /// Describes the deployments that have to stop before the next step of an application.
     fn awaited_ends(&self, application: &Application) -> Vec<String> {
         let ids = match &application.step {
             Step::GivingWay { dropped } => &dropped[..],

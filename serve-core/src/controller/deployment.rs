@@ -1,5 +1,5 @@
-//! [`Deployment`]: what is asked of a deployment and what is known of it. Plain data: reports and
-//! commands change it, and [`Deployment::advance`] decides which replicas there are to be.
+//! [`Deployment`]: the desired and the observed state of a deployment. Plain data: reports and
+//! commands change it, and [`Deployment::advance`] decides which replicas the deployment must have.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,31 +19,31 @@ use super::status::{AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaS
 use crate::clock::{Moment, WallClock};
 use crate::error::Error;
 
-/// Replicas that ended by failure, kept for people to look at: as many as Ray Serve keeps.
+/// The number of failed replicas that are kept for inspection, the same as in Ray Serve.
 const DEAD_KEPT: usize = 10;
 
-/// A deployment: what is stored of it, and what its node reports.
+/// A deployment: its stored state, and the reports of its node.
 #[derive(Debug)]
 pub(super) struct Deployment {
     pub(super) record: DeploymentRecord,
-    /// The replicas that there are to be, by number. Stored with the assignment.
+    /// The replicas that the deployment must have, by number. Stored with the assignment.
     replicas: BTreeMap<u64, AssignedReplica>,
-    /// The last that is known of each replica. One of which nothing is known is about to start.
+    /// The latest observation of each replica. A replica without an observation is about to start.
     observed: BTreeMap<u64, Observed>,
     reported: DeploymentReport,
-    /// True if a replica of the version has started since they were counted.
+    /// True if a replica of the current version has started since replicas were last counted.
     has_started: bool,
-    /// When to look at the load again though nothing happens meanwhile.
+    /// The time at which the load is weighed again even if nothing happens before.
     pub(super) look_again: Option<Moment>,
-    /// When failed starts have been waited out.
+    /// The end of the pause that follows failed starts.
     pause_ends: Option<Moment>,
-    /// The record that is stored.
+    /// The record as it is stored.
     stored: Option<DeploymentRecord>,
-    /// True if the assignment that is stored has other replicas.
+    /// True if the replicas differ from the stored assignment.
     replicas_changed: bool,
 }
 
-/// What is stored of a deployment, beside its assignment.
+/// The stored state of a deployment, except for its assignment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeploymentRecord {
     #[serde(with = "shared")]
@@ -55,33 +55,33 @@ pub(super) struct DeploymentRecord {
     pub(super) spec: Arc<Spec>,
     pub(super) deployed_at: Moment,
     pub(super) standing: Standing,
-    /// How many replicas are wanted.
+    /// The number of replicas to have.
     pub(super) target: usize,
     pub(super) scaling: Option<Scaling>,
     failures: StartFailures,
-    /// Why the spec cannot be met, once that is certain.
+    /// The reason why the spec cannot be met, once that is certain.
     failed: Option<Unmet>,
     dead: VecDeque<DeadReplica>,
     /// The number of the next replica.
     next_number: u64,
-    /// Why the deployment is to go, if it is.
+    /// The reason why the deployment is to be removed, if it is.
     retired: Option<String>,
-    /// True once no call waits any more, and all replicas are to stop for good.
+    /// True once no calls are queued and all replicas are to stop for good.
     drained: bool,
-    /// The faults of the node that the status has told of.
+    /// The number of faults of the node that the status already reflects.
     faults: u64,
 }
 
-/// Why a spec cannot be met.
+/// The reason why a spec cannot be met.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Unmet {
     /// Replicas do not start.
     DoesNotStart(Error),
-    /// Replicas that run do not take the user config.
+    /// Running replicas refuse the user config.
     RefusesConfig(Error),
 }
 
-/// The last that is known of a replica.
+/// The latest observation of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Observed {
     Waiting(String),
@@ -89,14 +89,14 @@ enum Observed {
     Serving { config_version: u64 },
 }
 
-/// How far a replica is.
+/// The phase of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase<'a> {
-    /// It fits nowhere, for this reason.
+    /// The replica waits for room on a node, for this reason.
     Waiting(&'a str),
     Starting,
     Running,
-    /// It takes calls, and is given a user config meanwhile.
+    /// The replica takes calls while it is being reconfigured.
     Updating,
     Stopping,
 }
@@ -116,7 +116,7 @@ impl Phase<'_> {
     }
 }
 
-/// A replica and how far it is.
+/// A replica and its phase.
 pub(super) struct Member<'a> {
     pub(super) number: u64,
     pub(super) replica: &'a AssignedReplica,
@@ -162,7 +162,8 @@ impl Deployment {
         }
     }
 
-    /// The deployment that these stand for. Nothing is known of its replicas yet.
+    /// Restores a deployment from its record and its assignment. Nothing is known of its replicas
+    /// yet.
     pub(super) fn restore(record: DeploymentRecord, assignment: Assignment) -> Self {
         let replicas = assignment.replicas;
         Self {
@@ -182,7 +183,7 @@ impl Deployment {
         &self.record.spec
     }
 
-    /// The replicas, in the order in which they were begun.
+    /// Returns the replicas in the order in which they were created.
     pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.replicas.iter().map(|(number, replica)| Member {
             number: *number,
@@ -224,18 +225,18 @@ impl Deployment {
         log.map(shown).collect()
     }
 
-    /// How many replicas take calls.
+    /// Returns the number of replicas that take calls.
     pub(super) fn serving(&self) -> usize {
         self.members().filter(|member| member.phase.serves()).count()
     }
 
-    /// The numbers of the replicas that are stopping.
+    /// Returns the numbers of the replicas that are stopping.
     pub(super) fn stopping(&self) -> Vec<u64> {
         let stopping = self.replicas.iter().filter(|(_, replica)| replica.stops);
         stopping.map(|(number, _)| *number).collect()
     }
 
-    /// True if one of these replicas has not stopped yet.
+    /// Returns `true` if at least one of these replicas has not stopped yet.
     pub(super) fn has_any(&self, numbers: &[u64]) -> bool {
         numbers.iter().any(|number| self.replicas.contains_key(number))
     }
@@ -244,14 +245,15 @@ impl Deployment {
         self.members().any(|member| matches!(member.phase, Phase::Waiting(_)))
     }
 
-    /// True once all that was to stop for good has, or its node has given it up.
+    /// Returns `true` once the deployment has stopped for good, or its node has abandoned it.
     pub(super) fn is_gone(&self) -> bool {
         let record = &self.record;
         record.retired.is_some()
             && (self.reported.abandoned || (record.drained && self.replicas.is_empty()))
     }
 
-    /// How the spec fared, once that is known: `Ok` if it is met, and what it has fewer of is gone.
+    /// Returns the outcome of the spec, once it is known: `Ok` if the spec is met and the surplus
+    /// replicas of a downscale are gone.
     pub(super) fn outcome(&self) -> Option<Result<(), &Unmet>> {
         match &self.record.failed {
             Some(unmet) => Some(Err(unmet)),
@@ -264,7 +266,8 @@ impl Deployment {
         applied && self.is_met() && !self.is_still_shrinking()
     }
 
-    /// True once the spec is met: all that is wanted of it takes calls, and nothing else.
+    /// Returns `true` once the spec is met: all wanted replicas take calls, and there are no
+    /// others.
     fn is_met(&self) -> bool {
         let spec = &self.record.spec;
         let mut current = 0;
@@ -280,13 +283,13 @@ impl Deployment {
         spec.suspended.is_some() || current == self.record.target
     }
 
-    /// DOWNSCALING lasts until those that were taken away are gone.
+    /// Returns `true` while surplus replicas stop: DOWNSCALING lasts until they are gone.
     fn is_still_shrinking(&self) -> bool {
         self.record.standing.status == DeploymentStatus::Downscaling
             && self.replicas.values().any(|replica| replica.stops)
     }
 
-    /// Another spec is asked for.
+    /// Applies a new spec.
     pub(super) fn ask(&mut self, spec: Arc<Spec>) {
         self.note_started();
         let record = &mut self.record;
@@ -294,7 +297,7 @@ impl Deployment {
         let spec = &record.spec;
         let before = record.target;
         record.target = match &spec.options.autoscaling {
-            // As many as before: the load is still the same.
+            // The target stays as it was, because the load is still the same.
             Some(config)
                 if old.options.autoscaling.is_some() || config.initial_replicas.is_none() =>
             {
@@ -304,12 +307,12 @@ impl Deployment {
         };
         record.scaling = match (&spec.options.autoscaling, record.scaling.take()) {
             (None, _) => None,
-            // What it has seen and decided stays.
+            // The past loads and decisions are kept.
             (Some(_), Some(scaling)) => Some(scaling),
             (Some(_), None) => Some(Scaling::new(record.target)),
         };
         if spec.in_part {
-            // The pauses go on, too.
+            // The pauses continue as well.
             record.failures.met();
         } else if spec.restored {
             record.failures = StartFailures::of_proven();
@@ -320,7 +323,7 @@ impl Deployment {
         if record.standing.status == DeploymentStatus::DeployFailed
             && (spec.restored || spec.in_part || spec.suspended.is_some())
         {
-            // It goes on to say why the one that was asked for does not run.
+            // The status continues to say why the requested spec does not run.
             return;
         }
         let event = if failed_before || !spec.is_scaled(&old) {
@@ -336,7 +339,7 @@ impl Deployment {
         self.occurs(event, message);
     }
 
-    /// The load asks for another number of replicas.
+    /// Applies a target that the load requires.
     pub(super) fn scale(&mut self, target: usize, reason: &str) {
         let event = match target.cmp(&self.record.target) {
             Ordering::Less => Event::AutoscaleDown,
@@ -347,8 +350,8 @@ impl Deployment {
         self.occurs(event, reason.to_owned());
     }
 
-    /// The deployment is to go: calls that wait are served, then everything stops. False if that was
-    /// known.
+    /// Marks the deployment for removal: queued calls are served, and then all replicas stop.
+    /// Returns `false` if the deployment was already marked.
     pub(super) fn retire(&mut self, reason: &str) -> bool {
         if self.record.retired.is_some() {
             return false;
@@ -358,8 +361,8 @@ impl Deployment {
         true
     }
 
-    /// Takes a report of the node on the deployment as a whole. A node that has gone takes its
-    /// report along.
+    /// Takes a report of the node on the deployment as a whole. A node that is gone takes its
+    /// report with it.
     pub(super) fn report(&mut self, report: DeploymentReport) {
         if report.faults > self.record.faults {
             self.record.faults = report.faults;
@@ -399,7 +402,7 @@ impl Deployment {
         self.observed.insert(number, observed);
     }
 
-    /// A replica takes calls.
+    /// Notes that a replica takes calls.
     fn serves(&mut self, number: u64, config_version: u64) {
         let before = self.observed.insert(number, Observed::Serving { config_version });
         let version = self.record.spec.version;
@@ -407,8 +410,8 @@ impl Deployment {
         self.has_started |= is_current && !matches!(before, Some(Observed::Serving { .. }));
     }
 
-    /// Takes note of the replicas of the version that have started. Many start at once, and are
-    /// counted once.
+    /// Counts the replicas of the current version that have started. Replicas that start at the
+    /// same time are counted together.
     fn note_started(&mut self) {
         if std::mem::take(&mut self.has_started) {
             let version = self.record.spec.version;
@@ -418,7 +421,7 @@ impl Deployment {
         }
     }
 
-    /// A replica did not start.
+    /// Handles a replica that did not start.
     fn start_failed(&mut self, number: u64, error: &Error, now: Moment) {
         self.note_started();
         let Some(replica) = self.take(number) else { return };
@@ -443,13 +446,13 @@ impl Deployment {
         }
     }
 
-    /// A replica has refused the user config of this version, or taken a part of it. It
-    /// serves on, and is given the one from before when that is asked for again; one that
-    /// refuses that too must be replaced.
+    /// Handles a replica that refused the user config of this version, or applied only a part of
+    /// it. The replica continues to serve, and receives the previous config when that config is
+    /// requested again; a replica that refuses the previous config as well must be replaced.
     fn config_refused(&mut self, number: u64, version: u64, error: Error) {
         let Some(replica) = self.replicas.get_mut(&number) else { return };
         if replica.config_version != version {
-            // It was asked to take another one since.
+            // Another config was requested since.
             return;
         }
         let is_newest = self.record.spec.config_version == version;
@@ -465,7 +468,7 @@ impl Deployment {
         }
     }
 
-    /// A replica must be replaced. Its running calls may end.
+    /// Handles a replica that must be replaced. Its running calls may end.
     fn unfit(&mut self, number: u64, reason: &str) {
         let Some(replica) = self.replicas.get_mut(&number).filter(|replica| !replica.stops) else {
             return;
@@ -477,7 +480,7 @@ impl Deployment {
         self.occurs(Event::HealthCheckFailed, format!("replica {}: {reason}", replica.id));
     }
 
-    /// A replica is gone, and its calls with it.
+    /// Handles a replica that is gone together with its calls.
     fn died(&mut self, number: u64, reason: &str) {
         let Some(replica) = self.take(number) else { return };
         if !replica.stops {
@@ -486,7 +489,8 @@ impl Deployment {
         }
     }
 
-    /// Decides which replicas there are to be now. `new_id` makes the id of a new replica.
+    /// Decides which replicas the deployment must have now. `new_id` creates the id of a new
+    /// replica.
     pub(super) fn advance(&mut self, now: Moment, new_id: impl FnMut() -> Arc<str>) {
         self.note_started();
         self.pause_ends = self.record.failures.pause_ends(now);
@@ -507,7 +511,7 @@ impl Deployment {
         }
     }
 
-    /// The moment at which there may be something to do though nothing happens.
+    /// Returns the time at which there may be something to decide even if nothing happens before.
     pub(super) fn wakes_at(&self) -> Option<Moment> {
         [self.pause_ends, self.look_again].into_iter().flatten().min()
     }
@@ -582,7 +586,7 @@ impl Deployment {
         }
     }
 
-    /// Closes gaps between ranks, once nothing is on its way.
+    /// Closes gaps between ranks, once no replica is starting.
     fn close_gaps(&mut self) {
         if self.lasting().any(|member| !member.phase.serves()) {
             return;
@@ -597,7 +601,8 @@ impl Deployment {
         }
     }
 
-    /// The version that was asked for last does not run, and the one before it does again.
+    /// Returns `true` if the version that was requested last does not run and the previous version
+    /// runs again.
     fn says_why_another_failed(&self) -> bool {
         self.record.spec.restored
             && self.record.standing.status == DeploymentStatus::DeployFailed
@@ -627,7 +632,7 @@ impl Deployment {
         dead.push_back(DeadReplica { replica_id, reason: reason.to_owned() });
     }
 
-    /// What is to be stored, if it differs from what is: the record, and the assignment.
+    /// Returns the record and the assignment if they differ from what is stored.
     pub(super) fn unstored(&self) -> (Option<&DeploymentRecord>, Option<Assignment>) {
         let (record, known) = (&self.record, self.stored.as_ref());
         let same_record = known == Some(record);
@@ -645,7 +650,7 @@ impl Deployment {
         ((!same_record).then_some(record), (!same_assignment).then(assignment))
     }
 
-    /// What is to be stored is.
+    /// Marks the record and the assignment as stored.
     pub(super) fn is_stored(&mut self) {
         if self.stored.as_ref() != Some(&self.record) {
             self.stored = Some(self.record.clone());

@@ -1,4 +1,4 @@
-//! [`DeployError`]: why an application does not run.
+//! [`DeployError`]: the reasons why an application does not run.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -9,14 +9,14 @@ use crate::application::EndpointError;
 use crate::application::GraphError;
 use crate::error::Error;
 
-/// Why an application was not deployed.
+/// The error of a failed deploy, or of a lookup of an application or deployment.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DeployError {
-    /// The graph itself makes no sense. Nothing was changed.
+    /// The graph is invalid. Nothing was changed.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Another application has the route prefix. Nothing was changed.
+    /// The route prefix belongs to another application. Nothing was changed.
     #[error(
         "route prefix `{prefix}` of application `{application}` is taken by application `{taken_by}`; \
          give it another with `.route_prefix(..)`"
@@ -24,21 +24,21 @@ pub enum DeployError {
     RouteTaken {
         /// The application that was to be deployed.
         application: String,
-        /// The prefix that both want.
+        /// The prefix that both applications claim.
         prefix: String,
-        /// The application that has it.
+        /// The application that already has the prefix.
         taken_by: String,
     },
-    /// Its HTTP endpoints get in each other's way. Nothing was changed.
+    /// HTTP endpoints of the application conflict with each other. Nothing was changed.
     #[cfg(feature = "http")]
     #[error("application `{application}`: {error}")]
     Endpoint {
         /// The application.
         application: String,
-        /// Which, and why.
+        /// The endpoints in conflict, and the reason.
         error: EndpointError,
     },
-    /// The request router of a deployment could not be made. Nothing was changed.
+    /// The request router of a deployment could not be created. Nothing was changed.
     #[error(
         "application `{application}`: the request router `{router}` of `{deployment}` panicked in \
          its `Default`: {panic}"
@@ -50,11 +50,11 @@ pub enum DeployError {
         deployment: String,
         /// The router's type.
         router: &'static str,
-        /// What the panic said.
+        /// The message of the panic.
         panic: String,
     },
-    /// A deployment can never have room, whatever else stops: the node has less in all than the
-    /// deployment's replicas reserve. Nothing was changed.
+    /// A deployment can never have enough room, even if everything else stops: the node has less in
+    /// total than the deployment's replicas reserve. Nothing was changed.
     #[error(
         "application `{application}`: deployment `{deployment}` can never have room: {shortage}; {}",
         .shortage.remedy()
@@ -64,42 +64,42 @@ pub enum DeployError {
         application: String,
         /// The deployment.
         deployment: String,
-        /// The resource of which there is too little.
+        /// The resource that is too scarce.
         shortage: Shortage,
     },
-    /// Replicas did not start: their constructor, `#[reconfigure]` or first
-    /// `#[check_health]` failed too often. What ran before goes on.
+    /// Replicas did not start: their constructor, `#[reconfigure]` or first `#[check_health]`
+    /// failed too often. The previous version keeps running.
     #[error("application `{application}`: a replica of `{deployment}` did not start: {error:#}")]
     Constructor {
         /// The application.
         application: String,
         /// The deployment.
         deployment: String,
-        /// What the last one said, or its panic.
+        /// The error that the last replica returned, or its panic.
         error: Error,
     },
-    /// Replicas that run do not take the user config: their `#[reconfigure]` failed. The
-    /// config from before goes on.
+    /// Running replicas refuse the user config: their `#[reconfigure]` failed. The previous config
+    /// stays in effect.
     #[error("application `{application}`: `{deployment}` refuses its user config: {error:#}")]
     UserConfig {
         /// The application.
         application: String,
         /// The deployment.
         deployment: String,
-        /// What `#[reconfigure]` said, or its panic.
+        /// The error that `#[reconfigure]` returned, or its panic.
         error: Error,
     },
-    /// It was deleted while it was being deployed.
+    /// The application was deleted while it was being deployed.
     #[error("application `{0}` was deleted while it was being deployed")]
     Deleted(String),
-    /// Another version of it was deployed while this one did not run yet, and it is not
-    /// of the same type, or does not run either.
+    /// Another version of the application was deployed before this version ran, and the other
+    /// version has another type or does not run either.
     #[error("another version of application `{0}` was deployed before this one ran")]
     Superseded(String),
-    /// No application of that name.
+    /// There is no application with this name.
     #[error("no application is named `{0}`")]
     UnknownApplication(String),
-    /// No deployment of that name.
+    /// There is no deployment with this name.
     #[error("application `{application}` has no deployment `{deployment}`")]
     UnknownDeployment {
         /// The application.
@@ -107,7 +107,7 @@ pub enum DeployError {
         /// The deployment.
         deployment: String,
     },
-    /// The deployment is of another type than was asked for.
+    /// The deployment has another type than the caller expected.
     #[error(
         "deployment `{deployment}` of application `{application}` is a `{actual}`, not a `{expected}`"
     )]
@@ -116,17 +116,17 @@ pub enum DeployError {
         application: String,
         /// The deployment.
         deployment: String,
-        /// Its type.
+        /// The type of the deployment.
         actual: &'static str,
-        /// The type that was asked for.
+        /// The type that the caller expected.
         expected: &'static str,
     },
-    /// The runtime is shut down, or about to be.
+    /// The runtime is shut down or shutting down.
     #[error("the runtime is shut down")]
     ShutDown,
 }
 
-/// Why a deploy failed, as data.
+/// The reason why a deploy failed, as data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum DeployFailure {
     RouteTaken { prefix: String, taken_by: String },
@@ -137,7 +137,7 @@ pub(crate) enum DeployFailure {
 }
 
 impl DeployFailure {
-    /// The error of a deploy of this application.
+    /// Converts the failure into the error of a deploy of this application.
     pub(crate) fn into_error(self, application: &str) -> DeployError {
         let application = application.to_owned();
         match self {

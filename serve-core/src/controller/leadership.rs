@@ -1,4 +1,4 @@
-//! [`Leadership`]: the right of one controller to write what the others read.
+//! [`Leadership`]: the exclusive right of one controller to write to the store that nodes read.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::store::{ControlStore, Expected, StoreError, StoreRevision};
 use crate::clock;
 
-/// The key that the leading controller has. Its revision is the fence of all its writes. Nodes watch
-/// it like what is assigned to them: once a node has seen it, it has seen all that the controllers
-/// before have assigned.
+/// The key that the leading controller holds. Its revision is the fence of all writes of that
+/// controller. Nodes watch the key like their assignments: a node that has seen the key has seen
+/// all assignments of earlier controllers.
 pub(super) const LEAD: &str = "assign.lead";
 
-/// The right of one controller to write. It ends when another controller takes the key, or when
-/// its time is over.
+/// The exclusive right of one controller to write. The right ends when another controller takes the
+/// key, or when its time is over.
 #[derive(Debug)]
 pub(super) struct Leadership {
     revision: StoreRevision,
-    /// For how long the key lives without being renewed; none for ever, for a store that only one
-    /// process has.
+    /// The time for which the key lives without renewal. `None` means forever, for a store that
+    /// belongs to a single process.
     ttl: Option<Duration>,
-    /// When the time is over.
+    /// The time at which the lead ends.
     ends: Option<Instant>,
 }
 
 impl Leadership {
-    /// Takes the lead. With a `ttl`, waits until the controller that has it is gone; without one,
-    /// takes it from that controller.
+    /// Takes the lead. With a `ttl`, waits until the current leader is gone; without a `ttl`, takes
+    /// the lead away from the current leader.
     pub(super) async fn take(store: &dyn ControlStore, ttl: Option<Duration>) -> Self {
         let mut changes = store.watch(LEAD);
         loop {
@@ -39,7 +39,7 @@ impl Leadership {
             if ttl.is_some() {
                 changes.next().await;
             } else {
-                // Whoever has it writes nothing from now on.
+                // The previous leader writes nothing from now on.
                 let _ = store.delete(LEAD, Expected::Any).await;
             }
         }
@@ -49,19 +49,23 @@ impl Leadership {
         self.revision
     }
 
-    /// What a batch has to carry.
+    /// Returns the fence that every batch has to carry.
     pub(super) fn fence(&self) -> Option<(String, StoreRevision)> {
         Some((LEAD.to_owned(), self.revision))
     }
 
-    /// When the lead has to be renewed: a third into its time, so that a renewal may fail.
+    /// Returns the time at which the lead has to be renewed: after a third of its time, so that a
+    /// slow renewal still ends in time.
     pub(super) fn renews_at(&self) -> Option<Instant> {
         let (ends, ttl) = (self.ends?, self.ttl?);
         ends.checked_sub(ttl - ttl / 3)
     }
 
-    /// Renews the lead. Fails if that does not succeed before half of its time is left: whoever
-    /// fails steps down before another can lead.
+    /// Renews the lead.
+    ///
+    /// # Errors
+    /// If the store refuses the renewal, or does not complete it before only half of the time is
+    /// left: a controller whose renewal fails steps down before another controller can lead.
     pub(super) async fn renew(&mut self, store: &dyn ControlStore) -> Result<(), StoreError> {
         let (Some(ttl), Some(ends)) = (self.ttl, self.ends) else { return Ok(()) };
         let began = Instant::now();
@@ -73,7 +77,7 @@ impl Leadership {
         Ok(())
     }
 
-    /// Waits until the lead has to be renewed; for ever, if it never has.
+    /// Waits until the lead has to be renewed, or forever if the lead does not end.
     pub(super) async fn is_due(&self) {
         match self.renews_at() {
             Some(at) => sleep_until(at).await,

@@ -1,11 +1,11 @@
-//! What was asked for against what runs, as data: applications, deployments, assignments, reports,
-//! and the decisions that lead from one to the other.
+//! The desired state and the observed state, as data: applications, deployments, assignments,
+//! reports, and the decisions that bring the observed state towards the desired state.
 //!
-//! Nothing here holds a replica or a router. [`Controller`] is the loop: it takes commands and the
-//! reports of nodes, lets [`State`](state::State) decide by the pure functions of `decide`, and
-//! writes what was decided to the [`ControlStore`]. A node acts on the assignments there. Whatever
-//! a controller knows can be read from the store and the reports, so that another one can go on at
-//! any moment.
+//! Nothing in this module holds a replica or a router. [`Controller`] is the loop: it receives
+//! commands and the reports of nodes, advances [`State`](state::State) with the pure functions of
+//! `decide`, and writes the decisions to the [`ControlStore`]. Nodes act on the assignments in the
+//! store. Everything that a controller knows can be read from the store and the reports, so that
+//! another controller can continue at any time.
 
 mod application;
 mod assignment;

@@ -1,5 +1,5 @@
-//! For `#[serde(with = "shared")]`: an `Arc` is stored as its contents. Serde's own feature for
-//! that is not on, since it would make every `Arc` in users' types travel.
+//! Support for `#[serde(with = "shared")]`, which stores an `Arc` as its contents. Serde's own
+//! feature for this is not enabled, because it would make every `Arc` in users' types serializable.
 
 use std::sync::Arc;
 

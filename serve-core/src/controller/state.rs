@@ -1,9 +1,9 @@
-//! [`State`]: everything that a controller knows, as plain data; and the transitions of
+//! [`State`]: the complete knowledge of a controller as plain data, and the transitions of
 //! applications.
 //!
-//! Commands and reports change it, [`State::advance`] decides what follows, and
-//! [`State::unstored`] is what a successor needs to go on from there. Nothing here waits, reads a
-//! clock, or reaches a replica.
+//! Commands and reports change the state, [`State::advance`] decides what follows, and
+//! [`State::unstored`] returns what a successor needs to continue. Nothing in this module waits,
+//! reads a clock, or reaches a replica.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use super::store::{Batch, Change as StoreChange, Entry, read};
 use crate::application::{BlueprintId, Blueprints, Outline, Plan};
 use crate::clock::Moment;
 
-/// The keys of applications: this, and the application's name.
+/// The prefix of the keys of applications. The application's name follows.
 pub(super) const APPLICATIONS: &str = "state.application.";
-/// The keys of deployments: this, and the deployment's number.
+/// The prefix of the keys of deployments. The deployment's number follows.
 pub(super) const DEPLOYMENTS: &str = "state.deployment.";
 pub(super) const RETIREMENTS: &str = "state.retirements";
 pub(super) const COMMON: &str = "state.common";
 
-/// The number of deploys that are remembered apart from their applications. Those who wait for them
-/// have long looked by the time that so many more have failed.
+/// The number of failed deploys that are remembered apart from their applications. Callers that
+/// wait for a failed deploy have seen its failure long before so many others have failed.
 const FAILED_KEPT: usize = 128;
 
-/// Everything that a controller knows.
+/// The complete knowledge of a controller.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) applications: BTreeMap<String, Application>,
@@ -39,39 +39,40 @@ pub(super) struct State {
     retirements: Vec<Retirement>,
     common: Common,
     blueprints: Arc<Blueprints>,
-    /// Tells the replicas of this runtime from those of others, and of the same program before it
-    /// was started again. None in tests, where ids are the same in each run.
+    /// Distinguishes the replicas of this runtime from those of other runtimes, and from those of
+    /// the same program before it was restarted. `None` in tests, where ids are the same in each
+    /// run.
     incarnation: Option<String>,
-    /// The deployments and applications that something happened to.
+    /// The deployments and applications that have changed since the last decision.
     touched: BTreeSet<DeploymentId>,
     touched_applications: BTreeSet<String>,
-    /// Those of which the store may have something else.
+    /// The deployments and applications that may differ from what is stored.
     unstored: BTreeSet<DeploymentId>,
     unstored_applications: BTreeSet<String>,
-    /// True if a plan may not be needed any more: a node has another one, or none.
+    /// True if a plan may have become unused: a node has another plan, or none.
     plans_change: bool,
     stored: Stored,
 }
 
-/// What belongs to no application.
+/// The state that belongs to no application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Common {
-    /// Numbers that are not used twice.
+    /// Counters of serials and replicas. No number is used twice.
     next_serial: u64,
     next_replica: u64,
     shut_down: bool,
-    /// Why deploys failed of which no application can say so, since none is left or the next one
-    /// of the name has not begun.
+    /// The failures of deploys that no application can report, because no application of the name
+    /// is left or the next one has not begun.
     failed: BTreeMap<u64, DeployFailure>,
 }
 
-/// A deployment that something happened to, and what its load asks for.
+/// A deployment that has changed, and the decision on its load.
 pub(super) struct Touched {
     id: DeploymentId,
     weighed: Option<Weighed>,
 }
 
-/// What the store has, as far as it is compared with.
+/// The parts of the stored state that later states are compared with.
 #[derive(Debug, Default)]
 struct Stored {
     applications: BTreeMap<String, Application>,
@@ -98,7 +99,7 @@ impl State {
         }
     }
 
-    /// Goes on from what another controller has stored.
+    /// Continues from the state that another controller has stored.
     pub(super) fn restore(&mut self, entries: &BTreeMap<String, Entry>) {
         let blueprints = Arc::clone(&self.blueprints);
         let with_code =
@@ -140,10 +141,10 @@ impl State {
         self.common.next_serial
     }
 
-    /// A deploy of an application is asked for. Returns its number.
+    /// Requests a deploy of an application. Returns the number of the deploy.
     ///
     /// # Errors
-    /// Why the deploy is refused. Nothing was changed then.
+    /// If the deploy is refused. In that case, nothing was changed.
     pub(super) fn ask(
         &mut self,
         name: &str,
@@ -171,23 +172,23 @@ impl State {
         Ok(number)
     }
 
-    /// The deletion of an application is asked for. Returns what tells the application from a later
-    /// one of its name.
+    /// Requests the deletion of an application. Returns the number that distinguishes the
+    /// application from a later application of the same name.
     pub(super) fn ask_for_deletion(&mut self, name: &str) -> Result<u64, DeployError> {
         let unknown = || DeployError::UnknownApplication(name.to_owned());
         let application = self.applications.get_mut(name).ok_or_else(unknown)?;
-        // A deploy that is under way gives way.
+        // A deploy that is in progress gives way.
         application.deploys.ask_for_deletion();
         let id = application.id;
         if let Some(wanted) = application.after_deletion.take() {
-            // It was asked for after another deletion, and before this one.
+            // This deploy was requested after an earlier deletion and before this one.
             self.fail_apart(wanted.number, DeployFailure::Deleted);
         }
         self.touched_applications.insert(name.to_owned());
         Ok(id)
     }
 
-    /// A deploy fails of which no application can say so.
+    /// Records the failure of a deploy that no application can report.
     fn fail_apart(&mut self, number: u64, failure: DeployFailure) {
         if self.common.failed.len() == FAILED_KEPT {
             self.common.failed.pop_first();
@@ -195,38 +196,39 @@ impl State {
         self.common.failed.insert(number, failure);
     }
 
-    /// Why a deploy failed, if no application can say so.
+    /// Returns the reason why a deploy failed, if no application can report it.
     pub(super) fn failed_apart(&self, number: u64) -> Option<&DeployFailure> {
         self.common.failed.get(&number)
     }
 
-    /// True once everything is to stop.
+    /// Returns `true` once a shutdown was requested.
     pub(super) fn is_shut_down(&self) -> bool {
         self.common.shut_down
     }
 
-    /// Everything is to stop, and nothing is to start again.
+    /// Requests that everything stops and that nothing starts again.
     pub(super) fn shut_down(&mut self) {
         self.common.shut_down = true;
         let names: Vec<String> = self.applications.keys().cloned().collect();
         for name in names {
-            // Only fails for a name that is not there.
+            // Fails only for an unknown name.
             let _ = self.ask_for_deletion(&name);
         }
     }
 
-    /// True if nothing runs, and nothing stops.
+    /// Returns `true` if no deployment runs or is stopping.
     pub(super) fn is_empty(&self) -> bool {
         self.applications.is_empty() && self.deployments.is_empty()
     }
 
-    /// Takes changes of what nodes report.
+    /// Applies changes of the reports of nodes.
     pub(super) fn report(&mut self, changes: Vec<StoreChange>, now: Moment) {
         for (key, entry) in changes {
             let Some((id, replica)) = report_of(&key) else { continue };
             self.plans_change |= replica.is_none();
             let Some(deployment) = self.deployments.get_mut(&id) else { continue };
-            // A report is deleted when the assignment is, or no longer lists the replica.
+            // A report is deleted together with the assignment, or when the assignment no longer
+            // lists the replica.
             let Some(entry) = entry else { continue };
             match replica {
                 None => deployment.report(read(&key, &entry)),
@@ -236,18 +238,19 @@ impl State {
         }
     }
 
-    /// Something happened to a deployment.
+    /// Notes that something happened to a deployment.
     pub(super) fn touch(&mut self, id: DeploymentId) {
         self.touched.insert(id);
     }
 
-    /// The next moment at which there may be something to do though nothing happens.
+    /// Returns the next time at which there may be something to decide even if nothing happens
+    /// before.
     pub(super) fn next_at(&self) -> Option<Moment> {
         self.deployments.values().filter_map(Deployment::wakes_at).min()
     }
 
-    /// Decides what the loads of the touched deployments ask for. Runs code of the user's, which may
-    /// ask for the status.
+    /// Decides how many replicas the loads of the touched deployments require. Runs user code,
+    /// which may call `status`.
     pub(super) fn weigh_loads(&self, loads: &dyn Loads, now: Moment) -> Vec<Touched> {
         let is_due = |deployment: &Deployment| deployment.wakes_at().is_some_and(|at| at <= now);
         let due = self.deployments.iter().filter(|(_, deployment)| is_due(deployment));
@@ -260,8 +263,8 @@ impl State {
         touched.into_iter().filter_map(weigh).collect()
     }
 
-    /// Decides what follows from what has happened to the touched deployments and applications.
-    /// False once nothing more follows.
+    /// Decides what follows from the changes of the touched deployments and applications. Returns
+    /// `false` once nothing more follows.
     pub(super) fn advance(&mut self, touched: Vec<Touched>, now: Moment) -> bool {
         self.touched.clear();
         let mut names = std::mem::take(&mut self.touched_applications);
@@ -309,13 +312,13 @@ impl State {
         for id in gone {
             self.unstored.insert(id);
             if let Some(deployment) = self.deployments.remove(&id) {
-                // It may have waited for this one.
+                // The application may have waited for this deployment.
                 self.touched_applications.insert(deployment.record.application.to_string());
             }
         }
     }
 
-    /// Makes one transition of an application. False if there is none to make.
+    /// Makes one transition of an application. Returns `false` if there is no transition to make.
     fn step(&mut self, name: &str, now: Moment) -> bool {
         let Some(application) = self.applications.get_mut(name) else { return false };
         match &application.step {
@@ -353,7 +356,7 @@ impl State {
         }
     }
 
-    /// Why a plan is not deployed, whatever else is.
+    /// Returns the reason to refuse a plan, if there is one.
     fn refusal(&self, name: &str, plan: &Outline) -> Option<DeployFailure> {
         if self.common.shut_down {
             return Some(DeployFailure::ShutDown);
@@ -366,7 +369,7 @@ impl State {
         Some(DeployFailure::RouteTaken { prefix: prefix.to_owned(), taken_by: taken_by.clone() })
     }
 
-    /// Begins a deploy: says what is to change, and starts what is new.
+    /// Begins a deploy: determines the changes, and starts the new deployments.
     fn begin(&mut self, name: &str, wanted: Wanted, now: Moment) {
         let Wanted { number, plan, .. } = wanted;
         if let Some(refused) = self.refusal(name, &plan) {
@@ -380,7 +383,7 @@ impl State {
         }
         let mut application = self.applications.remove(name).expect("the caller has found it");
         application.deploys.begin(plan.claim.as_deref());
-        // With other arguments, the same function may make another client of the same type.
+        // With other arguments, the same function may create another client of the same type.
         let source = application.plan.as_ref().and_then(|plan| plan.source.as_ref());
         let registered = plan.source.is_some() && plan.source.as_ref() == source;
         let mut changes = Vec::with_capacity(plan.deployments.len());
@@ -411,7 +414,8 @@ impl State {
         self.applications.insert(name.to_owned(), application);
     }
 
-    /// True if a deployment that runs is of the type that a plan has under that name.
+    /// Returns `true` if a running deployment has the same type as the plan's deployment of that
+    /// name.
     fn is_of_the_same_type(&self, id: DeploymentId, plan: &Outline, name: &str) -> bool {
         let Some(running) = self.deployments.get(&id) else { return false };
         let same = self.blueprints.compare(
@@ -420,13 +424,13 @@ impl State {
             name,
             |running, planned| running.kind.type_id() == planned.kind.type_id(),
         );
-        // A process that has the code of neither goes by their names.
+        // A process without the code compares the names of the types.
         let planned = plan.deployments.iter().find(|node| node.name == name);
         let by_name = || planned.is_some_and(|it| it.type_name == running.record.type_name);
         same.unwrap_or_else(by_name)
     }
 
-    /// What is asked of a deployment, in the version of `before` if its replicas can stay.
+    /// Returns the spec of a deployment, with the version of `before` if the replicas can stay.
     fn spec(
         &mut self,
         plan: &Outline,
@@ -481,8 +485,8 @@ impl State {
         }
     }
 
-    /// Goes on with a deploy: asks for what changed, tier by tier, until all of it runs or
-    /// something failed. False if there is something to wait for.
+    /// Continues a deploy: requests the changes, tier by tier, until everything runs or something
+    /// has failed. Returns `false` if the deploy has to wait.
     fn roll_out(&mut self, name: &str) -> bool {
         let Step::RollingOut(rollout) = &self.applications[name].step else { return false };
         let mut tiers = rollout.plan.tiers();
@@ -505,7 +509,7 @@ impl State {
                 continue;
             }
             if self.touched.contains(&id) {
-                // It was asked for something, and has not decided on that.
+                // A new spec was requested, and the deployment has not decided on it yet.
                 runs = false;
                 continue;
             }
@@ -539,7 +543,7 @@ impl State {
         self.applications.get_mut(name).map(|application| &mut application.step)
     }
 
-    /// Ends the rollout of an application, and returns both.
+    /// Ends the rollout of an application. Returns the application and the rollout.
     fn end_rollout(&mut self, name: &str) -> Option<(&mut Application, Rollout)> {
         let application = self.applications.get_mut(name)?;
         match std::mem::take(&mut application.step) {
@@ -551,8 +555,8 @@ impl State {
         }
     }
 
-    /// A deploy succeeds: all of it runs. What the plan does not know any more stops, callers
-    /// first, once nobody can call it.
+    /// Completes a deploy that runs in full. Deployments that the plan no longer contains stop,
+    /// callers first, as soon as nothing can call them.
     fn commit(&mut self, name: &str) {
         let Some((application, rollout)) = self.end_rollout(name) else { return };
         let gone = application.take_gone(&rollout);
@@ -563,7 +567,7 @@ impl State {
         self.stop_once(after, gone, "a new version of its application has none");
     }
 
-    /// The condition that a deployment has settled on a spec, if one is named, and that the
+    /// Returns the condition that a deployment has settled on a spec, if one is named, and that the
     /// replicas which stop now are gone.
     fn drained(&self, id: DeploymentId, serial: Option<u64>) -> Drained {
         let replicas = self.deployments.get(&id).map(Deployment::stopping).unwrap_or_default();
@@ -582,8 +586,8 @@ impl State {
         }
     }
 
-    /// Asks again for what ran before a rollout, where something else was asked for. Returns those
-    /// that were asked.
+    /// Requests the specs from before a rollout again, for deployments that were changed. Returns
+    /// these deployments and their new serials.
     fn restore_before(&mut self, changes: &[Change]) -> Vec<(DeploymentId, u64)> {
         let mut asked = Vec::new();
         for Change { deployment: id, before, .. } in changes {
@@ -592,7 +596,7 @@ impl State {
             if deployment.spec().serial == before.serial {
                 continue;
             }
-            // The one that was asked for last holds, whatever its number.
+            // The spec that was requested last is in effect, whatever its version.
             let serial = self.next_serial();
             let spec = Spec { serial, restored: true, ..Spec::clone(before) };
             self.ask_of(*id, Arc::new(spec));
@@ -601,8 +605,8 @@ impl State {
         asked
     }
 
-    /// Takes back what a rollout has put into its application. Returns the deployments that were
-    /// new.
+    /// Reverts the deployments of an application to those before a rollout. Returns the deployments
+    /// that were new.
     fn take_back(&mut self, name: &str, rollout: &Rollout) -> Vec<DeploymentId> {
         let Some(application) = self.applications.get_mut(name) else { return Vec::new() };
         let new = rollout.changes.iter().filter(|change| change.before.is_none());
@@ -612,8 +616,8 @@ impl State {
         dropped
     }
 
-    /// A deploy gives way, to a newer one or to the deletion: what ran before goes on, and what is
-    /// new stops before the next step.
+    /// Makes a deploy give way to a newer one or to the deletion: the previous version continues,
+    /// and new deployments stop before the next step.
     fn give_way(&mut self, name: &str) {
         let Some((application, rollout)) = self.end_rollout(name) else { return };
         if application.deploys.deletion_asked() {
@@ -635,8 +639,9 @@ impl State {
         }
     }
 
-    /// A deploy fails: what ran before goes on, what is new stops, and the status says why. Of a
-    /// first deploy, what runs goes on to serve, if each deployment has a replica that does.
+    /// Fails a deploy: the previous version continues, new deployments stop, and the status says
+    /// why. If a first deploy fails, its running replicas continue to serve as long as each
+    /// deployment has a replica that serves.
     fn fail(&mut self, name: &str, failure: DeployFailure) {
         let Some((application, rollout)) = self.end_rollout(name) else { return };
         if application.plan.is_some() {
@@ -648,7 +653,7 @@ impl State {
             self.stop_once(after, vec![dropped], "its application failed to deploy");
             return;
         }
-        // So that the tiers of what is left are known, and its route.
+        // Needed for the tiers and the route of the deployments that remain.
         application.plan = Some(rollout.plan);
         let mut ids = rollout.changes.iter().map(|change| change.deployment);
         let serves = |id| self.deployments.get(&id).is_some_and(|it| it.serving() > 0);
@@ -659,7 +664,7 @@ impl State {
             let spec = if in_part {
                 Spec { serial: self.next_serial(), in_part, ..Spec::clone(spec) }
             } else {
-                // It stays to be looked at: why it failed, and what of.
+                // The deployment is kept for inspection of the failure and its reason.
                 let suspended = Some("its application failed to deploy".to_owned());
                 Spec { serial: self.next_serial(), suspended, ..Spec::clone(spec) }
             };
@@ -667,8 +672,8 @@ impl State {
         }
     }
 
-    /// Goes on with a deletion: callers stop before their callees. False if there is something to
-    /// wait for.
+    /// Continues a deletion: callers stop before their callees. Returns `false` if the deletion has
+    /// to wait.
     fn delete(&mut self, name: &str, now: Moment) -> bool {
         let Some(Step::Deleting { tiers }) = self.step_mut(name) else { return false };
         if let Some(tier) = tiers.first().cloned() {
@@ -689,7 +694,7 @@ impl State {
         true
     }
 
-    /// Stops the deployments that nobody can call any more.
+    /// Stops the deployments that nothing can call anymore.
     fn advance_retirements(&mut self) {
         let mut retirements = std::mem::take(&mut self.retirements);
         retirements.retain_mut(|retirement| {
@@ -727,7 +732,7 @@ impl State {
         !deployment.has_any(&drained.replicas)
     }
 
-    /// The plans that something still refers to.
+    /// Returns the plans that something still refers to.
     fn used_blueprints(&self) -> BTreeSet<BlueprintId> {
         let running = self.deployments.values().map(|deployment| deployment.spec().blueprint);
         let of_application = |application: &Application| {
@@ -745,7 +750,8 @@ impl State {
         running.chain(self.applications.values().flat_map(of_application)).collect()
     }
 
-    /// What a successor needs and the store has not. True with it, if a node has to act on it.
+    /// Returns what a successor needs and the store does not have yet. The flag is `true` if a node
+    /// has to act on it.
     pub(super) fn unstored(&self) -> (Batch, bool) {
         let mut batch = Batch::default();
         let mut assigned = Batch::default();
@@ -793,7 +799,7 @@ impl State {
         (batch, acts)
     }
 
-    /// What was to be stored is. Returns the plans that nothing refers to any more.
+    /// Marks everything as stored. Returns the plans that nothing refers to anymore.
     #[must_use = "the plans must be dropped without the lock of the state"]
     pub(super) fn is_stored(&mut self) -> Vec<Arc<Plan>> {
         let mut plans_change = std::mem::take(&mut self.plans_change);

@@ -1,5 +1,4 @@
-//! What the controller says of applications, deployments and replicas. Names are Ray
-//! Serve's.
+//! The status of applications, deployments and replicas. The names are Ray Serve's.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -9,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::decide::DeploymentStatusTrigger;
 use super::deployment::{Member, Phase};
 
-/// Everything a runtime runs.
+/// The status of everything that a runtime runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// By name.
+    /// The applications, by name.
     pub applications: BTreeMap<String, ApplicationDetails>,
 }
 
 impl Status {
-    /// The application of this name, if there is one.
+    /// Returns the application with this name, if there is one.
     #[must_use]
     pub fn application(&self, name: &str) -> Option<&ApplicationDetails> {
         self.applications.get(name)
     }
 }
 
-/// How an application does.
+/// The status of an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -34,17 +33,17 @@ pub enum ApplicationStatus {
     NotStarted,
     /// Replicas are starting.
     Deploying,
-    /// The last deploy failed. What ran before it goes on.
+    /// The last deploy failed. The previous version keeps running.
     DeployFailed,
-    /// All of it runs.
+    /// All deployments of the application run.
     Running,
-    /// Some of it does not run.
+    /// Some deployments of the application do not run.
     Unhealthy,
-    /// It is being stopped.
+    /// The application is being deleted.
     Deleting,
 }
 
-/// How a deployment does.
+/// The status of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -59,22 +58,22 @@ pub enum DeploymentStatus {
     DeployFailed,
     /// Replicas are being added.
     Upscaling,
-    /// Replicas are being taken away.
+    /// Replicas are being removed.
     Downscaling,
 }
 
-/// How a replica does.
+/// The state of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ReplicaState {
-    /// Its constructor runs.
+    /// The constructor of the replica is running, or the replica waits for room.
     Starting,
-    /// It is being reconfigured.
+    /// The replica is being reconfigured.
     Updating,
-    /// It takes calls.
+    /// The replica takes calls.
     Running,
-    /// It takes no more calls, and ends its running ones.
+    /// The replica takes no new calls and completes its running calls.
     Stopping,
 }
 
@@ -82,23 +81,23 @@ pub enum ReplicaState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ApplicationDetails {
-    /// How it does.
+    /// The status of the application.
     pub status: ApplicationStatus,
-    /// Why, where there is something to say: what a deploy waits for, why one failed, what is
-    /// unhealthy.
+    /// The reason for the status, if there is one: what a deploy waits for, why a deploy failed, or
+    /// what is unhealthy. Empty otherwise.
     pub message: String,
-    /// The prefix of its HTTP routes.
+    /// The prefix of the application's HTTP routes.
     pub route_prefix: Option<String>,
-    /// The time at which its last deploy was asked for. Serialized as RFC 3339, in UTC. None in a
+    /// The time at which the last deploy was requested. Serialized as RFC 3339, in UTC. `None` in a
     /// [`MockRuntime`](crate::MockRuntime), where each run is the same.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub last_deployed_at: Option<SystemTime>,
-    /// By name.
+    /// The deployments of the application, by name.
     pub deployments: BTreeMap<String, DeploymentDetails>,
 }
 
 impl DeploymentDetails {
-    /// What a deploy of this deployment waits for, if it waits for something.
+    /// Describes what a deploy of this deployment waits for, if it waits for something.
     pub(super) fn awaits(&self, name: &str) -> Option<String> {
         let are = |state: ReplicaState| self.replicas.iter().filter(move |it| it.state == state);
         let (roomless, starting): (Vec<_>, Vec<_>) =
@@ -127,7 +126,7 @@ impl DeploymentDetails {
 }
 
 impl ApplicationDetails {
-    /// The deployment of this name, if the application has one.
+    /// Returns the deployment with this name, if the application has one.
     #[must_use]
     pub fn deployment(&self, name: &str) -> Option<&DeploymentDetails> {
         self.deployments.get(name)
@@ -138,24 +137,24 @@ impl ApplicationDetails {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeploymentDetails {
-    /// How it does.
+    /// The status of the deployment.
     pub status: DeploymentStatus,
-    /// How it came to that.
+    /// The event that led to the status.
     pub status_trigger: DeploymentStatusTrigger,
-    /// Why, where there is something to say.
+    /// The reason for the status, if there is one. Empty otherwise.
     pub message: String,
-    /// How many replicas are asked for.
+    /// The number of replicas that the deployment should have.
     pub target_num_replicas: usize,
-    /// Calls that run.
+    /// The number of calls that are running.
     pub ongoing: usize,
-    /// Calls that wait.
+    /// The number of calls that are queued.
     pub queued: usize,
-    /// Those that there are.
+    /// The replicas that the deployment has.
     pub replicas: Vec<ReplicaDetails>,
-    /// The last ten that failed, the oldest first.
+    /// The last ten replicas that failed, the oldest first.
     pub recent_dead_replicas: Vec<DeadReplica>,
-    /// The last ten changes of the number of replicas that the load asked for, the oldest
-    /// first; and where a policy gave no number, so that nothing changed.
+    /// The last ten autoscaling decisions, the oldest first: changes of the number of replicas, and
+    /// failures of a policy, which change nothing.
     pub autoscaling_decisions: Vec<AutoscalingDecision>,
     /// The calls of each method that was called through a handle, by the method's name. Not
     /// serialized unless a call ran in place.
@@ -163,21 +162,21 @@ pub struct DeploymentDetails {
     pub methods: BTreeMap<String, MethodDetails>,
 }
 
-/// True if no call ran in place.
+/// Returns `true` if no call ran in place.
 fn none_in_place(methods: &BTreeMap<String, MethodDetails>) -> bool {
     methods.values().all(|method| method.in_place == 0)
 }
 
 /// The calls of a method since its deployment was first deployed, as [`Status`] shows them.
 ///
-/// A call is counted when it gets its place. Calls that are refused, and calls that are dropped
-/// before they begin, are not counted.
+/// A call is counted when it is assigned its place on a replica. Calls that are refused, and calls
+/// that are dropped before they begin, are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodDetails {
-    /// The number of calls that ended at their first poll, on the task of their caller.
+    /// The number of calls that completed at their first poll, on the task of their caller.
     pub in_place: u64,
-    /// The number of calls that had a task of their own. Among them are those whose first poll, on
+    /// The number of calls that ran on a task of their own, including calls whose first poll, on
     /// the task of their caller, was pending.
     pub spawned: u64,
 }
@@ -196,32 +195,32 @@ impl From<Member<'_>> for ReplicaDetails {
     }
 }
 
-/// A replica that ended by failure.
+/// A replica that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeadReplica {
-    /// Its id.
+    /// The id of the replica.
     pub replica_id: String,
-    /// Why it ended.
+    /// The reason why the replica ended.
     pub reason: String,
 }
 
-/// A change of the number of replicas that the load asked for; or, if `from` is `to`, why
-/// a policy could not be followed.
+/// A change of the number of replicas that the load required, or the failure of a policy if `from`
+/// equals `to`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AutoscalingDecision {
-    /// When, since the deployment was first deployed.
+    /// The time of the decision, since the deployment was first deployed.
     pub at: Duration,
-    /// The same moment by the system's clock. Serialized as RFC 3339, in UTC. None in a
+    /// The time of the decision by the system's clock. Serialized as RFC 3339, in UTC. `None` in a
     /// [`MockRuntime`](crate::MockRuntime), where each run is the same.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub time: Option<SystemTime>,
-    /// How many there were to be before.
+    /// The target number of replicas before the decision.
     pub from: usize,
-    /// How many there were to be from then on.
+    /// The target number of replicas after the decision.
     pub to: usize,
-    /// Why, in a sentence.
+    /// The reason for the decision, in a sentence.
     pub reason: String,
 }
 
@@ -229,17 +228,17 @@ pub struct AutoscalingDecision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplicaDetails {
-    /// Its id.
+    /// The id of the replica.
     pub replica_id: String,
-    /// Its place among the replicas of its deployment, from 0.
+    /// The rank of the replica among the replicas of its deployment, starting at 0.
     pub rank: usize,
-    /// How it does.
+    /// The state of the replica.
     pub state: ReplicaState,
-    /// Why it does not run, where there is something to say: what it waits for.
+    /// The reason why the replica waits for room, if it waits. Empty otherwise.
     pub message: String,
 }
 
-/// Times as people and other programs write them: `2026-11-30T12:00:00.000000000Z`.
+/// Serialization of times in RFC 3339, such as `2026-11-30T12:00:00.000000000Z`.
 mod rfc3339 {
     use std::time::SystemTime;
 

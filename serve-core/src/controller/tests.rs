@@ -1,4 +1,5 @@
-//! The state of a controller without its loop, and a node that is a few lines of this test.
+//! Tests of the controller's state without its loop, with a node that consists of a few lines in
+//! this file.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ impl Model {
     pub async fn call(&self) {}
 }
 
-/// No deployment scales by itself.
+/// Loads under which no deployment autoscales.
 #[derive(Debug)]
 struct NoLoads;
 
@@ -70,7 +71,7 @@ impl World {
         self.settle();
     }
 
-    /// Lets the state decide and a node do it, until there is nothing to do.
+    /// Advances the state and plays the node, until there is nothing left to do.
     fn settle(&mut self) {
         for _ in 0..20 {
             while self.state.advance(self.state.weigh_loads(&NoLoads, self.now), self.now) {}
@@ -92,7 +93,7 @@ impl World {
         }
     }
 
-    /// The ids of the replicas, which all run.
+    /// Returns the ids of the replicas, which all run.
     fn replicas(&self) -> Vec<String> {
         let deployment = self.state.deployments.values().next().expect("it runs");
         assert_eq!(deployment.outcome(), Some(Ok(())));

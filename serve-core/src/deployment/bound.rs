@@ -16,12 +16,12 @@ use super::{
 };
 use crate::error::Error;
 
-/// Makes the instance of one replica.
+/// A function that creates the instance of one replica.
 pub type Constructor<D> =
     Arc<dyn Fn(&Wiring) -> BoxFuture<'static, Result<D, Error>> + Send + Sync>;
 
-/// Tells bound deployments apart: two `bind` calls are two deployments, one `Bound`
-/// given to two parents is one.
+/// Identifies a bound deployment. Two `bind` calls are two deployments; one `Bound` given to two
+/// parents is one deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BoundId(u64);
 
@@ -32,19 +32,19 @@ impl BoundId {
     }
 }
 
-/// A deployment with its constructor's arguments: what `X::bind(...)` returns.
+/// A deployment with its constructor's arguments, as returned by `X::bind(...)`.
 ///
-/// Cheap to clone; the same `Bound` given to two parents is one deployment. The
-/// methods here override options of `#[deployment(...)]`. Changing an option of a
-/// `Bound` that is shared makes a second deployment and leaves the first alone.
+/// A `Bound` is cheap to clone; the same `Bound` given to two parents is one deployment. The
+/// methods here override options of `#[deployment(...)]`. Changing an option of a `Bound` that is
+/// shared creates a second deployment and leaves the first unchanged.
 ///
-/// Nothing runs until a runtime is given the application; dropping it costs nothing.
+/// Nothing runs until a runtime is given the application. Dropping a `Bound` costs nothing.
 pub struct Bound<D> {
     recipe: Arc<Recipe>,
     deployment: PhantomData<fn() -> D>,
 }
 
-/// [`Bound`] without its type, as graphs hold it.
+/// A [`Bound`] without its type, as graphs store it.
 #[derive(Clone, Debug)]
 pub struct AnyBound {
     recipe: Arc<Recipe>,
@@ -55,20 +55,20 @@ struct Recipe {
     id: BoundId,
     options: DeploymentOptions,
     needs: Vec<AnyBound>,
-    /// What each argument is made of.
+    /// The content of each argument.
     content: Vec<Content>,
-    /// Why an option could not be taken, if one could not.
+    /// The error of an option that could not be set.
     fault: Option<String>,
     /// A `Constructor<D>`.
     constructor: Arc<dyn Any + Send + Sync>,
-    /// What `call` knows about `D`; opened by `application`.
+    /// The `Kind` of `D` without its type; opened by `replica`.
     kind: Arc<dyn Any + Send + Sync>,
-    /// Whether its name was set on the `Bound`.
+    /// True if the name was set on the `Bound`.
     renamed: bool,
 }
 
 impl<D: Deployment> Bound<D> {
-    /// For `bind`, which `#[handle]` writes.
+    /// Creates a `Bound`. Called by `bind`, which `#[handle]` generates.
     #[doc(hidden)]
     pub fn new(
         needs: Vec<AnyBound>,
@@ -108,7 +108,7 @@ impl<D: Deployment> Bound<D> {
         self
     }
 
-    /// Its name in its application. No `#`, not empty.
+    /// Sets the name in the application. The name is not empty and has no `#`.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         self.change(|recipe| {
@@ -117,7 +117,7 @@ impl<D: Deployment> Bound<D> {
         })
     }
 
-    /// How many replicas; at least 1. Ends autoscaling, if the deployment had any.
+    /// Sets the number of replicas; at least 1. Turns off autoscaling, if the deployment had any.
     #[must_use]
     pub fn num_replicas(self, num_replicas: usize) -> Self {
         self.with(|options| {
@@ -127,7 +127,7 @@ impl<D: Deployment> Bound<D> {
         })
     }
 
-    /// Lets the number of replicas follow the load. Ends a fixed `num_replicas`.
+    /// Makes the number of replicas follow the load. Removes a fixed `num_replicas`.
     #[must_use]
     pub fn autoscaling(self, autoscaling: AutoscalingConfig) -> Self {
         self.with(|options| {
@@ -136,52 +136,53 @@ impl<D: Deployment> Bound<D> {
         })
     }
 
-    /// How many replicas a load asks for, by a rule of the user's own. A deploy without
-    /// autoscaling refuses it.
+    /// Sets a custom rule for the number of replicas that a load asks for. Deploying the policy
+    /// without autoscaling is an error.
     #[must_use]
     pub fn autoscaling_policy(self, policy: impl AutoscalingPolicy + 'static) -> Self {
         self.with(|options| options.autoscaling_policy = Some(SharedPolicy::new(policy)))
     }
 
-    /// Concurrent calls on each replica; at least 1. Never exceeded.
+    /// Sets the limit of concurrent calls on each replica; at least 1. The limit is never exceeded.
     #[must_use]
     pub fn max_ongoing_requests(self, limit: usize) -> Self {
         self.with(|options| options.max_ongoing_requests = Some(limit))
     }
 
-    /// Calls that may wait for a replica, over the whole deployment. Beyond it a call
-    /// fails with `Overloaded`. 0 means that none waits.
+    /// Sets the limit of calls that may wait for a replica, over the whole deployment.
+    ///
+    /// A call beyond the limit fails with `Overloaded`. With a limit of 0, no call waits.
     #[must_use]
     pub fn max_queued_requests(self, limit: usize) -> Self {
         self.with(|options| options.max_queued_requests = Some(limit))
     }
 
-    /// The deadline of a call that brings none.
+    /// Sets the deadline of a call that brings none, as a duration.
     #[must_use]
     pub fn request_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.request_timeout = Some(timeout))
     }
 
-    /// CPUs reserved for each replica: rounded up, the number of its threads for
-    /// `#[blocking]` methods.
+    /// Sets the CPUs reserved for each replica. Rounded up, and at least one, this is also the
+    /// number of the replica's threads for `#[blocking]` methods.
     #[must_use]
     pub fn num_cpus(self, num_cpus: f64) -> Self {
         self.with(|options| options.num_cpus = Some(num_cpus))
     }
 
-    /// GPUs reserved for each replica: a whole number, or a fraction of one.
+    /// Sets the GPUs reserved for each replica: a whole number, or a fraction of one.
     #[must_use]
     pub fn num_gpus(self, num_gpus: f64) -> Self {
         self.with(|options| options.num_gpus = Some(num_gpus))
     }
 
-    /// Memory reserved for each replica, in bytes.
+    /// Sets the memory reserved for each replica, in bytes.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Self {
         self.with(|options| options.memory = Some(bytes))
     }
 
-    /// An amount of some other resource reserved for each replica.
+    /// Sets the amount of some other resource that is reserved for each replica.
     #[must_use]
     pub fn resource(self, name: impl Into<String>, amount: f64) -> Self {
         self.with(|options| {
@@ -189,60 +190,60 @@ impl<D: Deployment> Bound<D> {
         })
     }
 
-    /// Replicas on one node, at most; at least 1.
+    /// Sets the limit of replicas on one node; at least 1.
     #[must_use]
     pub fn max_replicas_per_node(self, limit: usize) -> Self {
         self.with(|options| options.max_replicas_per_node = Some(limit))
     }
 
-    /// How often `#[check_health]` is called.
+    /// Sets the period at which `#[check_health]` is called.
     #[must_use]
     pub fn health_check_period(self, period: Duration) -> Self {
         self.with(|options| options.health_check_period = Some(period))
     }
 
-    /// How long one `#[check_health]` may take.
+    /// Sets the time limit of one `#[check_health]` call.
     #[must_use]
     pub fn health_check_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.health_check_timeout = Some(timeout))
     }
 
-    /// How long running calls may go on when a replica is stopped.
+    /// Sets the time for which running calls may continue when a replica is stopped.
     #[must_use]
     pub fn graceful_shutdown_timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.graceful_shutdown_timeout = Some(timeout))
     }
 
-    /// Failed starts before a deploy fails, at least 1; and never more than three for each
-    /// replica.
+    /// Sets the number of failed starts before a deploy fails; at least 1. A deploy also fails
+    /// after three failed starts for each replica.
     #[must_use]
     pub fn max_constructor_retry_count(self, count: usize) -> Self {
         self.with(|options| options.max_constructor_retry_count = Some(count))
     }
 
-    /// The part of the replicas that an update replaces at a time, above 0 and up to 1.
+    /// Sets the part of the replicas that an update replaces at a time; above 0 and up to 1.
     #[must_use]
     pub fn rolling_update_percentage(self, part: f64) -> Self {
         self.with(|options| options.rolling_update_percentage = Some(part))
     }
 
-    /// Replicas beyond the wanted number that an update may run meanwhile, in percent of
-    /// it, from 0 to 100.
+    /// Sets the number of replicas beyond the wanted number that an update may run meanwhile, in
+    /// percent of the wanted number, from 0 to 100.
     #[must_use]
     pub fn max_surge_percent(self, percent: f64) -> Self {
         self.with(|options| options.max_surge_percent = Some(percent))
     }
 
-    /// Which replica gets a call.
+    /// Sets the request router, which chooses the replica for a call.
     #[must_use]
     pub fn request_router(self, routing: RequestRouting) -> Self {
         self.with(|options| options.request_router = Some(routing))
     }
 
-    /// What the deployment's `#[reconfigure]` method is given: before a replica takes its
-    /// first call, and without a restart whenever a redeploy changes it.
+    /// Sets the value that the deployment's `#[reconfigure]` method receives: before a replica
+    /// takes its first call, and without a restart whenever a redeploy changes the value.
     ///
-    /// It is checked against the method's type before anything is deployed.
+    /// The value is checked against the method's type before anything is deployed.
     #[must_use]
     pub fn user_config(self, config: impl Serialize) -> Self {
         self.change(|recipe| match serde_json::to_value(config) {
@@ -270,7 +271,7 @@ impl AnyBound {
         &self.recipe.options
     }
 
-    /// The name that was given by hand, rather than by the type.
+    /// Returns the name that was set on the `Bound`, rather than by the type.
     pub(crate) fn given_name(&self) -> Option<&str> {
         self.recipe.options.name.as_deref().filter(|_| self.recipe.renamed)
     }
@@ -279,17 +280,17 @@ impl AnyBound {
         &self.recipe.needs
     }
 
-    /// Why it cannot be deployed, if an option could not be taken.
+    /// Returns the error of an option that could not be set, which prevents the deploy.
     pub(crate) fn fault(&self) -> Option<&str> {
         self.recipe.fault.as_deref()
     }
 
-    /// What each argument is made of.
+    /// Returns the content of each argument.
     pub(crate) fn content(&self) -> &[Content] {
         &self.recipe.content
     }
 
-    /// True if both were made by one call of `bind`, perhaps with other options.
+    /// True if both were created by the same call of `bind`, perhaps with different options.
     pub(crate) fn is_of_one_bind(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.recipe.constructor, &other.recipe.constructor)
     }

@@ -23,10 +23,10 @@ pub struct Candidate<'a> {
     pub(crate) key: usize,
 }
 
-/// The replicas that have a free slot for a call: a view, with no copy of any of them.
+/// A view of the replicas that have a free slot for a call, without a copy of any of them.
 ///
-/// There is at least one. A router that asks for what it needs costs the same among a thousand
-/// replicas as among ten:
+/// There is at least one candidate. A router that asks only for what it needs costs the same among
+/// a thousand replicas as among ten:
 ///
 /// | to find | use | cost |
 /// |---|---|---|
@@ -95,20 +95,20 @@ impl<'a> Candidates<'a> {
         self.roster.free().len()
     }
 
-    /// True if no replica has a free slot. A router is not asked then, so this is false in
-    /// [`choose`](super::RequestRouter::choose).
+    /// True if no replica has a free slot. A router is not called in that case, so this is always
+    /// false in [`choose`](super::RequestRouter::choose).
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.roster.free().is_empty()
     }
 
-    /// The candidates in the order of their ranks, lowest first, or from the highest down with
-    /// [`rev`](Iterator::rev).
+    /// Returns the candidates in the order of their ranks, lowest first. Use [`rev`](Iterator::rev)
+    /// to start at the highest rank.
     ///
-    /// Lazy: a candidate is looked up when the iterator reaches it. Replicas without a free
-    /// slot are skipped one at a time, so the next candidate takes constant time only as long
-    /// as few replicas are busy.
+    /// The iterator is lazy: a candidate is looked up when the iterator reaches it. Replicas
+    /// without a free slot are skipped one at a time, so the next candidate takes constant time
+    /// only as long as few replicas are busy.
     #[inline]
     pub fn iter(
         &self,
@@ -120,26 +120,26 @@ impl<'a> Candidates<'a> {
         InOrder { roster: self.roster, keys: self.roster.in_order().iter(), left: self.len() }
     }
 
-    /// The candidate of this rank; none if that replica is busy, or there is no such rank now.
-    /// A binary search among the deployment's replicas.
+    /// Returns the candidate of this rank, or `None` if that replica is busy or no replica has this
+    /// rank now. Takes a binary search among the deployment's replicas.
     #[inline]
     #[must_use]
     pub fn by_rank(&self, rank: usize) -> Option<Candidate<'a>> {
         self.roster.by_rank(rank)
     }
 
-    /// The candidate with this id; none if that replica is busy or gone. A lookup in a hash
-    /// map.
+    /// Returns the candidate with this id, or `None` if that replica is busy or gone. Takes one
+    /// lookup in a hash map.
     #[inline]
     #[must_use]
     pub fn by_id(&self, replica_id: &str) -> Option<Candidate<'a>> {
         self.roster.by_id(replica_id)
     }
 
-    /// A random candidate, each as likely. Takes constant time.
+    /// Returns a random candidate; all candidates are equally likely. Takes constant time.
     ///
-    /// The numbers are those of the runtime, so a
-    /// [`MockRuntime`](crate::MockRuntime) with a seed repeats them.
+    /// The random numbers are those of the runtime, so a [`MockRuntime`](crate::MockRuntime) with a
+    /// seed repeats them.
     #[must_use]
     pub fn random(&self) -> Option<Candidate<'a>> {
         let free = self.roster.free();
@@ -150,8 +150,9 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Two different random candidates, each pair as likely; none if there is only one
-    /// candidate. Takes constant time. The numbers are those of [`random`](Self::random).
+    /// Returns two different random candidates, or `None` if there is only one candidate; all pairs
+    /// are equally likely. Takes constant time. The random numbers come from the same source as
+    /// those of [`random`](Self::random).
     #[must_use]
     pub fn random_pair(&self) -> Option<(Candidate<'a>, Candidate<'a>)> {
         let free = self.roster.free();
@@ -160,7 +161,7 @@ impl<'a> Candidates<'a> {
             return None;
         }
         let first = self.roster.random(n);
-        // One of the others, each as likely.
+        // One of the other candidates, all equally likely.
         let second = (first + 1 + self.roster.random(n - 1)) % n;
         Some((self.roster.candidate(free[first])?, self.roster.candidate(free[second])?))
     }
@@ -177,7 +178,7 @@ impl fmt::Debug for Candidates<'_> {
 struct InOrder<'a> {
     roster: &'a dyn Roster,
     keys: slice::Iter<'a, usize>,
-    /// The candidates still to come. At 0, the rest of `keys` are busy and not looked at.
+    /// The number of candidates still to come. At 0, the rest of `keys` are busy and not looked at.
     left: usize,
 }
 

@@ -1,5 +1,5 @@
-//! [`Content`]: what a constructor's argument is made of, so that an update can tell whether it
-//! changes anything.
+//! [`Content`]: the content of a constructor's argument, by which an update detects whether the
+//! argument changes anything.
 
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
@@ -15,35 +15,36 @@ use serde::Serialize;
 use super::digest::ContentHash;
 use super::{BoundId, Init, Wiring};
 
-/// What an argument is made of.
+/// The content of a constructor's argument, which can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A value that serde can write, by the hash of its JSON.
+    /// A value that serde can serialize, identified by the hash of its JSON.
     Value(ContentHash),
-    /// Handles of other deployments, in order, with what else tells their places apart.
+    /// Handles of other deployments, in order, with the keys that distinguish their places.
     Handles {
-        /// Whose handles.
+        /// The deployments that the handles call.
         of: Vec<BoundId>,
-        /// The keys of a map, by a digest of each.
+        /// The digests of the keys, if the handles are in a map.
         keys: Vec<u64>,
     },
-    /// A value that is the same only if it is one and the same: serde cannot write it, or it can
-    /// change while replicas share it.
+    /// A value that equals only itself, because serde cannot serialize it or because it can change
+    /// while replicas share it.
     Opaque {
         /// The type of the argument.
         type_name: &'static str,
-        /// The addresses of what is shared; none if the value shares nothing that is known.
+        /// The addresses of the shared state; empty if the value shares nothing that is known.
         shared: Vec<usize>,
     },
 }
 
-/// Finds the content of an argument of type `T`. Called as
-/// `(&&&&ContentOf::new(&init)).content()`; method resolution takes the first trait that fits:
-/// [`ContentByIdentity`], [`ContentBySerde`], [`ContentByPointer`], [`ContentOtherwise`].
+/// Finds the content of an argument of type `T`.
+///
+/// Called as `(&&&&ContentOf::new(&init)).content()`; method resolution takes the first trait that
+/// fits: [`ContentByIdentity`], [`ContentBySerde`], [`ContentByPointer`], [`ContentOtherwise`].
 pub struct ContentOf<'a, T>(&'a Init<T>);
 
 impl<'a, T: 'static> ContentOf<'a, T> {
-    /// The question.
+    /// Creates the receiver of the call to `content`.
     #[must_use]
     pub fn new(init: &'a Init<T>) -> Self {
         Self(init)
@@ -64,8 +65,8 @@ impl<T> fmt::Debug for ContentOf<'_, T> {
     }
 }
 
-/// A type whose values can change while they are shared. Serde can write these, and what it writes
-/// is not what they are.
+/// A type whose values can change while they are shared. Serde can serialize these values, but the
+/// serialized form does not identify them.
 pub trait InteriorMutability {}
 
 macro_rules! interior_mutability {
@@ -102,9 +103,9 @@ impl<T: InteriorMutability> InteriorMutability for [T] {}
 impl<T: InteriorMutability> InteriorMutability for Vec<T> {}
 impl<T: InteriorMutability + ?Sized> InteriorMutability for Box<T> {}
 
-/// A value that shares something which can change.
+/// A value that shares mutable state.
 pub trait SharesState {
-    /// The addresses of what is shared.
+    /// Returns the addresses of the shared state.
     fn shared(&self) -> Vec<usize>;
 }
 
@@ -130,9 +131,9 @@ fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
     Arc::as_ptr(shared).cast::<()>().addr()
 }
 
-/// First choice: it shares something that can change, and counts by identity.
+/// The first choice: the value shares mutable state and is compared by identity.
 pub trait ContentByIdentity {
-    /// The content.
+    /// Returns the content of the argument.
     fn content(&self) -> Content;
 }
 
@@ -142,9 +143,9 @@ impl<T: SharesState + 'static> ContentByIdentity for &&&ContentOf<'_, T> {
     }
 }
 
-/// Second choice: serde can write it.
+/// The second choice: serde can serialize the value.
 pub trait ContentBySerde {
-    /// The content.
+    /// Returns the content of the argument.
     fn content(&self) -> Content;
 }
 
@@ -160,9 +161,9 @@ impl<T: Serialize + 'static> ContentBySerde for &&ContentOf<'_, T> {
     }
 }
 
-/// Third choice: it is shared, such as a client, and counts by identity.
+/// The third choice: the value is an `Arc`, such as a shared client, and is compared by identity.
 pub trait ContentByPointer {
-    /// The content.
+    /// Returns the content of the argument.
     fn content(&self) -> Content;
 }
 
@@ -172,9 +173,9 @@ impl<T: ?Sized + 'static> ContentByPointer for &ContentOf<'_, Arc<T>> {
     }
 }
 
-/// Last choice: handles, or nothing.
+/// The last choice: handles, or a value of which only the type is known.
 pub trait ContentOtherwise {
-    /// The content.
+    /// Returns the content of the argument.
     fn content(&self) -> Content;
 }
 

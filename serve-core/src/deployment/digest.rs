@@ -1,5 +1,5 @@
-//! [`ContentHash`] and [`digest`]: XXH3, the one hash by which processes agree on what is the
-//! same and where it belongs. Its answers are the same on every build and machine.
+//! [`ContentHash`] and [`digest`]: the XXH3 hashes by which processes agree on which values are
+//! equal and where a value belongs. A value has the same hash in every build and on every machine.
 
 use std::fmt;
 use std::hash::Hash;
@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// The hash of some content: 128 bits of XXH3. Equal content has equal hashes, in every process
-/// and build. Shown and serialized as 32 hexadecimal digits.
+/// The hash of some content: 128 bits of XXH3.
+///
+/// Equal content has equal hashes, in every process and build. A hash is displayed and serialized
+/// as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ContentHash(u128);
 
 impl ContentHash {
-    /// The hash of a value, whatever the order of its keys.
+    /// Returns the hash of a value, regardless of the order of its keys.
     pub(crate) fn of(value: &Value) -> Self {
         let mut text = String::new();
         write_canonical(value, &mut text);
@@ -55,8 +57,10 @@ impl TryFrom<String> for ContentHash {
     }
 }
 
-/// Writes JSON without spaces and with sorted keys, so that equal values have one text. With the
-/// feature `preserve_order` of serde_json, a map is in the order of its insertions.
+/// Writes JSON without spaces and with sorted keys, so that equal values have equal texts.
+///
+/// The keys have to be sorted because a map keeps the order of its insertions if serde_json has the
+/// feature `preserve_order`.
 fn write_canonical(value: &Value, text: &mut String) {
     match value {
         Value::Array(items) => {
@@ -83,7 +87,7 @@ fn write_canonical(value: &Value, text: &mut String) {
     }
 }
 
-/// The 64-bit digest of some parts, each of which counts by its bytes and its length.
+/// Returns the 64-bit digest of some parts, each of which counts by its bytes and its length.
 pub(crate) fn digest(parts: &[&[u8]]) -> u64 {
     let mut hasher = Xxh3::new();
     for part in parts {
@@ -93,22 +97,22 @@ pub(crate) fn digest(parts: &[&[u8]]) -> u64 {
     hasher.digest()
 }
 
-/// The digest of a value of which nothing is known but that it can be hashed.
+/// Returns the 64-bit digest of any value that can be hashed.
 pub(crate) fn digest_of(value: &impl Hash) -> u64 {
     let mut hasher = Xxh3::new();
     value.hash(&mut hasher);
     hasher.digest()
 }
 
-/// The id of the build that this program is: `SERVE_BUILD_ID` as it was set when Serve was
+/// Returns the id of this program's build: the value that `SERVE_BUILD_ID` had when Serve was
 /// compiled, or else a hash of the executable, which any change of the code changes.
 ///
-/// Reads the executable once. A program whose executable cannot be read has the id `unknown`.
+/// The executable is read once. If the executable cannot be read, the id is `unknown`.
 #[must_use]
 pub fn build_id() -> &'static str {
     static BUILD_ID: LazyLock<String> = LazyLock::new(|| match option_env!("SERVE_BUILD_ID") {
         Some(id) if !id.is_empty() => id.to_owned(),
-        // On Linux this is the file that runs, though another has taken its place meanwhile.
+        // On Linux this is the running executable, even if another file has replaced it meanwhile.
         _ => hash_of(Path::new("/proc/self/exe"))
             .or_else(|| hash_of(&env::current_exe().ok()?))
             .unwrap_or_else(|| "unknown".to_owned()),

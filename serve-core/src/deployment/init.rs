@@ -1,4 +1,4 @@
-//! [`IntoInit`]: what may stand for a constructor's parameter in `bind(...)`.
+//! [`IntoInit`]: the values that `bind(...)` accepts for a constructor's parameters.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::digest::digest_of;
 use super::{AnyBound, Bound, Content, Deployment, HandleOf, Wiring};
 
-/// A way to make one `T` for each replica, and the deployments it leads to.
+/// A recipe that creates one `T` for each replica, and the bound deployments that the `T` refers
+/// to.
 pub struct Init<T> {
     make: Arc<dyn Fn(&Wiring) -> T + Send + Sync>,
     needs: Vec<AnyBound>,
-    /// None for a plain value.
+    /// The content of an argument that is made of handles; `None` for a plain value.
     handles: Option<Content>,
 }
 
@@ -21,7 +22,7 @@ impl<T: 'static> Init<T> {
         Self { make: Arc::new(make), needs: Vec::new(), handles: None }
     }
 
-    /// Handles of `needs`, told apart by their order and by `keys`.
+    /// Creates handles of `needs`, distinguished by their order and by `keys`.
     fn handles_of(
         needs: Vec<AnyBound>,
         keys: Vec<u64>,
@@ -31,17 +32,17 @@ impl<T: 'static> Init<T> {
         Self { make: Arc::new(make), needs, handles: Some(Content::Handles { of, keys }) }
     }
 
-    /// What it is made of, if that is handles.
+    /// Returns the content of the argument, if the argument is made of handles.
     pub(super) fn handles(&self) -> Option<Content> {
         self.handles.clone()
     }
 
-    /// The value for one replica.
+    /// Creates the value for one replica.
     pub fn make(&self, wiring: &Wiring) -> T {
         (self.make)(wiring)
     }
 
-    /// The bound deployments inside.
+    /// Returns the bound deployments that the value refers to.
     pub fn needs(&self) -> &[AnyBound] {
         &self.needs
     }
@@ -53,10 +54,11 @@ impl<T> fmt::Debug for Init<T> {
     }
 }
 
-/// What `bind` takes for a constructor's parameter of type `T`.
+/// A value that `bind` accepts for a constructor's parameter of type `T`.
 ///
-/// A plain `T`, cloned for each replica; for a handle `XHandle`, what `X::bind(...)`
-/// returned; and containers of those. `Marker` is inferred and keeps the cases apart.
+/// `bind` accepts a plain `T`, which is cloned for each replica; for a handle `XHandle`, the value
+/// that `X::bind(...)` returned; and containers of these. `Marker` is inferred and keeps the cases
+/// apart.
 #[diagnostic::on_unimplemented(
     message = "expected this to be `{T}`",
     label = "this cannot become `{T}`",
@@ -64,19 +66,19 @@ impl<T> fmt::Debug for Init<T> {
             what `X::bind(...)` returned; also in a `Vec`, an `Option` or a `HashMap<String, _>`"
 )]
 pub trait IntoInit<T, Marker> {
-    /// The way to make one `T` for each replica.
+    /// Converts the value into a recipe that creates one `T` for each replica.
     fn into_init(self) -> Init<T>;
 }
 
-/// Marker: the value itself, cloned for each replica.
+/// A marker for a plain value, which is cloned for each replica.
 #[derive(Debug)]
 pub enum ByValue {}
 
-/// Marker: bound deployments, which become handles.
+/// A marker for bound deployments, which become handles.
 #[derive(Debug)]
 pub enum ByBound {}
 
-/// Marker: borrowed text for a `String`.
+/// A marker for borrowed text, which becomes a `String`.
 #[derive(Debug)]
 pub enum ByText {}
 
@@ -134,7 +136,7 @@ where
     H: HandleOf,
 {
     fn into_init(self) -> Init<HashMap<K, H>> {
-        // In an order that does not depend on the map's.
+        // The entries are sorted, so that their order does not depend on the map's.
         let mut entries: Vec<(u64, K, Bound<H::Deployment>)> =
             self.into_iter().map(|(key, bound)| (digest_of(&key), key, bound)).collect();
         entries.sort_by_key(|(digest, ..)| *digest);

@@ -1,4 +1,5 @@
-//! [`Link`] and [`Wiring`]: how a constructor gets its handles when a replica starts.
+//! [`Link`] and [`Wiring`]: the source of the handles that a constructor receives when a replica
+//! starts.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -7,9 +8,9 @@ use std::sync::Arc;
 
 use super::BoundId;
 
-/// The running end of a bound deployment, for a handle to connect to.
+/// The running end of a bound deployment, to which a handle connects.
 ///
-/// Opaque here: `router` makes it and opens it again.
+/// A link is opaque in this module: `node` creates it, and `dispatch` opens it.
 #[derive(Clone)]
 pub struct Link(Arc<dyn Any + Send + Sync>);
 
@@ -29,7 +30,7 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Which link belongs to which bound deployment, while one application starts.
+/// The links of the bound deployments of one application, while the application starts.
 #[derive(Clone, Debug, Default)]
 pub struct Wiring {
     links: HashMap<BoundId, Link>,

@@ -1,7 +1,8 @@
-//! What a user declares: a deployment, its options, and how it is bound into a graph.
+//! The declaration of deployments: the [`Deployment`] trait, the options of a deployment, and its
+//! binding into a graph.
 //!
-//! Nothing here runs anything. [`Bound`] is a recipe; `application` turns recipes
-//! into a graph and `controller` makes replicas of it.
+//! Nothing in this module runs anything. A [`Bound`] is a recipe: `application` turns recipes into
+//! a graph, `controller` decides which replicas the graph needs, and `node` starts them.
 
 mod autoscaling;
 mod bound;
@@ -40,18 +41,19 @@ pub use routing::{ArgumentsByPlace, CustomRouting, RequestRouter, RequestRouting
 pub use setting::Kind;
 pub use table::{GivenIn, OnUpdate, OptionFault, OptionInfo};
 
-/// A struct that replicas are made of. Implemented by `#[deployment]`.
+/// A struct whose instances are replicas. Implemented by `#[deployment]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a deployment",
     label = "this type has no `#[deployment]`",
     note = "put `#[deployment]` on the struct `{Self}` and `#[handle]` on its `impl` block"
 )]
 pub trait Deployment: Sized + Send + 'static {
-    /// Its name where nothing else is said: the struct's name, or the `name` option.
+    /// The default name of the deployment: the struct's name, or the `name` option.
     const NAME: &'static str;
-    /// Its typed client, `XHandle`.
+    /// The typed client of the deployment, `XHandle`.
     type Handle: HandleOf<Deployment = Self>;
-    /// Whether its calls may leave the process: [`Anywhere`] or [`InProcess`].
+    /// The reach of the deployment's calls: [`Anywhere`], or [`InProcess`] for calls that cannot
+    /// leave the process.
     type Locality: Locality;
     /// The options written in `#[deployment(...)]`.
     fn options() -> DeploymentOptions;
@@ -63,24 +65,25 @@ pub trait Deployment: Sized + Send + 'static {
     label = "expected the handle that `#[deployment]` makes, like `AdderHandle`"
 )]
 pub trait HandleOf: Clone + Send + Sync + 'static {
-    /// The deployment it calls.
+    /// The deployment that the handle calls.
     type Deployment: Deployment<Handle = Self>;
-    /// A client of what runs behind `link`.
+    /// Creates a client of the deployment that runs behind `link`.
     #[doc(hidden)]
     fn connect(link: Link) -> Self;
 }
 
-/// Where a deployment's calls may go. See [`Deployment::Locality`].
+/// The reach of a deployment's calls. See [`Deployment::Locality`].
 pub trait Locality: Send + Sync + 'static {
-    /// True if arguments and results can be written to bytes.
+    /// True if arguments and results can be encoded as bytes.
     const TRAVELS: bool;
 }
 
-/// Calls may cross to another process: everything in them is serializable.
+/// The locality of calls that may cross to another process: everything in them is serializable.
 #[derive(Debug)]
 pub enum Anywhere {}
 
-/// `#[deployment(local)]`: calls stay in the caller's process, whatever their types.
+/// The locality of `#[deployment(local)]`: calls stay in the caller's process, whatever their
+/// types.
 #[derive(Debug)]
 pub enum InProcess {}
 

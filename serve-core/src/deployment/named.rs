@@ -1,27 +1,27 @@
-//! Request routers and autoscaling policies of the user's own that a config file can name.
+//! Custom request routers and autoscaling policies that a config file can name.
 
 use serde_json::Value;
 
 use super::setting::Setting;
 use super::{RequestRouting, SharedPolicy};
 
-/// A request router that is registered by a name. See
+/// A request router that is registered under a name. See
 /// [`register_request_router!`](crate::register_request_router).
 #[derive(Debug)]
 pub struct NamedRouter {
-    /// The name.
+    /// The name of the request router.
     pub name: &'static str,
-    /// Makes the option.
+    /// Creates the option.
     pub make: fn() -> RequestRouting,
 }
 
-/// An autoscaling policy that is registered by a name. See
+/// An autoscaling policy that is registered under a name. See
 /// [`register_autoscaling_policy!`](crate::register_autoscaling_policy).
 #[derive(Debug)]
 pub struct NamedPolicy {
-    /// The name.
+    /// The name of the policy.
     pub name: &'static str,
-    /// Makes the policy.
+    /// Creates the policy.
     pub make: fn(&'static str) -> SharedPolicy,
 }
 

@@ -1,4 +1,4 @@
-//! [`DeploymentOptions`]: what a deployment runs under, and which values make sense.
+//! [`DeploymentOptions`]: the options of a deployment, and the check that their values make sense.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::routing::RequestRouting;
 use super::setting::{Kind, Setting, number};
 use super::table::{OnUpdate, OptionInfo};
 
-/// Options of a deployment. `None` means the default that each getter names.
+/// The options of a deployment. `None` means the default that each getter names.
 ///
-/// `#[deployment(...)]` fills them, `Bound`'s methods override them, and
-/// [`DeploymentOptions::check`] refuses what makes no sense before anything starts.
+/// `#[deployment(...)]` sets the options, the methods of `Bound` override them, and
+/// [`DeploymentOptions::check`] rejects values that make no sense before anything starts.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DeploymentOptions {
@@ -23,19 +23,19 @@ pub struct DeploymentOptions {
     pub name: Option<String>,
     /// See [`DeploymentOptions::num_replicas`]. Excludes `autoscaling`.
     pub num_replicas: Option<usize>,
-    /// How the number of replicas follows the load; default: it does not.
+    /// The configuration of autoscaling; default: the number of replicas does not follow the load.
     pub autoscaling: Option<AutoscalingConfig>,
-    /// How many replicas a load asks for; default: as many as `target_ongoing_requests`
-    /// says. Needs `autoscaling`.
+    /// The rule for the number of replicas that a load asks for; default: the number that
+    /// `target_ongoing_requests` asks for. Needs `autoscaling`.
     pub autoscaling_policy: Option<SharedPolicy>,
     /// See [`DeploymentOptions::max_ongoing_requests`].
     pub max_ongoing_requests: Option<usize>,
-    /// Calls waiting for a replica, over the whole deployment; default: no limit.
+    /// The limit of calls that wait for a replica, over the whole deployment; default: no limit.
     pub max_queued_requests: Option<usize>,
-    /// The deadline of a call that brings none; default: none.
+    /// The deadline of a call that brings none, as a duration; default: no deadline.
     pub request_timeout: Option<Duration>,
-    /// CPUs reserved for each replica; default 0. Sizes the threads of `#[blocking]`
-    /// methods.
+    /// CPUs reserved for each replica; default 0. The number also sets the number of threads for
+    /// `#[blocking]` methods.
     pub num_cpus: Option<f64>,
     /// GPUs reserved for each replica, whole or a fraction of one; default 0.
     pub num_gpus: Option<f64>,
@@ -43,7 +43,7 @@ pub struct DeploymentOptions {
     pub memory: Option<u64>,
     /// Other resources reserved for each replica, by name; default none.
     pub resources: BTreeMap<String, f64>,
-    /// Replicas on one node; default: no limit.
+    /// The limit of replicas on one node; default: no limit.
     pub max_replicas_per_node: Option<usize>,
     /// See [`DeploymentOptions::health_check_period`].
     pub health_check_period: Option<Duration>,
@@ -57,14 +57,15 @@ pub struct DeploymentOptions {
     pub rolling_update_percentage: Option<f64>,
     /// See [`DeploymentOptions::max_surge_percent`].
     pub max_surge_percent: Option<f64>,
-    /// Which replica gets a call; default: power of two choices.
+    /// The request router, which chooses the replica for a call; default: power of two choices.
     pub request_router: Option<RequestRouting>,
-    /// What `#[reconfigure]` is given, as JSON; default: it is not called.
+    /// The value that `#[reconfigure]` receives, as JSON; default: the method is not called.
     pub user_config: Option<Value>,
 }
 
 impl DeploymentOptions {
-    /// Replicas: 1 unless set. With autoscaling, how many there are at first.
+    /// Returns the number of replicas: 1 unless set. With autoscaling, this is the number at the
+    /// first deploy.
     #[must_use]
     pub fn num_replicas(&self) -> usize {
         match &self.autoscaling {
@@ -73,52 +74,55 @@ impl DeploymentOptions {
         }
     }
 
-    /// Concurrent calls on each replica: 100 unless set (Ray Serve's own default is 5).
+    /// Returns the limit of concurrent calls on each replica: 100 unless set (Ray Serve's own
+    /// default is 5).
     #[must_use]
     pub fn max_ongoing_requests(&self) -> usize {
         self.max_ongoing_requests.unwrap_or(100)
     }
 
-    /// How often `#[check_health]` is called: every 10 s unless set, as in Ray Serve.
+    /// Returns the period at which `#[check_health]` is called: 10 s unless set, as in Ray Serve.
     #[must_use]
     pub fn health_check_period(&self) -> Duration {
         self.health_check_period.unwrap_or(Duration::from_secs(10))
     }
 
-    /// How long one `#[check_health]` may take: 30 s unless set, as in Ray Serve.
+    /// Returns the time limit of one `#[check_health]` call: 30 s unless set, as in Ray Serve.
     #[must_use]
     pub fn health_check_timeout(&self) -> Duration {
         self.health_check_timeout.unwrap_or(Duration::from_secs(30))
     }
 
-    /// How long a drained replica's calls may go on: 20 s unless set, as in Ray Serve.
+    /// Returns the time for which a drained replica's calls may continue: 20 s unless set, as in
+    /// Ray Serve.
     #[must_use]
     pub fn graceful_shutdown_timeout(&self) -> Duration {
         self.graceful_shutdown_timeout.unwrap_or(Duration::from_secs(20))
     }
 
-    /// Failed starts before a deploy fails: 20 unless set, as in Ray Serve; and never more
-    /// than three for each replica.
+    /// Returns the number of failed starts before a deploy fails: 20 unless set, as in Ray Serve. A
+    /// deploy also fails after three failed starts for each replica.
     #[must_use]
     pub fn max_constructor_retry_count(&self) -> usize {
         self.max_constructor_retry_count.unwrap_or(20)
     }
 
-    /// The part of the replicas that an update replaces at a time: 0.2 unless set, as in
+    /// Returns the part of the replicas that an update replaces at a time: 0.2 unless set, as in
     /// Ray Serve.
     #[must_use]
     pub fn rolling_update_percentage(&self) -> f64 {
         self.rolling_update_percentage.unwrap_or(0.2)
     }
 
-    /// Replicas beyond the wanted number that an update may run meanwhile, in percent of
-    /// it: 0 unless set, as in Ray Serve.
+    /// Returns the number of replicas beyond the wanted number that an update may run meanwhile, in
+    /// percent of the wanted number: 0 unless set, as in Ray Serve.
     #[must_use]
     pub fn max_surge_percent(&self) -> f64 {
         self.max_surge_percent.unwrap_or(0.0)
     }
 
-    /// Threads for `#[blocking]` methods: `num_cpus` rounded up, at least one.
+    /// Returns the number of threads for `#[blocking]` methods: `num_cpus` rounded up, at least
+    /// one.
     #[must_use]
     pub fn compute_threads(&self) -> usize {
         #[expect(
@@ -130,29 +134,32 @@ impl DeploymentOptions {
         threads.max(1)
     }
 
-    /// True if replicas under `other` must be made anew, because what they hold or were
-    /// made with differs. Every other option changes in place; but a user config cannot be
-    /// taken back from an instance that has it.
+    /// True if a change of the options to `other` replaces the replicas, because what the replicas
+    /// hold or were created with differs.
+    ///
+    /// All other options change in place, except that a user config cannot be taken back from an
+    /// instance that has received one.
     pub(crate) fn need_other_replicas(&self, other: &Self) -> bool {
         let restarts = |option: &&OptionInfo<Self>| option.on_update == OnUpdate::Restart;
         OPTIONS.iter().filter(restarts).any(|option| !option.is_same(self, other))
             || (self.user_config.is_some() && other.user_config.is_none())
     }
 
-    /// True if the two differ at most in options that Ray Serve calls lightweight.
+    /// True if `self` and `other` differ at most in options that Ray Serve calls lightweight.
     pub(crate) fn differ_in_scale_only(&self, other: &Self) -> bool {
         let others = |option: &&OptionInfo<Self>| option.on_update != OnUpdate::Scale;
         OPTIONS.iter().filter(others).all(|option| match option.name {
-            // One policy without a name may not be another of the same type.
+            // Two policies without names may differ, even if they have the same type.
             "autoscaling_policy" => self.autoscaling_policy == other.autoscaling_policy,
             _ => option.is_same(self, other),
         })
     }
 
-    /// Refuses values that make no sense.
+    /// Rejects values that make no sense.
     ///
     /// # Errors
-    /// The first option whose value is out of its range.
+    /// Returns an error if options contradict each other, or for the first option whose value is
+    /// out of its range.
     pub fn check(&self) -> Result<(), OptionsError> {
         if let Some(autoscaling) = &self.autoscaling {
             if self.num_replicas.is_some() {
@@ -174,7 +181,7 @@ impl DeploymentOptions {
     }
 }
 
-/// Refuses a value that is not in the range of its option.
+/// Rejects a value that is out of the range of its option.
 fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<(), OptionsError> {
     // A node has neither more CPUs nor more GPUs than this.
     const MOST: f64 = 65_536.0;
@@ -242,40 +249,41 @@ pub enum OptionsError {
         /// The option.
         option: &'static str,
     },
-    /// A number below or above what makes sense, or not finite.
+    /// A number that is out of its range, or not finite.
     #[error("`{option}` is {value}: give a number from {from} to {to}")]
     Range {
         /// The option, or the resource.
         option: String,
-        /// Its value.
+        /// The value of the option.
         value: f64,
-        /// The least.
+        /// The lower bound.
         from: f64,
-        /// The most.
+        /// The upper bound.
         to: f64,
     },
     /// More than one GPU, but not a whole number of them.
     #[error("`num_gpus` is {0}: give a whole number, or a fraction of one")]
     FractionOfSeveral(f64),
-    /// An update that would never get on.
+    /// An update that would never make progress.
     #[error("`rolling_update_percentage` is 0: give more, up to 1")]
     NothingAtATime,
-    /// A fixed number of replicas, and one that follows the load.
+    /// A fixed number of replicas together with autoscaling.
     #[error("`num_replicas` and `autoscaling` exclude each other: leave one out")]
     FixedAndAutoscaled,
-    /// A rule for something that does not happen.
+    /// An autoscaling policy without autoscaling.
     #[error(
         "`autoscaling_policy` is given and `autoscaling` is not: say between which bounds, \
          like `autoscaling(max_replicas = 10)`"
     )]
     PolicyWithoutAutoscaling,
-    /// No replica, and no call that could wait for one.
+    /// Options with which no replica would ever start: none runs at first, and no call may wait for
+    /// one.
     #[error(
         "`max_queued_requests` is 0 and `min_replicas` is 0: no call may wait for the first \
          replica, so none would ever start; give at least 1 of either"
     )]
     NothingWakesIt,
-    /// An option of autoscaling.
+    /// An error in an option of autoscaling.
     #[error(transparent)]
     Autoscaling(#[from] AutoscalingError),
 }

@@ -1,5 +1,5 @@
-//! [`OPTIONS`]: the table of a deployment's options, and what is read off the table: the form of
-//! [`DeploymentOptions`] in a config file, the JSON Schema, and layers of options.
+//! [`OPTIONS`]: the table of a deployment's options, and everything that is derived from the table:
+//! the form of [`DeploymentOptions`] in a config file, the JSON Schema, and layers of options.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ const fn option(
     OptionInfo { name, aliases, kind, default, doc, on_update, given_in, get, set }
 }
 
-/// The options of a deployment, but for `local` and `crate`, which are words to the macro.
+/// The options of a deployment, except for `local` and `crate`, which are keywords of the macro.
 pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     option(
         "name",
@@ -86,7 +86,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
         (
             |options: &DeploymentOptions| options.max_queued_requests.as_ref().map(Setting::write),
             |options: &mut DeploymentOptions, value| {
-                // As in Ray Serve, -1 is no limit.
+                // As in Ray Serve, -1 means no limit.
                 options.max_queued_requests = match value.as_i64() {
                     Some(-1) => None,
                     _ => Some(Setting::read_all(value)?),
@@ -223,10 +223,10 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     },
 ];
 
-/// The options that stand in Ray Serve's `ray_actor_options`.
+/// The options that Ray Serve has in `ray_actor_options`.
 const RESERVED: [&str; 4] = ["num_cpus", "num_gpus", "memory", "resources"];
 
-/// Writes `num_replicas: auto` out: it is what `autoscaling` starts from.
+/// Replaces `num_replicas: auto` with `autoscaling`, and sets the default of its `max_replicas`.
 fn expand_auto(map: &mut Map<String, Value>) {
     if map.get("num_replicas").and_then(Value::as_str) != Some("auto") {
         return;
@@ -245,13 +245,13 @@ fn expand_auto(map: &mut Map<String, Value>) {
 }
 
 impl DeploymentOptions {
-    /// Reads the options of a map, as a config file has them.
+    /// Reads the options from a map, in the form of a config file.
     ///
     /// # Errors
-    /// Every fault, with the keys that lead to it.
+    /// Returns every fault, with the keys that lead to it.
     pub fn read(mut map: Map<String, Value>) -> Result<Self, Vec<OptionFault>> {
         let mut faults = Vec::new();
-        // Ray Serve's name for what an actor reserves.
+        // Ray Serve's name for the resources that an actor reserves.
         if let Some(reserved) = map.remove("ray_actor_options") {
             match reserved {
                 Value::Object(reserved) => {
@@ -284,20 +284,20 @@ impl DeploymentOptions {
         }
     }
 
-    /// These options, with those of `layer` in place of what they say.
+    /// Returns these options, overridden by the options that `layer` sets.
     #[must_use]
     pub fn overridden_by(&self, layer: &Self) -> Self {
         let mut all = self.clone();
         for option in &OPTIONS {
             let Some(value) = option.value(layer) else { continue };
             match option.name {
-                // Each of the two ends the other.
+                // Each of the two options removes the other.
                 "num_replicas" => (all.autoscaling, all.autoscaling_policy) = (None, None),
                 "autoscaling" => all.num_replicas = None,
                 _ => {}
             }
             match option.name {
-                // Not every value of these two has a name to be found by.
+                // Not every value of these two options has a name by which it can be read.
                 "request_router" => all.request_router.clone_from(&layer.request_router),
                 "autoscaling_policy" => {
                     all.autoscaling_policy.clone_from(&layer.autoscaling_policy);

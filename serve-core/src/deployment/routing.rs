@@ -1,5 +1,5 @@
-//! [`RequestRouting`]: how a replica is chosen for a call, and [`RequestRouter`], a choice
-//! of the user's own.
+//! [`RequestRouting`]: the strategy that chooses a replica for a call; and [`RequestRouter`], a
+//! custom strategy.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -7,27 +7,30 @@ use std::sync::Arc;
 
 use super::{Candidate, Candidates};
 
-/// How a replica is chosen for a call, among those with a free slot.
+/// The strategy that chooses a replica for a call, among the replicas with a free slot.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum RequestRouting {
-    /// Of two random replicas, the one with fewer ongoing calls. A call that names a model
-    /// goes to a replica that holds it, one that names a session to the session's own.
+    /// Chooses the replica with fewer ongoing calls out of two random replicas. A call that names a
+    /// model goes to a replica that holds the model; a call that names a session goes to the
+    /// session's own replica.
     #[default]
     PowerOfTwoChoices,
-    /// One after the other.
+    /// Chooses the replicas one after the other.
     RoundRobin,
-    /// By the session id: calls of one session go to one replica, as long as it has a free
-    /// slot, and few sessions move when replicas come or go. Calls without a session go by
-    /// power of two choices.
+    /// Chooses by the session id. Calls of one session go to one replica as long as the replica has
+    /// a free slot, and few sessions move when replicas are added or removed. Calls without a
+    /// session are routed by power of two choices.
     ConsistentHash,
-    /// As a type of the user's own says.
+    /// Chooses by a custom [`RequestRouter`].
     Custom(CustomRouting),
 }
 
 impl RequestRouting {
-    /// As `R` says. A deployment has one `R`, made when it is first deployed with it. If
-    /// that panics, the deploy is refused and changes nothing.
+    /// Chooses by a custom router of type `R`.
+    ///
+    /// A deployment has one `R`, created when the deployment is first deployed with `R`. If
+    /// creating `R` panics, the deploy is rejected and changes nothing.
     #[must_use]
     pub fn custom<R: RequestRouter + Default>() -> Self {
         Self::Custom(CustomRouting {
@@ -39,7 +42,7 @@ impl RequestRouting {
 }
 
 impl fmt::Display for RequestRouting {
-    /// As `#[deployment(request_router = ..)]` has it.
+    /// Writes the name that `#[deployment(request_router = ..)]` uses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PowerOfTwoChoices => "power_of_two_choices",
@@ -50,7 +53,7 @@ impl fmt::Display for RequestRouting {
     }
 }
 
-/// A [`RequestRouter`] by its type. See [`RequestRouting::custom`].
+/// The type of a [`RequestRouter`]. See [`RequestRouting::custom`].
 #[derive(Clone, Copy)]
 pub struct CustomRouting {
     type_id: TypeId,
@@ -59,7 +62,7 @@ pub struct CustomRouting {
 }
 
 impl CustomRouting {
-    /// Makes one, by the user's own code.
+    /// Creates the router, which runs user code.
     pub(crate) fn make(&self) -> MadeRouter {
         MadeRouter { routing: *self, made: (self.make)() }
     }
@@ -69,7 +72,7 @@ impl CustomRouting {
     }
 }
 
-/// A [`RequestRouter`] that was made, for one deployment.
+/// A [`RequestRouter`] that was created for one deployment.
 #[derive(Clone)]
 pub(crate) struct MadeRouter {
     routing: CustomRouting,
@@ -77,7 +80,7 @@ pub(crate) struct MadeRouter {
 }
 
 impl MadeRouter {
-    /// True if it was made of that type.
+    /// True if the router was created from `routing`.
     pub(crate) fn is_of(&self, routing: &CustomRouting) -> bool {
         self.routing == *routing
     }
@@ -103,15 +106,15 @@ impl fmt::Debug for CustomRouting {
 
 /// Chooses the replica for a call: `#[deployment(request_router = MyRouter)]`.
 ///
-/// It is asked with the deployment's lock held, for each call that finds a free slot, and
-/// all other calls of the deployment wait meanwhile. So it decides at once, on what it is
-/// given and what it remembers. Neither `choose` nor `on_removed` may
-/// - make a call, or drop or cancel a response, of whatever deployment: that is a panic;
-/// - ask the runtime for anything, `status()` included;
-/// - wait: for input or output, or for a lock that is held elsewhere while calls are made.
+/// A router is called with the deployment's lock held, for each call that finds a free slot, and
+/// all other calls of the deployment wait meanwhile. A router therefore decides at once, from its
+/// arguments and its own state. Neither `choose` nor `on_removed` may
+/// - make a call, or drop or cancel a response, of any deployment: doing so panics;
+/// - ask the runtime for anything, including `status()`;
+/// - wait for input or output, or for a lock that is held elsewhere while calls are made.
 ///
-/// A router that panics has not chosen, and power of two choices does; the log says so. The
-/// one of an earlier version is dropped without the lock.
+/// If a router panics, power of two choices decides instead, and the panic is logged. The router of
+/// an earlier version is dropped without the lock.
 ///
 /// ```
 /// use serve_core::prelude::*;
@@ -150,15 +153,15 @@ pub trait RequestRouter: Send + Sync + 'static {
     /// Returns the candidate that gets the call, or `None` to leave the choice to power of
     /// two choices. There is at least one candidate.
     ///
-    /// The lifetime says that the answer is one of these candidates: they are of this call,
-    /// and a router cannot keep one for another.
+    /// The lifetime ensures that the returned candidate belongs to this call: a router cannot keep
+    /// a candidate for another call.
     fn choose<'a>(
         &self,
         call: &RoutedCall<'_>,
         candidates: &Candidates<'a>,
     ) -> Option<Candidate<'a>>;
 
-    /// A replica takes no more calls.
+    /// Called when a replica takes no more calls.
     fn on_removed(&self, replica_id: &str) {
         let _ = replica_id;
     }
@@ -174,32 +177,32 @@ pub struct RoutedCall<'a> {
     pub(crate) arguments: &'a dyn ArgumentsByPlace,
 }
 
-/// A call's arguments without their types.
+/// The arguments of a call, without their types.
 pub trait ArgumentsByPlace {
-    /// The one at this place in the method's signature.
+    /// Returns the argument at this place in the method's signature.
     fn at(&self, place: usize) -> Option<&dyn Any>;
 }
 
 impl<'a> RoutedCall<'a> {
-    /// The method that is called.
+    /// Returns the name of the method that is called.
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.method
     }
 
-    /// The session that the request names.
+    /// Returns the id of the session that the request names.
     #[must_use]
     pub fn session_id(&self) -> Option<&'a str> {
         self.session_id
     }
 
-    /// The model that the request names.
+    /// Returns the id of the model that the request names.
     #[must_use]
     pub fn multiplexed_model_id(&self) -> Option<&'a str> {
         self.multiplexed_model_id
     }
 
-    /// An argument by its name, if the method has one of that name and type.
+    /// Returns an argument by its name, if the method has an argument of that name and type.
     #[must_use]
     pub fn argument<T: 'static>(&self, name: &str) -> Option<&'a T> {
         let place = self.names.iter().position(|known| *known == name)?;

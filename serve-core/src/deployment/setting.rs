@@ -1,5 +1,5 @@
-//! [`Setting`]: a value of an option as a config file writes it; and [`Kind`], the type and range
-//! of an option's values.
+//! [`Setting`]: the form of an option's value in a config file; and [`Kind`], the type and range of
+//! an option's values.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,44 +16,44 @@ use super::{Aggregation, AutoscalingConfig};
 pub enum Kind {
     /// A deployment's name.
     Name,
-    /// A count from `min` on.
+    /// A count of at least `min`.
     Count {
-        /// The least.
+        /// The lower bound.
         min: usize,
     },
-    /// A number of replicas from 1 on, or `"auto"`.
+    /// A number of replicas of at least 1, or `"auto"`.
     Replicas,
-    /// A count from 0 on; -1 is no limit, as in Ray Serve.
+    /// A count of at least 0, or -1 for no limit, as in Ray Serve.
     Limit,
     /// A number from `from` to `to`.
     Number {
-        /// The least.
+        /// The lower bound.
         from: f64,
-        /// The most; infinite for none.
+        /// The upper bound; infinite if there is none.
         to: f64,
-        /// True if the least itself is out of range.
+        /// True if the lower bound itself is out of range.
         above: bool,
     },
     /// A whole number of GPUs, or a part of one.
     Gpus,
-    /// A time.
+    /// A duration.
     Duration {
-        /// True if no time at all makes sense.
+        /// True if a duration of zero is allowed.
         zero: bool,
     },
     /// A number of bytes.
     Size,
-    /// Amounts of resources, by their names.
+    /// Amounts of resources, by name.
     Amounts,
-    /// `autoscaling(..)`.
+    /// The options of `autoscaling(..)`.
     Autoscaling,
-    /// How a period is aggregated.
+    /// The aggregation of the load over a period.
     Aggregation,
-    /// A request router, by its name.
+    /// The name of a request router.
     Router,
-    /// An autoscaling policy, by its name.
+    /// The name of an autoscaling policy.
     Policy,
-    /// Any JSON.
+    /// Any JSON value.
     Json,
 }
 
@@ -62,7 +62,7 @@ impl Kind {
         matches!(self, Self::Duration { .. })
     }
 
-    /// The Rust type of the values.
+    /// Returns the Rust type of the values.
     #[must_use]
     pub fn rust_type(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Kind {
         }
     }
 
-    /// The unit of a plain number.
+    /// Returns the unit of a plain number, if there is one.
     #[must_use]
     pub fn unit(self) -> Option<&'static str> {
         match self {
@@ -129,12 +129,12 @@ impl Kind {
     }
 }
 
-/// A value of an option, as a config file writes it.
+/// A value of an option that a config file can hold.
 pub(super) trait Setting: Sized {
     /// Reads the value. The error says what was expected.
     fn read(value: Value) -> Result<Self, String>;
 
-    /// Reads the value, with the faults of the values within it.
+    /// Reads the value, and reports all faults of the values within it.
     fn read_all(value: Value) -> Result<Self, Vec<OptionFault>> {
         Self::read(value).map_err(OptionFault::here)
     }
@@ -142,7 +142,7 @@ pub(super) trait Setting: Sized {
     fn write(&self) -> Value;
 }
 
-/// The duration that a number of seconds stands for, as a text.
+/// Converts a number of seconds into the text of a duration, such as `1s 500ms`.
 pub(super) fn seconds(value: &Value) -> Result<Value, String> {
     let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = duration.ok_or_else(|| {
@@ -165,7 +165,7 @@ impl Setting for usize {
     }
 }
 
-/// A number, or the text of one that is not finite.
+/// Reads a number, or the text of a number that is not finite.
 pub(super) fn number(value: &Value) -> Option<f64> {
     let text = || value.as_str()?.parse().ok().filter(|number: &f64| !number.is_finite());
     value.as_f64().or_else(text)
@@ -177,7 +177,8 @@ impl Setting for f64 {
     }
 
     fn write(&self) -> Value {
-        // JSON has no number for the others, which are refused later, by their names.
+        // JSON cannot hold a number that is not finite. Such a number is rejected later, by its
+        // option's name.
         if self.is_finite() { Value::from(*self) } else { Value::from(self.to_string()) }
     }
 }
@@ -241,7 +242,7 @@ impl Setting for u64 {
     }
 }
 
-/// The bytes of a size as people write it, `2GiB` or `500MB`.
+/// Parses a size with a unit, such as `2GiB` or `500MB`, into bytes.
 fn size(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),

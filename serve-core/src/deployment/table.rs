@@ -1,9 +1,9 @@
-//! [`OptionInfo`]: one row of a table of options; and what is read off a table: the serde form,
-//! the JSON Schema, the checks, and what an update of an option does.
+//! [`OptionInfo`]: one row of a table of options; and everything that is derived from a table: the
+//! serde form, the JSON Schema, the checks, and the effect of an option's update.
 //!
-//! An option of a deployment is written down once, in [`OPTIONS`](super::OPTIONS), and
-//! one of `autoscaling(..)` in [`AUTOSCALING`](super::AUTOSCALING). The tests in
-//! `tests/it/option_table.rs` find a place that lacks an option of a table.
+//! Each option of a deployment is defined once, in [`OPTIONS`](super::OPTIONS), and each option of
+//! `autoscaling(..)` in [`AUTOSCALING`](super::AUTOSCALING). The tests in
+//! `tests/it/option_table.rs` fail if a place lacks an option of a table.
 
 use std::fmt;
 
@@ -12,23 +12,23 @@ use serde_json::{Map, Value};
 
 use super::setting::{Kind, seconds};
 
-/// One option: its name, its values, and what an update of it does. `C` is the type that holds
-/// the options of the table.
+/// An option: its name, its values, and the effect of its update. `C` is the type that holds the
+/// options of the table.
 pub struct OptionInfo<C: 'static> {
     /// The name in the attribute, on a `Bound` and in a config file.
     pub name: &'static str,
-    /// Other names in a config file: Ray Serve's, where the meaning is the same. A duration also
-    /// has its name with `_s`, for a number of seconds.
+    /// Other names in a config file: Ray Serve's names, if the meaning is the same. A duration can
+    /// also be given in seconds, under its name with `_s` appended.
     pub aliases: &'static [&'static str],
-    /// The type and the range of its values.
+    /// The type and the range of the option's values.
     pub kind: Kind,
     /// The default, as it is written.
     pub default: &'static str,
     /// The meaning, as a sentence without a full stop.
     pub doc: &'static str,
-    /// What an update of it does to replicas that run.
+    /// The effect of the option's update on running replicas.
     pub on_update: OnUpdate,
-    /// Where it can be given.
+    /// The places where the option can be given.
     pub given_in: GivenIn,
     pub(super) get: fn(&C) -> Option<Value>,
     pub(super) set: fn(&mut C, Value) -> Result<(), Vec<OptionFault>>,
@@ -48,28 +48,28 @@ impl<C> fmt::Debug for OptionInfo<C> {
     }
 }
 
-/// What an update of an option does to replicas that run.
+/// The effect of an option's update on running replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnUpdate {
-    /// It changes in place: how many replicas there are, how many calls wait, and how updates
-    /// go. Ray Serve calls such an option lightweight.
+    /// The option changes in place. It sets the number of replicas, the number of waiting calls, or
+    /// the course of updates. Ray Serve calls such an option lightweight.
     Scale,
-    /// It changes in place.
+    /// The option changes in place.
     InPlace,
-    /// Replicas are given it without a restart.
+    /// Replicas receive the new value without a restart.
     Reconfigure,
-    /// Replicas are made anew.
+    /// Replicas are replaced.
     Restart,
-    /// It names another deployment.
+    /// The option names another deployment.
     Another,
 }
 
 /// The places where an option can be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenIn {
-    /// In the attribute, on a `Bound`, and in a config file.
+    /// The attribute, a `Bound`, and a config file.
     All,
-    /// On a `Bound` and in a config file, where it can be any value.
+    /// A `Bound` and a config file, where the option can be any value.
     BoundAndFile,
 }
 
@@ -78,7 +78,7 @@ pub enum GivenIn {
 pub struct OptionFault {
     /// The keys that lead to the option, such as `autoscaling.min_replicas`.
     pub path: String,
-    /// What is wrong, and what would be right.
+    /// The description of the fault, and of a valid value.
     pub message: String,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for OptionFault {
 }
 
 impl OptionFault {
-    /// A fault of the value itself.
+    /// Creates a fault of the value itself.
     pub(super) fn here(message: String) -> Vec<Self> {
         vec![Self { path: String::new(), message }]
     }
@@ -102,14 +102,14 @@ impl OptionFault {
         Self { path, ..self }
     }
 
-    /// All of them in one sentence.
+    /// Joins all faults into one sentence.
     pub(super) fn in_all(faults: &[Self]) -> String {
         let faults: Vec<String> = faults.iter().map(Self::to_string).collect();
         faults.join("; ")
     }
 }
 
-/// Reads the options of a map. All faults are told at once.
+/// Reads the options of a map. All faults are reported at once.
 pub(super) fn read<C: Default>(
     table: &[OptionInfo<C>],
     map: Map<String, Value>,
@@ -130,7 +130,7 @@ pub(super) fn read<C: Default>(
             continue;
         }
         given.push((option.name, key.clone()));
-        // As in Ray Serve, null is the default.
+        // As in Ray Serve, null means the default.
         if value.is_null() {
             continue;
         }
@@ -143,8 +143,8 @@ pub(super) fn read<C: Default>(
     if faults.is_empty() { Ok(options) } else { Err(faults) }
 }
 
-/// The option that a key of a config file names. True beside it if its value is a number of
-/// seconds.
+/// Finds the option that a key of a config file names. The boolean is true if the value is a number
+/// of seconds.
 fn find<'t, C>(table: &'t [OptionInfo<C>], key: &str) -> Option<(&'t OptionInfo<C>, bool)> {
     let named = |name: &str| table.iter().find(|option| option.is_named(name));
     if let Some(option) = named(key) {
@@ -169,13 +169,13 @@ fn unknown<C>(table: &[OptionInfo<C>], key: &str) -> String {
     }
 }
 
-/// The options that are set, by their names.
+/// Returns the options that are set, by name.
 pub(super) fn write<C>(table: &[OptionInfo<C>], options: &C) -> Map<String, Value> {
     let set = |option: &OptionInfo<C>| Some((option.name.to_owned(), (option.get)(options)?));
     table.iter().filter_map(set).collect()
 }
 
-/// The JSON Schema of the options.
+/// Returns the JSON Schema of the options.
 pub(super) fn schema<C>(
     table: &[OptionInfo<C>],
     schemas: &mut schemars::SchemaGenerator,
@@ -216,7 +216,7 @@ impl<C> OptionInfo<C> {
         (self.get)(one) == (self.get)(other)
     }
 
-    /// The value of the option, where it is set.
+    /// Returns the value of the option, if it is set.
     pub(super) fn value(&self, options: &C) -> Option<Value> {
         (self.get)(options)
     }

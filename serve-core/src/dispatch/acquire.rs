@@ -12,8 +12,8 @@ use crate::replica::{Seat, SlotOwner};
 
 /// The future of a call's seat and arguments.
 ///
-/// It is kept until the call has begun: where calls begin in order, the next call waits until
-/// the [`QueuedCall`](crate::router::QueuedCall) in it is dropped.
+/// The future is kept until the call has begun: if calls begin in order, the next call waits until
+/// the [`QueuedCall`](crate::router::QueuedCall) in this future is dropped.
 pub(crate) enum Acquire<E: Entrance, A> {
     /// The call got its seat when it was made, as most calls do. None once the seat was taken.
     Ready(Option<(E::Seat, A)>),

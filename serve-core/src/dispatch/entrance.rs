@@ -1,4 +1,4 @@
-//! [`Entrance`]: what a call is started on, and how it gets its place there.
+//! [`Entrance`]: the callee that a call is started on, which decides the call's place.
 
 use std::sync::Arc;
 
@@ -22,8 +22,7 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
     /// Numbers a request that has no id.
     fn begin_request(&self, request: &mut Request);
 
-    /// Takes a seat if one is free, as it is for most calls. Gives a request without an id its
-    /// number.
+    /// Takes a seat if a seat is free, as for most calls. Numbers a request that has no id.
     fn seat_now(
         &self,
         request: &mut Request,

@@ -21,9 +21,9 @@ pub(super) struct Retry<C> {
     pub(super) method: &'static str,
     /// The method's index.
     pub(super) index: usize,
-    /// How often a call may run again.
+    /// The number of times that a call may run again.
     pub(super) max: usize,
-    /// Whether calls begin in the order of their admission.
+    /// True if calls begin in the order of their admission.
     pub(super) in_order: bool,
     /// Copies the arguments.
     pub(super) copy: C,
@@ -124,7 +124,7 @@ impl<A: Send + 'static, C: Fn(&A) -> Option<A> + Copy + Send + 'static> Tries<A,
         outcome.map_err(it_had_run)
     }
 
-    /// The try after so many retries. It keeps a copy of its arguments, unless it is the last.
+    /// The try after this many retries. A try keeps a copy of its arguments, unless it is the last.
     fn serving<B, F>(
         &self,
         acquire: Acquire<Router, A>,
@@ -156,7 +156,7 @@ impl<A: Send + 'static, C: Fn(&A) -> Option<A> + Copy + Send + 'static> Tries<A,
     }
 }
 
-/// True if the replica that ran the call is gone, as far as one can know.
+/// True if the replica that ran the call is gone, as far as the error tells.
 fn died<E>(error: &CallError<E>) -> bool {
     matches!(error, CallError::Unavailable { started: true, .. } | CallError::Transport(_))
 }

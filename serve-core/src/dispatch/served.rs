@@ -1,5 +1,5 @@
-//! [`Served`]: the future that a call runs once it has its seat; and [`TargetFuture`], the
-//! one of a call that a [`Target`](crate::replica::Target) serves.
+//! [`Served`]: the future that a call runs once it has its seat; and [`TargetFuture`], the future
+//! of a call that a [`Target`](crate::replica::Target) serves.
 
 use std::marker::PhantomData;
 use std::pin::Pin;

@@ -30,9 +30,9 @@ pin_project! {
     /// The future of a call: waits for the seat, makes the method's future and runs it in the
     /// call's scope, until the deadline passes or the replica ends.
     ///
-    /// One state machine instead of a wrapper for each of these steps, because tokio moves a
-    /// task's future several times: so every part is stored once, and most of the size is the
-    /// user's own future.
+    /// One state machine instead of a wrapper for each of these steps, because tokio moves a task's
+    /// future several times. So every part is stored once, and most of the size is the user's own
+    /// future.
     pub(crate) struct Serving<E: Entrance, A, B, F> {
         #[pin]
         step: Step<E, A, F>,
@@ -132,8 +132,8 @@ where
     B: FnOnce(&mut Option<Scope>, A) -> F + Clone,
     F: Served<Args = A>,
 {
-    /// Polls the call. `IN_PLACE`, the call has no task, and nothing is registered to wake it:
-    /// if it is pending, a task polls it again.
+    /// Polls the call. With `IN_PLACE`, the call has no task, and nothing is registered to wake it:
+    /// if the call is pending, a task polls it again.
     #[inline]
     fn advance<const IN_PLACE: bool>(
         mut self: Pin<&mut Self>,
@@ -257,8 +257,8 @@ where
         }
     }
 
-    /// The runtime that the call is spawned on. Counts the call as one that was not polled in
-    /// place, or, with `forgotten`, never begins.
+    /// Returns the runtime that the call is spawned on. Counts the call as not polled in place or,
+    /// with `forgotten`, as a call that never begins.
     fn undeferred(&self, forgotten: bool) -> Handle {
         let Some(replica) = self.replica() else { return Handle::current() };
         replica.owner.undeferred(F::JUDGED.map_or(usize::MAX, |(method, _)| method), forgotten);

@@ -151,7 +151,7 @@ pub(super) fn seat<E: Entrance, A>(
     }
 }
 
-/// Where a call goes that finds no seat.
+/// The outcome for a call that finds no seat: a place in the queue, or an error.
 pub(super) enum Elsewhere<E: Entrance, A> {
     Queued(E::Queued, Option<Ticket>, A),
     Refused(Box<CallError>),

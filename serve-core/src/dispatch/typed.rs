@@ -176,7 +176,7 @@ fn spawn_timed<M: Unary>(
 /// Starts a call that code of a runtime makes while it is polled. The call stands until its
 /// response is polled, if it alone stands then and its method has earned that.
 ///
-/// Apart from the path of other calls, which it would make longer.
+/// A function apart from the path of other calls, which it would make longer.
 #[inline(never)]
 fn call_in_a_poll<M: Unary>(
     handle: &Handle<M::Deployment>,
@@ -213,7 +213,7 @@ fn may_defer<M: Unary>(router: &Router) -> bool {
         && Scope::is_spawned_by(router.spawner())
 }
 
-/// Starts a call of a method that returns a stream. Its place is decided as that of [`call`].
+/// Starts a call of a method that returns a stream. The call's place is decided as in [`call`].
 #[doc(hidden)]
 pub fn stream<M: Streaming>(
     handle: &Handle<M::Deployment>,
@@ -258,7 +258,8 @@ where
     tokio.spawn(serving)
 }
 
-/// Apart from the path of local calls, which it would make longer.
+/// Spawns a call that begins before its task runs. A function apart from the path of local calls,
+/// which it would make longer.
 #[cold]
 #[inline(never)]
 fn spawn_begun<A, B, F>(
@@ -317,7 +318,7 @@ fn begin_many<M: Streaming>(
     }
 }
 
-/// The instance, if calls of the scope's replica run right on it.
+/// Returns the cell of the instance, if calls of the scope's replica run right on the instance.
 #[inline]
 fn direct_cell<M: Method>(scope: Option<&Scope>) -> Option<<M::Deployment as Handlers>::Cell> {
     let replica = scope?.replica().expect("a call that begins has a slot");
@@ -325,8 +326,8 @@ fn direct_cell<M: Method>(scope: Option<&Scope>) -> Option<<M::Deployment as Han
     Some(cell.expect("a router holds replicas of one deployment"))
 }
 
-/// The bytes of the future that a call of `M` spawns, and of those the bytes of its method's
-/// own future. For the bench that holds the difference down: tokio moves a task's future about
+/// Returns the size in bytes of the future that a call of `M` spawns, and the size of the method's
+/// own future. Used by the bench that holds the difference down: tokio moves a task's future about
 /// seven times.
 #[doc(hidden)]
 #[must_use]

@@ -1,28 +1,29 @@
-//! What a client wants a stream as: its `Accept` header.
+//! The framing of a stream, negotiated from the `Accept` header.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
 use super::answer::ResultKind;
 
-/// How the items of a stream are sent.
+/// The way in which the items of a stream are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// Server-sent events.
     Events,
-    /// All in one JSON array, at the end.
+    /// All items in one JSON array, at the end.
     List,
-    /// One JSON value a line.
+    /// One JSON value per line.
     Lines,
-    /// Text as it comes.
+    /// Text as it is produced.
     Text,
-    /// Bytes as they come.
+    /// Bytes as they are produced.
     Raw,
 }
 
 impl Framing {
-    /// What is wanted, in order of preference where the header leaves it open. A wildcard
-    /// asks for nothing in particular: then items are sent as they are produced.
+    /// Returns the framing that the header prefers. If the header prefers several framings equally,
+    /// their order here decides. A wildcard asks for nothing in particular: the items are then sent
+    /// as they are produced.
     pub(super) fn wanted(headers: &HeaderMap, items: ResultKind) -> Self {
         let offers = [
             (Self::Events, "text/event-stream"),
@@ -39,7 +40,7 @@ impl Framing {
         best.0
     }
 
-    /// As produced.
+    /// Returns the framing of items that are sent as they are produced.
     pub(super) const fn produced(items: ResultKind) -> Self {
         match items {
             ResultKind::Text => Self::Text,
@@ -59,7 +60,7 @@ impl Framing {
     }
 }
 
-/// How much a type is wanted that is named in full; 0 if it is not.
+/// Returns the quality of a media type that the header names in full, or 0 if it does not.
 fn quality(headers: &HeaderMap, wanted: &str) -> f32 {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges = values.flat_map(|value| value.split(','));

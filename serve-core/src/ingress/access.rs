@@ -1,5 +1,5 @@
-//! The access log: one line a request, written when its answer is complete, its client is
-//! gone, or the proxy has cut it off.
+//! The access log: one line per request, written when the response is complete, the client is gone,
+//! or the proxy has cut off the request.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,36 +15,38 @@ use tokio::time::Instant;
 use super::connection::{Connection, Ongoing};
 use crate::call::request::Request;
 
-/// nginx's "client closed request": never sent, since nobody is there to read it.
+/// nginx's "client closed request". This status is never sent, because nobody is there to read it.
 const CLIENT_GONE: u16 = 499;
 
-/// The server went away, not the client: as if it had still been told so.
+/// The status of a request that the server aborted, not the client, as if the status could still
+/// have been sent.
 const CUT_OFF: u16 = 503;
 
-/// A request that is being answered. Dropped before [`Access::complete`] was called, it
-/// was left by its client, unless the proxy cut its connection off.
+/// A request that is being answered. If `Access` is dropped before [`Access::complete`] is called,
+/// the client has left, unless the proxy has cut off the connection.
 pub(super) struct Access {
     line: Option<Line>,
 }
 
 struct Line {
     method: Method,
-    /// Knows its route once it has found one.
+    /// The request, which knows its route once it has found one.
     request: Request,
     path: String,
     request_id: Arc<str>,
     began: Instant,
-    /// None for a request that came without a socket.
+    /// The connection; `None` for a request without a socket.
     connection: Option<Arc<Connection>>,
 }
 
 impl Access {
-    /// Begins a line, if anyone reads the access log: else no clock is read.
+    /// Returns the time at which a request begins, or `None` if the access log is disabled: then no
+    /// clock is read.
     pub(super) fn begin() -> Option<Instant> {
         tracing::enabled!(target: "serve_core::access", tracing::Level::INFO).then(Instant::now)
     }
 
-    /// The line of a request that began at `began`.
+    /// Creates the line of a request that began at `began`.
     pub(super) fn new(
         began: Option<Instant>,
         head: &Parts,
@@ -70,7 +72,7 @@ impl Access {
 
     fn write(&mut self, status: u16) {
         let Some(line) = self.line.take() else { return };
-        // A path that no route matched stands for itself.
+        // If no route matched, the path itself is logged.
         let route = line.request.route().map_or(line.path.as_str(), |route| route);
         // In whole microseconds: the digits after them are noise.
         let ms = line.began.elapsed().as_micros() as f64 / 1000.0;
@@ -95,8 +97,8 @@ impl Drop for Access {
     }
 }
 
-/// The response, with the end of its body watched. One whose body is all there is
-/// complete now.
+/// Returns the response, with the end of its body watched. A response whose body has a known length
+/// is complete now.
 pub(super) fn watch(
     response: Response<Body>,
     access: Access,
@@ -137,7 +139,7 @@ impl HttpBody for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        // Never early, or the end would not be asked for, and not be seen.
+        // Never true early: the end of the body would not be polled, and not be seen.
         false
     }
 

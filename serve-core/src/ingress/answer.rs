@@ -1,6 +1,5 @@
-//! How a result becomes a response: text as text, bytes as bytes, nothing as an empty
-//! body, the rest as JSON. The type decides, not a trait, so that nothing has to be
-//! implemented.
+//! Converts a result into a response: text as text, bytes as bytes, nothing as an empty body,
+//! everything else as JSON. The type decides, not a trait, so that nothing has to be implemented.
 
 use std::any::TypeId;
 
@@ -12,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::same;
 
-/// How values of a type are sent.
+/// The form in which values of a type are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResultKind {
     /// `String`.
@@ -21,7 +20,7 @@ pub(super) enum ResultKind {
     Empty,
     /// `Bytes`.
     Raw,
-    /// All else.
+    /// Any other type.
     Json,
 }
 
@@ -39,11 +38,11 @@ impl ResultKind {
         }
     }
 
-    /// The `Content-Type` of one value.
+    /// Returns the `Content-Type` of one value.
     pub(super) const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; charset=utf-8",
-            // As Ray Serve has it, without a character set for no characters.
+            // As in Ray Serve, an empty body has no character set.
             Self::Empty => "text/plain",
             Self::Raw => "application/octet-stream",
             Self::Json => "application/json",
@@ -51,10 +50,10 @@ impl ResultKind {
     }
 }
 
-/// The response for a value.
+/// Creates the response for a value.
 ///
 /// # Errors
-/// What serde says, if the value cannot be JSON.
+/// Returns the error of serde, if the value cannot be JSON.
 pub(super) fn answer<T: Serialize + 'static>(
     value: T,
 ) -> Result<Response<Body>, serde_json::Error> {

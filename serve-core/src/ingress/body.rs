@@ -1,4 +1,4 @@
-//! Takes the body of a request in, as far as its endpoint allows.
+//! Reads the body of a request, up to the limit of its endpoint.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,12 +15,12 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::rejection::Rejection;
 
-/// A client that sends nothing of a body for so long is given up, as nginx does
-/// (`client_body_timeout`): it would hold its memory and its connection for ever.
+/// The longest pause of a request's body. A client that sends nothing for this time is given up, as
+/// in nginx (`client_body_timeout`): it would hold its memory and its connection forever.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The whole body, if it has at most `limit` bytes. One that came in one piece is not
-/// copied.
+/// Reads the whole body, if the body has at most `limit` bytes. A body that arrives in one piece is
+/// not copied.
 pub(super) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejection> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Rejection::too_large(limit));
@@ -46,16 +46,17 @@ pub(super) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejec
 }
 
 async fn next(body: &mut Body) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Rejection> {
-    // Most bodies are all there, and need no timer.
+    // Most bodies are already complete, and need no timer.
     match body.frame().now_or_never() {
         Some(frame) => Ok(frame),
         None => timeout(PAUSE, body.frame()).await.map_err(|_| Rejection::paused_body(PAUSE)),
     }
 }
 
-/// The body as a user's own router reads it: it breaks off where nothing of it comes for too
-/// long. But not a gRPC one, whose streams may rest; over HTTP/2, the proxy's pings find out
-/// whether its client is there.
+/// Wraps the body for a custom router: the body fails if nothing of it arrives for too long.
+///
+/// A gRPC body is not wrapped, because its streams may rest; over HTTP/2, the proxy's pings find
+/// out whether the client is there.
 pub(super) fn without_long_pauses(headers: &HeaderMap, body: Body) -> Body {
     let grpc = headers
         .get(CONTENT_TYPE)
@@ -63,14 +64,14 @@ pub(super) fn without_long_pauses(headers: &HeaderMap, body: Body) -> Body {
     if grpc || body.is_end_stream() { body } else { Body::new(Hurried { body, pause: None }) }
 }
 
-/// A body that breaks off where nothing of it comes for too long.
+/// A body that fails if nothing of it arrives for too long.
 struct Hurried {
     body: Body,
-    /// Runs while the next of it is waited for.
+    /// The timer that runs while the next frame is awaited.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-/// Nothing more of a body came.
+/// The error of a body of which nothing more arrived.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing of the body came for {} s", PAUSE.as_secs())]
 struct Paused;
@@ -102,7 +103,7 @@ impl HttpBody for Hurried {
     }
 }
 
-/// Whether the body is sent as JSON: `application/json`, `+json`, or without a type.
+/// Checks that the body is sent as JSON: `application/json`, `+json`, or without a content type.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
     match headers.get(CONTENT_TYPE) {
         Some(content_type) if !is_json(content_type) => {

@@ -1,5 +1,5 @@
-//! `HttpClient`: HTTP without a socket, for tests. Its requests go straight to the front
-//! door, and its responses come as they would be sent.
+//! `HttpClient`: HTTP without a socket, for tests. Requests go straight to the front door, and
+//! responses arrive as they would be sent.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -52,32 +52,32 @@ impl HttpClient {
         Self { front_door }
     }
 
-    /// A `GET` request.
+    /// Creates a `GET` request.
     pub fn get(&self, path: impl Into<String>) -> HttpRequest {
         self.request(Method::GET, path)
     }
 
-    /// A `POST` request.
+    /// Creates a `POST` request.
     pub fn post(&self, path: impl Into<String>) -> HttpRequest {
         self.request(Method::POST, path)
     }
 
-    /// A `PUT` request.
+    /// Creates a `PUT` request.
     pub fn put(&self, path: impl Into<String>) -> HttpRequest {
         self.request(Method::PUT, path)
     }
 
-    /// A `PATCH` request.
+    /// Creates a `PATCH` request.
     pub fn patch(&self, path: impl Into<String>) -> HttpRequest {
         self.request(Method::PATCH, path)
     }
 
-    /// A `DELETE` request.
+    /// Creates a `DELETE` request.
     pub fn delete(&self, path: impl Into<String>) -> HttpRequest {
         self.request(Method::DELETE, path)
     }
 
-    /// A request of any method, given as `Method` or as text. `path` may have a query.
+    /// Creates a request of any method, given as a `Method` or as text. `path` may have a query.
     pub fn request(
         &self,
         method: impl TryInto<Method, Error: fmt::Display>,
@@ -103,8 +103,8 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-/// A request that has not been sent. `.await` or [`HttpRequest::send`] sends it; dropping
-/// the future then is what a client does that goes away.
+/// A request that has not been sent. `.await` or [`HttpRequest::send`] sends it. Dropping the
+/// future then has the same effect as a client that disconnects.
 #[must_use = "a request does nothing until it is sent: `.await` it"]
 pub struct HttpRequest {
     front_door: Arc<FrontDoor>,
@@ -159,11 +159,11 @@ impl HttpRequest {
         self
     }
 
-    /// Sends it.
+    /// Sends the request.
     ///
     /// # Errors
-    /// If there is no such request: a path, a method or a header that makes no sense. What
-    /// the server says is never an error here, whatever its status.
+    /// Returns an error if the request cannot be built: a path, a method, a header or a body that
+    /// makes no sense. A response of the server is never an error, whatever its status.
     pub async fn send(self) -> Result<HttpResponse> {
         let mut request = http::Request::new(Body::from(self.body?));
         *request.method_mut() = self.method?;
@@ -195,54 +195,55 @@ impl fmt::Debug for HttpRequest {
     }
 }
 
-/// The response to a request. Its body may still be coming; dropping it is what a client
-/// does that goes away.
+/// The response to a request. The body may still be arriving. Dropping the response has the same
+/// effect as a client that disconnects.
 pub struct HttpResponse {
     response: Response<Body>,
 }
 
 impl HttpResponse {
-    /// The status. It compares with numbers: `assert_eq!(response.status(), 200)`.
+    /// Returns the status. It compares with numbers: `assert_eq!(response.status(), 200)`.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
-    /// The first value of a header, if it is there and is text.
+    /// Returns the first value of a header, if the header is present and is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
     }
 
-    /// The whole body.
+    /// Returns the whole body.
     ///
     /// # Errors
-    /// If it breaks off.
+    /// Returns an error if the body breaks off.
     pub async fn bytes(self) -> Result<Bytes> {
         let body = self.response.into_body();
         axum::body::to_bytes(body, usize::MAX).await.map_err(broke_off)
     }
 
-    /// The whole body as text.
+    /// Returns the whole body as text.
     ///
     /// # Errors
-    /// If it breaks off, or is not UTF-8.
+    /// Returns an error if the body breaks off, or is not UTF-8.
     pub async fn text(self) -> Result<String> {
         let bytes = self.bytes().await?;
         String::from_utf8(bytes.into())
             .map_err(|error| Error::from(error).context("the body is no text"))
     }
 
-    /// The whole body, read from JSON.
+    /// Returns the whole body, read from JSON.
     ///
     /// # Errors
-    /// If it breaks off, or is not the JSON of a `T`; the error shows the body then.
+    /// Returns an error if the body breaks off, or is not the JSON of a `T`. In the latter case,
+    /// the error shows the body.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
         let text = self.text().await?;
         serde_json::from_str(&text).map_err(|error| {
@@ -250,7 +251,7 @@ impl HttpResponse {
         })
     }
 
-    /// The body's chunks as they come. A body that breaks off ends with an error.
+    /// Returns the chunks of the body as they arrive. A body that breaks off ends with an error.
     pub fn chunks(self) -> impl Stream<Item = Result<Bytes>> + Send + Unpin {
         use futures::StreamExt;
         self.response.into_body().into_data_stream().map(|chunk| chunk.map_err(broke_off))

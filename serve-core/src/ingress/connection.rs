@@ -1,10 +1,10 @@
-//! `Connection`: what the requests on one socket share, and `Socket`, which ends with
-//! it.
+//! `Connection`: the state that the requests on one socket share; and `Socket`, the socket of a
+//! connection.
 //!
-//! A WebSocket lives on after its request was answered: all that ends with it is the
-//! socket itself. So the slot of a routed request that was upgraded is put here, and is
-//! freed when the socket is dropped, by whoever holds it then. When the replica ends, the
-//! socket does; and so it does when its peer takes nothing of what is to be sent.
+//! A WebSocket lives on after its request was answered: only the socket itself ends with the
+//! WebSocket. The slot of a routed request that was upgraded is therefore stored here, and is freed
+//! when the socket is dropped, by whichever task holds the socket then. The socket ends when the
+//! replica ends, and when its peer takes nothing of the bytes to send.
 
 use std::io;
 use std::pin::Pin;
@@ -20,16 +20,16 @@ use tokio::time::{Sleep, sleep};
 
 use crate::replica::{Replica, Scope, WakeAtEnd};
 
-/// What the requests on one socket share.
+/// The state that the requests on one socket share.
 #[derive(Default)]
 pub(super) struct Connection {
-    /// Requests whose answers are not complete.
+    /// The number of requests whose answers are not complete.
     ongoing: AtomicUsize,
-    /// Set by whatever shows that the peer is there: requests and bytes sent.
+    /// Set by every sign that the peer is there: requests, and bytes that are sent.
     active: AtomicBool,
-    /// Set when the proxy closes it with requests in progress.
+    /// Set when the proxy closes the connection with requests in progress.
     cut_off: AtomicBool,
-    /// Whether `upgrade` has something.
+    /// Set once `upgrade` holds a slot.
     upgraded: AtomicBool,
     upgrade: Mutex<Upgrade>,
 }
@@ -40,14 +40,14 @@ enum Upgrade {
     None,
     /// The slot that the socket holds.
     Held { replica: Arc<Replica>, _slot: Scope, reader: Woken, writer: Woken },
-    /// The socket is gone.
+    /// The socket is closed.
     Closed,
 }
 
 /// A task that is woken when the replica ends.
 type Woken = Option<(Waker, WakeAtEnd)>;
 
-/// Which half of a socket a task uses: after an upgrade they may be two.
+/// The half of a socket that a task uses. After an upgrade, two tasks may use the two halves.
 #[derive(Clone, Copy, Debug)]
 enum Half {
     Read,
@@ -62,19 +62,20 @@ impl Connection {
         Ongoing(Arc::clone(self))
     }
 
-    /// True if nothing is going on, and nothing has since this was asked last.
+    /// True if no request is in progress, and nothing has happened since the last call of this
+    /// method.
     pub(super) fn is_idle(&self) -> bool {
         !self.active.swap(false, Ordering::Relaxed) && self.ongoing.load(Ordering::Relaxed) == 0
     }
 
-    /// The proxy's patience is over, and it closes the connection. Gives how many requests
-    /// lose their answers by that.
+    /// Marks the connection as closed by the proxy, whose grace period is over. Returns the number
+    /// of requests that lose their answers.
     pub(super) fn cut_off(&self) -> usize {
         self.cut_off.store(true, Ordering::Relaxed);
         self.ongoing.load(Ordering::Relaxed)
     }
 
-    /// True once the proxy closes it: its clients have not gone of themselves.
+    /// True once the proxy closes the connection: its clients have not left by themselves.
     pub(super) fn is_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Relaxed)
     }
@@ -88,8 +89,8 @@ impl Connection {
         }
     }
 
-    /// True once the replica that the upgraded socket belongs to has ended. Else the task
-    /// is woken when it does.
+    /// True once the replica that the upgraded socket belongs to has ended. If the replica has not
+    /// ended, the task is woken when it does.
     fn has_ended(&self, half: Half, waker: &Waker) -> bool {
         if !self.upgraded.load(Ordering::Acquire) {
             return false;
@@ -120,16 +121,16 @@ impl Drop for Ongoing {
     }
 }
 
-/// A peer that takes nothing of what is there for it for so long loses its connection, as
-/// with nginx (`send_timeout`): it would hold what is being sent, and its slot, for ever. A
-/// stream of which nothing is there to be sent may rest as long as it likes.
+/// The longest time for which a peer may take nothing of the bytes that wait for it. After this
+/// time the peer loses its connection, as in nginx (`send_timeout`): it would hold the bytes and
+/// its slot forever. A stream that has nothing to send may rest for any time.
 pub(super) const STALL: Duration = Duration::from_secs(60);
 
 /// The socket of a [`Connection`].
 pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// Runs while a write waits for the peer.
+    /// The timer that runs while a write waits for the peer.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
@@ -138,8 +139,7 @@ impl Socket {
         Self { stream, connection, stall: None }
     }
 
-    /// Writes, for as long as the replica of an upgraded socket lives and the peer takes
-    /// anything.
+    /// Writes, as long as the replica of an upgraded socket lives and the peer takes anything.
     fn write<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -163,7 +163,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let held = std::mem::replace(&mut *self.connection.upgrade.lock(), Upgrade::Closed);
-        // After the lock: freeing a slot wakes others.
+        // After the lock is released, because freeing a slot wakes other tasks.
         drop(held);
     }
 }

@@ -28,18 +28,18 @@ use crate::replica::Scope;
 
 /// Answers the requests of one path and HTTP method.
 pub(super) trait Endpoint: Send + Sync {
-    /// Answers one request. Dropping the future cancels what it led to, and so does
-    /// dropping the response's body.
+    /// Answers one request. Dropping the future, or the body of the response, cancels the calls
+    /// that the request led to.
     fn serve(self: Arc<Self>, visit: Visit, body: Body) -> BoxFuture<'static, Response<Body>>;
 }
 
-/// Gives one value.
+/// A marker for endpoints that return one value.
 pub(super) enum One {}
 
-/// Gives a stream.
+/// A marker for endpoints that return a stream.
 pub(super) enum Many {}
 
-/// The method `M` of a running deployment.
+/// The endpoint of the method `M` of a running deployment.
 pub(super) struct TypedEndpoint<M: Method, S> {
     facts: Arc<Facts>,
     body_use: BodyUse,
@@ -57,7 +57,7 @@ where
         Self { facts, body_use, status, handle: Handle::connect(link), shape: PhantomData }
     }
 
-    /// The arguments of the request, or the response to one that has none that fit.
+    /// Returns the arguments of the request, or an error response if the request does not fit them.
     async fn arguments(&self, visit: &Visit, body: Body) -> Result<M::Args, Response<Body>> {
         let body = self.body(visit, body).await?;
         let input = Input {
@@ -72,7 +72,7 @@ where
 
     async fn body(&self, visit: &Visit, body: Body) -> Result<Bytes, Response<Body>> {
         let reading = read_body(&self.facts, self.body_use, &visit.head, body);
-        // The call keeps the deadline itself; here it holds for a body that does not come.
+        // The call keeps the deadline itself; here it applies to a body that does not arrive.
         let read = match visit.deadline.as_ref().and_then(|deadline| deadline.at()) {
             None => reading.await,
             Some(at) => tokio::time::timeout_at(at, reading).await.map_err(|_| {

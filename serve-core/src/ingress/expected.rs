@@ -1,14 +1,14 @@
-//! What a schema asks for, in words: for the error that a missing parameter gets.
+//! The words for the type that a schema describes, for the error of a missing parameter.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::interface::Facts;
 
-/// References followed in one schema: enough for any type that a word can describe.
+/// The depth to which one schema is followed: enough for any type that a word can describe.
 const DEPTH: usize = 4;
 
-/// What the parameter at `index` asks for: `a string`, `` `spanish` or `french` ``.
+/// Returns the expected type of the parameter at `index`: `a string`, `` `spanish` or `french` ``.
 pub(super) fn expected(facts: &Facts, index: usize) -> Option<String> {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let schemas = (facts.params)(&mut generator);
@@ -65,7 +65,7 @@ fn word(name: &str) -> Option<&'static str> {
     })
 }
 
-/// `a`, `a or b`, `a, b or c`.
+/// Joins the words: `a`, `a or b`, `a, b or c`.
 pub(super) fn alternatives(mut words: Vec<String>) -> Option<String> {
     let last = words.pop()?;
     Some(if words.is_empty() { last } else { format!("{} or {last}", words.join(", ")) })

@@ -1,7 +1,7 @@
-//! `Failure`: how a call that was made failed, as an HTTP client may know it.
+//! `Failure`: the failure of a call, as an HTTP client may know it.
 //!
-//! Nothing of the inside leaks: what is not explained by a status of its own is 500
-//! `Internal Server Error`, and the log has the rest.
+//! No internals leak: a failure without a status of its own is 500 `Internal Server Error`, and the
+//! log has the details.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// The failure of a method. What is kept from the client is logged.
+    /// Creates the failure of a method. The details that the client does not receive are logged.
     pub(super) fn of<M: Method>(
         error: CallError<M::Err>,
         status: fn(&M::Err) -> Option<u16>,
@@ -46,7 +46,7 @@ impl Failure {
             None => (status(&error), None),
         };
         match status.and_then(|status| StatusCode::from_u16(status).ok()) {
-            // An informational status is no answer.
+            // An informational status cannot be a final response.
             Some(status) if !status.is_informational() => {
                 if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
                     let (method, status) = (M::INFO.name, status.as_u16());
@@ -62,7 +62,7 @@ impl Failure {
         }
     }
 
-    /// The failure of a call by no fault of the method.
+    /// Creates the failure of a call that is not the method's own error.
     pub(super) fn of_call<E: std::fmt::Display>(
         error: &CallError<E>,
         method: &str,
@@ -84,29 +84,29 @@ impl Failure {
         }
     }
 
-    /// 500, and nothing more.
+    /// Creates a 500 without details.
     pub(super) fn internal() -> Self {
         let message = Cow::Borrowed("Internal Server Error");
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, retry_after: None }
     }
 
-    /// With a text of our own.
+    /// Creates a failure with a custom message.
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, message: message.into(), retry_after: None }
     }
 
-    /// 503, for what will be there soon.
+    /// Creates a 503, for something that will be available soon.
     pub(super) fn not_yet(message: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = Fault::Overloaded.retry_after();
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), retry_after }
     }
 
-    /// As it stands in a stream: a JSON object without line breaks.
+    /// Encodes the failure for a stream: a JSON object without line breaks.
     pub(super) fn to_json(&self) -> Vec<u8> {
         ErrorBody::new(self.status, &self.message).to_json()
     }
 
-    /// As an answer of its own: the message as text.
+    /// Converts the failure into a response of its own, with the message as text.
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.message));
         *response.status_mut() = self.status;
@@ -119,7 +119,7 @@ impl Failure {
     }
 }
 
-/// An error for the log: one of ours with its causes.
+/// Formats an error for the log; an [`Error`] is shown with its causes.
 fn whole<E: fmt::Display + 'static>(error: &E) -> String {
     match (error as &dyn Any).downcast_ref::<Error>() {
         Some(error) => format!("{error:?}"),
@@ -127,7 +127,7 @@ fn whole<E: fmt::Display + 'static>(error: &E) -> String {
     }
 }
 
-/// Whole seconds, rounded up, as `Retry-After` has them.
+/// Returns whole seconds, rounded up, as `Retry-After` requires.
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

@@ -1,5 +1,5 @@
-//! `FrontDoor`: the proxy without its socket. Every HTTP request goes through it, from
-//! a socket or from a test.
+//! `FrontDoor`: the proxy without its socket. Every HTTP request passes through the front door,
+//! from a socket or from a test.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -30,19 +30,19 @@ use crate::node::Routes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What Ray Serve's proxy says before it has heard of any application.
+/// The answer of Ray Serve's proxy before it knows any application.
 const NOT_POPULATED: &str = "Route table is not populated yet.";
-/// What Ray Serve's proxy says while it drains.
+/// The answer of Ray Serve's proxy while it drains.
 const DRAINING: &str = "This node is being drained.";
 
-/// Leads each request to the application that its path belongs to.
+/// Routes each request to the application that its path belongs to.
 pub(crate) struct FrontDoor {
-    /// None until there was one.
+    /// The reachable applications by route prefix; `None` until the route table is populated.
     sites: ArcSwapOption<RouteTable<Arc<Site>>>,
-    /// The names of the applications that will be reached once they run.
+    /// The names of the applications that will be reachable once they run.
     starting: ArcSwap<RouteTable<String>>,
     draining: AtomicBool,
-    /// For requests that no application gets.
+    /// The ids of requests that belong to no application.
     ids: RequestIds,
 }
 
@@ -56,9 +56,9 @@ impl FrontDoor {
         }
     }
 
-    /// The applications that are reached from now on.
+    /// Replaces the applications that are reachable.
     pub(crate) fn publish(&self, Routes { open, starting }: Routes) {
-        // To a load balancer, what only starts is not there yet.
+        // An application that is still starting does not make the process ready.
         let populated = self.sites.load().is_some() || !open.is_empty() || starting.is_empty();
         let sites = open.into_iter().filter_map(|route| {
             let (application, prefix) = (route.application.clone(), route.prefix.clone());
@@ -76,8 +76,7 @@ impl FrontDoor {
         self.starting.store(Arc::new(RouteTable::new(starting)));
     }
 
-    /// From now on `/-/healthz` says that this process goes away. Requests are answered
-    /// as before.
+    /// Makes `/-/healthz` report that this process goes away. Requests are answered as before.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -87,7 +86,7 @@ impl FrontDoor {
         self.respond_on(request, None).await
     }
 
-    /// Answers a request. Dropping the future, or the response's body, cancels it.
+    /// Answers a request. Dropping the future, or the body of the response, cancels the request.
     pub(super) async fn respond_on(
         &self,
         request: http::Request<Body>,
@@ -161,7 +160,7 @@ impl FrontDoor {
             .into_response()
     }
 
-    /// The paths that are for whoever operates this: they lead to no application.
+    /// Answers the paths for operators, which belong to no application.
     fn operate(&self, request: &http::Request<Body>) -> Response<Body> {
         let metadata = Metadata::of(request.headers());
         let id = self.id(&metadata, None);
@@ -201,8 +200,8 @@ impl FrontDoor {
     }
 }
 
-/// Calls run in tasks of their own; but a user's code also runs here, where arguments are
-/// read and results are written.
+/// Answers a request, with a 500 if that panics. Calls run in tasks of their own, but user code
+/// also runs here, where arguments are read and results are written.
 async fn serve(site: &Site, visit: Visit, body: Body) -> Response<Body> {
     let id = Arc::clone(&visit.id);
     match AssertUnwindSafe(site.serve(visit, body)).catch_unwind().await {
@@ -214,9 +213,10 @@ async fn serve(site: &Site, visit: Visit, body: Body) -> Response<Body> {
     }
 }
 
-/// What answers `HEAD`: the same, but for the body itself, and with the length that it has.
+/// Returns the response to a `HEAD` request: the same head, with the length of the body that is
+/// left out.
 fn without_body(response: Response<Body>) -> Response<Body> {
-    // Of what a user's router answered, the body is gone already and the length stands.
+    // If a custom router has answered, the body is already gone and the length is set.
     if response.body().is_end_stream() {
         return response;
     }

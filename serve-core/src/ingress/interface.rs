@@ -1,7 +1,7 @@
-//! `HttpInterface`: what `#[handle]` says of a deployment's endpoints and routes.
+//! `HttpInterface`: the endpoints and routes of a deployment, as `#[handle]` declares them.
 //!
-//! It is made without knowing where the deployment will run; [`Site`](super::site::Site)
-//! connects it to a running one.
+//! An interface is created without knowing where the deployment will run;
+//! [`Site`](super::site::Site) connects the interface to a running deployment.
 
 use std::any::{Any, TypeId};
 use std::convert::Infallible;
@@ -19,10 +19,10 @@ use crate::call::{Arguments, ParamTraits};
 use crate::deployment::{Anywhere, Link};
 use crate::method::{Handlers, Method, MethodInfo, Shared, Streaming, Unary};
 
-/// Bytes of a body that an endpoint takes unless it says otherwise: 2 MiB, as in axum.
+/// The default limit of an endpoint's body in bytes: 2 MiB, as in axum.
 const DEFAULT_MAX_BODY: usize = 2 << 20;
 
-/// Where a parameter of an endpoint is found.
+/// The place where a parameter of an endpoint is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamPlace {
     /// A segment of the path, by name.
@@ -36,7 +36,7 @@ pub enum ParamPlace {
 }
 
 impl ParamPlace {
-    /// The word that errors and OpenAPI have for it.
+    /// Returns the word for the place in errors and in OpenAPI.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -46,21 +46,21 @@ impl ParamPlace {
     }
 }
 
-/// One endpoint, as `#[handle]` writes it down.
+/// One endpoint, as `#[handle]` declares it.
 pub struct EndpointSpec<M: Method> {
-    /// `GET` and so on.
+    /// The HTTP method, such as `GET`.
     pub verb: &'static str,
     /// The path below the route prefix, with `{name}` for parameters.
     pub path: &'static str,
-    /// Where each parameter is found, in the order of the signature.
+    /// The place of each parameter, in the order of the signature.
     pub places: &'static [ParamPlace],
-    /// Bytes that its body may have; 2 MiB if none.
+    /// The limit of the body in bytes; 2 MiB if `None`.
     pub max_body: Option<usize>,
-    /// The status of the method's own error; none means 500 without detail.
+    /// The status of the method's own error; `None` means 500 without details.
     pub status: fn(&M::Err) -> Option<u16>,
-    /// The schemas of its parameters.
+    /// The schemas of the parameters.
     pub params: fn(&mut SchemaGenerator) -> Vec<Schema>,
-    /// The schema of its result, or of one item of its stream.
+    /// The schema of the result, or of one item of the stream.
     pub returns: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -77,7 +77,7 @@ impl<M: Method> fmt::Debug for EndpointSpec<M> {
     note = "derive `schemars::JsonSchema` for `{Self}` (and add `schemars = \"1\"` to `Cargo.toml`)"
 )]
 pub trait EndpointType {
-    /// The schema.
+    /// Returns the schema of the type.
     #[doc(hidden)]
     fn schema(generator: &mut SchemaGenerator) -> Schema;
 }
@@ -89,7 +89,7 @@ impl<T: JsonSchema> EndpointType for T {
     }
 }
 
-/// What is known of an endpoint without its types.
+/// The facts about an endpoint, without its types.
 pub(super) struct Facts {
     pub(super) verb: http::Method,
     pub(super) path: &'static str,
@@ -100,7 +100,7 @@ pub(super) struct Facts {
     pub(super) traits: Vec<ParamTraits>,
     pub(super) max_body: usize,
     pub(super) result: ResultKind,
-    /// Whether the method has an error of its own.
+    /// True if the method has an error of its own.
     pub(super) fallible: bool,
     pub(super) params: fn(&mut SchemaGenerator) -> Vec<Schema>,
     pub(super) returns: fn(&mut SchemaGenerator) -> Schema,
@@ -128,7 +128,8 @@ impl Facts {
         facts
     }
 
-    /// The parameter that is the whole body, and whether it takes it raw.
+    /// Returns the parameter that is the whole body. The boolean is true if the parameter takes raw
+    /// bytes.
     pub(super) fn body_param(&self) -> Option<(usize, bool)> {
         let index = self.places.iter().position(|place| *place == ParamPlace::Body)?;
         let raw = [TypeId::of::<Bytes>(), TypeId::of::<Option<Bytes>>()];
@@ -136,7 +137,7 @@ impl Facts {
     }
 }
 
-/// The names of a path's parameters: `{id}` gives `id`, and so does `{*id}`.
+/// Returns the names of a path's parameters: `{id}` and `{*id}` both have the name `id`.
 fn path_names(path: &'static str) -> Vec<&'static str> {
     let braces = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
     braces.map(|(name, _)| name.trim_start_matches('*')).collect()
@@ -148,20 +149,20 @@ pub(super) struct Declared {
     pub(super) connect: Box<dyn FnOnce(Link) -> Arc<dyn Endpoint> + Send + Sync>,
 }
 
-/// What a deployment offers over HTTP: its typed endpoints and its `#[routes]`.
+/// The interface of a deployment over HTTP: its typed endpoints and its `#[routes]`.
 pub struct HttpInterface {
     pub(super) endpoints: Vec<Declared>,
     pub(super) routes: Option<Arc<dyn Routes>>,
 }
 
 impl HttpInterface {
-    /// No endpoint yet.
+    /// Creates an interface without endpoints.
     #[must_use]
     pub fn new<D: Handlers>() -> Self {
         Self { endpoints: Vec::new(), routes: None }
     }
 
-    /// Adds an endpoint that gives one value.
+    /// Adds an endpoint that returns one value.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "generated code makes the spec in place")]
     pub fn endpoint<M: Unary>(mut self, spec: EndpointSpec<M>) -> Self
@@ -179,7 +180,7 @@ impl HttpInterface {
         self
     }
 
-    /// Adds an endpoint that gives a stream.
+    /// Adds an endpoint that returns a stream.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "generated code makes the spec in place")]
     pub fn streaming_endpoint<M: Streaming>(mut self, spec: EndpointSpec<M>) -> Self
@@ -207,7 +208,7 @@ impl HttpInterface {
         self
     }
 
-    /// The interface that `Handlers::http` gave.
+    /// Returns the interface that `Handlers::http` returned without its type.
     pub(super) fn from_any(any: Box<dyn Any + Send + Sync>) -> Self {
         *any.downcast().expect("`Handlers::http` gives an `HttpInterface`")
     }

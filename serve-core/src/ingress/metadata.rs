@@ -1,14 +1,14 @@
-//! `Metadata`: what the head of a request says beside the arguments: its id, its
-//! deadline, the model and the session it is for, its trace.
+//! `Metadata`: the data in the head of a request beside the arguments: its id, its deadline, its
+//! model, its session, and its trace.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
-/// An id longer than this is not taken over: it would go into every log line.
+/// The length of the longest id that is accepted: a longer id would go into every log line.
 const MAX_ID: usize = 128;
 
-/// What the known headers of one request say. Borrowed; most requests have none of them.
+/// The values of the known headers of one request. They are borrowed; most requests have none.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Metadata<'a> {
     /// `X-Request-ID`, if it is short enough and printable.
@@ -24,8 +24,8 @@ pub(super) struct Metadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    /// One pass over the headers. Names are told apart by their length first, so that
-    /// the usual ones cost nothing.
+    /// Reads the headers in one pass. Names are distinguished by their length first, so that the
+    /// usual headers cost nothing.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
@@ -47,8 +47,8 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// Whether a header is the one that is `wanted`, with `-` or `_`: proxies drop names with
-/// underscores. Case is gone already.
+/// True if the name of a header is `wanted`, spelled with `-` or `_`: proxies drop names with
+/// underscores. The name is already in lower case.
 fn spelled(name: &str, wanted: &str) -> bool {
     name.bytes()
         .zip(wanted.bytes())
@@ -63,8 +63,8 @@ fn id(value: &HeaderValue) -> Option<&str> {
     text(value).filter(|id| id.len() <= MAX_ID && id.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
-/// Seconds as Ray Serve reads them: a number above zero, else there is no timeout. One
-/// too long for a clock is none either.
+/// Parses seconds as Ray Serve does: a number above zero, or else there is no timeout. A number
+/// that is too large for a clock means no timeout, too.
 fn timeout(text: &str) -> Option<Duration> {
     let seconds: f64 = text.trim().parse().ok()?;
     if seconds > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
@@ -89,7 +89,7 @@ mod tests {
     /// `timeout_header.json` of the conformance vectors.
     #[test]
     fn timeouts_are_read_as_ray_serve_reads_them() {
-        // JSON has no infinity, the file has; for us it is no timeout.
+        // JSON has no infinity, but the file does; here, infinity means no timeout.
         let text = include_str!("../../tests/vectors/timeout_header.json");
         let rows: Vec<(Option<String>, Option<f64>, Option<f64>)> =
             serde_json::from_str(&text.replace("Infinity", "null")).unwrap();

@@ -1,16 +1,17 @@
-//! HTTP in: which application a request is for, which of its endpoints, what its
-//! arguments are, and how the result is sent.
+//! HTTP ingress: finds the application and the endpoint of a request, reads the arguments, and
+//! sends the result.
 //!
-//! A request passes `Proxy` (the socket), `FrontDoor` (which application),
-//! [`Site`](site::Site) (which endpoint) and an [`Endpoint`](endpoint::Endpoint), which
-//! reads the arguments, makes the call and sends what it gives. Everything but the socket
-//! is reached by `HttpClient` too.
+//! A request passes `Proxy` (the socket), `FrontDoor` (the choice of the application),
+//! [`Site`](site::Site) (the choice of the endpoint) and an [`Endpoint`](endpoint::Endpoint), which
+//! reads the arguments, makes the call and sends the result. `HttpClient` reaches everything except
+//! for the socket, too.
 //!
-//! # What an error looks like
-//! What the client got wrong (400, 405, 413, 415, 422, and 408 for a body that stops coming)
-//! has a JSON body that says where and what was expected; see `rejection`. A call that failed
-//! (a method's own status, 404, 408, 500, 503) has its message as text; see `failure`. In a
-//! stream that has begun, both are `{"error": {"status": .., "message": ..}}`.
+//! # Error responses
+//! The response to a rejected request (400, 405, 413, 415, 422, 408 for a body that stops coming,
+//! and 507 for a stream that is too long for one JSON array) has a JSON body that names the fault
+//! and what was expected; see `rejection`. The response to a failed call (a method's own status,
+//! 404, 408, 500, 503) is its message as text; see `failure`. In a stream that has begun, both are
+//! `{"error": {"status": .., "message": ..}}`.
 
 mod accept;
 mod access;

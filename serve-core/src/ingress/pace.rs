@@ -1,9 +1,10 @@
-//! `Paced`: the body of an HTTP/2 response whose producer is stopped where the client takes
-//! no more of it.
+//! `Paced`: the body of an HTTP/2 response whose producer is stopped if the client takes no more of
+//! it.
 //!
-//! With HTTP/1 such a client does not read its socket, and loses that (see `connection`). With
-//! HTTP/2 it reads the socket and opens no window for the one stream; the others on the
-//! connection, which may be those of other clients behind one proxy, must not end with it.
+//! An HTTP/1 client that takes no more does not read its socket, and loses the socket (see
+//! `connection`). An HTTP/2 client reads the socket, but opens no window for the one stream. The
+//! other streams on the connection, which may belong to other clients behind one proxy, must not
+//! end with it.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -23,11 +24,11 @@ use super::connection::STALL;
 const WAITED_FOR: u8 = 0;
 /// The client's turn: it has a frame to take.
 const TO_BE_TAKEN: u8 = 1;
-/// The same, and a look has found it so.
+/// The client's turn, which a look has already found.
 const SEEN: u8 = 2;
 
-/// A body whose producer is stopped where the client takes no more of it for [`STALL`], at
-/// the latest for twice as long: one look in that time costs less than a timer for each frame.
+/// A body whose producer is stopped if the client takes no more of it for [`STALL`], at the latest
+/// for twice as long: one look in that time costs less than a timer for each frame.
 pub(super) struct Paced {
     pace: Arc<Pace>,
     size: SizeHint,
@@ -35,17 +36,17 @@ pub(super) struct Paced {
 }
 
 struct Pace {
-    /// None once it was stopped.
+    /// The body; `None` once it was stopped.
     body: Mutex<Option<Body>>,
     turn: AtomicU8,
 }
 
 impl Paced {
-    /// To be called on a tokio runtime.
+    /// Creates a paced body. Must be called on a tokio runtime.
     pub(super) fn new(body: Body) -> Self {
         let size = body.size_hint();
         let pace = Arc::new(Pace { body: Mutex::new(Some(body)), turn: WAITED_FOR.into() });
-        // Ends with the body.
+        // The task ends with the body.
         let looks = tokio::spawn(stop_where_stalled(Arc::downgrade(&pace))).abort_handle();
         Self { pace, size, looks }
     }
@@ -65,14 +66,14 @@ async fn stop_where_stalled(pace: Weak<Pace>) {
             pace.turn.compare_exchange(TO_BE_TAKEN, SEEN, Ordering::Relaxed, Ordering::Relaxed);
         if seen == Err(SEEN) {
             let body = pace.body.lock().take();
-            // After the lock: it cancels the call.
+            // After the lock is released, because dropping the body cancels the call.
             drop(body);
             return;
         }
     }
 }
 
-/// The client took nothing for too long.
+/// The error of a body of which the client took nothing for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the client took nothing for {} s", STALL.as_secs())]
 struct Stalled;

@@ -1,5 +1,5 @@
-//! What each application says of itself: `/openapi.json`, and `/docs`, a page to read and
-//! try it.
+//! The built-in pages of an application: `/openapi.json`, and `/docs`, a page to read and try the
+//! API.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,11 +14,11 @@ use super::interface::Facts;
 use super::openapi::{self, About};
 use super::visit::Visit;
 
-/// The page is whole in itself, and may speak only to where it came from.
+/// The policy of the page, which is self-contained and may connect only to its own origin.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
-/// The page that shows the description: whole in itself, so that it works offline.
+/// The page that shows the description. It is self-contained, so that it works offline.
 const DOCS: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
@@ -31,15 +31,15 @@ const DOCS: &str = concat!(
     "</script>\n",
 );
 
-/// One page.
+/// A built-in page.
 pub(super) enum Page {
-    /// The description, written when first asked for.
+    /// The description, written when it is first asked for.
     Description { about: About, endpoints: Vec<Arc<Facts>>, written: OnceLock<Bytes> },
-    /// The page to read and try it.
+    /// The page to read and try the API.
     Docs,
 }
 
-/// The pages of an application, by path.
+/// Returns the pages of an application, by path.
 pub(super) fn of(
     application: &str,
     prefix: &str,
@@ -71,7 +71,7 @@ impl Endpoint for Page {
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        // A redeploy may change both.
+        // A redeploy may change both pages.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if matches!(*self, Self::Docs) {
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

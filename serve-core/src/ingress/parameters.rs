@@ -1,8 +1,8 @@
-//! Finds an endpoint's arguments in a request: in its path, its query and its body.
+//! Reads an endpoint's arguments from a request: from its path, its query and its body.
 //!
-//! The common case, an object whose keys are the parameters, is one pass of the JSON
-//! parser into the arguments. Only what that pass refuses is read again, slower, to find
-//! out what to say.
+//! The common case, an object whose keys are the parameters, is one pass of the JSON parser into
+//! the arguments. Only a body that this pass rejects is read again, more slowly, to find the error
+//! message.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,10 +24,10 @@ use crate::call::wire::text::{Text, TextFault};
 use crate::call::{Arguments, ParamSource};
 use crate::deployment::Anywhere;
 
-/// What of an endpoint's request is read at all.
+/// The part of a request's body that an endpoint reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyUse {
-    /// Nothing: no parameter is in it.
+    /// Nothing: no parameter is in the body.
     None,
     /// A JSON object, whose keys are all of the parameters.
     AllFields,
@@ -52,7 +52,7 @@ impl BodyUse {
     }
 }
 
-/// Where the arguments of one request are.
+/// The parts of one request that its arguments are read from.
 pub(super) struct Input<'a> {
     pub(super) facts: &'a Facts,
     pub(super) body_use: BodyUse,
@@ -62,7 +62,7 @@ pub(super) struct Input<'a> {
     pub(super) body: &'a Bytes,
 }
 
-/// The body of a request, as far as the endpoint reads it.
+/// Reads the body of a request, as far as the endpoint uses it.
 pub(super) async fn read_body(
     facts: &Facts,
     body_use: BodyUse,
@@ -80,7 +80,7 @@ pub(super) async fn read_body(
 }
 
 impl Input<'_> {
-    /// The arguments, or what is wrong with them.
+    /// Returns the arguments, or a rejection that says what is wrong with them.
     pub(super) fn arguments<A: Arguments<Anywhere>>(&self) -> Result<A, Rejection> {
         if self.body_use == BodyUse::AllFields {
             let mut json = serde_json::Deserializer::from_slice(self.body);
@@ -94,14 +94,14 @@ impl Input<'_> {
         A::read(&mut Source::new(self)?)
     }
 
-    /// A request that sends no body sends no fields: what is missing then is said by name.
-    /// One that says it is JSON must be JSON.
+    /// True if the request sends no body, and therefore no fields: a missing parameter is then
+    /// reported by name. A request that declares its body as JSON has to send JSON.
     fn has_no_body(&self) -> bool {
         self.body.is_empty() && !self.head.headers.contains_key(CONTENT_TYPE)
     }
 }
 
-/// The parameters of one request, one by one.
+/// The source of the parameters of one request.
 struct Source<'a> {
     input: &'a Input<'a>,
     query: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -175,7 +175,8 @@ impl ParamSource for Source<'_> {
             ParamPlace::Body if input.has_no_body() => self.missing(index),
             ParamPlace::Body => {
                 check_encoding(input.body)?;
-                // Read once if all is well. What cannot be read may be no JSON at all.
+                // The value is read once if all is well. A value that cannot be read may not be
+                // JSON at all.
                 json(input.body, name).or_else(|unfit| {
                     check_syntax(input.body)?;
                     Err(unfit)
@@ -185,7 +186,7 @@ impl ParamSource for Source<'_> {
     }
 }
 
-/// The values of a JSON object by key, unread.
+/// Returns the values of a JSON object by key, unparsed.
 fn fields<'a>(
     facts: &Facts,
     body: &'a Bytes,
@@ -206,7 +207,7 @@ fn fields<'a>(
         if error.classify() != Category::Data {
             return not_json(body, &error);
         }
-        // The parser stops at the first value that is no object: the rest may be no JSON.
+        // The parser stops at the first value that is not an object: the rest may not be JSON.
         if let Err(rejection) = check_syntax(body) {
             return rejection;
         }
@@ -222,7 +223,7 @@ fn fields<'a>(
     }
 }
 
-/// 400, if the body is no JSON at all.
+/// Returns a 400 if the body is not JSON at all.
 fn check_syntax(body: &[u8]) -> Result<(), Rejection> {
     check_encoding(body)?;
     match serde_json::from_slice::<IgnoredAny>(body) {
@@ -231,7 +232,7 @@ fn check_syntax(body: &[u8]) -> Result<(), Rejection> {
     }
 }
 
-/// 400, if the body is no text: the parser does not look into strings that it skips.
+/// Returns a 400 if the body is not UTF-8: the parser does not look into strings that it skips.
 fn check_encoding(body: &[u8]) -> Result<(), Rejection> {
     std::str::from_utf8(body).map(drop).map_err(|error| {
         let at = error.valid_up_to();
@@ -246,12 +247,12 @@ fn not_json(body: &[u8], error: &serde_json::Error) -> Rejection {
     Rejection::not_json(format!("the body is not JSON: {error}"))
 }
 
-/// A JSON value, or the path to what is wrong in it.
+/// Parses a JSON value. The rejection has the path to the fault.
 fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, Rejection> {
     if let Ok(value) = serde_json::from_slice(text) {
         return Ok(value);
     }
-    // Once more, with an eye on the path.
+    // The value is read again, with the path tracked.
     let mut json = serde_json::Deserializer::from_slice(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let mut field = match error.path().to_string() {
@@ -270,7 +271,7 @@ fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, Rejection> {
     })
 }
 
-/// The message without "at line 1 column 13", which says less than the field's path.
+/// Returns the message without "at line 1 column 13", which says less than the field's path.
 fn without_position(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -307,11 +308,11 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// A key, borrowed where it has no escapes.
+/// A key, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The raw body, as serde sees it.
+/// The raw body, as a deserializer.
 struct RawBody(Bytes);
 
 impl<'de> Deserializer<'de> for RawBody {

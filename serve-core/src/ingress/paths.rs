@@ -1,23 +1,23 @@
-//! `Paths`: which endpoint a path and a method lead to, within one application. Plain
-//! data: endpoints are known by number here.
+//! `Paths`: the choice of the endpoint for a path and a method, within one application. This is
+//! plain data: endpoints are known by number here.
 
 use http::{HeaderValue, Method};
 
 use crate::application::EndpointError;
 
-/// An endpoint as it is declared.
+/// The declaration of an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Declaration<'a> {
     pub(super) verb: &'a Method,
     pub(super) path: &'static str,
-    /// The deployment's method.
+    /// The name of the deployment's method.
     pub(super) name: &'static str,
 }
 
 /// The paths of one application.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    /// Places in `entries`.
+    /// The indices in `entries`, by pattern.
     patterns: matchit::Router<usize>,
     entries: Vec<Entry>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Paths {
 pub(super) struct Entry {
     pattern: String,
     verbs: Vec<(Method, usize)>,
-    /// What a wrong method is told.
+    /// The `Allow` header of the response to a wrong method.
     pub(super) allow: HeaderValue,
 }
 
@@ -84,8 +84,8 @@ impl Paths {
         Ok(())
     }
 
-    /// The endpoints on a path, and the values of its parameters in order, as they are
-    /// written.
+    /// Returns the endpoints on a path, and the values of the path's parameters in order, not yet
+    /// decoded.
     pub(super) fn find<'a>(
         &self,
         path: &'a str,
@@ -98,7 +98,7 @@ impl Paths {
         Some((&self.entries[*found.value], values.into_iter()))
     }
 
-    /// Whether some endpoint has exactly this path.
+    /// True if some endpoint has exactly this path.
     pub(super) fn has(&self, path: &str) -> bool {
         let pattern = numbered(path);
         self.entries.iter().any(|entry| entry.pattern == pattern)
@@ -106,7 +106,7 @@ impl Paths {
 }
 
 impl Entry {
-    /// The number of the endpoint for a method. `HEAD` is answered as `GET`.
+    /// Returns the number of the endpoint for a method. `HEAD` is answered like `GET`.
     pub(super) fn endpoint(&self, method: &Method) -> Option<usize> {
         let find = |wanted: &Method| {
             self.verbs.iter().find(|(verb, _)| verb == wanted).map(|(_, number)| *number)
@@ -115,7 +115,7 @@ impl Entry {
     }
 }
 
-/// The path with numbers for names: `/papers/{id}` and `/papers/{paper}` are one.
+/// Returns the path with numbers for names: `/papers/{id}` and `/papers/{paper}` become equal.
 pub(super) fn numbered(path: &str) -> String {
     let mut pattern = String::with_capacity(path.len());
     let mut rest = path;
@@ -130,7 +130,7 @@ pub(super) fn numbered(path: &str) -> String {
     pattern
 }
 
-/// As axum writes it: with `HEAD` beside `GET`.
+/// Formats the `Allow` header as axum does, with `HEAD` beside `GET`.
 fn allow(verbs: &[(Method, usize)]) -> HeaderValue {
     let names: Vec<&str> = verbs
         .iter()

@@ -1,5 +1,4 @@
-//! `Proxy`: the front door on a socket. HTTP/1.1 and HTTP/2 (with prior knowledge) on
-//! one port.
+//! `Proxy`: the front door on a socket. One port serves HTTP/1.1 and HTTP/2 (with prior knowledge).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,42 +23,42 @@ use super::connection::{Connection, Socket};
 use super::front_door::FrontDoor;
 use crate::clock;
 
-/// A connection on which nothing happens is closed after 90 s (Ray Serve's
-/// `keep_alive_timeout_s`), at the latest after twice as long: one look every 90 s costs
-/// less than a timer for each request.
+/// The idle time after which a connection is closed: 90 s (Ray Serve's `keep_alive_timeout_s`), or
+/// at the latest twice as long, because one look every 90 s costs less than a timer for each
+/// request.
 const IDLE: Duration = Duration::from_secs(90);
-/// What the peer of an idle connection has to take leave in: long enough for a request
-/// that was already on its way.
+/// The time in which the peer of an idle connection has to close it: long enough for a request that
+/// was already on its way.
 const GOODBYE: Duration = Duration::from_secs(5);
-/// How often an HTTP/2 peer is asked whether it is there.
+/// The period at which an HTTP/2 peer is pinged.
 const PING: Duration = Duration::from_secs(20);
-/// When the system begins to ask whether the peer of a socket on which nothing happens is
-/// there, and how often it asks: one that vanished is given up after some two and a half
-/// minutes with Linux's nine tries, where two hours are the system's own default.
+/// The idle time after which the system begins to probe the peer of a socket. A peer that vanished
+/// is given up after some two and a half minutes with Linux's nine probes, one every
+/// [`KEEPALIVE_INTERVAL`]; the system's own default is two hours.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// A pause after the system refused to accept, most often for want of file descriptors,
-/// as axum takes it.
+/// The pause after the system refused to accept a connection, most often for lack of file
+/// descriptors, as in axum.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// What requests have to end in when a proxy is dropped: Ray Serve's
+/// The time in which requests have to end when a proxy is dropped: Ray Serve's
 /// `graceful_shutdown_timeout_s`.
 const GRACE_AFTER_DROP: Duration = Duration::from_secs(20);
 
-/// Serves HTTP on a socket. Dropping it stops it: it accepts nothing more, and requests
-/// that run may go on for 20 s.
+/// Serves HTTP on a socket. Dropping the proxy stops it: it accepts no more connections, and
+/// running requests may continue for 20 s.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     local_addr: SocketAddr,
-    /// Set once everything is to end.
+    /// Set once the proxy is to stop.
     stop: watch::Sender<Option<Stop>>,
 }
 
-/// That everything is to end.
+/// The order to stop.
 #[derive(Clone, Copy, Debug)]
 struct Stop {
-    /// What requests have to end in.
+    /// The time in which requests have to end.
     grace: Duration,
-    /// When that is over.
+    /// The moment at which that time is over.
     by: Instant,
 }
 
@@ -70,12 +69,12 @@ impl Stop {
 }
 
 impl Proxy {
-    /// Listens on an address; port 0 takes a free one.
+    /// Listens on an address; port 0 takes a free port.
     pub(crate) async fn start(address: SocketAddr, front_door: Arc<FrontDoor>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local_addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(None);
-        // Ends itself once stopped, and nothing else can keep the proxy's port.
+        // The task ends itself once stopped, and nothing else can keep the proxy's port.
         tokio::spawn(accept(listener, front_door, stopped));
         Ok(Self { local_addr, stop })
     }
@@ -84,9 +83,9 @@ impl Proxy {
         self.local_addr
     }
 
-    /// Accepts nothing more, lets requests that run go on for `grace`, then closes every
-    /// connection, and logs how many requests it cuts off by that. Returns when all are
-    /// closed.
+    /// Stops accepting connections, lets running requests continue for `grace`, then closes every
+    /// connection, and logs the number of requests that this cuts off. Returns when all connections
+    /// are closed.
     pub(crate) async fn shut_down(&self, grace: Duration) {
         self.stop.send_replace(Some(Stop::after(grace)));
         self.stop.closed().await;
@@ -133,7 +132,7 @@ async fn accept(
     }
 }
 
-/// The connections that are open. Dropping it closes them.
+/// The open connections. Dropping `Connections` closes them.
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
@@ -153,7 +152,7 @@ impl Connections {
         self.open.insert(self.tasks.spawn(serving).id(), connection);
     }
 
-    /// Waits until one has closed; false if there is none.
+    /// Waits until a connection has closed. Returns false if there is none.
     async fn one_closes(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
         let id = ended.map_or_else(|panicked| panicked.id(), |(id, ())| id);
@@ -161,7 +160,8 @@ impl Connections {
         true
     }
 
-    /// Closes those that are left, and says how many requests had not ended after `grace`.
+    /// Closes the remaining connections, and logs the number of requests that had not ended after
+    /// `grace`.
     fn cut_off(self, grace: Duration) {
         let requests: usize = self.open.values().map(|connection| connection.cut_off()).sum();
         if requests > 0 {
@@ -178,7 +178,7 @@ impl Connections {
 async fn stops(stopped: &mut watch::Receiver<Option<Stop>>) -> Stop {
     match stopped.wait_for(Option::is_some).await.map(|stop| *stop) {
         Ok(Some(stop)) => stop,
-        // The proxy is gone without a word.
+        // The proxy is gone without an order to stop.
         Ok(None) | Err(_) => Stop::after(Duration::ZERO),
     }
 }
@@ -195,7 +195,7 @@ async fn serve(
     front_door: Arc<FrontDoor>,
     mut stopped: watch::Receiver<Option<Stop>>,
 ) {
-    // These fail only for a socket that is gone already.
+    // These calls fail only for a socket that is already closed.
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
@@ -211,7 +211,7 @@ async fn serve(
         })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // Its own timer would be set anew for every request; `IDLE` stands in for it.
+    // hyper's own timer would be reset for every request; `IDLE` replaces it.
     builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
@@ -219,7 +219,7 @@ async fn serve(
     let (mut stopping, mut leaving) = (false, false);
     loop {
         tokio::select! {
-            // The peer's own mistakes end here; they concern nobody else.
+            // The peer's own errors end here; they concern nobody else.
             _ = serving.as_mut() => return,
             _ = looks.tick() => if connection.is_idle() {
                 // A peer that is in the middle of a request's head gets no more time.

@@ -1,13 +1,13 @@
-//! `Rejection`: what a client got wrong, answered with a body that says where and what
-//! was expected.
+//! `Rejection`: a rejected request, answered with a body that names the fault and what was
+//! expected.
 //!
 //! ```json
 //! {"error": {"status": 422, "field": "language", "in": "body",
 //!            "message": "unknown variant `german`, expected `spanish` or `french`"}}
 //! ```
 //!
-//! `field` is a path into the input (`items[2].name`), `in` is `path`, `query` or `body`;
-//! both are left out where the whole request is at fault.
+//! `field` is a path into the input (`items[2].name`), `in` is `path`, `query` or `body`; both are
+//! left out if the whole request is at fault.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-/// A request that was refused: but for 507, before any method ran.
+/// A rejected request. Except for 507, a request is rejected before any method runs.
 #[derive(Debug, PartialEq)]
 pub(super) struct Rejection {
     pub(super) status: StatusCode,
@@ -27,7 +27,7 @@ pub(super) struct Rejection {
     allow: Option<HeaderValue>,
 }
 
-/// The JSON of every error that has one: of a rejected request, and in a stream.
+/// The JSON of every error that is sent as JSON: of a rejected request, and in a stream.
 #[derive(Serialize)]
 pub(super) struct ErrorBody<'a> {
     error: ErrorFields<'a>,
@@ -59,7 +59,7 @@ impl Rejection {
         Self { status, message: message.into(), field: None, place: None, allow: None }
     }
 
-    /// 400: what should be JSON is not.
+    /// 400: the input should be JSON, but is not.
     pub(super) fn not_json(message: impl Into<Cow<'static, str>>) -> Self {
         Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
@@ -82,26 +82,26 @@ impl Rejection {
         Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, "the body broke off") }
     }
 
-    /// 408: nothing more of the body came for so long.
+    /// 408: nothing more of the body arrived for `pause`.
     pub(super) fn paused_body(pause: Duration) -> Self {
         let message = format!("nothing of the body came for {} s", pause.as_secs());
         Self { place: Some("body"), ..Self::new(StatusCode::REQUEST_TIMEOUT, message) }
     }
 
-    /// 413.
+    /// 413: the body is larger than the limit.
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!("the body is larger than {limit} bytes");
         Self { place: Some("body"), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, message) }
     }
 
-    /// 415.
+    /// 415: the body is not sent as JSON.
     pub(super) fn not_sent_as_json(content_type: &HeaderValue) -> Self {
         let sent = String::from_utf8_lossy(content_type.as_bytes());
         let message = format!("the body is sent as `{sent}`, expected `application/json`");
         Self { place: Some("body"), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message) }
     }
 
-    /// 507: a stream that was asked for as one JSON array is too long for that.
+    /// 507: a stream that was asked for as one JSON array is too long for one.
     pub(super) fn too_long_for_an_array(limit: usize) -> Self {
         let message = format!(
             "the stream is longer than the {} MiB that one `application/json` array may have: ask \
@@ -111,7 +111,7 @@ impl Rejection {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, message)
     }
 
-    /// 405, with the methods that there are.
+    /// 405: the method is not allowed; `allow` lists the methods that are.
     pub(super) fn wrong_method(method: &http::Method, allow: HeaderValue) -> Self {
         let allowed = String::from_utf8_lossy(allow.as_bytes());
         let message = format!("the method {method} is not allowed here, expected {allowed}");

@@ -1,10 +1,10 @@
-//! `RouteTable`: which application a path belongs to. The longest prefix wins, and a
-//! prefix ends only where a segment ends: `/route` does not match `/routesuffix`.
+//! `RouteTable`: the choice of the application for a path. The longest prefix wins, and a prefix
+//! ends only where a segment ends: `/route` does not match `/routesuffix`.
 
 use std::collections::HashMap;
 
-/// Values by route prefix. A look-up costs one hash a segment of the path, however many
-/// prefixes there are.
+/// Values by route prefix. A lookup costs one hash per segment of the path, however many prefixes
+/// there are.
 #[derive(Debug)]
 pub(super) struct RouteTable<T> {
     by_prefix: HashMap<Box<str>, T>,
@@ -19,8 +19,8 @@ impl<T> RouteTable<T> {
         Self { by_prefix, longest }
     }
 
-    /// The value of the longest prefix that matches. As in Ray Serve, a prefix may itself
-    /// end with a slash; then it matches only what goes on after it.
+    /// Returns the value of the longest prefix that matches. As in Ray Serve, a prefix may itself
+    /// end with a slash; it then matches only paths that have the slash.
     pub(super) fn find(&self, path: &str) -> Option<&T> {
         if path.len() <= self.longest
             && let Some(value) = self.by_prefix.get(path)
@@ -36,7 +36,7 @@ impl<T> RouteTable<T> {
         })
     }
 
-    /// Every prefix and its value, sorted.
+    /// Returns every prefix and its value, sorted by prefix.
     pub(super) fn sorted(&self) -> Vec<(&str, &T)> {
         let mut all: Vec<_> =
             self.by_prefix.iter().map(|(prefix, value)| (&**prefix, value)).collect();
@@ -45,7 +45,8 @@ impl<T> RouteTable<T> {
     }
 }
 
-/// The part of `path` after `prefix`, which matches it: always starts with a slash.
+/// Returns the part of `path` after `prefix`, which must match the path. The part always starts
+/// with a slash.
 pub(super) fn below<'a>(prefix: &str, path: &'a str) -> &'a str {
     match path.get(prefix.trim_end_matches('/').len()..) {
         None | Some("") => "/",

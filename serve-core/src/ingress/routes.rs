@@ -1,4 +1,4 @@
-//! `#[routes]`: an axum router of the user's own, served inside a replica.
+//! `#[routes]`: a custom axum router, served inside a replica.
 //!
 //! A routed request is a call like any other. It takes a slot through the deployment's
 //! router, waits in its queue, runs in a task of its own with context and deadline, and
@@ -36,13 +36,13 @@ use crate::method::{Handlers, InstanceCell, Shared};
 use crate::replica::{Replica, Scope};
 use crate::router::{Called, Router, Wanted};
 
-/// The name that errors and logs have for a routed call.
+/// The name of a routed call in errors and logs.
 const NAME: &str = "routes";
 
-/// Makes the axum router of a replica.
+/// Creates the axum router of a replica.
 pub(super) trait Routes: Send + Sync {
-    /// The replica's own, made when first asked for; none if its instance is not in this
-    /// process.
+    /// Returns the replica's own router, created when it is first asked for, or `None` if the
+    /// replica's instance is not in this process.
     fn of(&self, replica: &Replica) -> Option<axum::Router>;
 }
 
@@ -76,18 +76,18 @@ where
     }
 }
 
-/// What `#[routes]` made of a replica's instance, once a request has asked for it.
+/// The router that `#[routes]` returned for a replica's instance, once a request has asked for it.
 #[derive(Default)]
 struct Made(OnceLock<axum::Router>);
 
-/// The request whose route is to be noted once it is known.
+/// The request whose route is recorded once it is known.
 #[derive(Clone)]
 struct RouteNote {
     prefix: Arc<str>,
     request: Request,
 }
 
-/// Inside the user's router, once a path matched: says which.
+/// Records the route of a request. Runs inside the user's router, once a path has matched.
 fn note_route(request: http::Request<Body>) -> http::Request<Body> {
     let extensions = request.extensions();
     if let (Some(note), Some(path)) =
@@ -98,14 +98,14 @@ fn note_route(request: http::Request<Body>) -> http::Request<Body> {
     request
 }
 
-/// A path below a prefix.
+/// Joins a prefix and a path below it.
 pub(super) fn joined(prefix: &str, path: &str) -> Arc<str> {
     format!("{}{path}", prefix.trim_end_matches('/')).into()
 }
 
-/// What a routed request gives.
+/// A part of the response to a routed request.
 enum Part {
-    /// A response whose body is all there.
+    /// A response whose body is complete.
     Whole(Response<Body>),
     /// A response whose frames follow.
     Head(http::response::Parts, SizeHint),
@@ -172,7 +172,7 @@ fn start_routed(
     ResponseStream::started(pending, parts, task)
 }
 
-/// A routed request shows no arguments to whoever routes it.
+/// Returns what a request router sees of a routed request, which shows no arguments.
 fn wanted(_: &(Visit, Body)) -> Wanted<'_> {
     Wanted::opaque(NAME)
 }
@@ -187,7 +187,7 @@ async fn serve_on(
 ) -> Result<(), CallError> {
     let Visit { head, request, connection, .. } = visit;
     let note = RouteNote { prefix: Arc::clone(&prefix), request };
-    // Inside the scope, since the user's own code runs to make the routes.
+    // Inside the scope, because user code runs to create the routes.
     let Some(service) = routes.of(&replica) else {
         return Err(CallError::Unavailable {
             deployment: replica.context.deployment().to_owned(),
@@ -209,7 +209,7 @@ async fn serve_on(
     Ok(())
 }
 
-/// The socket keeps the slot of the current call from now on.
+/// Hands the slot of the current call to the socket, which keeps it from now on.
 fn keep_slot(connection: &Connection) {
     if let Some((replica, slot)) = Scope::lend_slot() {
         connection.hold(replica, slot);
@@ -224,7 +224,7 @@ async fn forward(response: Response<Body>, parts: &mpsc::Sender<Outcome<Part, In
         let _ = parts.send(Ok(Part::Whole(Response::from_parts(head, Body::empty())))).await;
         return;
     }
-    // Most bodies are one piece, and that is there at once.
+    // Most bodies are one piece, which is available at once.
     let mut frame = body.frame().now_or_never();
     if body.is_end_stream()
         && let Some(Some(Ok(only))) = frame
@@ -284,7 +284,7 @@ impl HttpBody for RoutedBody {
     }
 }
 
-/// Moves the prefix off the path, as axum's `nest` does.
+/// Removes the prefix from the path, as axum's `nest` does.
 fn strip(prefix: &str, request: &mut http::Request<Body>) {
     let uri = request.uri();
     let path = super::route_table::below(prefix, uri.path());

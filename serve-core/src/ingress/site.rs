@@ -1,4 +1,4 @@
-//! `Site`: one application as HTTP sees it: its endpoints, its routes, its pages.
+//! `Site`: one application in HTTP: its endpoints, its routes, its pages.
 
 use std::sync::Arc;
 
@@ -31,12 +31,12 @@ pub(super) struct Site {
     router: Arc<Router>,
     paths: Paths,
     endpoints: Vec<Served>,
-    /// From here on, `endpoints` are pages of ours.
+    /// The index in `endpoints` of the first built-in page.
     first_page: usize,
     routes: Option<Arc<dyn Routes>>,
 }
 
-/// An endpoint and its route, with the prefix.
+/// An endpoint and its route, including the prefix.
 struct Served {
     endpoint: Arc<dyn Endpoint>,
     route: Arc<str>,
@@ -44,17 +44,17 @@ struct Served {
     names: Vec<&'static str>,
 }
 
-/// Where a request goes.
+/// The destination of a request.
 enum Next {
     Endpoint(Arc<dyn Endpoint>),
-    /// To the user's routes, and if they know nothing of it, to this page.
+    /// The user's routes, then this page if they do not know the request.
     RoutesThenPage(Arc<dyn Endpoint>),
-    /// To the user's routes, and if they know nothing of it, this is the answer.
+    /// The user's routes, then this response if they do not know the request.
     RoutesThen(Response<Body>),
     Answer(Response<Body>),
 }
 
-/// Whether endpoints can stand beside each other, before anything is deployed.
+/// Checks that no endpoints conflict, before anything is deployed.
 pub(crate) fn check(ingress: &dyn Kind) -> Result<(), EndpointError> {
     let Some(interface) = ingress.http() else { return Ok(()) };
     let interface = HttpInterface::from_any(interface);
@@ -105,7 +105,8 @@ impl Site {
         Ok(Self { application, prefix, router, paths, endpoints, first_page, routes })
     }
 
-    /// A number for a request that brings no id.
+    /// Creates a request of this application, which supplies the id of an HTTP request that brings
+    /// none.
     pub(super) fn new_request(&self) -> Request {
         self.router.new_request()
     }
@@ -164,12 +165,13 @@ impl Site {
         Next::Endpoint(Arc::clone(endpoint))
     }
 
-    /// What the user's routes answer, if there are any and they know the path.
+    /// Returns the response of the user's routes, unless there are none, or they do not know a path
+    /// that the application itself has.
     async fn routed(&self, visit: Visit, body: Body) -> Option<Response<Body>> {
         let routes = self.routes.as_ref()?;
         let known = self.paths.find(below(&self.prefix, visit.head.uri.path())).is_some();
         let response = routes::serve(&self.router, routes, &self.prefix, visit, body).await;
-        // Where a path is ours too, what they do not know is ours to answer.
+        // If the application itself has the path, it answers what the routes do not know.
         let unknown =
             matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
         (!(known && unknown)).then_some(response)

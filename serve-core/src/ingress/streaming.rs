@@ -1,5 +1,5 @@
-//! How a stream becomes a response: server-sent events, a JSON array, a JSON value a
-//! line, or text and bytes as they come.
+//! Converts a stream into a response: server-sent events, a JSON array, one JSON value per line, or
+//! text and bytes as they are produced.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::call::{CallError, ResponseStream};
 use crate::error::same;
 use crate::method::Streaming;
 
-/// The most that a stream may come to as one JSON array, which is in memory as a whole: what
-/// a client that reads JSON in one piece may be expected to hold too, and far below what a
-/// stream that never ends would come to.
+/// The largest size of a stream as one JSON array, which is in memory as a whole. A client that
+/// reads JSON in one piece can be expected to hold as much, and a stream that never ends would far
+/// exceed the limit.
 const ARRAY_LIMIT: usize = 64 << 20;
 
-/// Sends the items as the client accepts them. Until the first has come nothing is sent,
-/// so that an error in its place has a status of its own.
+/// Sends the items as the client accepts them. Nothing is sent until the first item has arrived, so
+/// that an error in its place has a status of its own.
 pub(super) async fn respond<M: Streaming>(
     items: ResponseStream<M::Ok, M::Err>,
     status: fn(&M::Err) -> Option<u16>,
@@ -42,7 +42,7 @@ where
     let body = match framing {
         Framing::List => match framed.gather().await {
             Ok(Some(array)) => Ok(Body::from(array)),
-            // What is dropped here stops the producer.
+            // Dropping the stream here stops the producer.
             Ok(None) => return Rejection::too_long_for_an_array(ARRAY_LIMIT).into_response(),
             Err(failure) => Err(failure),
         },
@@ -67,7 +67,7 @@ where
     response
 }
 
-/// A stream of items as one of chunks.
+/// A stream of items as a stream of chunks.
 struct Framed<M: Streaming> {
     items: ResponseStream<M::Ok, M::Err>,
     framing: Framing,
@@ -76,7 +76,7 @@ struct Framed<M: Streaming> {
     ended: bool,
 }
 
-/// A stream whose receiver must see that it did not end well.
+/// The error of a stream whose receiver must see that the stream failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream failed")]
 struct Broken;
@@ -100,8 +100,8 @@ where
         Some(self.frame(item))
     }
 
-    /// All items in one array; none if it is longer than one may be. An error anywhere has
-    /// its own status: nothing is sent yet.
+    /// Collects all items into one array, or returns `None` if the array would be too long. An
+    /// error anywhere has its own status, because nothing has been sent yet.
     async fn gather(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut array = vec![b'['];
         while let Some(item) = self.next_item().await {
@@ -119,7 +119,8 @@ where
         Ok(Some(array))
     }
 
-    /// What stands for a failure in a stream that has begun.
+    /// Converts a failure into the last chunk of a stream that has begun. Text and bytes break off
+    /// instead.
     fn last_words(&self, failure: &Failure) -> Result<Bytes, Broken> {
         let mut json = failure.to_json();
         match self.framing {
@@ -158,7 +159,7 @@ where
     }
 }
 
-/// One item as it is sent.
+/// Encodes one item as it is sent.
 fn chunk<T: Serialize + 'static>(item: T, framing: Framing) -> Result<Bytes, serde_json::Error> {
     match framing {
         Framing::Text => return Ok(same::<T, String>(item).map(Bytes::from).unwrap_or_default()),
@@ -177,8 +178,8 @@ fn chunk<T: Serialize + 'static>(item: T, framing: Framing) -> Result<Bytes, ser
     })
 }
 
-/// A server-sent event. Each line of its data is a line of its own; a receiver joins them
-/// again. A lone carriage return ends a line too, and is a line break to the receiver.
+/// Formats a server-sent event. Each line of the data is a line of its own; a receiver joins the
+/// lines again. A lone carriage return ends a line too, and is a line break to the receiver.
 fn event(name: Option<&str>, data: &str) -> Bytes {
     let mut event = String::with_capacity(data.len() + 16);
     if let Some(name) = name {

@@ -1,4 +1,4 @@
-//! `Visit`: the head of one HTTP request, once the front door has read it.
+//! `Visit`: the head of one HTTP request, after the front door has read it.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use super::connection::Connection;
 use crate::call::deadline::Deadline;
 use crate::call::request::Request;
 
-/// One HTTP request on its way to what answers it. Its body goes beside it, because only
-/// one task may hold that.
+/// One HTTP request on its way to its endpoint. The body is passed separately, because only one
+/// task may hold a body.
 pub(super) struct Visit {
     pub(super) head: Parts,
-    /// What the tree of calls that it leads to shares.
+    /// The state that the request shares with the tree of calls that it leads to.
     pub(super) request: Request,
     pub(super) id: Arc<str>,
     pub(super) deadline: Option<Arc<Deadline>>,
     /// The values of the path's parameters, in order.
     pub(super) path: Vec<String>,
-    /// What it came on, if that is a socket.
+    /// The connection of the request; `None` if the request came without a socket.
     pub(super) connection: Option<Arc<Connection>>,
 }

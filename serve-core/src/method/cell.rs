@@ -32,8 +32,8 @@ impl<D> Shared<D> {
         self.0
     }
 
-    /// The instance, at once. Has the signature of [`Exclusive::get`], so that generated code
-    /// is the same for both cells.
+    /// Returns the instance at once. Has the signature of [`Exclusive::get`], so that generated
+    /// code is the same for both cells.
     #[expect(clippy::unused_async, reason = "the signature of `Exclusive::get`")]
     pub async fn get(self) -> Arc<D> {
         self.0
@@ -74,7 +74,8 @@ impl<D> fmt::Debug for Shared<D> {
 pub struct Exclusive<D>(Arc<Mutex<D>>);
 
 impl<D> Exclusive<D> {
-    /// The instance, once the call before has released it.
+    /// Waits until the previous call has released the instance, and returns a guard of the
+    /// instance.
     pub async fn get(self) -> OwnedMutexGuard<D> {
         self.0.lock_owned().await
     }

@@ -59,7 +59,7 @@ pub trait AnyMethod: Send + Sync {
         args: AnyValue,
         items: Option<AnySink>,
     ) -> BoxFuture<'static, AnyReply>;
-    /// How often a call may run again after its replica died: `#[retry]`.
+    /// The number of times that a call may run again after its replica died. Set by `#[retry]`.
     fn retries(&self) -> usize;
     /// A copy of the arguments; none unless the method is marked `#[retry]`.
     fn copy_args(&self, args: &AnyValue) -> Option<AnyValue>;

@@ -50,7 +50,7 @@ impl MethodInfo {
     }
 }
 
-/// The size and the waiting time of batches, and how many run at a time.
+/// The size and the waiting time of batches, and the number of batches that run at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
     /// The largest total weight of a batch. Each item weighs 1 unless `batch_size_fn`
@@ -58,6 +58,6 @@ pub struct BatchLimits {
     pub max_batch_size: usize,
     /// The longest time for which the first item of a batch waits for others.
     pub batch_wait_timeout: Duration,
-    /// Batches that run at a time on one replica.
+    /// The largest number of batches that run at a time on one replica.
     pub max_concurrent_batches: usize,
 }

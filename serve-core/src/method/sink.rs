@@ -73,9 +73,9 @@ impl<T, E> StreamSink<T, E> {
     ) -> Result<(), CallError<E>> {
         let mut stream = pin!(stream);
         match &self.0 {
-            // All free places of the channel are reserved at once, and if there is none, one
-            // is waited for. The consumer sees no difference, and the channel's semaphore is
-            // not locked for each item.
+            // All free places of the channel are reserved at once. If no place is free, the sender
+            // waits for one. The consumer sees no difference, and the channel's semaphore is not
+            // locked for each item.
             To::Channel(sender) => {
                 let mut places = None::<PermitIterator<'_, _>>;
                 while let Some(item) = stream.next().await {

@@ -1,7 +1,8 @@
-//! [`Agent`]: makes a node have what is assigned to it.
+//! [`Agent`]: brings a node to the state that is assigned to it.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -22,16 +23,18 @@ use crate::controller::{
 };
 use crate::deployment::Wiring;
 
-/// What all hosted deployments of a node share.
+/// The data that all hosted deployments of a node share.
 pub(super) struct Node {
     pub(super) starter: ReplicaStarter,
     pub(super) resources: Arc<NodeResources>,
     pub(super) directory: Arc<NodeDirectory>,
     pub(super) blueprints: Arc<Blueprints>,
-    /// Where the node reports.
+    /// The store that the node reports to.
     pub(super) reports: Arc<dyn ControlStore>,
     /// The wirings of the plans that are in use.
     wirings: Mutex<HashMap<BlueprintId, Weak<Wiring>>>,
+    /// The number of panics in the node's own tasks.
+    pub(super) faults: AtomicU64,
 }
 
 impl Node {
@@ -39,7 +42,7 @@ impl Node {
         &self.starter.spawner
     }
 
-    /// The wiring of a plan, which its deployments share.
+    /// Returns the wiring of a plan, which the plan's deployments share.
     pub(super) fn wiring(&self, blueprint: BlueprintId, plan: &Plan) -> Arc<Wiring> {
         let mut wirings = self.wirings.lock();
         if let Some(wiring) = wirings.get(&blueprint).and_then(Weak::upgrade) {
@@ -52,10 +55,11 @@ impl Node {
     }
 }
 
-/// Told what is reached over HTTP, after each change of it.
+/// A callback that receives the HTTP routes after each change.
 pub(crate) type OnRoutes = Box<dyn Fn(Routes) + Send + Sync>;
 
-/// Makes a node have what is assigned to it. Dropping it ends everything on the node at once.
+/// Brings a node to the state that is assigned to it. Dropping the agent ends everything on the
+/// node at once.
 pub(crate) struct Agent {
     directory: Arc<NodeDirectory>,
     seen: watch::Receiver<StoreRevision>,
@@ -63,7 +67,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts to watch the assignments.
+    /// Starts watching the assignments.
     pub(crate) fn start(
         spawner: Arc<Spawner>,
         substitutes: Arc<dyn Substitutes>,
@@ -86,6 +90,7 @@ impl Agent {
             blueprints: Arc::clone(&surroundings.blueprints),
             reports: Arc::clone(&surroundings.reports),
             wirings: Mutex::default(),
+            faults: AtomicU64::new(0),
         });
         let (sees, seen) = watch::channel(StoreRevision::default());
         let assigned = surroundings.store.watch(ASSIGNED);
@@ -93,10 +98,11 @@ impl Agent {
         Self { directory, seen, watching: watching.abort_handle() }
     }
 
-    /// Waits until the node has seen the store up to a revision, and has what was assigned by then.
+    /// Waits until the node has seen the store up to a revision and has applied the assignments up
+    /// to that revision.
     pub(crate) async fn has_seen(&self, revision: StoreRevision) {
         let mut seen = self.seen.clone();
-        // The sender goes with the tokio runtime alone.
+        // The sender is dropped only together with the tokio runtime.
         let _ = seen.wait_for(|seen| *seen >= revision).await;
     }
 }
@@ -130,7 +136,7 @@ async fn watch_assignments(
             let stays = assignment.as_ref().is_some_and(|it| it.retired.is_none());
             if stays { &mut comes } else { &mut goes }.push((id, assignment));
         }
-        // Applications and routes refer to what comes, and after that to nothing that goes.
+        // Applications and routes refer to new deployments, and afterwards to none that is removed.
         comes.into_iter().for_each(|(id, assignment)| assign(&node, id, assignment));
         for (key, entry) in &changes {
             let Some(name) = key.strip_prefix(ROUTES) else { continue };

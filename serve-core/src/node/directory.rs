@@ -1,5 +1,5 @@
-//! [`NodeDirectory`]: the deployments of a node and their routers, by which handles, routes and the
-//! controller's view of the load find them.
+//! [`NodeDirectory`]: the deployments of a node and their routers, which handles, routes and the
+//! controller's view of the load look up.
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,7 +31,7 @@ pub(crate) struct NodeDirectory {
     spawner: Arc<Spawner>,
     seed: u64,
     next_router: AtomicU64,
-    /// The routers that a hosted deployment or a handle still has.
+    /// The routers that a hosted deployment or a handle still holds.
     routers: Mutex<HashMap<RouterKey, Weak<Router>>>,
     known: Mutex<Known>,
     load_changes: Mutex<BTreeSet<DeploymentId>>,
@@ -43,13 +43,13 @@ type RouterKey = (Arc<str>, Arc<str>, TypeId);
 
 #[derive(Default)]
 struct Known {
-    /// True once the node has nothing more.
+    /// True once the directory is closed for good.
     closed: bool,
     applications: BTreeMap<String, AssignedApplication>,
     hosted: BTreeMap<DeploymentId, Hosted>,
 }
 
-/// One deployment of the node. Dropping it ends its loop, and the calls that run.
+/// A deployment on the node. Dropping the value ends the deployment's loop and its running calls.
 pub(super) struct Hosted {
     pub(super) kind: Arc<dyn Kind>,
     pub(super) router: Arc<Router>,
@@ -71,7 +71,7 @@ impl NodeDirectory {
         }
     }
 
-    /// The router of a deployment: the one that handles have of it already, or a new one.
+    /// Returns the router of a deployment: the router that handles already hold, or a new one.
     pub(crate) fn router(
         &self,
         application: &str,
@@ -91,7 +91,7 @@ impl NodeDirectory {
         router
     }
 
-    /// The links that the constructors of a plan get their handles by.
+    /// Returns the links from which the constructors of a plan obtain their handles.
     pub(super) fn wiring(&self, plan: &Plan) -> Wiring {
         let mut wiring = Wiring::default();
         for node in &plan.nodes {
@@ -105,7 +105,8 @@ impl NodeDirectory {
         self.known.lock().hosted.contains_key(&id)
     }
 
-    /// Adds a deployment, or its new loop. False if the node has nothing more.
+    /// Adds a deployment, or a new loop for a deployment. Returns `false` if the directory is
+    /// closed.
     pub(super) fn host(&self, id: DeploymentId, hosted: Hosted) -> bool {
         let mut known = self.known.lock();
         if known.closed {
@@ -115,7 +116,7 @@ impl NodeDirectory {
         true
     }
 
-    /// What is assigned of a deployment.
+    /// Returns the assignment of a deployment.
     pub(super) fn assignment(&self, id: DeploymentId) -> Option<Arc<Assignment>> {
         let known = self.known.lock();
         known.hosted.get(&id).map(|hosted| Arc::clone(&hosted.assignment.borrow()))
@@ -127,27 +128,27 @@ impl NodeDirectory {
         }
     }
 
-    /// How long a deployment may take to drain, from now on.
+    /// Sets the time that a deployment may take to drain from now on.
     pub(super) fn set_grace(&self, id: DeploymentId, grace: Duration) {
         if let Some(hosted) = self.known.lock().hosted.get_mut(&id) {
             hosted.grace = grace;
         }
     }
 
-    /// Forgets a deployment, which ends its loop.
+    /// Removes a deployment, which ends its loop.
     pub(super) fn forget(&self, id: DeploymentId) {
         let forgotten = self.known.lock().hosted.remove(&id);
         drop(forgotten);
     }
 
-    /// Forgets everything, for good.
+    /// Removes everything, for good.
     pub(super) fn close(&self) {
         let closed = Known { closed: true, ..Known::default() };
         let known = std::mem::replace(&mut *self.known.lock(), closed);
         drop(known);
     }
 
-    /// An application is found by these from now on, or not any more.
+    /// Sets the data by which an application is found from now on, or removes the application.
     pub(super) fn set_application(&self, name: &str, application: Option<AssignedApplication>) {
         let applications = &mut self.known.lock().applications;
         match application {
@@ -156,7 +157,7 @@ impl NodeDirectory {
         };
     }
 
-    /// What is reached over HTTP.
+    /// Returns the HTTP routes of the node.
     pub(super) fn routes(&self) -> Routes {
         let known = self.known.lock();
         let route = |(name, application): (&String, &AssignedApplication)| {
@@ -178,7 +179,7 @@ impl NodeDirectory {
         }
     }
 
-    /// The link of a deployment, or of an application's ingress.
+    /// Returns the link of a deployment, or of an application's ingress.
     pub(crate) fn look_up(
         &self,
         application: &str,
@@ -208,7 +209,8 @@ impl NodeDirectory {
         Ok(Link::new(Arc::clone(&hosted.router)))
     }
 
-    /// The request router of a deployment that runs, if it is of this type and was made of that.
+    /// Returns the request router of a running deployment, if the deployment has this type and the
+    /// router was created from `custom`.
     pub(crate) fn made_router(
         &self,
         blueprints: &Blueprints,
@@ -228,8 +230,8 @@ impl NodeDirectory {
         made.is_of(custom).then_some(made)
     }
 
-    /// Ends the replica of this rank at once, as if its process had died, in every deployment of
-    /// the type. False if there is none.
+    /// Ends the replica with this rank at once, as if its process had died, in every deployment of
+    /// the type. Returns `false` if there is no such replica.
     pub(crate) fn kill(&self, deployment: TypeId, rank: usize) -> bool {
         let of_the_type = |hosted: &&Hosted| hosted.kind.type_id() == deployment;
         let hosted: Vec<_> = {
@@ -247,13 +249,13 @@ impl NodeDirectory {
         any
     }
 
-    /// The longest that any deployment may take to drain.
+    /// Returns the longest time that any deployment may take to drain.
     pub(crate) fn longest_grace(&self) -> Duration {
         let known = self.known.lock();
         known.hosted.values().map(|hosted| hosted.grace).max().unwrap_or_default()
     }
 
-    /// Adds what only the node knows of a deployment.
+    /// Adds the details of a deployment that only the node knows.
     pub(crate) fn complete(
         &self,
         application: &str,
@@ -278,7 +280,7 @@ impl NodeDirectory {
         details.methods = kind.methods().into_iter().filter_map(calls).collect();
     }
 
-    /// The load of a deployment has changed, and the controller is to look at it.
+    /// Notifies the controller that the load of a deployment has changed.
     pub(super) fn load_has_changed(&self, id: DeploymentId) {
         self.load_changes.lock().insert(id);
         self.load_changed.notify_one();
@@ -313,7 +315,8 @@ impl Loads for NodeDirectory {
     }
 }
 
-/// The directory that replicas have. Weak, because replicas do not keep their node.
+/// The directory that replicas hold. The reference is weak, because replicas do not keep their node
+/// alive.
 pub(super) struct WeakDirectory(pub(super) Weak<NodeDirectory>);
 
 impl Directory for WeakDirectory {

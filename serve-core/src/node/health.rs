@@ -1,4 +1,4 @@
-//! [`HealthWatch`]: asks a replica on schedule whether it is healthy.
+//! [`HealthWatch`]: periodic health checks of a replica.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::deployment::{DeploymentOptions, digest};
 use crate::method::Hook;
 use crate::replica::Replica;
 
-/// Failures in a row that replace a replica, as in Ray Serve.
+/// The number of consecutive failures after which a replica is replaced, the same as in Ray Serve.
 const FAILURES: usize = 3;
 
-/// The health checks of one replica. Dropping it ends them.
+/// The health checks of one replica. Dropping the value ends the checks.
 #[derive(Debug)]
 pub(super) struct HealthWatch(JoinHandle<()>);
 
 impl HealthWatch {
-    /// Starts the checks; none if the deployment has no `#[check_health]`, so that an idle
-    /// replica costs nothing.
+    /// Starts the checks. Returns `None` if the deployment has no `#[check_health]`, so that an
+    /// idle replica costs nothing.
     pub(super) fn start(
         number: u64,
         replica: &Arc<Replica>,
@@ -57,13 +57,14 @@ impl Drop for HealthWatch {
     }
 }
 
-/// Asks until the replica has failed three times in a row. Gives the reason.
+/// Checks the replica until three checks in a row have failed. Returns the reason.
 async fn until_unhealthy(replica: &Arc<Replica>, period: Duration, patience: Duration) -> String {
-    // The same in every run, because its id is.
+    // Seeded by the id, so that the numbers are the same in every run.
     let mut random = SmallRng::seed_from_u64(digest(&[replica.context.replica_id().as_bytes()]));
     let mut failures = 0;
     loop {
-        // A tenth more or less, as in Ray Serve, so that replicas are not asked all at once.
+        // Up to a tenth more or less, as in Ray Serve, so that replicas are not checked all at
+        // once.
         let share = random.random_range(0.9..=1.1);
         sleep(clock::within_reach(period).mul_f64(share)).await;
         match check_health(replica, patience).await {

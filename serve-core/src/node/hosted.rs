@@ -1,9 +1,9 @@
-//! The loop that makes the replicas of one deployment on this node what they are assigned to be,
-//! and reports on them.
+//! The loop that drives one deployment's replicas on this node towards their assignment, and
+//! reports on them.
 //!
-//! It does nothing until something happens: another assignment, a replica that started or ended, a
-//! failed health check, room that was given back. It decides nothing: which replicas there are, and
-//! which of them stop, is the controller's to say.
+//! The loop does nothing until something happens: a new assignment, a replica that started or
+//! ended, a failed health check, resources that were released. The loop decides nothing: the
+//! controller decides which replicas exist and which of them stop.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -36,19 +36,19 @@ use crate::method::Hook;
 use crate::replica::Replica;
 use crate::router::{Router, Term};
 
-/// What a deployment that retires has for its last steps, once its time is over: they take
-/// no longer, but for user code that blocks its thread.
+/// The time that a retiring deployment has for its last steps, after its grace period is over. The
+/// steps take no longer, except for user code that blocks its thread.
 const LAST_STEPS: Duration = Duration::from_secs(1);
 
-/// The time after which a loop that has panicked starts again.
+/// The time after which a loop that has panicked is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// What happens to a replica while it runs.
+/// An event of a running replica.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The replica with this id is gone, and its calls with it.
+    /// The replica with this id is gone together with its calls.
     Killed { id: Arc<str> },
-    /// A replica is not fit to go on.
+    /// A replica is unfit and must be replaced.
     Unfit { number: u64, reason: String },
 }
 
@@ -60,24 +60,26 @@ struct HostedLoop {
     /// The term of this loop over the router.
     term: Term,
     assignments: watch::Receiver<Arc<Assignment>>,
-    /// The assignment that holds.
+    /// The assignment that is in effect.
     assignment: Arc<Assignment>,
     code: Code,
     replicas: BTreeMap<u64, LocalReplica>,
     tasks: JoinSet<Done>,
-    /// What a task does to which replica.
+    /// The replica and the kind of work of each running task.
     under_way: HashMap<tokio::task::Id, (u64, Work)>,
-    /// Few come: one for each failed health check, each kill.
+    /// The events of replicas. The queue stays short: there is one event for each kill and for each
+    /// report that a replica is unfit.
     events: mpsc::UnboundedReceiver<Event>,
-    /// For what reports on replicas. Weak, so that the loop ends with its owner.
+    /// The sender for code that reports on replicas. The reference is weak, so that the loop ends
+    /// with its owner.
     event_sender: mpsc::WeakUnboundedSender<Event>,
     report: DeploymentReport,
-    /// The reports that the store has not: of the deployment, and of replicas, `None` for one that
-    /// is to be forgotten.
+    /// The reports that are not yet in the store: on the deployment, and on replicas, with `None`
+    /// for a report to delete.
     report_changed: bool,
     unreported: BTreeMap<u64, Option<ReplicaReport>>,
     retires: bool,
-    /// When all of a deployment that retires must have stopped.
+    /// The time at which a retiring deployment must have stopped.
     give_up: Option<Instant>,
 }
 
@@ -90,7 +92,7 @@ struct Code {
 }
 
 impl Code {
-    /// None if this process has no such plan.
+    /// Returns the code of an assignment, or `None` if this process does not have the plan.
     fn of(node: &Node, assignment: &Assignment) -> Option<Self> {
         let blueprint = assignment.spec.blueprint;
         let plan = node.blueprints.get(blueprint)?;
@@ -104,24 +106,25 @@ impl Code {
     }
 }
 
-/// What there is of a replica.
+/// The local state of a replica.
 struct LocalReplica {
     id: Arc<str>,
     rank: Arc<AtomicUsize>,
-    /// What it holds of the node. Dropping it gives it back.
+    /// The resources of the node that the replica has reserved. Dropping the reservation releases
+    /// them.
     reservation: Option<Reservation>,
     start: Option<AbortHandle>,
     running: Option<RunningReplica>,
     health: Option<HealthWatch>,
-    /// The version of the user config that it has, or [`UNKNOWN_CONFIG`].
+    /// The version of the user config that the replica has, or [`UNKNOWN_CONFIG`].
     config_version: u64,
-    /// The version of the user config that it is given.
+    /// The version of the user config that the replica is applying.
     taking: Option<u64>,
     stops: bool,
     report: ReplicaReport,
 }
 
-/// What a task does to a replica.
+/// The work of a task on a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Start,
@@ -130,7 +133,7 @@ enum Work {
 }
 
 impl Work {
-    /// Whose code it runs.
+    /// Returns a description of the user code that the work runs.
     fn of_the_user(self) -> &'static str {
         match self {
             Self::Start => "its constructor, `#[reconfigure]` or first `#[check_health]`",
@@ -139,7 +142,7 @@ impl Work {
         }
     }
 
-    /// What to do about code that blocks.
+    /// Returns advice for user code that blocks its thread.
     fn remedy(self) -> &'static str {
         match self {
             Self::Start => {
@@ -151,17 +154,27 @@ impl Work {
     }
 }
 
-/// What a task has done.
+/// The result of a task.
 enum Done {
     Started(u64, Result<Arc<Replica>, Error>),
     Stopped(u64),
     Reconfigured(u64, u64, Result<(), Error>),
-    /// Who waited has been served or turned away.
+    /// All queued calls have been served or refused.
     QueueDrained,
 }
 
-/// Starts to host a deployment.
+/// Starts hosting a deployment.
 pub(super) fn start(node: &Arc<Node>, id: DeploymentId, assignment: Arc<Assignment>) {
+    start_after(node, id, assignment, None);
+}
+
+/// Starts to host a deployment, perhaps in the place of a loop that panicked.
+fn start_after(
+    node: &Arc<Node>,
+    id: DeploymentId,
+    assignment: Arc<Assignment>,
+    fault: Option<String>,
+) {
     let Some(code) = Code::of(node, &assignment) else {
         tracing::error!(
             deployment = assignment.deployment,
@@ -195,26 +208,26 @@ pub(super) fn start(node: &Arc<Node>, id: DeploymentId, assignment: Arc<Assignme
         give_up: None,
     };
     hosted.configure(None);
+    if let Some(fault) = fault {
+        hosted.note_fault(fault);
+    }
     let grace = hosted.grace();
     if node.directory.host(id, Hosted { kind, router, assignment: sender, events, grace }) {
         node.spawner().tokio.spawn(run(Arc::clone(node), id, hosted));
     }
 }
 
-/// Runs a loop, and another one if its code panics: what is assigned is to run, whatever happens.
+/// Runs a loop, and starts another one if the loop panics: the assignment must run, whatever
+/// happens.
 async fn run(node: Arc<Node>, id: DeploymentId, hosted: HostedLoop) {
     let name = Arc::clone(hosted.router.name());
-    if AssertUnwindSafe(hosted.run()).catch_unwind().await.is_ok() {
-        return;
-    }
-    tracing::error!(
-        deployment = &*name,
-        "the loop that hosts a deployment panicked; its replicas are started again"
-    );
-    // So that a fault which lasts does not keep a core busy.
+    let Err(panic) = AssertUnwindSafe(hosted.run()).catch_unwind().await else { return };
+    let fault = format!("the node's own code panicked: {}", panic_message(&*panic));
+    tracing::error!(deployment = &*name, "{fault}; the replicas are started again");
+    // The pause keeps a persistent fault from keeping a core busy.
     sleep(RESTART_PAUSE).await;
     if let Some(assignment) = node.directory.assignment(id) {
-        start(&node, id, assignment);
+        start_after(&node, id, assignment, Some(fault));
     }
 }
 
@@ -230,14 +243,14 @@ impl HostedLoop {
             tokio::select! {
                 changed = self.assignments.changed() => match changed {
                     Ok(()) => self.take_assignment(),
-                    // Dropping the replicas ends what still runs.
+                    // Dropping the replicas ends everything that still runs.
                     Err(_) => return self.withdraw().await,
                 },
                 Some(event) = self.events.recv() => self.note_event(event),
                 Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
                     self.note(done);
                 }
-                // Its sender lives as long as the node.
+                // The sender lives as long as the node.
                 _ = room.changed(), if self.waits_for_room() => {}
                 () = self.router.load_changed(), if autoscaled => {
                     self.node.directory.load_has_changed(self.id);
@@ -251,10 +264,10 @@ impl HostedLoop {
         }
     }
 
-    /// Notes what else has happened by now, so that it is reported together.
+    /// Handles everything else that has happened by now, so that it is reported together.
     async fn catch_up(&mut self) {
         if !self.tasks.is_empty() {
-            // What is ready to run does so first, and has happened then.
+            // Other tasks that are ready run first, so that their results are included.
             reschedule().await;
         }
         while let Some(done) = self.tasks.try_join_next_with_id() {
@@ -268,13 +281,13 @@ impl HostedLoop {
         }
     }
 
-    /// When what has not stopped by then is left to itself.
+    /// Returns the time at which replicas that have not stopped are abandoned.
     fn given_up_at(&self) -> Option<Instant> {
         self.give_up.and_then(|at| clock::after(at, LAST_STEPS))
     }
 
-    /// User code that blocks its thread cannot be ended. What is left of it goes when it
-    /// returns.
+    /// Abandons the replicas that have not stopped: user code that blocks its thread cannot be
+    /// ended, and is dropped when it returns.
     fn abandon(&mut self) {
         for (number, work) in self.under_way.values() {
             let replica = self.replicas.get(number).map(|replica| &*replica.id);
@@ -297,7 +310,7 @@ impl HostedLoop {
         self.replicas.values().any(waits)
     }
 
-    /// Another assignment holds from now on.
+    /// Applies a new assignment.
     fn take_assignment(&mut self) {
         let next = Arc::clone(&self.assignments.borrow_and_update());
         let before = std::mem::replace(&mut self.assignment, next);
@@ -306,12 +319,12 @@ impl HostedLoop {
         }
     }
 
-    /// How long the calls of a replica that stops may go on.
+    /// Returns the time for which the calls of a stopping replica may continue.
     fn grace(&self) -> Duration {
         self.code.node().options().graceful_shutdown_timeout()
     }
 
-    /// What holds for the whole deployment, as its spec has it.
+    /// Applies the settings of the spec that concern the whole deployment.
     fn configure(&mut self, before: Option<&Assignment>) {
         let slots_before = before.map(|_| self.code.node().slots());
         if self.code.blueprint != self.assignment.spec.blueprint
@@ -375,7 +388,7 @@ impl HostedLoop {
         }
     }
 
-    /// Does what there is to do now.
+    /// Performs the work that the assignment requires now.
     fn act(&mut self) {
         let assignment = Arc::clone(&self.assignment);
         if let Some(reason) = &assignment.retired
@@ -419,7 +432,7 @@ impl HostedLoop {
         }
     }
 
-    /// A replica is assigned that the node has not seen before.
+    /// Adds a replica that is assigned for the first time.
     fn add(&mut self, number: u64, assigned: &AssignedReplica) {
         let replica = LocalReplica {
             id: Arc::clone(&assigned.id),
@@ -441,7 +454,7 @@ impl HostedLoop {
         }
     }
 
-    /// A replica is not assigned any more: its end has been taken note of.
+    /// Forgets a replica that is no longer assigned because the controller has noted its end.
     fn forget(&mut self, number: u64) {
         self.replicas.remove(&number);
         self.unreported.insert(number, None);
@@ -456,7 +469,7 @@ impl HostedLoop {
         self.unreported.insert(number, Some(report));
     }
 
-    /// A replica is gone.
+    /// Handles a replica that is gone.
     fn ends(&mut self, number: u64, report: ReplicaReport) {
         self.set_report(number, report);
         let Some(replica) = self.replicas.get_mut(&number) else { return };
@@ -466,18 +479,18 @@ impl HostedLoop {
         let Some(running) = running else { return };
         let dropping = self.tasks.spawn(async move {
             drop(running);
-            // What a replica holds is given back after it is gone.
+            // The resources of a replica are released after the replica is gone.
             drop(reservation);
             Done::Stopped(number)
         });
         self.under_way.insert(dropping.id(), (number, Work::Stop));
     }
 
-    /// Starts a replica, if there is room for it.
+    /// Starts a replica, if the node has enough room for it.
     fn begin(&mut self, number: u64) {
         let spec = &self.assignment.spec;
         let assigned = self.assignment.replicas.get(&number);
-        // One of another version is about to go.
+        // A replica of another version is about to be removed.
         if assigned.is_none_or(|assigned| assigned.version != spec.version) {
             return;
         }
@@ -517,16 +530,16 @@ impl HostedLoop {
         self.set_report(number, ReplicaReport::Starting);
     }
 
-    /// Stops a replica, or its start.
+    /// Stops a replica, or cancels its start.
     fn stop(&mut self, number: u64) {
         let Some(replica) = self.replicas.get_mut(&number) else { return };
         replica.stops = true;
         replica.health = None;
         let Some(running) = replica.running.take() else {
             match replica.start.take() {
-                // Its end is noted when the task is gone.
+                // The end of the replica is noted when the task is gone.
                 Some(start) => start.abort(),
-                // It waited for room.
+                // The replica waited for room.
                 None => self.ends(number, ReplicaReport::Stopped),
             }
             return;
@@ -544,7 +557,7 @@ impl HostedLoop {
         self.set_report(number, ReplicaReport::Stopping);
     }
 
-    /// Gives a replica the user config that it is to have, if it has another.
+    /// Passes a replica the user config that it must have, if it has another one.
     fn reconfigure(&mut self, number: u64, assigned: &AssignedReplica) {
         let spec = &self.assignment.spec;
         let Some(replica) = self.replicas.get_mut(&number) else { return };
@@ -555,7 +568,7 @@ impl HostedLoop {
             _ => None,
         };
         let has = wanted == UNKNOWN_CONFIG || wanted == replica.config_version;
-        // Only the newest config is at hand.
+        // Only the newest config is available.
         let is_newest = assigned.version == spec.version && wanted == spec.config_version;
         if has || !is_newest || replica.taking.is_some() || refused == Some(wanted) {
             return;
@@ -572,7 +585,7 @@ impl HostedLoop {
             Done::Reconfigured(number, wanted, told)
         });
         self.under_way.insert(telling.id(), (number, Work::Reconfigure));
-        // Until it answers, it may have a part of the config.
+        // Until the hook returns, the replica may have applied only a part of the config.
         let unfit = match &replica.report {
             ReplicaReport::Running { unfit, .. } => unfit.clone(),
             _ => None,
@@ -629,7 +642,7 @@ impl HostedLoop {
         }
     }
 
-    /// A replica has taken a user config, or refused it.
+    /// Notes that a replica has accepted or refused a user config.
     fn note_config(&mut self, number: u64, version: u64, told: Result<(), Error>) {
         let Some(replica) = self.replicas.get_mut(&number) else { return };
         replica.taking = None;
@@ -638,10 +651,11 @@ impl HostedLoop {
                 replica.config_version = version;
                 None
             }
-            // It ended before it could answer. Its end is on its way, or noted.
+            // The replica ended before the hook returned. Its end is about to be noted, or was
+            // noted.
             Err(_) if replica.running.as_ref().is_none_or(|it| it.replica.has_ended()) => return,
             Err(error) => {
-                // It may have taken a part of it.
+                // The replica may have applied a part of the config.
                 replica.config_version = UNKNOWN_CONFIG;
                 Some((version, error))
             }
@@ -658,7 +672,7 @@ impl HostedLoop {
         let Some(local) = self.replicas.get_mut(&number) else { return };
         local.start = None;
         if local.stops {
-            // The instance is dropped in a task, because its user's code may panic.
+            // The instance is dropped in a task, because the user's code may panic.
             let dropping = self.tasks.spawn(async move {
                 drop(replica);
                 Done::Stopped(number)
@@ -688,13 +702,14 @@ impl HostedLoop {
         self.set_report(number, report);
     }
 
-    /// A task was aborted, or it panicked: dropping an instance may, if its user's code does.
+    /// Handles a task that was aborted or has panicked. Dropping an instance may panic if the
+    /// user's code does.
     fn task_failed(&mut self, error: JoinError) {
         let work = self.under_way.remove(&error.id());
         if let Ok(panic) = error.try_into_panic() {
             let what = match work {
                 Some((_, Work::Stop)) => "the drop of an instance panicked",
-                _ => "the controller's own code panicked",
+                _ => "the node's own code panicked",
             };
             let message = format!("{what}: {}", panic_message(&*panic));
             tracing::warn!(
@@ -702,13 +717,18 @@ impl HostedLoop {
                 application = &**self.router.application(),
                 "{message}"
             );
-            self.report.faults += 1;
-            self.report.last_fault = message;
-            self.report_changed = true;
+            self.note_fault(message);
         }
         if let Some((number, Work::Start | Work::Stop)) = work {
             self.ends(number, ReplicaReport::Stopped);
         }
+    }
+
+    fn note_fault(&mut self, message: String) {
+        // Counted by the node, so that a loop which takes the place of another one goes on.
+        self.report.faults = self.node.faults.fetch_add(1, Ordering::Relaxed) + 1;
+        self.report.last_fault = message;
+        self.report_changed = true;
     }
 
     fn warn(&self, number: u64, what: &str, error: &Error) {
@@ -721,7 +741,7 @@ impl HostedLoop {
         );
     }
 
-    /// Reports what has changed.
+    /// Reports the changes since the last report.
     async fn publish(&mut self) {
         let mut batch = Batch::default();
         for (number, report) in std::mem::take(&mut self.unreported) {
@@ -739,7 +759,7 @@ impl HostedLoop {
         }
     }
 
-    /// Takes back all reports: the deployment is not assigned any more.
+    /// Deletes all reports, because the deployment is no longer assigned.
     async fn withdraw(self) {
         let mut batch = Batch::default();
         for number in self.replicas.keys() {
@@ -747,7 +767,7 @@ impl HostedLoop {
         }
         batch.delete(deployment_report(self.id));
         let Self { node, router, code, .. } = self;
-        // Gone by the time that the controller looks for plans which nobody has.
+        // Dropped before the controller looks for plans that are no longer used.
         drop(code);
         write(&node, &router, batch).await;
     }
@@ -763,7 +783,7 @@ async fn write(node: &Node, router: &Router, batch: Batch) {
     }
 }
 
-/// Says of which methods the batches cannot be full.
+/// Logs a warning for each method whose batches cannot be full.
 fn warn_of_batches(application: &str, node: &PlanNode) {
     for method in node.kind.methods() {
         let said = method.batch().and_then(|batch| {

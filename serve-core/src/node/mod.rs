@@ -1,9 +1,9 @@
-//! This process as a node: what the controller assigns to it is started, checked, reconfigured and
-//! stopped here, and reported back.
+//! This process as a node: starts, checks, reconfigures and stops what the controller assigns to
+//! it, and reports back.
 //!
-//! An [`Agent`] watches the assignments. Each deployment that the node has is a [`hosted`] loop,
-//! which makes the replicas that there are what they are assigned to be. The [`NodeDirectory`]
-//! knows the routers, by which handles and routes find deployments.
+//! An [`Agent`] watches the assignments. Each deployment on the node has a [`hosted`] loop, which
+//! drives the replicas towards their assignment. The [`NodeDirectory`] knows the routers, through
+//! which handles and routes find deployments.
 
 mod agent;
 mod directory;

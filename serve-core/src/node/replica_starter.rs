@@ -1,4 +1,4 @@
-//! [`ReplicaStarter`]: how one replica comes to life.
+//! [`ReplicaStarter`]: creates replicas that are ready for calls.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use crate::method::Hook;
 use crate::replica::{InScope, Replica, Scope, SlotOwner};
 use crate::router::Router;
 
-/// What is known of a replica before it is made.
+/// The properties of a replica that are known before it is created.
 #[derive(Debug)]
 pub(super) struct StartRequest {
-    /// Its id, unique among all replicas.
+    /// The id of the replica, unique among all replicas.
     pub(super) id: Arc<str>,
     pub(super) rank: Arc<AtomicUsize>,
     pub(super) gpu_ids: Arc<[String]>,
 }
 
-/// Makes replicas: what all replicas of a node share.
+/// Creates replicas from the parts that all replicas of a node share.
 pub(super) struct ReplicaStarter {
     pub(super) spawner: Arc<Spawner>,
     pub(super) substitutes: Arc<dyn Substitutes>,
     pub(super) directory: Arc<dyn Directory>,
-    /// One process is one node; a cluster will name it.
+    /// The name of the node. One process is one node.
     pub(super) node: Arc<str>,
 }
 
 impl ReplicaStarter {
-    /// Makes a replica that is ready for calls: constructed, given its user config, and
-    /// found healthy.
+    /// Creates a replica that is ready for calls: constructed, configured with its user config, and
+    /// healthy.
     ///
     /// # Errors
-    /// What the user's code said, or its panic.
+    /// If the user's code returns an error or panics.
     pub(super) async fn start(
         &self,
         node: &PlanNode,
@@ -68,7 +68,7 @@ impl ReplicaStarter {
                     Arc::new(context.clone()),
                     Arc::clone(&self.spawner),
                 );
-                // The constructor itself may panic before it gives a future.
+                // The constructor itself may panic before it returns a future.
                 let construct = async { Ok(node.kind.construct(&node.bound, wiring).await) };
                 guarded("its constructor", InScope::new(scope, construct)).await?
             }
@@ -88,13 +88,14 @@ impl ReplicaStarter {
     }
 }
 
-/// Asks a replica whether it is healthy. One without `#[check_health]` is, and so is one
-/// that cannot be asked because a `&mut self` call has it: that may take as long as it does.
+/// Checks if a replica is healthy. A replica without `#[check_health]` is healthy, and so is a
+/// replica that cannot be checked because a `&mut self` call has exclusive access to it: such a
+/// call may take any time.
 pub(super) async fn check_health(replica: &Arc<Replica>, patience: Duration) -> Result<(), Error> {
     let checked = timeout(patience, run_hook(replica, Hook::CheckHealth)).await;
     match checked {
         Ok(checked) => checked,
-        // By now the check itself has let go of it.
+        // The check itself has released the instance by now.
         Err(_) if replica.target.is_busy() => Ok(()),
         Err(_) => Err(Error::msg(format!(
             "`#[check_health]` did not answer within {}",
@@ -103,10 +104,10 @@ pub(super) async fn check_health(replica: &Arc<Replica>, patience: Duration) -> 
     }
 }
 
-/// Runs a hook of the user's, if there is one, as a request of its own.
+/// Runs a user hook, if the deployment has one, as a separate request.
 ///
 /// # Errors
-/// What it said, or its panic.
+/// If the hook returns an error or panics.
 pub(super) async fn run_hook(replica: &Arc<Replica>, hook: Hook<'_>) -> Result<(), Error> {
     let name = match hook {
         Hook::CheckHealth => "`#[check_health]`",
@@ -118,12 +119,12 @@ pub(super) async fn run_hook(replica: &Arc<Replica>, hook: Hook<'_>) -> Result<(
     guarded(name, InScope::new(scope, async { Ok(run.await) })).await
 }
 
-/// A request that the runtime itself makes.
+/// Creates a request that originates from the runtime itself.
 fn own_request(spawner: &Spawner) -> Request {
     Request::with_details(RequestDetails { id: Some(spawner.ids.next()), ..Default::default() })
 }
 
-/// The user's code `what`, a panic of which is an error like any other.
+/// Runs the user's code `what` and converts a panic into an error.
 async fn guarded<T>(
     what: &str,
     run: impl Future<Output = Result<Result<T, Error>, CallError>>,

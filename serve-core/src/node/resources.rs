@@ -1,4 +1,5 @@
-//! [`NodeResources`]: what the replicas of a runtime have reserved, and who waits for more.
+//! [`NodeResources`]: the resources that the replicas of a runtime have reserved, and notifications
+//! when resources are released.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,26 +12,26 @@ use crate::controller::{Capacity, Demand, Grant, Reservations, Resources, Shorta
 use crate::deployment::DeploymentOptions;
 use crate::router::Router;
 
-/// The resources of this process's node.
+/// The resources of this process as a node.
 pub(crate) struct NodeResources {
-    /// All that there is, free or not.
+    /// The total resources, whether free or reserved.
     total: Resources,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     state: Mutex<State>,
-    /// Counts what was given back.
+    /// Counts the releases.
     freed: watch::Sender<u64>,
 }
 
 struct State {
     capacity: Capacity,
-    /// Replicas of each deployment, by application and name.
+    /// The number of replicas of each deployment, by application and name.
     replicas: HashMap<(Arc<str>, Arc<str>), usize>,
 }
 
-/// What one replica has reserved. **Dropping it gives it back.**
+/// The resources that one replica has reserved. **Dropping the value releases them.**
 pub(super) struct Reservation {
     shared: Arc<Shared>,
     deployment: (Arc<str>, Arc<str>),
@@ -45,8 +46,8 @@ impl NodeResources {
         Self { total: resources, shared: Arc::new(shared) }
     }
 
-    /// Finds the first of these deployments that can never have room, whatever else stops.
-    /// Returns its index.
+    /// Finds the first of these deployments that can never have enough room, even if everything
+    /// else stops. Returns its index.
     pub(crate) fn shortage<'a>(
         &self,
         deployments: impl Iterator<Item = &'a DeploymentOptions>,
@@ -59,10 +60,10 @@ impl NodeResources {
         shortage(&self.total, &deployments.map(reservations).collect::<Vec<_>>())
     }
 
-    /// Reserves what a replica of a deployment needs.
+    /// Reserves the resources that a replica of a deployment requires.
     ///
     /// # Errors
-    /// Why there is no room for it, in a sentence.
+    /// If there is no room for the replica. The error is a sentence that says why.
     pub(super) fn reserve(
         &self,
         options: &DeploymentOptions,
@@ -81,13 +82,13 @@ impl NodeResources {
         Ok(Reservation { shared: Arc::clone(&self.shared), deployment, grant })
     }
 
-    /// Changes whenever something is given back.
+    /// Returns a receiver that is notified of every release.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.freed.subscribe()
     }
 }
 
-/// What a replica of a deployment with these options needs.
+/// Returns the resources that a replica with these options requires.
 fn demand(options: &DeploymentOptions) -> Demand {
     Demand {
         num_cpus: options.num_cpus.unwrap_or_default(),
@@ -98,10 +99,10 @@ fn demand(options: &DeploymentOptions) -> Demand {
 }
 
 impl Reservation {
-    /// The GPUs that are reserved.
+    /// Returns the ids of the reserved GPUs.
     pub(super) fn gpu_ids(&self) -> Arc<[String]> {
         let ids = self.shared.state.lock().capacity.gpu_ids(&self.grant);
-        // What is empty is the same for all.
+        // All empty lists share one allocation.
         if ids.is_empty() { Arc::default() } else { ids.into() }
     }
 }

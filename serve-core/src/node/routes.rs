@@ -1,18 +1,18 @@
-//! What is reached over HTTP on this node.
+//! The HTTP routes of this node.
 
 use std::sync::Arc;
 
 use crate::deployment::Link;
 use crate::replica::Kind;
 
-/// What is reached over HTTP on this node.
+/// The HTTP routes of this node.
 pub(crate) struct Routes {
     pub(crate) open: Vec<Route>,
-    /// The applications that will be reached once they run, by route prefix.
+    /// The route prefix and the name of each application that is reached only once it runs.
     pub(crate) starting: Vec<(String, String)>,
 }
 
-/// An application that has a route prefix.
+/// The HTTP route of an application.
 pub(crate) struct Route {
     pub(crate) application: String,
     pub(crate) prefix: String,

@@ -1,4 +1,4 @@
-//! [`RunningReplica`]: a replica that takes calls, and how it ends.
+//! [`RunningReplica`]: a replica that takes calls, and the way it stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::router::Router;
 
 /// A replica that takes calls, and its place in the router.
 ///
-/// Dropping it without stopping it ends its calls: what is left to do where the runtime
-/// is gone, or where the replica is killed.
+/// Dropping the value without calling [`stop`](RunningReplica::stop) ends the calls of the replica.
+/// This happens when the runtime is gone or when the replica is killed.
 #[derive(Debug)]
 pub(super) struct RunningReplica {
     key: usize,
@@ -29,8 +29,8 @@ impl Drop for RunningReplica {
 }
 
 impl RunningReplica {
-    /// Lets a replica take calls. If `ordered`, calls begin in the order of their
-    /// admission.
+    /// Adds a replica to the router, so that it takes calls. If `ordered` is true, calls begin in
+    /// the order of their admission.
     pub(super) fn admit(
         router: &Arc<Router>,
         replica: Arc<Replica>,
@@ -41,22 +41,23 @@ impl RunningReplica {
         Self { key, replica, router: Arc::clone(router) }
     }
 
-    /// From now on, calls go to other replicas.
+    /// Directs new calls to other replicas from now on.
     pub(super) fn retire(&self) {
         self.router.retire(self.key, &self.replica);
     }
 
-    /// Concurrent calls, from now on.
+    /// Sets the number of concurrent calls from now on.
     pub(super) fn set_slots(&self, slots: usize) {
         self.router.set_slots(self.key, &self.replica, slots);
     }
 
-    /// Stops it: no new calls, running ones end, `#[shutdown]`, drop; all within `grace`.
+    /// Stops the replica: takes no new calls, waits for running calls, runs `#[shutdown]`, and
+    /// drops the instance, all within `grace`.
     pub(super) async fn stop(self, grace: Duration) {
         let give_up = clock::after_at_most(Instant::now(), grace);
         self.router.drain(self.key, &self.replica, grace).await;
         if self.replica.has_ended() {
-            // It ran out of time, and what is left of its calls is gone.
+            // The grace period is over, and the remaining calls were ended.
             return;
         }
         let id = self.replica.context.replica_id();

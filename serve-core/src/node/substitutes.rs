@@ -1,4 +1,4 @@
-//! [`Substitutes`]: what a test may replace under a node.
+//! [`Substitutes`]: the parts of a node that a test may replace.
 
 use std::sync::Arc;
 
@@ -6,19 +6,21 @@ use crate::application::PlanNode;
 use crate::call::ReplicaContext;
 use crate::replica::{Kind, Target};
 
-/// What replicas are made of. The real one leaves everything to the user's code.
+/// The source of the targets that replicas consist of. Outside tests, the user's code is used as it
+/// is.
 pub(crate) trait Substitutes: Send + Sync {
-    /// True if some deployments of this kind are mocked, so that what they would have
-    /// called need not run.
+    /// Returns `true` if some deployments of this kind are mocked, so that the deployments that
+    /// they would have called do not have to run.
     fn may_mock(&self, kind: &dyn Kind) -> bool;
 
-    /// An application is about to be deployed, of these.
+    /// Notes that an application with these deployments is about to be deployed.
     fn deploying(&self, nodes: &[PlanNode]);
 
-    /// What serves in place of an instance of this deployment, if it is mocked.
+    /// Returns the target that replaces an instance of this deployment, if the deployment is
+    /// mocked.
     fn mock(&self, node: &PlanNode) -> Option<Arc<dyn Target>>;
 
-    /// Puts something between the calls and what serves them.
+    /// Wraps the target that serves the calls of a replica.
     fn wrap(
         &self,
         node: &PlanNode,
@@ -27,7 +29,7 @@ pub(crate) trait Substitutes: Send + Sync {
     ) -> Arc<dyn Target>;
 }
 
-/// Nothing replaced.
+/// Substitutes that replace nothing.
 #[derive(Debug)]
 pub(crate) struct NoSubstitutes;
 

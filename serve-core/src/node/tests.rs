@@ -1,4 +1,4 @@
-//! A node alone, with a test in the place of the controller.
+//! Tests of a node alone, with a test in the role of the controller.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ impl World {
         self.assignment.replicas.insert(number, replica);
     }
 
-    /// Assigns, and waits until the node has nothing more to do.
+    /// Assigns, and waits until the node has nothing left to do.
     async fn assign(&self) {
         let mut batch = Batch::default();
         batch.put(ID.key(ASSIGNMENTS), &self.assignment);
@@ -120,7 +120,7 @@ async fn assignments_that_the_node_has_missed_change_nothing_in_the_end() {
     world.assign().await;
     let running = ReplicaReport::Running { config_version: 1, refused: None, unfit: None };
     assert_eq!(world.replica(0).await, Some(running.clone()));
-    // One that was to start and to stop since, and one whose end nobody asked for.
+    // Replica 1 was to start and to stop meanwhile, and nothing requested the end of replica 0.
     world.add_replica(1);
     world.assignment.replicas.get_mut(&1).expect("it was added").stops = true;
     world.assignment.replicas.remove(&0);

@@ -1,11 +1,11 @@
-//! The bounds of what crosses a handle: checked once, on the user's own types, and after
-//! that taken for granted.
+//! The bounds of the types that cross a handle. The bounds are checked once, on the user's own
+//! types, and taken for granted after that.
 //!
-//! `#[handle]` writes `const _: () = assert_wire::<L, T>();` with the span of the user's
-//! `T`. What else it writes needs the same bounds, and would say so at as many places; it
-//! goes through [`Checked`] and [`SchemaOf`] instead, whose methods are chosen by whether
-//! the bounds hold. Where they do not, the choice falls on one that never runs, because
-//! the check has stopped the program from compiling.
+//! `#[handle]` writes `const _: () = assert_wire::<L, T>();` with the span of the user's `T`. The
+//! rest of the generated code needs the same bounds, and would report a violation at as many
+//! places. That code goes through [`Checked`] and [`SchemaOf`] instead, whose methods are chosen by
+//! whether the bounds hold. If the bounds do not hold, the chosen method never runs, because the
+//! check has stopped the program from compiling.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,10 +20,10 @@ use {
     serde::Serialize,
 };
 
-/// Fails to compile, on the user's own type, if it cannot cross a handle.
+/// Fails to compile, at the user's own type, if the type cannot cross a handle.
 pub const fn assert_wire<L, T: Wire<L>>() {}
 
-/// Fails to compile, on the user's own type, if an endpoint cannot take or return it.
+/// Fails to compile, at the user's own type, if an endpoint cannot take or return the type.
 #[cfg(feature = "http")]
 pub const fn assert_endpoint<T: EndpointType>() {}
 
@@ -31,7 +31,7 @@ pub const fn assert_endpoint<T: EndpointType>() {}
 pub struct Checked<M, S>(PhantomData<fn() -> (M, S)>);
 
 impl<M, S> Checked<M, S> {
-    /// The question whether they are as they should be.
+    /// The receiver of the calls whose methods are chosen by the bounds.
     pub const NEW: Self = Self(PhantomData);
 }
 
@@ -43,9 +43,9 @@ impl<M, S> fmt::Debug for Checked<M, S> {
 
 const CHECKED: &str = "a program with such a type does not compile";
 
-/// First choice: all that the method takes and gives can cross a handle.
+/// The first choice: all types that the method takes and returns can cross a handle.
 pub trait ErasedIfWire {
-    /// The method without its types.
+    /// Returns the method without its types.
     fn erased(&self) -> &'static dyn AnyMethod;
 }
 
@@ -58,7 +58,7 @@ where
     }
 }
 
-/// Second choice: some type is at fault.
+/// The second choice: some type violates the bounds.
 pub trait ErasedOtherwise {
     /// Never runs.
     fn erased(&self) -> &'static dyn AnyMethod;
@@ -70,7 +70,7 @@ impl<M, S> ErasedOtherwise for &Checked<M, S> {
     }
 }
 
-/// First choice: the method's types can be read from a request, and written to a response.
+/// The first choice: the method's types can be read from a request, and written to a response.
 #[cfg(feature = "http")]
 pub trait EndpointIfWire<M: Method> {
     /// Adds the endpoint.
@@ -99,7 +99,7 @@ where
     }
 }
 
-/// Second choice: some type is at fault.
+/// The second choice: some type violates the bounds.
 #[cfg(feature = "http")]
 pub trait EndpointOtherwise<M: Method> {
     /// Never runs.
@@ -119,7 +119,7 @@ pub struct SchemaOf<T>(PhantomData<fn() -> T>);
 
 #[cfg(feature = "http")]
 impl<T> SchemaOf<T> {
-    /// The question whether it has one.
+    /// The receiver of the call to `schema`.
     pub const NEW: Self = Self(PhantomData);
 }
 
@@ -130,10 +130,10 @@ impl<T> fmt::Debug for SchemaOf<T> {
     }
 }
 
-/// First choice: it has.
+/// The first choice: the type has a schema.
 #[cfg(feature = "http")]
 pub trait SchemaIfEndpoint {
-    /// The schema.
+    /// Returns the schema.
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema;
 }
 
@@ -144,7 +144,7 @@ impl<T: EndpointType> SchemaIfEndpoint for SchemaOf<T> {
     }
 }
 
-/// Second choice: it has none.
+/// The second choice: the type has no schema.
 #[cfg(feature = "http")]
 pub trait SchemaOtherwise {
     /// Never runs.

@@ -50,8 +50,8 @@ where
     })
 }
 
-/// Runs `job` on the compute threads of the replica that the current call runs on, with a
-/// sink for the items that `job` makes. The slot goes with the job, as in [`blocking`].
+/// Runs `job` on the compute threads of the replica that the current call runs on, with a sink for
+/// the items that `job` produces. The slot goes with the job, as in [`blocking`].
 #[doc(hidden)]
 pub async fn blocking_items<T, E>(
     items: &StreamSink<T, E>,
@@ -100,7 +100,7 @@ impl<T, E> BlockingSink<'_, T, E> {
         {}
     }
 
-    /// Sends the one error of a method that returned no iterator.
+    /// Sends the error of a method that returned no iterator.
     pub fn fail(&mut self, error: E) {
         self.send(Err(CallError::App(error)));
     }
@@ -111,7 +111,7 @@ impl<T, E> BlockingSink<'_, T, E> {
         self.caller.is_gone() || self.items.upgrade().is_none_or(|items| items.is_closed())
     }
 
-    /// Sends an item, and waits for room if there is none. False if the consumer is gone.
+    /// Sends an item, and waits for room if there is none. Returns false if the consumer is gone.
     fn send(&mut self, item: Result<T, CallError<E>>) -> bool {
         let Some(items) = self.items.upgrade() else { return false };
         match items.try_send(item) {

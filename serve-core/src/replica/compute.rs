@@ -22,12 +22,12 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The error of a job that was dropped before it ran.
 const ENDED: &str = "the replica's compute threads ended";
 
-/// The compute threads of one replica. They start with the first job and end when the
-/// replica is dropped; an idle replica has none.
+/// The compute threads of one replica. They start with the first job and end when the replica is
+/// dropped; an idle replica has no compute threads.
 pub(crate) struct Compute {
     replica: Arc<str>,
     threads: usize,
-    /// Made for the first job: most replicas never have one.
+    /// Created for the first job, because most replicas never have a job.
     pool: OnceLock<Arc<Pool>>,
     spawner: Arc<Spawner>,
 }
@@ -61,8 +61,9 @@ impl Compute {
         })
     }
 
-    /// Runs `job` on a compute thread. If its future is dropped before its turn comes, it is
-    /// dropped with it, and what it holds is free. An error is the message of its panic.
+    /// Runs `job` on a compute thread. If the returned future is dropped before the job begins, the
+    /// job is dropped too, with all that it holds. The error is the message of the job's panic, or
+    /// [`ENDED`] if the job was dropped before it ran.
     pub(crate) fn run<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,
@@ -70,8 +71,8 @@ impl Compute {
         self.run_for(|_| job())
     }
 
-    /// The same for a job that asks whether it is still waited for, and may wait for its
-    /// caller itself.
+    /// Runs `job` as [`run`](Self::run) does, with its [`Caller`]: the job can ask if its caller
+    /// still waits, and may wait for its caller itself.
     pub(crate) fn run_for<R: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Caller<R>) -> R + Send + 'static,
@@ -140,19 +141,20 @@ impl Compute {
     }
 }
 
-/// A job for as long as it has not begun: whoever drops this takes it out of the line, with
-/// the slot that it holds and the user's values.
+/// A job that has not begun. Dropping this value takes the job out of the line and drops it, with
+/// the slot that the job holds and the user's values.
 struct Unbegun<J>(Arc<Mutex<Option<J>>>);
 
 impl<J> Unbegun<J> {
-    /// The job, and what gives it to its thread; none if it is out of the line.
+    /// Returns the job, and a function that hands the job to its thread. The function returns
+    /// `None` if the job is out of the line.
     fn of(job: J) -> (Self, impl FnOnce() -> Option<J>) {
         let job = Arc::new(Mutex::new(Some(job)));
         let its = Arc::clone(&job);
         (Self(job), move || its.lock().take())
     }
 
-    /// What the job gives.
+    /// Returns the job's result.
     async fn outcome<R>(self, result: oneshot::Receiver<Result<R, String>>) -> Result<R, String> {
         result.await.unwrap_or_else(|_| Err(ENDED.to_owned()))
     }
@@ -161,13 +163,13 @@ impl<J> Unbegun<J> {
 impl<J> Drop for Unbegun<J> {
     fn drop(&mut self) {
         let job = self.0.lock().take();
-        // After the lock: it holds the user's values.
+        // After the lock, because the job holds the user's values.
         drop(job);
     }
 }
 
-/// Runs `job` on a thread that is no replica's, and gives what it gives, or its panic. If
-/// the future is dropped, the job goes on, and what it gives is dropped on its thread.
+/// Runs `job` on a thread that belongs to no replica. Returns the job's result, or its panic. If
+/// the future is dropped, the job goes on, and its result is dropped on its thread.
 ///
 /// # Errors
 /// If no thread could be started.
@@ -179,14 +181,14 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
     let (done, result) = oneshot::channel();
     let run = move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(job)));
-        // Nobody may listen any more.
+        // The caller may be gone.
         let _ = done.send(outcome);
     };
     let name = format!("serve {replica}");
     if spawner.clock_waits {
         paused_clock::spawn(&spawner.tokio, name, run)?;
     } else {
-        // None of tokio's: a program that ends would wait for one of those.
+        // Not a blocking thread of tokio: a program that ends would wait for such a thread.
         let tokio = spawner.tokio.clone();
         std::thread::Builder::new().name(name).spawn(move || {
             let _tokio = tokio.enter();
@@ -196,18 +198,18 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
     result.await.map_err(io::Error::other)
 }
 
-/// Who waits for a job.
+/// The caller that waits for a job.
 pub(crate) struct Caller<R> {
     done: oneshot::Sender<Result<R, String>>,
 }
 
 impl<R> Caller<R> {
-    /// True if nobody waits for the job any more.
+    /// True if the caller does not wait for the job any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.done.is_closed()
     }
 
-    /// Parks the thread until `future` is done. None if the caller is gone before.
+    /// Parks the thread until `future` is done. Returns `None` if the caller is gone before that.
     pub(crate) fn wait_for<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let done = &mut self.done;
@@ -219,13 +221,13 @@ impl<R> Caller<R> {
         }))
     }
 
-    /// Runs `job`, unless nobody waits for it.
+    /// Runs `job`, unless the caller is gone.
     fn run(mut self, job: impl FnOnce(&mut Self) -> R) {
         if self.is_gone() {
             return;
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| on_compute_thread(|| job(&mut self))));
-        // Nobody may listen any more; the job has run all the same.
+        // The caller may be gone; the job has run all the same.
         let _ = self.done.send(outcome.map_err(|payload| panic_message(&*payload)));
     }
 }
@@ -236,8 +238,8 @@ impl Pool {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // What nobody waits for is dropped here, arguments or a result, and a panic of
-                // that must not take the thread with it.
+                // The arguments or the result of a job whose caller is gone are dropped here. A
+                // panic in that drop must not end the thread.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.state.lock();
             } else if state.closed {

@@ -6,20 +6,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// One value of each type, made when it is first asked for. Batchers, batch settings and the
-/// axum router of `#[routes]` are kept here, so that `Replica` does not depend on these
-/// features.
+/// One value of each type, created when it is first asked for. Batchers, batch settings and the
+/// axum router of `#[routes]` are kept here, so that `Replica` does not depend on these features.
 #[derive(Default)]
 pub(crate) struct Extensions(Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>);
 
 impl Extensions {
-    /// The value of type `T`, if it was made.
+    /// Returns the value of type `T`, if there is one.
     pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         Self::find(&self.0.lock())
     }
 
-    /// The value of type `T`, made by `make` if there is none. `make` runs under a lock and must
-    /// not call the user's code.
+    /// Returns the value of type `T`, which `make` creates if there is none. `make` runs under a
+    /// lock and must not call the user's code.
     pub(crate) fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut all = self.0.lock();
         Self::find(&all).unwrap_or_else(|| {

@@ -17,13 +17,13 @@ pub(crate) struct FirstPoll {
 }
 
 impl FirstPoll {
-    /// The watch over a poll in place; none for most.
+    /// Starts a watch over a poll in place. Returns `None` for most polls, which are not timed.
     #[inline]
     pub(crate) fn watch() -> Option<Instant> {
         if deferred::is_sampled() { Some(begin_watch()) } else { None }
     }
 
-    /// What is to be reported of a poll in place that began when `watch` says. None for most.
+    /// Returns the report of a poll in place that began at `watch`. Most polls have no report.
     #[inline]
     pub(crate) fn observed(watch: Option<Instant>, ready: bool) -> Option<Self> {
         if watch.is_none() && ready && !deferred::is_overdue() {

@@ -1,4 +1,4 @@
-//! [`Kind`]: what the runtime must know of a deployment's type, without the type.
+//! [`Kind`]: the runtime's view of a deployment's type, with the type erased.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -21,15 +21,15 @@ pub(crate) trait Kind: Send + Sync {
     fn type_name(&self) -> &'static str;
     /// True if calls run one at a time.
     fn is_exclusive(&self) -> bool;
-    /// True if its calls can be written to bytes.
+    /// True if calls of the deployment can be written to bytes.
     fn travels(&self) -> bool;
     fn methods(&self) -> Vec<&'static dyn AnyMethod>;
     fn http(&self) -> Option<Box<dyn Any + Send + Sync>>;
     /// The name of the method marked `#[routes]`, if there is one.
     fn routes(&self) -> Option<&'static str>;
-    /// Whether a user config fits; none if the deployment takes none.
+    /// Checks a user config. Returns `None` if the deployment takes no user config.
     fn check_user_config(&self, config: &Value) -> Option<Result<(), Error>>;
-    /// Makes one instance, by the user's constructor.
+    /// Creates an instance with the user's constructor.
     fn construct(
         &self,
         bound: &AnyBound,
@@ -37,7 +37,7 @@ pub(crate) trait Kind: Send + Sync {
     ) -> BoxFuture<'static, Result<Arc<dyn Target>, Error>>;
 }
 
-/// [`Kind`] of the deployment `D`.
+/// The [`Kind`] of the deployment `D`.
 struct KindOf<D>(PhantomData<fn() -> D>);
 
 impl<D: Handlers> Kind for KindOf<D> {
@@ -90,7 +90,7 @@ impl<D: Handlers> Kind for KindOf<D> {
     }
 }
 
-/// For `bind`, which `#[handle]` writes: the deployment as its `Bound` carries it.
+/// The deployment as its `Bound` carries it, for the `bind` that `#[handle]` writes.
 #[doc(hidden)]
 #[must_use]
 pub fn kind_of<D: Handlers>() -> Arc<dyn Any + Send + Sync> {

@@ -1,9 +1,9 @@
-//! One running instance of a deployment: its slots, its life, and what is current while a
+//! One running instance of a deployment: its slots, its life, and the scope that is current while a
 //! method runs on it.
 //!
-//! `router` decides which replica a call goes to and counts its slots; a [`Slot`] is the
-//! proof that one was taken. `batch` and `multiplex` use the rest of this folder, never the
-//! other way round.
+//! `router` decides which replica a call goes to and counts its slots; a [`Slot`] is the proof that
+//! a slot was taken. `batch` and `multiplex` use the rest of this folder, never the other way
+//! round.
 
 mod batch;
 mod blocking;

@@ -9,9 +9,9 @@ use tokio::runtime::Handle;
 
 use crate::call::blocking::{Parking, park_with};
 
-/// Runs `job` on a thread of its own. The clock does not go on by itself while that
-/// computes, but it does while it waits for a call, or for the consumer of what it makes:
-/// they may be waiting for time to pass.
+/// Runs `job` on a thread of its own. The clock does not advance by itself while the thread
+/// computes. It does advance while the thread waits for a call, or for the consumer of its items,
+/// because these may be waiting for time to pass.
 ///
 /// # Errors
 /// If no thread could be started.
@@ -29,10 +29,10 @@ pub(super) fn spawn(
     thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
-/// What keeps the clock from going on.
+/// A hold that keeps the clock from advancing.
 ///
-/// Tokio's clock waits for its blocking tasks, and for nothing else that can be told of; so
-/// this is one that does nothing, for as long as the thread computes.
+/// Tokio's clock waits for its blocking tasks, and can be made to wait for nothing else. So the
+/// hold is a blocking task that does nothing, for as long as the thread computes.
 struct ClockHold {
     tokio: Handle,
     state: Mutex<State>,
@@ -42,14 +42,14 @@ struct ClockHold {
 struct State {
     /// Ends the blocking task when it is dropped.
     task: Option<Sender<()>>,
-    /// Whether there is something to compute since the thread last asked.
+    /// True if the thread was woken since it last polled its future.
     woken: bool,
-    /// Whether the thread is done.
+    /// True once the thread is done.
     over: bool,
 }
 
 impl ClockHold {
-    /// It holds the clock from now on.
+    /// Creates a hold, which takes effect at once.
     fn new(tokio: Handle) -> Arc<Self> {
         let hold = Self { tokio, state: Mutex::default() };
         hold.hold(&mut hold.state.lock());
@@ -63,14 +63,14 @@ impl ClockHold {
         let (task, ended) = channel::<()>();
         state.task = Some(task);
         self.tokio.spawn_blocking(move || {
-            // Nothing is ever sent: it ends with the sender.
+            // Nothing is ever sent: the task ends when the sender is dropped.
             let _ = ended.recv();
         });
     }
 }
 
-/// Ends the hold when the thread is done, and its results are where they belong: wakers may
-/// keep it for longer.
+/// A guard that ends the hold when the thread is done and its results are delivered, because wakers
+/// may keep the hold for longer.
 struct Ends(Arc<ClockHold>);
 
 impl Drop for Ends {
@@ -95,7 +95,8 @@ impl Parking for ClockHold {
         }
     }
 
-    /// Before the code that woke it goes on, so that the clock does not go on between.
+    /// Takes the hold before the code that woke the thread continues, so that the clock does not
+    /// advance in between.
     fn woken(&self) {
         let mut state = self.state.lock();
         state.woken = true;

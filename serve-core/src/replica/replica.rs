@@ -21,9 +21,8 @@ use crate::call::{CallError, ReplicaContext};
 /// Panics in a row, without a success between them, that make a replica unfit.
 const PANICS: usize = 3;
 
-/// One running copy of a deployment, as its host keeps it: its instance, its threads, its
-/// slots. What callers know of it is the
-/// router's `Member`.
+/// One running copy of a deployment, as its host keeps it: its instance, its threads, its slots.
+/// Callers know a replica as the router's `Member`.
 // Field order matters: what the call path touches comes first, so that a cold replica, one
 // of a thousand, costs two cache lines.
 #[repr(C)]
@@ -33,17 +32,17 @@ pub(crate) struct Replica {
     panics: AtomicUsize,
     /// The slot owner's key for this replica.
     key: AtomicUsize,
-    /// Counts the slots. Owner and replica hold each other until the owner forgets the
-    /// replica.
+    /// The owner of the slots, which counts them. Owner and replica hold each other until the owner
+    /// forgets the replica.
     pub(crate) owner: Arc<dyn SlotOwner>,
-    /// The target's instance, where calls run right on it.
+    /// The target's instance, if calls run right on it.
     direct: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) context: Arc<ReplicaContext>,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) compute: Compute,
-    /// What batching, `#[routes]` and the like keep on a replica.
+    /// The data that batching, `#[routes]` and other features keep on a replica.
     pub(crate) extensions: Extensions,
-    /// Told when the replica is not fit to go on.
+    /// Called with the reason when the replica is not fit to go on.
     report_unfit: OnceLock<Box<dyn Fn(String) + Send + Sync>>,
     /// The calls that wait for something, to be woken when the replica ends.
     waiting: Mutex<Slab<Waker>>,
@@ -83,28 +82,29 @@ impl Replica {
         self.key.store(key, Ordering::Relaxed);
     }
 
-    /// The instance (its `Handlers::Cell`, erased), where calls run right on it.
+    /// The instance (its `Handlers::Cell`, erased), if calls run right on it.
     #[inline]
     pub(crate) fn direct(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
         self.direct.as_ref()
     }
 
-    /// Whom to tell, once, that the replica is not fit to go on, and why.
+    /// Sets the function to call with the reason when the replica is not fit to go on: when
+    /// [`PANICS`] calls in a row have panicked.
     pub(crate) fn report_unfit_to(&self, report: impl Fn(String) + Send + Sync + 'static) {
         // A replica is watched by the one reconciler that made it.
         let _ = self.report_unfit.set(Box::new(report));
     }
 
-    /// A call was served.
+    /// Records that a call was served.
     #[inline]
     pub(crate) fn succeeded(&self) {
-        // Most often it is 0, and the cache line stays shared.
+        // The count is 0 most often, and the cache line stays shared.
         if self.panics.load(Ordering::Relaxed) != 0 {
             self.panics.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A call panicked.
+    /// Records that a call panicked.
     pub(crate) fn panicked(&self) {
         if self.panics.fetch_add(1, Ordering::Relaxed) + 1 == PANICS
             && let Some(report) = self.report_unfit.get()
@@ -136,7 +136,7 @@ impl Replica {
         }
     }
 
-    /// Wakes `waker` when the replica ends, until `forget_waker`.
+    /// Wakes `waker` when the replica ends, until `forget_waker` is called.
     pub(super) fn remember_waker(&self, waker: &Waker) -> WakerKey {
         let key = self.waiting.lock().insert(waker.clone());
         // `end` may have swept between the caller's look at the flag and the insertion.
@@ -149,7 +149,7 @@ impl Replica {
 
     pub(super) fn forget_waker(&self, WakerKey(key): WakerKey) {
         let waker = self.waiting.lock().try_remove(key.get() as usize - 1);
-        // Which may free a task, and run user code: not under the lock.
+        // Not under the lock, because dropping a waker may free a task and run user code.
         drop(waker);
     }
 
@@ -166,11 +166,11 @@ impl fmt::Debug for Replica {
     }
 }
 
-/// Where a replica keeps a waker. Half a word, because every call has room for one.
+/// The key under which a replica keeps a waker. Half a word, because every call has room for a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WakerKey(NonZeroU32);
 
-/// See [`Replica::wake_at_end`].
+/// The registration of a waker by [`Replica::wake_at_end`]. Dropping it removes the waker.
 #[cfg(feature = "http")]
 pub(crate) struct WakeAtEnd {
     replica: Arc<Replica>,

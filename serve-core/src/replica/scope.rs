@@ -66,8 +66,7 @@ pub(crate) trait Seat: Sized + Send + 'static {
     fn name(&self) -> &str;
     /// Puts the seat into the call's scope.
     fn take(self, scope: &mut Scope);
-    /// Gives the seat up for another one. The call's place is decided when this method
-    /// returns.
+    /// Exchanges the seat for another seat. The call's place is decided when this method returns.
     fn exchange(self) -> BoxFuture<'static, Outcome<Self>>;
     /// Finds a seat for a call that was given back by a replica whose slots `owner` counts.
     fn again(owner: Arc<dyn SlotOwner>) -> BoxFuture<'static, Outcome<Self>>;
@@ -121,8 +120,8 @@ impl Seat for Arc<Spawner> {
     }
 }
 
-/// The known parts of a replica while its constructor runs. Shared, so that a scope stays
-/// small, which every call moves.
+/// The known parts of a replica while its constructor runs. Shared, so that a scope, which every
+/// call moves, stays small.
 struct Newborn {
     context: Arc<ReplicaContext>,
     spawner: Arc<Spawner>,
@@ -180,7 +179,7 @@ impl Scope {
         Self { request, deadline: Some(deadline), site: Site::Away(replica) }
     }
 
-    /// The request of the current scope; without one, a request that has not begun.
+    /// The request of the current scope, or a request that has not begun if there is no scope.
     ///
     /// Returns small values in registers, as [`Scope::current_deadline`] does; going through
     /// `current` stalls on store forwarding for as long as all of a call's atomics take.

@@ -1,7 +1,7 @@
-//! [`Admission`]: who gets a slot, who waits, and who is turned away. Plain data.
+//! [`Admission`]: decides which calls get a slot, wait, or are turned away. Plain data.
 //!
-//! Slots are counted here and nowhere else, so the limits are exact. Calls wait in one
-//! queue, first come, first served; as long as one waits, no slot is free.
+//! Slots are counted here and nowhere else, so the limits are exact. Calls wait in one queue, first
+//! come, first served. No slot is free while a call waits.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -20,9 +20,9 @@ pub(crate) struct Admission {
     free: Vec<usize>,
     queue: Queue,
     max_queued: Option<usize>,
-    /// Of all replicas.
+    /// The number of ongoing calls on all replicas.
     ongoing: usize,
-    /// Calls that were given a slot of an ordered replica and have not begun.
+    /// The number of calls that were given a slot of an ordered replica and have not begun.
     unbegun: usize,
 }
 
@@ -31,21 +31,21 @@ pub(crate) struct Admission {
 struct Slots {
     limit: usize,
     ongoing: usize,
-    /// Where it stands in `free`.
+    /// The index of this replica in `free`, if the replica has a free slot and takes calls.
     free_at: Option<usize>,
     draining: bool,
-    /// None where the order in which calls begin does not matter. Else the calls that were
-    /// given a slot and have not begun, in the order of their admission. Tasks are polled in
-    /// another order than they were woken in (a tokio worker runs the last one first), and on
-    /// several workers at once, so a call takes its slot only once the one before it has begun.
+    /// None if the order in which calls begin does not matter. Otherwise the calls that were given
+    /// a slot and have not begun, in the order of their admission. Tasks are polled in another
+    /// order than they were woken in (a tokio worker runs the last one first), and on several
+    /// workers at once, so a call takes its slot only once the call before it has begun.
     #[expect(clippy::box_collection, reason = "what a call looks at stays in one cache line")]
     unbegun: Option<Box<VecDeque<Ticket>>>,
 }
 
-/// What became of a call.
+/// The decision about a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
-    /// It has a slot of the replica with this key.
+    /// The call has a slot of the replica with this key.
     Now(usize),
     Queued(Ticket),
     /// The queue is full.
@@ -55,14 +55,14 @@ pub(crate) enum Admitted {
     },
 }
 
-/// What a freed slot leads to.
+/// The result of releasing a slot.
 #[derive(Debug)]
 pub(crate) enum Freed {
-    /// The call at the head of the queue has it now.
+    /// The call at the head of the queue has the slot now.
     Passed(Option<Waker>),
-    /// It is free.
+    /// No queued call took the slot.
     Kept,
-    /// It was the last ongoing call of a replica that drains.
+    /// The released slot was the last ongoing one of a replica that drains.
     Drained,
 }
 
@@ -75,12 +75,12 @@ impl Admission {
         self.queue.len()
     }
 
-    /// Calls that run or wait.
+    /// The number of calls that run or wait.
     pub(crate) fn load(&self) -> usize {
         self.ongoing + self.queue.len()
     }
 
-    /// Calls that run.
+    /// The number of calls that run on all replicas.
     pub(crate) fn ongoing_in_all(&self) -> usize {
         self.ongoing
     }
@@ -89,7 +89,7 @@ impl Admission {
         self.replicas.get(key).map_or(0, |slots| slots.ongoing)
     }
 
-    /// Decides a call's place. `random` gives a number below its argument.
+    /// Decides a call's place. `random` returns a number below its argument.
     pub(crate) fn admit(&mut self, random: impl FnMut(usize) -> usize) -> Admitted {
         if let Some(key) = self.pick(random) {
             return self.admit_to(key, None);
@@ -101,8 +101,8 @@ impl Admission {
         }
     }
 
-    /// Decides the place of a call that had one before: a slot, or else the head of the
-    /// queue, whatever its limit. There it is known by the task that it is, too.
+    /// Decides the place of a call that had a place before: a slot, or else the head of the queue,
+    /// even if the queue is full. The queue also knows the call by its `task`.
     pub(crate) fn admit_again(
         &mut self,
         task: Option<task::Id>,
@@ -114,8 +114,8 @@ impl Admission {
         Admitted::Queued(self.queue.let_in(task))
     }
 
-    /// Gives a call a slot of this replica, which has a free one. Where calls begin in order
-    /// and others have not begun, it is a ticket for the slot.
+    /// Assigns a slot of this replica, which has a free one, to a call. Returns a ticket for the
+    /// slot if calls begin in order and earlier calls have not begun.
     pub(crate) fn admit_to(&mut self, key: usize, task: Option<task::Id>) -> Admitted {
         self.occupy(key);
         if self.replicas[key].unbegun.as_ref().is_none_or(|unbegun| unbegun.is_empty()) {
@@ -126,7 +126,7 @@ impl Admission {
         Admitted::Queued(ticket)
     }
 
-    /// A call was given a slot of this replica, and has not begun.
+    /// Records that a call was given a slot of this replica and has not begun.
     #[inline]
     fn note_unbegun(&mut self, key: usize, ticket: Ticket) {
         if let Some(unbegun) = &mut self.replicas[key].unbegun {
@@ -135,10 +135,10 @@ impl Admission {
         }
     }
 
-    /// A call of this replica has begun, or went away. Returns the waker of the call whose turn
-    /// comes by that.
+    /// Records that a call of this replica has begun, or went away. Returns the waker of the call
+    /// whose turn is next.
     pub(crate) fn begun(&mut self, key: usize, ticket: Ticket) -> Option<Waker> {
-        // The replica may be gone by now, and its key another's. No ticket is used twice.
+        // The replica may be gone by now, and its key another replica's. No ticket is used twice.
         let unbegun = self.replicas.get_mut(key)?.unbegun.as_mut()?;
         let at = unbegun.iter().position(|known| *known == ticket)?;
         unbegun.remove(at);
@@ -150,12 +150,12 @@ impl Admission {
         self.queue.take_waker(next)
     }
 
-    /// The place of a call that was let in again, if it waits or has not taken its slot.
+    /// The ticket of a call that was let in again, if the call waits or has not taken its slot.
     pub(crate) fn ticket_of(&self, task: task::Id) -> Option<Ticket> {
         self.queue.ticket_of(task)
     }
 
-    /// Gives a slot that a call may take at once: the key of its replica.
+    /// Takes a slot that a call may use at once. Returns the key of the slot's replica.
     #[inline]
     pub(crate) fn admit_now(&mut self, random: impl FnMut(usize) -> usize) -> Option<usize> {
         if self.unbegun > 0 {
@@ -175,14 +175,14 @@ impl Admission {
             return self.free.first().copied();
         }
         let first = random(n);
-        // One of the others, each as likely.
+        // One of the other replicas, each with the same probability.
         let second = (first + 1 + random(n - 1)) % n;
         let (first, second) = (self.free[first], self.free[second]);
         let fewer = self.replicas[second].ongoing < self.replicas[first].ongoing;
         Some(if fewer { second } else { first })
     }
 
-    /// A call is given a slot of this replica, which has a free one.
+    /// Marks a slot of this replica, which has a free one, as taken by a call.
     #[inline]
     pub(crate) fn occupy(&mut self, key: usize) {
         let slots = &mut self.replicas[key];
@@ -210,10 +210,10 @@ impl Admission {
         }
     }
 
-    /// A slot of this replica is free again.
+    /// Releases a slot of this replica.
     pub(crate) fn release(&mut self, key: usize) -> Freed {
         let slots = &self.replicas[key];
-        // More calls than the limit may run, since the limit was lowered.
+        // More calls than the limit may run, if the limit was lowered.
         if !slots.draining && slots.ongoing <= slots.limit && self.queue.len() > 0 {
             return Freed::Passed(self.pass(key));
         }
@@ -229,8 +229,8 @@ impl Admission {
         Freed::Kept
     }
 
-    /// Gives a slot of this replica to the head of the queue. Returns the call's waker, if the
-    /// call has one yet. Apart from `release`, where most often nobody waits.
+    /// Passes a slot of this replica to the head of the queue. Returns the call's waker, if the
+    /// call has one yet. A function apart from `release`, because most often no call waits.
     #[inline(never)]
     fn pass(&mut self, key: usize) -> Option<Waker> {
         let (ticket, waker) = self.queue.grant(key)?;
@@ -238,8 +238,8 @@ impl Admission {
         waker
     }
 
-    /// A new replica takes calls; `ordered` if they have to begin in the order of their
-    /// admission. Returns its key and the wakers of the calls that waited for it.
+    /// Adds a replica that takes calls. With `ordered`, its calls begin in the order of their
+    /// admission. Returns the replica's key and the wakers of the calls that waited for it.
     pub(crate) fn add(&mut self, limit: usize, ordered: bool) -> (usize, Vec<Waker>) {
         let unbegun = ordered.then(Box::default);
         let slots = Slots { limit, ongoing: 0, free_at: None, draining: false, unbegun };
@@ -265,8 +265,8 @@ impl Admission {
         wakers
     }
 
-    /// A replica has another number of slots from now on. Gives the wakers of the calls
-    /// that waited for more. Running calls beyond a lower limit go on.
+    /// Changes the number of a replica's slots. Returns the wakers of the calls that get one of the
+    /// new slots. Running calls beyond a lower limit go on.
     pub(crate) fn set_limit(&mut self, key: usize, limit: usize) -> Vec<Waker> {
         let Some(slots) = self.replicas.get_mut(key) else { return Vec::new() };
         slots.limit = limit;
@@ -280,7 +280,7 @@ impl Admission {
         self.fill(key)
     }
 
-    /// The replica takes no more calls. Gives the number that go on.
+    /// Stops a replica from taking calls. Returns the number of its calls that go on.
     pub(crate) fn drain(&mut self, key: usize) -> usize {
         self.remove_from_free(key);
         let slots = &mut self.replicas[key];
@@ -298,15 +298,15 @@ impl Admission {
         self.if_free(key).is_some()
     }
 
-    /// The calls that run on a replica and how many may, if it has a free slot and takes
-    /// calls.
+    /// The number of calls that run on a replica and its limit, if the replica has a free slot and
+    /// takes calls.
     #[inline]
     pub(crate) fn if_free(&self, key: usize) -> Option<(usize, usize)> {
         let slots = self.replicas.get(key)?;
         slots.free_at.map(|_| (slots.ongoing, slots.limit))
     }
 
-    /// True if the replica takes no more calls.
+    /// True if the replica takes no more calls, or is gone.
     pub(crate) fn is_draining(&self, key: usize) -> bool {
         self.replicas.get(key).is_none_or(|slots| slots.draining)
     }
@@ -317,8 +317,9 @@ impl Admission {
         debug_assert!(slots.draining && slots.ongoing == 0, "a replica drains before it goes");
     }
 
-    /// How a queued call stands. A granted one is taken out: its slot is the caller's now. True
-    /// if the calls after it wait for it to begin, and [`begun`](Self::begun) has to be called.
+    /// Returns the state of a queued call. A granted call is taken out of the queue, because its
+    /// slot is the caller's now. The flag is true if the calls after it wait for it to begin, and
+    /// [`begun`](Self::begun) has to be called.
     #[inline]
     pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> (Waiting, bool) {
         if self.unbegun == 0 {
@@ -344,14 +345,14 @@ impl Admission {
         (self.queue.poll(ticket, waker), first.is_some())
     }
 
-    /// A queued call goes away. Returns the key of the replica whose slot it had been granted,
-    /// which must now be released, and the waker of the call whose turn comes by that.
+    /// Removes a queued call that goes away. Returns the key of the replica whose slot the call had
+    /// been granted, which must now be released, and the waker of the call whose turn is next.
     pub(crate) fn abandon(&mut self, ticket: Ticket) -> (Option<usize>, Option<Waker>) {
         let next = self.queue.granted(ticket).and_then(|key| self.begun(key, ticket));
         (self.queue.abandon(ticket), next)
     }
 
-    /// Turns every waiting call away. Gives their wakers.
+    /// Turns every waiting call away. Returns their wakers.
     pub(crate) fn clear_queue(&mut self) -> Vec<Waker> {
         self.queue.clear()
     }
@@ -414,9 +415,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever calls come, end, give up or are cancelled, in whatever order: limits
-        /// hold at each moment, the queue is served in order, and at the end every slot
-        /// is free.
+        /// Calls come, end, give up and are cancelled in any order. Limits hold at each moment, the
+        /// queue is served in order, and at the end every slot is free.
         #[test]
         fn no_slot_is_ever_lost(
             limits in prop::collection::vec(1_usize..4, 1..4),
@@ -449,7 +449,7 @@ mod tests {
                         free(&mut admission, key);
                     }
                     Step::Poll => {
-                        // In order, as granted calls are: none may overtake.
+                        // In order, as granted calls are polled: none may overtake.
                         let mut still = Vec::new();
                         for (ticket, serial) in waiting.drain(..) {
                             match admission.poll(ticket, waker).0 {
@@ -467,7 +467,7 @@ mod tests {
                         waiting = still;
                     }
                     Step::Leave(n) if !waiting.is_empty() => {
-                        // As a dropped response does; its task finds the ticket gone later.
+                        // A dropped response does this; its task finds the ticket gone later.
                         let (ticket, _) = waiting[n % waiting.len()];
                         if let (Some(key), _) = admission.abandon(ticket) {
                             free(&mut admission, key);

@@ -1,22 +1,23 @@
-//! [`RetryBudget`]: how many retries there may be, so that they never add much to a load
-//! that fails.
+//! [`RetryBudget`]: limits the number of retries, so that retries never add much to a load that
+//! fails.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// One retry, in the units that are counted.
+/// One retry, in the units of the budget.
 const ONE: u64 = 1000;
-/// Retries are paid for by calls: each call earns a fifth of a retry (Finagle's
-/// `RetryBudget` and tower's `TpsBudget` have the same rate).
+/// The share of a retry that each call pays in: a fifth (Finagle's `RetryBudget` and tower's
+/// `TpsBudget` have the same rate).
 const EARNED: u64 = ONE / 5;
-/// Beside that, as many a second are free, so that a rare call can be retried at all;
-/// Finagle's and tower's number.
+/// The number of retries a second that are free in addition, so that a rare call can be retried at
+/// all; Finagle's and tower's number.
 const FREE_A_SECOND: u64 = 10;
-/// What is earned lasts so long; Finagle's and tower's number.
+/// The time for which free retries add up; the time for which Finagle's and tower's budgets keep a
+/// deposit.
 const LASTS: Duration = Duration::from_secs(10);
 
-/// How many retries there may be.
+/// The number of retries that are left, in a budget that calls and time fill up.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
     saved: u64,
@@ -24,24 +25,25 @@ pub(super) struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// What is free in its whole time, and as much again for what calls earn. (A
-    /// millisecond's worth of what is free in a second is as many thousandths.)
+    /// The most that the budget holds: all free retries of `LASTS`, and as much again for the
+    /// retries that calls earn. (The free retries of a millisecond are as many thousandths of a
+    /// retry as there are free retries in a second.)
     const MOST: u64 = 2 * LASTS.as_secs() * FREE_A_SECOND * ONE;
 
     pub(super) const fn new() -> Self {
         Self { saved: 0, at: None }
     }
 
-    /// A call that may be retried was made.
+    /// Pays the share of a call that may be retried into the budget.
     pub(super) fn earn(&mut self) {
         self.saved = (self.saved + EARNED).min(Self::MOST);
     }
 
-    /// Takes one retry out. False if there is none left.
+    /// Takes one retry out of the budget. Returns false if there is none left.
     pub(super) fn spend(&mut self, now: Instant) -> bool {
         let passed = match self.at.replace(now) {
             Some(before) => now.saturating_duration_since(before).min(LASTS),
-            // At first, all that is free.
+            // The budget starts with all free retries.
             None => LASTS,
         };
         let free = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX) * FREE_A_SECOND;

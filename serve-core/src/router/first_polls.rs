@@ -1,26 +1,27 @@
-//! [`FirstPolls`]: which methods of a deployment are polled in place, and of which the first
-//! polls are timed.
+//! [`FirstPolls`]: the methods of a deployment that are polled in place, and the methods whose
+//! first polls are timed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::call::spawner::InPlace;
 
-/// The decisions of a deployment's router about first polls, for calls to read. One bit for each of the first 64 methods; any others are never polled in place.
+/// The decisions of a deployment's router about first polls, for calls to read. One bit for each of
+/// the first 64 methods; any others are never polled in place.
 pub(super) struct FirstPolls {
     in_place: AtomicU64,
     light: AtomicU64,
     timed: AtomicU64,
 }
 
-/// How the calls of a method are begun.
+/// The way in which the calls of a method begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// By a task each.
+    /// Each call begins in a task.
     Spawned,
-    /// By a task each, whose first poll is timed.
+    /// Each call begins in a task, and its first poll is timed.
     SpawnedTimed,
-    /// In place, where the caller's code allows that. `light` ones take no longer than a task
-    /// costs.
+    /// Calls begin in place, if the caller's code allows that. Calls of a `light` method take no
+    /// longer than a task costs.
     InPlace { light: bool },
 }
 
@@ -38,7 +39,7 @@ impl FirstPolls {
         u32::try_from(method).ok().and_then(|method| 1_u64.checked_shl(method)).unwrap_or(0)
     }
 
-    /// True if calls of this method are polled in place where that can be done.
+    /// True if calls of this method are polled in place where that is possible.
     #[inline]
     pub(super) fn in_place(&self, method: usize) -> bool {
         self.in_place.load(Ordering::Relaxed) & Self::bit(method) != 0

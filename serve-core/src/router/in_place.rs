@@ -1,5 +1,5 @@
-//! [`MethodCalls`]: the calls of one method, counted; and whether they have earned to be polled
-//! in place. Plain data.
+//! [`MethodCalls`]: counts the calls of one method, and decides by their first polls if the method
+//! is polled in place. Plain data.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::replica::FirstPoll;
 
 /// The number of first polls that a method is judged by before its calls are polled in place.
 const JUDGED: u32 = 64;
-/// The longest first poll of a method whose calls come to be polled in place. Some fifty times
-/// what a task costs: a poll that is as long gains nothing in place.
+/// The longest first poll of a method that is to be polled in place. This is some fifty times what
+/// a task costs: a poll that takes as long gains nothing in place.
 const SHORT: Duration = Duration::from_micros(20);
-/// The longest average of the first polls of a method whose calls are light: about what a task
-/// costs.
+/// The longest average first poll of a light method: about what a task costs.
 const LIGHT: Duration = Duration::from_micros(1);
-/// A first poll that is longer sends the method back to tasks.
+/// The longest first poll that is tolerated: a longer one sends the method back to tasks.
 const LONG: Duration = Duration::from_micros(50);
-/// One pending first poll in so many is tolerated.
+/// The tolerated share of pending first polls: one in this many.
 const PENDING: u64 = 8;
-/// The calls that are not timed after a method was sent back to tasks.
+/// The number of calls that are not timed after a method was sent back to tasks.
 const RESTING: u64 = 4096;
-/// The calls in place after which pending polls are counted anew.
+/// The number of calls in place after which pending polls are counted anew.
 const WINDOW: u64 = 1024;
 
 /// The calls of one method.
 #[derive(Debug)]
 pub(super) struct MethodCalls {
     made: u64,
-    /// Of these, the calls that stood until their response was polled, or whatever came first.
+    /// The calls among `made` that were deferred: they stood until their response was polled or
+    /// something else came first.
     deferred: u64,
-    /// Of the deferred calls, those that got a task.
+    /// The deferred calls that got a task after all.
     moved: u64,
-    /// Of the deferred calls, those that were dropped before they began.
+    /// The deferred calls that were dropped before they began.
     forgotten: u64,
     stage: Stage,
     /// The value of `made` at which the method is judged again.
@@ -43,17 +43,17 @@ pub(super) struct MethodCalls {
 enum Stage {
     /// The calls have tasks, and their first polls are timed.
     Judged { polls: u32, pending: u64, took: Duration },
-    /// The calls are polled in place. `since` is the value of `deferred` from which the pending
-    /// ones are counted.
+    /// The calls are polled in place. `since` is the value of `deferred` from which pending polls
+    /// are counted.
     InPlace { since: u64, pending: u64, light: bool },
     /// The calls have tasks.
     Resting,
-    /// A test decided.
+    /// A test has decided how calls begin.
     Fixed,
 }
 
 impl Stage {
-    /// A method before its first call is judged.
+    /// The stage of a method before its first call is judged.
     const JUDGED: Self = Self::Judged { polls: 0, pending: 0, took: Duration::ZERO };
 }
 
@@ -137,7 +137,7 @@ impl MethodCalls {
                 *light &= !too_long;
                 too_long.then_some(Begin::InPlace { light: false })
             }
-            // A poll of before the last decision.
+            // A poll from before the last decision.
             Stage::Judged { .. } | Stage::InPlace { .. } | Stage::Resting | Stage::Fixed => None,
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         FirstPoll { in_place, ready, took }
     }
 
-    /// Makes calls with a task each, and returns what the last one decides.
+    /// Makes calls that have a task each, and returns the decision after the last call.
     fn spawn(calls: &mut MethodCalls, number: u32, ready: bool, took: Duration) -> Option<Begin> {
         (0..number).fold(None, |_, _| {
             calls.made(false);

@@ -1,34 +1,34 @@
-//! [`LoadWindow`]: how loaded a deployment was over the last while, to the nanosecond.
+//! [`LoadWindow`]: the load of a deployment over a look-back period, to the nanosecond.
 //!
-//! The load is a step function of time: calls that run or wait, changed by each call that
-//! comes and goes. Ray Serve samples it; here every change is recorded, on the call path.
+//! The load is a step function of time: the number of calls that run or wait, which changes with
+//! each call that comes or goes. Ray Serve samples the load; here every change is recorded, on the
+//! call path.
 //!
-//! **Exact** means: the mean is the true integral, in whole nanoseconds, over exactly the
-//! look-back period, and the extremes are the true ones. That holds while there are at
-//! most [`EXACT_CHANGES`] changes in the period. Beyond, so that memory stays bounded
-//! under any load, neighbouring steps are joined into segments of at most 1/512 of the
-//! period, each with its own true integral and extremes. Everything but the one segment
-//! that the start of the period cuts is then still exact; of that one, its even share
-//! counts.
+//! **Exact** means: the mean is the true integral, in whole nanoseconds, over exactly the look-back
+//! period, and the extremes are the true ones. This holds while there are at most [`EXACT_CHANGES`]
+//! changes in the period. Beyond that, neighbouring steps are joined into segments of at most 1/512
+//! of the period, each with its own true integral and extremes, so that memory stays bounded under
+//! any load. Then everything is still exact except for the one segment that the start of the period
+//! cuts: an even share of that segment counts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::deployment::Aggregation;
 
-/// Changes in a look-back period up to which nothing is joined: 48 KiB of them.
+/// The number of changes in a look-back period up to which no steps are joined: 48 KiB of them.
 const EXACT_CHANGES: usize = 1024;
-/// Joined segments are no longer than this part of the look-back period.
+/// The longest joined segment is one part in this many of the look-back period.
 const GRAIN: u64 = 512;
 
 /// A step function of time, remembered for a look-back period.
 ///
-/// Times are durations since an origin that the caller picks. Recording a change takes
-/// constant time, amortised, and allocates nothing once the window has filled.
+/// Times are durations since an origin that the caller picks. Recording a change takes amortised
+/// constant time, and allocates nothing once the window has filled.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadWindow {
     look_back: u64,
-    /// What is over, oldest first, without gaps.
+    /// The steps that are over, oldest first, without gaps.
     segments: VecDeque<Segment>,
     /// The last change, which holds until now.
     current: Option<Step>,
@@ -45,7 +45,7 @@ struct Step {
 struct Segment {
     start: u64,
     end: u64,
-    /// Of the value over time, in nanoseconds.
+    /// The integral of the value over time, in nanoseconds.
     integral: u128,
     min: u32,
     max: u32,
@@ -56,7 +56,7 @@ impl Segment {
         self.end - self.start
     }
 
-    /// What the part from `start` on adds to an integral. Exact if the value was constant.
+    /// The integral of the part from `start` on. Exact if the value was constant.
     fn integral_from(&self, start: u64) -> u128 {
         if start <= self.start {
             return self.integral;
@@ -73,17 +73,18 @@ impl Segment {
 }
 
 impl LoadWindow {
-    /// A window over `look_back`, in which nothing has happened.
+    /// Creates a window over `look_back`, without any change.
     pub(crate) fn new(look_back: Duration) -> Self {
         Self { look_back: nanoseconds(look_back), segments: VecDeque::new(), current: None }
     }
 
-    /// Looks back over another period. A longer one fills up from now on.
+    /// Sets another look-back period. A longer period fills up from now on.
     pub(crate) fn set_look_back(&mut self, look_back: Duration) {
         self.look_back = nanoseconds(look_back);
     }
 
-    /// From `now` on, the load is `load`. A clock that steps back counts as standing still.
+    /// Records that the load is `load` from `now` on. A clock that steps back counts as standing
+    /// still.
     pub(crate) fn record(&mut self, now: Duration, load: usize) {
         let value = u32::try_from(load).unwrap_or(u32::MAX);
         let now = nanoseconds(now);
@@ -116,15 +117,15 @@ impl LoadWindow {
         }
     }
 
-    /// True if the load was the same all through the look-back period, so that its
-    /// aggregate stays as long as it does.
+    /// True if the load was constant throughout the look-back period. Then the aggregate stays the
+    /// same for as long as the load does.
     pub(crate) fn is_steady(&self, now: Duration) -> bool {
         let start = nanoseconds(now).saturating_sub(self.look_back);
         self.segments.back().is_none_or(|last| last.end <= start)
     }
 
-    /// The load over the look-back period before `now`, or over as much of it as there has
-    /// been. What did not last for any time does not count. 0 if nothing was ever recorded.
+    /// The load over the look-back period before `now`, or over the part of the period since the
+    /// first change. A load that lasted for no time does not count. 0 if nothing was ever recorded.
     pub(crate) fn aggregate(&self, now: Duration, aggregation: Aggregation) -> f64 {
         let Some(current) = self.current else { return 0.0 };
         let now = nanoseconds(now).max(current.since);
@@ -148,7 +149,7 @@ impl LoadWindow {
 }
 
 impl Step {
-    /// This step as a segment that ends at `end`; none if it lasted for no time.
+    /// Returns this step as a segment that ends at `end`, or `None` if the step lasted for no time.
     fn until(self, end: u64) -> Option<Segment> {
         (end > self.since).then(|| Segment {
             start: self.since,
@@ -170,7 +171,7 @@ fn mean((integral, length): (u128, u64)) -> Option<f64> {
     Some(mean)
 }
 
-/// Saturates after 584 years.
+/// Converts to nanoseconds, and saturates after 584 years.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn it_is_steady_once_the_last_change_is_a_period_ago() {
         let changed = window(10.0, &[(0.0, 4), (8.0, 2)]);
-        // By chance the mean is what the load is, and goes on to change.
+        // By chance the mean equals the load, but the mean goes on to change.
         let chance = window(10.0, &[(0.0, 4), (4.0, 0), (8.0, 2)]);
         assert_eq!(chance.aggregate(seconds(10.0), Aggregation::Mean), 2.0);
         for window in [changed, chance] {
@@ -249,15 +250,15 @@ mod tests {
         assert_eq!(window.aggregate(seconds(10.0), Aggregation::Mean), 10.0);
     }
 
-    /// Ray Serve's replicas each push a series, and its controller merges them. A router
-    /// sees every change itself: all of them, in one window, are the merged series.
+    /// Ray Serve's replicas each push a series, and its controller merges them. A router sees every
+    /// change itself: one window of all changes is the merged series.
     #[test]
     fn every_sum_of_series_of_ray_serve_and_its_mean_is_ours() {
         let text = include_str!("../../tests/vectors/metrics_merge.json");
         let rows: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
         assert_eq!(rows.len(), 30);
         for row in rows {
-            // Of each series, what its load is: a change of it changes the sum.
+            // The load of each series: a change of one series changes the sum.
             let mut steps = Vec::new();
             for (series, changes) in row["series"].as_array().unwrap().iter().enumerate() {
                 for step in changes.as_array().unwrap() {
@@ -285,9 +286,9 @@ mod tests {
             };
             let mut expected: Vec<(u64, f64)> = merged.iter().map(step).collect();
             let steps = steps.iter().map(|(at, load)| (*at, f64::from(*load)));
-            // Ray Serve's sum begins where it is more than nothing.
+            // Ray Serve's sum begins at the first value above 0.
             let mut steps: Vec<_> = steps.skip_while(|(_, load)| *load == 0.0).collect();
-            // A value that comes again is no change.
+            // A repeated value is no change.
             steps.dedup_by_key(|(_, load)| *load);
             expected.dedup_by_key(|(_, load)| *load);
             assert_eq!(steps, expected, "{row}");
@@ -297,7 +298,7 @@ mod tests {
         }
     }
 
-    /// The same by the definition: every step kept, nothing joined.
+    /// The aggregates by their definition: every step is kept, and no steps are joined.
     fn by_definition(changes: &[(u64, usize)], now: u64, look_back: u64) -> (f64, u64, u64) {
         let start = now.saturating_sub(look_back).max(changes[0].0);
         let ends = changes.iter().skip(1).map(|change| change.0).chain([now]);
@@ -356,7 +357,7 @@ mod tests {
         let changes = changes(&gaps);
         let now = changes.last().unwrap().0 + 10;
         let window = recorded(&changes, look_back);
-        // No two neighbours joined would fit into a grain.
+        // No two neighbours would fit into one grain if joined.
         assert!(window.segments.len() <= EXACT_CHANGES + 2 * usize::try_from(GRAIN).unwrap() + 1);
         let (mean, min, max) = by_definition(&changes, now, look_back);
         let at = Duration::from_nanos(now);

@@ -1,5 +1,5 @@
-//! [`Member`]: a replica as callers know it; and the methods of [`Router`] by which replicas
-//! join, drain and leave.
+//! [`Member`]: a replica as callers know it, with the methods of [`Router`] by which replicas join,
+//! drain and leave.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 use super::router::{Intake, Router, State, Term};
 use crate::replica::Replica;
 
-/// A replica as callers know it: its id, its rank, and how to reach it. The host's side of a
+/// A replica as callers know it: its id, its rank, and the way to reach it. The host's side of a
 /// replica is the [`Replica`], which for now is in this process for every member.
 pub(crate) struct Member {
     id: Arc<str>,
@@ -66,10 +66,9 @@ impl Router {
         key
     }
 
-    /// Wakes calls that were granted slots and, if the queue is empty now, whoever waits for
-    /// that.
+    /// Wakes calls that were granted slots, and notifies `quiet` if the queue is empty now.
     fn granted(&self, state: MutexGuard<'_, State>, wakers: Vec<Waker>) {
-        let queue_emptied = state.admission.queued() == 0;
+        let queue_emptied = state.quiet_waiters > 0 && state.admission.queued() == 0;
         drop(state);
         if queue_emptied {
             self.quiet.notify_waiters();
@@ -77,8 +76,8 @@ impl Router {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes a replica out of routing and waits until its calls have ended, at most `timeout`.
-    /// Ends the calls that still run then.
+    /// Takes a replica out of routing and waits until its calls have ended, at most `timeout`. Then
+    /// ends the calls that still run.
     pub(crate) async fn drain(&self, key: usize, replica: &Arc<Replica>, timeout: Duration) {
         let ongoing = self.lock().take_out(key, replica);
         if ongoing > 0 {
@@ -124,6 +123,7 @@ impl Router {
     }
 
     async fn until(&self, holds: impl Fn(&State) -> bool) {
+        let _waiting = QuietWaiter::new(self);
         loop {
             let told = self.quiet.notified();
             let mut told = std::pin::pin!(told);
@@ -170,8 +170,8 @@ impl Router {
         Some(Arc::clone(&replica.context.id))
     }
 
-    /// Begins another term: calls are taken, and go to the replicas of the new term only. Those
-    /// of the terms before end their running calls.
+    /// Begins another term: the router takes calls, which go to the replicas of the new term only.
+    /// Replicas of earlier terms finish their running calls.
     pub(crate) fn begin_term(&self) -> Term {
         let mut state = self.lock();
         state.term.0 += 1;
@@ -220,6 +220,22 @@ impl Router {
         self.note_load(&mut state);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A task that waits on `quiet`, and is counted so that it is notified.
+struct QuietWaiter<'a>(&'a Router);
+
+impl<'a> QuietWaiter<'a> {
+    fn new(router: &'a Router) -> Self {
+        router.lock().quiet_waiters += 1;
+        Self(router)
+    }
+}
+
+impl Drop for QuietWaiter<'_> {
+    fn drop(&mut self) {
+        self.0.lock().quiet_waiters -= 1;
     }
 }
 

@@ -1,7 +1,7 @@
-//! Which replica serves a call, and the queue for the case that none can right now.
+//! The choice of a replica for each call, and the queue for calls that no replica can serve yet.
 //!
-//! `Admission` decides, on plain data; `Router` puts it behind a lock, hands out slots and
-//! wakes the calls that wait.
+//! `Admission` decides, on plain data. `Router` puts it behind a lock, hands out slots and wakes
+//! the calls that wait.
 
 mod admission;
 mod budget;

@@ -1,5 +1,5 @@
-//! [`Queue`]: calls in the order in which they were made, each of which may leave at any
-//! time. Every operation takes constant time.
+//! [`Queue`]: calls in the order in which they were made, which may leave at any time. Every
+//! operation takes constant time.
 
 use std::collections::HashMap;
 use std::task::Waker;
@@ -15,18 +15,18 @@ pub(crate) struct Queue {
     entries: Slab<Entry>,
     head: Option<usize>,
     tail: Option<usize>,
-    /// The last of those that were let in before all others, if one is in line. They are
-    /// its first part.
+    /// The last of the calls in line that were let in ahead of all others. These calls are the
+    /// first part of the line. None if no such call is in line.
     last_let_in: Option<usize>,
     waiting: usize,
     next_serial: u64,
-    /// Those that were let in and are still here, by their tasks.
+    /// The calls that were let in and are still in line or granted, by their tasks.
     let_in: HashMap<task::Id, Ticket>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Tells this use of the slab's key from earlier ones.
+    /// Distinguishes this use of the slab's key from earlier ones.
     serial: u64,
     state: State,
     /// The task of a call that was let in.
@@ -47,18 +47,18 @@ enum State {
     },
 }
 
-/// How a ticket stands.
+/// The state of a ticket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     InLine,
-    /// It has a slot of the replica with this key.
+    /// The call has a slot of the replica with this key.
     Granted(usize),
-    /// It left, or was turned away.
+    /// The call left, or was turned away.
     Gone,
 }
 
 impl Queue {
-    /// How many wait. Granted ones do not.
+    /// The number of calls in line. Granted calls are not in line.
     pub(crate) fn len(&self) -> usize {
         self.waiting
     }
@@ -117,8 +117,8 @@ impl Queue {
         }
     }
 
-    /// Gives the head of the line a slot of replica `slot`. `None` if nobody waits, else
-    /// the call's ticket, and the waker to wake, if the call has one yet.
+    /// Grants a slot of replica `slot` to the head of the line. Returns the call's ticket, and the
+    /// waker to wake if the call has one yet. Returns `None` if no call waits.
     pub(crate) fn grant(&mut self, slot: usize) -> Option<(Ticket, Option<Waker>)> {
         let key = self.head?;
         let waker = self.unlink(key);
@@ -127,8 +127,8 @@ impl Queue {
         Some((Ticket { key, serial: entry.serial }, waker))
     }
 
-    /// A ticket that was never in line: the call has a slot of replica `slot` at once, and
-    /// takes it when it is its turn.
+    /// Adds a ticket that was never in line: the call has a slot of replica `slot` at once, and
+    /// takes the slot when its turn comes.
     pub(crate) fn push_granted(&mut self, slot: usize, task: Option<task::Id>) -> Ticket {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -140,7 +140,7 @@ impl Queue {
         ticket
     }
 
-    /// The replica whose slot a ticket was granted, if it was and the slot is not taken.
+    /// The replica whose slot the ticket was granted, until the slot is taken.
     pub(crate) fn granted(&self, ticket: Ticket) -> Option<usize> {
         match self.entries.get(ticket.key)? {
             Entry { serial, state: State::Granted { slot, .. }, .. }
@@ -163,7 +163,7 @@ impl Queue {
         }
     }
 
-    /// The waker that was kept for a granted ticket.
+    /// Takes the waker that was kept for a granted ticket.
     pub(crate) fn take_waker(&mut self, ticket: Ticket) -> Option<Waker> {
         match self.entries.get_mut(ticket.key)? {
             Entry { serial, state: State::Granted { waker, .. }, .. }
@@ -175,7 +175,7 @@ impl Queue {
         }
     }
 
-    /// How a ticket stands; a granted one is taken out.
+    /// Returns the state of a ticket, and takes a granted ticket out.
     pub(crate) fn poll(&mut self, ticket: Ticket, new: &Waker) -> Waiting {
         let entry = self.entries.get_mut(ticket.key);
         let Some(entry) = entry.filter(|entry| entry.serial == ticket.serial) else {
@@ -196,8 +196,7 @@ impl Queue {
         }
     }
 
-    /// Takes a ticket out of the line. One that is granted stays for its task to take or
-    /// to abandon.
+    /// Takes a ticket out of the line. A granted ticket stays, for its task to take or to abandon.
     pub(crate) fn leave(&mut self, ticket: Ticket) {
         if self.knows(ticket) && matches!(self.entries[ticket.key].state, State::InLine { .. }) {
             self.unlink(ticket.key);
@@ -205,7 +204,8 @@ impl Queue {
         }
     }
 
-    /// Takes a ticket out, in line or granted. Gives the slot it had.
+    /// Takes a ticket out, in line or granted. Returns the replica whose slot the ticket was
+    /// granted.
     pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<usize> {
         if !self.knows(ticket) {
             return None;
@@ -222,7 +222,7 @@ impl Queue {
         }
     }
 
-    /// Takes everyone out of the line. Gives their wakers.
+    /// Takes every call out of the line. Returns their wakers.
     pub(crate) fn clear(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while let Some(key) = self.head {
@@ -243,7 +243,7 @@ impl Queue {
         }
     }
 
-    /// Closes the gap around `key`, which is in line. Gives its waker.
+    /// Closes the gap around `key`, which is in line. Returns the call's waker.
     fn unlink(&mut self, key: usize) -> Option<Waker> {
         let State::InLine { before, after, waker } = &mut self.entries[key].state else {
             unreachable!("only what is in line is unlinked");

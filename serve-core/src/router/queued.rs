@@ -32,7 +32,7 @@ impl Place {
 /// The future of a call that waits for a slot. Dropping it before the slot is granted leaves the
 /// queue; dropping it before the slot is taken frees the slot.
 ///
-/// Where calls begin in order, it is dropped when the call has begun: only then may the next
+/// If calls begin in order, this future is dropped when the call has begun: only then may the next
 /// call take its slot.
 pub(crate) struct QueuedCall {
     router: Arc<Router>,
@@ -41,7 +41,7 @@ pub(crate) struct QueuedCall {
 
 enum State {
     Waiting(Ticket),
-    /// The call has its slot, of the replica with this key, and others wait for it to begin.
+    /// The call has its slot, of the replica with this key, and other calls wait for it to begin.
     Beginning(usize, Ticket),
     Done,
 }
@@ -51,7 +51,7 @@ impl QueuedCall {
         Self { router, state: State::Waiting(ticket) }
     }
 
-    /// The call's ticket; none once the call is out of the queue.
+    /// The call's ticket, or `None` once the call is out of the queue.
     pub(crate) fn ticket(&self) -> Option<Ticket> {
         match self.state {
             State::Waiting(ticket) => Some(ticket),

@@ -35,78 +35,82 @@ use crate::method::Method;
 use crate::observe;
 use crate::replica::{FirstPoll, Replica, Slot, SlotOwner};
 
-/// The running end of a deployment: its replicas, their slots, and who waits for them.
+/// The running end of a deployment: its replicas, their slots, and the calls that wait for them.
 ///
-/// It outlives its replicas and reconcilers: handles keep it, and a deployment that is run again
-/// under the same name gets its old one back.
+/// A router outlives its replicas and reconcilers, because handles keep it. A deployment that is
+/// run again under the same name gets its old router back.
 pub(crate) struct Router {
     id: CalleeId,
     name: Arc<str>,
     application: Arc<str>,
     spawner: Arc<Spawner>,
-    /// In nanoseconds; 0 is none.
+    /// The default timeout of calls in nanoseconds; 0 if there is none.
     request_timeout: AtomicU64,
     state: Mutex<State>,
-    /// Told whenever the last call of a draining replica ends, or the queue empties.
+    /// Notified when the last call of a draining replica ends, and when the queue becomes empty.
     pub(super) quiet: Notify,
-    /// Told of the next change of the load after it was asked for.
+    /// Notified of the next load change after `tell_of_load` asked for it.
     load_changed: Notify,
-    /// What the times of the load count from.
+    /// The origin of the times in the load window.
     origin: Instant,
-    /// Whether a call ever waited again after its replica ended. Where none did, one that is
+    /// True once a call has waited again after its replica ended. Until then, a call that is
     /// dropped need not be looked for.
     lets_in: AtomicBool,
-    /// Whether some replica is served by another task or process, so that a call has to be
-    /// told when it is detached.
+    /// True once a replica was added that another task or process serves, so that the host of a
+    /// call has to be notified when the call is cancelled or detached.
     pub(super) remote: AtomicBool,
     first_polls: FirstPolls,
     span: tracing::Span,
 }
 
-/// What a router's lock guards.
+/// The state that a router's lock guards.
 pub(crate) struct State {
     pub(super) admission: Admission,
-    /// By the keys of `admission`.
+    /// The replicas, by the keys of `admission`.
     pub(super) replicas: Vec<Option<Member>>,
     random: SmallRng,
-    /// The number of the next request that begins here. Under the lock that a call takes
-    /// anyway, which is cheaper than an atomic of its own.
+    /// The number of the next request that begins at this router. Kept under the lock that a call
+    /// takes anyway, which is cheaper than a separate atomic.
     next_request: u64,
-    /// Which calls are taken.
+    /// The calls that the router takes.
     pub(super) intake: Intake,
-    /// The term that lasts.
+    /// The current term.
     pub(super) term: Term,
     pub(super) routing: Routing,
-    /// What `routing` was made of.
+    /// The option that `routing` was made from.
     routed_by: RequestRouting,
     budget: RetryBudget,
-    /// By the methods' indices.
+    /// The calls of each method, by the method's index.
     calls: Vec<MethodCalls>,
-    /// How loaded it was, if its number of replicas follows that.
+    /// The load over the look-back period, if the number of replicas follows the load.
     load: Option<LoadWindow>,
-    /// Whether the next change of the load is to be told.
+    /// True if the next load change has to be notified.
     tell_of_load: bool,
+    /// The number of tasks that wait on `quiet`. While there are none, as usual, nobody is notified:
+    /// a notification costs three atomic operations.
+    pub(super) quiet_waiters: usize,
 }
 
 /// The time for which one reconciler decides which calls a router takes. A router outlives its
 /// reconcilers, because handles keep it: a deployment that is deleted and run again has another
-/// reconciler and the same router, while replicas of the term before may still drain.
+/// reconciler and the same router, while replicas of the earlier term may still drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Term(pub(super) u64);
 
-/// Which calls a router takes.
+/// The calls that a router takes.
 #[derive(Debug)]
 pub(super) enum Intake {
-    /// All.
+    /// The router takes all calls.
     Open,
-    /// No new ones, for this reason. Those that had a place before are still served.
+    /// The router refuses new calls, for this reason. Calls that had a place before are still
+    /// served.
     Draining(String),
-    /// None, for this reason.
+    /// The router takes no calls, for this reason.
     Closed(String),
 }
 
 impl Intake {
-    /// Why new calls are turned away, if they are.
+    /// The reason why new calls are turned away, if they are.
     fn refusal(&self) -> Option<&str> {
         match self {
             Self::Open => None,
@@ -115,7 +119,7 @@ impl Intake {
     }
 }
 
-/// A call that looks for a place, as far as routing is concerned.
+/// The parts of a call that routing looks at.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) method: &'static str,
@@ -140,7 +144,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// A call that is made, as far as the calls of its method are counted.
+/// The parts of a call that the counts of its method need.
 #[derive(Clone, Copy)]
 pub(crate) struct Called {
     /// The method's index.
@@ -150,7 +154,7 @@ pub(crate) struct Called {
 }
 
 impl Called {
-    /// A call of no method.
+    /// A call that belongs to no counted method.
     pub(crate) const UNCOUNTED: Self = Self { method: usize::MAX, deferred: false };
 
     /// A call of the method with this index that has a task.
@@ -168,25 +172,25 @@ impl Called {
     }
 }
 
-/// A call of the method `M`, as far as routing is concerned.
+/// Returns the parts of a call of the method `M` that routing looks at.
 pub(crate) fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
     Wanted { method: M::INFO.name, names: M::INFO.param_names, args }
 }
 
-/// How loaded a deployment is.
+/// The load of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Load {
-    /// Calls that run now.
+    /// The number of calls that run now.
     pub(crate) ongoing: usize,
-    /// Calls that wait now.
+    /// The number of calls that wait now.
     pub(crate) queued: usize,
-    /// Both, over the look-back period.
+    /// The number of calls that run or wait, aggregated over the look-back period.
     pub(crate) aggregated: f64,
-    /// True if both together were the same all through that period.
+    /// True if that number was constant throughout the look-back period.
     pub(crate) steady: bool,
 }
 
-/// What is to be seen of a router.
+/// The observable state of a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RouterStatus {
     pub(crate) queued: usize,
@@ -194,7 +198,7 @@ pub(crate) struct RouterStatus {
 }
 
 impl Router {
-    /// `number` tells it from the other routers of its runtime.
+    /// Creates a router. `number` distinguishes the router from the others of its runtime.
     pub(crate) fn new(
         name: &str,
         application: &str,
@@ -212,7 +216,7 @@ impl Router {
                 admission: Admission::default(),
                 replicas: Vec::new(),
                 random: SmallRng::seed_from_u64(seed ^ number),
-                // A million million requests each, and eight million routers.
+                // A million million requests for each router, and eight million routers.
                 next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
                 intake: Intake::Open,
                 term: Term(0),
@@ -222,6 +226,7 @@ impl Router {
                 calls: Vec::new(),
                 load: None,
                 tell_of_load: false,
+                quiet_waiters: 0,
             }),
             quiet: Notify::new(),
             load_changed: Notify::new(),
@@ -233,7 +238,7 @@ impl Router {
         }
     }
 
-    /// The same router, which responses find by its number from now on.
+    /// Registers the router, so that responses find it by its number.
     pub(crate) fn registered(self) -> Arc<Self> {
         let router = Arc::new(self);
         let callee: Arc<dyn Callee> = Arc::clone(&router) as _;
@@ -255,13 +260,13 @@ impl Router {
         &self.application
     }
 
-    /// A request that begins here.
+    /// Creates a request that begins at this router.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for the HTTP front door"))]
     pub(crate) fn new_request(&self) -> Request {
         Request::new(self.next_request_number())
     }
 
-    /// The number of a request that begins here.
+    /// Returns the number of a request that begins at this router.
     pub(crate) fn next_request_number(&self) -> u64 {
         self.lock().next_request_number()
     }
@@ -273,14 +278,14 @@ impl Router {
         }
     }
 
-    /// Options that hold for the whole deployment, and the user's own request router, where
-    /// they name one.
+    /// Sets the options of the whole deployment, and the custom request router if the options name
+    /// one.
     pub(crate) fn configure(
         &self,
         options: &DeploymentOptions,
         custom: Option<&Arc<dyn RequestRouter>>,
     ) {
-        // No timeout is as long as 584 years.
+        // A timeout saturates at 584 years.
         let nanos = options
             .request_timeout
             .map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
@@ -300,13 +305,12 @@ impl Router {
         }
         self.note_load(&mut state);
         drop(state);
-        // After the lock: it may be the user's own.
+        // After the lock, because the policy may be a custom request router.
         drop(old_policy);
     }
 
-    /// Writes the load down, if anyone reads it: where the number of replicas does not
-    /// follow the load, this is a look at a flag. Called after each change of it, under the
-    /// same lock.
+    /// Records the load, if the number of replicas follows the load; otherwise only looks at a
+    /// flag. Called after each change of the load, under the same lock.
     #[inline]
     pub(super) fn note_load(&self, state: &mut State) {
         if state.load.is_some() {
@@ -323,7 +327,7 @@ impl Router {
         }
     }
 
-    /// How loaded it is; none if the number of its replicas does not follow that.
+    /// Returns the load, or `None` if the number of replicas does not follow the load.
     pub(crate) fn load(&self, aggregation: Aggregation) -> Option<Load> {
         let now = self.origin.elapsed();
         let state = self.lock();
@@ -333,8 +337,8 @@ impl Router {
         Some(Load { ongoing, queued, aggregated, steady })
     }
 
-    /// Asks for the next change of the load to be told. One since there were `seen` calls is told
-    /// at once.
+    /// Asks to be notified of the next load change, by `load_changed`. If the load is not `seen`
+    /// any more, the notification comes at once.
     pub(crate) fn tell_of_load(&self, seen: usize) {
         let mut state = self.lock();
         let changed = state.admission.load() != seen;
@@ -345,14 +349,14 @@ impl Router {
         }
     }
 
-    /// Waits for a change of the load that was asked for.
+    /// Waits for a load change that was asked for.
     pub(crate) async fn load_changed(&self) {
         self.load_changed.notified().await;
     }
 
-    /// A slot that the call may take at once, for most calls: one that power of two choices
-    /// routes, where a slot is free. Else the lock, under which [`place`](Self::place) decides.
-    /// A request that has no number gets one.
+    /// Returns a slot that the call may take at once, as most calls can: power of two choices
+    /// routes the call, and a slot is free. Otherwise returns the lock, under which
+    /// [`place`](Self::place) decides. Gives a number to a request that has none.
     #[inline(always)]
     pub(crate) fn slot_now(
         &self,
@@ -400,7 +404,7 @@ impl Router {
         state.calls[called.method].made(called.deferred);
     }
 
-    /// True if calls of the method with this index are polled in place where that can be done.
+    /// True if calls of the method with this index are polled in place where that is possible.
     #[inline]
     pub(crate) fn polls_in_place(&self, method: usize) -> bool {
         self.first_polls.in_place(method) && !self.is_remote()
@@ -418,24 +422,24 @@ impl Router {
         self.first_polls.light(method)
     }
 
-    /// The calls of each method that has an index, counted by how they began.
+    /// Returns the numbers of calls of each method that has an index, by how the calls began.
     pub(crate) fn begun_calls(&self) -> Vec<BegunCalls> {
         self.lock().calls.iter().map(MethodCalls::begun).collect()
     }
 
-    /// A slot of the member that `Admission` gave one of.
+    /// Returns a slot of the member that `Admission` chose.
     #[inline]
     fn slot(member: Option<&Member>) -> Slot {
         let member = member.expect("a replica stays until its last slot is free");
         Slot::new(Arc::clone(member.replica()))
     }
 
-    /// The lock under which a call's place is decided: by `slot_now`, for most calls, or else
-    /// by `place`.
+    /// Locks the state, under which `slot_now` or else `place` decides a call's place.
     ///
     /// # Panics
-    /// In a request router that makes a call or drops a response, rather than wait for a lock
-    /// that it may run under. It is seen where that router's panics are.
+    /// Inside a request router that makes a call or drops a response, because the request router
+    /// may run under this very lock. The panic is reported like any other panic of that request
+    /// router.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         if is_choosing() {
@@ -453,7 +457,8 @@ impl Router {
         );
     }
 
-    /// Decides a call's place: a slot, the end of the queue, or neither.
+    /// Decides a call's place: a slot, or the end of the queue. Returns an error if the call is
+    /// refused.
     pub(crate) fn place(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -482,15 +487,16 @@ impl Router {
         self.placed(state, &admitted)
     }
 
-    /// A place for a call whose replica ended: before all that wait, and however many there
-    /// are. Refused once nobody is served any more: the call would wait for ever.
+    /// Decides the place of a call whose replica ended: a slot, or a place ahead of ordinary calls,
+    /// even if the queue is full. Returns an error once the router is closed, because the call
+    /// would wait forever.
     pub(crate) fn place_again(self: &Arc<Self>) -> Outcome<Place> {
         let mut state = self.lock();
         if let Intake::Closed(reason) = &state.intake {
             return Err(Box::new(self.unavailable(reason)));
         }
         let State { admission, random, .. } = &mut *state;
-        // The call's response knows only the place that the call had first.
+        // The call's response knows only the first place of the call.
         let task = task::try_id();
         let admitted = admission.admit_again(task, |n| random.random_range(0..n));
         if matches!(admitted, Admitted::Queued(_)) {
@@ -499,7 +505,7 @@ impl Router {
         self.placed(state, &admitted)
     }
 
-    /// What became of a call, as the call sees it.
+    /// Turns a decision of `Admission` into the call's place, or into the error of a refused call.
     fn placed(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -524,18 +530,18 @@ impl Router {
         }
     }
 
-    /// A call that may be retried was made.
+    /// Pays the share of a call that may be retried into the retry budget.
     pub(crate) fn earn_retry(&self) {
         self.lock().budget.earn();
     }
 
-    /// Takes one retry out of the budget. False if there is none left.
+    /// Takes one retry out of the budget. Returns false if there is none left.
     pub(crate) fn spend_retry(&self) -> bool {
         self.lock().budget.spend(Instant::now())
     }
 
-    /// The slot of a queued call once its turn has come, or why the call never gets one. True
-    /// beside a slot if [`begun`](Self::begun) has to be called.
+    /// Returns the slot of a queued call once its turn has come, or the reason why the call never
+    /// gets a slot. The flag beside the slot is true if [`begun`](Self::begun) has to be called.
     #[inline]
     pub(super) fn poll_queued(&self, ticket: Ticket, waker: &Waker) -> Poll<Outcome<(Slot, bool)>> {
         let mut state = self.lock();
@@ -552,7 +558,7 @@ impl Router {
         }
     }
 
-    /// A queued call that took its slot of this replica has begun, or never will.
+    /// Records that a queued call that took its slot of this replica has begun, or never will.
     pub(super) fn begun(&self, key: usize, ticket: Ticket) {
         let next = self.lock().admission.begun(key, ticket);
         if let Some(next) = next {
@@ -614,10 +620,11 @@ impl Callee for Router {
 
     fn leave(&self, ticket: Ticket) {
         let mut state = self.lock();
-        // Its turn may have come without its task having seen it: the slot is free at once too.
+        // The call may have been granted a slot that its task has not taken: that slot is freed at
+        // once too.
         let (granted, next) = state.admission.abandon(ticket);
         self.note_load(&mut state);
-        let empty = state.admission.queued() == 0;
+        let empty = state.admission.queued() == 0 && state.quiet_waiters > 0;
         drop(state);
         if let Some(next) = next {
             next.wake();
@@ -636,8 +643,9 @@ impl SlotOwner for Router {
         let mut state = self.lock();
         let freed = state.admission.release(key);
         self.note_load(&mut state);
-        let queue_emptied = state.admission.queued() == 0;
-        // Dropped after the lock is: its instance may hold handles, and so slots.
+        let is_watched = state.quiet_waiters > 0;
+        let queue_emptied = is_watched && state.admission.queued() == 0;
+        // Dropped after the lock, because the replica's instance may hold handles, and so slots.
         let gone = match freed {
             Freed::Drained => {
                 let ended = state.replicas[key].as_ref().filter(|member| member.has_ended());
@@ -657,8 +665,8 @@ impl SlotOwner for Router {
                     self.quiet.notify_waiters();
                 }
             }
-            Freed::Drained => self.quiet.notify_waiters(),
-            Freed::Kept => {}
+            Freed::Drained if is_watched => self.quiet.notify_waiters(),
+            Freed::Drained | Freed::Kept => {}
         }
     }
 
@@ -691,7 +699,7 @@ impl SlotOwner for Router {
     fn hold_models(&self, replica: &Replica, collection: usize, ids: &[String]) {
         let (mut state, key) = (self.lock(), replica.key());
         let known = state.replicas.get(key).and_then(Option::as_ref);
-        // One that is on its way out is routed to no more, and its key may be another's.
+        // No call is routed to a replica that drains, and its key may be another replica's.
         if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known.replica()), replica))
             && !state.admission.is_draining(key)
         {

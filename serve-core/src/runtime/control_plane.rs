@@ -33,16 +33,16 @@ pub(crate) struct ControlPlane {
     controller: Mutex<Arc<Controller>>,
 }
 
-/// What a control plane is made of.
+/// The parts of a control plane.
 pub(crate) struct Parts {
     pub(crate) spawner: Spawner,
     pub(crate) seed: u64,
     pub(crate) substitutes: Arc<dyn Substitutes>,
     pub(crate) resources: Resources,
-    /// Tells this runtime from others, and from the same program before it was started again.
+    /// Distinguishes this runtime from others, and from the same program before it was restarted.
     pub(crate) incarnation: Option<String>,
-    /// The build of this process. Empty where no other process has the store: to find out takes as
-    /// long as to read the executable.
+    /// The build of this process. Empty if no other process uses the store, because determining the
+    /// build takes as long as reading the executable.
     pub(crate) build_id: String,
     pub(crate) store: Arc<dyn ControlStore>,
     pub(crate) clock: WallClock,
@@ -50,7 +50,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Parts that need no more than one process, and are the same in each run.
+    /// Returns parts that work within one process and are the same in each run.
     pub(crate) fn in_memory(
         spawner: Spawner,
         seed: u64,
@@ -112,7 +112,7 @@ impl ControlPlane {
         &self.spawner
     }
 
-    /// What tells this runtime from others; none in tests.
+    /// Returns the string that distinguishes this runtime from others, or `None` in tests.
     pub(crate) fn incarnation(&self) -> Option<&str> {
         self.surroundings.incarnation.as_deref()
     }
@@ -125,17 +125,19 @@ impl ControlPlane {
         Arc::clone(&self.controller.lock())
     }
 
-    /// Throws the controller away, wherever it is, and lets another one take over.
+    /// Discards the controller at any point, and starts another one that takes over.
     #[cfg(test)]
     pub(crate) fn replace_controller(&self) {
         *self.controller.lock() = Arc::new(Controller::start(&self.surroundings));
         self.surroundings.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Deploys an application, or redeploys the one that has its name. Returns the link
-    /// to its ingress once all of it runs: of this version, or of one that was asked for since.
+    /// Deploys an application, or redeploys the application with the same name. Returns the link to
+    /// the ingress once the whole application runs, in this version or in a version that was
+    /// requested since.
     ///
-    /// Dropping the future does not stop a deploy: it goes on to its end, or back.
+    /// Dropping the future does not stop a deploy: the deploy continues until it has succeeded or
+    /// was rolled back.
     pub(crate) async fn deploy(
         &self,
         application: &AnyApplication,
@@ -155,7 +157,7 @@ impl ControlPlane {
             .map_err(|_| DeployError::ShutDown)?;
         drop(plan);
         if number.is_err() {
-            // Nobody refers to the plan of a deploy that was refused.
+            // Nothing refers to the plan of a deploy that was refused.
             self.surroundings.blueprints.forget(blueprint);
         }
         let number = number?;
@@ -165,7 +167,7 @@ impl ControlPlane {
             DeployEnd::Runs => {
                 let found = self.directory.look_up(&name, Some(&ingress), (type_id, ""));
                 found.map_err(|gone| match gone {
-                    // Since then.
+                    // The application was deleted since then.
                     DeployError::UnknownApplication(name) => DeployError::Deleted(name),
                     _ => DeployError::Superseded(name),
                 })
@@ -177,7 +179,7 @@ impl ControlPlane {
         }
     }
 
-    /// The plan of an application, if it can run here.
+    /// Returns the plan of an application, if the application can run here.
     fn plan(&self, application: &AnyApplication) -> Result<Plan, DeployError> {
         let mut plan = Plan::of(application, |kind| self.substitutes.may_mock(kind))?;
         self.substitutes.deploying(&plan.nodes);
@@ -198,8 +200,8 @@ impl ControlPlane {
         Ok(plan)
     }
 
-    /// Makes the request routers of the user's own that the plan names, but for those that
-    /// the running deployments have already.
+    /// Creates the custom request routers that the plan names, except for those that running
+    /// deployments already have.
     fn make_request_routers(&self, plan: &mut Plan) -> Result<(), DeployError> {
         let application = &plan.application;
         for node in &mut plan.nodes {
@@ -228,7 +230,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Gives a command to the controller, or to the one that has taken over from it meanwhile.
+    /// Sends a command to the controller, or to the controller that has taken over since.
     async fn command<T>(
         &self,
         command: impl Fn(Arc<Controller>) -> BoxFuture<'static, Result<T, Deposed>>,
@@ -246,8 +248,8 @@ impl ControlPlane {
         }
     }
 
-    /// Waits until the controller knows something, and until the node has what was assigned by
-    /// then. None if the tokio runtime ends.
+    /// Waits until the controller knows something, and until the node has applied the assignments
+    /// up to then. Returns `None` if the tokio runtime is shutting down.
     async fn wait_until<T>(&self, known: impl Fn(&Controller) -> Option<T>) -> Option<T> {
         let mut changes = self.surroundings.changes.subscribe();
         loop {
@@ -257,7 +259,7 @@ impl ControlPlane {
                 return Some(known);
             }
             tokio::select! {
-                // The sender is this plane's own.
+                // The sender belongs to this control plane.
                 _ = changes.changed() => {}
                 () = controller.ended() => return None,
             }
@@ -266,7 +268,8 @@ impl ControlPlane {
 
     /// Stops an application, callers before callees.
     ///
-    /// Dropping the future does not stop that: it goes on to its end, as a deploy does.
+    /// Dropping the future does not stop the deletion: like a deploy, the deletion continues until
+    /// it is complete.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), DeployError> {
         let tries = AtomicUsize::new(0);
         let asked = self
@@ -278,7 +281,7 @@ impl ControlPlane {
             .await
             .map_err(|_| DeployError::ShutDown)?;
         let id = match asked {
-            // The controller before has stored the deletion, and could not say so.
+            // The previous controller stored the deletion but could not answer.
             Err(DeployError::UnknownApplication(_)) if tries.into_inner() > 1 => return Ok(()),
             asked => asked?,
         };
@@ -286,8 +289,8 @@ impl ControlPlane {
         self.wait_until(gone).await.ok_or(DeployError::ShutDown)
     }
 
-    /// Stops everything, and lets nothing start again. Goes on to its end though the future
-    /// is dropped.
+    /// Stops everything and prevents anything from starting again. The shutdown continues even if
+    /// the future is dropped.
     pub(crate) async fn shut_down(&self) {
         let asked = self.command(|controller| async move { controller.shut_down().await }.boxed());
         if asked.await.is_ok() {

@@ -1,4 +1,4 @@
-//! [`Runtime`]: puts the parts together. The library's front door.
+//! [`Runtime`]: the entry point of the library, which connects its parts.
 
 mod control_plane;
 #[cfg(test)]
@@ -29,9 +29,9 @@ use crate::node::NoSubstitutes;
 
 /// Hosts replicas in one process. Cheap to clone.
 ///
-/// An application lives until it is deleted, the runtime is shut down, or the runtime and
-/// every handle outside it are dropped. What the drop stops is drained in the background;
-/// use [`Runtime::shutdown`] to wait for it.
+/// An application lives until it is deleted, the runtime is shut down, or the runtime and every
+/// handle outside it are dropped. Applications that end because of such a drop are drained in the
+/// background; use [`Runtime::shutdown`] to wait for them.
 ///
 /// ```
 /// use serve_core::prelude::*;
@@ -59,7 +59,7 @@ pub struct Runtime {
     lease: Arc<Lease>,
 }
 
-/// Keeps applications running: the runtime and every handle outside a graph hold it.
+/// Keeps applications running. The runtime and every handle outside a graph hold a lease.
 struct Lease {
     plane: Arc<ControlPlane>,
     #[cfg(feature = "http")]
@@ -75,25 +75,26 @@ impl Drop for Lease {
         let tokio = plane.spawner().tokio.clone();
         #[cfg(feature = "http")]
         drop(self.proxy.take());
-        // In a runtime that shuts down itself, this future is dropped, and all with it.
+        // If the tokio runtime itself is shutting down, this future is dropped together with
+        // everything that it owns.
         tokio.spawn(async move { plane.shut_down().await });
     }
 }
 
-/// Why a runtime did not start.
+/// The error of a runtime that did not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The HTTP address cannot be listened on.
+    /// The runtime cannot listen on the HTTP address.
     #[cfg(feature = "http")]
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// There is no tokio runtime around.
+    /// No tokio runtime is current.
     #[error("no tokio runtime is current; start the Serve runtime from async code")]
     NoTokio,
 }
@@ -120,48 +121,49 @@ impl Default for RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// Serves HTTP/1.1 and HTTP/2 on this address. Without it no port is opened. Port 0
-    /// takes a free one; [`Runtime::http_address`] says which.
+    /// Serves HTTP/1.1 and HTTP/2 on this address. By default, no port is opened. Port 0 selects a
+    /// free port; [`Runtime::http_address`] returns it.
     #[cfg(feature = "http")]
     pub fn http(mut self, address: impl Into<SocketAddr>) -> Self {
         self.http = Some(address.into());
         self
     }
 
-    /// The CPUs that replicas may reserve. Default: those that this process may use, and at
-    /// least 2, so that a small application runs in a small container.
+    /// Sets the number of CPUs that replicas may reserve. Default: the CPUs that this process may
+    /// use, but at least 2, so that a small application runs in a small container.
     pub fn num_cpus(mut self, num_cpus: f64) -> Self {
         self.resources.num_cpus = num_cpus;
         self
     }
 
-    /// The GPUs that replicas may reserve, with the ids `0`, `1`, ...; default none.
+    /// Sets the number of GPUs that replicas may reserve. Their ids are `0`, `1`, ...; default
+    /// none.
     pub fn num_gpus(mut self, num_gpus: usize) -> Self {
         self.resources.gpu_ids = Resources::numbered(num_gpus);
         self
     }
 
-    /// The GPUs that replicas may reserve, by their ids.
+    /// Sets the GPUs that replicas may reserve, by their ids.
     pub fn gpu_ids(mut self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.resources.gpu_ids = ids.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The memory that replicas may reserve, in bytes. Default: no limit, because how much
-    /// a process may use is not known everywhere.
+    /// Sets the memory that replicas may reserve, in bytes. Default: no limit, because the memory
+    /// that a process may use is not known on every platform.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.resources.memory = bytes;
         self
     }
 
-    /// How much there is of some other resource that replicas may reserve; default 0.
+    /// Sets the amount of another resource that replicas may reserve; default 0.
     pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
         self.resources.others.insert(name.into(), amount);
         self
     }
 
-    /// Whether calls are polled in place, whatever their first polls took. For tests of the
-    /// runtime itself: applications are tested with
+    /// Sets whether calls are polled in place, regardless of the time that their first polls took.
+    /// Intended for tests of the runtime itself: to test applications, use
     /// [`MockRuntimeBuilder::in_place`](crate::testing::MockRuntimeBuilder::in_place).
     #[doc(hidden)]
     pub fn in_place(mut self, in_place: bool) -> Self {
@@ -172,7 +174,7 @@ impl RuntimeBuilder {
     /// Starts the runtime on the current tokio runtime.
     ///
     /// # Errors
-    /// If the HTTP address cannot be listened on, or no tokio runtime is current.
+    /// If the runtime cannot listen on the HTTP address, or no tokio runtime is current.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_async, reason = "HTTP needs it"))]
     pub async fn start(self) -> Result<Runtime, StartError> {
         let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
@@ -193,7 +195,7 @@ impl RuntimeBuilder {
 }
 
 impl Runtime {
-    /// A runtime with no option set.
+    /// Returns a builder with the default options.
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder::default()
     }
@@ -229,16 +231,18 @@ impl Runtime {
         Ok(self)
     }
 
-    /// Deploys an application and returns the handle of its ingress once all of it runs.
+    /// Deploys an application and returns the handle of its ingress once the whole application
+    /// runs.
     ///
-    /// Running a name again is a redeploy: only what changed is replaced, callees before
-    /// callers and a few replicas at a time, no call fails meanwhile, and old handles
-    /// follow. A deploy that is still under way gives way to it, and returns the handle of
-    /// what runs in the end. Dropping the future leaves the deploy to go on by itself.
+    /// Running an application under a name that is already in use is a redeploy: only changed
+    /// deployments are replaced, callees before callers and a few replicas at a time. No call fails
+    /// meanwhile, and old handles follow the new version. A deploy that is still in progress gives
+    /// way to the redeploy, and returns the handle of the version that runs in the end. Dropping
+    /// the future does not stop the deploy.
     ///
     /// # Errors
-    /// If the graph makes no sense, its route is taken, or replicas do not start. A version
-    /// that ran before goes on.
+    /// If the graph is invalid, the route prefix is taken, or replicas do not start. A version that
+    /// ran before keeps running.
     pub async fn run<A: IntoApplication>(
         &self,
         application: A,
@@ -252,22 +256,22 @@ impl Runtime {
         Ok(self.outside(HandleOf::connect(link)))
     }
 
-    /// Deploys an application whose ingress's type is not known. As [`Runtime::run`].
+    /// Deploys an application whose ingress type is not known at compile time. Otherwise the same
+    /// as [`Runtime::run`].
     ///
     /// # Errors
-    /// As [`Runtime::run`].
+    /// The same as for [`Runtime::run`].
     pub async fn run_any(&self, application: AnyApplication) -> Result<AnyHandle, DeployError> {
         let kind = crate::replica::kind_in(&application.ingress);
         let link = self.lease.plane.deploy(&application, false).await?;
         Ok(AnyHandle::new(link, kind, Arc::clone(&self.lease) as _))
     }
 
-    /// Starts one replica of a deployment that stands outside any application, and
-    /// returns its handle. It stops when the last clone of that handle is dropped, or
-    /// with the runtime.
+    /// Starts one replica of a deployment outside any application, and returns its handle. The
+    /// replica stops when the last clone of the handle is dropped, or with the runtime.
     ///
     /// # Errors
-    /// As [`Runtime::run`].
+    /// The same as for [`Runtime::run`].
     pub async fn actor<D>(&self, actor: Bound<D>) -> Result<D::Handle, DeployError>
     where
         D: Handlers,
@@ -286,10 +290,10 @@ impl Runtime {
         Ok(handle)
     }
 
-    /// The handle of a running application's ingress.
+    /// Returns the handle of a running application's ingress.
     ///
     /// # Errors
-    /// If there is none of that name, or its ingress is not a `D`.
+    /// If there is no application with this name, or its ingress is not a `D`.
     pub fn get_app_handle<D>(&self, application: &str) -> Result<D::Handle, DeployError>
     where
         D: Handlers,
@@ -298,10 +302,10 @@ impl Runtime {
         self.look_up::<D>(application, None)
     }
 
-    /// The handle of a running deployment.
+    /// Returns the handle of a running deployment.
     ///
     /// # Errors
-    /// If there is none of that name, or it is not a `D`.
+    /// If there is no deployment with this name, or the deployment is not a `D`.
     pub fn get_deployment_handle<D>(
         &self,
         application: &str,
@@ -328,23 +332,23 @@ impl Runtime {
         Ok(self.outside(HandleOf::connect(link)))
     }
 
-    /// A handle that keeps what it calls alive.
+    /// Returns a handle that keeps its deployment alive.
     fn outside<H: DeploymentHandle>(&self, mut handle: H) -> H {
         handle.handle_mut().set_lease(Arc::clone(&self.lease) as Arc<dyn Any + Send + Sync>);
         handle
     }
 
-    /// How everything does.
+    /// Returns the status of every application.
     #[must_use]
     pub fn status(&self) -> Status {
         self.lease.plane.status()
     }
 
-    /// Waits until an application has this status; [`ApplicationStatus::NotStarted`] is the
-    /// status of an application that is not there.
+    /// Waits until an application has this status. [`ApplicationStatus::NotStarted`] is the status
+    /// of an application that does not exist.
     ///
-    /// Returns at once if the application has the status already. A status that lasts for a
-    /// moment may be missed. Waits as long as it takes: `tokio::time::timeout` bounds the time.
+    /// Returns at once if the application already has the status. A status that lasts only for a
+    /// moment may be missed. There is no time limit: use `tokio::time::timeout` to set one.
     ///
     /// ```
     /// # use serve_core::prelude::*;
@@ -370,21 +374,21 @@ impl Runtime {
         self.lease.plane.wait_for(application, status).await;
     }
 
-    /// Stops an application: its callers before their callees, each drained for at most
-    /// its `graceful_shutdown_timeout`. Dropping the future leaves it to go on by itself.
+    /// Stops an application: callers before their callees, each drained for at most its
+    /// `graceful_shutdown_timeout`. Dropping the future does not stop the deletion.
     ///
-    /// User code that blocks its thread, in a constructor or a `#[shutdown]`, cannot be
-    /// stopped. A second after the time is over such a replica is left to itself, and the log
-    /// says which; it is dropped when its code returns.
+    /// User code that blocks its thread, in a constructor or a `#[shutdown]`, cannot be stopped.
+    /// One second after the timeout, such a replica is abandoned, and the log names it; the replica
+    /// is dropped when its code returns.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If there is no application with this name.
     pub async fn delete(&self, application: &str) -> Result<(), DeployError> {
         self.lease.plane.delete(application).await
     }
 
-    /// Stops everything: HTTP takes no new request, running ones end, then applications
-    /// stop as [`Runtime::delete`] stops them. Nothing can be run afterwards.
+    /// Stops everything: HTTP takes no new requests, running requests end, and then applications
+    /// stop as with [`Runtime::delete`]. Nothing can be run afterwards.
     pub async fn shutdown(&self) {
         #[cfg(feature = "http")]
         {
@@ -396,7 +400,7 @@ impl Runtime {
         self.lease.plane.shut_down().await;
     }
 
-    /// The address that HTTP is served on, if it is.
+    /// Returns the address on which HTTP is served, if HTTP is enabled.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
@@ -419,7 +423,7 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// Keeps an actor running: its handles hold it.
+/// Keeps an actor running. The handles of the actor hold the lease.
 struct ActorLease {
     runtime: Arc<Lease>,
     name: String,
@@ -431,7 +435,7 @@ impl Drop for ActorLease {
         let name = std::mem::take(&mut self.name);
         let tokio = plane.spawner().tokio.clone();
         tokio.spawn(async move {
-            // Gone already, if the runtime was shut down.
+            // The application is already gone if the runtime was shut down.
             let _ = plane.delete(&name).await;
         });
     }

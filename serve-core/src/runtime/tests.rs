@@ -1,5 +1,6 @@
-//! Controllers that are thrown away at random moments: the next one goes on from what is stored and
-//! what the node reports, and all ends as if there had been one.
+//! Tests that discard the controller at random points: the next controller continues from the
+//! stored state and the reports of the node, and the outcome is the same as with a single
+//! controller.
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,17 +28,17 @@ use crate::controller::{
 use crate::node::NoSubstitutes;
 use crate::prelude::*;
 
-/// Longer than anything here takes.
+/// A time longer than anything in this file takes.
 const HOURS: Duration = Duration::from_secs(4 * 3_600);
-/// Longer than a call takes that is served.
+/// A time longer than any call that is served takes.
 const MINUTES: Duration = Duration::from_secs(600);
 
-/// Where a controller is stopped.
+/// The point at which a controller is stopped.
 #[derive(Clone, Copy, Debug)]
 struct Stop {
-    /// The number of writes that the controller makes before.
+    /// The number of writes that the controller makes before it is stopped.
     after: usize,
-    /// True if the next write is made, and the controller does not hear of it.
+    /// True if the next write is applied but the controller does not learn of it.
     written: bool,
 }
 
@@ -113,16 +114,16 @@ impl ControlStore for StoppingStore {
     }
 }
 
-/// How a version of a deployment behaves.
+/// The behavior of a version of a deployment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Version {
     number: u32,
     starts: bool,
-    /// In milliseconds.
+    /// The start time in milliseconds.
     start: u64,
 }
 
-/// A user config, and how it is taken.
+/// A user config, and whether it is accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Config {
     number: u32,
@@ -187,7 +188,7 @@ impl Top {
     }
 }
 
-/// What is done to a runtime.
+/// An action on a runtime.
 #[derive(Clone, Debug)]
 enum Action {
     Deploy { top: u32, version: Version, config: Config, scaling: Scaling },
@@ -229,10 +230,10 @@ fn stop() -> impl Strategy<Value = Stop> {
     (0..9_usize, any::<bool>()).prop_map(|(after, written)| Stop { after, written })
 }
 
-/// What is to be seen in the end.
+/// The observable state at the end.
 #[derive(Debug, PartialEq)]
 struct End {
-    /// Of each deploy.
+    /// The outcome of each deploy.
     deploys: Vec<Result<(), String>>,
     status: Option<ApplicationStatus>,
     message: String,
@@ -305,7 +306,7 @@ async fn run(actions: &[Action], stops: &[Stop]) -> (End, usize) {
             }
             Action::Wait { milliseconds } => sleep(Duration::from_millis(milliseconds)).await,
         }
-        // Nothing says which of two things comes first that happen at the same moment.
+        // The order of two events at the same moment is undefined.
         sleep(Duration::from_millis(1)).await;
     }
     let mut ends = Vec::new();
@@ -315,11 +316,11 @@ async fn run(actions: &[Action], stops: &[Stop]) -> (End, usize) {
     }
     let mut calls_lost = 0;
     for call in calls {
-        // Nothing serves a call of a version that is deployed with no replica, and never starts.
+        // Nothing serves a call of a version that is deployed with no replica and never starts.
         let end = timeout(MINUTES, call).await;
         calls_lost += usize::from(end.is_ok_and(|end| end.is_err()) && !killed);
     }
-    // What scales to zero does, and pauses after failures end.
+    // By then, everything that scales to zero has done so, and pauses after failures are over.
     sleep(Duration::from_secs(3_600)).await;
     let status = runtime.status();
     let application = status.application("default");

@@ -1,5 +1,5 @@
-//! [`Cast`]: which deployments were on a mock runtime, for what a test says of some that
-//! never were.
+//! [`Cast`]: the deployments that a mock runtime has had, which reveal the mocks and faults of
+//! deployments that never existed.
 
 use std::any::TypeId;
 use std::panic::Location;
@@ -9,19 +9,20 @@ use parking_lot::Mutex;
 use super::mock::{Answers, Name};
 use crate::application::PlanNode;
 
-/// The deployments that were asked for so far, and what was said of others before.
+/// The deployments that were asked for so far, and the faults that were set before the first
+/// deploy.
 #[derive(Debug, Default)]
 pub(super) struct Cast(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By type, with their names.
+    /// The type and the name of each deployment.
     deployments: Vec<(TypeId, String)>,
-    /// Faults that were given before anything was deployed.
+    /// The faults that were set before anything was deployed.
     early: Vec<Early>,
 }
 
-/// A fault of a deployment that was not there yet.
+/// A fault of a deployment that did not exist yet.
 #[derive(Debug)]
 struct Early {
     deployment: TypeId,
@@ -30,7 +31,7 @@ struct Early {
 }
 
 impl Cast {
-    /// These are about to be deployed.
+    /// Adds deployments that are about to be deployed.
     pub(super) fn enter(&self, nodes: &[PlanNode]) {
         let mut state = self.0.lock();
         for node in nodes {
@@ -41,8 +42,8 @@ impl Cast {
         }
     }
 
-    /// Whether a fault of this deployment can come to pass: something is deployed, and it is
-    /// not among it, or it is to come.
+    /// Checks that a fault of this deployment can occur: the deployment was deployed, or nothing
+    /// was deployed yet. In the latter case the fault is kept for `never_met`.
     pub(super) fn check_fault(
         &self,
         deployment: TypeId,
@@ -63,7 +64,8 @@ impl Cast {
         ))
     }
 
-    /// What the test said of deployments that never were.
+    /// Returns a message about a mock with a name, or an early fault, whose deployment never
+    /// existed.
     pub(super) fn never_met(&self, mocks: &[Answers]) -> Option<String> {
         let state = self.0.lock();
         if state.deployments.is_empty() {
@@ -98,7 +100,7 @@ impl State {
         self.deployments.iter().any(|(type_id, _)| *type_id == deployment)
     }
 
-    /// `` `A`, `B` ``, of all that are there.
+    /// Returns the names of all deployments: `` `A`, `B` ``.
     fn names(&self) -> String {
         let names = self.deployments.iter().map(|(_, name)| format!("`{name}`"));
         names.collect::<Vec<_>>().join(", ")

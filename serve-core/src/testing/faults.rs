@@ -1,4 +1,4 @@
-//! [`Faults`]: what a test makes go wrong on purpose.
+//! [`Faults`]: the delays and failures that a test sets.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -8,18 +8,18 @@ use parking_lot::Mutex;
 
 use crate::call::CallError;
 
-/// What goes wrong with the calls of each method.
+/// The faults of each method.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Mutex<HashMap<(TypeId, String), Fault>>);
 
 #[derive(Debug, Default)]
 struct Fault {
     delay: Duration,
-    /// For the next calls, in this order.
+    /// The errors of the next calls, in this order.
     failures: Vec<CallError>,
 }
 
-/// What is wrong with one call.
+/// The fault of one call.
 #[derive(Debug, Default)]
 pub(super) struct Wrong {
     pub(super) delay: Duration,
@@ -35,7 +35,7 @@ impl Faults {
         self.0.lock().entry((deployment, method.to_owned())).or_default().failures.push(failure);
     }
 
-    /// What is wrong with a call that is made now.
+    /// Returns the fault of a call that is made now, and removes its failure.
     pub(super) fn next(&self, deployment: TypeId, method: &str) -> Wrong {
         let mut faults = self.0.lock();
         if faults.is_empty() {

@@ -1,4 +1,4 @@
-//! [`Mock`]: answers for a deployment's methods, inside every `XMock`.
+//! [`Mock`]: the answers for a deployment's methods, inside every `XMock`.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::method::{
 };
 use crate::replica::{Call, Target};
 
-/// Answers for the methods of `D`; what every `XMock` wraps.
+/// The answers for the methods of `D`, which every `XMock` wraps.
 pub struct Mock<D> {
     answers: Answers,
     deployment: PhantomData<fn() -> D>,
@@ -28,7 +28,7 @@ pub struct Mock<D> {
 #[derive(Clone)]
 pub(super) struct Answers {
     pub(super) type_id: TypeId,
-    /// Only the deployment of this name, if one is given.
+    /// The name of the only deployment that is mocked; `None` mocks every deployment of the type.
     pub(super) name: Option<Name>,
     pub(super) type_name: &'static str,
     methods: HashMap<&'static str, Answer>,
@@ -38,32 +38,32 @@ pub(super) struct Answers {
 #[derive(Clone, Debug)]
 pub(super) struct Name {
     pub(super) name: String,
-    /// Where in the test.
+    /// The place in the test where the name was given.
     pub(super) at: &'static Location<'static>,
 }
 
-/// A call holds the values that its method's types say.
+/// The reason why a downcast cannot fail: a call holds the values that its method's types say.
 const TYPES: &str = "a call holds its method's types";
 
 type Answer = Arc<dyn Fn(Call) -> BoxFuture<'static, AnyReply> + Send + Sync>;
 
-/// What a mock runtime takes: every `XMock`.
+/// A mock that a mock runtime accepts: every `XMock`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a mock",
     label = "expected a mock that `#[handle]` makes, like `AdderMock`"
 )]
 pub trait IntoMock {
-    /// The deployment that it stands for.
+    /// The deployment that is mocked.
     type Deployment: Handlers;
-    /// The answers inside.
+    /// Returns the answers inside.
     fn into_mock(self) -> Mock<Self::Deployment>;
-    /// A mock with these answers.
+    /// Creates a mock with these answers.
     #[doc(hidden)]
     fn from_mock(mock: Mock<Self::Deployment>) -> Self;
 }
 
 impl<D: Deployment> Mock<D> {
-    /// A mock with no answer yet.
+    /// Creates a mock with no answers.
     #[must_use]
     pub fn new() -> Self {
         let answers = Answers {
@@ -75,7 +75,8 @@ impl<D: Deployment> Mock<D> {
         Self { answers, deployment: PhantomData }
     }
 
-    /// Only for the deployment of this name; else for every deployment of the type.
+    /// Mocks only the deployment of this name. Without a name, every deployment of the type is
+    /// mocked.
     #[must_use]
     #[track_caller]
     pub fn named(mut self, name: &str) -> Self {
@@ -85,7 +86,7 @@ impl<D: Deployment> Mock<D> {
 }
 
 impl<D: Handlers> Mock<D> {
-    /// Answers a method that gives one value.
+    /// Sets the answer of a method that returns one value.
     #[must_use]
     pub fn on_unary<M, F, Fut>(self, answer: F) -> Self
     where
@@ -99,7 +100,7 @@ impl<D: Handlers> Mock<D> {
         })
     }
 
-    /// Answers a method that gives many values.
+    /// Sets the answer of a method that returns a stream of values.
     #[must_use]
     pub fn on_stream<M, F, S>(self, answer: F) -> Self
     where
@@ -149,7 +150,7 @@ impl<D> fmt::Debug for Mock<D> {
 }
 
 impl Answers {
-    /// The name that it is bound to, if it is.
+    /// Returns the name that the mock is bound to, if there is one.
     pub(super) fn name(&self) -> Option<&str> {
         self.name.as_ref().map(|name| &*name.name)
     }

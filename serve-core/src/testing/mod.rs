@@ -1,9 +1,8 @@
-//! The mock runtime: the real one with the world replaced.
+//! The mock runtime: the real runtime with mocks, recorded calls and a seeded random source.
 //!
-//! The same routers, admission and lifecycle run, on tokio's clock, which a test may
-//! pause, and a seeded random source. Deployments can be mocked by closures whose types
-//! are the methods' own, every call is recorded, and `Mode::Wire` encodes and decodes
-//! each call as a cluster would.
+//! The same routers, admission and lifecycle run, on tokio's clock, which a test may pause.
+//! Deployments can be mocked by closures with the methods' own types, every call is recorded, and
+//! `Mode::Wire` encodes and decodes each call as a cluster would.
 
 mod cast;
 mod faults;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-/// A call that a mock runtime saw. Compares with the method's name, and shows its
-/// arguments.
+/// A call that a mock runtime saw. A record compares with the name of the method, and its debug
+/// form shows the arguments.
 #[derive(Clone, PartialEq)]
 pub struct CallRecord {
     pub(super) method: &'static str,
@@ -18,25 +18,25 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    /// The method.
+    /// Returns the name of the method.
     #[must_use]
     pub fn method(&self) -> &str {
         self.method
     }
 
-    /// The deployment's name in its application.
+    /// Returns the deployment's name in its application.
     #[must_use]
     pub fn deployment(&self) -> &str {
         &self.deployment
     }
 
-    /// The replica that served it.
+    /// Returns the id of the replica that served the call.
     #[must_use]
     pub fn replica_id(&self) -> &str {
         &self.replica_id
     }
 
-    /// The arguments as a JSON object by name; none if they cannot be serialized.
+    /// Returns the arguments as a JSON object by name, or `None` if they cannot be serialized.
     #[must_use]
     pub fn arguments(&self) -> Option<&Value> {
         self.arguments.as_ref()
@@ -77,7 +77,7 @@ impl fmt::Debug for CallRecord {
     }
 }
 
-/// Every call that a mock runtime saw, in order.
+/// The calls that a mock runtime saw, in order.
 #[derive(Debug, Default)]
 pub(super) struct Records(Mutex<Vec<(TypeId, CallRecord)>>);
 

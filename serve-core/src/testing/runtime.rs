@@ -1,4 +1,4 @@
-//! [`MockRuntime`]: the real runtime with the world replaced.
+//! [`MockRuntime`]: the real runtime with mocks, recorded calls and a seeded random source.
 
 use std::any::TypeId;
 use std::ffi::OsStr;
@@ -30,28 +30,29 @@ const MODE_VARIABLE: &str = "SERVE_TEST_MODE";
 /// The environment variable that sets whether the calls of a mock runtime are polled in place.
 const IN_PLACE_VARIABLE: &str = "SERVE_TEST_IN_PLACE";
 
-/// How calls reach their deployment.
+/// The way in which calls reach their deployment.
 ///
 /// The environment variable `SERVE_TEST_MODE` sets the mode of every [`MockRuntime`] whose test
 /// sets none: `local` or `wire`. A suite that runs twice, the second time with
 /// `SERVE_TEST_MODE=wire`, is tested in both modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// As values, like in one process.
+    /// Calls are passed as values, like in one process.
     #[default]
     Local,
-    /// As bytes, through the frames that nodes of a cluster send each other: arguments and
-    /// results are encoded, context and deadline travel in the call, object references are
-    /// fetched and streams pulled. `#[deployment(local)]` ones stay as they are, because their
-    /// calls never leave a process.
+    /// Calls are passed as bytes, through the frames that nodes of a cluster send each other:
+    /// arguments and results are encoded, context and deadline travel in the call, object
+    /// references are fetched and streams pulled. Calls of deployments marked
+    /// `#[deployment(local)]` are passed as values, because they never leave a process.
     Wire,
 }
 
 impl Mode {
-    /// The mode that the value of `SERVE_TEST_MODE` names, or the default if it is not set.
+    /// Returns the mode that the value of `SERVE_TEST_MODE` names, or the default if the variable
+    /// is not set.
     ///
     /// # Errors
-    /// A message that lists the valid values, if the value is none of them.
+    /// Returns a message that lists the valid values, if the value is none of them.
     fn parse(value: Option<&OsStr>) -> Result<Self, String> {
         let Some(value) = value else { return Ok(Self::default()) };
         match value.to_str() {
@@ -62,11 +63,11 @@ impl Mode {
     }
 }
 
-/// Whether calls are polled in place, as the value of `SERVE_TEST_IN_PLACE` says; false if it is
-/// not set.
+/// Parses the value of `SERVE_TEST_IN_PLACE`, which says whether calls are polled in place. Returns
+/// false if the variable is not set.
 ///
 /// # Errors
-/// A message that lists the valid values, if the value is none of them.
+/// Returns a message that lists the valid values, if the value is none of them.
 fn parse_in_place(value: Option<&OsStr>) -> Result<bool, String> {
     let Some(value) = value else { return Ok(false) };
     match value.to_str() {
@@ -76,16 +77,16 @@ fn parse_in_place(value: Option<&OsStr>) -> Result<bool, String> {
     }
 }
 
-/// The real runtime with the world replaced: mocks, recorded calls, a seeded random
-/// source. It derefs to [`Runtime`].
+/// The real runtime with mocks, recorded calls and a seeded random source. It derefs to
+/// [`Runtime`].
 ///
-/// The test pauses the clock, not the runtime: `#[tokio::test(start_paused = true)]`.
-/// `#[blocking]` methods run where a paused clock waits for them. Such a method must not
-/// itself wait for time to pass: the clock stands still as long as it runs.
+/// The test pauses the clock, not the runtime: `#[tokio::test(start_paused = true)]`. `#[blocking]`
+/// methods run where a paused clock waits for them. Such a method must not itself wait for time to
+/// pass: the clock stands still as long as the method runs.
 ///
-/// A test that names what is not there proves nothing, so its drop panics, unless the thread
-/// panics already, if something was deployed and a mock with a name, or a fault that was
-/// given before, has met no deployment.
+/// Dropping a mock runtime panics if something was deployed, but no deployment matched a mock with
+/// a name, or a fault that was set before the first deploy: the test would prove nothing. The drop
+/// does not panic if the thread is already panicking.
 ///
 /// ```
 /// use serve_core::prelude::*;
@@ -126,7 +127,7 @@ pub struct MockRuntimeBuilder {
 }
 
 impl Default for MockRuntimeBuilder {
-    /// The same builder as [`MockRuntime::builder`].
+    /// Returns the same builder as [`MockRuntime::builder`].
     #[track_caller]
     fn default() -> Self {
         let mode = match Mode::parse(std::env::var_os(MODE_VARIABLE).as_deref()) {
@@ -142,57 +143,58 @@ impl Default for MockRuntimeBuilder {
 }
 
 impl MockRuntimeBuilder {
-    /// Puts a mock in the place of its deployment. Its constructor is not called, and
-    /// what only it would have called does not run.
+    /// Puts a mock in the place of its deployment. The deployment's constructor is not called, and
+    /// deployments that only this constructor would have called do not run.
     pub fn mock(mut self, mock: impl IntoMock) -> Self {
         self.mocks.push(mock.into_mock().answers());
         self
     }
 
-    /// The seed of every random choice; default 0.
+    /// Sets the seed of every random choice; default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How calls reach their deployment. Default: what the environment variable
-    /// `SERVE_TEST_MODE` says, `local` or `wire`, and [`Mode::Local`] if it is not set.
+    /// Sets the way in which calls reach their deployment. Default: the value of the environment
+    /// variable `SERVE_TEST_MODE`, `local` or `wire`, or [`Mode::Local`] if the variable is not
+    /// set.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Whether calls that served code makes are polled in place, on the task of their caller,
-    /// before they get a task of their own. Default: what the environment variable
-    /// `SERVE_TEST_IN_PLACE` says, `true` or `false`, and `false` if it is not set.
+    /// Sets whether calls that served code makes are polled in place, on the task of their caller,
+    /// before they get a task of their own. Default: the value of the environment variable
+    /// `SERVE_TEST_IN_PLACE`, `true` or `false`, or `false` if the variable is not set.
     ///
     /// A [`Runtime`] measures the first polls of a method's calls to decide this. A mock runtime
     /// measures nothing, because the clock of a test may stand still. A program has to behave the
-    /// same either way, so run its tests with both.
+    /// same either way, so run its tests with both settings.
     pub fn in_place(mut self, in_place: bool) -> Self {
         self.in_place = in_place;
         self
     }
 
-    /// The CPUs that there are; default 1,000, whatever machine the test runs on.
+    /// Sets the number of CPUs; default 1,000, whatever machine the test runs on.
     pub fn num_cpus(mut self, num_cpus: f64) -> Self {
         self.resources.num_cpus = num_cpus;
         self
     }
 
-    /// The GPUs that there are, with the ids `0`, `1`, ...; default 1,000.
+    /// Sets the number of GPUs, which have the ids `0`, `1`, ...; default 1,000.
     pub fn num_gpus(mut self, num_gpus: usize) -> Self {
         self.resources.gpu_ids = Resources::numbered(num_gpus);
         self
     }
 
-    /// The memory that there is, in bytes; default 1 PiB.
+    /// Sets the memory in bytes; default 1 PiB.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.resources.memory = bytes;
         self
     }
 
-    /// How much there is of some other resource. Default: as much of each as is asked for.
+    /// Sets the amount of some other resource. Default: as much of each as is asked for.
     pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
         self.resources.others.insert(name.into(), amount);
         self
@@ -201,7 +203,7 @@ impl MockRuntimeBuilder {
     /// Starts the runtime.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Panics if called outside of a tokio runtime.
     #[must_use]
     pub fn start(self) -> MockRuntime {
         let wire = (self.mode == Mode::Wire).then(|| {
@@ -214,7 +216,7 @@ impl MockRuntimeBuilder {
         self.start_with(wire)
     }
 
-    /// Starts the runtime in [`Mode::Wire`] over another transport than the ordinary one.
+    /// Starts the runtime in [`Mode::Wire`] over a transport other than the default.
     #[cfg(test)]
     pub(super) fn start_over(
         self,
@@ -260,60 +262,65 @@ impl std::fmt::Debug for MockRuntimeBuilder {
 }
 
 impl MockRuntime {
-    /// A mock runtime with no option set.
+    /// Creates a builder with no option set.
     ///
     /// The environment variable `SERVE_TEST_MODE` sets the [`Mode`], `local` or `wire`, unless
     /// [`mode`](MockRuntimeBuilder::mode) sets another. If the variable is not set, the mode is
     /// [`Mode::Local`].
     ///
     /// # Panics
-    /// If `SERVE_TEST_MODE` has any other value.
+    /// Panics if `SERVE_TEST_MODE` or `SERVE_TEST_IN_PLACE` has an invalid value.
     #[track_caller]
     pub fn builder() -> MockRuntimeBuilder {
         MockRuntimeBuilder::default()
     }
 
-    /// The calls that deployments of type `D` have been given, in order.
+    /// Returns the calls that deployments of type `D` have received, in order.
     #[must_use]
     pub fn calls<D: Deployment>(&self) -> Vec<CallRecord> {
         self.world.records.of(TypeId::of::<D>())
     }
 
-    /// Ends a replica at once, as if its process had died: the one of this rank, of every
-    /// deployment of type `D`. Its running calls fail with `Unavailable { started: true }`,
-    /// those that it had not begun go to others, and a new replica takes its place. False
-    /// if there is no such replica.
+    /// Ends the replica of this rank at once, in every deployment of type `D`, as if its process
+    /// had died.
+    ///
+    /// The replica's running calls fail with `Unavailable { started: true }`, calls that it had not
+    /// begun go to other replicas, and a new replica takes its place. Returns false if there is no
+    /// such replica.
     pub fn kill_replica<D: Deployment>(&self, rank: usize) -> bool {
         self.runtime.plane().directory().kill(TypeId::of::<D>(), rank)
     }
 
-    /// From now on, each call of a method of `D` takes this much longer: it is held for
-    /// that time on its replica, and then served. Zero ends that. Calls that are held
-    /// already are not affected.
+    /// Delays each further call of a method of `D`: the call is held on its replica for this time,
+    /// and then served.
+    ///
+    /// A delay of zero ends this. Calls that are already held are not affected.
     ///
     /// # Panics
-    /// If `D` has no such method, or if something was deployed and no `D` among it.
+    /// Panics if `D` has no such method, or if something was deployed, but no deployment of type
+    /// `D`.
     #[track_caller]
     pub fn delay<D: Handlers>(&self, method: &str, delay: Duration) {
         self.check_fault::<D>(method);
         self.world.faults.delay(TypeId::of::<D>(), method, delay);
     }
 
-    /// The next call of a method of `D` fails with `error` instead of being served. Called
-    /// several times, the next calls fail one after the other. A method marked `#[retry]`
-    /// runs again after an `Unavailable { started: true, .. }` or a `Transport`, like after a
-    /// replica that died.
+    /// Makes the next call of a method of `D` fail with `error` instead of being served.
+    ///
+    /// If this is called several times, the next calls fail one after the other. A method marked
+    /// `#[retry]` runs again after an `Unavailable { started: true, .. }` or a `Transport`, like
+    /// after the death of a replica.
     ///
     /// # Panics
-    /// If `D` has no such method, or if something was deployed and no `D` among it. Before
-    /// the first deploy it may be given ahead, for the calls of constructors.
+    /// Panics if `D` has no such method, or if something was deployed, but no deployment of type
+    /// `D`. Before the first deploy, a fault may be set ahead, for the calls of constructors.
     #[track_caller]
     pub fn fail_next<D: Handlers>(&self, method: &str, error: CallError) {
         self.check_fault::<D>(method);
         self.world.faults.fail_next(TypeId::of::<D>(), method, error);
     }
 
-    /// A fault that cannot come to pass is refused: its test would prove nothing.
+    /// Panics if a fault can never occur, because its test would prove nothing.
     #[track_caller]
     fn check_fault<D: Handlers>(&self, method: &str) {
         check_method::<D>(method);
@@ -329,14 +336,14 @@ impl MockRuntime {
         self.world.wire.as_ref().is_none_or(|wire| wire.caller.is_idle() && wire.host.is_idle())
     }
 
-    /// Asks whether the other end of the lane is there.
+    /// Checks that the other end of the lane answers.
     #[cfg(test)]
     pub(super) async fn ping(&self) -> Result<(), crate::transport::LaneLost> {
         let wire = self.world.wire.as_ref().expect("only a test of the wire asks");
         wire.caller.ping().await
     }
 
-    /// HTTP without a socket: requests go straight to the front door.
+    /// Returns an HTTP client without a socket: its requests go straight to the front door.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(&self) -> crate::ingress::HttpClient {
@@ -344,8 +351,8 @@ impl MockRuntime {
     }
 }
 
-/// A fault of a method that there is not would never come to pass, and its test would prove
-/// nothing.
+/// Panics if `D` has no such method: a fault of the method would never occur, and its test would
+/// prove nothing.
 #[track_caller]
 fn check_method<D: Handlers>(method: &str) {
     let known: Vec<_> = D::methods().iter().map(|known| known.info().name).collect();
@@ -359,7 +366,7 @@ fn check_method<D: Handlers>(method: &str) {
 
 impl Drop for MockRuntime {
     fn drop(&mut self) {
-        // What the thread panics with is the more important message, and two would abort.
+        // The message of the first panic is the more important one, and a second panic would abort.
         if std::thread::panicking() {
             return;
         }
@@ -377,29 +384,29 @@ impl Deref for MockRuntime {
     }
 }
 
-/// The world under a mock runtime.
+/// The substitutes of a mock runtime, and its record of calls.
 #[derive(Debug)]
 struct TestWorld {
     mocks: Vec<Answers>,
     cast: Cast,
     records: Arc<Records>,
     faults: Arc<Faults>,
-    /// The lane that calls cross, if they do.
+    /// The lane that calls cross in [`Mode::Wire`].
     wire: Option<Wire>,
 }
 
-/// The two ends of a lane within this process: callers are at one, replicas at the other.
+/// The two ends of a lane within this process: callers at one end, replicas at the other.
 #[derive(Debug)]
 struct Wire {
     caller: Arc<Peer>,
     host: Arc<Peer>,
 }
 
-/// The name of the node that replicas are at.
+/// The name of the node that the replicas are on.
 const NODE: &str = "replicas";
 
 impl Wire {
-    /// A lane over the transport that leads to the given node.
+    /// Opens a lane over the transport that leads to the given node.
     fn over(tokio: &Tokio, to: impl FnOnce(Arc<dyn Accept>) -> Arc<dyn Transport>) -> Self {
         let host = Peer::host(tokio.clone());
         let transport = to(Arc::new(Arc::clone(&host)));
@@ -410,7 +417,8 @@ impl Wire {
 
 impl Substitutes for TestWorld {
     fn may_mock(&self, kind: &dyn Kind) -> bool {
-        // One that is mocked by name only may also run unmocked, and then needs its callees.
+        // A deployment that is mocked only by name may also run unmocked, and then needs its
+        // callees.
         self.mocks.iter().any(|mock| mock.type_id == kind.type_id() && mock.name.is_none())
     }
 

@@ -1,5 +1,4 @@
-//! [`TestTarget`]: records calls on their way to what serves them, and makes them fail where
-//! a test says so.
+//! [`TestTarget`]: records the calls of a replica, and makes calls fail or wait as a test has set.
 
 use std::any::{Any, TypeId};
 use std::future::poll_fn;
@@ -17,7 +16,7 @@ use crate::error::Error;
 use crate::method::{AnyMethod, AnyReply, Hook, Reply};
 use crate::replica::{Call, Scope, Target};
 
-/// Stands before the instance, or the mock, of each replica of a mock runtime.
+/// The target in front of the instance, or the mock, of each replica of a mock runtime.
 pub(super) struct TestTarget {
     pub(super) target: Arc<dyn Target>,
     pub(super) deployment: TypeId,
@@ -54,8 +53,9 @@ impl Target for TestTarget {
             let replica = Scope::current(|scope| scope?.replica().cloned());
             let has_ended = move || replica.as_ref().is_some_and(|replica| replica.has_ended());
             return Box::pin(async move {
-                // A call that keeps an order is still polled after its replica ended, which it
-                // may not have begun on. Any other is dropped.
+                // A call that keeps an order is still polled after its replica has ended. A held
+                // call has not begun on the replica, so it is given back. Any other call is
+                // dropped.
                 let mut held = pin!(sleep(delay));
                 let ended = poll_fn(|cx| match has_ended() {
                     true => Poll::Ready(true),

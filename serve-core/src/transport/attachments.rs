@@ -180,7 +180,7 @@ impl Peer {
         // may take the lock when it is dropped.
         drop(lent);
         let task = self.tokio.spawn(async move {
-            // The user's `Serialize` may panic, and the other end would wait for ever.
+            // The user's `Serialize` may panic, and the other end would wait forever.
             let fetched = AssertUnwindSafe(object.fetch()).catch_unwind().await;
             let value = fetched.unwrap_or_else(|panic| Err(panicked(&*panic)));
             let value = value.map_err(CallError::widen);
@@ -241,7 +241,7 @@ impl Peer {
         let task = self.tokio.spawn(async move {
             while let Ok(permit) = permits.acquire().await {
                 permit.forget();
-                // The user's code may panic, and the other end would wait for ever.
+                // The user's code may panic, and the other end would wait forever.
                 let made = AssertUnwindSafe(scoped.next()).catch_unwind().await;
                 let is_last = made.is_err();
                 let Some(peer) = peer.upgrade() else { return };
@@ -256,8 +256,8 @@ impl Peer {
             }
             let _ = catch_unwind(AssertUnwindSafe(|| drop(scoped)));
             if let Some(peer) = peer.upgrade() {
-                // Taken out of the loans before the other end hears of the end, and may drop the
-                // stream.
+                // Taken out of the loans before the other end is notified of the end, after which
+                // it may drop the stream.
                 let ended = peer.lent.lock().streams.remove(&number);
                 peer.send(&Frame::StreamEnd { stream: number });
                 drop(ended);

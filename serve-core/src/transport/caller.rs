@@ -30,8 +30,8 @@ struct Waiting {
     arguments: Kept,
 }
 
-/// The encoded arguments of a call, kept until it has begun or its first answer is there, because
-/// the call may be given back.
+/// The encoded arguments of a call, kept until the call has begun or its first answer is there,
+/// because the call may be given back.
 type Kept = Arc<Mutex<Option<Payload>>>;
 
 /// The end of a call: an answer of the host, or its absence.
@@ -68,8 +68,9 @@ impl Peer {
         }
     }
 
-    /// Handles the beginning of a call: its arguments are not needed any more. What they refer to
-    /// is the callee's alone from now on, and ends when the callee drops it.
+    /// Handles the beginning of a call, whose arguments are not needed any more. The objects and
+    /// streams in the arguments belong to the callee alone from now on, and end when the callee
+    /// drops them.
     pub(super) fn on_begun(&self, call: u64) {
         let arguments =
             self.open.0.lock().get(&call).and_then(|waiting| waiting.arguments.lock().take());
@@ -104,7 +105,7 @@ impl Peer {
         }
     }
 
-    /// Fails all calls that are not answered, because the lane is lost. They may have begun.
+    /// Fails all calls that are not answered, because the lane is lost. The calls may have begun.
     pub(super) fn calls_lost(&self) {
         let open = std::mem::take(&mut *self.open.0.lock());
         for (_, waiting) in open {
@@ -116,7 +117,7 @@ impl Peer {
 /// Serves the calls of a replica that is at the other end of a lane.
 pub(crate) struct RemoteTarget {
     caller: Arc<Peer>,
-    /// The host's end, which grants slots. Only within one process: a host in another process
+    /// The host's end, which grants slots. Works only within one process: a host in another process
     /// would send grants in frames.
     host: Arc<Peer>,
     replica: Arc<str>,
@@ -287,7 +288,7 @@ impl OpenCall {
         Self { peer: Arc::clone(peer), number, watch }
     }
 
-    /// Makes the function that tells the host of room for further items.
+    /// Returns a function that notifies the host of room for further items.
     fn grant(&self) -> Box<dyn Fn(usize) + Send + Sync> {
         let (peer, call) = (Arc::clone(&self.peer), self.number);
         Box::new(move |items| {
@@ -307,7 +308,7 @@ impl Drop for OpenCall {
     }
 }
 
-/// Tells the host when the call is cancelled or detached, and when the deadline that the call
+/// Notifies the host when the call is cancelled or detached, and when the deadline that the call
 /// inherits changes.
 struct Watch {
     peer: Weak<Peer>,

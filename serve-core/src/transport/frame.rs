@@ -22,13 +22,14 @@ pub(super) enum Frame {
     /// The call did not begin on its replica, and may go to another one.
     GivenBack { call: u64 },
     /// The call has begun, and will not be given back. Sent if the arguments have attachments,
-    /// which the caller keeps until then.
+    /// which the caller keeps until then. Not sent for a call that begins in order, because its
+    /// batch may still give the call back.
     Begun { call: u64 },
     /// An item of the stream that a call returns.
     Item { call: u64, item: SentResult },
     /// The number of further items that the consumer of a call's stream has room for.
     Credit { call: u64, items: usize },
-    /// Cancels the call, for which nobody waits any more.
+    /// Cancels the call, whose caller no longer waits for it.
     Cancel { call: u64 },
     /// A change of the deadline that the call inherits from its caller. With `detached`, the call
     /// itself was detached, and runs unattended.

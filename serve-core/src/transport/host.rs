@@ -295,8 +295,9 @@ impl ServedCall {
             let served = Within::new(Some(deadline), InScope::call(scope, run, in_order));
             // Frees the slot before the answer is sent, so that a caller that has its result
             // finds the slot free.
-            // `map` drops the call's future when that is ready, under the guard of `catch_unwind`:
-            // what the future holds may panic when it is dropped.
+            // `map` drops the call's future when the future is ready, under the guard of
+            // `catch_unwind`, because the values that the future holds may panic when they are
+            // dropped.
             let served =
                 served.map(|ended| ended.unwrap_or_else(|late| Reply::Answer(Err(late.widen()))));
             let ended = AssertUnwindSafe(served).catch_unwind().await;

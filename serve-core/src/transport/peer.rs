@@ -17,8 +17,8 @@ use super::lane::{Accept, Lane, LaneLost, Receive, Transport};
 
 /// One end of a lane, which sends frames and acts on the frames that arrive.
 ///
-/// No lock of a peer is held while a frame is sent, or while a value of the user's is dropped:
-/// both may call into the peer again.
+/// No lock of a peer is held while a frame is sent, or while a value of the user's is dropped,
+/// because both may call into the peer again.
 pub(crate) struct Peer {
     pub(super) tokio: Handle,
     /// The lane to the other end, once it is open.
@@ -28,8 +28,9 @@ pub(crate) struct Peer {
     next: AtomicU64,
     /// The calls that this end made and that are not answered.
     pub(super) open: OpenCalls,
-    /// The calls that this end serves, and below, the replicas that serve them.
+    /// The calls that this end serves.
     pub(super) hosted: HostedCalls,
+    /// The replicas that serve those calls.
     pub(super) replicas: Hosted,
     pub(super) grants: Grants,
     pub(super) lent: Mutex<Lent>,
@@ -60,7 +61,7 @@ impl Peer {
         Self::new(tokio)
     }
 
-    /// A caller's end of a new lane to `node`.
+    /// Opens a lane to `node` and returns the caller's end of the lane.
     ///
     /// # Errors
     /// If there is no such node.
@@ -99,7 +100,7 @@ impl Peer {
         }
         let lane = self.lane.get().expect("a lane is open before anything is sent");
         if lane.send(frame.to_bytes()).is_err() {
-            // Found out before the transport said so.
+            // The loss was noticed before the transport reported it.
             self.lost();
             return false;
         }

@@ -89,9 +89,9 @@ fn equal_content_has_one_hash_in_every_process_and_build() {
         hashes.into_iter().map(|(name, hash)| (name, hash.to_string())).collect();
     // Written down, so that another clone, another profile and another machine are compared.
     let expected = [
-        ("Front", "773faefd003f3f2c2af23532b36d6826"),
-        ("Model", "fbdff72f6cc9f27bba797b62f7fc350b"),
-        ("Model_1", "e7f8990188d6fbfbe5b3a2e81625e9bf"),
+        ("Front", "73dcdbff5e98ef63f23286474e9bbee9"),
+        ("Model", "4e6704af2551ce7d358d1b8d1fb912fc"),
+        ("Model_1", "e26b29c2cadd02c697dc5978998dc516"),
     ];
     let expected = expected.map(|(name, hash)| (name.to_owned(), hash.to_owned()));
     assert_eq!(told, expected.into());

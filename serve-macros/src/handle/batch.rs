@@ -1,5 +1,5 @@
-//! `#[batch]`: a method that takes and returns columns, and its calls, which take and
-//! return one row each.
+//! `#[batch]`, for a method that takes and returns columns, while each of its calls takes and
+//! returns one row.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::options::{self, Entry};
 use crate::signature::{self, Parameter, Returns, Shape, Source};
 use crate::spelling;
 
-/// The options, and what holds without them.
+/// The options of `#[batch]`. Their defaults follow.
 const OPTIONS: [&str; 4] =
     ["max_batch_size", "batch_wait_timeout", "max_concurrent_batches", "batch_size_fn"];
 const MAX_BATCH_SIZE: usize = 8;
-/// Ray Serve's default too.
+/// The default of `batch_wait_timeout`, which is Ray Serve's too.
 const BATCH_WAIT_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_CONCURRENT_BATCHES: usize = 1;
 
@@ -31,8 +31,8 @@ const BLOCKING: &str = "a `#[batch]` method that is `#[blocking]` returns all re
                         leave out `#[blocking]` to return a stream of them, or `#[batch]` to return an \
                         iterator";
 
-/// A batched method: what its handle returns, and how it is run. `parameters` become what
-/// the handle takes.
+/// Reads a batched method: the return type of its handle's method, and how batches are run.
+/// `parameters` are changed to the parameters of the handle's method.
 pub(super) fn read(
     marker: &Attribute,
     function: &Function,
@@ -107,7 +107,7 @@ fn option(Entry { name, value }: &Entry, model: &Model, batch: &mut Batch) -> sy
     Ok(())
 }
 
-/// What one call gets of what the method returns.
+/// Returns the result type of one call, and the shape in which the method returns all results.
 fn returned(
     output: &ReturnType,
     function: &Function,
@@ -148,7 +148,8 @@ fn returned(
     None
 }
 
-/// How the method runs: its calls by way of the replica's batcher, and batches of them.
+/// Generates the code that runs the method: its calls, which use the replica's batcher, and
+/// batches of calls.
 pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
     let private = model.private();
     let marker = method.marker();
@@ -226,7 +227,7 @@ pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream 
     }
 }
 
-/// What `Method` says of the batches that its calls share.
+/// Generates the batch limits of `Method`. `None` with a `batch_size_fn`.
 pub(super) fn declared(batch: &Batch, model: &Model) -> Option<TokenStream> {
     if batch.batch_size_fn.is_some() {
         return None;
@@ -253,11 +254,11 @@ fn limits(batch: &Batch, private: &TokenStream) -> TokenStream {
 }
 
 fn weight(method: &Method, weigh: &TokenStream) -> TokenStream {
-    // With the function's span, where the compiler says that it takes something else.
+    // The arguments have the function's span, where the compiler reports a wrong parameter type.
     let arguments: Vec<_> = (0..method.parameters.len())
         .map(|index| quote::format_ident!("__serve_{index}", span = weigh.span()))
         .collect();
-    // All of it, so that the compiler also says there that it returns something else.
+    // All code has that span, so that the compiler also reports a wrong return type there.
     quote_spanned! { weigh.span() =>
         fn weight(args: &Self::Args) -> ::core::primitive::usize {
             let (#(#arguments,)*) = args;
@@ -266,7 +267,8 @@ fn weight(method: &Method, weigh: &TokenStream) -> TokenStream {
     }
 }
 
-/// Rows into columns, the user's method, and rows again.
+/// Generates the code that turns rows into columns, calls the user's method, and turns its
+/// results into rows.
 fn body(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
     let private = model.private();
     let (names, columns) = (method.parameter_names(), &batch.columns);
@@ -285,7 +287,7 @@ fn body(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
         Rows::Values => quote! { #private::rows_of_values(#call) },
         Rows::Results => quote! { #private::rows_of_results(#call) },
         Rows::Whole => {
-            // With the error's span, where the compiler says that it is not `Clone`.
+            // The span is the error type's, where the compiler reports that it is not `Clone`.
             let all = quote::format_ident!("__serve_all", span = method.err().span());
             quote! { { let #all = #call; #private::rows_of_result(#all, #n) } }
         }

@@ -1,4 +1,4 @@
-//! `bind`, from the constructor's parameters.
+//! `bind`, which takes the constructor's parameters.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -8,7 +8,8 @@ use super::model::{Constructor, Model};
 use crate::cfg::Cfg;
 use crate::hygiene;
 
-/// `bind` for each constructor, and the one by `Default` for where there is none.
+/// Generates `bind` for each constructor, and one that uses `Default` where there is no
+/// constructor.
 pub(super) fn all(model: &Model) -> TokenStream {
     let constructors = model.constructors.iter().map(|constructor| with(constructor, model));
     let healthy = model.constructors.iter().map(|constructor| &constructor.cfg);
@@ -23,7 +24,7 @@ fn doc(model: &Model) -> String {
 
 fn by_default(cfg: &Cfg, model: &Model) -> TokenStream {
     let (private, owner, doc, cfg) = (model.private(), &model.owner, doc(model), cfg.attribute());
-    // On the type, where the compiler complains if it has no `Default` either.
+    // The span is that of the type, where the compiler reports that there is no `Default` either.
     let bound = quote_spanned! { owner.span() => bound_by_default::<#owner> };
     quote! {
         #cfg

@@ -1,8 +1,8 @@
-//! The bounds of what crosses a handle, each checked once, on the user's own type. (That
-//! an error can be shown is a bound of `Method::Err`, whose span is the user's too.)
+//! The bounds of the types that cross a handle, each checked once, at the span of the user's
+//! type. (The bound that an error can be displayed is on `Method::Err`, at the user's span too.)
 //!
-//! What is generated besides does not ask for these bounds again (see `Checked` in
-//! `serve_core::__private`), so a type at fault gives one error and not a wall of them.
+//! The other generated code does not require these bounds again (see `Checked` in
+//! `serve_core::__private`), so a wrong type causes one error and not a long list of errors.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -10,11 +10,11 @@ use syn::spanned::Spanned;
 
 use super::model::{Method, Model};
 
-/// One `const _` for each parameter type, the success type and the error type.
+/// Generates one `const _` for each parameter type, the success type and the error type.
 pub(super) fn of(method: &Method, model: &Model) -> TokenStream {
     let private = model.private();
     let cfg = method.cfg.attribute();
-    // What an endpoint takes and returns is read and written, also in a `local` deployment.
+    // An endpoint's parameters and result are serialized even in a `local` deployment.
     let locality = match method.endpoint {
         Some(_) => quote! { #private::Anywhere },
         None => model.locality(),

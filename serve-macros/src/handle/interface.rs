@@ -1,5 +1,5 @@
-//! `Handlers`: what the runtime knows of the block as a whole: its methods, how the
-//! instance is held, the methods that the runtime itself calls, endpoints and `#[routes]`.
+//! `Handlers`, the runtime's interface to the whole block: its methods, the cell that holds the
+//! instance, the methods that the runtime itself calls, endpoints and `#[routes]`.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use super::model::{Hook, Model, Routes, When};
 use crate::cfg::Cfg;
 
-/// The impl of `Handlers`.
+/// Generates the impl of `Handlers`.
 pub(super) fn handlers(model: &Model) -> TokenStream {
     let private = model.private();
     let owner = &model.owner;
@@ -22,7 +22,7 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
         let (cfg, name) = (cfg.attribute(), name.to_string());
         quote! { #cfg const ROUTES: ::core::option::Option<&'static str> = ::core::option::Option::Some(#name); }
     });
-    // On the type: that is where a second block for it is reported.
+    // The span is that of the type, where the compiler reports a second block for it.
     quote_spanned! { owner.span() =>
         #[automatically_derived]
         #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any block")]
@@ -43,7 +43,8 @@ pub(super) fn handlers(model: &Model) -> TokenStream {
     }
 }
 
-/// `__ServeCell`, how the instance is held: alone where any `&mut self` method is there.
+/// Generates `__ServeCell`, the cell that holds the instance: an exclusive one where there is a
+/// `&mut self` method, else a shared one.
 pub(super) fn cell(model: &Model) -> TokenStream {
     let (private, owner) = (model.private(), &model.owner);
     let cfgs: Vec<_> = model.exclusive.iter().collect();
@@ -58,7 +59,7 @@ pub(super) fn cell(model: &Model) -> TokenStream {
     quote! { #exclusive #shared }
 }
 
-/// What the runtime itself calls, if there is anything.
+/// Generates the calls of the methods that the runtime itself calls, if there are any.
 fn hooks(model: &Model) -> Option<TokenStream> {
     if model.hooks.is_empty() {
         return None;
@@ -116,7 +117,7 @@ fn arm(hook: &Hook, model: &Model) -> TokenStream {
         ),
     };
     let called = quote_spanned! { name.span() => #owner::#name(#receiver #argument)#awaited };
-    // On what it returns, where the compiler complains if it is nothing to return.
+    // The span is that of the return type, where the compiler reports a type that is not allowed.
     let span = hook.returns.as_ref().map_or_else(|| name.span(), Spanned::span);
     let private_there = model.private_at(span);
     let ended = quote_spanned! { span => #private_there::Ended::ended(__serve_ended) };
@@ -133,15 +134,15 @@ fn arm(hook: &Hook, model: &Model) -> TokenStream {
     }
 }
 
-/// `__serve_user_config`, which reads what the `#[reconfigure]` method takes: the one place
-/// where its type must be one that can be read.
+/// Generates `__serve_user_config`, which deserializes the parameter of the `#[reconfigure]`
+/// method. Only this code requires that the parameter's type can be deserialized.
 pub(super) fn user_config(model: &Model) -> TokenStream {
     let private = model.private();
     let read = model.hooks.iter().filter_map(|hook| {
         let When::Reconfigure(ty) = &hook.when else { return None };
         let cfg = hook.cfg.attribute();
         let private_there = model.private_at(ty.span());
-        // On the type, where the compiler complains if it cannot be read.
+        // The span is that of the type, where the compiler reports one that cannot be deserialized.
         let read = quote_spanned! { ty.span() => #private_there::read_user_config::<#ty> };
         Some(quote! {
             #cfg
@@ -155,7 +156,7 @@ pub(super) fn user_config(model: &Model) -> TokenStream {
     quote! { #(#read)* }
 }
 
-/// The endpoints and `#[routes]`, if there are any.
+/// Generates the endpoints and `#[routes]`, if there are any.
 fn http(model: &Model) -> Option<TokenStream> {
     let (krate, owner) = (&model.krate, &model.owner);
     let private = model.private();

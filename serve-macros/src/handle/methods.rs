@@ -1,4 +1,4 @@
-//! One method: the empty type that stands for it, what is said of it, and how it runs.
+//! The generated code of one method: its marker type, its description, and the code that runs it.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -9,7 +9,7 @@ use super::model::{Kind, Method, Model};
 use crate::endpoint::Endpoint;
 use crate::signature::Shape;
 
-/// The marker type of a method, and its impls.
+/// Generates the marker type of a method, and its impls.
 pub(super) fn items(index: usize, method: &Method, model: &Model) -> TokenStream {
     let private = model.private();
     let owner = &model.owner;
@@ -85,14 +85,15 @@ pub(super) fn items(index: usize, method: &Method, model: &Model) -> TokenStream
     }
 }
 
-/// What makes a method one that may run again: its arguments are kept.
+/// Generates the number of retries of a method, and the copying of its arguments for them.
+/// `None` for a method without retries.
 fn retry(method: &Method, model: &Model) -> Option<TokenStream> {
     let retries = method.retries;
     if retries == 0 {
         return None;
     }
     let names = method.parameter_names();
-    // On the types, where the compiler complains about one that is not `Clone`.
+    // The spans are those of the types, where the compiler reports one that is not `Clone`.
     let copies = method.parameters.iter().map(|parameter| {
         let (name, ty) = (&parameter.name, &parameter.ty);
         let private = model.private_at(ty.span());
@@ -108,7 +109,7 @@ fn retry(method: &Method, model: &Model) -> Option<TokenStream> {
     })
 }
 
-/// `__serve_this`, and the call of the user's method on it.
+/// Generates `__serve_this`, and the call of the user's method on it.
 pub(super) fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream) {
     let owner = &model.owner;
     let (names, name) = (method.parameter_names(), &method.name);
@@ -123,7 +124,7 @@ pub(super) fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream)
     (this, call)
 }
 
-/// The arguments of `Unary::run`.
+/// Returns the parameters of `Unary::run`.
 pub(super) fn unary_parameters(private: &TokenStream) -> TokenStream {
     quote! {
         __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
@@ -131,7 +132,7 @@ pub(super) fn unary_parameters(private: &TokenStream) -> TokenStream {
     }
 }
 
-/// The arguments of `Streaming::run`.
+/// Returns the parameters of `Streaming::run`.
 pub(super) fn streaming_parameters(private: &TokenStream) -> TokenStream {
     let unary = unary_parameters(private);
     quote! {
@@ -143,7 +144,8 @@ pub(super) fn streaming_parameters(private: &TokenStream) -> TokenStream {
     }
 }
 
-/// The future of a method: of a value, or of the end of its stream.
+/// Returns the type of a method's future, which resolves to the value, or at the end of the
+/// stream.
 fn future_of(ok: &TokenStream, private: &TokenStream) -> TokenStream {
     quote! {
         impl ::core::future::Future<
@@ -170,7 +172,8 @@ fn run_value(method: &Method, model: &Model) -> TokenStream {
     };
     let parameters = unary_parameters(&private);
     let future = future_of(&quote! { <Self as #private::Method>::Ok }, &private);
-    // The span is where the compiler reports a future that is not `Send`.
+    // The span is that of the method's name, where the compiler reports a future that is not
+    // `Send`.
     quote_spanned! { method.name.span() =>
         #[automatically_derived]
         #[allow(refining_impl_trait, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
@@ -185,7 +188,7 @@ fn run_value(method: &Method, model: &Model) -> TokenStream {
     }
 }
 
-/// The impl of a method that returns a stream, with the code that sends its items.
+/// Generates the impl of a method that returns a stream. `body` sends the items.
 fn run_many(method: &Method, model: &Model, body: &TokenStream) -> TokenStream {
     let private = model.private();
     let (marker, names) = (method.marker(), method.parameter_names());
@@ -237,7 +240,7 @@ fn run_stream(
     run_many(method, model, &body)
 }
 
-/// What makes an item of a stream the result that its caller gets.
+/// Returns the function that turns an item of a stream into the caller's result.
 fn turn(private: &TokenStream, item_result: bool) -> TokenStream {
     if item_result {
         quote! { #private::fallible }
@@ -246,8 +249,8 @@ fn turn(private: &TokenStream, item_result: bool) -> TokenStream {
     }
 }
 
-/// An iterator is made, read and dropped in one job on a compute thread, so it may borrow
-/// the instance and need not be `Send`.
+/// Generates the impl of a method that returns an iterator. The iterator is created, read and
+/// dropped in one job on a compute thread, so it may borrow the instance and need not be `Send`.
 fn run_iterator(
     method: &Method,
     model: &Model,

@@ -1,4 +1,4 @@
-//! The methods of the mock, which take closures that answer.
+//! The methods of the mock, which take closures that answer calls.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -7,7 +7,7 @@ use super::model::{Method, Model};
 use crate::hygiene;
 use crate::signature::Shape;
 
-/// The mock's method for one of the deployment's.
+/// Generates the mock's method for a method of the deployment.
 pub(super) fn method(method: &Method, model: &Model) -> TokenStream {
     let private = model.private();
     let (cfg, marker) = (method.cfg.attribute(), method.marker());

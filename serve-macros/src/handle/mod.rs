@@ -48,7 +48,7 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     quote! { #cleaned #generated #errors }
 }
 
-/// A marker outside of a `#[handle]` block.
+/// Generates the error of a marker outside of a `#[handle]` block.
 pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
     let message = format!(
         "`#[{name}]` marks a method of an `impl` block that is marked `#[handle]`; put `#[handle]` \

@@ -1,4 +1,4 @@
-//! [`Model`]: a `#[handle]` block as it is understood, before anything is generated.
+//! [`Model`], the parsed form of a `#[handle]` block, from which all code is generated.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::cfg::Cfg;
 use crate::endpoint::Endpoint;
 use crate::signature::{Parameter, Returns, Shape};
 
-/// The block.
+/// The parsed block.
 pub(super) struct Model {
     pub(super) krate: Path,
-    /// The deployment's type, as it is written after `impl`.
+    /// The deployment's type, as written after `impl`.
     pub(super) owner: Path,
     pub(super) methods: Vec<Method>,
-    /// `new`. More than one only under different conditions.
+    /// The `new` functions; more than one only under different conditions.
     pub(super) constructors: Vec<Constructor>,
-    /// The conditions of those that cannot be used, whose `bind` is left out.
+    /// The conditions of the constructors that are faulty, for which there is no `bind`.
     pub(super) faulty_constructors: Vec<Cfg>,
     pub(super) hooks: Vec<Hook>,
     pub(super) routes: Vec<Routes>,
-    /// The conditions of each `&mut self` method: with one of them, calls run one at a
-    /// time.
+    /// The conditions of each `&mut self` method. If there is such a method, calls run one at
+    /// a time.
     pub(super) exclusive: Vec<Cfg>,
 }
 
 /// A method of the handle.
 pub(super) struct Method {
     pub(super) cfg: Cfg,
-    /// The user's documentation and the like, for the handle's method.
+    /// The attributes that the handle's method has too, such as the user's documentation.
     pub(super) forwarded: Vec<TokenStream>,
     /// The first paragraph of the documentation.
     pub(super) doc: String,
@@ -40,24 +40,24 @@ pub(super) struct Method {
     pub(super) parameters: Vec<Parameter>,
     pub(super) returns: Returns,
     pub(super) endpoint: Option<Endpoint>,
-    /// How its calls share runs, if they do.
+    /// The options of `#[batch]`, if the method has that marker.
     pub(super) batch: Option<Batch>,
-    /// How often it may run again after its replica died; 0 for never.
+    /// The maximum number of retries after the method's replica died; 0 for none.
     pub(super) retries: usize,
 }
 
-/// `#[batch]`.
+/// The options and types of a `#[batch]` method.
 pub(super) struct Batch {
     pub(super) max_batch_size: usize,
     pub(super) batch_wait_timeout: Duration,
     pub(super) max_concurrent_batches: usize,
     pub(super) batch_size_fn: Option<TokenStream>,
-    /// The types of the columns, as the method takes them.
+    /// The types of the columns that the method takes.
     pub(super) columns: Vec<TokenStream>,
     pub(super) rows: Rows,
 }
 
-/// What a batched method returns.
+/// The return type of a batched method.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
     /// `Vec<R>`
@@ -73,7 +73,7 @@ pub(super) enum Rows {
     },
 }
 
-/// How a method's body is run.
+/// The way in which a method's body is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// An `async fn`.
@@ -84,12 +84,12 @@ pub(super) enum Kind {
     Blocking,
 }
 
-/// `new`.
+/// A constructor, the function `new`.
 pub(super) struct Constructor {
     pub(super) cfg: Cfg,
     pub(super) name: Ident,
     pub(super) is_async: bool,
-    /// Whether it runs on a thread of its own.
+    /// True if the constructor runs on a thread of its own.
     pub(super) is_blocking: bool,
     pub(super) fallible: bool,
     pub(super) parameters: Vec<Parameter>,
@@ -100,13 +100,13 @@ pub(super) struct Hook {
     pub(super) cfg: Cfg,
     pub(super) when: When,
     pub(super) name: Ident,
-    /// The type that it returns, if it returns anything.
+    /// The return type, if the method returns anything.
     pub(super) returns: Option<Type>,
     pub(super) is_async: bool,
     pub(super) mutable: bool,
 }
 
-/// When the runtime calls a hook.
+/// The event at which the runtime calls a hook.
 pub(super) enum When {
     /// `#[check_health]`
     CheckHealth,
@@ -117,7 +117,7 @@ pub(super) enum When {
 }
 
 impl When {
-    /// Its marker.
+    /// Returns the name of the hook's marker.
     pub(super) fn marker(&self) -> &'static str {
         match self {
             Self::CheckHealth => "check_health",
@@ -134,13 +134,13 @@ pub(super) struct Routes {
 }
 
 impl Model {
-    /// The last word of the deployment's type.
+    /// Returns the last segment of the path of the deployment's type.
     pub(super) fn name(&self) -> &Ident {
         let last = self.owner.segments.last();
         &last.expect("`read` takes only a type with a name").ident
     }
 
-    /// The path of `XHandle` or `XMock`, beside the deployment.
+    /// Returns the path of `XHandle` or `XMock`, beside the deployment.
     pub(super) fn beside(&self, suffix: &str) -> Path {
         let mut path = self.owner.clone();
         let last = path.segments.last_mut().expect("`read` takes only a type with a name");
@@ -148,18 +148,18 @@ impl Model {
         path
     }
 
-    /// The path of what generated code uses.
+    /// Returns the path of the private module that generated code uses.
     pub(super) fn private(&self) -> TokenStream {
         let krate = &self.krate;
         quote! { #krate::__private }
     }
 
-    /// The same with the span of what the user wrote, so that the compiler points there.
+    /// Returns the same path with a span of the user's code, so that the compiler points there.
     pub(super) fn private_at(&self, span: Span) -> TokenStream {
         crate::signature::respan(self.private(), span)
     }
 
-    /// The type of the deployment's locality.
+    /// Returns the type of the deployment's locality.
     pub(super) fn locality(&self) -> TokenStream {
         let (private, owner) = (self.private(), &self.owner);
         quote! { <#owner as #private::Deployment>::Locality }
@@ -167,12 +167,12 @@ impl Model {
 }
 
 impl Method {
-    /// The empty type that stands for the method.
+    /// Returns the name of the empty type that represents the method.
     pub(super) fn marker(&self) -> Ident {
         format_ident!("__Serve_{}", self.name)
     }
 
-    /// Its name without `r#`.
+    /// Returns the method's name without `r#`.
     pub(super) fn plain_name(&self) -> String {
         self.name.to_string().trim_start_matches("r#").to_owned()
     }
@@ -181,12 +181,12 @@ impl Method {
         self.returns.shape != Shape::Value
     }
 
-    /// `One` or `Many`.
+    /// Returns `One`, or `Many` for a method that returns a stream.
     pub(super) fn shape(&self) -> Ident {
         format_ident!("{}", if self.streams() { "Many" } else { "One" })
     }
 
-    /// Its error's type.
+    /// Returns the type of the method's error, `Infallible` if the method cannot fail.
     pub(super) fn err(&self) -> TokenStream {
         let infallible = || quote! { ::core::convert::Infallible };
         self.returns.err.clone().unwrap_or_else(infallible)

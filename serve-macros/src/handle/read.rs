@@ -1,8 +1,8 @@
-//! From a [`Block`] to a [`Model`]: what each function of it is for, and whether it can be
-//! that.
+//! The conversion of a [`Block`] to a [`Model`], which finds and checks the role of each
+//! function.
 //!
 //! A marker that makes a function something other than a method of the handle is a
-//! [`Role`]; one that changes how a method runs is read in [`method`].
+//! [`Role`]; a marker that changes how a method runs is read in [`method`].
 
 use quote::ToTokens;
 use syn::{Attribute, FnArg, Path, Receiver, ReceiverKind, Safety, Signature, Type, Visibility};
@@ -16,35 +16,35 @@ use crate::errors::Errors;
 use crate::options::{self, Entry};
 use crate::signature::{self, Shape, Source};
 
-/// Markers that take no arguments.
+/// The markers that take no arguments.
 const BARE: [&str; 5] = ["blocking", "check_health", "reconfigure", "shutdown", "routes"];
 
-/// Markers of methods that the runtime itself calls.
+/// The markers of methods that the runtime itself calls.
 const HOOKS: [&str; 3] = ["check_health", "reconfigure", "shutdown"];
 
-/// Retries of a method marked `#[retry]` without a number.
+/// The number of retries of a method marked `#[retry]` without a number.
 const RETRIES: usize = 2;
 
-/// Attributes that the handle's method has too. `cfg` is repeated on all that comes of a
-/// method, not only here.
+/// The attributes that are copied to the handle's method. `cfg` is not among them, since it is
+/// repeated on all code that is generated for a method.
 const FORWARDED: [&str; 3] = ["doc", "deprecated", "must_use"];
 
-/// What a function of the block is for.
+/// The role of a function of the block.
 enum Role {
-    /// `new`.
+    /// The constructor `new`.
     Constructor,
     /// A method of the handle.
     Method,
     /// A method that the runtime itself calls.
     Hook,
     Routes,
-    /// The user's own: private, or without a receiver.
+    /// A function that is not called by Serve: a private one, or one without a receiver.
     Own,
-    /// It stands where `bind` is to be, which is an error already.
+    /// A function called `bind`, which is already reported as an error.
     Reserved,
 }
 
-/// The block, as it is understood. `None` if it is not that of a deployment at all.
+/// Converts the block. Returns `None` if the block cannot be that of a deployment.
 pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<Model> {
     if block.of_trait {
         errors.at(
@@ -115,7 +115,7 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
     Some(())
 }
 
-/// Faults of the markers themselves, whatever they are on.
+/// Reports faults of the markers that do not depend on the function.
 fn check_markers(function: &Function, errors: &mut Errors) {
     let mut seen = Vec::new();
     for marker in &function.markers {
@@ -141,11 +141,11 @@ fn check_markers(function: &Function, errors: &mut Errors) {
     }
 }
 
-/// What the function is for. `None` if its markers cannot be on it.
+/// Returns the role of the function; `None` if its markers are not allowed on it.
 fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
     let ident = &function.signature.ident;
     if !matches!(function.signature.inputs.first(), Some(FnArg::Receiver(_))) {
-        // The one marker that a constructor may have.
+        // A constructor may have only this marker.
         let allowed = |marker: &&Attribute| {
             let name = marker.path().segments.last().map(|last| &last.ident);
             ident == "new" && name.is_some_and(|name| name == "blocking")
@@ -202,7 +202,7 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
     Some(Role::Own)
 }
 
-/// Whether the receiver is `&mut self`. `None` if it is neither that nor `&self`.
+/// Returns true for the receiver `&mut self` and false for `&self`; `None` for any other.
 fn receiver(signature: &Signature, errors: &mut Errors) -> Option<bool> {
     match signature.inputs.first() {
         Some(FnArg::Receiver(Receiver {
@@ -237,8 +237,8 @@ fn routes(function: &Function, cfg: Cfg, errors: &mut Errors) -> Option<Routes> 
     Some(Routes { cfg, name: ident.clone() })
 }
 
-/// Whether there is no other hook of its kind. Under conditions there may be, as long as
-/// they exclude each other.
+/// Reports an error if there is another hook of the same kind. The error applies only where the
+/// conditions of both hold, so hooks whose conditions exclude each other are allowed.
 fn only_one(hook: &Hook, model: &Model, errors: &mut Errors) -> Option<()> {
     let kind = std::mem::discriminant(&hook.when);
     let mut healthy = true;
@@ -261,7 +261,7 @@ fn only_one(hook: &Hook, model: &Model, errors: &mut Errors) -> Option<()> {
     healthy.then_some(())
 }
 
-/// A method that the runtime itself calls.
+/// Reads a method that the runtime itself calls.
 fn hook(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> Option<Hook> {
     let signature = &function.signature;
     let mutable = receiver(signature, errors)?;
@@ -350,7 +350,7 @@ fn constructor(
     })
 }
 
-/// A method of the handle, and the markers that change how it runs.
+/// Reads a method of the handle, and the markers that change how the method runs.
 fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> Option<Method> {
     let signature = &function.signature;
     let mutable = receiver(signature, errors)?;
@@ -426,7 +426,7 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
     })
 }
 
-/// How often a method may run again.
+/// Reads the maximum number of retries of a method.
 fn retries(function: &Function, shape: Shape, errors: &mut Errors) -> Option<usize> {
     let Some(marker) = function.marker("retry") else { return Some(0) };
     if shape != Shape::Value {

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 
 use super::model::{Method, Model};
 
-/// The handle's own method for one of the deployment's.
+/// Generates the handle's method for a method of the deployment.
 pub(super) fn method(method: &Method, model: &Model) -> TokenStream {
     let private = model.private();
     let Method { forwarded, name, .. } = method;
@@ -15,7 +15,7 @@ pub(super) fn method(method: &Method, model: &Model) -> TokenStream {
     let blank = (!method.doc.is_empty()).then(|| quote! { #[doc = ""] });
     let (names, types) = (method.parameter_names(), method.parameter_types());
     let arguments = names.iter().zip(&types).map(|(name, ty)| {
-        // So that a note about this bound shows the user's own parameter.
+        // A note about this bound then points at the user's parameter.
         let private = model.private_at(ty.span());
         quote_spanned! { ty.span() => #name: impl #private::IntoArg<#ty> }
     });

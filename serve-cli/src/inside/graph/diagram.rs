@@ -1,18 +1,18 @@
-//! What is drawn of a graph.
+//! The parts of a graph that are drawn.
 
 use std::ops::RangeInclusive;
 
 use serve_core::RequestRouting;
 use serve_core::application::{Graph, GraphNode};
 
-/// Boxes and arrows, before they have a place.
+/// The boxes and arrows of a drawing, before they are placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Diagram {
-    /// The application.
+    /// The name of the application.
     pub(crate) title: String,
-    /// The HTTP endpoints of the ingress: `POST /`; with `#[routes]`, `ANY /*` comes last.
+    /// The HTTP endpoints of the ingress, such as `POST /`. With `#[routes]`, the last is `ANY /*`.
     pub(crate) endpoints: Vec<String>,
-    /// The ingress first, callers before callees.
+    /// The deployments: the ingress first, callers before callees.
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -20,16 +20,16 @@ pub(crate) struct Diagram {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// How many replicas, and how few and how many where that follows the load.
+    /// The number of replicas: both bounds are equal unless the deployment is autoscaled.
     pub(crate) replicas: RangeInclusive<usize>,
-    /// How a replica is chosen, where that is not the default.
+    /// The request router, if it is not the default.
     pub(crate) routing: Option<String>,
-    /// The nodes it calls, by their places in the diagram; all after its own.
+    /// The indices of the nodes that this node calls, all of them greater than its own.
     pub(crate) calls: Vec<usize>,
 }
 
 impl Diagram {
-    /// The diagram of an application's graph.
+    /// Creates the diagram of an application's graph.
     pub(crate) fn of(title: &str, graph: &Graph) -> Self {
         let place = |name: &String| graph.deployments.iter().position(|node| node.name == *name);
         let ingress = || graph.deployments.iter().filter(|node| node.ingress);
@@ -59,7 +59,8 @@ impl Diagram {
 }
 
 impl Node {
-    /// `1 replica`, `3 replicas, round_robin`, `1..10 replicas (autoscaled)`.
+    /// Describes the replicas: `1 replica`, `3 replicas, round_robin`,
+    /// `1..10 replicas (autoscaled)`.
     pub(crate) fn replicas(&self) -> String {
         let (least, most) = (self.replicas.start(), self.replicas.end());
         let replicas = match (least, most) {
@@ -81,14 +82,15 @@ fn replicas(node: &GraphNode) -> RangeInclusive<usize> {
     }
 }
 
-/// A router of the user's own by its type's name, without the path.
+/// Returns the name of the request router, or `None` for the default. A custom router is named
+/// by its type, without the path.
 fn routing(node: &GraphNode) -> Option<String> {
     let routing = &node.request_router;
     let short = routing.rsplit("::").next().unwrap_or(routing);
     (*routing != RequestRouting::default().to_string()).then(|| short.to_owned())
 }
 
-/// The path of an endpoint under its application's prefix.
+/// Returns the path of an endpoint under its application's prefix.
 pub(crate) fn route(prefix: Option<&str>, path: &str) -> String {
     let prefix = prefix.unwrap_or_default().trim_end_matches('/');
     match (prefix, path) {
@@ -107,7 +109,7 @@ pub(crate) mod samples {
         Node { name, replicas: replicas..=replicas, routing: None, calls }
     }
 
-    /// One ingress, two responders.
+    /// An ingress with two responders.
     pub(crate) fn greeter() -> Diagram {
         Diagram {
             title: "hello:language_classifier".to_owned(),
@@ -120,7 +122,7 @@ pub(crate) mod samples {
         }
     }
 
-    /// A shared deployment, a call that skips a tier, names that need care.
+    /// A graph with a shared deployment, a call that skips a tier, and names that need escaping.
     pub(crate) fn search() -> Diagram {
         Diagram {
             title: "shop:search".to_owned(),
@@ -136,7 +138,7 @@ pub(crate) mod samples {
         }
     }
 
-    /// A deployment on its own, without HTTP.
+    /// A single deployment without HTTP.
     pub(crate) fn alone() -> Diagram {
         Diagram {
             title: "math:adder".to_owned(),

@@ -1,27 +1,27 @@
-//! Places for boxes and ways for arrows: a layered drawing, callers left of callees.
+//! The positions of boxes and arrows in a layered drawing, with callers left of callees.
 //!
-//! The three steps of Sugiyama, Tagawa and Toda (1981): each box goes as far right as
-//! its longest chain of callers demands; an arrow over several layers gets a waypoint in
-//! each; the order within a layer follows the neighbours, which removes crossings. Then
-//! every box moves as near to the height of its neighbours as the order allows.
+//! The layout follows the three steps of Sugiyama, Tagawa and Toda (1981): each box goes as
+//! far right as its longest chain of callers requires; an arrow across several layers gets a
+//! waypoint in each of them; the order within a layer follows the neighbours, which removes
+//! crossings. Then each box moves as near to the height of its neighbours as the order allows.
 //!
-//! The same input gives the same drawing.
+//! The same input always produces the same drawing.
 
-/// A box to place.
+/// The size of a box or of the drawing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Size {
     pub(super) width: f64,
     pub(super) height: f64,
 }
 
-/// Where a box is, by its upper left corner.
+/// A point: the upper left corner of a box, or a point of an arrow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Place {
     pub(super) x: f64,
     pub(super) y: f64,
 }
 
-/// An arrow: from the right side of one box, past waypoints, to the left side of another.
+/// An arrow from the right side of one box, through waypoints, to the left side of another.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Arrow {
     pub(super) points: Vec<Place>,
@@ -35,11 +35,11 @@ pub(super) struct Layout {
     pub(super) size: Size,
 }
 
-/// Between layers: room for an arrow to bend.
+/// The distance between layers, which leaves room for an arrow to bend.
 const ACROSS: f64 = 72.0;
-/// Between boxes of a layer.
+/// The distance between the boxes of a layer.
 const DOWN: f64 = 28.0;
-/// How often order and heights are improved. Small graphs settle in two or three.
+/// The number of passes that improve order and heights. Small graphs settle in two or three.
 const SWEEPS: usize = 8;
 
 /// A box, or a waypoint of an arrow that passes its layer.
@@ -48,11 +48,11 @@ struct Vertex {
     size: Size,
     left: Vec<usize>,
     right: Vec<usize>,
-    /// Its middle.
+    /// The height of the middle of the box.
     y: f64,
 }
 
-/// Places boxes of these sizes. `arrows` lead from an earlier box to a later one.
+/// Places boxes of the given sizes. Each of `arrows` leads from an earlier box to a later one.
 pub(super) fn layout(sizes: &[Size], arrows: &[(usize, usize)]) -> Layout {
     let mut vertices = boxes(sizes, arrows);
     let chains = connect(&mut vertices, arrows);
@@ -86,7 +86,7 @@ fn boxes(sizes: &[Size], arrows: &[(usize, usize)]) -> Vec<Vertex> {
         .collect()
 }
 
-/// Joins the ends of each arrow, by waypoints where it passes layers.
+/// Connects the ends of each arrow, with a waypoint in each layer between them.
 fn connect(vertices: &mut Vec<Vertex>, arrows: &[(usize, usize)]) -> Vec<Vec<usize>> {
     let mut chains = Vec::with_capacity(arrows.len());
     for (from, to) in arrows {
@@ -137,7 +137,7 @@ fn order(layers: &mut [Vec<usize>], vertices: &[Vertex], rightwards: bool) {
     }
 }
 
-/// First heights: each layer from the top.
+/// Sets the initial heights by stacking each layer from the top.
 fn stack(layers: &[Vec<usize>], vertices: &mut [Vertex]) {
     for layer in layers {
         let mut y = 0.0;
@@ -153,7 +153,7 @@ fn align(layers: &[Vec<usize>], vertices: &mut [Vertex], rightwards: bool) {
     let count = layers.len();
     for step in 1..count {
         let layer = if rightwards { &layers[step] } else { &layers[count - 1 - step] };
-        // Distances from the first of the layer, were all as close as can be.
+        // Distances from the first box of the layer if all boxes are as close as possible.
         let mut offset = 0.0;
         let mut offsets = Vec::with_capacity(layer.len());
         for (index, vertex) in layer.iter().enumerate() {
@@ -176,8 +176,8 @@ fn align(layers: &[Vec<usize>], vertices: &mut [Vertex], rightwards: bool) {
     }
 }
 
-/// The rising sequence that is nearest to `wanted`, in least squares: neighbours in the
-/// wrong order are pooled at their mean (isotonic regression).
+/// Returns the rising sequence that is nearest to `wanted` in least squares: neighbours in
+/// the wrong order are pooled at their mean (isotonic regression).
 fn nearest_rising(wanted: Vec<f64>) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::new();
     for value in wanted {
@@ -226,7 +226,7 @@ fn draw(boxes: usize, layers: &[Vec<usize>], vertices: &[Vertex], chains: &[Vec<
             let vertex = &vertices[*index];
             let y = vertex.y - top;
             let (left, width) = columns[vertex.layer];
-            // Past a layer an arrow runs straight, so that it touches no box there.
+            // An arrow crosses a layer in a straight line, so that it touches no box there.
             let ends = match position {
                 0 => vec![place(*index).x + vertex.size.width],
                 at if at == last => vec![place(*index).x],
@@ -248,7 +248,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / as_number(count))
 }
 
-/// Counts of boxes are small, so nothing is lost.
+/// Converts a count to a float. Counts of boxes are small, so the conversion is exact.
 fn as_number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
 }
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn crossings_that_can_be_avoided_are() {
-        // 1 calls 4 and 2 calls 3: drawn in the order of their numbers they would cross.
+        // 1 calls 4 and 2 calls 3: the arrows would cross if drawn in the order of the numbers.
         let placed = layout(&[BOX; 5], &[(0, 1), (0, 2), (1, 4), (2, 3)]).boxes;
         assert_eq!(placed[1].y < placed[2].y, placed[4].y < placed[3].y);
     }

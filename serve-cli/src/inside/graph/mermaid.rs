@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::diagram::Diagram;
 
-/// The flowchart's source.
+/// Returns the source of the flowchart.
 pub(super) fn draw(diagram: &Diagram) -> String {
     let mut source = String::from("flowchart LR\n");
     if !diagram.endpoints.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn draw(diagram: &Diagram) -> String {
     source
 }
 
-/// Mermaid's own entities: `#quot;` for `"`.
+/// Escapes a text with Mermaid's own entities, such as `#quot;` for `"`.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

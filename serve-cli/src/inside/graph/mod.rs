@@ -1,4 +1,4 @@
-//! `graph`: draws the deployments of an application and who calls whom.
+//! `graph`: draws the deployments of an application and the calls between them.
 
 mod diagram;
 mod layout;
@@ -17,7 +17,7 @@ use crate::{exit_code, output};
 pub(super) use diagram::{Diagram, route};
 pub(super) use text::tree;
 
-/// Draws the graph of the application that is meant.
+/// Draws the graph of the selected application.
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Error> {
     let selected = select::application(&arguments.application.path)?;
     let application = select::build(selected, &arguments.application.values)?;

@@ -1,5 +1,5 @@
-//! A graph as a picture, for pages and slides. It follows the reader's light or dark
-//! scheme, and needs no font but the reader's own.
+//! A graph as an SVG picture, for pages and slides. The picture follows the reader's light or
+//! dark scheme and uses only the reader's own fonts.
 
 use std::fmt::Write;
 
@@ -8,14 +8,15 @@ use super::layout::{self, Arrow, Place, Size};
 
 const MARGIN: f64 = 24.0;
 const TITLE: f64 = 34.0;
-/// Boxes are as wide as the widest text and this, and never narrower than `NARROWEST`.
+/// The space between a text and each side of its box. A box is as wide as the widest text and
+/// its padding, and never narrower than `NARROWEST`.
 const PADDING: f64 = 18.0;
 const NARROWEST: f64 = 120.0;
 const BOX_HEIGHT: f64 = 54.0;
 const LINE: f64 = 18.0;
-/// How far the sheets of a stack, which stand for replicas, are apart.
+/// The distance between the sheets of a stack, which represent replicas.
 const SHEET: f64 = 4.0;
-/// Endpoints that are written out. The rest is counted.
+/// The number of endpoint lines. If there are more endpoints, the last line counts the rest.
 const MOST_ENDPOINTS: usize = 8;
 
 const STYLE: &str = "\
@@ -42,10 +43,10 @@ const STYLE: &str = "\
   }
 ";
 
-/// The picture.
+/// Returns the source of the picture.
 pub(super) fn draw(diagram: &Diagram) -> String {
     let endpoints = endpoints(diagram);
-    // The way in is one more box, before all others.
+    // The endpoints are one more box, before all others.
     let ways_in = usize::from(!endpoints.is_empty());
     let mut sizes = Vec::new();
     if ways_in == 1 {
@@ -101,7 +102,7 @@ fn endpoints(diagram: &Diagram) -> Vec<String> {
     endpoints
 }
 
-/// All boxes have one size: columns look tidier so.
+/// Returns the size of every node. All nodes have the same size, which makes columns tidier.
 fn node_size(diagram: &Diagram) -> Size {
     let texts = diagram.nodes.iter().map(|node| {
         let name = text_width(&node.name, 14.0);
@@ -173,7 +174,7 @@ fn draw_endpoints(svg: &mut String, endpoints: &[String], place: Place) {
     svg.push_str("</g>\n");
 }
 
-/// A curve that leaves and arrives level, and a head.
+/// Draws a curve that leaves and arrives horizontally, with a head.
 fn draw_arrow(svg: &mut String, arrow: &Arrow) {
     const HEAD: f64 = 8.0;
     let (Some(first), Some(last)) = (arrow.points.first(), arrow.points.last()) else {
@@ -195,7 +196,7 @@ fn draw_arrow(svg: &mut String, arrow: &Arrow) {
     );
 }
 
-/// How wide a text looks, about: fonts differ, so this errs on the wide side.
+/// Estimates the width of a text. Fonts differ, so the estimate is on the wide side.
 fn text_width(text: &str, size: f64) -> f64 {
     let em = |character: char| match character {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' => 0.34,

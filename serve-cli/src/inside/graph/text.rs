@@ -5,15 +5,16 @@ use std::collections::HashSet;
 use super::diagram::Diagram;
 use crate::output::{FAINT, NAME};
 
-/// A row: what stands left, and how wide that looks.
+/// A row of the tree: the branch to its left, its node, and whether the node's callees are drawn
+/// in an earlier row.
 struct Row {
     branch: String,
     node: usize,
     repeated: bool,
 }
 
-/// The tree below the ingress. What several deployments call is drawn in full at the
-/// first of them.
+/// Draws the tree below the ingress. A deployment that several others call is drawn in full
+/// below the first of them.
 pub(crate) fn tree(diagram: &Diagram) -> String {
     let mut rows = Vec::new();
     let mut drawn = HashSet::new();

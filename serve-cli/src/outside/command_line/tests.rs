@@ -1,23 +1,24 @@
-//! What the command line looks like, and that its page in the guide knows all of it.
+//! Tests of the help texts, and of the guide's page about the command line, which must be
+//! complete.
 
 use std::fs;
 
 use super::*;
 
-/// The guide's page about the command line.
+/// Reads the guide's page about the command line.
 fn page() -> String {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
     fs::read_to_string(page).expect("the page is in the repository")
 }
 
-/// The part of a page below a heading, up to the next.
+/// Returns the part of a page below a heading, up to the next heading.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     let heading = format!("\n## {heading}\n");
     let (_, rest) = page.split_once(&heading).unwrap_or_else(|| panic!("no {heading}"));
     rest.split_once("\n## ").map_or(rest, |(section, _)| section)
 }
 
-/// The commands that show in the help.
+/// Returns the commands that the help shows.
 fn commands() -> Vec<clap::Command> {
     let whole = CommandLine::whole();
     whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect()

@@ -1,7 +1,7 @@
-//! The features a library is linked with.
+//! The features of the linked library.
 //!
-//! Cargo's flags speak of the package it builds, which is the launcher. So what the
-//! user asks for becomes part of the launcher's dependency on the library.
+//! Cargo's flags apply to the package that it builds, which is the launcher. The features
+//! that the user asks for therefore become part of the launcher's dependency on the library.
 
 use cargo_metadata::Package;
 
@@ -9,14 +9,14 @@ use crate::nearest;
 use crate::outside::command_line::CargoOptions;
 use crate::outside::error::Error;
 
-/// What a dependency says about features.
+/// The features of a dependency.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Features {
     pub(super) without_default: bool,
     pub(super) names: Vec<String>,
 }
 
-/// What the flags ask for, checked against what `package` has.
+/// Returns the features that the flags ask for, checked against the features of `package`.
 pub(super) fn select(package: &Package, options: &CargoOptions) -> Result<Features, Error> {
     let mut names = Vec::new();
     if options.features.all_features {

@@ -1,9 +1,9 @@
-//! Where launchers live and where they are built.
+//! The directories in which launchers are written and built.
 //!
-//! Usually in the workspace's own target directory, where their dependencies have been
-//! built already. A target directory outside the workspace is likely to be shared by
-//! several, among which package names are not unique; there launchers get a directory
-//! of their own, and names that tell the workspaces apart.
+//! Launchers usually use the workspace's own target directory, where their dependencies have
+//! already been built. A target directory outside the workspace is likely to be shared by
+//! several workspaces, among which package names are not unique. Launchers then get a
+//! directory of their own, and names that differ between the workspaces.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,18 +12,18 @@ use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 
 use crate::outside::workspace::Workspace;
 
-/// Where the launchers of one workspace live and are built.
+/// The directories in which the launchers of one workspace are written and built.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Location {
-    /// What cargo is told to build in.
+    /// The target directory that is passed to cargo.
     pub(crate) target_directory: Utf8PathBuf,
     launchers: Utf8PathBuf,
-    /// Follows the package's name where that is not unique.
+    /// The suffix of the package's name, empty where the name is unique.
     suffix: String,
 }
 
 impl Location {
-    /// The place for the launchers of `workspace`.
+    /// Returns the location for the launchers of `workspace`.
     pub(crate) fn of(workspace: &Workspace) -> Self {
         let metadata = &workspace.metadata;
         Self::in_directory(&metadata.target_directory, &metadata.workspace_root)
@@ -43,12 +43,12 @@ impl Location {
         }
     }
 
-    /// The launcher's package and binary name.
+    /// Returns the launcher's package and binary name.
     pub(crate) fn launcher_name(&self, package: &Package) -> String {
         format!("serve-launcher-{}{}", package.name, self.suffix)
     }
 
-    /// The launcher's directory.
+    /// Returns the launcher's directory.
     pub(crate) fn directory(&self, package: &Package) -> Utf8PathBuf {
         self.launchers.join(format!("{}{}", package.name, self.suffix))
     }

@@ -1,7 +1,7 @@
-//! The launcher's lock file: the user's, plus what the launcher itself adds.
+//! The launcher's lock file: a copy of the user's, plus the launcher's own dependencies.
 //!
-//! It is taken over again whenever the user's changes, and only then: in between, cargo
-//! has added the launcher and `serve-cli` to it, and resolving those takes an index.
+//! The user's lock file is copied again whenever it changes, and only then: cargo adds the
+//! launcher and `serve-cli` to the copy, and resolving them again requires an index.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,10 +11,11 @@ use cargo_metadata::camino::Utf8Path;
 use super::{replace, write_if_changed};
 use crate::outside::error::Error;
 
-/// The user's lock file as it was taken over last.
+/// The name of the file that holds the user's lock file as it was last copied.
 const TAKEN_OVER: &str = "Cargo.lock.taken-over";
 
-/// Lets the versions in the lock file `users` hold for the launcher in `directory`.
+/// Copies the lock file `users` to the launcher in `directory`, so that both use the same
+/// versions. Does nothing if `users` does not exist or has not changed since the last copy.
 pub(super) fn follow(users: &Utf8Path, directory: &Utf8Path) -> Result<(), Error> {
     let content = match fs::read_to_string(users) {
         Ok(content) => content,

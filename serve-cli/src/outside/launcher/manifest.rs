@@ -10,7 +10,7 @@ use super::features::Features;
 use crate::outside::source::ServeCli;
 use crate::outside::workspace::SERVE_CLI;
 
-/// All that a launcher's manifest depends on. Displayed, it is the manifest.
+/// The inputs of a launcher's manifest. `Display` writes the manifest.
 pub(super) struct Contents<'c> {
     pub(super) name: &'c str,
     pub(super) package: &'c Package,
@@ -24,7 +24,7 @@ pub(super) struct Contents<'c> {
 impl fmt::Display for Contents<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut manifest = Table::new();
-        // Unstable keys, among them some of profiles, need their opt-in.
+        // Unstable keys, including some of profiles, need their opt-in.
         for key in ["cargo-features", "profile"] {
             if let Some(value) = self.root_manifest.get(key) {
                 manifest.insert(key.to_owned(), value.clone());
@@ -51,7 +51,7 @@ impl Contents<'_> {
         package.insert("name".to_owned(), Value::from(self.name));
         package.insert("edition".to_owned(), Value::from("2024"));
         package.insert("publish".to_owned(), Value::from(false));
-        // Versions are chosen to suit the compiler that the package promises to suit.
+        // Cargo chooses versions of dependencies that support the package's `rust-version`.
         if let Some(version) = &self.package.rust_version {
             package.insert("rust-version".to_owned(), Value::from(version.to_string()));
         }
@@ -75,7 +75,8 @@ impl Contents<'_> {
     }
 }
 
-/// `[patch.<source>]` and `[replace]`: `path` keys, however deep, are relative to the root.
+/// Makes the `path` keys of `[patch.<source>]` and `[replace]` absolute. At any depth, the paths
+/// are relative to `root`.
 fn make_paths_absolute(table: &mut Table, root: &Utf8Path) {
     for (key, value) in table.iter_mut() {
         match value {
@@ -86,7 +87,8 @@ fn make_paths_absolute(table: &mut Table, root: &Utf8Path) {
     }
 }
 
-/// The version of cargo's resolver that the user's workspace has, said or implied.
+/// Returns the version of cargo's resolver in the user's workspace, stated or implied by the
+/// edition.
 fn resolver(root_manifest: &Table) -> &str {
     let table = |key: &str| root_manifest.get(key).and_then(Value::as_table);
     let (workspace, package) = (table("workspace"), table("package"));

@@ -1,9 +1,9 @@
 //! The generated program that links a library package.
 //!
-//! A package of its own, in `target/serve/<package>/`, with its own workspace. What
-//! cargo reads only from the root of a workspace (patches, profiles, the lock file) is
-//! therefore carried over from the user's. Its files are rewritten only when their
-//! content changes, so that an unchanged program stays fresh.
+//! The program is a package of its own in `target/serve/<package>/`, with its own workspace.
+//! The settings that cargo reads only from the root of a workspace (patches, profiles, the
+//! lock file) are therefore copied from the user's workspace. The files of the program are
+//! rewritten only when their content changes, so that an unchanged program stays fresh.
 
 mod features;
 mod location;
@@ -21,20 +21,20 @@ use super::workspace::Workspace;
 
 pub(crate) use location::Location;
 
-/// The files of a launcher, and where they belong.
+/// The files of a launcher, and their directory.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    /// Its package and its binary.
+    /// The name of the launcher's package and of its binary.
     pub(crate) name: String,
     directory: Utf8PathBuf,
     manifest: String,
     main: String,
-    /// The lock file whose versions hold.
+    /// The lock file whose versions the launcher uses.
     lock: Utf8PathBuf,
 }
 
 impl Launcher {
-    /// The launcher for `package`, whose library is called `crate_name`.
+    /// Creates the launcher for `package`, whose library is called `crate_name`.
     #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
     pub(crate) fn new(
         workspace: &Workspace,
@@ -64,7 +64,7 @@ impl Launcher {
         })
     }
 
-    /// Where cargo finds it.
+    /// Returns the path of the launcher's manifest.
     pub(crate) fn manifest_path(&self) -> Utf8PathBuf {
         self.directory.join("Cargo.toml")
     }
@@ -98,7 +98,8 @@ fn read_manifest(path: &Utf8Path) -> Result<toml::Table, Error> {
     })
 }
 
-/// Leaves the file, and the time of its last change, alone when it is right already.
+/// Writes the file only if its content differs, which keeps the modification time of an
+/// unchanged file.
 fn write_if_changed(path: &Utf8Path, content: &str) -> Result<(), Error> {
     if fs::read(path).is_ok_and(|now| now == content.as_bytes()) {
         return Ok(());
@@ -106,7 +107,7 @@ fn write_if_changed(path: &Utf8Path, content: &str) -> Result<(), Error> {
     replace(path, content)
 }
 
-/// Writes the file in one step: another `cargo serve` may be about to read it.
+/// Writes the file atomically, since another `cargo serve` may be about to read it.
 fn replace(path: &Utf8Path, content: &str) -> Result<(), Error> {
     let new = path.with_extension(format!("new-{}", std::process::id()));
     fs::write(&new, content).map_err(Error::file("write", &new))?;

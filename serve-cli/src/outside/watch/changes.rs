@@ -1,8 +1,8 @@
-//! Which files of a product change.
+//! The changes of a product's source files.
 //!
-//! Sources are the files that cargo's record of the last build names, and whatever Rust
-//! files and manifests turn up beside them. Other files of the package, such as the
-//! data that a program writes, are not.
+//! Sources are the files that cargo's record of the last build names, and all Rust files and
+//! manifests in the same packages. Other files of a package, such as the data that a program
+//! writes, are not sources.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -18,25 +18,25 @@ use crate::outside::build::Built;
 use crate::outside::error::Error;
 use crate::outside::product::Product;
 
-/// Files that are saved no further apart than this are one change.
+/// The longest time between two saved files that belong to the same change.
 const SETTLED: Duration = Duration::from_millis(300);
 
-/// Watches the sources of a product.
+/// A watcher of the sources of a product.
 #[derive(Debug)]
 pub(super) struct Changes {
     watcher: RecommendedWatcher,
     watched: HashSet<PathBuf>,
     sources: Sources,
     contents: Contents,
-    /// What was written. Unbounded, as the watcher's thread cannot wait; nobody reads it
-    /// while a build runs, which writes to places that are not watched.
+    /// The files that were written. The channel is unbounded, since the watcher's thread cannot
+    /// wait. It is not read while a build runs, but a build writes to places that are not watched.
     written: mpsc::UnboundedReceiver<PathBuf>,
-    /// What was written and is a source, and when it counts as settled.
+    /// The sources that were written, and the time at which they count as settled.
     changing: Option<(BTreeSet<PathBuf>, Instant)>,
 }
 
 impl Changes {
-    /// Watches from now on.
+    /// Starts to watch the sources of `product`.
     pub(super) fn watch(product: &Product) -> Result<Self, Error> {
         let (sender, written) = mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -45,7 +45,7 @@ impl Changes {
                 return;
             }
             for path in event.paths {
-                // Nobody listens any more when the command ends.
+                // The receiver is gone when the command ends.
                 let _ = sender.send(path);
             }
         });
@@ -61,13 +61,13 @@ impl Changes {
         Ok(changes)
     }
 
-    /// Watches what the product is made of now.
+    /// Watches the current packages of the product.
     pub(super) fn follow(&mut self, product: &Product) -> Result<(), Error> {
         self.sources.follow(product);
         self.watch_directories()
     }
 
-    /// Learns from a build what it has read.
+    /// Adds the files that a build has read to the sources.
     pub(super) fn learn(&mut self, built: &Built) -> Result<(), Error> {
         self.sources.learn(built);
         self.watch_directories()
@@ -86,7 +86,8 @@ impl Changes {
         Ok(())
     }
 
-    /// The files of the next change, at least one. Dropped, it forgets nothing.
+    /// Waits for the next change and returns its files, at least one. This method is cancel safe:
+    /// if its future is dropped, no change is lost.
     pub(super) async fn next(&mut self) -> Vec<PathBuf> {
         loop {
             let written = match &self.changing {
@@ -107,7 +108,7 @@ impl Changes {
             };
             match written {
                 Some(path) => self.note(path),
-                // The watcher, which holds the other end, lives as long as we do.
+                // The watcher holds the sender and lives as long as `self`.
                 None => std::future::pending().await,
             }
         }
@@ -115,7 +116,7 @@ impl Changes {
 
     fn note(&mut self, path: PathBuf) {
         if self.is_new_directory(&path) {
-            // One that cannot be watched is reported when the next build has ended.
+            // A directory that cannot be watched is reported after the next build.
             let _ = self.watch_directories();
         }
         if self.sources.contains(&path) {

@@ -1,19 +1,19 @@
-//! Whether a file that was written differs from what it was.
+//! Detection of changes in the content of written files.
 //!
-//! Build scripts may write into the source tree, and editors save without a change.
-//! Both would build for ever, or for nothing, if only the time of writing counted.
+//! Build scripts may write into the source tree, and editors save files without a change.
+//! If only the time of writing counted, builds would repeat forever or happen for nothing.
 
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
-/// The contents that have been seen, by their hashes; `None` is a missing file.
+/// The hashes of the contents that have been seen; `None` for a missing file.
 #[derive(Debug, Default)]
 pub(super) struct Contents(HashMap<PathBuf, Option<u64>>);
 
 impl Contents {
-    /// Whether the file's content is new to us. It is not, the next time.
+    /// Returns true if the file's content differs from the last time, and remembers the content.
     pub(super) fn changed(&mut self, file: &Path) -> bool {
         let now = fs::read(file).ok().map(|content| {
             let mut hasher = DefaultHasher::new();

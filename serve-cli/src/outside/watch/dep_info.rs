@@ -1,21 +1,21 @@
-//! What a build has read, as cargo notes it beside each program: `program.d`.
+//! The files that a build has read, which cargo records beside each program in `program.d`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files of local packages that went into `executable`, if cargo says.
+/// Returns the files of local packages that went into `executable`; empty if there is no record.
 pub(super) fn of_executable(executable: &Path) -> Vec<PathBuf> {
     fs::read_to_string(executable.with_extension("d"))
         .map_or_else(|_| Vec::new(), |text| parse(&text))
 }
 
-/// The right side of every `target: file file\ with\ spaces`.
+/// Returns the files on the right side of each rule `target: file file\ with\ spaces`.
 fn parse(text: &str) -> Vec<PathBuf> {
     let rules = text.lines().filter_map(|line| line.split_once(": "));
     rules.flat_map(|(_, files)| split(files)).map(PathBuf::from).collect()
 }
 
-/// Words between spaces, where a backslash takes the special meaning of a space.
+/// Splits a text at its spaces, except at those that a backslash escapes.
 fn split(files: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut characters = files.chars().peekable();

@@ -1,9 +1,9 @@
-//! `cargo serve run --watch`: builds and starts again after every change.
+//! `cargo serve run --watch`: builds and starts the program again after every change.
 //!
-//! The program that runs is replaced only by one that has been built: while the source
-//! does not compile, the last good one goes on serving. The old one is asked to stop
-//! (SIGTERM, so it drains) and has stopped before the new one starts, since both want
-//! the same port.
+//! The running program is replaced only after a successful build: while the source does not
+//! compile, the last good program continues to serve. The old program is asked to stop
+//! (SIGTERM, so it drains) and has stopped before the new one starts, since both use the
+//! same port.
 
 mod changes;
 mod content;
@@ -29,7 +29,7 @@ use super::workspace::Workspace;
 use changes::Changes;
 use program::Program;
 
-/// Runs the application until Ctrl-C, replacing it whenever its source changes.
+/// Runs the application until Ctrl-C, and replaces it whenever its source changes.
 pub(crate) fn run(options: &CargoOptions, arguments: &RunArguments) -> Result<u8, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -61,7 +61,7 @@ impl Session<'_> {
                 () = stop.received() => return self.end(program, &mut stop).await,
             };
             match built {
-                // Saved without an effect on the program, as in a comment of a manifest.
+                // The change has no effect on the program, as in a comment of a manifest.
                 Ok(built) if built.fresh && program.is_some() => {}
                 Ok(built) => {
                     if let Some(old) = program.take() {
@@ -73,7 +73,7 @@ impl Session<'_> {
                     changes.learn(&built)?;
                     program =
                         Some(Program::start(self.command(&product, &built), &built.executable)?);
-                    // The browser is open by then.
+                    // The first program has opened the browser.
                     self.arguments.open = false;
                 }
                 Err(error) => {
@@ -108,7 +108,7 @@ impl Session<'_> {
         }
     }
 
-    /// Asks cargo on a thread of its own, since it may wait for another's lock.
+    /// Asks cargo for the product on a blocking thread, since cargo may wait for a lock.
     async fn product(&self) -> Result<Product, Error> {
         let options = self.options.clone();
         let path = self.arguments.application.path.clone();
@@ -122,7 +122,7 @@ impl Session<'_> {
         start::command(product, built, self.arguments.to_command_line())
     }
 
-    /// Builds on a thread of its own. Dropped, it ends cargo.
+    /// Builds the product on a blocking thread. Dropping the future ends cargo.
     async fn build(&self, product: &Product) -> Result<Built, Error> {
         let building = build::start(product, self.options)?;
         let guard = program::EndOnDrop::new(building.id());
@@ -140,7 +140,7 @@ impl Session<'_> {
     }
 }
 
-/// `src/lib.rs`, or `src/lib.rs and 3 more files`.
+/// Summarizes changed files: `src/lib.rs`, or `src/lib.rs and 3 more files`.
 fn summary(files: &[PathBuf]) -> String {
     let here = env::current_dir().unwrap_or_default();
     let shown = |file: &Path| file.strip_prefix(&here).unwrap_or(file).display().to_string();

@@ -1,4 +1,4 @@
-//! The running program, and how it is ended.
+//! The running program and its end.
 
 use std::process::{Command, ExitStatus};
 
@@ -9,20 +9,21 @@ use crate::inside::StopSignal;
 use crate::output;
 use crate::outside::error::Error;
 
-/// A program that was started. Dropped, it is killed.
+/// A started program, which is killed on drop.
 #[derive(Debug)]
 pub(super) struct Program(Child);
 
 impl Program {
     pub(super) fn start(mut command: Command, executable: &Utf8Path) -> Result<Self, Error> {
-        // In a group of its own, a Ctrl-C reaches it only through us, and so only once.
+        // In its own process group, the program receives a Ctrl-C only from here, and so only once.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
         child.map(Self).map_err(|source| Error::Start { program: executable.to_owned(), source })
     }
 
-    /// Waits until the program, if there is one, has ended of itself, and says how.
+    /// Waits until the program has ended by itself, and describes how. Never completes if there is
+    /// no program.
     pub(super) async fn exited(program: &mut Option<Self>) -> String {
         let status = match program {
             Some(program) => program.0.wait().await,
@@ -32,8 +33,8 @@ impl Program {
         status.map_or_else(|error| error.to_string(), |status| describe(&status))
     }
 
-    /// Asks the program to end, and waits until it has. A further signal makes it end at
-    /// once; then the answer is `false`.
+    /// Asks the program to end and waits until it has ended. On a further signal, the program is
+    /// asked again, which ends it at once, and the result is `false`. Later signals kill it.
     pub(super) async fn stop(mut self, stop: &mut StopSignal) -> bool {
         let mut patient = true;
         loop {
@@ -44,7 +45,7 @@ impl Program {
                 _ = self.0.wait() => return patient,
                 () = stop.received() => {
                     if !patient {
-                        // It has been asked twice.
+                        // The program has been asked twice.
                         let _ = self.0.start_kill();
                     }
                     output::status("Stopping", "without waiting for requests in progress");
@@ -62,7 +63,7 @@ fn describe(status: &ExitStatus) -> String {
     }
 }
 
-/// Ends a process when it is dropped, unless that was called off.
+/// A guard that asks a process to end when it is dropped, unless it was disarmed.
 #[derive(Debug)]
 pub(super) struct EndOnDrop(Option<u32>);
 
@@ -84,16 +85,16 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// Asks a process to end in its own time.
+/// Asks a process to end.
 #[cfg(unix)]
 fn terminate(id: u32) {
     let id = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(id) = id {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
     }
 }
 
-/// There is no such request here; what can be killed is killed when it is dropped.
+/// Does nothing: this platform has no such request. A [`Program`] is killed when it is dropped.
 #[cfg(not(unix))]
 fn terminate(_id: u32) {}

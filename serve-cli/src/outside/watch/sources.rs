@@ -1,4 +1,4 @@
-//! Which files a product is made of, and where to look for changes of them.
+//! The source files of a product, and the directories to watch for their changes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -13,11 +13,11 @@ use crate::outside::product::Product;
 /// The sources of a product.
 #[derive(Debug)]
 pub(super) struct Sources {
-    /// The directories of its packages.
+    /// The directories of the product's packages.
     packages: Vec<PathBuf>,
     /// The root of the workspace, for its manifest and its lock file.
     root: PathBuf,
-    /// What the last build has read.
+    /// The files that the last build has read, except those in the target directory.
     read: HashSet<PathBuf>,
     target: PathBuf,
 }
@@ -32,19 +32,19 @@ impl Sources {
         }
     }
 
-    /// The product may be made of other packages now.
+    /// Updates the packages, which may have changed. The files of the last build are kept.
     pub(super) fn follow(&mut self, product: &Product) {
         let read = std::mem::take(&mut self.read);
         *self = Self { read, ..Self::of(product) };
     }
 
-    /// What a build has read is a source, whatever its name.
+    /// Records the files that a build has read, which are sources whatever their names.
     pub(super) fn learn(&mut self, built: &Built) {
         let read = dep_info::of_executable(built.executable.as_std_path());
         self.read = read.into_iter().filter(|file| !file.starts_with(&self.target)).collect();
     }
 
-    /// Whether a change of this file may change the program.
+    /// Returns true if a change of this file may change the program.
     pub(super) fn contains(&self, file: &Path) -> bool {
         if self.read.contains(file) {
             return true;
@@ -63,8 +63,8 @@ impl Sources {
             })
     }
 
-    /// The directories to watch. Those that hold only output are left out: there may be
-    /// very many below them.
+    /// Returns the directories to watch. Directories that hold only output are left out, since
+    /// they may contain very many others.
     pub(super) fn directories(&self) -> BTreeMap<PathBuf, RecursiveMode> {
         let mut directories = BTreeMap::from([(self.root.clone(), RecursiveMode::NonRecursive)]);
         for package in &self.packages {
@@ -75,7 +75,7 @@ impl Sources {
                 }
             }
         }
-        // Included from elsewhere.
+        // Files that are included from elsewhere.
         for directory in self.read.iter().filter_map(|file| file.parent()) {
             if !self.packages.iter().any(|package| directory.starts_with(package))
                 && directory.is_dir()
@@ -91,12 +91,12 @@ fn is_manifest(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name == "Cargo.toml" || name == "Cargo.lock")
 }
 
-/// `.git`, an editor's swap files and the like.
+/// Returns true for hidden files, such as `.git` or an editor's swap files.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Cargo marks target directories so, as other tools do theirs.
+/// Returns true for a directory with a cache tag. Cargo and other tools mark their output so.
 fn is_cache(directory: &Path) -> bool {
     directory.join("CACHEDIR.TAG").is_file()
 }

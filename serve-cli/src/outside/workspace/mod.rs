@@ -1,4 +1,4 @@
-//! The packages there are, as cargo knows them, and which of them is meant.
+//! The packages that cargo knows, and the selection of one of them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::process::{Command, Stdio};
@@ -11,22 +11,22 @@ use super::error::Error;
 use super::status_line;
 use crate::nearest;
 
-/// The crate whose presence makes a package one of ours.
+/// The crate that a package with applications depends on.
 pub(crate) const SERVE_CORE: &str = "serve-core";
-/// The crate that a program needs beside it.
+/// The crate that a program needs beside [`SERVE_CORE`].
 pub(crate) const SERVE_CLI: &str = "serve-cli";
 
-/// What `cargo metadata` says, and where it was asked.
+/// The output of `cargo metadata`, and the directory and options it was asked with.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) metadata: Metadata,
-    /// The directory whose package is meant when none is named.
+    /// The directory whose package is selected if none is named.
     pub(crate) directory: Utf8PathBuf,
     pub(crate) options: CargoOptions,
 }
 
 impl Workspace {
-    /// Asks cargo about the workspace of this directory, or of `--manifest-path`.
+    /// Loads the workspace of the current directory, or of `--manifest-path`, from cargo.
     pub(crate) fn load(options: &CargoOptions) -> Result<Self, Error> {
         let directory = directory(options)?;
         let mut command = MetadataCommand::new();
@@ -45,27 +45,28 @@ impl Workspace {
         Ok(Self { metadata, directory, options: options.clone() })
     }
 
-    /// The package called `name`, or else the one that is meant.
+    /// Returns the package called `name`, or the package of the directory if there is no name, or
+    /// else the only package that depends on Serve.
     pub(crate) fn package(&self, name: Option<&str>) -> Result<&Package, Error> {
         choose(&self.metadata, name, &self.directory)
     }
 
-    /// The packages whose source is on this machine and editable, which `package`
-    /// is built from: itself, and the path dependencies below it.
+    /// Returns the packages with local, editable source that `package` is built from: itself and
+    /// its path dependencies, including transitive ones.
     pub(crate) fn local_packages(&self, package: &Package) -> Vec<&Package> {
         self.below(package).into_iter().filter(|package| package.source.is_none()).collect()
     }
 
-    /// The `serve-core` that `package` is linked with: the nearest one below it.
+    /// Returns the `serve-core` that `package` is linked with: the nearest among its dependencies.
     pub(crate) fn serve_core(&self, package: &Package) -> Option<&Package> {
         let is_core = |candidate: &&Package| candidate.name == SERVE_CORE;
-        // An optional dependency is not in the resolved graph unless its feature is
-        // on by default; there the workspace knows one at most.
+        // An optional dependency is not in the resolved graph unless its feature is on by
+        // default. The workspace then knows at most one `serve-core`.
         let below = self.below(package).into_iter().find(is_core);
         below.or_else(|| self.metadata.packages.iter().find(is_core))
     }
 
-    /// `package` and what it depends on, nearest first.
+    /// Returns `package` and its transitive dependencies, nearest first.
     fn below(&self, package: &Package) -> Vec<&Package> {
         let packages: HashMap<&PackageId, &Package> =
             self.metadata.packages.iter().map(|package| (&package.id, package)).collect();
@@ -88,7 +89,8 @@ impl Workspace {
     }
 }
 
-/// Where cargo looks for a manifest, free of links, as cargo's own paths are.
+/// Returns the directory in which cargo looks for a manifest. Symbolic links are resolved, as in
+/// cargo's own paths.
 fn directory(options: &CargoOptions) -> Result<Utf8PathBuf, Error> {
     let directory = match &options.manifest.manifest_path {
         Some(manifest) => manifest.parent().map(|parent| match parent.as_os_str().is_empty() {
@@ -98,7 +100,7 @@ fn directory(options: &CargoOptions) -> Result<Utf8PathBuf, Error> {
         None => None,
     };
     let directory = directory.unwrap_or_else(|| ".".into());
-    // A directory that does not exist is cargo's to complain about.
+    // Cargo reports a directory that does not exist.
     let resolved = directory.canonicalize().unwrap_or(directory);
     Utf8PathBuf::from_path_buf(resolved).map_err(|path| Error::File {
         doing: "work in",
@@ -115,7 +117,7 @@ fn ask(mut command: Command) -> Result<Metadata, Error> {
         .spawn()
         .map_err(Error::NoCargo)?;
     let progress = child.stderr.take().map(|stderr| {
-        // It ends with its pipe, that is, with cargo.
+        // The thread ends when the pipe is closed, that is, when cargo ends.
         std::thread::spawn(move || status_line::show_progress(stderr))
     });
     let output = child.wait_with_output().map_err(Error::NoCargo)?;
@@ -148,7 +150,7 @@ fn choose<'m>(
         .max_by_key(|package| home(package).map(|home| home.as_str().len()));
     match here {
         Some(package) if depends_on_serve(package) => return Ok(package),
-        // In the root of a workspace any member may be meant, elsewhere only this one.
+        // In the root of a workspace, any member may be selected; elsewhere only this package.
         Some(package) if home(&package).as_deref() != Some(&metadata.workspace_root) => {
             return Err(Error::NotServe { package: package.name.to_string() });
         }
@@ -169,7 +171,8 @@ fn choose<'m>(
     }
 }
 
-/// Whether `package` says that it has deployments. `serve-cli` itself only handles them.
+/// Returns true if `package` depends on Serve, and so may have deployments. `serve-cli` is
+/// excluded: it handles deployments and has none.
 pub(crate) fn depends_on_serve(package: &Package) -> bool {
     let mut dependencies = package.dependencies.iter();
     package.name != SERVE_CLI

@@ -1,4 +1,4 @@
-//! Choosing a package, as a table of workspaces.
+//! Tests of the selection of a package, on a table of workspaces.
 
 use serde_json::{Value, json};
 
@@ -49,13 +49,13 @@ impl PackageJson {
         self
     }
 
-    /// At this path instead of `/work/<name>/Cargo.toml`.
+    /// Sets the manifest path, instead of `/work/<name>/Cargo.toml`.
     pub(crate) fn manifest(mut self, path: &str) -> Self {
         self.0["manifest_path"] = json!(path);
         self
     }
 
-    /// From this source instead of a path.
+    /// Sets the source of the package, instead of a path.
     pub(crate) fn from(mut self, source: &str) -> Self {
         self.0["source"] = json!(source);
         self
@@ -74,7 +74,7 @@ impl PackageJson {
     }
 }
 
-/// A workspace in `/work` of these members, which know these others.
+/// Creates a workspace in `/work` with these members and these other known packages.
 pub(crate) fn workspace(members: Vec<PackageJson>, others: Vec<PackageJson>) -> Metadata {
     let member_ids: Vec<Value> = members.iter().map(|member| member.0["id"].clone()).collect();
     let packages: Vec<Value> = members.into_iter().chain(others).map(|package| package.0).collect();

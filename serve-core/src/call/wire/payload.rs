@@ -193,7 +193,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn run<R>(session: Self, f: impl FnOnce() -> R) -> (R, Self) {
-        /// Puts the outer session back, also when `f` panics.
+        /// Restores the outer session, also if `f` panics.
         struct Restore(Option<Session>);
         impl Drop for Restore {
             fn drop(&mut self) {

@@ -135,7 +135,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
         }
     }
 
-    /// For a type that accepts anything: JSON if the text is JSON, else the text.
+    /// Reads a value for a type that accepts anything: JSON if the text is JSON, else the text.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
         let [text] = self.values else { return self.deserialize_seq(visitor) };
         match serde_json::from_str::<serde_json::Value>(text) {
@@ -191,7 +191,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// For a list: a repeated key, JSON in brackets, or one item.
+    /// Reads a list: from a repeated key, from JSON in brackets, or from one item.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
         if let [text] = self.values
             && text.trim_start().starts_with('[')

@@ -1,9 +1,9 @@
-//! Whether a deployment's replicas take as many calls as fill their batches.
+//! A check that the replicas of a deployment take enough calls to fill their batches.
 
 use crate::method::BatchLimits;
 
-/// What to say of a method whose batches cannot be full, because a replica of `slots` slots
-/// never has that many of its calls; nothing if they can.
+/// Returns a warning if the batches of a method can never be full because a replica, which has
+/// `slots` slots, never runs that many calls of the method. Returns `None` if they can be full.
 pub(crate) fn starved_batches(
     method: &str,
     batch: BatchLimits,

@@ -1,4 +1,4 @@
-//! [`Deploys`]: which deploy of an application is under way, and how the last ones ended.
+//! [`Deploys`]: the current deploy of an application, and the outcomes of its last deploys.
 
 use std::collections::VecDeque;
 
@@ -7,29 +7,30 @@ use serde::{Deserialize, Serialize};
 use crate::controller::error::DeployFailure;
 use crate::controller::status::ApplicationStatus;
 
-/// The number of ended deploys that are remembered, for those who wait for their ends.
+/// The number of ended deploys that are remembered for callers that wait for their outcomes.
 const REMEMBERED: usize = 32;
 
-/// The deploys of one application. A deploy has a number. It is asked for, begins when those
-/// before it have let go, and succeeds, fails, or gives way to a newer one or to the deletion.
+/// The deploys of one application. Each deploy has a number. A deploy is requested, begins when
+/// earlier deploys have released the application, and then succeeds, fails, or gives way to a newer
+/// deploy or to the deletion.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deploys {
     phase: Phase,
-    /// The number of the deploy that was asked for last.
+    /// The number of the deploy that was requested last.
     asked: u64,
-    /// The last deploys that ended, other than by giving way; the oldest first.
+    /// The last deploys that ended, except for those that gave way; the oldest first.
     ended: VecDeque<Ended>,
-    /// True once the application is to be deleted, which deploys give way to.
+    /// True once the deletion of the application was requested. Deploys give way to the deletion.
     deletion_asked: bool,
-    /// Why the last deploy failed, if it did.
+    /// The failure of the last deploy, if it failed.
     failure: Option<Failure>,
 }
 
-/// The step that an application is in.
+/// The current phase of an application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
-    /// A deploy is under way, or about to begin. The route prefix is the one that the application
-    /// will have.
+    /// A deploy is in progress, or about to begin. `claims` is the route prefix that the
+    /// application will have.
     Deploying {
         claims: Option<String>,
     },
@@ -48,7 +49,7 @@ struct Ended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Failure {
     reason: DeployFailure,
-    /// True if it was the first deploy, and the replicas of it that run serve.
+    /// True if the first deploy failed and its running replicas serve.
     in_part: bool,
 }
 
@@ -59,59 +60,61 @@ impl Default for Phase {
 }
 
 impl Deploys {
-    /// A deploy of this number is asked for, which is larger than all before it.
+    /// Requests a deploy with this number, which is greater than all earlier numbers.
     pub(crate) fn ask(&mut self, number: u64) {
         self.asked = number;
     }
 
-    /// The application is to be deleted.
+    /// Requests the deletion of the application.
     pub(crate) fn ask_for_deletion(&mut self) {
         self.deletion_asked = true;
     }
 
-    /// True if the application is to be deleted.
+    /// Returns `true` if the deletion of the application was requested.
     pub(crate) fn deletion_asked(&self) -> bool {
         self.deletion_asked
     }
 
-    /// True if the deploy of this number has to give way.
+    /// Returns `true` if the deploy with this number has to give way.
     pub(crate) fn gives_way(&self, number: u64) -> bool {
         self.deletion_asked || self.asked != number
     }
 
-    /// True if the deploy that was asked for last has ended.
+    /// Returns `true` if the deploy that was requested last has ended.
     pub(crate) fn all_ended(&self) -> bool {
         self.ended.back().is_some_and(|last| last.number == self.asked)
     }
 
-    /// How the deploy of this number ended, if it did other than by giving way.
+    /// Returns the outcome of the deploy with this number, if the deploy has ended and did not give
+    /// way.
     pub(crate) fn outcome(&self, number: u64) -> Option<Result<(), &DeployFailure>> {
         let ended = self.ended.iter().find(|ended| ended.number == number)?;
         Some(ended.failure.as_ref().map_or(Ok(()), Err))
     }
 
-    /// Why the last deploy that ended failed, if it did.
+    /// Returns the reason why the last deploy failed, if it failed.
     pub(crate) fn failure(&self) -> Option<&DeployFailure> {
         self.failure.as_ref().map(|failure| &failure.reason)
     }
 
-    /// A deploy begins, of a plan that claims this route prefix.
+    /// Begins a deploy of a plan that claims this route prefix.
     pub(crate) fn begin(&mut self, claims: Option<&str>) {
         self.phase = Phase::Deploying { claims: claims.map(str::to_owned) };
     }
 
-    /// A deploy is refused before it began. The application is as it was.
+    /// Refuses a deploy that has not begun. The application stays as it was.
     pub(crate) fn refuse(&mut self, number: u64, reason: DeployFailure) {
         self.end(number, Some(reason));
     }
 
-    /// A deploy succeeds: all of it runs.
+    /// Ends a deploy that succeeded: all of it runs.
     pub(crate) fn succeed(&mut self, number: u64) {
         self.end(number, None);
         self.failure = None;
     }
 
-    /// A deploy fails, or ends with the application. `in_part`, the replicas of it that run serve.
+    /// Ends a deploy that failed, or that ends because the application is deleted. If `in_part` is
+    /// true, the running replicas of the deploy serve.
     pub(crate) fn fail(&mut self, number: u64, reason: DeployFailure, in_part: bool) {
         self.end(number, Some(reason.clone()));
         self.failure = Some(Failure { reason, in_part });
@@ -125,22 +128,22 @@ impl Deploys {
         self.phase = Phase::Settled;
     }
 
-    /// A deploy gives way to a newer one, which has not begun.
+    /// Makes a deploy give way to a newer one, which has not begun.
     pub(crate) fn give_way(&mut self) {
         self.phase = Phase::Deploying { claims: None };
     }
 
-    /// The deletion begins.
+    /// Begins the deletion.
     pub(crate) fn delete(&mut self) {
         self.phase = Phase::Deleting;
     }
 
-    /// True if the application takes requests below the prefix of its plan.
+    /// Returns `true` if the application takes requests under the prefix of its plan.
     pub(crate) fn is_routed(&self) -> bool {
         self.phase != Phase::Deleting
     }
 
-    /// The prefix that the deploy which is under way claims.
+    /// Returns the prefix that the current deploy claims.
     pub(crate) fn claims(&self) -> Option<&str> {
         match &self.phase {
             Phase::Deploying { claims } => claims.as_deref(),
@@ -148,13 +151,13 @@ impl Deploys {
         }
     }
 
-    /// The application's status, given that of its deployments together.
+    /// Returns the status of the application, given the combined status of its deployments.
     pub(crate) fn status(&self, deployments: ApplicationStatus) -> ApplicationStatus {
         match (&self.phase, &self.failure) {
             (Phase::Deleting, _) => ApplicationStatus::Deleting,
             (Phase::Deploying { .. }, _) => ApplicationStatus::Deploying,
             (Phase::Settled, None) => deployments,
-            // Replicas that did not start were tried again, and run now.
+            // The replicas that did not start were retried, and run now.
             (Phase::Settled, Some(Failure { in_part: true, .. }))
                 if deployments == ApplicationStatus::Running =>
             {

@@ -1,8 +1,8 @@
-//! What the controller decides, as pure functions of (asked, observed, now) on plain data.
+//! The decisions of the controller, as pure functions of (asked, observed, now) on plain data.
 //!
-//! Nothing here starts, stops or waits for anything, reads a clock or draws a random
-//! number: `now` comes from the caller, and what is decided comes back as a value. The
-//! loops that act on it are the controller's.
+//! Nothing in this module starts, stops or waits for anything, reads a clock or draws a random
+//! number: the caller passes `now`, and each decision is returned as a value. The loops that act on
+//! the decisions belong to the controller.
 //!
 //! | module | decides |
 //! |---|---|

@@ -1,15 +1,15 @@
-//! Ranks: the places of a deployment's replicas, from 0 and without gaps.
+//! Ranks: the positions of a deployment's replicas, from 0 and without gaps.
 
 use std::collections::HashSet;
 
-/// The ranks that none of `taken` has, the lowest first. They do not end.
+/// Returns an infinite iterator over the ranks that are not in `taken`, the lowest first.
 pub(crate) fn free_ranks(taken: impl Iterator<Item = usize>) -> impl Iterator<Item = usize> {
     let taken: HashSet<usize> = taken.collect();
     (0..).filter(move |rank| !taken.contains(rank))
 }
 
-/// Gives those beyond the last place the places that are free, so that as few as possible
-/// move. Pairs are a replica's number and its rank.
+/// Returns new ranks for the replicas whose rank is beyond the last position, so that as few
+/// replicas as possible move. Each pair is a replica's number and its rank.
 pub(crate) fn close_gaps(ranks: &[(u64, usize)]) -> Vec<(u64, usize)> {
     let mut beyond: Vec<_> = ranks.iter().filter(|(_, rank)| *rank >= ranks.len()).collect();
     if beyond.is_empty() {

@@ -1,43 +1,43 @@
-//! [`Capacity`]: the resources of one node, and what is reserved of them. Plain data.
+//! [`Capacity`]: the resources of one node, and the reserved part of them. Plain data.
 //!
-//! Amounts are counted in ten-thousandths, Ray's own precision, so that what is given back
-//! is exactly what was taken.
+//! Amounts are counted in ten-thousandths, which is Ray's own precision, so that a release returns
+//! exactly what was reserved.
 
 use std::collections::BTreeMap;
 
-/// A whole one, in the units that are counted.
+/// One whole unit of a resource, in the units in which amounts are counted.
 pub(super) const ONE: u64 = 10_000;
 
-/// What a replica needs.
+/// The resources that one replica requires.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) num_cpus: f64,
     pub(crate) num_gpus: f64,
-    /// In bytes.
+    /// The memory in bytes.
     pub(crate) memory: u64,
     pub(crate) others: BTreeMap<String, f64>,
 }
 
-/// What a node has.
+/// The resources of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Resources {
     pub(crate) num_cpus: f64,
     pub(crate) gpu_ids: Vec<String>,
-    /// In bytes.
+    /// The memory in bytes.
     pub(crate) memory: u64,
     pub(crate) others: BTreeMap<String, f64>,
-    /// True if there is as much as is asked for of what `others` does not name.
+    /// True if resources that `others` does not name are available in any amount.
     pub(crate) plenty_of_others: bool,
 }
 
 impl Resources {
-    /// GPUs with the ids `0`, `1`, ...
+    /// Returns GPU ids `0`, `1`, ...
     pub(crate) fn numbered(gpus: usize) -> Vec<String> {
         (0..gpus).map(|number| number.to_string()).collect()
     }
 
-    /// What this process may use: its CPUs, and at least 2; no GPUs, which are not looked
-    /// for; memory without limit.
+    /// Returns the resources that this process may use: its CPUs, but at least 2; no GPUs, because
+    /// they are not detected; and memory without a limit.
     pub(crate) fn of_this_machine() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from).max(2);
         Self {
@@ -49,7 +49,7 @@ impl Resources {
         }
     }
 
-    /// More than any test needs, and the same everywhere.
+    /// Returns more resources than any test needs, the same on every machine.
     pub(crate) fn plenty() -> Self {
         Self {
             num_cpus: 1000.0,
@@ -61,7 +61,7 @@ impl Resources {
     }
 }
 
-/// What a node has, and what is free of it.
+/// The resources of a node, and the free part of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Capacity {
     cpus: Amount,
@@ -83,13 +83,13 @@ struct Gpu {
     free: u64,
 }
 
-/// What one replica has reserved.
+/// The resources that one replica has reserved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grant {
     cpus: u64,
     memory: u64,
     others: BTreeMap<String, u64>,
-    /// Places of GPUs, and how much of each.
+    /// The indices of GPUs, and the reserved share of each.
     gpus: Vec<(usize, u64)>,
 }
 
@@ -111,10 +111,10 @@ impl Capacity {
         }
     }
 
-    /// Reserves what a replica needs: all of it, or nothing.
+    /// Reserves all resources that a replica requires, or none.
     ///
     /// # Errors
-    /// What is missing, in a sentence.
+    /// If a resource is missing. The error is a sentence that names it.
     pub(crate) fn reserve(&mut self, demand: &Demand) -> Result<Grant, String> {
         let cpus = units(demand.num_cpus);
         if cpus > self.cpus.free {
@@ -155,7 +155,7 @@ impl Capacity {
         Ok(Grant { cpus, memory: demand.memory, others, gpus })
     }
 
-    /// Gives a grant back.
+    /// Releases a grant.
     pub(crate) fn release(&mut self, grant: &Grant) {
         self.cpus.free += grant.cpus;
         self.memory.free += grant.memory;
@@ -169,13 +169,13 @@ impl Capacity {
         }
     }
 
-    /// The ids of a grant's GPUs.
+    /// Returns the ids of a grant's GPUs.
     pub(crate) fn gpu_ids(&self, grant: &Grant) -> Vec<String> {
         grant.gpus.iter().map(|(place, _)| self.gpus[*place].id.clone()).collect()
     }
 
-    /// Whole GPUs that nobody has a part of; or a fraction of the fullest that has it, so
-    /// that whole ones stay whole.
+    /// Picks whole GPUs that are entirely free, or a fraction of the fullest GPU that has enough
+    /// left, so that whole GPUs stay whole.
     fn pick_gpus(&self, wanted: f64) -> Result<Vec<(usize, u64)>, String> {
         let needed = units(wanted);
         let mut places: Vec<usize> = (0..self.gpus.len()).collect();
@@ -209,7 +209,7 @@ fn missing(what: &str, needed: f64, Amount { free, total }: Amount) -> String {
     format!("it needs {needed} {what}, and {} of {} are free", number(free), number(total))
 }
 
-/// `CPU` for one, else `CPUs`.
+/// Returns `CPU` for one unit and `CPUs` for any other amount.
 fn counted(amount: f64, what: &str) -> String {
     if units(amount) == ONE { what.to_owned() } else { format!("{what}s") }
 }
@@ -279,8 +279,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is reserved and given back, no more is out than there is, and in the
-        /// end all is free.
+        /// Whatever is reserved and released, the reserved amounts never exceed the total, and in
+        /// the end everything is free.
         #[test]
         fn nothing_is_given_twice_or_lost(
             steps in prop::collection::vec((0.0_f64..3.0, 0_usize..5, any::<bool>()), 0..60),

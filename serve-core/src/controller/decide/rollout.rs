@@ -1,52 +1,52 @@
-//! [`rollout`]: which replicas start and which stop next, so that those of the version
-//! asked for replace all others and there are as many as wanted.
+//! [`rollout`]: the next replicas to start and to stop, so that replicas of the requested version
+//! replace all others and the target number is met.
 
-/// What is to be decided on.
+/// The input of a rollout decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RolloutInput<'a> {
-    /// Those that are not stopping.
+    /// The replicas that are not stopping.
     pub(crate) replicas: &'a [ReplicaView],
-    /// How many are wanted.
+    /// The number of replicas to have.
     pub(crate) target: usize,
-    /// The part of them that is replaced at a time.
+    /// The share of the replicas that is replaced at a time.
     pub(crate) rolling_update_percentage: f64,
-    /// How many more than wanted there may be meanwhile, in percent.
+    /// The number of replicas by which a rollout may exceed the target, in percent of the target.
     pub(crate) max_surge_percent: f64,
-    /// False while failed starts are waited out.
+    /// False during the pause after failed starts.
     pub(crate) may_start: bool,
-    /// True once it is certain that the version asked for does not start.
+    /// True once it is certain that the requested version does not start.
     pub(crate) given_up: bool,
-    /// True if a new replica waits for room that an old one has.
+    /// True if a new replica waits for room that an old replica occupies.
     pub(crate) no_room: bool,
 }
 
-/// One replica, as far as this is concerned.
+/// The properties of one replica that a rollout depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReplicaView {
-    /// The later it was begun, the larger.
+    /// The number of the replica. Replicas that were created later have greater numbers.
     pub(crate) number: u64,
-    /// True if it is of the version asked for.
+    /// True if the replica has the requested version.
     pub(crate) current: bool,
-    /// True if it takes calls.
+    /// True if the replica takes calls.
     pub(crate) running: bool,
 }
 
-/// What is to be done now.
+/// The replicas to start and to stop now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rollout {
-    /// How many start.
+    /// The number of replicas to start.
     pub(crate) start: usize,
-    /// Which stop.
+    /// The numbers of the replicas to stop.
     pub(crate) stop: Vec<u64>,
 }
 
-/// What to do now.
+/// Decides which replicas start and stop now.
 ///
-/// As in Ray Serve, a part of the old ones stops and as many new ones start, unless there
-/// may be a surge: then the new ones start first. Unlike there, the last replica that
-/// serves does not stop before another does, for which a deployment of one replica has two
-/// for a while, unless the one has the only room there is; and a version that does not start
-/// stops no more old ones.
+/// As in Ray Serve, a share of the old replicas stops and as many new ones start, unless a surge is
+/// allowed: then the new replicas start first. Unlike in Ray Serve, the last replica that serves
+/// does not stop before another one serves, so that a deployment with one replica temporarily has
+/// two, unless the old replica occupies the only room; and a version that does not start stops no
+/// further old replicas.
 pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     if input.given_up {
         return Rollout::default();
@@ -63,17 +63,17 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     }
     let surge = surge(input);
     let at_least = match surge {
-        // New ones come first, so that as many as wanted serve all the time.
+        // New replicas start first, so that the target number serves all the time.
         Some(_) => input.target,
         None if input.no_room => input.target.saturating_sub(batch(input)),
-        // Where none is wanted, none has to serve until another does.
+        // With a target of zero, no replica has to serve until another one does.
         None => input.target.saturating_sub(batch(input)).max(1).min(input.target),
     };
     let serving = old_running.len() + running(input, true).min(input.target);
     let mut old: Vec<u64> = old_running.iter().map(|old| old.number).collect();
     old.sort_unstable();
     let stopping = old.len().min(serving.saturating_sub(at_least));
-    // While starts fail, what serves is left alone, but for what nobody wants.
+    // While starts fail, serving replicas are left alone, except for surplus ones.
     let stopping =
         if input.may_start { stopping } else { stopping.min(serving.saturating_sub(input.target)) };
     stop.extend(old.drain(..stopping));
@@ -82,7 +82,7 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     Rollout { start, stop }
 }
 
-/// Those of the version asked for that are not wanted: first who does not serve yet, then
+/// Returns the surplus replicas of the requested version: first those that do not serve yet, then
 /// the newest.
 fn surplus(input: &RolloutInput<'_>, current: usize) -> Vec<u64> {
     let mut all: Vec<&ReplicaView> =
@@ -95,18 +95,19 @@ fn running(input: &RolloutInput<'_>, current: bool) -> usize {
     input.replicas.iter().filter(|replica| replica.current == current && replica.running).count()
 }
 
-/// How many are replaced at a time: at least one.
+/// Returns the number of replicas that are replaced at a time, which is at least one.
 fn batch(input: &RolloutInput<'_>) -> usize {
     part(input.target, input.rolling_update_percentage, f64::floor).max(1)
 }
 
-/// How many more than wanted there may be; none if old ones stop first.
+/// Returns the number of replicas by which a rollout may exceed the target, or `None` if old
+/// replicas stop first.
 fn surge(input: &RolloutInput<'_>) -> Option<usize> {
     if input.no_room {
         return None;
     }
     match part(input.target, input.max_surge_percent / 100.0, f64::ceil) {
-        // One cannot stop first and still serve.
+        // A single replica cannot stop first and still serve.
         0 if input.target == 1 => Some(1),
         0 => None,
         allowed => Some(allowed),
@@ -217,8 +218,8 @@ mod tests {
     }
 
     proptest! {
-        /// From any start, with starts that succeed in any order, every replica is
-        /// replaced; meanwhile enough serve and there are never too many.
+        /// From any state, with starts that succeed in any order, every replica is replaced;
+        /// meanwhile, enough replicas serve and there are never too many.
         #[test]
         fn an_update_ends_and_serves_meanwhile(
             before in 0_usize..12,

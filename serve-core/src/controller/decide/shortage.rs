@@ -1,4 +1,5 @@
-//! [`Shortage`]: why the replicas of an application can never have room, whatever else stops.
+//! [`Shortage`]: the reason why the replicas of an application can never have enough room, even if
+//! everything else stops.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,42 +11,42 @@ use super::resources::{Demand, ONE, Resources, units};
 pub(crate) struct Reservations {
     /// The reservation of one replica.
     pub(crate) demand: Demand,
-    /// The replicas without which a deploy does not end.
+    /// The number of replicas that a deploy waits for.
     pub(crate) replicas: usize,
-    /// The most replicas on one node.
+    /// The maximum number of replicas on one node.
     pub(crate) max_replicas_per_node: Option<usize>,
 }
 
-/// A resource of which there is less in all than replicas reserve, so that waiting is no use.
+/// A resource that replicas reserve more of than exists in total, so that waiting cannot help.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Shortage {
-    /// The option that asks for too much: `num_cpus`, `num_gpus`, `memory`,
+    /// The option that requests too much: `num_cpus`, `num_gpus`, `memory`,
     /// `max_replicas_per_node`, or the name of another resource.
     pub resource: String,
-    /// The replicas that ask for too much together.
+    /// The replicas that together request too much.
     pub of: ShortageOf,
-    /// The amount that they reserve, in the option's unit; memory in bytes. Parts of GPUs are
-    /// rounded up to the GPUs that have room for them.
+    /// The amount that the replicas reserve, in the option's unit; memory in bytes. Fractions of
+    /// GPUs are rounded up to the number of GPUs that have room for them.
     pub needed: f64,
-    /// The amount that there is in all.
+    /// The amount that exists in total.
     pub available: f64,
 }
 
-/// The replicas that a [`Shortage`] is of.
+/// The replicas that a [`Shortage`] affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShortageOf {
     /// Each single replica of the deployment.
     Replica,
-    /// So many replicas of the deployment together.
+    /// This many replicas of the deployment together.
     Replicas(usize),
     /// All replicas of the application together.
     WholeApplication,
 }
 
-/// Finds the first deployment that can never have room on an empty node, alone or with those
-/// before it. Returns its index.
+/// Finds the first deployment that can never have enough room on an empty node, alone or together
+/// with the deployments before it. Returns its index.
 pub(crate) fn shortage(node: &Resources, asked: &[Reservations]) -> Option<(usize, Shortage)> {
     let alone = asked.iter().enumerate().find_map(|(index, asked)| {
         let one = [(&asked.demand, 1)];
@@ -74,7 +75,7 @@ fn too_many_on_one_node(asked: &Reservations) -> Option<Shortage> {
     })
 }
 
-/// The first resource of which these replicas reserve more than there is.
+/// Returns the first resource that these replicas reserve more of than exists.
 fn lack(node: &Resources, asked: &[(&Demand, usize)], of: ShortageOf) -> Option<Shortage> {
     let lack = |resource: &str, needed: f64, available: f64| {
         let resource = resource.to_owned();
@@ -112,8 +113,8 @@ fn lack(node: &Resources, asked: &[(&Demand, usize)], of: ShortageOf) -> Option<
     })
 }
 
-/// The GPUs that have room for these replicas: whole ones, and parts that are put together, the
-/// largest first.
+/// Returns the number of GPUs that have room for these replicas: whole GPUs, and fractions that are
+/// packed together, the largest first.
 fn gpus(asked: &[(&Demand, usize)]) -> usize {
     let mut whole = 0;
     let mut parts = Vec::new();
@@ -147,7 +148,7 @@ fn bytes(bytes: u128) -> f64 {
 }
 
 impl Shortage {
-    /// Says how to get rid of the shortage.
+    /// Returns advice on how to resolve the shortage.
     #[must_use]
     pub fn remedy(&self) -> String {
         match &*self.resource {
@@ -244,7 +245,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is reserved one by one on an empty node is never refused here.
+        /// Replicas that can be reserved one by one on an empty node are never refused here.
         #[test]
         fn what_fits_is_not_refused(
             asked in prop::collection::vec((0.0_f64..3.0, 0_usize..6, 0_usize..3), 1..5),

@@ -1,4 +1,4 @@
-//! [`StartFailures`]: whether a replica that did not start is tried again, and when.
+//! [`StartFailures`]: decides whether and when a replica that did not start is retried.
 
 use std::time::Duration;
 
@@ -6,35 +6,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 
-/// Failed starts for each wanted replica before a deploy fails: Ray Serve's
+/// The number of failed starts per wanted replica after which a deploy fails: Ray Serve's
 /// `RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT`.
 const FOR_EACH_REPLICA: usize = 3;
-/// The longest pause between two tries: Ray Serve's.
+/// The longest pause between two attempts, the same as in Ray Serve.
 const LONGEST_PAUSE: Duration = Duration::from_secs(64);
-/// The first pause. In Ray Serve a new process takes about as long; here tries would follow
-/// each other at once, and what hinders the start would have no time to go away.
+/// The first pause. In Ray Serve, the start of a new process takes about as long. Without the
+/// pause, attempts would follow each other at once, and the cause of a failure would have no time
+/// to go away.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause of a version that has never started, so that a deploy fails soon, and
-/// the first beyond the threshold: Ray Serve's.
+/// The longest pause below the threshold, so that a deploy fails soon, and the first pause from the
+/// threshold on, the same as in Ray Serve.
 const PAUSE_AT_THRESHOLD: Duration = Duration::from_secs(1);
 
 /// The failed starts of one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartFailures {
     in_a_row: usize,
-    /// How many pauses there have been since the last start, or since the threshold.
+    /// The number of pauses since the last start, or since the threshold.
     pauses: u32,
-    /// True once a pause has begun at the threshold or beyond it.
+    /// True once a pause has begun at or beyond the threshold.
     beyond: bool,
-    /// The most replicas of the version that have run at once.
+    /// The greatest number of replicas of the version that have run at the same time.
     most_running: usize,
-    /// True once all replicas that were asked for have run, which may be none: the version is not
-    /// given up any more.
+    /// True once all requested replicas have run, of which there may be none. From then on, the
+    /// version is never given up.
     proven: bool,
     pause_ends: Option<Moment>,
 }
 
-/// What follows from a failed start.
+/// The consequence of a failed start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     TryAgain,
@@ -43,37 +44,40 @@ pub(crate) enum Verdict {
 }
 
 impl StartFailures {
-    /// Of a version that has started before.
+    /// Creates the record of a version that has started before.
     pub(crate) fn of_proven() -> Self {
         Self { proven: true, ..Self::default() }
     }
 
-    /// A replica has started, and so many of the version run.
+    /// Records that a replica has started, and how many replicas of the version run now.
     ///
-    /// Only a start that brings the version further makes up for failures: one replica that
-    /// starts, ends and starts again would hide for ever that others do not start at all.
+    /// Until the version has run in full, only a start that brings it further makes up for
+    /// failures: a replica that starts, ends and starts again would otherwise hide forever that
+    /// other replicas do not start at all.
     pub(crate) fn started(&mut self, running: usize) {
         if self.proven || running > self.most_running {
             *self = Self { proven: self.proven, most_running: running, ..Self::default() };
         }
     }
 
-    /// All that was asked for runs, which may be nothing.
+    /// Records that all requested replicas run, of which there may be none.
     pub(crate) fn met(&mut self) {
         self.proven = true;
     }
 
-    /// A replica has not started. The threshold is `limit`, and never more than three for
-    /// each of the `target` replicas: there, a version that has never run in full has failed.
-    /// Before it, a try follows after 0.1, 0.2, 0.4, ... up to 1 second; from it on, one
-    /// that has run before is tried again after 1, 2, 4, ... up to 64 seconds.
+    /// Records a failed start.
+    ///
+    /// The threshold is `limit`, but at most three failures for each of the `target` replicas: at
+    /// the threshold, a version that has never run in full has failed. Below the threshold,
+    /// attempts follow after 0.1, 0.2, 0.4, ... up to 1 second; from the threshold on, a version
+    /// that has run before is retried after 1, 2, 4, ... up to 64 seconds.
     pub(crate) fn failed(&mut self, now: Moment, limit: usize, target: usize) -> Verdict {
         self.in_a_row += 1;
         let threshold = limit.min(FOR_EACH_REPLICA * target.max(1));
         let below = self.in_a_row < threshold;
         let verdict = if below || self.proven { Verdict::TryAgain } else { Verdict::GiveUp };
         if self.pause_ends.is_some_and(|ends| now < ends) {
-            // It was begun with those whose failure is waited out already.
+            // This start began together with others, and the pause for their failure is not over.
             return verdict;
         }
         if !below && !self.beyond {
@@ -90,12 +94,12 @@ impl StartFailures {
         verdict
     }
 
-    /// False during a pause.
+    /// Returns `false` during a pause.
     pub(crate) fn may_start(&self, now: Moment) -> bool {
         self.pause_ends.is_none_or(|ends| now >= ends)
     }
 
-    /// When the pause that lasts ends, if there is one.
+    /// Returns the end of the current pause, if there is one.
     pub(crate) fn pause_ends(&self, now: Moment) -> Option<Moment> {
         self.pause_ends.filter(|ends| now < *ends)
     }

@@ -1,66 +1,68 @@
-//! The status machine: how a deployment's status follows from what happens to it, and an
-//! application's from its deployments'.
+//! The status machine: derives the status of a deployment from its events, and the status of an
+//! application from the states of its deployments.
 //!
-//! Ray Serve's own tables: `tests/vectors/status_machine.json` holds its answers, and the
-//! tests here compare every row.
+//! The tables are Ray Serve's own: `tests/vectors/status_machine.json` holds Ray Serve's answers,
+//! and the tests in this file compare every row.
 
 use serde::{Deserialize, Serialize};
 
 use crate::controller::status::{ApplicationStatus, DeploymentStatus};
 
-/// How a deployment came to its [`DeploymentStatus`].
+/// The event that led to a deployment's [`DeploymentStatus`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum DeploymentStatusTrigger {
-    /// Nothing to say, as after it recovered from a failure.
+    /// No particular event, for example after recovery from a failure.
     Unspecified,
-    /// It was deployed, or its number of replicas was changed by hand.
+    /// The deployment was deployed, or its number of replicas was changed manually.
     ConfigUpdateStarted,
-    /// What was deployed runs.
+    /// The requested version runs.
     ConfigUpdateCompleted,
-    /// The replicas that were added run.
+    /// The added replicas run.
     UpscaleCompleted,
-    /// The replicas that were taken away are gone.
+    /// The removed replicas are gone.
     DownscaleCompleted,
-    /// Its load asked for more or fewer replicas.
+    /// The load required more or fewer replicas.
     Autoscaling,
     /// Replicas did not start.
     ReplicaStartupFailed,
-    /// A process that its replicas share did not start.
+    /// A process that the deployment's replicas share did not start.
     DeploymentActorFailed,
     /// A replica failed its health checks, or ended by itself.
     HealthCheckFailed,
-    /// The controller itself failed.
+    /// A task of the runtime that manages the deployment's replicas panicked, or the drop of an
+    /// instance did.
     InternalError,
-    /// It is being stopped.
+    /// The deployment is being deleted.
     Deleting,
 }
 
-/// What happens to a deployment.
+/// An event of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Event {
-    /// As many replicas of the version asked for run as were asked for, and no others.
+    /// All requested replicas of the requested version run, and no others.
     Healthy,
-    /// It was deployed with other code, options or arguments.
+    /// The deployment was deployed with other code, options or arguments.
     ConfigUpdate,
     AutoscaleUp,
     AutoscaleDown,
-    /// It was deployed with more replicas, and nothing else changed.
+    /// The deployment was deployed with more replicas, and nothing else changed.
     ManuallyIncreaseNumReplicas,
     ManuallyDecreaseNumReplicas,
     ReplicaStartupFailed,
-    /// Ray Serve's processes that the replicas of a deployment share.
+    /// A process that the deployment's replicas share, which exists only in Ray Serve, did not
+    /// start.
     #[cfg_attr(not(test), expect(dead_code, reason = "there are none here; the table has them"))]
     DeploymentActorFailed,
     HealthCheckFailed,
-    /// A task of the controller's own panicked.
+    /// A task of the node panicked, or the drop of an instance did.
     InternalError,
     Delete,
 }
 
-/// A deployment's status, how it came to that, and what there is to say.
+/// The status of a deployment, the event that led to it, and a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     pub(crate) status: DeploymentStatus,
@@ -69,7 +71,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Of a deployment that has just been asked for.
+    /// Returns the standing of a new deployment.
     pub(crate) fn new() -> Self {
         Self {
             status: DeploymentStatus::Updating,
@@ -78,8 +80,8 @@ impl Standing {
         }
     }
 
-    /// After `event`. An event that says nothing new in this state leaves all of it, the
-    /// message too, as it is.
+    /// Returns the standing after `event`. An event that changes nothing in this state leaves the
+    /// whole standing as it is, including the message.
     #[must_use]
     pub(crate) fn after(self, event: Event, message: impl Into<String>) -> Self {
         match next(self.status, self.trigger, event) {
@@ -89,7 +91,7 @@ impl Standing {
     }
 }
 
-/// The state that `event` leads to; none if it changes nothing.
+/// Returns the state that `event` leads to, or `None` if the event changes nothing.
 fn next(
     status: DeploymentStatus,
     trigger: DeploymentStatusTrigger,
@@ -109,7 +111,7 @@ fn next(
         (Event::Healthy, Downscaling) => (Healthy, Trigger::DownscaleCompleted),
         (Event::Healthy, Unhealthy | DeployFailed) => (Healthy, Trigger::Unspecified),
 
-        // A failure is not hidden by a change of the number of replicas.
+        // A change of the number of replicas does not hide a failure.
         (
             Event::AutoscaleUp
             | Event::AutoscaleDown
@@ -119,7 +121,7 @@ fn next(
         ) => return None,
         (Event::AutoscaleUp, Updating | Healthy) => (Upscaling, Trigger::Autoscaling),
         (Event::AutoscaleDown, Updating | Healthy) => (Downscaling, Trigger::Autoscaling),
-        // What was asked for by hand ends before the load may ask for something else.
+        // A manual change completes before the load may request another number.
         (Event::AutoscaleUp, _) if trigger == Trigger::Autoscaling => (Upscaling, trigger),
         (Event::AutoscaleDown, _) if trigger == Trigger::Autoscaling => (Downscaling, trigger),
         (Event::AutoscaleUp | Event::AutoscaleDown, _) => return None,
@@ -136,7 +138,7 @@ fn next(
         (Event::ManuallyIncreaseNumReplicas, _) => (Upscaling, Trigger::ConfigUpdateStarted),
         (Event::ManuallyDecreaseNumReplicas, _) => (Downscaling, Trigger::ConfigUpdateStarted),
 
-        // The replicas that run are enough: one that does not start is tried again.
+        // The running replicas are sufficient: a replica that does not start is retried.
         (Event::ReplicaStartupFailed, Healthy) => return None,
         (Event::ReplicaStartupFailed, Updating | DeployFailed) => {
             (DeployFailed, Trigger::ReplicaStartupFailed)
@@ -156,18 +158,18 @@ fn next(
     Some(next)
 }
 
-/// How much a deployment's state says about its application; the first that any
-/// deployment has wins.
+/// The weight of a deployment's state in the status of its application: the first rank that any
+/// deployment has determines the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     DeployFailed,
     Unhealthy,
     Changing,
-    /// Autoscaling is part of normal life.
+    /// Healthy, or autoscaling, which is part of normal operation.
     Steady,
 }
 
-/// None for states that no sequence of events leads to.
+/// Returns the rank of a state, or `None` if no sequence of events leads to the state.
 fn rank(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Option<Rank> {
     match (status, trigger) {
         (DeploymentStatus::DeployFailed, _) => Some(Rank::DeployFailed),
@@ -186,12 +188,12 @@ fn rank(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Option<Ra
     }
 }
 
-/// The status of an application that has these deployments and is not being deleted.
-/// RUNNING if it has none.
+/// Returns the status of an application that has these deployments and is not being deleted.
+/// RUNNING if there are no deployments.
 pub(crate) fn application_status<'a>(
     deployments: impl IntoIterator<Item = &'a Standing>,
 ) -> ApplicationStatus {
-    // A state without a rank is at least not a settled one.
+    // A state without a rank is at least not settled.
     let rank_of =
         |standing: &Standing| rank(standing.status, standing.trigger).unwrap_or(Rank::Changing);
     match deployments.into_iter().map(rank_of).min() {
@@ -245,7 +247,7 @@ mod tests {
         serde_json::from_str(include_str!("../../../tests/vectors/status_machine.json")).unwrap()
     }
 
-    /// The one of `all` that is written as `name`.
+    /// Returns the element of `all` that serializes as `name`.
     fn named<T: Serialize + Copy>(all: &[T], name: &serde_json::Value) -> T {
         *all.iter().find(|one| serde_json::to_value(one).unwrap() == *name).unwrap()
     }
@@ -281,7 +283,7 @@ mod tests {
         }
     }
 
-    /// The states that some sequence of events leads to.
+    /// Returns the states that some sequence of events leads to.
     fn reachable() -> Vec<(DeploymentStatus, DeploymentStatusTrigger)> {
         let start = Standing::new();
         let mut seen = vec![(start.status, start.trigger)];

@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: the store of one process.
+//! [`MemoryStore`]: a store for a single process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::clock;
 
-/// A store in memory. It has no timer of its own: a key whose time is over is gone at the next
-/// look at the store, and a watch of it wakes in time.
+/// A store in memory. The store has no timer: an expired key is removed at the next access to the
+/// store, and a watch of the key wakes in time.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryStore(Arc<Mutex<Contents>>);
 
@@ -90,7 +90,7 @@ impl Contents {
         };
     }
 
-    /// Wakes the watchers, once all of a batch is written.
+    /// Notifies the watchers, once a whole batch is written.
     fn tell(&self) {
         for watcher in self.watchers.iter().filter_map(Weak::upgrade) {
             watcher.changed.notify_one();
@@ -205,12 +205,12 @@ impl ControlStore for MemoryStore {
 struct MemoryWatch {
     watcher: Arc<Watcher>,
     store: Weak<Mutex<Contents>>,
-    /// True until the first call, which returns at once, though nothing may be there.
+    /// True until the first call, which returns at once even if there are no entries.
     first: bool,
 }
 
 impl MemoryWatch {
-    /// Takes what there is to return, if there is something.
+    /// Takes the pending changes, if the watch has any to return.
     fn take(&mut self) -> Option<(Vec<Change>, StoreRevision)> {
         let mut seen = self.watcher.seen.lock();
         if !self.first && seen.pending.is_empty() {
@@ -226,7 +226,7 @@ impl Watch for MemoryWatch {
     fn next(&mut self) -> BoxFuture<'_, (Vec<Change>, StoreRevision)> {
         Box::pin(async move {
             loop {
-                // Under the store's lock, so that a batch is seen as a whole.
+                // Taken under the store's lock, so that a batch is seen as a whole.
                 let store = self.store.upgrade().map(MemoryStore);
                 let (taken, expiry) = match store {
                     Some(store) => store.with(|contents| (self.take(), contents.next_expiry())),

@@ -1,8 +1,8 @@
-//! [`ControlStore`]: what must outlive a controller, behind seven verbs that every consistent
-//! key-value store has.
+//! [`ControlStore`]: the data that must outlive a controller, behind seven operations that every
+//! consistent key-value store has.
 //!
-//! The controller writes applications, deployments and assignments; nodes watch the assignments
-//! and write reports. Neither calls the other.
+//! The controller writes applications, deployments and assignments; nodes watch the assignments and
+//! write reports. Neither calls the other.
 
 mod memory;
 
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub(crate) use memory::MemoryStore;
 
-/// The number of a write. Later writes of a store have larger numbers, whatever their keys.
+/// The number of a write. Later writes to a store have greater numbers, whatever their keys.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -37,7 +37,7 @@ pub(crate) enum Expected {
     Revision(StoreRevision),
 }
 
-/// One write of a [`Batch`]. Without a value, the key is deleted.
+/// One write of a [`Batch`]. A write without a value deletes the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) key: String,
@@ -45,23 +45,23 @@ pub(crate) struct Write {
     pub(crate) expected: Expected,
 }
 
-/// Writes that happen together or not at all.
+/// Writes that are applied together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
-    /// The key, and its revision, that the writer owes the right to write to. Once the key has
-    /// another revision, or none, the store refuses the batch.
+    /// The key, and its revision, from which the writer derives the right to write. Once the key
+    /// has another revision, or none, the store refuses the batch.
     pub(crate) fence: Option<(String, StoreRevision)>,
 }
 
 impl Batch {
-    /// Stores a value, whatever was there.
+    /// Stores a value, regardless of the previous value.
     pub(crate) fn put(&mut self, key: String, value: &impl Serialize) {
         let value = serde_json::to_vec(value).expect("what is stored is plain data");
         self.writes.push(Write { key, value: Some(value.into()), expected: Expected::Any });
     }
 
-    /// Deletes a key, if it is there.
+    /// Deletes a key, if the key is present.
     pub(crate) fn delete(&mut self, key: String) {
         self.writes.push(Write { key, value: None, expected: Expected::Any });
     }
@@ -81,15 +81,15 @@ pub(crate) enum StoreError {
 /// A change of a key: its new entry, or `None` if it was deleted or has expired.
 pub(crate) type Change = (String, Option<Entry>);
 
-/// What a process leaves for others and for its successor.
+/// The data that a process leaves for other processes and for its successor.
 pub(crate) trait ControlStore: fmt::Debug + Send + Sync {
     /// Returns the entry of a key.
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
-    /// Makes all writes of a batch, or none.
+    /// Applies all writes of a batch, or none.
     fn put(&self, batch: Batch) -> BoxFuture<'_, Result<StoreRevision, StoreError>>;
 
-    /// Stores a value under a key that must be absent. With `ttl`, the key expires unless it is
+    /// Stores a value under a key that must be absent. With a `ttl`, the key expires unless it is
     /// renewed.
     fn create(
         &self,
@@ -98,7 +98,8 @@ pub(crate) trait ControlStore: fmt::Debug + Send + Sync {
         ttl: Option<Duration>,
     ) -> BoxFuture<'_, Result<StoreRevision, StoreError>>;
 
-    /// Lets a key that has this revision live for another `ttl`. The key gets another revision.
+    /// Extends the life of a key that has this revision by another `ttl` from now. The key is
+    /// assigned a new revision.
     fn renew(
         &self,
         key: &str,
@@ -106,7 +107,7 @@ pub(crate) trait ControlStore: fmt::Debug + Send + Sync {
         ttl: Duration,
     ) -> BoxFuture<'_, Result<StoreRevision, StoreError>>;
 
-    /// Deletes a key.
+    /// Deletes a key, if the condition holds.
     fn delete(&self, key: &str, expected: Expected) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Returns the keys that begin with `prefix`, in order.
@@ -116,20 +117,20 @@ pub(crate) trait ControlStore: fmt::Debug + Send + Sync {
     fn watch(&self, prefix: &str) -> Box<dyn Watch>;
 }
 
-/// A watch of a [`ControlStore`]. Dropping it ends the watch.
+/// A watch of a [`ControlStore`]. Dropping the value ends the watch.
 pub(crate) trait Watch: Send {
-    /// Waits for changes and returns them in the order of their keys: at first what there is, then
-    /// the last change of each key since the call before. With them comes the revision up to which
-    /// the watch has seen the store.
+    /// Waits for changes and returns them in the order of their keys: at first the existing
+    /// entries, then the last change of each key since the previous call. The revision is the one
+    /// up to which the watch has seen the store.
     ///
-    /// Cancel safe: what was not returned is returned by the next call.
+    /// Cancel safe: changes that were not returned are returned by the next call.
     fn next(&mut self) -> BoxFuture<'_, (Vec<Change>, StoreRevision)>;
 }
 
-/// Reads what [`Batch::put`] wrote.
+/// Deserializes a value that [`Batch::put`] wrote.
 ///
 /// # Panics
-/// If something else was written.
+/// If the value has another type.
 pub(crate) fn read<T: for<'a> Deserialize<'a>>(key: &str, entry: &Entry) -> T {
     serde_json::from_slice(&entry.value)
         .unwrap_or_else(|error| panic!("the store has something else under `{key}`: {error}"))

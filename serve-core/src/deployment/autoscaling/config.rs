@@ -1,5 +1,5 @@
-//! [`AutoscalingConfig`]: between which bounds, how fast and by how much a deployment's
-//! replicas follow its load.
+//! [`AutoscalingConfig`]: the bounds, the delays and the factors with which a deployment's number
+//! of replicas follows its load.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use thiserror::Error;
 use crate::deployment::setting::{Kind, Setting};
 use crate::deployment::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional, plain};
 
-/// How a deployment's number of replicas follows its load.
+/// The configuration with which a deployment's number of replicas follows its load.
 ///
-/// The load is the number of calls that run or wait, summed over the whole deployment,
-/// and aggregated over [`look_back_period`](Self::look_back_period). As many replicas are
-/// wanted as keep [`target_ongoing_requests`](Self::target_ongoing_requests) on each, and
-/// a change is made once it has been wanted without a break for its delay. Names and
+/// The load is the number of calls that run or wait, summed over the whole deployment, and
+/// aggregated over [`look_back_period`](Self::look_back_period). The wanted number of replicas is
+/// the number that keeps [`target_ongoing_requests`](Self::target_ongoing_requests) on each
+/// replica. A change is made once it has been wanted without a break for its delay. Names and
 /// defaults are Ray Serve's.
 ///
-/// In a config file a duration is a text (`upscale_delay: 30s`) or, with `_s` behind the name, a
-/// number of seconds (`upscale_delay_s: 30`), and an unknown key is an error.
+/// In a config file, a duration is a text (`upscale_delay: 30s`) or, with `_s` appended to the
+/// name, a number of seconds (`upscale_delay_s: 30`). An unknown key is an error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,45 +37,46 @@ use crate::deployment::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo,
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AutoscalingConfig {
-    /// Never fewer replicas than this: 1 unless set. 0 lets an idle deployment stop
-    /// altogether; its next call waits until a replica has started.
+    /// The lower bound of the number of replicas: 1 unless set. With 0, an idle deployment stops
+    /// altogether, and its next call waits until a replica has started.
     pub min_replicas: usize,
-    /// Never more replicas than this: 1 unless set.
+    /// The upper bound of the number of replicas: 1 unless set.
     pub max_replicas: usize,
-    /// Replicas at first: `min_replicas` unless set, or as many as there are where a redeploy
-    /// begins to autoscale. A deployment that is autoscaled already keeps its number.
+    /// The number of replicas at first: `min_replicas` unless set, or the current number if a
+    /// redeploy turns on autoscaling. A deployment that is already autoscaled keeps its number.
     pub initial_replicas: Option<usize>,
-    /// Calls, running and waiting, that each replica should have: 2 unless set.
+    /// The number of calls, running and waiting, that each replica should have: 2 unless set.
     pub target_ongoing_requests: f64,
-    /// How long more replicas must be wanted before they start: 30 s unless set.
+    /// The time for which more replicas must be wanted before they start: 30 s unless set.
     pub upscale_delay: Duration,
-    /// How long fewer replicas must be wanted before some stop: 600 s unless set.
+    /// The time for which fewer replicas must be wanted before some stop: 600 s unless set.
     pub downscale_delay: Duration,
-    /// The same for the last replica: `downscale_delay` unless set.
+    /// The time for which the last replica must be unwanted before it stops: `downscale_delay`
+    /// unless set.
     pub downscale_to_zero_delay: Option<Duration>,
-    /// Which part of a wanted increase is made at once: 1 unless set. Above 1 it
+    /// The part of a wanted increase that is made at once: 1 unless set. A factor above 1
     /// overshoots, for a load that grows while replicas start.
     pub upscaling_factor: f64,
-    /// Which part of a wanted decrease is made at once: 1 unless set. Below 1 it steps
-    /// down softly.
+    /// The part of a wanted decrease that is made at once: 1 unless set. A factor below 1 makes the
+    /// decrease gradual.
     pub downscaling_factor: f64,
-    /// Over how long the load is aggregated: 30 s unless set.
+    /// The time over which the load is aggregated: 30 s unless set.
     pub look_back_period: Duration,
-    /// What of that period counts: its mean unless set.
+    /// The aggregation of the load over that period: its mean unless set.
     pub aggregation: Aggregation,
 }
 
-/// What counts of the load over the look-back period.
+/// The aggregation of the load over the look-back period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Aggregation {
-    /// Its mean over time.
+    /// The mean over time.
     #[default]
     Mean,
-    /// Its lowest value: replicas for what lasts, none for bursts.
+    /// The lowest value: replicas for a lasting load, none for bursts.
     Min,
-    /// Its highest value: replicas for the worst moment.
+    /// The highest value: replicas for the worst moment.
     Max,
 }
 
@@ -98,15 +99,15 @@ impl Default for AutoscalingConfig {
 }
 
 impl AutoscalingConfig {
-    /// The defaults: exactly one replica, so set at least
+    /// Creates a config with the defaults, which mean exactly one replica: set at least
     /// [`max_replicas`](Self::max_replicas).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What `num_replicas = "auto"` means: 1 to 100 replicas, 2 calls on each, as in Ray
-    /// Serve.
+    /// Creates the config that `num_replicas = "auto"` means: 1 to 100 replicas with 2 calls on
+    /// each, as in Ray Serve.
     #[must_use]
     pub fn auto() -> Self {
         Self::new().max_replicas(100)
@@ -133,77 +134,77 @@ impl AutoscalingConfig {
         self
     }
 
-    /// Sets the calls, running and waiting, that each replica should have; above 0.
+    /// Sets the number of calls, running and waiting, that each replica should have; above 0.
     #[must_use]
     pub fn target_ongoing_requests(mut self, calls: f64) -> Self {
         self.target_ongoing_requests = calls;
         self
     }
 
-    /// Sets how long more replicas must be wanted before they start.
+    /// Sets the time for which more replicas must be wanted before they start.
     #[must_use]
     pub fn upscale_delay(mut self, delay: Duration) -> Self {
         self.upscale_delay = delay;
         self
     }
 
-    /// Sets how long fewer replicas must be wanted before some stop.
+    /// Sets the time for which fewer replicas must be wanted before some stop.
     #[must_use]
     pub fn downscale_delay(mut self, delay: Duration) -> Self {
         self.downscale_delay = delay;
         self
     }
 
-    /// Sets how long the last replica must be unwanted before it stops.
+    /// Sets the time for which the last replica must be unwanted before it stops.
     #[must_use]
     pub fn downscale_to_zero_delay(mut self, delay: Duration) -> Self {
         self.downscale_to_zero_delay = Some(delay);
         self
     }
 
-    /// Sets which part of a wanted increase is made at once; above 0.
+    /// Sets the part of a wanted increase that is made at once; above 0.
     #[must_use]
     pub fn upscaling_factor(mut self, factor: f64) -> Self {
         self.upscaling_factor = factor;
         self
     }
 
-    /// Sets which part of a wanted decrease is made at once; above 0.
+    /// Sets the part of a wanted decrease that is made at once; above 0.
     #[must_use]
     pub fn downscaling_factor(mut self, factor: f64) -> Self {
         self.downscaling_factor = factor;
         self
     }
 
-    /// Sets over how long the load is aggregated; above 0.
+    /// Sets the time over which the load is aggregated; above 0.
     #[must_use]
     pub fn look_back_period(mut self, period: Duration) -> Self {
         self.look_back_period = period;
         self
     }
 
-    /// Sets what counts of that period.
+    /// Sets the aggregation of the load over that period.
     #[must_use]
     pub fn aggregation(mut self, aggregation: Aggregation) -> Self {
         self.aggregation = aggregation;
         self
     }
 
-    /// `replicas`, or the bound that it is beyond.
+    /// Returns `replicas`, limited to the bounds.
     pub(crate) fn bounded(&self, replicas: usize) -> usize {
         replicas.min(self.max_replicas).max(self.min_replicas)
     }
 
-    /// How many replicas a deploy asks for: as many as the load asked for `before` it, or
-    /// at the first deploy the initial number.
+    /// Returns the number of replicas that a deploy asks for: the number that the load asked for
+    /// `before` the deploy, or the initial number at the first deploy.
     pub(crate) fn first_target(&self, before: Option<usize>) -> usize {
         self.bounded(before.or(self.initial_replicas).unwrap_or(self.min_replicas))
     }
 
-    /// Refuses values that make no sense.
+    /// Rejects values that make no sense.
     ///
     /// # Errors
-    /// The first option whose value is out of its range.
+    /// Returns an error for the first option whose value is out of its range.
     pub fn check(&self) -> Result<(), AutoscalingError> {
         let (min, max) = (self.min_replicas, self.max_replicas);
         if max == 0 {
@@ -237,7 +238,7 @@ impl AutoscalingConfig {
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum AutoscalingError {
-    /// No replica may ever run.
+    /// The upper bound is 0, so that no replica may ever run.
     #[error(
         "`max_replicas` is 0: give at least 1 (`min_replicas = 0` lets an idle deployment stop)"
     )]
@@ -266,15 +267,15 @@ pub enum AutoscalingError {
         /// `max_replicas`.
         max: usize,
     },
-    /// Zero, below, infinite or not a number.
+    /// A number that is zero, negative, infinite or NaN.
     #[error("`{option}` is {value}: give a number above 0")]
     NotPositive {
         /// The option.
         option: &'static str,
-        /// What it was set to.
+        /// The value of the option.
         value: f64,
     },
-    /// There is no load over no time.
+    /// A look-back period of 0, over which there is no load.
     #[error("`look_back_period` is 0: give a duration above 0, like \"30s\"")]
     LookBack,
 }

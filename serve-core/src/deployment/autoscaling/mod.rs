@@ -1,5 +1,5 @@
-//! What a user says about autoscaling: [`AutoscalingConfig`] and, for a rule of their own,
-//! [`AutoscalingPolicy`]. Deciding by them is the controller's.
+//! The configuration of autoscaling: [`AutoscalingConfig`], and [`AutoscalingPolicy`] for a custom
+//! rule. The controller makes the decisions.
 
 mod config;
 mod policy;

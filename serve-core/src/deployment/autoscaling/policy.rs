@@ -1,4 +1,4 @@
-//! [`AutoscalingPolicy`]: how many replicas a load asks for. The default is
+//! [`AutoscalingPolicy`]: the rule for the number of replicas that a load asks for. The default is
 //! [`TargetOngoingRequests`].
 
 use std::any::type_name;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::AutoscalingConfig;
 
-/// A rule for how many replicas a deployment should have.
+/// A rule for the number of replicas that a deployment should have.
 ///
-/// It says what is wanted now. Around it the controller applies the config: factors, then
-/// bounds, then delays; and it starts a replica at once when a call waits and none runs,
-/// without asking. So a policy is a plain function, and a closure is one.
+/// A policy returns the number of replicas that are wanted now. The controller then applies the
+/// config: factors, then bounds, then delays. If a call waits and no replica runs, the controller
+/// starts a replica at once, without asking the policy. A policy is therefore a plain function, and
+/// a closure can be a policy.
 ///
 /// ```
 /// use serve_core::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
@@ -26,15 +27,18 @@ use super::AutoscalingConfig;
 /// assert_eq!(policy.desired_replicas(&context), 3.0);
 /// ```
 pub trait AutoscalingPolicy: Send + Sync {
-    /// How many replicas are wanted, in fractions: it is rounded up, after the factors.
+    /// Returns the number of replicas that are wanted. The number can have a fraction: it is
+    /// rounded up, after the factors are applied.
     ///
-    /// Below zero means zero, infinity the upper bound. If it is not a number, or if it
-    /// panics, nothing changes, and the deployment's `autoscaling_decisions` say so. Called
-    /// on the controller's own task: it must not block.
+    /// A number below zero means zero, and infinity means the upper bound. If the number is NaN, or
+    /// if the policy panics, nothing changes, and the deployment's `autoscaling_decisions` report
+    /// the reason. This method is called on the controller's own task: it must not block.
     fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64;
 
-    /// How often to ask while the load stands still: each second unless overridden. None
-    /// for a policy that looks at the load and the replicas alone, so that an idle
+    /// Returns the period at which the policy is asked while the load does not change: one second
+    /// unless overridden.
+    ///
+    /// A policy that looks only at the load and the replicas returns `None`, so that an idle
     /// deployment costs nothing.
     fn ask_every(&self) -> Option<Duration> {
         Some(Duration::from_secs(1))
@@ -50,12 +54,12 @@ where
     }
 }
 
-/// A policy as the options of a deployment hold it. Two of one registered name are the same;
-/// others are the same if they are one.
+/// A policy as the options of a deployment store it. Two policies with the same registered name are
+/// equal; other policies are equal only if they are the same instance.
 #[derive(Clone)]
 pub struct SharedPolicy {
     policy: Arc<dyn AutoscalingPolicy>,
-    /// The name that it is registered by.
+    /// The name under which the policy is registered, if it is.
     name: Option<&'static str>,
     type_name: &'static str,
 }
@@ -65,7 +69,7 @@ impl SharedPolicy {
         Self { policy: Arc::new(policy), name: None, type_name: type_name::<P>() }
     }
 
-    /// For `register_autoscaling_policy!`: the policy of a registered name.
+    /// Creates the policy of a registered name. Used by `register_autoscaling_policy!`.
     #[doc(hidden)]
     #[must_use]
     pub fn named<P: AutoscalingPolicy + Default + 'static>(name: &'static str) -> Self {
@@ -76,7 +80,7 @@ impl SharedPolicy {
         &*self.policy
     }
 
-    /// The name that it is registered by, or else its type.
+    /// Returns the name under which the policy is registered, or else the name of its type.
     pub(crate) fn name(&self) -> &'static str {
         self.name.unwrap_or(self.type_name)
     }
@@ -103,37 +107,40 @@ impl fmt::Debug for SharedPolicy {
     }
 }
 
-/// What a policy may look at.
+/// The state of a deployment that a policy can look at.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AutoscalingContext<'a> {
     /// The application's name.
     pub application: &'a str,
-    /// The deployment's name in it.
+    /// The deployment's name in the application.
     pub deployment: &'a str,
-    /// The deployment's options.
+    /// The deployment's options of autoscaling.
     pub config: &'a AutoscalingConfig,
-    /// Replicas that take calls.
+    /// The number of replicas that take calls.
     pub running: usize,
-    /// Replicas that are asked for.
+    /// The number of replicas that are asked for.
     pub target: usize,
-    /// Calls that run now.
+    /// The number of calls that run now.
     pub ongoing: usize,
-    /// Calls that wait now.
+    /// The number of calls that wait now.
     pub queued: usize,
-    /// Calls that ran or waited, aggregated over the look-back period as the config says.
+    /// The number of calls that ran or waited, aggregated over the look-back period as the config
+    /// says.
     pub load: f64,
     /// The time since the deployment's first deploy.
     pub now: Duration,
     /// The time since replicas were last added, if they ever were.
     pub since_scale_up: Option<Duration>,
-    /// The time since replicas were last taken away, if they ever were.
+    /// The time since replicas were last removed, if they ever were.
     pub since_scale_down: Option<Duration>,
 }
 
 impl<'a> AutoscalingContext<'a> {
-    /// A deployment that nothing is known of: every number is 0 and every name empty.
-    /// For a policy's own tests, which set the fields that they are about.
+    /// Creates the context of a deployment of which nothing is known: every number is 0 and every
+    /// name is empty.
+    ///
+    /// Use this in the tests of a policy, which then set the fields that they are about.
     #[must_use]
     pub fn new(config: &'a AutoscalingConfig) -> Self {
         Self {
@@ -151,16 +158,16 @@ impl<'a> AutoscalingContext<'a> {
         }
     }
 
-    /// Calls that run or wait now.
+    /// Returns the number of calls that run or wait now.
     #[must_use]
     pub fn total(&self) -> usize {
         self.ongoing + self.queued
     }
 }
 
-/// The default policy: so many replicas that each has `target_ongoing_requests` calls.
+/// The default policy: as many replicas as leave `target_ongoing_requests` calls on each replica.
 ///
-/// While none runs yet, those asked for stay asked for.
+/// While no replica runs yet, the number of replicas that are asked for stays the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TargetOngoingRequests;
 
@@ -179,7 +186,7 @@ impl AutoscalingPolicy for TargetOngoingRequests {
     }
 }
 
-/// The whole number that a quotient is but for the last bits of a division: 2.1 calls at
+/// Removes the rounding error of a division, if the exact quotient is a whole number: 2.1 calls at
 /// 0.3 a replica are 7 replicas, and must not be rounded up to 8.
 fn without_rounding(quotient: f64) -> f64 {
     let whole = quotient.round();

@@ -1,5 +1,5 @@
-//! What an integer can hold, where its schema only names its format: generators of clients
-//! and of tests know `maximum`, not `uint32`.
+//! The bounds of integers whose schema only names a format: generators of clients and of tests know
+//! `maximum`, but not `uint32`.
 
 use serde_json::{Value, json};
 

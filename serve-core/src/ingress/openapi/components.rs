@@ -1,5 +1,5 @@
-//! Named schemas. A type that is both taken and returned has two, and most often they are
-//! one and the same; where they are not, the returned one is called `…-Output`.
+//! Named schemas. A type that is both taken and returned has two schemas, which are usually equal.
+//! If they differ, the schema of the returned type is called `…-Output`.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::SCHEMAS;
 
-/// All named schemas in one map. References in `results`, and among the returned types,
-/// follow those that had to be renamed.
+/// Merges all named schemas into one map. References in `results`, and among the returned types,
+/// are changed to the new names of renamed schemas.
 pub(super) fn merge<'a>(
     mut taken: Map<String, Value>,
     given: Map<String, Value>,
@@ -26,8 +26,8 @@ pub(super) fn merge<'a>(
     taken
 }
 
-/// Throws out what nothing in `paths` leads to: raw bytes have a schema, and are not
-/// described by it.
+/// Removes the schemas that nothing in `paths` refers to. Raw bytes, for example, have a schema,
+/// but are not described by it.
 pub(super) fn retain_used(schemas: &mut Map<String, Value>, paths: &Map<String, Value>) {
     let mut used = BTreeSet::new();
     paths.values().for_each(|path| collect(path, schemas, &mut used));
@@ -48,7 +48,7 @@ fn collect(value: &Value, schemas: &Map<String, Value>, used: &mut BTreeSet<Stri
     }
 }
 
-/// The names whose schemas differ, or refer to such.
+/// Returns the names whose schemas differ, or refer to schemas that differ.
 fn differing(taken: &Map<String, Value>, given: &Map<String, Value>) -> BTreeSet<String> {
     let both = || given.iter().filter(|(name, _)| taken.contains_key(*name));
     let mut differing: BTreeSet<String> = both()

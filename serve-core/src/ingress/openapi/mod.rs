@@ -1,6 +1,5 @@
-//! `/openapi.json`: an application's typed endpoints as OpenAPI 3.1, written by hand from
-//! what the endpoints know of themselves. `#[routes]` are not described: nothing is known
-//! of them.
+//! `/openapi.json`: an application's typed endpoints as OpenAPI 3.1, written by hand from the facts
+//! about the endpoints. `#[routes]` are not described, because nothing is known about them.
 
 mod bounds;
 mod components;
@@ -16,21 +15,21 @@ use serde_json::{Map, Value, json};
 use super::interface::Facts;
 use super::paths::numbered;
 
-/// Where schemas that have a name stand.
+/// The prefix of references to named schemas.
 const SCHEMAS: &str = "#/components/schemas/";
-/// The schema of a rejected request. A dot keeps it apart from the names of Rust types.
+/// The name of the schema of a rejected request. A dot keeps it apart from the names of Rust types.
 const INPUT_ERROR: &str = "Serve.InputError";
 
-/// What the document says of the whole application.
+/// The facts about the whole application.
 #[derive(Debug)]
 pub(super) struct About {
     pub(super) application: String,
     pub(super) prefix: String,
-    /// The ingress.
+    /// The ingress deployment.
     pub(super) deployment: String,
 }
 
-/// The description of an application with these endpoints.
+/// Returns the description of an application with these endpoints.
 pub(super) fn document(about: &About, endpoints: &[Arc<Facts>]) -> Value {
     let (mut takes, mut gives) = (generator(true), generator(false));
     let mut operations: Vec<(&Facts, Vec<Value>, Value)> = endpoints
@@ -47,7 +46,8 @@ pub(super) fn document(about: &About, endpoints: &[Arc<Facts>]) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let mut firsts: HashMap<String, &Facts> = HashMap::new();
     for (facts, params, result) in operations {
-        // OpenAPI takes `/papers/{id}` and `/papers/{paper}` for one path: the first names it.
+        // OpenAPI treats `/papers/{id}` and `/papers/{paper}` as one path: the first names the
+        // parameter.
         let first = *firsts.entry(numbered(facts.path)).or_insert(facts);
         let path = paths.entry(templated(first.path)).or_insert_with(|| json!({}));
         path[facts.verb.as_str().to_lowercase()] =
@@ -75,7 +75,7 @@ fn generator(takes: bool) -> SchemaGenerator {
     settings.into_generator()
 }
 
-/// `/files/{*path}` as OpenAPI writes it, which has no parameters of many segments.
+/// Converts a path such as `/files/{*path}` for OpenAPI, which has no parameters of many segments.
 fn templated(path: &str) -> String {
     path.replace("{*", "{")
 }

@@ -1,4 +1,4 @@
-//! One endpoint as an OpenAPI operation.
+//! The description of one endpoint as an OpenAPI operation.
 
 use serde_json::{Map, Value, json};
 
@@ -7,8 +7,8 @@ use crate::ingress::accept::Framing;
 use crate::ingress::answer::ResultKind;
 use crate::ingress::interface::{Facts, ParamPlace};
 
-/// The operation of an endpoint, given the names that its path has here and the schemas of
-/// its parameters and its result.
+/// Returns the operation of an endpoint, given the names of the path's parameters in the document
+/// and the schemas of the parameters and the result.
 #[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
 pub(super) fn describe(
     facts: &Facts,
@@ -49,7 +49,7 @@ fn parameters(facts: &Facts, path_names: &[&str], schemas: &[Value]) -> Vec<Valu
             json!({
                 "name": if *place == ParamPlace::Path { named(name) } else { name },
                 "in": place.word(),
-                // OpenAPI has no path parameters that may be missing.
+                // OpenAPI has no optional path parameters.
                 "required": *place == ParamPlace::Path || !traits.may_be_missing,
                 "schema": schema,
             })
@@ -59,7 +59,7 @@ fn parameters(facts: &Facts, path_names: &[&str], schemas: &[Value]) -> Vec<Valu
 
 fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
     if let Some((index, raw)) = facts.body_param() {
-        // No bytes are bytes too.
+        // An empty body is a valid value of raw bytes.
         let required = !raw && !facts.traits[index].may_be_missing;
         let content = if raw {
             json!({ "application/octet-stream": {} })

@@ -1,8 +1,8 @@
 //! `#[batch]`: calls that one run of a method serves together.
 //!
-//! Each call takes a slot like any other and waits in the replica's [`Batcher`] of its
-//! method. `queue` decides when a batch closes; here it is run, in a task of its own, and
-//! its results go back to the calls.
+//! Each call takes a slot like any other call and waits in the [`Batcher`] of its method and
+//! replica. `queue` decides when a batch closes. The batcher runs each batch in a task of its own,
+//! and the results go back to the calls.
 
 mod queue;
 mod run;
@@ -37,18 +37,18 @@ use crate::method::{BatchLimits, Method};
 
 /// A method marked `#[batch]`.
 pub trait Batched: Method {
-    /// As the attribute has them.
+    /// The limits that the attribute declares.
     const LIMITS: BatchLimits;
-    /// False for a `#[blocking]` method, which runs on though nobody waits for it.
+    /// False for a `#[blocking]` method, which runs on even if its callers are gone.
     const INTERRUPTIBLE: bool;
-    /// What one item weighs: 1, or what `batch_size_fn` says.
+    /// The weight of one item: 1, or the result of `batch_size_fn`.
     fn weight(args: &Self::Args) -> usize {
         let _ = args;
         1
     }
 }
 
-/// What one call of a batched method gets: a value, or the failure of its part.
+/// The result that a batched method returns to one call: a value, or the error of the call's part.
 pub type Item<M> = Result<<M as Method>::Ok, CallError<<M as Method>::Err>>;
 
 /// The batches of one method on one replica.
@@ -59,12 +59,12 @@ pub(crate) struct Batcher<M: Batched> {
     run: Run<M>,
 }
 
-/// Runs a batch, and gives each call its items.
+/// Runs a batch, and sends each call its items.
 type Run<M> = fn(Arc<Replica>, Vec<Call<M>>) -> BoxFuture<'static, ()>;
 
 struct State<M: Batched> {
     queue: BatchQueue<Call<M>>,
-    /// When the timer that runs goes off, if one does.
+    /// The instant at which the timer fires, if a timer is set.
     timer: Option<Instant>,
 }
 
@@ -76,34 +76,35 @@ pub(crate) struct Call<M: Batched> {
     request: Request,
     deadline: Option<Arc<Deadline>>,
     seat: Arc<Mutex<Seat>>,
-    /// What holds the call's slot, if that is held until its batch returns and not only
-    /// until its caller leaves.
+    /// The scope that holds the call's slot, if the slot is held until the batch returns and not
+    /// only until the caller leaves.
     slot: Option<Scope>,
 }
 
-/// The arguments of a call until its batch begins. If its replica ends before that, they go
-/// with the call to another.
+/// The arguments of a call until its batch begins. If the call's replica ends before that, the
+/// arguments go to another replica with the call.
 type Unbegun<M> = Arc<Mutex<Option<<M as Method>::Args>>>;
 
-/// Who waits for a call's items.
+/// The caller that waits for a call's items.
 pub(crate) enum Caller<M: Batched> {
     One(oneshot::Sender<Item<M>>),
     Many(mpsc::Sender<Item<M>>),
 }
 
-/// Where a call's item is.
+/// The state of a call's item.
 enum Seat {
     Waiting,
-    /// With others that this many callers wait for.
+    /// The item is in a running batch that this many callers wait for.
     Running {
         callers: Arc<AtomicUsize>,
         batch: Option<AbortHandle>,
     },
-    /// Its caller is gone.
+    /// The caller is gone.
     Left,
 }
 
-/// A call's place in a batch, or in the queue for one. Dropping it leaves either.
+/// A call's place in a batch, or in the queue for a batch. Dropping it leaves the batch or the
+/// queue.
 pub(crate) struct Place<M: Batched> {
     batcher: Arc<Batcher<M>>,
     number: u64,
@@ -112,7 +113,7 @@ pub(crate) struct Place<M: Batched> {
 }
 
 impl<M: Batched> Batcher<M> {
-    /// The batcher of the method on a replica, made when first asked for.
+    /// Returns the batcher of the method on a replica, created when first asked for.
     fn of(replica: &Arc<Replica>, run: Run<M>) -> Arc<Self> {
         if let Some(batcher) = replica.extensions.get() {
             return batcher;
@@ -126,7 +127,7 @@ impl<M: Batched> Batcher<M> {
         })
     }
 
-    /// An item comes. It leaves when the place is dropped.
+    /// Adds an item, which leaves when the returned place is dropped.
     pub(crate) fn push(
         self: &Arc<Self>,
         cell: CellOf<M>,
@@ -134,7 +135,7 @@ impl<M: Batched> Batcher<M> {
         caller: Caller<M>,
     ) -> Result<Place<M>, CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
-        // The user's function: a panic in it concerns this caller only.
+        // This calls the user's function: a panic in it concerns this caller only.
         let weight = catch_unwind(AssertUnwindSafe(|| M::weight(&args))).map_err(|panic| {
             CallError::Panicked(format!("`batch_size_fn`: {}", panic_message(&*panic)))
         })?;
@@ -165,7 +166,7 @@ impl<M: Batched> Batcher<M> {
         Ok(place)
     }
 
-    /// Does what there is to do now.
+    /// Starts the batches that can run now, and sets a timer for the next batch.
     fn drive<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State<M>>, now: Instant) {
         loop {
             match state.queue.next(now, self.overrides.over(M::LIMITS)) {
@@ -190,7 +191,7 @@ impl<M: Batched> Batcher<M> {
     fn wake_at(self: &Arc<Self>, at: Instant) {
         let Some(replica) = self.replica.upgrade() else { return };
         let batcher = Arc::downgrade(self);
-        // Ends with its one look.
+        // The task ends after it has looked at the queue once.
         replica.compute.spawner().tokio.spawn(async move {
             sleep_until(at).await;
             if let Some(batcher) = batcher.upgrade() {
@@ -208,7 +209,7 @@ impl<M: Batched> Batcher<M> {
         // A replica that is gone takes its calls with it.
         let Some(replica) = self.replica.upgrade() else { return };
         let (abort, aborted) = AbortHandle::new_pair();
-        // One more, until all are seated.
+        // One more than the seated callers, until all are seated.
         let callers = Arc::new(AtomicUsize::new(1));
         calls.retain(|call| {
             let mut seat = call.seat.lock();
@@ -226,18 +227,19 @@ impl<M: Batched> Batcher<M> {
         let request = calls.first().map(|call| call.request.clone()).unwrap_or_default();
         let run = Abortable::new((self.run)(Arc::clone(&replica), calls), aborted);
         let scope = Scope::batch(request, Arc::clone(&replica));
-        // Ends with its batch, which ends with the last of its callers or with the replica.
+        // The task ends with its batch, which ends with the last of its callers or with the
+        // replica.
         replica.compute.spawner().tokio.spawn(async move {
             let ended = ended;
             let run = async {
-                // Where it was aborted, there is nobody to tell.
+                // If the batch was aborted, no caller is left to notify.
                 let _ = run.await;
                 Ok::<(), CallError>(())
             };
-            // Its calls see for themselves that their replica ended.
+            // The calls notice by themselves that their replica ended.
             let _ = InScope::new(scope, run).await;
-            // In the first of these its callers free their slots, and in the second those
-            // that waited for a slot come here: they are not too late for the next batch.
+            // During the first yield, the callers free their slots. During the second, calls that
+            // waited for a slot join the queue, so that they are not too late for the next batch.
             yield_now().await;
             yield_now().await;
             drop(ended);
@@ -245,7 +247,7 @@ impl<M: Batched> Batcher<M> {
     }
 }
 
-/// Says that a batch has ended, however it has.
+/// A guard that records the end of a batch, however the batch ends.
 struct Finished<M: Batched>(Arc<Batcher<M>>);
 
 impl<M: Batched> Drop for Finished<M> {
@@ -257,7 +259,7 @@ impl<M: Batched> Drop for Finished<M> {
 }
 
 impl<M: Batched> Place<M> {
-    /// The arguments, if the batch has not begun. The call takes part in none then.
+    /// Takes the arguments back if the batch has not begun. The call then takes part in no batch.
     fn take_back(&self) -> Option<M::Args> {
         self.args.lock().take()
     }
@@ -266,14 +268,14 @@ impl<M: Batched> Place<M> {
 impl<M: Batched> Drop for Place<M> {
     fn drop(&mut self) {
         let left = self.batcher.state.lock().queue.leave(self.number);
-        // After the lock: it holds the user's values.
+        // After the lock, because the item holds the user's values.
         drop(left);
         Seat::leave(&self.seat);
     }
 }
 
 impl Seat {
-    /// Its caller is gone. With the last of them the batch is.
+    /// Records that the caller is gone. An interruptible batch ends with the last of its callers.
     fn leave(seat: &Mutex<Self>) {
         let was = std::mem::replace(&mut *seat.lock(), Self::Left);
         if let Self::Running { callers, batch } = was

@@ -1,5 +1,5 @@
-//! How a batch runs: the arguments of many calls into one run of the user's method, and
-//! its results back to the calls.
+//! Running a batch: the arguments of many calls go into one run of the user's method, and the
+//! results go back to the calls.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -23,34 +23,34 @@ use crate::method::{Handlers, Method, Reply, StreamSink};
 use crate::replica::replica::Replica;
 use crate::replica::scope::Scope;
 
-/// The cell of the deployment that a method is of.
+/// The cell of a method's deployment.
 pub(crate) type CellOf<M> = <<M as Method>::Deployment as Handlers>::Cell;
 
-/// A batched method that gives each call one value.
+/// A batched method that returns one value to each call.
 pub trait BatchedUnary: Batched {
-    /// Runs it on the arguments of several calls. Gives a result for each.
+    /// Runs the method on the arguments of several calls. Returns a result for each call.
     fn run_batch(
         cell: CellOf<Self>,
         args: Vec<Self::Args>,
     ) -> impl Future<Output = Result<Vec<Item<Self>>, CallError>> + Send;
 }
 
-/// A batched method that gives each call many values.
+/// A batched method that returns many values to each call.
 pub trait BatchedStreaming: Batched {
-    /// Runs it on the arguments of several calls. Each step gives an item for each, or none
-    /// for a call that has ended.
+    /// Runs the method on the arguments of several calls. Each step has an item for each call, or
+    /// `None` for a call that has ended.
     fn run_batch(
         cell: CellOf<Self>,
         args: Vec<Self::Args>,
     ) -> impl Stream<Item = Vec<Option<Item<Self>>>> + Send;
 }
 
-/// How a call of the batched method `M` ends.
+/// The reply to a call of the batched method `M`.
 type BatchedReply<T, M> = Reply<T, <M as Method>::Err, <M as Method>::Args>;
 
-/// One call of a batched method, on the replica that it has a slot of. Its place among the
-/// items is that of this function's call, not of the future's first poll: tasks may be
-/// polled in another order than the one in which their calls were admitted.
+/// Runs one call of a batched method, on the replica that the call has a slot of. The call takes
+/// its place among the items when this function is called, not when the future is first polled:
+/// tasks may be polled in another order than the one in which their calls were admitted.
 pub fn batched<M: BatchedUnary>(
     cell: CellOf<M>,
     args: M::Args,
@@ -59,13 +59,13 @@ pub fn batched<M: BatchedUnary>(
     BatchedCall { joined: Joined::<M>::new(cell, args, Caller::One(caller), run_unary::<M>), item }
 }
 
-/// See [`batched`]. A future of its own, because an async block would hold most of it twice.
+/// The future of [`batched`]. A separate type, because an async block would hold most of it twice.
 struct BatchedCall<M: Batched> {
     joined: Result<Joined<M>, Box<CallError<M::Err>>>,
     item: oneshot::Receiver<Item<M>>,
 }
 
-/// The item is only moved.
+/// No field is pinned in place: the item is only moved.
 impl<M: Batched> Unpin for BatchedCall<M> {}
 
 impl<M: BatchedUnary> Future for BatchedCall<M> {
@@ -90,13 +90,13 @@ impl<M: BatchedUnary> Future for BatchedCall<M> {
     }
 }
 
-/// One call of a batched method that gives many values. As [`batched`] otherwise.
+/// Runs one call of a batched method that returns many values. Otherwise the same as [`batched`].
 pub fn batched_stream<M: BatchedStreaming>(
     cell: CellOf<M>,
     args: M::Args,
     items: StreamSink<M::Ok, M::Err>,
 ) -> impl Future<Output = BatchedReply<(), M>> + Send {
-    // And a place for the error that may end it.
+    // One place more, for the error that may end the stream.
     let (caller, mut given) = mpsc::channel(STREAM_CAPACITY + 1);
     let joined = Joined::<M>::new(cell, args, Caller::Many(caller), run_streaming::<M>);
     async move {
@@ -133,8 +133,8 @@ impl<M: Batched> Joined<M> {
         Ok(Self { place, replica })
     }
 
-    /// What `future` gives; none if the replica ends before. The call's scope wakes the task
-    /// then.
+    /// Returns the output of `future`, or `None` if the replica ends before. The call's scope then
+    /// wakes the task.
     async fn until_end<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -145,7 +145,8 @@ impl<M: Batched> Joined<M> {
         .await
     }
 
-    /// The replica ended. A call whose batch had not begun is given back.
+    /// Returns the reply to a call whose replica ended. A call whose batch had not begun is given
+    /// back.
     fn ended<T>(&self) -> BatchedReply<T, M> {
         match self.place.take_back() {
             Some(args) => Reply::GivenBack(args),
@@ -163,13 +164,14 @@ fn run_unary<M: BatchedUnary>(
         let callers: Vec<_> = callers.into_iter().filter_map(|(caller, _)| caller.one()).collect();
         let run = AssertUnwindSafe(async { M::run_batch(cell, args).await }).catch_unwind();
         let ran = run.await;
-        // Who has its result finds its slot free.
+        // Freed before the results are sent, so that a caller that has its result finds its slot
+        // free.
         drop(slots);
         match ran {
             Ok(Ok(rows)) if rows.len() == callers.len() => {
                 replica.succeeded();
                 for (row, caller) in rows.into_iter().zip(callers) {
-                    // Its caller may be gone.
+                    // The caller may be gone.
                     let _ = caller.send(row);
                 }
             }
@@ -207,8 +209,8 @@ fn run_streaming<M: BatchedStreaming>(
                         waiting.push(give_in_time(full, reader, &replica));
                     }
                 }
-                // For all of them at the same time, so that several that stand still are not
-                // waited for one after the other.
+                // The batch waits for all of these readers at the same time, so that several
+                // stalled readers are not waited for one after the other.
                 join_all(waiting).await;
                 if readers.iter().all(Option::is_none) {
                     break;
@@ -234,13 +236,13 @@ fn run_streaming<M: BatchedStreaming>(
     .boxed()
 }
 
-/// How long a batch waits for a caller that has taken nothing and whose items have no more
-/// room, before it ends that caller's stream and goes on for the others: longer than any
-/// pause of a reader that lives and reads, and short for those who wait beside it.
+/// The time that a batch waits for a caller that has taken nothing and whose items have no more
+/// room. Then the batch ends that caller's stream and goes on for the others. Longer than any pause
+/// of a reader that lives and reads, and short for the callers that wait beside it.
 const STALL: Duration = Duration::from_secs(10);
 
-/// Gives a caller its item of a step; without one, or if it is gone, its stream ends. Gives
-/// the item back if there is no room for it.
+/// Sends a caller its item of a step. Ends the caller's stream if there is no item, or if the
+/// caller is gone. Returns the item if there is no room for it.
 fn give<M: Batched>(item: Option<Item<M>>, reader: &mut Option<Reader<M>>) -> Option<Item<M>> {
     let present = reader.as_ref()?;
     let sent = item.map(|item| present.items.try_send(item));
@@ -254,7 +256,8 @@ fn give<M: Batched>(item: Option<Item<M>>, reader: &mut Option<Reader<M>>) -> Op
     }
 }
 
-/// Gives a caller its item as soon as it has room for it, or ends its stream.
+/// Sends a caller its item as soon as there is room for it, or ends the caller's stream if there is
+/// no room in time.
 async fn give_in_time<M: Batched>(
     item: Item<M>,
     reader: &mut Option<Reader<M>>,
@@ -275,13 +278,13 @@ async fn give_in_time<M: Batched>(
 /// A caller that reads many items.
 struct Reader<M: Batched> {
     items: mpsc::Sender<Item<M>>,
-    /// A place that is kept for the error that may end the stream.
+    /// A place that is reserved for the error that may end the stream.
     last: mpsc::OwnedPermit<Item<M>>,
     seat: Arc<Mutex<Seat>>,
 }
 
 impl<M: Batched> Reader<M> {
-    /// Ends the stream with an error, whether or not its items are read.
+    /// Ends the stream with an error, even if its items are not read.
     fn end(self, error: CallError) {
         self.last.send(Err(error.widen()));
     }
@@ -311,7 +314,7 @@ impl<M: Batched> Caller<M> {
 
     fn many((caller, seat): (Self, Arc<Mutex<Seat>>)) -> Option<Reader<M>> {
         let Self::Many(items) = caller else { return None };
-        // Not there only if the caller is gone.
+        // There is always a free place, unless the caller is gone.
         let last = items.clone().try_reserve_owned().ok()?;
         Some(Reader { items, last, seat })
     }
@@ -320,8 +323,9 @@ impl<M: Batched> Caller<M> {
 type Seated<M> = (Caller<M>, Arc<Mutex<Seat>>);
 type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<Seated<M>>, Vec<Scope>);
 
-/// The arguments and the callers, in the same order, and the slots that the batch holds.
-/// The calls begin with this; who has left takes no part.
+/// Returns the arguments and the callers, in the same order, and the slots that the batch holds, or
+/// `None` if no call is left. Begins the calls: a call whose arguments were taken back takes no
+/// part.
 fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
     let cell = calls.first()?.cell.clone();
     let n = calls.len();
@@ -353,19 +357,19 @@ fn wrong_length<M: Method>(given: usize, returned: usize) -> String {
     )
 }
 
-/// For `#[handle]`: what a method that returns `Vec<R>` gives.
+/// Converts the result of a method that returns `Vec<R>`, for `#[handle]`.
 #[doc(hidden)]
 pub fn rows_of_values<R, E>(rows: Vec<R>) -> Vec<Result<R, CallError<E>>> {
     rows.into_iter().map(Ok).collect()
 }
 
-/// For `#[handle]`: what a method that returns `Vec<Result<R, E>>` gives.
+/// Converts the result of a method that returns `Vec<Result<R, E>>`, for `#[handle]`.
 #[doc(hidden)]
 pub fn rows_of_results<R, E>(rows: Vec<Result<R, E>>) -> Vec<Result<R, CallError<E>>> {
     rows.into_iter().map(|row| row.map_err(CallError::App)).collect()
 }
 
-/// The error of a whole batch: each of its callers gets a copy.
+/// The error of a whole batch. Each caller in the batch gets a copy.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a whole batch",
     label = "each caller in the batch gets a copy of this error",
@@ -377,7 +381,8 @@ pub trait BatchError: Clone {}
 #[diagnostic::do_not_recommend]
 impl<E: Clone> BatchError for E {}
 
-/// For `#[handle]`: what a method that returns `Result<Vec<R>, E>` gives, for `n` calls.
+/// Converts the result of a method that returns `Result<Vec<R>, E>`, for `n` calls, for
+/// `#[handle]`.
 #[doc(hidden)]
 pub fn rows_of_result<R, E: BatchError>(
     rows: Result<Vec<R>, E>,

@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 use crate::method::BatchLimits;
 use crate::replica::scope::Scope;
 
-/// What was set over the limits of the attribute.
+/// The limits that were set in place of those that the attribute declares.
 #[derive(Debug)]
 pub(crate) struct Overrides {
-    /// 0 where nothing was set.
+    /// The maximum batch size; 0 if none was set.
     max_batch_size: AtomicUsize,
-    /// In nanoseconds; `u64::MAX` where nothing was set.
+    /// The batch wait timeout in nanoseconds; `u64::MAX` if none was set.
     batch_wait_timeout: AtomicU64,
 }
 
@@ -62,21 +62,22 @@ pub struct Batching {
 }
 
 impl Batching {
-    /// The most that the items of one batch may weigh, from the next batch on. 0 goes back
-    /// to what the attribute says.
+    /// Sets the most that the items of one batch may weigh, from the next batch on. 0 restores the
+    /// limit that the attribute declares.
     pub fn set_max_batch_size(&self, size: usize) {
         self.overrides.max_batch_size.store(size, Ordering::Relaxed);
     }
 
-    /// How long the first item of a batch waits for others, from the next batch on.
+    /// Sets the time that the first item of a batch waits for others, from the next batch on.
     pub fn set_batch_wait_timeout(&self, timeout: Duration) {
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX - 1);
         self.overrides.batch_wait_timeout.store(nanos, Ordering::Relaxed);
     }
 }
 
-/// The limits of the `#[batch]` method of this name on the replica that runs this code, to
-/// be changed, most often in a `#[reconfigure]` method. None outside of a replica.
+/// Returns the limits of the `#[batch]` method of this name on the replica that runs this code, or
+/// `None` outside of a replica. Most often called in a `#[reconfigure]` method, to change the
+/// limits.
 ///
 /// ```
 /// # use serve_core::prelude::*;

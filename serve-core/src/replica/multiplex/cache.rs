@@ -1,4 +1,5 @@
-//! What a [`Multiplexed`](super::Multiplexed) holds, and decides under its lock.
+//! [`Cache`]: the models that a [`Multiplexed`](super::Multiplexed) holds, and the decisions under
+//! its lock.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -13,7 +14,7 @@ use crate::error::Error;
 pub(super) type Load<M> = BoxFuture<'static, Result<Arc<M>, Error>>;
 pub(super) type Tell = Box<dyn Fn(&[String]) + Send + Sync>;
 
-/// Who hears of what is held, and what it heard last.
+/// The listener to changes of the held models, with the ids that it was last called with.
 pub(super) struct Listener {
     pub(super) told: Option<Vec<String>>,
     pub(super) tell: Tell,
@@ -31,26 +32,26 @@ impl Listener {
 pub(super) struct Cache<M> {
     pub(super) max_models: usize,
     pub(super) state: Mutex<State<M>>,
-    /// Held while it is called, so that it hears of changes in their order.
+    /// Locked while the listener is called, so that the listener is notified of changes in order.
     pub(super) listener: Mutex<Option<Listener>>,
-    /// Whether the replica's router hears of changes.
+    /// True if the replica's router is notified of changes.
     pub(super) attached: AtomicBool,
 }
 
 pub(super) struct State<M> {
-    /// In the order in which they were last asked for, the oldest first. Short: it is
-    /// what fits into memory.
+    /// The loaded models in the order in which they were last asked for, the oldest first. The list
+    /// is short, because the models have to fit into memory.
     models: Vec<(String, Arc<M>)>,
-    /// Evicted, but perhaps still in use.
+    /// The models that were evicted, but may still be in use.
     evicted: HashMap<String, Weak<M>>,
-    /// Each is gone once nobody waits for it.
+    /// The running loads. A load is gone once no call waits for it.
     pub(super) loading: HashMap<String, WeakShared<Load<M>>>,
 }
 
-/// What a call for a model finds.
+/// The result of looking up a model.
 pub(super) enum Found<M> {
     Model(Arc<M>),
-    /// It came back from those that had left, and others left for it.
+    /// The model came back from the evicted models, and other models were evicted for it.
     Revived(Arc<M>, Vec<Arc<M>>),
     Loading(Shared<Load<M>>),
 }
@@ -60,7 +61,7 @@ impl<M> Cache<M> {
         self.state.lock().models.iter().map(|(id, _)| id.clone()).collect()
     }
 
-    /// Those that are loaded, and those that will be.
+    /// Returns the ids of the models that are loaded, and then of those that are being loaded.
     fn held(&self) -> Vec<String> {
         let state = self.state.lock();
         let loaded = state.models.iter().map(|(id, _)| id);
@@ -78,7 +79,7 @@ impl<M> Cache<M> {
 
 impl<M> Drop for Cache<M> {
     fn drop(&mut self) {
-        // Calls for its models need not come to this replica any more.
+        // Calls for these models need not come to this replica any more.
         if let Some(listener) = self.listener.get_mut() {
             listener.tell(Vec::new());
         }
@@ -92,8 +93,8 @@ impl<M> Default for State<M> {
 }
 
 impl<M> State<M> {
-    /// Looks `id` up, which counts as its use. If there is no model and no load of it,
-    /// `load` starts one.
+    /// Looks up `id`, which counts as a use of the model. If there is neither a model nor a load of
+    /// it, `load` starts a load.
     pub(super) fn find(
         &mut self,
         id: &str,
@@ -101,7 +102,7 @@ impl<M> State<M> {
         load: impl FnOnce() -> Load<M>,
     ) -> Found<M> {
         if let Some(place) = self.models.iter().position(|(loaded, _)| loaded == id) {
-            // Behind those that were asked for before.
+            // Moved behind the models that were asked for before.
             self.models[place..].rotate_left(1);
             let (_, model) = self.models.last().expect("one was found");
             return Found::Model(Arc::clone(model));
@@ -119,7 +120,7 @@ impl<M> State<M> {
         Found::Loading(load)
     }
 
-    /// Puts a model in. Returns those that left for it.
+    /// Inserts a model. Returns the models that were evicted for it.
     #[must_use = "to be dropped outside the lock"]
     pub(super) fn insert(&mut self, id: String, model: Arc<M>, max_models: usize) -> Vec<Arc<M>> {
         self.models.push((id, model));
@@ -133,8 +134,8 @@ impl<M> State<M> {
     }
 }
 
-/// A load's entry in the cache. Dropping it, with a load that nobody waits for any more,
-/// takes it out.
+/// A load's entry in the cache. Dropping the entry, with a load that no call waits for any more,
+/// removes the load from the cache, unless a newer load of the model runs.
 pub(super) struct Entry<M> {
     pub(super) cache: Arc<Cache<M>>,
     pub(super) id: String,
@@ -150,7 +151,8 @@ impl<M> Drop for Entry<M> {
         } else {
             drop(state);
         }
-        // If this was the last of it, its own entry wants the lock.
+        // If this was the last handle of that load, the drop of the load's own entry takes the
+        // lock.
         drop(newer);
     }
 }

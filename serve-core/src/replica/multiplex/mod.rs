@@ -1,4 +1,4 @@
-//! [`Multiplexed`]: many models on one replica, loaded when they are asked for.
+//! [`Multiplexed`]: many models on one replica, loaded on demand.
 //!
 //! The cache decides under a lock; loads, drops of models and the listener run outside it.
 
@@ -27,27 +27,27 @@ use crate::error::Error;
 
 type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Send + Sync>;
 
-/// Models of a deployment that serves many, such as one fine-tuned model for each
-/// customer. A field of the deployment's struct; each replica has its own.
+/// Models of a deployment that serves many models, such as a fine-tuned model for each customer. A
+/// field of the deployment's struct; each replica has its own.
 ///
-/// [`current`](Self::current) gives the model that the request names, in the HTTP header
+/// [`current`](Self::current) returns the model that the request names, in the HTTP header
 /// `serve_multiplexed_model_id` or in
-/// [`CallOptions::multiplexed_model_id`](crate::CallOptions::multiplexed_model_id), and
-/// loads it if the replica has not got it. Calls go to replicas that have the model, where
-/// there are any.
+/// [`CallOptions::multiplexed_model_id`](crate::CallOptions::multiplexed_model_id), and loads the
+/// model if the replica does not have it. Calls go to replicas that have the model, if there are
+/// any.
 ///
-/// * **Loads.** Calls that want one model while it loads share the load; different models
+/// * **Loads.** Calls that want the same model while it loads share the load; different models
 ///   load at the same time. A load goes on while any of its callers waits, free of their
 ///   deadlines, and is dropped with the last of them.
-/// * **Eviction.** When a load has succeeded, the model that was asked for the longest time
-///   ago leaves, if there are more than `max_models`. A failed load evicts nothing, and is
-///   not remembered: the next call tries again.
-/// * **Models in use.** A model that leaves is dropped with the last [`Arc`] of it, so a
-///   call never loses the model that it works with. Asked for again before that, it comes
-///   back without a load. So there may be more than `max_models` in memory: those that are
-///   loading, and those that have left but are still in use.
+/// * **Eviction.** When a load has succeeded and there are more than `max_models` models, the
+///   least recently used model is evicted. A failed load evicts nothing, and is not remembered:
+///   the next call tries again.
+/// * **Models in use.** An evicted model is dropped with the last [`Arc`] of it, so a call never
+///   loses the model that it works with. If the model is asked for again before that, it comes
+///   back without a load. So there may be more than `max_models` models in memory: models that
+///   are loading, and models that are evicted but still in use.
 ///
-/// Dropping a `Multiplexed` drops its models, each with its last [`Arc`].
+/// Dropping a `Multiplexed` drops its models, each with the last [`Arc`] of it.
 ///
 /// ```
 /// use serve_core::prelude::*;
@@ -90,10 +90,9 @@ pub struct Multiplexed<M> {
 }
 
 impl<M: Send + Sync + 'static> Multiplexed<M> {
-    /// Holds up to `max_models` models, which `loader` makes of their ids;
-    /// `usize::MAX` for no limit. `loader` may be an `async fn` or a closure that gives a
-    /// future; its error is the error of the calls that wait for the model, and a panic is
-    /// one too.
+    /// Creates a collection of up to `max_models` models, which `loader` makes from their ids.
+    /// `usize::MAX` means no limit. `loader` may be an `async fn` or a closure that returns a
+    /// future. Its error is the error of the calls that wait for the model, and so is a panic.
     ///
     /// # Panics
     /// If `max_models` is 0. In a deployment's constructor, that fails the deploy.
@@ -124,12 +123,13 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         }
     }
 
-    /// The model that the request names.
+    /// Returns the model that the request names, and loads the model if the replica does not have
+    /// it.
     ///
     /// # Errors
-    /// If the request names none, with HTTP status 400; else what the loader's error says.
+    /// An error with HTTP status 400 if the request names no model, or else the loader's error.
     pub async fn current(&self) -> Result<Arc<M>, Error> {
-        // Not by `context`, which makes the request's id.
+        // Not through `context`, which makes the request's id.
         let id = Scope::current(|scope| scope?.request().multiplexed_model_id().cloned());
         match id {
             Some(id) if !id.is_empty() => self.get(&id).await,
@@ -141,12 +141,12 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         }
     }
 
-    /// [`current`](Self::current) for synchronous code, such as a `#[blocking]` method:
-    /// blocks the thread until the model is there.
+    /// Returns the model that the request names, for synchronous code such as a `#[blocking]`
+    /// method. Blocks the thread until the model is there. See [`current`](Self::current).
     ///
     /// # Errors
-    /// As [`current`](Self::current), and [`CallError::BlockingInAsync`] where that would
-    /// stop async code.
+    /// The errors of [`current`](Self::current), and [`CallError::BlockingInAsync`] if blocking
+    /// would stop async code.
     pub fn blocking_current(&self) -> Result<Arc<M>, Error> {
         if !blocking::may_block() {
             return Err(CallError::<Infallible>::BlockingInAsync.into());
@@ -154,10 +154,11 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         blocking::wait(self.current())
     }
 
-    /// The model `id`, whatever the request names.
+    /// Returns the model `id`, whatever model the request names, and loads it if the replica does
+    /// not have it.
     ///
     /// # Errors
-    /// What the loader's error says.
+    /// The loader's error.
     pub async fn get(&self, id: &str) -> Result<Arc<M>, Error> {
         self.attach();
         let found = self.cache.state.lock().find(id, self.cache.max_models, || self.load(id));
@@ -169,14 +170,15 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 Ok(model)
             }
             Found::Loading(load) => {
-                // Before it is loaded, so that more calls for it come here, and wait.
+                // Announced before the model is loaded, so that more calls for the model come here,
+                // and wait.
                 self.cache.announce();
                 load.await
             }
         }
     }
 
-    /// Lets the router know what this replica holds, from the first call on.
+    /// Reports the models that this replica holds to the router, from the first call on.
     fn attach(&self) {
         if self.cache.attached.load(Ordering::Relaxed) {
             return;
@@ -186,7 +188,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         if self.cache.attached.swap(true, Ordering::Relaxed) {
             return;
         }
-        // Tells this collection from others of the replica.
+        // Distinguishes this collection from others of the replica.
         let collection = Arc::as_ptr(&self.cache).addr();
         self.on_change(move |ids| {
             if let Some(replica) = replica.upgrade() {
@@ -195,27 +197,27 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         });
     }
 
-    /// The ids of the models that are loaded, the one asked for last at the end.
+    /// Returns the ids of the loaded models, the most recently used model last.
     #[must_use]
     pub fn loaded(&self) -> Vec<String> {
         self.cache.loaded()
     }
 
-    /// Calls `listener` with the ids of the models that are loaded or being loaded whenever
-    /// these change, and once now; in the place of the listener before. It must not call
+    /// Calls `listener` with the ids of the models that are loaded or being loaded, once now and
+    /// whenever these ids change. Replaces the previous listener. `listener` must not call
     /// `on_change`.
     pub(crate) fn on_change(&self, listener: impl Fn(&[String]) + Send + Sync + 'static) {
         *self.cache.listener.lock() = Some(Listener { told: None, tell: Box::new(listener) });
         self.cache.announce();
     }
 
-    /// A load of `id` that puts its model into the cache. No code of the user's runs
-    /// before it is polled.
+    /// Returns a load of `id` that puts its model into the cache. The user's code does not run
+    /// before the load is polled.
     fn load(&self, id: &str) -> Load<M> {
         let (cache, loader) = (Arc::clone(&self.cache), Arc::clone(&self.loader));
         let asked = id.to_owned();
         let entry = Entry { cache, id: id.to_owned() };
-        // The loader itself may panic before it gives a future.
+        // The loader itself may panic before it returns a future.
         let made = async move { loader(asked).await }.boxed();
         let scope = Scope::current(|scope| scope.map(Scope::for_shared_work));
         async move {
@@ -228,7 +230,8 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
             let made = made.map(Arc::new);
             let evicted = {
                 let mut state = cache.state.lock();
-                // It is this load's: no other starts before this one is gone.
+                // The entry is this load's: no other load of the model starts before this one is
+                // gone.
                 state.loading.remove(id);
                 let model = match &made {
                     Ok(model) => Arc::clone(model),
@@ -240,7 +243,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 };
                 state.insert(id.clone(), model, cache.max_models)
             };
-            // A model may take long to drop, or call back.
+            // After the lock, because a model may take long to drop, or call back.
             drop(evicted);
             cache.announce();
             made
@@ -249,8 +252,8 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
     }
 }
 
-/// A future that runs in the scope of the call that started it, but for what is that
-/// call's alone. Whichever call polls it lends its thread and nothing else.
+/// A future that runs in the scope of the call that started it, except for the parts that belong to
+/// that call alone. A call that polls the future lends its thread and nothing else.
 struct InSharedScope<F> {
     scope: Option<Scope>,
     future: F,

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 
-/// A model that counts itself.
+/// A model that is listed in `alive` until it is dropped.
 #[derive(Debug)]
 struct Model {
     id: String,
@@ -21,7 +21,7 @@ impl Drop for Model {
     }
 }
 
-/// Models that take a second to load; those whose id says so fail or panic.
+/// A source of models that take a second to load. Models whose id says so fail or panic.
 #[derive(Clone, Default)]
 struct Shelf {
     alive: Arc<Mutex<Vec<String>>>,
@@ -200,7 +200,7 @@ async fn every_change_is_told_with_what_is_held_or_will_be_then() {
     get_all(&models, &["1"]).await;
     drop(held);
     drop(models);
-    // When a load begins, and when it ends; the last `1` came back without one.
+    // Notified when a load begins, and when it ends; the last `1` came back without a load.
     assert_eq!(*told.lock(), ["", "1", "1 2", "2", "2 missing", "2", "1", ""]);
 }
 

@@ -1,4 +1,4 @@
-//! [`Custom`]: the choice by a request router of the user's own.
+//! [`Custom`]: the choice by a custom request router.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +13,10 @@ use crate::deployment::{Candidates, RequestRouter, RoutedCall};
 use crate::router::admission::Admission;
 use crate::router::members::Member;
 
-/// A request router of the user's own, and the replicas that it chooses among.
+/// A custom request router, and the replicas that it chooses among.
 pub(super) struct Custom {
     router: Arc<dyn RequestRouter>,
-    /// Made at the first call, as the router may come when the replicas are there already.
+    /// Created at the first call, because replicas may exist before the request router is set.
     members: Option<Members>,
 }
 
@@ -25,14 +25,14 @@ impl Custom {
         Self { router, members: None }
     }
 
-    /// A replica came.
+    /// Adds a replica.
     pub(super) fn added(&mut self, key: usize, replica: &Member) {
         if let Some(members) = &mut self.members {
             members.add(key, Arc::clone(replica.id()), replica.rank());
         }
     }
 
-    /// A replica takes no more calls.
+    /// Removes a replica, which takes no more calls.
     pub(super) fn removed(&mut self, key: usize, replica: &Member) {
         if let Some(members) = &mut self.members {
             members.remove(key);
@@ -45,7 +45,7 @@ impl Custom {
         }
     }
 
-    /// Some replicas have another rank from now on.
+    /// Updates the ranks of the replicas.
     pub(super) fn ranks_changed(&mut self, replicas: &Replicas) {
         if let Some(members) = &mut self.members {
             members.set_ranks(|key| {
@@ -55,7 +55,7 @@ impl Custom {
         }
     }
 
-    /// The key of the replica that gets a call; none where power of two choices decides.
+    /// Returns the key of the replica that gets a call, or `None` if power of two choices decides.
     pub(super) fn choose(
         &mut self,
         admission: &Admission,
@@ -91,12 +91,12 @@ fn taking_calls(admission: &Admission, replicas: &Replicas) -> Members {
 }
 
 thread_local! {
-    /// Whether this thread runs a request router of the user's, under the lock of its
+    /// True while this thread runs a custom request router, under the lock of the request router's
     /// deployment.
     static CHOOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs code of a request router of the user's. An error is what its panic said.
+/// Runs code of a custom request router. The error is the message of its panic.
 fn choosing<R>(run: impl FnOnce() -> R) -> Result<R, String> {
     let outer = CHOOSING.replace(true);
     let ran = catch_unwind(AssertUnwindSafe(run));
@@ -104,7 +104,7 @@ fn choosing<R>(run: impl FnOnce() -> R) -> Result<R, String> {
     ran.map_err(|panic| panic_message(&*panic))
 }
 
-/// True inside a request router of the user's, where the deployment's lock is held already.
+/// True inside a custom request router, where the deployment's lock is already held.
 pub(in crate::router) fn is_choosing() -> bool {
     CHOOSING.get()
 }

@@ -1,5 +1,5 @@
-//! [`Members`]: the replicas that a user's own request router chooses among, in the order of
-//! their ranks. Plain data.
+//! [`Members`]: the replicas that a custom request router chooses among, in the order of their
+//! ranks. Plain data.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use crate::deployment::{Candidate, Roster};
 use crate::router::admission::Admission;
 
-/// The replicas that take calls. Changed only when one comes, goes or changes rank, so that a
+/// The replicas that take calls. Changed only when a replica comes, goes or changes rank, so that a
 /// call sorts nothing.
 #[derive(Debug, Default)]
 pub(super) struct Members {
@@ -25,12 +25,12 @@ pub(super) struct Members {
 #[derive(Debug)]
 struct Member {
     id: Arc<str>,
-    /// The rank that the order was made with. The replica's own may be changed at any time.
+    /// The rank by which the order was made. The replica's own rank may change at any time.
     rank: usize,
 }
 
 impl Members {
-    /// A replica came.
+    /// Adds a replica.
     pub(super) fn add(&mut self, key: usize, id: Arc<str>, rank: usize) {
         if self.by_key.len() <= key {
             self.by_key.resize_with(key + 1, || None);
@@ -41,7 +41,7 @@ impl Members {
         self.by_rank.insert(at, key);
     }
 
-    /// A replica takes no more calls.
+    /// Removes a replica, which takes no more calls.
     pub(super) fn remove(&mut self, key: usize) {
         if let Some(member) = self.by_key.get_mut(key).and_then(Option::take) {
             self.by_id.remove(&member.id);
@@ -49,7 +49,7 @@ impl Members {
         }
     }
 
-    /// Some ranks changed. `rank` returns the one that a replica has now, by its key.
+    /// Updates the ranks and the order. `rank` returns a replica's current rank by its key.
     pub(super) fn set_ranks(&mut self, rank: impl Fn(usize) -> usize) {
         for (key, member) in self.by_key.iter_mut().enumerate() {
             if let Some(member) = member {
@@ -65,11 +65,11 @@ impl Members {
     }
 }
 
-/// The members at the moment of a call: those that have a free slot are its candidates.
+/// The members at the moment of a call, of which those with a free slot are candidates.
 pub(super) struct View<'a> {
     members: &'a Members,
     admission: &'a Admission,
-    /// Shared by the views' readers, each of which takes a number at a time.
+    /// Shared by the readers of the view, each of which draws a number at a time.
     random: RefCell<&'a mut SmallRng>,
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::deployment::Candidates;
 
-    /// A candidate as it can be compared: rank, id, ongoing calls and their limit.
+    /// The parts of a candidate that tests compare: rank, id, ongoing calls and their limit.
     type Shown = (usize, String, usize, usize);
 
     fn shown(candidate: Candidate<'_>) -> Shown {
@@ -139,12 +139,13 @@ mod tests {
         candidates.map(|candidate| candidate.rank).collect()
     }
 
-    /// What a router does to its replicas, and what a replica that takes calls is known by.
+    /// A stand-in for a router: changes replicas as a router does, and records the replicas that
+    /// take calls.
     #[derive(Default)]
     struct Fleet {
         admission: Admission,
         members: Members,
-        /// In the order in which they came.
+        /// The replicas in the order in which they came.
         running: Vec<Running>,
         came: usize,
     }
@@ -181,7 +182,7 @@ mod tests {
             for _ in 0..gone.ongoing {
                 self.admission.release(gone.key);
             }
-            // Its key may be another's from now on.
+            // The key may belong to another replica from now on.
             self.admission.remove(gone.key);
         }
 
@@ -213,7 +214,7 @@ mod tests {
             self.tell_ranks();
         }
 
-        /// The ranks close up, as they do when replicas went.
+        /// Closes the gaps between ranks, as happens when replicas have gone.
         fn close_gaps(&mut self) {
             let mut order: Vec<&mut Running> = self.running.iter_mut().collect();
             order.sort_by_key(|running| running.rank);
@@ -230,7 +231,7 @@ mod tests {
             (0..).find(|rank| self.running.iter().all(|one| one.rank != *rank)).unwrap()
         }
 
-        /// What the candidates are, by looking at each replica and sorting.
+        /// The candidates by their definition: looks at each replica and sorts.
         fn by_definition(&self) -> Vec<Shown> {
             let free = self.running.iter().filter(|one| one.ongoing < one.limit);
             let mut all: Vec<Shown> =
@@ -337,8 +338,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens to the replicas, in whatever order: the candidates are those of a
-        /// list that is made and sorted anew.
+        /// Replicas change in any way and any order. The candidates are always those of a list that
+        /// is made and sorted anew.
         #[test]
         fn the_view_is_what_a_fresh_list_would_be(steps in prop::collection::vec(step(), 0..120)) {
             let mut fleet = Fleet::default();

@@ -1,7 +1,7 @@
-//! [`Routing`]: which of the replicas with a free slot gets a call.
+//! [`Routing`]: the choice among the replicas with a free slot.
 //!
-//! Whatever it says, slots are counted by `Admission` alone. Where it says nothing, power
-//! of two choices does.
+//! A policy only chooses: slots are counted by `Admission` alone. If a policy chooses nothing,
+//! power of two choices decides.
 
 mod custom;
 mod members;
@@ -23,10 +23,10 @@ use crate::deployment::{RequestRouter, RequestRouting, RoutedCall, digest};
 /// The replicas of a router, by the keys of its `Admission`.
 pub(super) type Replicas = [Option<Member>];
 
-/// Which of the replicas with a free slot gets a call.
+/// The choice among the replicas with a free slot.
 pub(super) struct Routing {
     policy: Policy,
-    /// Made when first needed.
+    /// Created when first needed.
     ring: Option<Ring>,
     models: Models,
 }
@@ -45,8 +45,8 @@ impl Default for Routing {
 }
 
 impl Routing {
-    /// Another policy holds from now on; `custom` where it is the user's own. Gives the old
-    /// one, to be dropped where no lock is held.
+    /// Sets the policy. `custom` is the request router of a custom policy. Returns the old policy,
+    /// which has to be dropped while no lock is held.
     pub(super) fn set_policy(
         &mut self,
         routing: &RequestRouting,
@@ -64,7 +64,7 @@ impl Routing {
         std::mem::replace(&mut self.policy, policy)
     }
 
-    /// A replica came.
+    /// Adds a replica.
     pub(super) fn added(&mut self, key: usize, replica: &Member) {
         if let Some(ring) = &mut self.ring {
             ring.add(key, replica.id());
@@ -74,7 +74,7 @@ impl Routing {
         }
     }
 
-    /// A replica takes no more calls.
+    /// Removes a replica, which takes no more calls.
     pub(super) fn removed(&mut self, key: usize, replica: &Member) {
         if let Some(ring) = &mut self.ring {
             ring.remove(key, replica.id());
@@ -85,20 +85,21 @@ impl Routing {
         }
     }
 
-    /// Some replicas have another rank from now on.
+    /// Updates the ranks of the replicas.
     pub(super) fn ranks_changed(&mut self, replicas: &Replicas) {
         if let Policy::Custom(custom) = &mut self.policy {
             custom.ranks_changed(replicas);
         }
     }
 
-    /// A replica holds these models, of one of its collections, from now on.
+    /// Records the models that a replica holds in one of its collections, in place of those
+    /// recorded before.
     pub(super) fn hold_models(&mut self, key: usize, collection: usize, ids: &[String]) {
         self.models.hold(key, collection, ids);
     }
 
-    /// The key of the replica that gets a call; none where power of two choices decides.
-    /// There is a free one.
+    /// Returns the key of the replica that gets a call, or `None` if power of two choices decides.
+    /// At least one replica has to be free.
     pub(super) fn choose(
         &mut self,
         admission: &Admission,
@@ -130,7 +131,8 @@ impl Routing {
         }
     }
 
-    /// True if a call of which nothing is known but its arguments needs no look.
+    /// True if the policy has no say in a call whose request has no details, such as a session or a
+    /// model.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.policy, Policy::TwoChoices | Policy::ConsistentHash)
     }

@@ -1,14 +1,14 @@
-//! [`Models`]: which replicas hold which models.
+//! [`Models`]: the models that each replica holds.
 
 use std::collections::HashMap;
 
 use crate::router::admission::Admission;
 
-/// Which replicas hold which models.
+/// The models that each replica holds.
 #[derive(Default)]
 pub(super) struct Models {
     holders: HashMap<String, Vec<usize>>,
-    /// By replica: the models of each of its collections.
+    /// The models of each collection of a replica, by the replica's key.
     held: HashMap<usize, HashMap<usize, Vec<String>>>,
 }
 
@@ -23,8 +23,8 @@ impl Models {
         self.no_longer(key, &before.unwrap_or_default());
         for id in ids {
             let keys = self.holders.entry(id.clone()).or_default();
-            // In order, so that each run chooses the same. Two collections of a replica may
-            // have one of the same id.
+            // Sorted, so that each run chooses the same replica. Two collections of a replica may
+            // each have a model of the same id.
             let at = keys.partition_point(|known| *known <= key);
             keys.insert(at, key);
         }
@@ -36,7 +36,7 @@ impl Models {
         }
     }
 
-    /// One of the replica's collections had these.
+    /// Removes models that one of the replica's collections held.
     fn no_longer(&mut self, key: usize, ids: &[String]) {
         for id in ids {
             let Some(keys) = self.holders.get_mut(id) else { continue };
@@ -53,11 +53,12 @@ impl Models {
         self.held.get(&key).map_or(0, |held| held.values().map(Vec::len).sum())
     }
 
-    /// As in Ray Serve: of the replicas that hold the model, the least busy one; where none
-    /// of them is free, one of those that hold the fewest. None where no replica keeps any:
-    /// a model's name travels to deployments that have no use for it.
+    /// Chooses a replica as Ray Serve does: the least busy free replica that holds the model, or
+    /// else a free replica that holds the fewest models. Returns `None` if no replica has reported
+    /// a collection of models, because a model's name also travels to deployments that have no use
+    /// for it.
     ///
-    /// `place` is the digest of a replica and the model, the same in every process.
+    /// `place` returns the digest of a replica and the model, which is the same in every process.
     pub(super) fn choose(
         &self,
         admission: &Admission,
@@ -70,8 +71,8 @@ impl Models {
         let holders = self.holders.get(model).map_or(&[][..], Vec::as_slice);
         let free = holders.iter().copied().filter(|key| admission.is_free(*key));
         free.min_by_key(|key| admission.ongoing(*key)).or_else(|| {
-            // Of several, the same one for each call that is made before the first of them
-            // has come to load the model, so that it is loaded once.
+            // Among equals, the same replica for each call that is made before the first of these
+            // calls has come to load the model, so that the model is loaded once.
             let free = admission.free().iter().copied();
             free.min_by_key(|key| (self.count(*key), place(*key)))
         })

@@ -1,4 +1,4 @@
-//! [`Ring`]: where sessions belong.
+//! [`Ring`]: consistent hashing of sessions to replicas.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -7,12 +7,12 @@ use super::Replicas;
 use crate::deployment::digest;
 use crate::router::admission::Admission;
 
-/// Places of each replica on the ring, as in Ray Serve: enough that replicas get about as
-/// much each.
+/// The number of places of each replica on the ring, as in Ray Serve: enough for replicas to get
+/// about equal shares.
 const PLACES: usize = 100;
 
-/// Where sessions belong: each replica has places on a circle of hashes, and a session
-/// belongs to the next place after its own hash. Hashes with the keys of their replicas.
+/// A ring of hashes: each replica has places on the ring, and a session belongs to the next place
+/// after its own hash. Holds the hashes with the keys of their replicas.
 pub(super) struct Ring(BTreeSet<(u64, usize)>);
 
 impl Ring {
@@ -42,10 +42,10 @@ impl Ring {
         }
     }
 
-    /// The replicas from a session's place on, each at least once.
+    /// Returns the replicas from a session's place on, each at least once.
     pub(super) fn from(&self, session: &str) -> impl Iterator<Item = usize> + '_ {
         let start = (digest(&[session.as_bytes()]), 0);
-        // The second half is looked for only once the first is through.
+        // The second half is searched only once the first half is exhausted.
         let before = iter::once_with(move || self.0.range(..start)).flatten();
         self.0.range(start..).chain(before).map(|(_, key)| *key)
     }

@@ -9,9 +9,9 @@
 //! buffer of an untagged enum: a unit struct is nil, and a type with a human-readable and a
 //! compact form, such as `IpAddr`, is written in the human-readable one.
 //!
-//! The module has its own [`Writer`] and [`Reader`] because an adaptor around rmp-serde's cannot
-//! look at the next byte when an `Option` is read, and because rmp-serde limits the depth neither
-//! of what it writes nor of nested enums and `Option`s that it reads.
+//! The module has its own [`Writer`] and [`Reader`] because an adaptor around rmp-serde's types
+//! cannot look at the next byte when an `Option` is read, and because rmp-serde limits neither the
+//! depth of the values that it writes nor the depth of nested enums and `Option`s that it reads.
 //!
 //! [rmp-serde]: https://docs.rs/rmp-serde
 

@@ -211,7 +211,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Reads bytes too: some types are written as bytes and read as a sequence.
+    /// Reads a sequence, or bytes, because some types are written as bytes and read as a sequence.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let marker = Marker::from_u8(self.cursor.peek()?);
         if matches!(marker, Marker::Bin8 | Marker::Bin16 | Marker::Bin32) {
@@ -256,7 +256,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
                 let variant = self.cursor.str(marker)?;
                 visitor.visit_enum(BorrowedStrDeserializer::new(variant))
             }
-            // The visitor refuses it, and says what it expected.
+            // The visitor refuses the value with an error that names the expected type.
             _ => self.deserialize_any(visitor),
         }
     }

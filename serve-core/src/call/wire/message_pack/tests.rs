@@ -402,7 +402,7 @@ fn deep_bytes_are_not_read() {
     assert!(matches!(read::<Untagged<()>>(&sequences), Err(Error::TooDeep)));
     assert!(matches!(read::<List>(&deep(b"\x81\xa4Cons", b"\xa3Nil")), Err(Error::TooDeep)));
     assert!(matches!(read::<Node>(&deep(b"\x81\xa4next", &[0xc0])), Err(Error::TooDeep)));
-    // This type would ask for an `Option` without end.
+    // This type would read an `Option` within an `Option` forever.
     assert!(matches!(read::<Peano>(&[1]), Err(Error::TooDeep)));
 }
 

@@ -255,7 +255,7 @@ pub(super) struct Elements<'a> {
 /// The length of a sequence or map, which stands before its elements.
 enum Length {
     Announced(usize),
-    /// To be put into the four bytes from here on.
+    /// The length is not known yet, and is written into the four bytes from this position on.
     Unknown(usize),
 }
 
@@ -284,7 +284,8 @@ impl Elements<'_> {
 
     fn finish(self) -> Result<(), Error> {
         match self.length {
-            // Else the next value would be taken for an element, or an element for the next value.
+            // Otherwise the next value would be read as an element, or an element as the next
+            // value.
             Length::Announced(announced) if announced != self.written => {
                 Err(Error::WrongLength { announced, actual: self.written })
             }

@@ -1,4 +1,4 @@
-//! A change is made once it has been wanted for its delay without a break.
+//! Delays: a change is made once it has been wanted for its delay without interruption.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::AutoscalingConfig;
 
-/// A direction that is wanted, and since when.
+/// The direction of a wanted change, and the time since which it is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pending {
     up: bool,
@@ -18,17 +18,16 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delayed {
     pub(super) target: usize,
-    /// For how long it has been wanted, one way.
+    /// The time for which the change has been wanted in the same direction.
     pub(super) lasted: Duration,
-    /// When a change that is pending will be made, if it stays wanted.
+    /// The time at which the pending change will be made if it stays wanted.
     pub(super) due: Option<Duration>,
 }
 
-/// Whether `desired` becomes the target now. `pending` is what the last decision left.
+/// Decides if `desired` becomes the target now. `pending` is the result of the previous decision.
 ///
-/// What counts is that the *direction* lasts: the size of the change is the one wanted in
-/// the end. The last replica has a delay of its own, so a decrease from more than one
-/// ends at one.
+/// Only the *direction* has to last: the size of the change is the size that is wanted in the end.
+/// The last replica has a separate delay, so that a decrease from more than one ends at one.
 pub(super) fn delayed(
     config: &AutoscalingConfig,
     pending: &mut Option<Pending>,
@@ -72,7 +71,8 @@ mod tests {
         assert_eq!(runs.len(), 100);
         let mut compared = 0;
         for (number, run) in runs.iter().enumerate() {
-            // To whole nanoseconds: Ray Serve subtracts floats, by far less out.
+            // Compared in whole nanoseconds: the floats that Ray Serve subtracts differ by far
+            // less.
             let delay = |key: &str| run[key].as_f64().map(Duration::from_secs_f64);
             let mut config = AutoscalingConfig::auto()
                 .upscale_delay(delay("up").unwrap())

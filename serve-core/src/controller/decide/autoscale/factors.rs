@@ -1,11 +1,11 @@
-//! How much of a wanted change is made at once.
+//! Scaling factors: the part of a wanted change that is made at once.
 
-/// The number of replicas that a wish for `desired` leads to, before bounds and delays:
-/// the difference to those that run, times the factor of its direction, rounded up.
+/// Returns the number of replicas that follows from `desired`, before bounds and delays: the
+/// difference from the running replicas, multiplied by the factor of its direction, rounded up.
 ///
-/// From 0 running replicas the wish is met as it is: there is no difference to amplify
-/// yet, and a factor applied again and again while the first ones start would compound.
-/// A decrease that the factor would round away is made by one replica. May be negative.
+/// With 0 running replicas, the result is `desired`, rounded up: there is no difference to amplify
+/// yet, and a factor that is applied repeatedly while the first replicas start would compound. A
+/// decrease that the factor would round away is made by one replica. The result may be negative.
 pub(super) fn scaled(desired: f64, running: usize, up: f64, down: f64) -> i64 {
     if running == 0 {
         return round_up(desired);
@@ -19,7 +19,7 @@ pub(super) fn scaled(desired: f64, running: usize, up: f64, down: f64) -> i64 {
     if stuck { scaled - 1 } else { scaled }
 }
 
-/// A count that is known to be at least 1.
+/// Converts a number to a count of at least 1.
 pub(super) fn to_count(number: f64) -> usize {
     usize::try_from(round_up(number)).unwrap_or(0).max(1)
 }

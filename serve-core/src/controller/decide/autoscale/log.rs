@@ -1,28 +1,28 @@
-//! [`DecisionLog`]: the last changes of a deployment's target, and why one could not be
-//! decided on; for people.
+//! [`DecisionLog`]: the last changes of a deployment's target, and the failures of its policy, for
+//! people to read.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// As many as Ray Serve keeps.
+/// The number of entries that are kept, the same as in Ray Serve.
 const KEPT: usize = 10;
 
-/// The last ten entries, oldest first.
+/// The last ten entries, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DecisionLog {
     entries: VecDeque<LoggedDecision>,
 }
 
-/// One change of a target; none if `from` is `to`.
+/// A change of the target, or the failure of a policy if `from` equals `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LoggedDecision {
-    /// Since the origin of the clock that decisions are made by.
+    /// The time of the decision, since the origin of the clock by which decisions are made.
     pub(crate) at: Duration,
     pub(crate) from: usize,
     pub(crate) to: usize,
-    /// A sentence.
+    /// The reason for the decision, in a sentence.
     pub(crate) reason: String,
 }
 
@@ -34,7 +34,8 @@ impl DecisionLog {
         self.entries.push_back(LoggedDecision { at, from, to, reason });
     }
 
-    /// Writes down why the target stays `target`, unless that is what was written last.
+    /// Logs the reason why the target stays at `target`, unless the last entry has the same reason.
+    /// Returns `true` if an entry was added.
     pub(super) fn push_once(&mut self, at: Duration, target: usize, reason: String) -> bool {
         let known = self.entries.back().is_some_and(|last| last.reason == reason);
         if !known {

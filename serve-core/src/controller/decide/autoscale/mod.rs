@@ -1,14 +1,15 @@
-//! How many replicas a deployment's load asks for, and from when on.
+//! Autoscaling: the number of replicas that a deployment's load requires, and the time of the
+//! change.
 //!
 //! ```text
 //! load over the window -> policy -> factors -> bounds -> delay -> target
 //! ```
 //!
-//! As in Ray Serve, which `tests/vectors/` compares step by step, but for three things:
-//! whether a call waits is read off the present, not off the window's mean, so that the
-//! first call of a sleeping deployment wakes it at once; no deployment goes to zero while
-//! a call runs or waits, whatever the aggregation says; and a target outside changed
-//! bounds moves into them without delay.
+//! The results equal those of Ray Serve, which `tests/vectors/` compares step by step, except for
+//! three differences. Queued calls are taken from the present, not from the mean of the window, so
+//! that the first call of a sleeping deployment wakes it at once. No deployment scales to zero
+//! while a call runs or is queued, whatever the aggregation. A target outside changed bounds moves
+//! into them without delay.
 
 mod ask;
 mod delay;
@@ -29,28 +30,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
 
-/// Under which rules a deployment scales.
+/// The rules by which a deployment scales.
 pub(crate) struct Asked<'a> {
     pub(crate) application: &'a str,
     pub(crate) deployment: &'a str,
-    /// Has passed its own check.
+    /// The config, which has been checked.
     pub(crate) config: &'a AutoscalingConfig,
     pub(crate) policy: &'a dyn AutoscalingPolicy,
 }
 
-/// What there is of a deployment at the moment of a decision.
+/// The observed state of a deployment at the time of a decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Observed {
-    /// Replicas that take calls.
+    /// The number of replicas that take calls.
     pub(crate) running: usize,
-    /// Calls that run now.
+    /// The number of calls that are running.
     pub(crate) ongoing: usize,
-    /// Calls that wait now.
+    /// The number of calls that are queued.
     pub(crate) queued: usize,
-    /// Both, aggregated over the look-back period.
+    /// The running and queued calls, aggregated over the look-back period.
     pub(crate) load: f64,
-    /// True if the load was the same all through that period, so that time alone does not
-    /// change what it asks for.
+    /// True if the load was constant during that period, so that the passage of time alone does not
+    /// change the number of replicas that it requires.
     pub(crate) steady: bool,
 }
 
@@ -60,7 +61,7 @@ impl Observed {
     }
 }
 
-/// What a deployment's autoscaling remembers.
+/// The state of a deployment's autoscaling between decisions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scaling {
     target: usize,
@@ -70,24 +71,25 @@ pub(crate) struct Scaling {
     log: DecisionLog,
 }
 
-/// What is decided.
+/// A decision on the number of replicas.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Decision {
-    /// How many replicas to have.
+    /// The number of replicas to have.
     pub(crate) target: usize,
     pub(crate) reason: Reason,
-    /// True if the log has an entry for it.
+    /// True if the decision was added to the log.
     pub(crate) logged: bool,
-    /// When to decide again though nothing happens meanwhile; none if time alone leads to no
-    /// other decision.
+    /// The time of the next decision if nothing happens before, or `None` if the passage of time
+    /// alone does not change the decision.
     pub(crate) again: Option<Duration>,
-    /// True if the next call that starts or ends may lead to another decision at once, rather
-    /// than at `again`.
+    /// True if the next call that starts or ends may change the decision at once, rather than at
+    /// `again`.
     pub(crate) tell: bool,
 }
 
 impl Scaling {
-    /// Of a deployment that starts with `target` replicas: see [`AutoscalingConfig::first_target`].
+    /// Creates the state of a deployment that starts with `target` replicas: see
+    /// [`AutoscalingConfig::first_target`].
     pub(crate) fn new(target: usize) -> Self {
         let log = DecisionLog::default();
         Self { target, pending: None, scaled_up_at: None, scaled_down_at: None, log }
@@ -101,8 +103,8 @@ impl Scaling {
         &self.log
     }
 
-    /// Takes up a target. True if that is worth an entry in the log: another target, or a
-    /// policy that failed, once for each way it does.
+    /// Applies a target. Returns `true` if an entry was added to the log: for another target, or
+    /// for the failure of a policy, once for each kind of failure.
     fn scale(&mut self, target: usize, reason: &Reason, now: Duration) -> bool {
         match target.cmp(&self.target) {
             Ordering::Less => self.scaled_down_at = Some(now),
@@ -118,10 +120,10 @@ impl Scaling {
     }
 }
 
-/// Decides how many replicas a deployment should have, and writes down what it did.
+/// Decides how many replicas a deployment should have, and logs the decision.
 ///
-/// To be called at `again`, when the number of running replicas changes, and when a call
-/// starts or ends after a decision that said to `tell` of it.
+/// Callers call this function at `again`, when the number of running replicas changes, and, after a
+/// decision whose `tell` is true, when a call starts or ends.
 pub(crate) fn decide(
     asked: &Asked<'_>,
     state: &mut Scaling,
@@ -138,14 +140,14 @@ pub(crate) fn decide(
         weigh(asked, state, observed, now)
     };
     let logged = state.scale(target, &reason, now);
-    // A call that finds no replica must not wait for the next look at the load.
+    // A call that finds no replica must not wait until the load is weighed again.
     let asleep = observed.running == 0 && observed.calls() == 0;
     let tell = observed.steady || asleep;
     Decision { target, reason, logged, again: again(asked, observed, due, now), tell }
 }
 
-/// The target where replicas run or no call waits for one, why, and when a pending change
-/// is due.
+/// Returns the target, its reason, and the time at which a pending change is due, unless a call
+/// waits and no replica runs.
 fn weigh(
     asked: &Asked<'_>,
     state: &mut Scaling,
@@ -193,7 +195,7 @@ fn weigh(
     (delayed.target, reason, delayed.due)
 }
 
-/// The bound that keeps a change from being as large as it is wanted, if one does.
+/// Returns the bound that limits a change, if one does.
 fn bound_met(config: &AutoscalingConfig, wanted: usize, target: usize) -> Option<&'static str> {
     match wanted.cmp(&target) {
         Ordering::Greater if target == config.max_replicas => Some("max_replicas"),
@@ -223,7 +225,7 @@ fn context<'a>(
     context
 }
 
-/// When time alone may change the decision.
+/// Returns the time at which the passage of time alone may change the decision.
 fn again(
     asked: &Asked<'_>,
     observed: &Observed,
@@ -235,13 +237,14 @@ fn again(
     [next, due, asks].into_iter().flatten().min()
 }
 
-/// No more decisions than these while the load moves: 1/64 of the look-back period, which
-/// is 0.47 s of its default 30 s; Ray Serve's loop runs each 0.1 s.
+/// Returns the time between decisions while the load changes: 1/64 of the look-back period, which
+/// is 0.47 s with its default of 30 s. Ray Serve's loop runs every 0.1 s.
 fn period(config: &AutoscalingConfig) -> Duration {
     (config.look_back_period / 64).clamp(SHORTEST_PERIOD, Duration::from_secs(1))
 }
 
-/// What keeps a tiny look-back period, or a policy, from keeping a core busy.
+/// The lower bound of the time between decisions, so that neither a tiny look-back period nor a
+/// policy keeps a core busy.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -299,11 +302,11 @@ mod tests {
         let asked = asked(&config, &TargetOngoingRequests);
         let mut state = Scaling::new(0);
         assert_eq!(decide(&asked, &mut state, &idle(0), seconds(1)).target, 0);
-        // The window's mean is still 0: the call has lasted for no time.
+        // The mean of the window is still 0, because the call has just begun.
         let first = Observed { queued: 1, ..idle(0) };
         let woken = decide(&asked, &mut state, &first, seconds(1));
         assert_eq!(woken.target, 2, "the upscaling factor, rounded up");
-        // Another call before a replica runs asks for nothing more.
+        // Further calls before a replica runs require nothing more.
         let more = Observed { queued: 9, load: 5.0, ..idle(0) };
         assert_eq!(decide(&asked, &mut state, &more, seconds(2)).target, 2);
     }
@@ -326,7 +329,7 @@ mod tests {
         let config = at_once().min_replicas(0);
         let asked = asked(&config, &TargetOngoingRequests);
         let mut state = Scaling::new(1);
-        // What `aggregation = "min"` says of a load that comes and goes.
+        // The load that `aggregation = "min"` yields for calls that come and go.
         let running = Observed { ongoing: 1, ..idle(1) };
         assert_eq!(decide(&asked, &mut state, &running, seconds(1)).target, 1);
         assert_eq!(decide(&asked, &mut state, &idle(1), seconds(2)).target, 0);

@@ -1,29 +1,29 @@
-//! [`Reason`]: why a target is what it is, in a sentence for people.
+//! [`Reason`]: the reason for a target, in a sentence for people.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why. Written out only where someone reads it.
+/// The reason for a target. Formatted only when it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reason {
-    /// A call waits and no replica runs.
+    /// A call is queued and no replica runs.
     Woken { calls: usize, target: usize },
     /// The bounds changed.
     Bounds { min: usize, target: usize },
-    /// The load asks for this many, or for more than the bounds allow.
+    /// The load requires this many replicas, or more than the bounds allow.
     Settled { load: f64, wanted: usize, target: usize },
     /// A change that has not been wanted for long enough.
     Waiting { load: f64, wanted: usize, target: usize, left: Duration },
-    /// A change, what was wanted for how long before it, and the bound that it goes up to.
+    /// A change, the time for which it was wanted, and the bound that limits it.
     Scaled { load: f64, from: usize, target: usize, lasted: Duration, bound: Option<&'static str> },
-    /// What the policy answered.
+    /// The policy returned NaN.
     NotANumber,
-    /// What the policy did instead of answering.
+    /// The policy panicked with this message.
     Panicked { message: String },
 }
 
 impl Reason {
-    /// True if there was no decision.
+    /// Returns `true` if no decision was possible.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self, Self::NotANumber | Self::Panicked { .. })
     }

@@ -1,4 +1,4 @@
-//! Whole days of autoscaling, on a clock of their own: what must hold of any load.
+//! Simulated days of autoscaling, on a separate clock: properties that must hold for any load.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -14,8 +14,8 @@ struct Moment {
     target: usize,
 }
 
-/// Lets `load(second)` calls be there in each second, on replicas that take `start`
-/// seconds to start. Returns each change of the target, the first target before them.
+/// Simulates `load(second)` calls in each second, on replicas that take `start` seconds to start.
+/// Returns the first target and each change of the target.
 fn simulate(
     config: &AutoscalingConfig,
     start: u64,
@@ -27,7 +27,7 @@ fn simulate(
     let mut state = Scaling::new(config.first_target(None));
     let mut window = LoadWindow::new(config.look_back_period);
     let mut running = state.target();
-    // When those that are asked for beyond the running ones will run.
+    // The time at which the requested replicas that do not run yet will run.
     let mut starting: Option<u64> = None;
     let mut changes = vec![Moment { second: 0, target: state.target() }];
     for second in 0..length {
@@ -57,7 +57,7 @@ fn simulate(
     changes
 }
 
-/// How often the target turned from rising to falling or back.
+/// Returns how often the target changed between rising and falling.
 fn turns(changes: &[Moment]) -> usize {
     let rises: Vec<bool> = changes.windows(2).map(|two| two[1].target > two[0].target).collect();
     rises.windows(2).filter(|two| two[0] != two[1]).count()
@@ -78,9 +78,9 @@ fn whole(calls: f64) -> usize {
     calls.round() as usize
 }
 
-/// Evenly spread over 0..1, and the same in every run.
+/// Returns numbers that are evenly distributed over 0..1, and the same in every run.
 fn noise(state: &mut u64) -> f64 {
-    // Knuth's multiplier, MMIX.
+    // Knuth's multiplier, as in MMIX.
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 40) as f64 / (1_u64 << 24) as f64
 }
@@ -111,7 +111,7 @@ fn a_noisy_day_is_followed_without_flapping() {
 fn noise_around_a_threshold_does_not_flap() {
     let config = AutoscalingConfig::auto().initial_replicas(5);
     let mut seed = 11;
-    // 10 calls are exactly 5 replicas, 11 are 6.
+    // 10 calls require exactly 5 replicas, and 11 calls require 6.
     let changes = simulate(&config, 5, DAY, |_| if noise(&mut seed) < 0.5 { 9 } else { 11 });
     assert!(changes.len() <= 2 && turns(&changes) == 0, "{changes:?}");
     assert!((5..=6).contains(&highest(&changes)));
@@ -139,8 +139,8 @@ fn a_step_down_waits_for_its_delay() {
 
 #[test]
 fn a_burst_shorter_than_the_delay_starts_nothing() {
-    // The window remembers a burst for its 30 s, which with the burst is the delay's 30 s
-    // and more; `min` forgets it at once.
+    // The window remembers a burst for its 30 s, so that together with the burst the load lasts
+    // longer than the delay of 30 s; `min` forgets the burst at once.
     let config = AutoscalingConfig::auto().aggregation(Aggregation::Min);
     let burst = |second: u64| if (600..620).contains(&second) { 50 } else { 1 };
     assert_eq!(simulate(&config, 5, 3600, burst).len(), 1);
@@ -158,7 +158,7 @@ fn an_idle_deployment_goes_to_zero_and_the_next_call_wakes_it_at_once() {
     };
     let changes = simulate(&config, 5, 4000, load);
     let seen: Vec<_> = changes.iter().map(|change| (change.second, change.target)).collect();
-    // Its last trace leaves the window 30 s after the call; then the delay.
+    // The last trace of the call leaves the window 30 s after the call; then the delay follows.
     assert_eq!(seen, [(0, 0), (60, 1), (330, 0), (3000, 1), (3210, 0)]);
 }
 
