@@ -307,7 +307,12 @@ impl Shared {
     /// Advances the state and stores the decisions.
     async fn decide(&self, leadership: &Leadership) -> Result<(), StoreError> {
         let Surroundings { store, loads, clock, .. } = &self.surroundings;
-        let mut is_new = !self.stored.swap(false, Ordering::AcqRel);
+        // Nothing to decide: whoever looks at the state meanwhile is not turned away.
+        let is_idle = self.state.read().is_idle(clock.now());
+        if is_idle && self.stored.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.stored.store(false, Ordering::Release);
         loop {
             let now = clock.now();
             // A custom policy may call `status`, which needs this lock too.
@@ -316,7 +321,6 @@ impl Shared {
             if !self.with(|state| state.advance(touched, now)) {
                 break;
             }
-            is_new = true;
         }
         let (mut batch, acts) = self.state.read().unstored();
         if !batch.writes.is_empty() {
@@ -332,9 +336,8 @@ impl Shared {
             self.surroundings.tokio.spawn(async move { drop(forgotten) });
         }
         self.stored.store(true, Ordering::Release);
-        if is_new {
-            self.surroundings.changes.send_modify(|changes| *changes += 1);
-        }
+        // Also if nothing has changed: a caller may have looked while the state was not stored.
+        self.surroundings.changes.send_modify(|changes| *changes += 1);
         Ok(())
     }
 
@@ -351,8 +354,12 @@ impl Shared {
     fn obey(&self, command: Command) -> Answer {
         match command {
             Command::Deploy { application, hidden, outline, plan, answer } => {
-                let now = self.surroundings.clock.now();
+                let (now, blueprint) = (self.surroundings.clock.now(), outline.blueprint);
                 let asked = self.with(|state| state.ask(&application, hidden, outline, now));
+                if asked.is_err() {
+                    // Nothing refers to the plan of a refused deploy except the command.
+                    self.surroundings.blueprints.forget(blueprint);
+                }
                 Box::new(move || {
                     // The caller may be gone.
                     let _ = answer.send(asked);

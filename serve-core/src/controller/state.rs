@@ -285,6 +285,13 @@ impl State {
         true
     }
 
+    /// Returns `true` if there is nothing to decide and nothing to store.
+    pub(super) fn is_idle(&self, now: Moment) -> bool {
+        let is_due = self.next_at().is_some_and(|at| at <= now);
+        let is_touched = !self.touched.is_empty() || !self.touched_applications.is_empty();
+        !is_due && !is_touched && !self.plans_change
+    }
+
     fn application_of(&self, id: DeploymentId) -> Option<String> {
         Some(self.deployments.get(&id)?.record.application.to_string())
     }

@@ -104,6 +104,7 @@ impl Agent {
         let mut seen = self.seen.clone();
         // The sender is dropped only together with the tokio runtime.
         let _ = seen.wait_for(|seen| *seen >= revision).await;
+        self.directory.has_applied().await;
     }
 }
 

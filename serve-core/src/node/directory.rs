@@ -53,7 +53,10 @@ struct Known {
 pub(super) struct Hosted {
     pub(super) kind: Arc<dyn Kind>,
     pub(super) router: Arc<Router>,
-    pub(super) assignment: watch::Sender<Arc<Assignment>>,
+    /// The assignments, each with its number.
+    pub(super) assignment: watch::Sender<(u64, Arc<Assignment>)>,
+    /// The number of the last assignment that the loop has applied.
+    pub(super) applied: watch::Receiver<u64>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) grace: Duration,
 }
@@ -101,6 +104,21 @@ impl NodeDirectory {
         wiring
     }
 
+    /// Waits until the loops have applied all assignments that were sent to them.
+    pub(super) async fn has_applied(&self) {
+        let waiting: Vec<_> = {
+            let known = self.known.lock();
+            let sent = |hosted: &Hosted| hosted.assignment.borrow().0;
+            let behind = |hosted: &&Hosted| *hosted.applied.borrow() < sent(hosted);
+            let behind = known.hosted.values().filter(behind);
+            behind.map(|hosted| (hosted.applied.clone(), sent(hosted))).collect()
+        };
+        for (mut applied, sent) in waiting {
+            // A loop that has ended has applied everything.
+            let _ = applied.wait_for(|applied| *applied >= sent).await;
+        }
+    }
+
     pub(super) fn is_hosted(&self, id: DeploymentId) -> bool {
         self.known.lock().hosted.contains_key(&id)
     }
@@ -119,12 +137,12 @@ impl NodeDirectory {
     /// Returns the assignment of a deployment.
     pub(super) fn assignment(&self, id: DeploymentId) -> Option<Arc<Assignment>> {
         let known = self.known.lock();
-        known.hosted.get(&id).map(|hosted| Arc::clone(&hosted.assignment.borrow()))
+        known.hosted.get(&id).map(|hosted| Arc::clone(&hosted.assignment.borrow().1))
     }
 
     pub(super) fn assign(&self, id: DeploymentId, assignment: Arc<Assignment>) {
         if let Some(hosted) = self.known.lock().hosted.get(&id) {
-            hosted.assignment.send_replace(assignment);
+            hosted.assignment.send_modify(|newest| *newest = (newest.0 + 1, assignment));
         }
     }
 
@@ -223,7 +241,7 @@ impl NodeDirectory {
             let known = self.known.lock();
             let id = known.applications.get(application)?.deployments.get(name)?;
             let hosted = known.hosted.get(id).filter(|it| it.kind.type_id() == type_id)?;
-            Arc::clone(&hosted.assignment.borrow())
+            Arc::clone(&hosted.assignment.borrow().1)
         };
         let made = blueprints
             .with_node(assignment.spec.blueprint, name, |node| node.request_router.clone())??;

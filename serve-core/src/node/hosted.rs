@@ -59,7 +59,7 @@ struct HostedLoop {
     router: Arc<Router>,
     /// The term of this loop over the router.
     term: Term,
-    assignments: watch::Receiver<Arc<Assignment>>,
+    assignments: watch::Receiver<(u64, Arc<Assignment>)>,
     /// The assignment that is in effect.
     assignment: Arc<Assignment>,
     code: Code,
@@ -79,6 +79,11 @@ struct HostedLoop {
     report_changed: bool,
     unreported: BTreeMap<u64, Option<ReplicaReport>>,
     retires: bool,
+    /// The number of the assignment, and the channel that tells which one is applied.
+    taken: u64,
+    applies: watch::Sender<u64>,
+    /// True if the replicas have to be compared with the assignment: there is another one, or room.
+    looks: bool,
     /// The time at which a retiring deployment must have stopped.
     give_up: Option<Instant>,
 }
@@ -186,8 +191,9 @@ fn start_after(
     let kind = Arc::clone(&code.node().kind);
     let (application, name) = (&assignment.application, &assignment.deployment);
     let router = node.directory.router(application, name, kind.type_id());
-    let (sender, assignments) = watch::channel(Arc::clone(&assignment));
+    let (sender, assignments) = watch::channel((1, Arc::clone(&assignment)));
     let (events, received) = mpsc::unbounded_channel();
+    let (applies, applied) = watch::channel(0);
     let mut hosted = HostedLoop {
         id,
         node: Arc::clone(node),
@@ -206,13 +212,17 @@ fn start_after(
         unreported: BTreeMap::new(),
         retires: false,
         give_up: None,
+        taken: 1,
+        applies,
+        looks: true,
     };
     hosted.configure(None);
     if let Some(fault) = fault {
         hosted.note_fault(fault);
     }
     let grace = hosted.grace();
-    if node.directory.host(id, Hosted { kind, router, assignment: sender, events, grace }) {
+    let hosting = Hosted { kind, router, assignment: sender, applied, events, grace };
+    if node.directory.host(id, hosting) {
         node.spawner().tokio.spawn(run(Arc::clone(node), id, hosted));
     }
 }
@@ -235,7 +245,11 @@ impl HostedLoop {
     async fn run(mut self) {
         let mut room = self.node.resources.changes();
         loop {
-            self.act();
+            if std::mem::take(&mut self.looks) {
+                self.act();
+            }
+            self.applies
+                .send_if_modified(|applied| std::mem::replace(applied, self.taken) != self.taken);
             self.publish().await;
             let wake = self.given_up_at().filter(|_| !self.report.abandoned);
             let autoscaled = self.code.node().options().autoscaling.is_some();
@@ -251,7 +265,7 @@ impl HostedLoop {
                     self.note(done);
                 }
                 // The sender lives as long as the node.
-                _ = room.changed(), if self.waits_for_room() => {}
+                _ = room.changed(), if self.waits_for_room() => self.looks = true,
                 () = self.router.load_changed(), if autoscaled => {
                     self.node.directory.load_has_changed(self.id);
                     continue;
@@ -312,7 +326,8 @@ impl HostedLoop {
 
     /// Applies a new assignment.
     fn take_assignment(&mut self) {
-        let next = Arc::clone(&self.assignments.borrow_and_update());
+        let (number, next) = self.assignments.borrow_and_update().clone();
+        (self.taken, self.looks) = (number, true);
         let before = std::mem::replace(&mut self.assignment, next);
         if before.spec.serial != self.assignment.spec.serial {
             self.configure(Some(&before));
@@ -666,6 +681,15 @@ impl HostedLoop {
             self.warn(number, "a replica could not be reconfigured", error);
         }
         self.set_report(number, ReplicaReport::Running { config_version, refused, unfit });
+        self.reconfigure_if_assigned(number);
+    }
+
+    /// Gives a replica a newer config that was assigned while it was busy.
+    fn reconfigure_if_assigned(&mut self, number: u64) {
+        let assignment = Arc::clone(&self.assignment);
+        if let Some(assigned) = assignment.replicas.get(&number).filter(|it| !it.stops) {
+            self.reconfigure(number, assigned);
+        }
     }
 
     fn admit(&mut self, number: u64, replica: Arc<Replica>) {
@@ -700,6 +724,7 @@ impl HostedLoop {
         let config_version = local.config_version;
         let report = ReplicaReport::Running { config_version, refused: None, unfit: None };
         self.set_report(number, report);
+        self.reconfigure_if_assigned(number);
     }
 
     /// Handles a task that was aborted or has panicked. Dropping an instance may panic if the

@@ -1,6 +1,6 @@
 //! [`ReplicaStarter`]: creates replicas that are ready for calls.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -77,15 +77,27 @@ impl ReplicaStarter {
         let threads = node.options().compute_threads();
         let owner: Arc<dyn SlotOwner> = Arc::<Router>::clone(router);
         let replica = Arc::new(Replica::new(context, owner, target, &self.spawner, threads));
-        if let Some(config) = &node.options().user_config {
-            let told = run_hook(&replica, Hook::Reconfigure(config)).await;
-            told.map_err(|error| error.context("its user config was refused"))?;
+        match prepare(&replica, node).await {
+            Ok(()) => Ok(replica),
+            Err(error) => {
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(replica)));
+                let Err(panic) = dropped else { return Err(error) };
+                let panicked =
+                    format!("the drop of its instance panicked: {}", panic_message(&*panic));
+                Err(error.context(panicked))
+            }
         }
-        let patience = node.options().health_check_timeout();
-        let healthy = check_health(&replica, patience).await;
-        healthy.map_err(|error| error.context("its first health check failed"))?;
-        Ok(replica)
     }
+}
+
+/// Gives a new replica its user config and checks its health.
+async fn prepare(replica: &Arc<Replica>, node: &PlanNode) -> Result<(), Error> {
+    if let Some(config) = &node.options().user_config {
+        let told = run_hook(replica, Hook::Reconfigure(config)).await;
+        told.map_err(|error| error.context("its user config was refused"))?;
+    }
+    let healthy = check_health(replica, node.options().health_check_timeout()).await;
+    healthy.map_err(|error| error.context("its first health check failed"))
 }
 
 /// Checks if a replica is healthy. A replica without `#[check_health]` is healthy, and so is a

@@ -156,10 +156,6 @@ impl ControlPlane {
             .await
             .map_err(|_| DeployError::ShutDown)?;
         drop(plan);
-        if number.is_err() {
-            // Nothing refers to the plan of a deploy that was refused.
-            self.surroundings.blueprints.forget(blueprint);
-        }
         let number = number?;
         let end = self.wait_until(|controller| controller.deploy_end(&name, number)).await;
         match end.ok_or(DeployError::ShutDown)? {

@@ -283,9 +283,10 @@ impl Runtime {
             None => format!("{}-actor-{number}", D::NAME),
         };
         let application = Application::new(actor.num_replicas(1)).name(&name).without_route();
+        // From here on, so that an actor which fails to start, or whose future is dropped, goes too.
+        let lease = ActorLease { runtime: Arc::clone(&self.lease), name };
         let link = self.lease.plane.deploy(&application.into(), true).await?;
         let mut handle: D::Handle = HandleOf::connect(link);
-        let lease = ActorLease { runtime: Arc::clone(&self.lease), name };
         handle.handle_mut().set_lease(Arc::new(lease));
         Ok(handle)
     }

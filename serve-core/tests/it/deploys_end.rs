@@ -619,3 +619,109 @@ async fn autoscaling_that_an_update_turns_on_knows_the_load_from_the_start() -> 
     drop(calls);
     Ok(())
 }
+
+/// The version of its argument.
+#[deployment]
+struct Quick(u32);
+
+#[handle]
+impl Quick {
+    fn new(version: u32) -> Self {
+        Self(version)
+    }
+
+    pub async fn version(&self) -> u32 {
+        self.0
+    }
+}
+
+/// Races between the caller, the controller and the node: on the paused clock of one thread there
+/// are none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_several_threads_each_deploy_and_deletion_ends_and_has_taken_effect() -> Result<()> {
+    let runtime = Runtime::builder().num_cpus(1_000.0).start().await?;
+    let minute = seconds(60);
+    for round in 0..150 {
+        for version in [2 * round, 2 * round + 1] {
+            let model = Quick::bind(version).num_replicas(1 + version as usize % 4);
+            let ended = timeout(minute, runtime.run(model)).await;
+            let handle = ended.expect("a deploy ends")?;
+            assert_eq!(handle.version().await, Ok(version), "the newest version answers");
+            let found = runtime.get_app_handle::<Quick>("default")?;
+            assert_eq!(found.version().await, Ok(version));
+        }
+        if round % 3 == 0 {
+            timeout(minute, runtime.delete("default")).await.expect("a deletion ends")?;
+            assert!(runtime.get_app_handle::<Quick>("default").is_err());
+            assert!(runtime.status().applications.is_empty());
+        }
+    }
+    timeout(minute, runtime.shutdown()).await.expect("a shutdown ends");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_instance_panics_when_it_is_dropped_has_failed() {
+    #[deployment]
+    struct Refuses(Arc<AtomicUsize>);
+
+    impl Drop for Refuses {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "it is dropped");
+        }
+    }
+
+    #[handle]
+    impl Refuses {
+        fn new(starts: Arc<AtomicUsize>) -> Self {
+            starts.fetch_add(1, Ordering::SeqCst);
+            Self(starts)
+        }
+
+        pub async fn starts(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+
+        #[reconfigure]
+        fn configure(&self, _config: u32) -> Result<(), String> {
+            Err("never".to_owned())
+        }
+    }
+
+    let runtime = MockRuntime::builder().start();
+    let starts = Arc::<AtomicUsize>::default();
+    let deploy = runtime.run(Refuses::bind(Arc::clone(&starts)).user_config(1));
+    let error = timeout(A_DAY, deploy).await.expect("a deploy ends").unwrap_err();
+    assert!(format!("{error:#}").contains("never"), "{error:#}");
+    assert_eq!(starts.load(Ordering::SeqCst), 3, "as often as any start that fails");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_nobody_has_is_gone() -> Result<()> {
+    #[deployment]
+    struct Actor(Arc<()>);
+
+    #[handle]
+    impl Actor {
+        async fn new(alive: Arc<()>, starts: bool) -> Result<Self, String> {
+            sleep(seconds(1)).await;
+            if starts { Ok(Self(alive)) } else { Err("never".to_owned()) }
+        }
+
+        pub async fn count(&self) -> usize {
+            Arc::strong_count(&self.0)
+        }
+    }
+
+    let runtime = MockRuntime::builder().start();
+    let alive = Arc::new(());
+    let actor = runtime.actor(Actor::bind(Arc::clone(&alive), true)).await?;
+    assert!(actor.count().await? > 1);
+    drop(actor);
+    assert!(runtime.actor(Actor::bind(Arc::clone(&alive), false)).await.is_err());
+    let dropped = runtime.actor(Actor::bind(Arc::clone(&alive), true));
+    assert!(timeout(Duration::from_millis(10), dropped).await.is_err());
+    sleep(seconds(100)).await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+    Ok(())
+}
