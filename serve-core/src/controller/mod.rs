@@ -14,6 +14,7 @@ mod autoscaler;
 mod controller;
 mod decide;
 mod deployment;
+mod details;
 mod error;
 mod leadership;
 mod shared;
@@ -21,8 +22,10 @@ mod spec;
 mod state;
 mod status;
 mod store;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod transitions;
 
 #[cfg(test)]
 pub(crate) use assignment::AssignedSpec;

@@ -1,0 +1,131 @@
+//! What users see of a [`State`]: the outcomes of deploys, and the status.
+
+use std::collections::BTreeMap;
+
+use super::application::{Application, Step};
+use super::controller::DeployEnd;
+use super::decide::application_status;
+use super::error::{DeployError, DeployFailure};
+use super::state::State;
+use super::status::{
+    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
+};
+use crate::clock::WallClock;
+
+impl State {
+    /// Returns the outcome of a deploy, if the deploy has ended.
+    pub(super) fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
+        let failed = |failure: DeployFailure| DeployEnd::Failed(failure.into_error(name));
+        if let Some(failure) = self.failed_apart(number) {
+            return Some(failed(failure.clone()));
+        }
+        let Some(application) = self.applications.get(name) else {
+            return Some(failed(match self.is_shut_down() {
+                true => DeployFailure::ShutDown,
+                false => DeployFailure::Deleted,
+            }));
+        };
+        let ingress = || application.plan.as_ref()?.ingress().map(str::to_owned);
+        match application.deploys.outcome(number) {
+            Some(Err(failure)) => return Some(failed(failure.clone())),
+            Some(Ok(())) => return Some(DeployEnd::Runs),
+            None => {}
+        }
+        if application.awaits(number) || !application.deploys.all_ended() {
+            return None;
+        }
+        // The deploy gave way, and the deploy that it gave way to has ended.
+        let superseded = || DeployEnd::Failed(DeployError::Superseded(name.to_owned()));
+        if application.deploys.failure().is_some() {
+            return Some(superseded());
+        }
+        Some(ingress().map_or_else(superseded, |ingress| DeployEnd::NewerRuns { ingress }))
+    }
+
+    /// Returns the status of an application as `status` shows it.
+    pub(super) fn shown_status(&self, name: &str) -> ApplicationStatus {
+        let shown = self.applications.get(name).filter(|application| !application.hidden);
+        shown.map_or(ApplicationStatus::NotStarted, |application| self.status_of(application))
+    }
+
+    /// Describes the deployments that have to stop before the next step of an application.
+    fn awaited_ends(&self, application: &Application) -> Vec<String> {
+        let ids = match &application.step {
+            Step::GivingWay { dropped } => &dropped[..],
+            Step::Deleting { tiers } => tiers.first().map_or(&[][..], |tier| &tier[..]),
+            Step::Idle | Step::RollingOut(_) => &[],
+        };
+        let deployments = ids.iter().filter_map(|id| self.deployments.get(id));
+        deployments
+            .map(|deployment| {
+                let (name, replicas) = (&deployment.record.name, deployment.members().count());
+                match replicas {
+                    0 | 1 => format!("`{name}` to stop"),
+                    several => format!("`{name}` to stop {several} replicas"),
+                }
+            })
+            .collect()
+    }
+
+    fn status_of(&self, application: &Application) -> ApplicationStatus {
+        let deployments = application.deployments.values();
+        let running = deployments.filter_map(|id| self.deployments.get(id));
+        let standings: Vec<_> = running.map(|it| it.record.standing.clone()).collect();
+        application.deploys.status(application_status(&standings))
+    }
+
+    pub(super) fn details(
+        &self,
+        application_name: &str,
+        application: &Application,
+        clock: &WallClock,
+    ) -> ApplicationDetails {
+        let details = |(name, id): (&String, _)| {
+            let deployment = self.deployments.get(id)?;
+            let standing = deployment.record.standing.clone();
+            let details = DeploymentDetails {
+                status: standing.status,
+                status_trigger: standing.trigger,
+                message: standing.message,
+                target_num_replicas: deployment.record.target,
+                ongoing: 0,
+                queued: 0,
+                replicas: deployment.members().map(ReplicaDetails::from).collect(),
+                recent_dead_replicas: deployment.dead().cloned().collect(),
+                autoscaling_decisions: deployment.decisions(clock),
+                methods: BTreeMap::new(),
+            };
+            Some((name.clone(), details))
+        };
+        let deployments: BTreeMap<String, DeploymentDetails> =
+            application.deployments.iter().filter_map(details).collect();
+        let status = self.status_of(application);
+        let unhealthy = |(name, details): (&String, &DeploymentDetails)| {
+            let unhealthy = details.status == DeploymentStatus::Unhealthy;
+            unhealthy.then(|| format!("deployment `{name}`: {}", details.message))
+        };
+        let awaited = match status {
+            ApplicationStatus::Deploying | ApplicationStatus::Deleting => {
+                let ends = self.awaited_ends(application);
+                match ends.is_empty() {
+                    true => deployments.iter().filter_map(|(name, it)| it.awaits(name)).collect(),
+                    false => ends,
+                }
+            }
+            _ => Vec::new(),
+        };
+        let message = match status {
+            ApplicationStatus::Running => None,
+            _ if !awaited.is_empty() => Some(format!("waits for {}", awaited.join("; "))),
+            ApplicationStatus::Deploying => None,
+            _ => application.failure(application_name),
+        };
+        ApplicationDetails {
+            status,
+            message: message.or_else(|| deployments.iter().find_map(unhealthy)).unwrap_or_default(),
+            route_prefix: application.route_prefix(),
+            last_deployed_at: clock.system_time(application.asked_at),
+            deployments,
+        }
+    }
+}
