@@ -1,4 +1,4 @@
-//! What users see of a [`State`]: the outcomes of deploys, and the status.
+//! The user-visible side of a [`State`]: the outcomes of deploys, and the status.
 
 use std::collections::BTreeMap;
 

@@ -244,7 +244,9 @@ impl State {
     pub(super) fn is_idle(&self, now: Moment) -> bool {
         let is_due = self.next_at().is_some_and(|at| at <= now);
         let is_touched = !self.touched.is_empty() || !self.touched_applications.is_empty();
-        !is_due && !is_touched && !self.plans_change
+        // A shutdown touches no application if there is none.
+        let is_stored = self.common == self.stored.common;
+        !is_due && !is_touched && !self.plans_change && is_stored
     }
 
     fn application_of(&self, id: DeploymentId) -> Option<String> {

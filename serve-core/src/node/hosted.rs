@@ -684,7 +684,8 @@ impl HostedLoop {
         self.reconfigure_if_assigned(number);
     }
 
-    /// Gives a replica a newer config that was assigned while it was busy.
+    /// Passes a replica the user config that was assigned while the replica was starting or taking
+    /// another one.
     fn reconfigure_if_assigned(&mut self, number: u64) {
         let assignment = Arc::clone(&self.assignment);
         if let Some(assigned) = assignment.replicas.get(&number).filter(|it| !it.stops) {

@@ -90,7 +90,7 @@ impl ReplicaStarter {
     }
 }
 
-/// Gives a new replica its user config and checks its health.
+/// Passes a new replica its user config and checks its health.
 async fn prepare(replica: &Arc<Replica>, node: &PlanNode) -> Result<(), Error> {
     if let Some(config) = &node.options().user_config {
         let told = run_hook(replica, Hook::Reconfigure(config)).await;

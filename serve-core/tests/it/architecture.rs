@@ -143,7 +143,7 @@ fn a_module_uses_only_those_above_it_in_the_table() {
     assert!(faults.is_empty(), "against the order of modules:\n{faults:#?}");
 }
 
-/// What the controller may name of the modules that run something, and why.
+/// The names of running modules that the controller may use, each with its reason.
 const DATA: [(&str, &str); 1] = [
     // The load of a deployment, four numbers.
     ("router", "Load"),
