@@ -97,9 +97,9 @@ impl Error {
         let report = &mut *whole.0;
         let mut source = error.source();
         while let Some(cause) = source {
-            if let Some(fault) = cause.downcast_ref::<Fault>() {
+            if let Some(fault) = cause.downcast_ref::<CallErrorKind>() {
                 // An internal failure sets no status, because its message is not for clients.
-                let status = (*fault != Fault::Internal).then(|| fault.status());
+                let status = (*fault != CallErrorKind::Internal).then(|| fault.status());
                 report.status = report.status.or(status);
                 report.retry_after = report.retry_after.or_else(|| fault.retry_after());
             } else {
@@ -172,11 +172,11 @@ impl fmt::Debug for Error {
 /// The kind of a call's failure, except for the method's own error. The `source()` of a
 /// [`CallError`](crate::CallError) exposes this type as the concrete error.
 ///
-/// [`Error`] finds a `Fault` in a chain of causes, whatever error types lie between, and keeps its
+/// [`Error`] finds a `CallErrorKind` in a chain of causes, whatever error types lie between, and keeps its
 /// status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum CallErrorKind {
     /// The deadline passed.
     #[error("out of time")]
     DeadlineExceeded,
@@ -196,7 +196,7 @@ pub enum Fault {
     Internal,
 }
 
-impl Fault {
+impl CallErrorKind {
     /// The HTTP status of the failure: 408, 499, 503 or 500.
     #[must_use]
     pub const fn status(self) -> u16 {

@@ -45,10 +45,12 @@
 //! | the form of a deployment | [`deployment`](macro@deployment), [`handle`](macro@handle) |
 //! | call results and errors | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
 //! | running a graph | [`Runtime`]; [`application`](macro@application) for `cargo serve run` |
-//! | scaling and routing | [`AutoscalingConfig`], [`RequestRouting`], [`RequestRouter`] |
-//! | batching and multiplexing | [`batch`](macro@batch), [`Multiplexed`] |
+//! | the status of what runs | [`status`] |
+//! | scaling and routing | [`autoscaling`], [`routing`] |
+//! | batching and multiplexing | [`batch`](macro@batch), [`batching`], [`Multiplexed`] |
 //! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
-//! | tests | [`MockRuntime`] |
+//! | tests | [`MockRuntime`], [`testing`] |
+//! | calls by name | [`dynamic`] |
 //!
 //! `docs/` in the repository is the guide: a page for each of these topics, and one for users who
 //! come from Ray Serve.
@@ -64,7 +66,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `error`, `clock` | the error type of user code; instant arithmetic that cannot overflow |
+//! | `error`, `time` | the error type of user code; instant arithmetic that cannot overflow |
 //! | `observe` | spans and events |
 //! | `deployment` | the declaration of deployments |
 //! | `call` | the data of calls |
@@ -82,7 +84,7 @@
 
 #![cfg_attr(
     not(feature = "http"),
-    allow(dead_code, unused_imports, reason = "some of it is for the HTTP front door alone")
+    allow(dead_code, unused_imports, reason = "some of it is for HTTP alone")
 )]
 
 // Generated code names this crate by its absolute path, also in the crate's own tests.
@@ -94,9 +96,8 @@ mod macros;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
-pub mod application;
+mod application;
 mod call;
-mod clock;
 mod controller;
 mod deployment;
 mod dispatch;
@@ -110,7 +111,8 @@ pub mod prelude;
 mod replica;
 mod router;
 mod runtime;
-mod testing;
+pub mod testing;
+mod time;
 mod transport;
 
 #[cfg(feature = "http")]
@@ -122,40 +124,70 @@ pub use serve_macros::{
     reconfigure, retry, routes, shutdown, task,
 };
 
-/// The options of deployments as data: their table, and their form in a config file.
-pub mod options {
-    pub use crate::deployment::{
-        AUTOSCALING, ContentHash, DeploymentOptions, GivenIn, Kind, OPTIONS, OnUpdate, OptionFault,
-        OptionInfo, OptionsError, build_id,
+pub use application::Application;
+pub use call::{
+    BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef, ReplicaContext,
+    Response, ResponseStream, UpstreamError,
+};
+pub use controller::DeployError;
+pub use deployment::{Bound, Deployment, IntoInit};
+pub use dispatch::DeploymentHandle;
+pub use error::{CallErrorKind, Error, HttpStatus, Result};
+pub use replica::{Multiplexed, context, replica_context};
+pub use runtime::{Runtime, RuntimeBuilder, StartError};
+pub use testing::MockRuntime;
+
+/// The status of applications, deployments and replicas, as [`Runtime::status`] returns it.
+pub mod status {
+    pub use crate::controller::{
+        ApplicationDetails, ApplicationStatus, DeadReplica, DeploymentDetails, DeploymentStatus,
+        MethodDetails, ReplicaDetails, ReplicaState, Shortage, ShortageOf, Status, StatusTrigger,
     };
 }
 
-#[cfg(feature = "http")]
-pub use application::EndpointError;
-pub use application::{Application, IntoApplication};
-pub use call::{
-    Arg, BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef,
-    ReplicaContext, Response, ResponseStream, UpstreamError, Wire,
-};
-pub use controller::{
-    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeployError,
-    DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, MethodDetails, ReplicaDetails,
-    ReplicaState, Shortage, ShortageOf, Status,
-};
-pub use deployment::{
-    Aggregation, Anywhere, AutoscalingConfig, AutoscalingContext, AutoscalingError,
-    AutoscalingPolicy, Bound, ByBound, ByText, ByValue, Candidate, Candidates, Deployment,
-    DeploymentOptions, HandleOf, InProcess, Init, IntoInit, Locality, OptionsError, RequestRouter,
-    RequestRouting, RoutedCall, TargetOngoingRequests,
-};
-pub use dispatch::{AnyHandle, ByNameError, DeploymentHandle};
-pub use error::{Error, Fault, HttpStatus, Result};
-#[cfg(feature = "http")]
-pub use ingress::{HttpClient, HttpRequest, HttpResponse};
-pub use method::{BatchLimits, Handlers, MethodInfo, ParamInfo};
-pub use replica::{Batching, Multiplexed, batch_contexts, batching, context, replica_context};
-pub use runtime::{Runtime, RuntimeBuilder, StartError};
-pub use testing::{CallRecord, IntoMock, MockRuntime, MockRuntimeBuilder, Mode};
+/// The scaling of a deployment with its load: [`AutoscalingConfig`](autoscaling::AutoscalingConfig),
+/// and policies of your own.
+pub mod autoscaling {
+    #[doc(inline)]
+    pub use crate::__register_autoscaling_policy as register_autoscaling_policy;
+    pub use crate::controller::AutoscalingDecision;
+    pub use crate::deployment::{
+        Aggregation, AutoscalingConfig, AutoscalingContext, AutoscalingError, AutoscalingPolicy,
+        TargetOngoingRequests,
+    };
+}
+
+/// The choice of a replica for each call: [`RequestRouting`](routing::RequestRouting), and request
+/// routers of your own.
+pub mod routing {
+    #[doc(inline)]
+    pub use crate::__register_request_router as register_request_router;
+    pub use crate::deployment::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
+}
+
+/// Batches, as the code of a `#[batch]` method sees them.
+pub mod batching {
+    pub use crate::replica::{Batching, batch_contexts};
+}
+
+/// Calls by name and with JSON, and the applications that a program can run by name. For programs
+/// that do not know the types of what they call, such as command lines and gateways.
+pub mod dynamic {
+    pub use crate::application::{
+        AnyApplication, BuildError, Graph, GraphError, GraphNode, RegisteredApplication, registered,
+    };
+    pub use crate::dispatch::{AnyHandle, ByNameError};
+    pub use crate::method::{MethodInfo, ParamInfo};
+}
+
+/// The options of deployments as data: their table, and their form in a config file.
+#[doc(hidden)]
+pub mod options {
+    pub use crate::deployment::{
+        AUTOSCALING, ContentHash, DeploymentOptions, GivenIn, OPTIONS, OnUpdate, OptionFault,
+        OptionInfo, OptionsError, ValueKind, build_id,
+    };
+}
 
 /// The code of the README and of the guide, which is tested like the rest.
 #[cfg(doctest)]

@@ -1,11 +1,11 @@
 //! The bulk of the code that the attribute macros generate, in a place where it can be read; and
 //! the macros that register a type under a name.
 
-/// Registers a [`RequestRouter`](crate::RequestRouter) under a name, so that a config file can say
+/// Registers a [`RequestRouter`](crate::routing::RequestRouter) under a name, so that a config file can say
 /// `request_router: by_length`. The type must implement `Default`.
 ///
 /// ```
-/// use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
+/// use serve_core::routing::{Candidate, Candidates, RequestRouter, RoutedCall};
 ///
 /// #[derive(Default)]
 /// struct First;
@@ -16,11 +16,12 @@
 ///     }
 /// }
 ///
-/// serve_core::register_request_router!("first", First);
+/// serve_core::routing::register_request_router!("first", First);
 /// # fn main() {}
 /// ```
+#[doc(hidden)]
 #[macro_export]
-macro_rules! register_request_router {
+macro_rules! __register_request_router {
     ($name:literal, $router:ty $(,)?) => {
         const _: () = {
             use $crate::__private::inventory;
@@ -34,11 +35,11 @@ macro_rules! register_request_router {
     };
 }
 
-/// Registers an [`AutoscalingPolicy`](crate::AutoscalingPolicy) under a name, so that a config file
+/// Registers an [`AutoscalingPolicy`](crate::autoscaling::AutoscalingPolicy) under a name, so that a config file
 /// can say `autoscaling_policy: one_for_ten`. The type must implement `Default`.
 ///
 /// ```
-/// use serve_core::{AutoscalingContext, AutoscalingPolicy};
+/// use serve_core::autoscaling::{AutoscalingContext, AutoscalingPolicy};
 ///
 /// #[derive(Default)]
 /// struct OneForTen;
@@ -49,11 +50,12 @@ macro_rules! register_request_router {
 ///     }
 /// }
 ///
-/// serve_core::register_autoscaling_policy!("one_for_ten", OneForTen);
+/// serve_core::autoscaling::register_autoscaling_policy!("one_for_ten", OneForTen);
 /// # fn main() {}
 /// ```
+#[doc(hidden)]
 #[macro_export]
-macro_rules! register_autoscaling_policy {
+macro_rules! __register_autoscaling_policy {
     ($name:literal, $policy:ty $(,)?) => {
         const _: () = {
             use $crate::__private::inventory;

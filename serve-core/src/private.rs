@@ -13,16 +13,18 @@ pub use checks::*;
 pub use {async_stream, futures, inventory, schemars, serde, serde_json};
 
 pub use crate::application::{
-    AnyApplication, BuildError, IntoApplication, RegisteredApplication, no_argument, read_argument,
+    AnyApplication, BuildError, EndpointError, IntoApplication, RegisteredApplication, no_argument,
+    read_argument,
 };
 pub use crate::call::{
     Arg, ArgTuple, Arguments, CallError, ErrorCodec, IntoArg, NoError, Response, ResponseStream,
     Wire, WireError,
 };
 pub use crate::deployment::{
-    Aggregation, Anywhere, AutoscalingConfig, Bound, Constructor, Content, ContentByIdentity,
-    ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise, Deployment, DeploymentOptions,
-    HandleOf, InProcess, Init, IntoInit, Link, NamedPolicy, NamedRouter, RequestRouting, Wiring,
+    Aggregation, Anywhere, AutoscalingConfig, Bound, ByBound, ByText, ByValue, Constructor,
+    Content, ContentByIdentity, ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise,
+    Deployment, DeploymentOptions, HandleOf, InProcess, Init, IntoInit, Link, Locality,
+    NamedPolicy, NamedRouter, OptionsError, RequestRouting, Wiring,
 };
 pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, future_sizes, start_task, stream};
 pub use crate::error::{Error, HttpStatus};
@@ -34,9 +36,9 @@ pub use crate::method::{
     Unary,
 };
 pub use crate::replica::{
-    BatchError, BatchItem, Batched, BatchedStreaming, BatchedUnary, batched, batched_stream,
-    blocking, blocking_constructor, blocking_items, kind_of, rows_of_result, rows_of_results,
-    rows_of_values,
+    BatchError, BatchItem, Batched, BatchedStreaming, BatchedUnary, any_deployment, batched,
+    batched_stream, blocking, blocking_constructor, blocking_items, rows_of_result,
+    rows_of_results, rows_of_values,
 };
 pub use crate::testing::{IntoMock, Mock};
 
@@ -179,7 +181,7 @@ where
     F: Future<Output = Result<D, Error>> + Send + 'static,
 {
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
-    let kind: Arc<dyn Any + Send + Sync> = kind_of::<D>();
+    let kind: Arc<dyn Any + Send + Sync> = any_deployment::<D>();
     Bound::new(needs, content, kind, constructor)
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 use serve_core::prelude::*;
-use serve_core::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::Notify;
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serve_core::prelude::*;
-use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RoutedCall};
 
 /// Bytes of a prompt that are kept, or read again, as one.
 const BLOCK: usize = 16;

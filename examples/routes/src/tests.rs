@@ -1,7 +1,7 @@
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use serve_core::HttpClient;
 use serve_core::prelude::*;
+use serve_core::testing::HttpClient;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use serve_core::application::Graph;
+use serve_core::dynamic::Graph;
 
 use super::graph::{Diagram, route, tree};
 use crate::output::{FAINT, LITERAL};

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
-use serve_core::application::{AnyApplication, Graph};
-use serve_core::{AnyHandle, ByNameError, CallOptions, MethodInfo};
+use serve_core::CallOptions;
+use serve_core::dynamic::{AnyApplication, Graph};
+use serve_core::dynamic::{AnyHandle, ByNameError, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Error;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use miette::Diagnostic;
-use serve_core::application::GraphError;
-use serve_core::{DeployError, Shortage};
+use serve_core::DeployError;
+use serve_core::dynamic::GraphError;
+use serve_core::status::Shortage;
 
 use super::chain::Chain;
 use crate::exit_code;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use serve_core::application::{RegisteredApplication, registered};
+use serve_core::dynamic::{RegisteredApplication, registered};
 
 use super::error::Error;
 use super::select;

@@ -3,8 +3,9 @@
 
 use std::net::SocketAddr;
 
-use serve_core::application::{AnyApplication, Graph};
-use serve_core::{AnyHandle, DeployError, Runtime, RuntimeBuilder, StartError};
+use serve_core::dynamic::AnyHandle;
+use serve_core::dynamic::{AnyApplication, Graph};
+use serve_core::{DeployError, Runtime, RuntimeBuilder, StartError};
 
 use super::executor::Workers;
 use super::starting;

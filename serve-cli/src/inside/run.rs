@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use serve_core::application::{AnyApplication, Graph};
-use serve_core::{StartError, Status};
+use serve_core::StartError;
+use serve_core::dynamic::{AnyApplication, Graph};
+use serve_core::status::Status;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::banner::Banner;

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use serve_core::application::{AnyApplication, BuildError, RegisteredApplication, registered};
+use serve_core::dynamic::{AnyApplication, BuildError, RegisteredApplication, registered};
 
 use super::chain::Chain;
 use super::error::Error;

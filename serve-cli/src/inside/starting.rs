@@ -4,7 +4,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use serve_core::{DeploymentDetails, ReplicaState, Runtime};
+use serve_core::Runtime;
+use serve_core::status::{DeploymentDetails, ReplicaState};
 use tokio::time::{Instant, sleep_until};
 
 use crate::output;

@@ -3,7 +3,7 @@
 //! call alone.
 
 use serve_core::prelude::*;
-use serve_core::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 
 use super::calls::{Adder, AdderHandle, unary};
 use super::models::{Translator, translate};

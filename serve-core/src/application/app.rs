@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::plan::{GraphError, Plan};
 use crate::deployment::{AnyBound, Bound, Deployment};
 use crate::dispatch::{ByNameError, read_call};
-use crate::replica::kind_in;
+use crate::replica::deployment_of;
 
 /// A bound graph of deployments with one ingress, a name and a route prefix.
 ///
@@ -145,7 +145,7 @@ impl AnyApplication {
         Plan::of(self, |_| false).map(|plan| plan.graph())
     }
 
-    /// Checks that [`AnyHandle::call`](crate::AnyHandle::call) would accept a method of the ingress
+    /// Checks that [`AnyHandle::call`](crate::dynamic::AnyHandle::call) would accept a method of the ingress
     /// with these arguments, before anything is deployed.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl AnyApplication {
         method: &str,
         arguments: &BTreeMap<String, Vec<String>>,
     ) -> Result<(), ByNameError> {
-        let kind = kind_in(&self.ingress);
+        let kind = deployment_of(&self.ingress);
         let deployment = self.ingress.given_name().unwrap_or_else(|| kind.name());
         read_call(&*kind, deployment, method, arguments).map(drop)
     }

@@ -38,7 +38,7 @@ impl Outline {
     pub(crate) fn of(blueprint: BlueprintId, build_id: &str, plan: &Plan) -> Self {
         let node = |node: &PlanNode| OutlineNode {
             name: node.name.clone(),
-            type_name: node.kind.type_name().to_owned(),
+            type_name: node.deployment_type.type_name().to_owned(),
             calls: node.calls.clone(),
             content: node.content,
         };

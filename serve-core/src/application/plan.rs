@@ -12,7 +12,7 @@ use super::graph::{Graph, GraphNode};
 use crate::deployment::{
     AnyBound, BoundId, Content, ContentHash, DeploymentOptions, MadeRouter, OptionsError,
 };
-use crate::replica::{Kind, kind_in};
+use crate::replica::{AnyDeployment, deployment_of};
 
 /// A checked graph. Callers come before their callees; the ingress is first.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 pub(crate) struct PlanNode {
     pub(crate) name: String,
     pub(crate) bound: AnyBound,
-    pub(crate) kind: Arc<dyn Kind>,
+    pub(crate) deployment_type: Arc<dyn AnyDeployment>,
     /// The indices in the plan of the deployments that this deployment has handles of.
     pub(crate) calls: Vec<usize>,
     /// The constructor's arguments, as data.
@@ -133,7 +133,7 @@ impl PlanNode {
     /// Returns the maximum number of concurrent calls on each replica. The number is one if a
     /// method takes `&mut self`.
     pub(crate) fn slots(&self) -> usize {
-        if self.kind.is_exclusive() { 1 } else { self.options().max_ongoing_requests() }
+        if self.deployment_type.is_exclusive() { 1 } else { self.options().max_ongoing_requests() }
     }
 }
 
@@ -142,7 +142,7 @@ impl Plan {
     /// for which `leaf` returns true are omitted.
     pub(crate) fn of(
         application: &AnyApplication,
-        leaf: impl Fn(&dyn Kind) -> bool,
+        leaf: impl Fn(&dyn AnyDeployment) -> bool,
     ) -> Result<Self, GraphError> {
         let name = &application.name;
         if name.is_empty() || name.contains('#') {
@@ -164,12 +164,12 @@ impl Plan {
         let name_of = |id| named.get(&id).cloned().unwrap_or_default();
         let mut nodes = Vec::with_capacity(order.len());
         for (visited, name) in order.into_iter().zip(names) {
-            let Visited { bound, kind } = visited;
+            let Visited { bound, deployment_type } = visited;
             bound
                 .options()
                 .check()
                 .map_err(|error| GraphError::Options { deployment: name.clone(), error })?;
-            check_user_config(&name, &bound, &*kind)?;
+            check_user_config(&name, &bound, &*deployment_type)?;
             let mut calls: Vec<usize> =
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
             calls.sort_unstable();
@@ -180,12 +180,20 @@ impl Plan {
                 "application": application.name,
                 "source": application.source,
                 "name": name,
-                "type": kind.type_name(),
+                "type": deployment_type.type_name(),
                 "options": bound.options(),
                 "arguments": arguments,
             }));
             let request_router = None;
-            nodes.push(PlanNode { name, bound, kind, calls, arguments, content, request_router });
+            nodes.push(PlanNode {
+                name,
+                bound,
+                deployment_type,
+                calls,
+                arguments,
+                content,
+                request_router,
+            });
         }
         Ok(Self {
             application: name.clone(),
@@ -203,7 +211,7 @@ impl Plan {
     /// Returns the route prefix, if the ingress has endpoints: an ingress without endpoints claims
     /// no route.
     pub(crate) fn claim(&self) -> Option<&str> {
-        self.nodes.first()?.kind.http()?;
+        self.nodes.first()?.deployment_type.http()?;
         self.route_prefix.as_deref()
     }
 
@@ -213,7 +221,7 @@ impl Plan {
             let options = node.options();
             GraphNode {
                 name: node.name.clone(),
-                type_name: node.kind.type_name().to_owned(),
+                type_name: node.deployment_type.type_name().to_owned(),
                 num_replicas: options.num_replicas(),
                 autoscaling: options.autoscaling.clone(),
                 max_ongoing_requests: node.slots(),
@@ -226,8 +234,13 @@ impl Plan {
                 resources: options.resources.clone(),
                 options: options.clone(),
                 calls: node.calls.iter().map(|callee| self.nodes[*callee].name.clone()).collect(),
-                methods: node.kind.methods().iter().map(|method| method.info()).collect(),
-                routes: node.kind.routes(),
+                methods: node
+                    .deployment_type
+                    .methods()
+                    .iter()
+                    .map(|method| method.info())
+                    .collect(),
+                routes: node.deployment_type.routes(),
                 content_hash: node.content,
                 ingress: place == 0,
             }
@@ -242,7 +255,7 @@ impl Plan {
 
 struct Visited {
     bound: AnyBound,
-    kind: Arc<dyn Kind>,
+    deployment_type: Arc<dyn AnyDeployment>,
 }
 
 struct Walk<F> {
@@ -251,19 +264,19 @@ struct Walk<F> {
     callees_first: Vec<Visited>,
 }
 
-impl<F: Fn(&dyn Kind) -> bool> Walk<F> {
+impl<F: Fn(&dyn AnyDeployment) -> bool> Walk<F> {
     fn visit(&mut self, bound: &AnyBound) {
         if self.seen.insert(bound.id(), ()).is_some() {
             return;
         }
-        let kind = kind_in(bound);
-        if !(self.leaf)(&*kind) {
+        let deployment_type = deployment_of(bound);
+        if !(self.leaf)(&*deployment_type) {
             // In reverse, because the whole order is reversed at the end.
             for need in bound.needs().iter().rev() {
                 self.visit(need);
             }
         }
-        self.callees_first.push(Visited { bound: bound.clone(), kind });
+        self.callees_first.push(Visited { bound: bound.clone(), deployment_type });
     }
 }
 
@@ -281,7 +294,11 @@ fn depth(value: &Value) -> usize {
 }
 
 /// Checks that the deployment accepts its user config.
-fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<(), GraphError> {
+fn check_user_config(
+    name: &str,
+    bound: &AnyBound,
+    deployment_type: &dyn AnyDeployment,
+) -> Result<(), GraphError> {
     let refused =
         |reason: String| Err(GraphError::UserConfig { deployment: name.to_owned(), reason });
     if let Some(fault) = bound.fault() {
@@ -291,7 +308,7 @@ fn check_user_config(name: &str, bound: &AnyBound, kind: &dyn Kind) -> Result<()
     if depth(config) > DEEPEST {
         return refused(format!("`user_config` is nested in more than {DEEPEST} levels"));
     }
-    match kind.check_user_config(config) {
+    match deployment_type.check_user_config(config) {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => refused(format!("`user_config` does not fit: {error:#}")),
         None => refused(
@@ -329,7 +346,7 @@ fn names(application: &str, order: &[Visited]) -> Result<Vec<String>, GraphError
             names.push(name.to_owned());
             continue;
         }
-        let base = visited.kind.name();
+        let base = visited.deployment_type.name();
         let numbered = (1..).map(|number| format!("{base}_{number}"));
         let name =
             std::iter::once(base.to_owned()).chain(numbered).find(|name| !taken.contains_key(name));

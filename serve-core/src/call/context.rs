@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::request::Request;
-use super::spawner::RequestIds;
+use super::request_ids::RequestIds;
 use crate::deployment::Link;
 
 /// The context of the request that a method serves. See [`context()`](crate::context()).

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Fault};
+use crate::error::{CallErrorKind, Error};
 
 /// The error of a call: the method's own error, or a failure that kept the method from answering.
 ///
@@ -94,22 +94,24 @@ impl<E> CallError<E> {
     /// from `E`.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.fault().map_or(500, Fault::status)
+        self.fault().map_or(500, CallErrorKind::status)
     }
 
     /// The kind of the failure; none for [`CallError::App`].
     #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
+    pub fn fault(&self) -> Option<CallErrorKind> {
         match self {
             Self::App(_) => None,
             Self::Upstream(upstream) => Some(upstream.cause.root_fault()),
-            Self::DeadlineExceeded => Some(Fault::DeadlineExceeded),
-            Self::Cancelled => Some(Fault::Cancelled),
-            Self::Overloaded { .. } => Some(Fault::Overloaded),
+            Self::DeadlineExceeded => Some(CallErrorKind::DeadlineExceeded),
+            Self::Cancelled => Some(CallErrorKind::Cancelled),
+            Self::Overloaded { .. } => Some(CallErrorKind::Overloaded),
             Self::Unavailable { .. } | Self::ObjectLost | Self::Transport(_) => {
-                Some(Fault::Unavailable)
+                Some(CallErrorKind::Unavailable)
             }
-            Self::Panicked(_) | Self::Codec(_) | Self::BlockingInAsync => Some(Fault::Internal),
+            Self::Panicked(_) | Self::Codec(_) | Self::BlockingInAsync => {
+                Some(CallErrorKind::Internal)
+            }
         }
     }
 
@@ -173,19 +175,21 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
 }
 
 impl<E: fmt::Display + fmt::Debug> std::error::Error for CallError<E> {
-    /// The cause. A chain of causes ends with a [`Fault`], unless it comes from a method's own
+    /// The cause. A chain of causes ends with a [`CallErrorKind`], unless it comes from a method's own
     /// error, so that the status survives wrapping.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::App(_) => None,
             Self::Upstream(upstream) => Some(&*upstream.cause),
-            Self::DeadlineExceeded => Some(&Fault::DeadlineExceeded),
-            Self::Cancelled => Some(&Fault::Cancelled),
-            Self::Overloaded { .. } => Some(&Fault::Overloaded),
+            Self::DeadlineExceeded => Some(&CallErrorKind::DeadlineExceeded),
+            Self::Cancelled => Some(&CallErrorKind::Cancelled),
+            Self::Overloaded { .. } => Some(&CallErrorKind::Overloaded),
             Self::Unavailable { .. } | Self::ObjectLost | Self::Transport(_) => {
-                Some(&Fault::Unavailable)
+                Some(&CallErrorKind::Unavailable)
             }
-            Self::Panicked(_) | Self::Codec(_) | Self::BlockingInAsync => Some(&Fault::Internal),
+            Self::Panicked(_) | Self::Codec(_) | Self::BlockingInAsync => {
+                Some(&CallErrorKind::Internal)
+            }
         }
     }
 }
@@ -266,12 +270,13 @@ impl std::error::Error for UpstreamError {
 struct Cause {
     message: String,
     next: Option<Box<Cause>>,
-    fault: Option<Fault>,
+    fault: Option<CallErrorKind>,
 }
 
 impl Cause {
     fn copy(error: &dyn std::error::Error) -> Self {
-        let fault = error.source().and_then(|source| source.downcast_ref::<Fault>()).copied();
+        let fault =
+            error.source().and_then(|source| source.downcast_ref::<CallErrorKind>()).copied();
         Self {
             message: error.to_string(),
             next: match fault {
@@ -282,18 +287,18 @@ impl Cause {
         }
     }
 
-    /// A message and its causes, none of which is a [`Fault`]; none if `chain` is empty.
+    /// A message and its causes, none of which is a [`CallErrorKind`]; none if `chain` is empty.
     fn of<'a>(chain: impl DoubleEndedIterator<Item = &'a str>) -> Option<Self> {
         chain.rev().fold(None, |next, message| {
             Some(Self { message: message.to_owned(), next: next.map(Box::new), fault: None })
         })
     }
 
-    fn root_fault(&self) -> Fault {
+    fn root_fault(&self) -> CallErrorKind {
         match (&self.next, self.fault) {
             (_, Some(fault)) => fault,
             (Some(next), None) => next.root_fault(),
-            (None, None) => Fault::Internal,
+            (None, None) => CallErrorKind::Internal,
         }
     }
 }
@@ -395,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_callees_own_error_has_no_source_that_could_leak_a_status() {
-        let own: CallError<Fault> = CallError::App(Fault::Overloaded);
+        let own: CallError<CallErrorKind> = CallError::App(CallErrorKind::Overloaded);
         assert!(own.source().is_none());
         assert_eq!(own.status(), 500);
     }

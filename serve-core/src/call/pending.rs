@@ -13,7 +13,8 @@ use super::deadline::Deadline;
 use super::deferred::Deferral;
 use super::error::CallError;
 use super::request::Request;
-use super::spawner::{RequestIds, Spawner};
+use super::request_ids::RequestIds;
+use super::runtime_context::RuntimeContext;
 
 /// A call's place in a deployment's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,7 +27,7 @@ pub(crate) struct Ticket {
 pub(crate) trait Callee: Send + Sync {
     /// The name that errors show.
     fn name(&self) -> &str;
-    fn spawner(&self) -> &Arc<Spawner>;
+    fn runtime(&self) -> &Arc<RuntimeContext>;
     /// A reference to this callee.
     fn reference(self: &Arc<Self>) -> CalleeRef
     where
@@ -124,7 +125,7 @@ impl PendingCall {
 
     /// The runtime on which the call was spawned; none if the runtime is gone.
     pub(crate) fn tokio(&self) -> Option<Handle> {
-        self.callee.get().map(|callee| callee.spawner().tokio.clone())
+        self.callee.get().map(|callee| callee.runtime().tokio.clone())
     }
 
     /// The full name of a call of this method.

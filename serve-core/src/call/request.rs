@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use super::options::CallOptions;
-use super::spawner::RequestIds;
+use super::request_ids::RequestIds;
 
 /// The request that a whole tree of calls belongs to.
 ///
@@ -108,7 +108,7 @@ impl Request {
     }
 
     /// Sets the HTTP route of the request, unless a route was set before.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a front door knows routes"))]
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP knows routes"))]
     pub(crate) fn set_route(&self, route: Arc<str>) {
         if let Some(details) = self.details() {
             let _ = details.route.set(route);

@@ -15,7 +15,7 @@ use super::error::{CallError, UpstreamError};
 use super::expiry::CallerExpiry;
 use super::object_ref::ObjectRef;
 use super::pending::{KnownCall, Outcome, PendingCall, panic_message};
-use super::spawner::RequestIds;
+use super::request_ids::RequestIds;
 
 /// A call in flight that returns one `T`, or fails with a `CallError<E>`.
 ///

@@ -1,4 +1,4 @@
-//! [`Application`]: the desired state of an application and its progress towards that state. Plain
+//! [`ApplicationState`]: the desired state of an application and its progress towards that state. Plain
 //! data: a deploy is a value here, so that every reader knows what the deploy waits for and can
 //! continue it.
 //!
@@ -17,11 +17,11 @@ use super::error::DeployFailure;
 use super::shared;
 use super::spec::{DeploymentId, Spec};
 use crate::application::{BlueprintId, Outline};
-use crate::clock::Moment;
+use crate::time::Moment;
 
 /// The desired state of an application, and its progress towards that state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Application {
+pub(super) struct ApplicationState {
     /// Distinguishes the application from a deleted application of the same name.
     pub(super) id: u64,
     /// True if `status` omits the application.
@@ -32,11 +32,11 @@ pub(super) struct Application {
     /// The plan that runs, or the first plan if it failed.
     pub(super) plan: Option<Outline>,
     /// The deploy that was requested last, until it begins.
-    pub(super) wanted: Option<Wanted>,
-    pub(super) step: Step,
+    pub(super) wanted: Option<RequestedDeploy>,
+    pub(super) step: Activity,
     pub(super) deployments: BTreeMap<String, DeploymentId>,
     /// The deploy that was requested after the deletion of this application.
-    pub(super) after_deletion: Option<Wanted>,
+    pub(super) after_deletion: Option<RequestedDeploy>,
     /// The last deploys that were requested. A caller that receives no answer because the
     /// controller stops repeats its request to the next controller.
     asked: VecDeque<(BlueprintId, u64)>,
@@ -47,7 +47,7 @@ const ASKED_KEPT: usize = 32;
 
 /// A deploy that has not begun.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct RequestedDeploy {
     pub(super) number: u64,
     pub(super) hidden: bool,
     pub(super) plan: Outline,
@@ -55,10 +55,10 @@ pub(super) struct Wanted {
 
 /// The current activity of an application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) enum Step {
+pub(super) enum Activity {
     #[default]
     Idle,
-    RollingOut(Rollout),
+    RollingOut(OngoingDeploy),
     /// A deploy gave way. The deployments that it had started stop, and then the next step begins.
     GivingWay {
         dropped: Vec<DeploymentId>,
@@ -71,12 +71,12 @@ pub(super) enum Step {
 
 /// A deploy that is in progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Rollout {
+pub(super) struct OngoingDeploy {
     /// The number of the deploy.
     pub(super) number: u64,
     pub(super) plan: Outline,
     /// The changes, in the order of the plan's deployments.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<DeploymentChange>,
     /// The deployments of another type that had a name of the plan.
     pub(super) replaced: Vec<(String, DeploymentId)>,
     /// The number of tiers that already run. Callees come first.
@@ -85,7 +85,7 @@ pub(super) struct Rollout {
 
 /// The change that a deploy makes to one deployment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Change {
+pub(super) struct DeploymentChange {
     pub(super) name: String,
     pub(super) deployment: DeploymentId,
     #[serde(with = "shared")]
@@ -112,8 +112,8 @@ pub(super) struct Drained {
     pub(super) replicas: Vec<u64>,
 }
 
-impl Application {
-    pub(super) fn new(id: u64, wanted: Wanted, now: Moment) -> Self {
+impl ApplicationState {
+    pub(super) fn new(id: u64, wanted: RequestedDeploy, now: Moment) -> Self {
         let mut application = Self {
             id,
             hidden: wanted.hidden,
@@ -121,7 +121,7 @@ impl Application {
             asked_at: now,
             plan: None,
             wanted: None,
-            step: Step::Idle,
+            step: Activity::Idle,
             deployments: BTreeMap::new(),
             after_deletion: None,
             asked: VecDeque::new(),
@@ -132,7 +132,7 @@ impl Application {
 
     /// Requests a deploy. A deploy that is requested while the application is being deleted belongs
     /// to the next application of the same name.
-    pub(super) fn ask(&mut self, wanted: Wanted, now: Moment) {
+    pub(super) fn ask(&mut self, wanted: RequestedDeploy, now: Moment) {
         self.asked_at = now;
         if self.asked.len() == ASKED_KEPT {
             self.asked.pop_front();
@@ -165,7 +165,7 @@ impl Application {
         }
         let waiting = self.wanted.iter();
         let rolling = match &self.step {
-            Step::RollingOut(rollout) => Some(rollout.number),
+            Activity::RollingOut(rollout) => Some(rollout.number),
             _ => None,
         };
         waiting.map(|wanted| wanted.number).chain(rolling).any(|known| known == number)
@@ -180,7 +180,7 @@ impl Application {
     /// Returns the plan that runs, or else the plan that is about to run.
     fn newest_plan(&self) -> Option<&Outline> {
         let rolling = match &self.step {
-            Step::RollingOut(rollout) => Some(&rollout.plan),
+            Activity::RollingOut(rollout) => Some(&rollout.plan),
             _ => None,
         };
         let wanted = self.wanted.as_ref().map(|wanted| &wanted.plan);
@@ -196,7 +196,9 @@ impl Application {
         let plan = self.plan.as_ref().filter(|_| self.deploys.is_routed())?;
         let name = plan.ingress()?;
         let replaced = match &self.step {
-            Step::RollingOut(rollout) => rollout.replaced.iter().find(|(known, _)| known == name),
+            Activity::RollingOut(rollout) => {
+                rollout.replaced.iter().find(|(known, _)| known == name)
+            }
             _ => None,
         };
         // Until a deploy succeeds, requests reach the deployment of the previous type.
@@ -245,7 +247,7 @@ impl Application {
 
     /// Removes and returns the deployments that are in the current plan but not in the plan of
     /// `rollout`, callers first.
-    pub(super) fn take_gone(&mut self, rollout: &Rollout) -> Vec<Vec<DeploymentId>> {
+    pub(super) fn take_gone(&mut self, rollout: &OngoingDeploy) -> Vec<Vec<DeploymentId>> {
         let Some(plan) = &self.plan else { return Vec::new() };
         let mut replaced: BTreeMap<&str, DeploymentId> =
             rollout.replaced.iter().map(|(name, id)| (&**name, *id)).collect();

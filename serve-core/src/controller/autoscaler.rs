@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::decide::{self, Asked, Decision, Observed, Scaling};
-use super::deployment::Deployment;
+use super::deployment::DeploymentState;
 use super::spec::DeploymentId;
-use crate::clock::Moment;
 use crate::deployment::Aggregation;
 use crate::router::Load;
+use crate::time::Moment;
 
 /// The controller's source of the load of deployments.
 pub(crate) trait Loads: fmt::Debug + Send + Sync {
@@ -31,7 +31,7 @@ pub(super) struct Weighed {
     decision: Decision,
 }
 
-impl Deployment {
+impl DeploymentState {
     /// Decides how many replicas the load requires, if the deployment autoscales. Runs the policy,
     /// which may be a custom policy.
     pub(super) fn weigh(

@@ -21,8 +21,8 @@ use super::state::State;
 use super::status::{ApplicationDetails, ApplicationStatus};
 use super::store::{ControlStore, Entry, StoreError, StoreRevision};
 use crate::application::{Blueprints, Outline, Plan};
-use crate::call::spawner::reschedule;
-use crate::clock::WallClock;
+use crate::call::runtime_context::reschedule;
+use crate::time::WallClock;
 
 /// The environment of a controller. Every part of it outlives the controller.
 #[derive(Clone, Debug)]

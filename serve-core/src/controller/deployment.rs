@@ -1,5 +1,5 @@
-//! [`Deployment`]: the desired and the observed state of a deployment. Plain data: reports and
-//! commands change it, and [`Deployment::advance`] decides which replicas the deployment must have.
+//! [`DeploymentState`]: the desired and the observed state of a deployment. Plain data: reports and
+//! commands change it, and [`DeploymentState::advance`] decides which replicas the deployment must have.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,25 +11,25 @@ use super::assignment::{
     AssignedReplica, AssignedSpec, Assignment, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
 };
 use super::decide::{
-    self, DeploymentStatusTrigger, Event, Rollout, Scaling, Standing, StartFailures, Verdict,
+    self, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, StatusTrigger, Verdict,
 };
 use super::shared;
 use super::spec::Spec;
 use super::status::{AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaState};
-use crate::clock::{Moment, WallClock};
 use crate::error::Error;
+use crate::time::{Moment, WallClock};
 
 /// The number of failed replicas that are kept for inspection, the same as in Ray Serve.
 const DEAD_KEPT: usize = 10;
 
 /// A deployment: its stored state, and the reports of its node.
 #[derive(Debug)]
-pub(super) struct Deployment {
+pub(super) struct DeploymentState {
     pub(super) record: DeploymentRecord,
     /// The replicas that the deployment must have, by number. Stored with the assignment.
     replicas: BTreeMap<u64, AssignedReplica>,
     /// The latest observation of each replica. A replica without an observation is about to start.
-    observed: BTreeMap<u64, Observed>,
+    observed: BTreeMap<u64, LastReport>,
     reported: DeploymentReport,
     /// True if a replica of the current version has started since replicas were last counted.
     has_started: bool,
@@ -54,13 +54,13 @@ pub(super) struct DeploymentRecord {
     #[serde(with = "shared")]
     pub(super) spec: Arc<Spec>,
     pub(super) deployed_at: Moment,
-    pub(super) standing: Standing,
+    pub(super) status_info: StatusInfo,
     /// The number of replicas to have.
     pub(super) target: usize,
     pub(super) scaling: Option<Scaling>,
     failures: StartFailures,
     /// The reason why the spec cannot be met, once that is certain.
-    failed: Option<Unmet>,
+    failed: Option<SpecError>,
     dead: VecDeque<DeadReplica>,
     /// The number of the next replica.
     next_number: u64,
@@ -74,7 +74,7 @@ pub(super) struct DeploymentRecord {
 
 /// The reason why a spec cannot be met.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Unmet {
+pub(super) enum SpecError {
     /// Replicas do not start.
     DoesNotStart(Error),
     /// Running replicas refuse the user config.
@@ -83,7 +83,7 @@ pub(super) enum Unmet {
 
 /// The latest observation of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Observed {
+enum LastReport {
     Waiting(String),
     Starting,
     Serving { config_version: u64 },
@@ -91,7 +91,7 @@ enum Observed {
 
 /// The phase of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase<'a> {
+pub(super) enum ReplicaPhase<'a> {
     /// The replica waits for room on a node, for this reason.
     Waiting(&'a str),
     Starting,
@@ -101,7 +101,7 @@ pub(super) enum Phase<'a> {
     Stopping,
 }
 
-impl Phase<'_> {
+impl ReplicaPhase<'_> {
     pub(super) fn shown(self) -> ReplicaState {
         match self {
             Self::Waiting(_) | Self::Starting => ReplicaState::Starting,
@@ -117,13 +117,13 @@ impl Phase<'_> {
 }
 
 /// A replica and its phase.
-pub(super) struct Member<'a> {
+pub(super) struct ReplicaRecord<'a> {
     pub(super) number: u64,
     pub(super) replica: &'a AssignedReplica,
-    pub(super) phase: Phase<'a>,
+    pub(super) phase: ReplicaPhase<'a>,
 }
 
-impl Deployment {
+impl DeploymentState {
     pub(super) fn new(
         application: &str,
         name: &str,
@@ -140,7 +140,7 @@ impl Deployment {
                 type_name: type_name.to_owned(),
                 spec,
                 deployed_at: now,
-                standing: Standing::new(),
+                status_info: StatusInfo::new(),
                 target,
                 scaling,
                 failures: StartFailures::default(),
@@ -184,26 +184,26 @@ impl Deployment {
     }
 
     /// Returns the replicas in the order in which they were created.
-    pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
-        self.replicas.iter().map(|(number, replica)| Member {
+    pub(super) fn members(&self) -> impl Iterator<Item = ReplicaRecord<'_>> {
+        self.replicas.iter().map(|(number, replica)| ReplicaRecord {
             number: *number,
             replica,
             phase: self.phase(*number, replica),
         })
     }
 
-    fn phase(&self, number: u64, replica: &AssignedReplica) -> Phase<'_> {
+    fn phase(&self, number: u64, replica: &AssignedReplica) -> ReplicaPhase<'_> {
         if replica.stops {
-            return Phase::Stopping;
+            return ReplicaPhase::Stopping;
         }
         match self.observed.get(&number) {
-            None | Some(Observed::Starting) => Phase::Starting,
-            Some(Observed::Waiting(reason)) => Phase::Waiting(reason),
-            Some(Observed::Serving { config_version }) => {
+            None | Some(LastReport::Starting) => ReplicaPhase::Starting,
+            Some(LastReport::Waiting(reason)) => ReplicaPhase::Waiting(reason),
+            Some(LastReport::Serving { config_version }) => {
                 let asked = replica.config_version;
                 match asked == UNKNOWN_CONFIG || asked == *config_version {
-                    true => Phase::Running,
-                    false => Phase::Updating,
+                    true => ReplicaPhase::Running,
+                    false => ReplicaPhase::Updating,
                 }
             }
         }
@@ -242,7 +242,7 @@ impl Deployment {
     }
 
     fn waits_for_room(&self) -> bool {
-        self.members().any(|member| matches!(member.phase, Phase::Waiting(_)))
+        self.members().any(|member| matches!(member.phase, ReplicaPhase::Waiting(_)))
     }
 
     /// Returns `true` once the deployment has stopped for good, or its node has abandoned it.
@@ -254,7 +254,7 @@ impl Deployment {
 
     /// Returns the outcome of the spec, once it is known: `Ok` if the spec is met and the surplus
     /// replicas of a downscale are gone.
-    pub(super) fn outcome(&self) -> Option<Result<(), &Unmet>> {
+    pub(super) fn outcome(&self) -> Option<Result<(), &SpecError>> {
         match &self.record.failed {
             Some(unmet) => Some(Err(unmet)),
             None => self.is_settled().then_some(Ok(())),
@@ -271,8 +271,8 @@ impl Deployment {
     fn is_met(&self) -> bool {
         let spec = &self.record.spec;
         let mut current = 0;
-        for Member { replica, phase, .. } in self.lasting() {
-            if phase != Phase::Running
+        for ReplicaRecord { replica, phase, .. } in self.lasting() {
+            if phase != ReplicaPhase::Running
                 || replica.version != spec.version
                 || replica.config_version != spec.config_version
             {
@@ -285,7 +285,7 @@ impl Deployment {
 
     /// Returns `true` while surplus replicas stop: DOWNSCALING lasts until they are gone.
     fn is_still_shrinking(&self) -> bool {
-        self.record.standing.status == DeploymentStatus::Downscaling
+        self.record.status_info.status == DeploymentStatus::Downscaling
             && self.replicas.values().any(|replica| replica.stops)
     }
 
@@ -320,19 +320,19 @@ impl Deployment {
             record.failures = StartFailures::default();
         }
         let failed_before = record.failed.take().is_some() || old.restored || old.in_part;
-        if record.standing.status == DeploymentStatus::DeployFailed
+        if record.status_info.status == DeploymentStatus::DeployFailed
             && (spec.restored || spec.in_part || spec.suspended.is_some())
         {
             // The status continues to say why the requested spec does not run.
             return;
         }
         let event = if failed_before || !spec.is_scaled(&old) {
-            Event::ConfigUpdate
+            StatusEvent::ConfigUpdate
         } else {
             match record.target.cmp(&before) {
-                Ordering::Less => Event::ManuallyDecreaseNumReplicas,
+                Ordering::Less => StatusEvent::ManuallyDecreaseNumReplicas,
                 Ordering::Equal => return,
-                Ordering::Greater => Event::ManuallyIncreaseNumReplicas,
+                Ordering::Greater => StatusEvent::ManuallyIncreaseNumReplicas,
             }
         };
         let message = spec.suspended.clone().unwrap_or_default();
@@ -342,9 +342,9 @@ impl Deployment {
     /// Applies a target that the load requires.
     pub(super) fn scale(&mut self, target: usize, reason: &str) {
         let event = match target.cmp(&self.record.target) {
-            Ordering::Less => Event::AutoscaleDown,
+            Ordering::Less => StatusEvent::AutoscaleDown,
             Ordering::Equal => return,
-            Ordering::Greater => Event::AutoscaleUp,
+            Ordering::Greater => StatusEvent::AutoscaleUp,
         };
         self.record.target = target;
         self.occurs(event, reason.to_owned());
@@ -366,11 +366,11 @@ impl Deployment {
     pub(super) fn report(&mut self, report: DeploymentReport) {
         if report.faults > self.record.faults {
             self.record.faults = report.faults;
-            self.occurs(Event::InternalError, report.last_fault.clone());
+            self.occurs(StatusEvent::InternalError, report.last_fault.clone());
         }
         if report.drained && self.record.retired.is_some() && !self.record.drained {
             self.record.drained = true;
-            self.occurs(Event::Delete, String::new());
+            self.occurs(StatusEvent::Delete, String::new());
         }
         self.reported = report;
     }
@@ -384,8 +384,8 @@ impl Deployment {
             ReplicaReport::Stopped => self.remove(number),
             _ if stops => {}
             ReplicaReport::Stopping => {}
-            ReplicaReport::Waiting(reason) => self.observe(number, Observed::Waiting(reason)),
-            ReplicaReport::Starting => self.observe(number, Observed::Starting),
+            ReplicaReport::Waiting(reason) => self.observe(number, LastReport::Waiting(reason)),
+            ReplicaReport::Starting => self.observe(number, LastReport::Starting),
             ReplicaReport::Running { config_version, refused, unfit } => {
                 self.serves(number, config_version);
                 if let Some((version, error)) = refused {
@@ -398,16 +398,16 @@ impl Deployment {
         }
     }
 
-    fn observe(&mut self, number: u64, observed: Observed) {
+    fn observe(&mut self, number: u64, observed: LastReport) {
         self.observed.insert(number, observed);
     }
 
     /// Notes that a replica takes calls.
     fn serves(&mut self, number: u64, config_version: u64) {
-        let before = self.observed.insert(number, Observed::Serving { config_version });
+        let before = self.observed.insert(number, LastReport::Serving { config_version });
         let version = self.record.spec.version;
         let is_current = self.replicas.get(&number).is_some_and(|it| it.version == version);
-        self.has_started |= is_current && !matches!(before, Some(Observed::Serving { .. }));
+        self.has_started |= is_current && !matches!(before, Some(LastReport::Serving { .. }));
     }
 
     /// Counts the replicas of the current version that have started. Replicas that start at the
@@ -415,7 +415,7 @@ impl Deployment {
     fn note_started(&mut self) {
         if std::mem::take(&mut self.has_started) {
             let version = self.record.spec.version;
-            let current = |member: &Member<'_>| member.replica.version == version;
+            let current = |member: &ReplicaRecord<'_>| member.replica.version == version;
             let running = self.members().filter(current).filter(|it| it.phase.serves()).count();
             self.record.failures.started(running);
         }
@@ -437,9 +437,9 @@ impl Deployment {
         match record.failures.failed(now, limit, record.target) {
             Verdict::TryAgain => {}
             Verdict::GiveUp => {
-                record.failed = Some(Unmet::DoesNotStart(error.clone()));
+                record.failed = Some(SpecError::DoesNotStart(error.clone()));
                 self.occurs(
-                    Event::ReplicaStartupFailed,
+                    StatusEvent::ReplicaStartupFailed,
                     format!("replicas do not start, the last because of: {error:#}"),
                 );
             }
@@ -463,8 +463,8 @@ impl Deployment {
         self.replicas_changed = true;
         if is_newest && self.record.failed.is_none() {
             let message = format!("replicas refuse the user config: {error:#}");
-            self.occurs(Event::ReplicaStartupFailed, message);
-            self.record.failed = Some(Unmet::RefusesConfig(error));
+            self.occurs(StatusEvent::ReplicaStartupFailed, message);
+            self.record.failed = Some(SpecError::RefusesConfig(error));
         }
     }
 
@@ -477,7 +477,7 @@ impl Deployment {
         self.replicas_changed = true;
         let replica = replica.clone();
         self.bury(&replica, reason);
-        self.occurs(Event::HealthCheckFailed, format!("replica {}: {reason}", replica.id));
+        self.occurs(StatusEvent::HealthCheckFailed, format!("replica {}: {reason}", replica.id));
     }
 
     /// Handles a replica that is gone together with its calls.
@@ -485,7 +485,10 @@ impl Deployment {
         let Some(replica) = self.take(number) else { return };
         if !replica.stops {
             self.bury(&replica, reason);
-            self.occurs(Event::HealthCheckFailed, format!("replica {}: {reason}", replica.id));
+            self.occurs(
+                StatusEvent::HealthCheckFailed,
+                format!("replica {}: {reason}", replica.id),
+            );
         }
     }
 
@@ -498,7 +501,7 @@ impl Deployment {
             self.stop(self.replicas.keys().copied().collect());
             return;
         }
-        let Rollout { start, stop } = self.rollout(now);
+        let ReplicaChanges { start, stop } = self.rollout(now);
         self.stop(stop);
         self.start(start, new_id);
         self.reconfigure();
@@ -506,7 +509,7 @@ impl Deployment {
         if self.is_settled() {
             self.record.failures.met();
             if !self.says_why_another_failed() {
-                self.occurs(Event::Healthy, String::new());
+                self.occurs(StatusEvent::Healthy, String::new());
             }
         }
     }
@@ -516,7 +519,7 @@ impl Deployment {
         [self.pause_ends, self.look_again].into_iter().flatten().min()
     }
 
-    fn rollout(&self, now: Moment) -> Rollout {
+    fn rollout(&self, now: Moment) -> ReplicaChanges {
         let spec = &self.record.spec;
         let replicas: Vec<decide::ReplicaView> = self
             .lasting()
@@ -538,7 +541,7 @@ impl Deployment {
         })
     }
 
-    fn lasting(&self) -> impl Iterator<Item = Member<'_>> {
+    fn lasting(&self) -> impl Iterator<Item = ReplicaRecord<'_>> {
         self.members().filter(|member| !member.replica.stops)
     }
 
@@ -578,7 +581,7 @@ impl Deployment {
         }
         let spec = &self.record.spec;
         for (number, replica) in &mut self.replicas {
-            let serves = matches!(self.observed.get(number), Some(Observed::Serving { .. }));
+            let serves = matches!(self.observed.get(number), Some(LastReport::Serving { .. }));
             if serves && !replica.stops && replica.version == spec.version {
                 self.replicas_changed |= replica.config_version != spec.config_version;
                 replica.config_version = spec.config_version;
@@ -605,12 +608,12 @@ impl Deployment {
     /// runs again.
     fn says_why_another_failed(&self) -> bool {
         self.record.spec.restored
-            && self.record.standing.status == DeploymentStatus::DeployFailed
-            && self.record.standing.trigger == DeploymentStatusTrigger::ReplicaStartupFailed
+            && self.record.status_info.status == DeploymentStatus::DeployFailed
+            && self.record.status_info.trigger == StatusTrigger::ReplicaStartupFailed
     }
 
-    fn occurs(&mut self, event: Event, message: String) {
-        self.record.standing = self.record.standing.clone().after(event, message);
+    fn occurs(&mut self, event: StatusEvent, message: String) {
+        self.record.status_info = self.record.status_info.clone().after(event, message);
     }
 
     fn take(&mut self, number: u64) -> Option<AssignedReplica> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::application::{Application, Step};
+use super::application::{Activity, ApplicationState};
 use super::controller::DeployEnd;
 use super::decide::application_status;
 use super::error::{DeployError, DeployFailure};
@@ -10,7 +10,7 @@ use super::state::State;
 use super::status::{
     ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
 };
-use crate::clock::WallClock;
+use crate::time::WallClock;
 
 impl State {
     /// Returns the outcome of a deploy, if the deploy has ended.
@@ -49,11 +49,11 @@ impl State {
     }
 
     /// Describes the deployments that have to stop before the next step of an application.
-    fn awaited_ends(&self, application: &Application) -> Vec<String> {
+    fn awaited_ends(&self, application: &ApplicationState) -> Vec<String> {
         let ids = match &application.step {
-            Step::GivingWay { dropped } => &dropped[..],
-            Step::Deleting { tiers } => tiers.first().map_or(&[][..], |tier| &tier[..]),
-            Step::Idle | Step::RollingOut(_) => &[],
+            Activity::GivingWay { dropped } => &dropped[..],
+            Activity::Deleting { tiers } => tiers.first().map_or(&[][..], |tier| &tier[..]),
+            Activity::Idle | Activity::RollingOut(_) => &[],
         };
         let deployments = ids.iter().filter_map(|id| self.deployments.get(id));
         deployments
@@ -67,26 +67,26 @@ impl State {
             .collect()
     }
 
-    fn status_of(&self, application: &Application) -> ApplicationStatus {
+    fn status_of(&self, application: &ApplicationState) -> ApplicationStatus {
         let deployments = application.deployments.values();
         let running = deployments.filter_map(|id| self.deployments.get(id));
-        let standings: Vec<_> = running.map(|it| it.record.standing.clone()).collect();
+        let standings: Vec<_> = running.map(|it| it.record.status_info.clone()).collect();
         application.deploys.status(application_status(&standings))
     }
 
     pub(super) fn details(
         &self,
         application_name: &str,
-        application: &Application,
+        application: &ApplicationState,
         clock: &WallClock,
     ) -> ApplicationDetails {
         let details = |(name, id): (&String, _)| {
             let deployment = self.deployments.get(id)?;
-            let standing = deployment.record.standing.clone();
+            let status_info = deployment.record.status_info.clone();
             let details = DeploymentDetails {
-                status: standing.status,
-                status_trigger: standing.trigger,
-                message: standing.message,
+                status: status_info.status,
+                status_trigger: status_info.trigger,
+                message: status_info.message,
                 target_num_replicas: deployment.record.target,
                 ongoing: 0,
                 queued: 0,

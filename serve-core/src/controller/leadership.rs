@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::store::{ControlStore, Expected, StoreError, StoreRevision};
-use crate::clock;
+use crate::time;
 
 /// The key that the leading controller holds. Its revision is the fence of all writes of that
 /// controller. Nodes watch the key like their assignments: a node that has seen the key has seen
@@ -33,7 +33,7 @@ impl Leadership {
         loop {
             let began = Instant::now();
             if let Ok(revision) = store.create(LEAD, Bytes::new(), ttl).await {
-                let ends = ttl.and_then(|ttl| clock::after(began, ttl));
+                let ends = ttl.and_then(|ttl| time::after(began, ttl));
                 return Self { revision, ttl, ends };
             }
             if ttl.is_some() {
@@ -73,7 +73,7 @@ impl Leadership {
         let give_up = ends.checked_sub(ttl / 2).unwrap_or(ends);
         let renewed = timeout_at(give_up, store.renew(LEAD, self.revision, ttl)).await;
         self.revision = renewed.map_err(|_| lost())?.map_err(|_| lost())?;
-        self.ends = clock::after(began, ttl);
+        self.ends = time::after(began, ttl);
         Ok(())
     }
 

@@ -38,7 +38,7 @@ pub(crate) use controller::{Controller, DeployEnd, Deposed, Surroundings};
 pub(crate) use decide::{
     Capacity, Demand, Grant, Reservations, Resources, shortage, starved_batches,
 };
-pub use decide::{DeploymentStatusTrigger, Shortage, ShortageOf};
+pub use decide::{Shortage, ShortageOf, StatusTrigger};
 pub use error::DeployError;
 pub(crate) use spec::DeploymentId;
 pub use status::{

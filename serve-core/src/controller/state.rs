@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::application::{Application, Retirement, Wanted};
+use super::application::{ApplicationState, RequestedDeploy, Retirement};
 use super::assignment::report_of;
 use super::autoscaler::{Loads, Weighed};
-use super::deployment::Deployment;
+use super::deployment::DeploymentState;
 use super::error::{DeployError, DeployFailure};
 use super::spec::DeploymentId;
 use super::store::{Change as StoreChange, read};
 use crate::application::{Blueprints, Outline};
-use crate::clock::Moment;
+use crate::time::Moment;
 
 /// The number of failed deploys that are remembered apart from their applications. Callers that
 /// wait for a failed deploy have seen its failure long before so many others have failed.
@@ -26,8 +26,8 @@ const FAILED_KEPT: usize = 128;
 /// The complete knowledge of a controller.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) applications: BTreeMap<String, Application>,
-    pub(super) deployments: BTreeMap<DeploymentId, Deployment>,
+    pub(super) applications: BTreeMap<String, ApplicationState>,
+    pub(super) deployments: BTreeMap<DeploymentId, DeploymentState>,
     pub(super) retirements: Vec<Retirement>,
     pub(super) common: Common,
     pub(super) blueprints: Arc<Blueprints>,
@@ -67,7 +67,7 @@ pub(super) struct Touched {
 /// The parts of the stored state that later states are compared with.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    pub(super) applications: BTreeMap<String, Application>,
+    pub(super) applications: BTreeMap<String, ApplicationState>,
     pub(super) deployments: BTreeSet<DeploymentId>,
     pub(super) retirements: Vec<Retirement>,
     pub(super) common: Common,
@@ -115,12 +115,12 @@ impl State {
             return Err(refused.into_error(name));
         }
         let number = self.next_serial();
-        let wanted = Wanted { number, hidden, plan };
+        let wanted = RequestedDeploy { number, hidden, plan };
         match self.applications.get_mut(name) {
             Some(application) => application.ask(wanted, now),
             None => {
                 let id = self.next_serial();
-                self.applications.insert(name.to_owned(), Application::new(id, wanted, now));
+                self.applications.insert(name.to_owned(), ApplicationState::new(id, wanted, now));
             }
         }
         self.touched_applications.insert(name.to_owned());
@@ -201,13 +201,14 @@ impl State {
     /// Returns the next time at which there may be something to decide even if nothing happens
     /// before.
     pub(super) fn next_at(&self) -> Option<Moment> {
-        self.deployments.values().filter_map(Deployment::wakes_at).min()
+        self.deployments.values().filter_map(DeploymentState::wakes_at).min()
     }
 
     /// Decides how many replicas the loads of the touched deployments require. Runs user code,
     /// which may call `status`.
     pub(super) fn weigh_loads(&self, loads: &dyn Loads, now: Moment) -> Vec<Touched> {
-        let is_due = |deployment: &Deployment| deployment.wakes_at().is_some_and(|at| at <= now);
+        let is_due =
+            |deployment: &DeploymentState| deployment.wakes_at().is_some_and(|at| at <= now);
         let due = self.deployments.iter().filter(|(_, deployment)| is_due(deployment));
         let mut touched: BTreeSet<DeploymentId> = due.map(|(id, _)| *id).collect();
         touched.extend(&self.touched);

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::DeploymentStatusTrigger;
-use super::deployment::{Member, Phase};
+use super::decide::StatusTrigger;
+use super::deployment::{ReplicaPhase, ReplicaRecord};
 
 /// The status of everything that a runtime runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -140,7 +140,7 @@ pub struct DeploymentDetails {
     /// The status of the deployment.
     pub status: DeploymentStatus,
     /// The event that led to the status.
-    pub status_trigger: DeploymentStatusTrigger,
+    pub status_trigger: StatusTrigger,
     /// The reason for the status, if there is one. Empty otherwise.
     pub message: String,
     /// The number of replicas that the deployment should have.
@@ -181,14 +181,14 @@ pub struct MethodDetails {
     pub spawned: u64,
 }
 
-impl From<Member<'_>> for ReplicaDetails {
-    fn from(member: Member<'_>) -> Self {
+impl From<ReplicaRecord<'_>> for ReplicaDetails {
+    fn from(member: ReplicaRecord<'_>) -> Self {
         Self {
             replica_id: member.replica.id.to_string(),
             rank: member.replica.rank,
             state: member.phase.shown(),
             message: match member.phase {
-                Phase::Waiting(reason) => reason.to_owned(),
+                ReplicaPhase::Waiting(reason) => reason.to_owned(),
                 _ => String::new(),
             },
         }

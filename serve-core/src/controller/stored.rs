@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::application::{Application, Step};
+use super::application::{Activity, ApplicationState};
 use super::assignment::{ASSIGNMENTS, Assignment, ROUTES};
-use super::deployment::{Deployment, DeploymentRecord};
+use super::deployment::{DeploymentRecord, DeploymentState};
 use super::spec::{DeploymentId, Spec};
 use super::state::State;
 use super::store::{Batch, Entry, read};
@@ -26,8 +26,8 @@ impl State {
             |name: &str, spec: &Arc<Spec>| Arc::new(Spec::clone(spec).with_code(name, &blueprints));
         for (key, entry) in entries {
             if let Some(name) = key.strip_prefix(APPLICATIONS) {
-                let mut application: Application = read(key, entry);
-                if let Step::RollingOut(rollout) = &mut application.step {
+                let mut application: ApplicationState = read(key, entry);
+                if let Activity::RollingOut(rollout) = &mut application.step {
                     for change in &mut rollout.changes {
                         change.spec = with_code(&change.name, &change.spec);
                         let before = change.before.take();
@@ -43,7 +43,7 @@ impl State {
                 let assignment: Option<Assignment> = entries.get(&key).map(|it| read(&key, it));
                 let assignment = assignment.expect("both are written together");
                 self.stored.deployments.insert(id);
-                self.deployments.insert(id, Deployment::restore(record, assignment));
+                self.deployments.insert(id, DeploymentState::restore(record, assignment));
             } else if key == RETIREMENTS {
                 self.retirements = read(key, entry);
             } else if key == COMMON {
@@ -59,12 +59,12 @@ impl State {
     /// Returns the plans that something still refers to.
     fn used_blueprints(&self) -> BTreeSet<BlueprintId> {
         let running = self.deployments.values().map(|deployment| deployment.spec().blueprint);
-        let of_application = |application: &Application| {
+        let of_application = |application: &ApplicationState| {
             let mut used: Vec<BlueprintId> =
                 application.plan.iter().map(|it| it.blueprint).collect();
             let wanted = [&application.wanted, &application.after_deletion].into_iter().flatten();
             used.extend(wanted.map(|wanted| wanted.plan.blueprint));
-            if let Step::RollingOut(rollout) = &application.step {
+            if let Activity::RollingOut(rollout) = &application.step {
                 used.push(rollout.plan.blueprint);
                 let before = rollout.changes.iter().filter_map(|change| change.before.as_ref());
                 used.extend(before.map(|before| before.blueprint));
@@ -92,7 +92,7 @@ impl State {
                 batch.put(format!("{APPLICATIONS}{name}"), application);
             }
             let now = application.assigned();
-            if known.map(Application::assigned).as_ref() != Some(&now) {
+            if known.map(ApplicationState::assigned).as_ref() != Some(&now) {
                 assigned.put(format!("{ROUTES}{name}"), &now);
             }
         }

@@ -14,10 +14,10 @@ use super::state::State;
 use super::status::ReplicaState;
 use super::store::{Change, Entry, StoreRevision};
 use crate::application::{AnyApplication, Blueprints, Outline, Plan};
-use crate::clock::{Moment, WallClock};
 use crate::deployment::Aggregation;
 use crate::prelude::*;
 use crate::router::Load;
+use crate::time::{Moment, WallClock};
 
 #[deployment]
 #[derive(Default)]

@@ -3,20 +3,23 @@
 
 use std::sync::Arc;
 
-use super::application::{Application, Change, Drained, Retirement, Rollout, Step, Wanted};
-use super::deployment::{Deployment, Unmet};
+use super::application::{
+    Activity, ApplicationState, DeploymentChange, Drained, OngoingDeploy, RequestedDeploy,
+    Retirement,
+};
+use super::deployment::{DeploymentState, SpecError};
 use super::error::DeployFailure;
 use super::spec::{DeploymentId, Spec};
 use super::state::State;
 use crate::application::Outline;
-use crate::clock::Moment;
+use crate::time::Moment;
 
 impl State {
     /// Makes one transition of an application. Returns `false` if there is no transition to make.
     pub(super) fn step(&mut self, name: &str, now: Moment) -> bool {
         let Some(application) = self.applications.get_mut(name) else { return false };
         match &application.step {
-            Step::Idle if application.deploys.deletion_asked() => {
+            Activity::Idle if application.deploys.deletion_asked() => {
                 let failure = if self.common.shut_down {
                     DeployFailure::ShutDown
                 } else {
@@ -24,29 +27,29 @@ impl State {
                 };
                 application.drop_wanted(failure);
                 application.deploys.delete();
-                application.step = Step::Deleting { tiers: application.tiers() };
+                application.step = Activity::Deleting { tiers: application.tiers() };
                 true
             }
-            Step::Idle => match application.wanted.take() {
+            Activity::Idle => match application.wanted.take() {
                 Some(wanted) => {
                     self.begin(name, wanted, now);
                     true
                 }
                 None => false,
             },
-            Step::RollingOut(rollout) if application.deploys.gives_way(rollout.number) => {
+            Activity::RollingOut(rollout) if application.deploys.gives_way(rollout.number) => {
                 self.give_way(name);
                 true
             }
-            Step::RollingOut(_) => self.roll_out(name),
-            Step::GivingWay { dropped } => {
+            Activity::RollingOut(_) => self.roll_out(name),
+            Activity::GivingWay { dropped } => {
                 if dropped.iter().any(|id| self.deployments.contains_key(id)) {
                     return false;
                 }
-                application.step = Step::Idle;
+                application.step = Activity::Idle;
                 true
             }
-            Step::Deleting { .. } => self.delete(name, now),
+            Activity::Deleting { .. } => self.delete(name, now),
         }
     }
 
@@ -64,8 +67,8 @@ impl State {
     }
 
     /// Begins a deploy: determines the changes, and starts the new deployments.
-    fn begin(&mut self, name: &str, wanted: Wanted, now: Moment) {
-        let Wanted { number, plan, .. } = wanted;
+    fn begin(&mut self, name: &str, wanted: RequestedDeploy, now: Moment) {
+        let RequestedDeploy { number, plan, .. } = wanted;
         if let Some(refused) = self.refusal(name, &plan) {
             let application = self.applications.get_mut(name).expect("the caller has found it");
             application.deploys.refuse(number, refused.clone());
@@ -93,7 +96,8 @@ impl State {
                 Some((id, before)) => (id, Some(before)),
                 None => {
                     let id = DeploymentId(self.next_serial());
-                    let new = Deployment::new(name, &node.name, &node.type_name, spec.clone(), now);
+                    let new =
+                        DeploymentState::new(name, &node.name, &node.type_name, spec.clone(), now);
                     self.deployments.insert(id, new);
                     self.touch(id);
                     let other = application.deployments.insert(node.name.clone(), id);
@@ -101,10 +105,15 @@ impl State {
                     (id, None)
                 }
             };
-            changes.push(Change { name: node.name.clone(), deployment: id, spec, before });
+            changes.push(DeploymentChange {
+                name: node.name.clone(),
+                deployment: id,
+                spec,
+                before,
+            });
         }
         application.step =
-            Step::RollingOut(Rollout { number, plan, changes, replaced, tiers_done: 0 });
+            Activity::RollingOut(OngoingDeploy { number, plan, changes, replaced, tiers_done: 0 });
         self.applications.insert(name.to_owned(), application);
     }
 
@@ -116,7 +125,9 @@ impl State {
             running.spec().blueprint,
             plan.blueprint,
             name,
-            |running, planned| running.kind.type_id() == planned.kind.type_id(),
+            |running, planned| {
+                running.deployment_type.type_id() == planned.deployment_type.type_id()
+            },
         );
         // A process without the code compares the names of the types.
         let planned = plan.deployments.iter().find(|node| node.name == name);
@@ -182,7 +193,7 @@ impl State {
     /// Continues a deploy: requests the changes, tier by tier, until everything runs or something
     /// has failed. Returns `false` if the deploy has to wait.
     fn roll_out(&mut self, name: &str) -> bool {
-        let Step::RollingOut(rollout) = &self.applications[name].step else { return false };
+        let Activity::RollingOut(rollout) = &self.applications[name].step else { return false };
         let mut tiers = rollout.plan.tiers();
         tiers.reverse();
         let Some(tier) = tiers.get(rollout.tiers_done) else {
@@ -190,7 +201,7 @@ impl State {
             return true;
         };
         let change = |place: &usize| {
-            let Change { name, deployment, spec, .. } = &rollout.changes[*place];
+            let DeploymentChange { name, deployment, spec, .. } = &rollout.changes[*place];
             (name.clone(), *deployment, Arc::clone(spec))
         };
         let changes: Vec<_> = tier.iter().map(change).collect();
@@ -212,10 +223,10 @@ impl State {
                 None => runs = false,
                 Some(Err(unmet)) => {
                     let failure = match unmet.clone() {
-                        Unmet::DoesNotStart(error) => {
+                        SpecError::DoesNotStart(error) => {
                             DeployFailure::Constructor { deployment, error }
                         }
-                        Unmet::RefusesConfig(error) => {
+                        SpecError::RefusesConfig(error) => {
                             DeployFailure::UserConfig { deployment, error }
                         }
                     };
@@ -227,21 +238,21 @@ impl State {
         if !runs {
             return false;
         }
-        if let Some(Step::RollingOut(rollout)) = self.step_mut(name) {
+        if let Some(Activity::RollingOut(rollout)) = self.step_mut(name) {
             rollout.tiers_done += 1;
         }
         true
     }
 
-    fn step_mut(&mut self, name: &str) -> Option<&mut Step> {
+    fn step_mut(&mut self, name: &str) -> Option<&mut Activity> {
         self.applications.get_mut(name).map(|application| &mut application.step)
     }
 
     /// Ends the rollout of an application. Returns the application and the rollout.
-    fn end_rollout(&mut self, name: &str) -> Option<(&mut Application, Rollout)> {
+    fn end_rollout(&mut self, name: &str) -> Option<(&mut ApplicationState, OngoingDeploy)> {
         let application = self.applications.get_mut(name)?;
         match std::mem::take(&mut application.step) {
-            Step::RollingOut(rollout) => Some((application, rollout)),
+            Activity::RollingOut(rollout) => Some((application, rollout)),
             other => {
                 application.step = other;
                 None
@@ -264,7 +275,7 @@ impl State {
     /// Returns the condition that a deployment has settled on a spec, if one is named, and that the
     /// replicas which stop now are gone.
     fn drained(&self, id: DeploymentId, serial: Option<u64>) -> Drained {
-        let replicas = self.deployments.get(&id).map(Deployment::stopping).unwrap_or_default();
+        let replicas = self.deployments.get(&id).map(DeploymentState::stopping).unwrap_or_default();
         Drained { deployment: id, serial, replicas }
     }
 
@@ -282,9 +293,9 @@ impl State {
 
     /// Requests the specs from before a rollout again, for deployments that were changed. Returns
     /// these deployments and their new serials.
-    fn restore_before(&mut self, changes: &[Change]) -> Vec<(DeploymentId, u64)> {
+    fn restore_before(&mut self, changes: &[DeploymentChange]) -> Vec<(DeploymentId, u64)> {
         let mut asked = Vec::new();
-        for Change { deployment: id, before, .. } in changes {
+        for DeploymentChange { deployment: id, before, .. } in changes {
             let Some(before) = before else { continue };
             let Some(deployment) = self.deployments.get(id) else { continue };
             if deployment.spec().serial == before.serial {
@@ -301,7 +312,7 @@ impl State {
 
     /// Reverts the deployments of an application to those before a rollout. Returns the deployments
     /// that were new.
-    fn take_back(&mut self, name: &str, rollout: &Rollout) -> Vec<DeploymentId> {
+    fn take_back(&mut self, name: &str, rollout: &OngoingDeploy) -> Vec<DeploymentId> {
         let Some(application) = self.applications.get_mut(name) else { return Vec::new() };
         let new = rollout.changes.iter().filter(|change| change.before.is_none());
         let dropped = new.filter_map(|change| application.deployments.remove(&change.name));
@@ -329,7 +340,7 @@ impl State {
         let dropped = self.take_back(name, &rollout);
         self.retire(&dropped, "its application failed to deploy");
         if let Some(step) = self.step_mut(name) {
-            *step = Step::GivingWay { dropped };
+            *step = Activity::GivingWay { dropped };
         }
     }
 
@@ -354,7 +365,7 @@ impl State {
         let in_part = ids.all(serves);
         let application = self.applications.get_mut(name).expect("its rollout was just ended");
         application.deploys.fail(rollout.number, failure, in_part);
-        for Change { deployment, spec, .. } in &rollout.changes {
+        for DeploymentChange { deployment, spec, .. } in &rollout.changes {
             let spec = if in_part {
                 Spec { serial: self.next_serial(), in_part, ..Spec::clone(spec) }
             } else {
@@ -369,13 +380,13 @@ impl State {
     /// Continues a deletion: callers stop before their callees. Returns `false` if the deletion has
     /// to wait.
     fn delete(&mut self, name: &str, now: Moment) -> bool {
-        let Some(Step::Deleting { tiers }) = self.step_mut(name) else { return false };
+        let Some(Activity::Deleting { tiers }) = self.step_mut(name) else { return false };
         if let Some(tier) = tiers.first().cloned() {
             if tier.iter().any(|id| self.deployments.contains_key(id)) {
                 self.retire(&tier, "its application was deleted");
                 return false;
             }
-            if let Some(Step::Deleting { tiers }) = self.step_mut(name) {
+            if let Some(Activity::Deleting { tiers }) = self.step_mut(name) {
                 tiers.remove(0);
             }
             return true;
@@ -383,7 +394,7 @@ impl State {
         let application = self.applications.remove(name).expect("the step is one of its");
         if let Some(wanted) = application.after_deletion {
             let id = self.next_serial();
-            self.applications.insert(name.to_owned(), Application::new(id, wanted, now));
+            self.applications.insert(name.to_owned(), ApplicationState::new(id, wanted, now));
         }
         true
     }

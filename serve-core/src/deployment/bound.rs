@@ -61,7 +61,7 @@ struct Recipe {
     fault: Option<String>,
     /// A `Constructor<D>`.
     constructor: Arc<dyn Any + Send + Sync>,
-    /// The `Kind` of `D` without its type; opened by `replica`.
+    /// The `ValueKind` of `D` without its type; opened by `replica`.
     kind: Arc<dyn Any + Send + Sync>,
     /// True if the name was set on the `Bound`.
     renamed: bool,

@@ -38,7 +38,7 @@ pub struct Candidate<'a> {
 /// | the best of all | [`iter`](Self::iter) | one step for each replica, about 10 ns |
 ///
 /// ```
-/// use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
+/// use serve_core::routing::{Candidate, Candidates, RequestRouter, RoutedCall};
 ///
 /// /// Of two random replicas, the one with more free slots.
 /// #[derive(Debug, Default)]
@@ -59,11 +59,11 @@ pub struct Candidate<'a> {
 /// ```
 #[derive(Clone, Copy)]
 pub struct Candidates<'a> {
-    roster: &'a dyn Roster,
+    roster: &'a dyn CandidateSource,
 }
 
 /// The replicas behind a [`Candidates`], each with a key.
-pub(crate) trait Roster {
+pub(crate) trait CandidateSource {
     /// The keys of the replicas that have a free slot, in no order.
     fn free(&self) -> &[usize];
 
@@ -84,7 +84,7 @@ pub(crate) trait Roster {
 }
 
 impl<'a> Candidates<'a> {
-    pub(crate) fn new(roster: &'a dyn Roster) -> Self {
+    pub(crate) fn new(roster: &'a dyn CandidateSource) -> Self {
         Self { roster }
     }
 
@@ -176,7 +176,7 @@ impl fmt::Debug for Candidates<'_> {
 /// The iterator behind [`Candidates::iter`].
 #[derive(Clone)]
 struct InOrder<'a> {
-    roster: &'a dyn Roster,
+    roster: &'a dyn CandidateSource,
     keys: slice::Iter<'a, usize>,
     /// The number of candidates still to come. At 0, the rest of `keys` are busy and not looked at.
     left: usize,

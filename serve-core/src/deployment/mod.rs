@@ -14,7 +14,7 @@ mod link;
 mod named;
 mod options;
 mod options_table;
-mod routing;
+mod request_router;
 mod setting;
 mod table;
 
@@ -24,7 +24,7 @@ pub use autoscaling::{
     SharedPolicy, TargetOngoingRequests,
 };
 pub use bound::{AnyBound, Bound, BoundId, Constructor};
-pub(crate) use candidates::Roster;
+pub(crate) use candidates::CandidateSource;
 pub use candidates::{Candidate, Candidates};
 pub use content::{
     Content, ContentByIdentity, ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise,
@@ -36,9 +36,11 @@ pub use link::{Link, Wiring};
 pub use named::{NamedPolicy, NamedRouter};
 pub use options::{DeploymentOptions, OptionsError};
 pub use options_table::OPTIONS;
-pub(crate) use routing::MadeRouter;
-pub use routing::{ArgumentsByPlace, CustomRouting, RequestRouter, RequestRouting, RoutedCall};
-pub use setting::Kind;
+pub(crate) use request_router::MadeRouter;
+pub use request_router::{
+    ArgumentsByPlace, CustomRouting, RequestRouter, RequestRouting, RoutedCall,
+};
+pub use setting::ValueKind;
 pub use table::{GivenIn, OnUpdate, OptionFault, OptionInfo};
 
 /// A struct whose instances are replicas. Implemented by `#[deployment]`.

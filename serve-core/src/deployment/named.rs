@@ -6,7 +6,7 @@ use super::setting::Setting;
 use super::{RequestRouting, SharedPolicy};
 
 /// A request router that is registered under a name. See
-/// [`register_request_router!`](crate::register_request_router).
+/// [`register_request_router!`](crate::routing::register_request_router).
 #[derive(Debug)]
 pub struct NamedRouter {
     /// The name of the request router.
@@ -16,7 +16,7 @@ pub struct NamedRouter {
 }
 
 /// An autoscaling policy that is registered under a name. See
-/// [`register_autoscaling_policy!`](crate::register_autoscaling_policy).
+/// [`register_autoscaling_policy!`](crate::autoscaling::register_autoscaling_policy).
 #[derive(Debug)]
 pub struct NamedPolicy {
     /// The name of the policy.

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::autoscaling::{AutoscalingConfig, AutoscalingError, SharedPolicy};
 use super::options_table::OPTIONS;
-use super::routing::RequestRouting;
-use super::setting::{Kind, Setting, number};
+use super::request_router::RequestRouting;
+use super::setting::{Setting, ValueKind, number};
 use super::table::{OnUpdate, OptionInfo};
 
 /// The options of a deployment. `None` means the default that each getter names.
@@ -196,31 +196,31 @@ fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<
         })
     };
     match option.kind {
-        Kind::Name => {
+        ValueKind::Name => {
             let name = value.as_str().unwrap_or_default();
             if name.is_empty() || name.contains('#') {
                 return Err(OptionsError::Name(name.to_owned()));
             }
         }
-        Kind::Count { min: 1 } | Kind::Replicas if value.as_u64() == Some(0) => {
+        ValueKind::Count { min: 1 } | ValueKind::Replicas if value.as_u64() == Some(0) => {
             return Err(OptionsError::Zero { option: option.name });
         }
-        Kind::Duration { zero: false } if *value == Duration::ZERO.write() => {
+        ValueKind::Duration { zero: false } if *value == Duration::ZERO.write() => {
             return Err(OptionsError::NoTime { option: option.name });
         }
-        Kind::Number { from, to, above } => {
+        ValueKind::Number { from, to, above } => {
             let number = within(option.name, value, from, to.min(MOST))?;
             if above && number <= from {
                 return Err(OptionsError::NothingAtATime);
             }
         }
-        Kind::Gpus => {
+        ValueKind::Gpus => {
             let gpus = within(option.name, value, 0.0, MOST)?;
             if gpus > 1.0 && gpus.fract() != 0.0 {
                 return Err(OptionsError::FractionOfSeveral(gpus));
             }
         }
-        Kind::Amounts => {
+        ValueKind::Amounts => {
             for (name, amount) in value.as_object().into_iter().flatten() {
                 within(name, amount, 0.0, MOST)?;
             }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::AutoscalingConfig;
 use super::options::DeploymentOptions;
-use super::setting::{Kind, Setting};
+use super::setting::{Setting, ValueKind};
 use super::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional};
 
 type Accessors = (
@@ -19,7 +19,7 @@ type Accessors = (
 
 const fn option(
     name: &'static str,
-    kind: Kind,
+    kind: ValueKind,
     default: &'static str,
     doc: &'static str,
     on_update: OnUpdate,
@@ -33,7 +33,7 @@ const fn option(
 pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     option(
         "name",
-        Kind::Name,
+        ValueKind::Name,
         "the struct's name",
         "the name in the application; not empty, no `#`",
         OnUpdate::Another,
@@ -41,7 +41,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "num_replicas",
-        Kind::Replicas,
+        ValueKind::Replicas,
         "1",
         "the number of replicas; `auto` is `autoscaling` with `max_replicas` of 100",
         OnUpdate::Scale,
@@ -51,7 +51,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
         aliases: &["autoscaling_config"],
         ..option(
             "autoscaling",
-            Kind::Autoscaling,
+            ValueKind::Autoscaling,
             "off",
             "how the number of replicas follows the load; excludes `num_replicas`",
             OnUpdate::InPlace,
@@ -62,7 +62,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
         given_in: GivenIn::BoundAndFile,
         ..option(
             "autoscaling_policy",
-            Kind::Policy,
+            ValueKind::Policy,
             "by `target_ongoing_requests`",
             "the rule that says how many replicas a load asks for; needs `autoscaling`",
             OnUpdate::InPlace,
@@ -71,7 +71,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     },
     option(
         "max_ongoing_requests",
-        Kind::Count { min: 1 },
+        ValueKind::Count { min: 1 },
         "100",
         "concurrent calls on each replica; exact, never exceeded",
         OnUpdate::InPlace,
@@ -79,7 +79,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "max_queued_requests",
-        Kind::Limit,
+        ValueKind::Limit,
         "no limit",
         "calls that may wait for a replica, over the whole deployment",
         OnUpdate::Scale,
@@ -97,7 +97,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "request_timeout",
-        Kind::Duration { zero: true },
+        ValueKind::Duration { zero: true },
         "none",
         "the deadline of a call that brings none",
         OnUpdate::InPlace,
@@ -105,7 +105,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "num_cpus",
-        Kind::Number { from: 0.0, to: f64::INFINITY, above: false },
+        ValueKind::Number { from: 0.0, to: f64::INFINITY, above: false },
         "0",
         "CPUs reserved for each replica; rounded up, and at least one, the number of its threads for \
          `#[blocking]` methods",
@@ -114,7 +114,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "num_gpus",
-        Kind::Gpus,
+        ValueKind::Gpus,
         "0",
         "GPUs reserved for each replica: a whole number, or a part of one",
         OnUpdate::Restart,
@@ -122,7 +122,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "memory",
-        Kind::Size,
+        ValueKind::Size,
         "0",
         "memory reserved for each replica",
         OnUpdate::Restart,
@@ -130,7 +130,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "resources",
-        Kind::Amounts,
+        ValueKind::Amounts,
         "none",
         "other resources reserved for each replica, by any name",
         OnUpdate::Restart,
@@ -146,7 +146,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "max_replicas_per_node",
-        Kind::Count { min: 1 },
+        ValueKind::Count { min: 1 },
         "no limit",
         "replicas on one node",
         OnUpdate::Restart,
@@ -154,7 +154,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "health_check_period",
-        Kind::Duration { zero: false },
+        ValueKind::Duration { zero: false },
         "10s",
         "how often `#[check_health]` is called, give or take a tenth",
         OnUpdate::InPlace,
@@ -162,7 +162,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "health_check_timeout",
-        Kind::Duration { zero: false },
+        ValueKind::Duration { zero: false },
         "30s",
         "how long one such call may take",
         OnUpdate::InPlace,
@@ -170,7 +170,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "graceful_shutdown_timeout",
-        Kind::Duration { zero: true },
+        ValueKind::Duration { zero: true },
         "20s",
         "how long running calls may go on when a replica is stopped; an idle replica stops at once",
         OnUpdate::InPlace,
@@ -178,7 +178,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "max_constructor_retry_count",
-        Kind::Count { min: 1 },
+        ValueKind::Count { min: 1 },
         "20",
         "failed starts before a deploy fails; and never more than three for each replica",
         OnUpdate::InPlace,
@@ -186,7 +186,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "rolling_update_percentage",
-        Kind::Number { from: 0.0, to: 1.0, above: true },
+        ValueKind::Number { from: 0.0, to: 1.0, above: true },
         "0.2",
         "the part of the replicas that an update replaces at a time; at least one replica",
         OnUpdate::Scale,
@@ -194,7 +194,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "max_surge_percent",
-        Kind::Number { from: 0.0, to: 100.0, above: false },
+        ValueKind::Number { from: 0.0, to: 100.0, above: false },
         "0",
         "replicas that an update may start beyond the wanted number, in percent of it; 0: old ones \
          stop first",
@@ -203,7 +203,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "request_router",
-        Kind::Router,
+        ValueKind::Router,
         "`power_of_two_choices`",
         "which replica gets a call: that, `round_robin`, `consistent_hash`, or a router of the user's \
          own by its registered name",
@@ -214,7 +214,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
         given_in: GivenIn::BoundAndFile,
         ..option(
             "user_config",
-            Kind::Json,
+            ValueKind::Json,
             "none",
             "the value that the `#[reconfigure]` method is given",
             OnUpdate::Reconfigure,

@@ -1,4 +1,4 @@
-//! [`Setting`]: the form of an option's value in a config file; and [`Kind`], the type and range of
+//! [`Setting`]: the form of an option's value in a config file; and [`ValueKind`], the type and range of
 //! an option's values.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::{Aggregation, AutoscalingConfig};
 /// The type and the range of an option's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ValueKind {
     /// A deployment's name.
     Name,
     /// A count of at least `min`.
@@ -57,7 +57,7 @@ pub enum Kind {
     Json,
 }
 
-impl Kind {
+impl ValueKind {
     pub(super) fn is_duration(self) -> bool {
         matches!(self, Self::Duration { .. })
     }

@@ -10,7 +10,7 @@ use std::fmt;
 use schemars::Schema;
 use serde_json::{Map, Value};
 
-use super::setting::{Kind, seconds};
+use super::setting::{ValueKind, seconds};
 
 /// An option: its name, its values, and the effect of its update. `C` is the type that holds the
 /// options of the table.
@@ -21,7 +21,7 @@ pub struct OptionInfo<C: 'static> {
     /// also be given in seconds, under its name with `_s` appended.
     pub aliases: &'static [&'static str],
     /// The type and the range of the option's values.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The default, as it is written.
     pub default: &'static str,
     /// The meaning, as a sentence without a full stop.
@@ -195,7 +195,7 @@ pub(super) fn schema<C>(
         if option.kind.is_duration() {
             let same = format!("{same}, in seconds");
             for name in std::iter::once(&option.name).chain(option.aliases) {
-                add(&format!("{name}_s"), Kind::seconds_schema(), same.clone());
+                add(&format!("{name}_s"), ValueKind::seconds_schema(), same.clone());
             }
         }
     }

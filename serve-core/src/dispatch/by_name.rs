@@ -22,15 +22,15 @@ use crate::call::wire::text::{TextError, TextSource};
 use crate::call::{CallError, CallOptions, Response};
 use crate::deployment::Link;
 use crate::method::{AnyMethod, AnyValue, MethodInfo};
-use crate::replica::{Kind, Scope};
-use crate::router::{Called, Wanted};
+use crate::replica::{AnyDeployment, Scope};
+use crate::router::{Called, RouteRequest};
 
 /// A handle of a deployment whose type is not known at compile time. Keeps the deployment's
 /// application alive.
 #[derive(Clone)]
 pub struct AnyHandle {
     client: Client,
-    kind: Arc<dyn Kind>,
+    deployment_type: Arc<dyn AnyDeployment>,
 }
 
 /// The error of a call by name that was not made: the method or an argument does not fit.
@@ -70,8 +70,12 @@ fn list(names: &[&str]) -> String {
 }
 
 impl AnyHandle {
-    pub(crate) fn new(link: Link, kind: Arc<dyn Kind>, lease: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { client: Client::connect(link, Some(lease)), kind }
+    pub(crate) fn new(
+        link: Link,
+        deployment_type: Arc<dyn AnyDeployment>,
+        lease: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self { client: Client::connect(link, Some(lease)), deployment_type }
     }
 
     /// A handle of the same deployment with other call options. An option that `options` does
@@ -92,7 +96,7 @@ impl AnyHandle {
     /// The methods that can be called.
     #[must_use]
     pub fn methods(&self) -> Vec<MethodInfo> {
-        self.kind.methods().iter().map(|method| method.info()).collect()
+        self.deployment_type.methods().iter().map(|method| method.info()).collect()
     }
 
     /// Calls a method with arguments that are read from text, each as the type of its
@@ -110,19 +114,20 @@ impl AnyHandle {
         method: &str,
         arguments: &BTreeMap<String, Vec<String>>,
     ) -> Result<BoxStream<'static, Result<Value, CallError<String>>>, ByNameError> {
-        let (method, args) = read_call(&*self.kind, self.deployment_name(), method, arguments)?;
+        let (method, args) =
+            read_call(&*self.deployment_type, self.deployment_name(), method, arguments)?;
         Ok(call_by_name(&self.client, method, args))
     }
 }
 
 /// Finds a method by its name, and reads its arguments from text.
 pub(crate) fn read_call(
-    kind: &dyn Kind,
+    deployment_type: &dyn AnyDeployment,
     deployment: &str,
     method: &str,
     arguments: &BTreeMap<String, Vec<String>>,
 ) -> Result<(&'static dyn AnyMethod, AnyValue), ByNameError> {
-    let methods = kind.methods();
+    let methods = deployment_type.methods();
     let Some(method) = methods.iter().find(|known| known.info().name == method).copied() else {
         return Err(ByNameError::UnknownMethod {
             deployment: deployment.to_owned(),
@@ -188,9 +193,9 @@ fn call_by_name(
 /// Makes the part of a call that routing may look at, for calls of `method`.
 fn wanted(
     method: &'static dyn AnyMethod,
-) -> impl for<'a> Fn(&'a AnyValue) -> Wanted<'a> + Send + 'static {
+) -> impl for<'a> Fn(&'a AnyValue) -> RouteRequest<'a> + Send + 'static {
     let info = method.info();
-    move |args| Wanted {
+    move |args| RouteRequest {
         method: info.name,
         names: info.param_names,
         args: method.args_by_place(args),

@@ -7,7 +7,7 @@ use parking_lot::MutexGuard;
 use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::Request;
 use crate::replica::{Seat, Slot};
-use crate::router::{Called, Place, QueuedCall, Router, State, Wanted};
+use crate::router::{Called, Placement, QueuedCall, RouteRequest, Router, RouterState};
 
 /// The callee as `start` sees it: a deployment's router, or the runtime alone for a task.
 pub(crate) trait Entrance: Callee + Sized + 'static {
@@ -34,7 +34,7 @@ pub(crate) trait Entrance: Callee + Sized + 'static {
         self: &Arc<Self>,
         undecided: Self::Undecided<'_>,
         request: &Request,
-        call: Wanted<'_>,
+        call: RouteRequest<'_>,
         called: Called,
     ) -> Outcome<Decided<Self>>;
 
@@ -54,7 +54,7 @@ pub(crate) enum Decided<E: Entrance> {
 impl Entrance for Router {
     type Seat = Slot;
     type Queued = QueuedCall;
-    type Undecided<'a> = MutexGuard<'a, State>;
+    type Undecided<'a> = MutexGuard<'a, RouterState>;
 
     fn begin_request(&self, request: &mut Request) {
         if !request.has_begun() {
@@ -67,20 +67,20 @@ impl Entrance for Router {
         &self,
         request: &mut Request,
         called: Called,
-    ) -> Result<Slot, MutexGuard<'_, State>> {
+    ) -> Result<Slot, MutexGuard<'_, RouterState>> {
         self.slot_now(request, called)
     }
 
     fn decide(
         self: &Arc<Self>,
-        state: MutexGuard<'_, State>,
+        state: MutexGuard<'_, RouterState>,
         request: &Request,
-        call: Wanted<'_>,
+        call: RouteRequest<'_>,
         called: Called,
     ) -> Outcome<Decided<Self>> {
         Ok(match self.place(state, request, call, called)? {
-            Place::Now(slot) => Decided::Now(slot),
-            Place::Queued(queued) => {
+            Placement::Now(slot) => Decided::Now(slot),
+            Placement::Queued(queued) => {
                 let ticket = queued.ticket();
                 Decided::Queued(queued, ticket)
             }

@@ -12,7 +12,7 @@ use crate::call::deferred;
 use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
 use crate::call::{CallError, Response};
 use crate::replica::Scope;
-use crate::router::{Called, Place, Router, Wanted};
+use crate::router::{Called, Placement, RouteRequest, Router};
 
 /// The rules by which calls of a method run again.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ pub(super) fn call<A, C, B, F>(
     retry: Retry<C>,
     head: Head,
     args: Split<A>,
-    wanted: impl for<'a> Fn(&'a A) -> Wanted<'a> + Send + 'static,
+    wanted: impl for<'a> Fn(&'a A) -> RouteRequest<'a> + Send + 'static,
     begin: B,
 ) -> Response<F::Ok, F::Err>
 where
@@ -68,7 +68,7 @@ where
             let first =
                 if retry.in_order || router.is_remote() { first.begin_now() } else { first };
             deferred::call_spawned();
-            (router.spawner().tokio.spawn(tries.run(first, begin)), position)
+            (router.runtime().tokio.spawn(tries.run(first, begin)), position)
         },
     );
     let task = task.map(|(task, position)| {
@@ -116,8 +116,8 @@ impl<A: Send + 'static, C: Fn(&A) -> Option<A> + Copy + Send + 'static> Tries<A,
                 self.router.place_again().map_err(|error| it_had_run(Box::new(error.widen())))?;
             *self.ticket.lock() = place.ticket();
             let acquire = match place {
-                Place::Now(slot) => Acquire::ready(slot, args),
-                Place::Queued(queued) => Acquire::queued(queued, args),
+                Placement::Now(slot) => Acquire::ready(slot, args),
+                Placement::Queued(queued) => Acquire::queued(queued, args),
             };
             outcome = self.serving(acquire, retry, begin.clone()).await;
         }

@@ -262,7 +262,7 @@ where
     fn undeferred(&self, forgotten: bool) -> Handle {
         let Some(replica) = self.replica() else { return Handle::current() };
         replica.owner.undeferred(F::JUDGED.map_or(usize::MAX, |(method, _)| method), forgotten);
-        replica.compute.spawner().tokio.clone()
+        replica.compute.runtime().tokio.clone()
     }
 }
 

@@ -14,10 +14,10 @@ use crate::call::deferred;
 use crate::call::pending::{Outcome, PendingCall, QueuePosition, Ticket};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::{CallError, UpstreamError};
-use crate::clock;
 use crate::observe;
 use crate::replica::{Scope, Seat};
-use crate::router::{Called, Wanted};
+use crate::router::{Called, RouteRequest};
+use crate::time;
 
 /// The request that a call belongs to, and the call's deadline.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl Head {
             })
         };
         let timeout = timeout.or_else(|| default_timeout.filter(|_| !brings_one()));
-        let own = timeout.and_then(|timeout| clock::after(Instant::now(), timeout));
+        let own = timeout.and_then(|timeout| time::after(Instant::now(), timeout));
         Self { request, deadline: Deadline::for_call(own, caller.as_ref()) }
     }
 }
@@ -76,7 +76,7 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     called: Called,
     mut head: Head,
     args: Split<A>,
-    wanted: impl for<'a> Fn(&'a A) -> Wanted<'a> + Send + 'static,
+    wanted: impl for<'a> Fn(&'a A) -> RouteRequest<'a> + Send + 'static,
     spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
 ) -> (PendingCall, Outcome<T>) {
     deferred::another_call();
@@ -131,7 +131,7 @@ pub(super) fn seat<E: Entrance, A>(
     called: Called,
     head: &mut Head,
     args: A,
-    wanted: impl for<'a> Fn(&'a A) -> Wanted<'a>,
+    wanted: impl for<'a> Fn(&'a A) -> RouteRequest<'a>,
 ) -> Result<(E::Seat, A), Elsewhere<E, A>> {
     match entrance.seat_now(&mut head.request, called) {
         Ok(seat) => {
@@ -191,7 +191,7 @@ fn decide<E: Entrance>(
     called: Called,
     undecided: E::Undecided<'_>,
     request: &Request,
-    call: Wanted<'_>,
+    call: RouteRequest<'_>,
 ) -> Outcome<Decided<E>> {
     let decided = entrance.decide(undecided, request, call, called);
     if observe::traces_calls() {
@@ -231,7 +231,7 @@ fn pending<E: Entrance>(
     head: Head,
     position: QueuePosition,
 ) -> PendingCall {
-    let (callee, seed) = (entrance.reference(), entrance.spawner().ids.seed());
+    let (callee, seed) = (entrance.reference(), entrance.runtime().ids.seed());
     let Head { request, deadline } = head;
     PendingCall { callee, seed, method, request, deadline, position }
 }
@@ -251,7 +251,7 @@ struct Arrival<E, A> {
 impl<E: Entrance, A> Arrival<E, A> {
     async fn place(
         mut self,
-        wanted: impl for<'a> Fn(&'a A) -> Wanted<'a>,
+        wanted: impl for<'a> Fn(&'a A) -> RouteRequest<'a>,
     ) -> Outcome<Acquire<E, A>> {
         let args = self.args.await.map_err(|error| {
             let consumer = PendingCall::name_of(&*self.entrance, self.method);

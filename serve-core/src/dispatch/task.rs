@@ -15,10 +15,11 @@ use crate::call::callees::CalleeRef;
 use crate::call::deferred;
 use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::{Request, RequestDetails};
-use crate::call::spawner::{RequestIds, Spawner};
+use crate::call::request_ids::RequestIds;
+use crate::call::runtime_context::RuntimeContext;
 use crate::call::{ArgTuple, CallError, Response};
 use crate::replica::Scope;
-use crate::router::{Called, Wanted};
+use crate::router::{Called, RouteRequest};
 
 /// A function marked `#[task]`, as a type with the function's name. The type's `remote` calls
 /// the function.
@@ -39,7 +40,7 @@ pub trait Task: 'static {
 /// The callee of a task's calls.
 struct TaskCallee {
     name: &'static str,
-    spawner: Arc<Spawner>,
+    runtime: Arc<RuntimeContext>,
     span: tracing::Span,
 }
 
@@ -48,8 +49,8 @@ impl Callee for TaskCallee {
         self.name
     }
 
-    fn spawner(&self) -> &Arc<Spawner> {
-        &self.spawner
+    fn runtime(&self) -> &Arc<RuntimeContext> {
+        &self.runtime
     }
 
     fn reference(self: &Arc<Self>) -> CalleeRef {
@@ -67,27 +68,31 @@ impl Callee for TaskCallee {
 
 /// A task waits for no seat: it starts at once, on no replica.
 impl Entrance for TaskCallee {
-    type Seat = Arc<Spawner>;
-    type Queued = Ready<Outcome<Arc<Spawner>>>;
+    type Seat = Arc<RuntimeContext>;
+    type Queued = Ready<Outcome<Arc<RuntimeContext>>>;
     type Undecided<'a> = Infallible;
 
     fn begin_request(&self, request: &mut Request) {
         if !request.has_begun() {
-            let id = Some(self.spawner.ids.next());
+            let id = Some(self.runtime.ids.next());
             *request = Request::with_details(RequestDetails { id, ..Default::default() });
         }
     }
 
-    fn seat_now(&self, request: &mut Request, _: Called) -> Result<Arc<Spawner>, Infallible> {
+    fn seat_now(
+        &self,
+        request: &mut Request,
+        _: Called,
+    ) -> Result<Arc<RuntimeContext>, Infallible> {
         self.begin_request(request);
-        Ok(Arc::clone(&self.spawner))
+        Ok(Arc::clone(&self.runtime))
     }
 
     fn decide(
         self: &Arc<Self>,
         undecided: Infallible,
         _: &Request,
-        _: Wanted<'_>,
+        _: RouteRequest<'_>,
         _: Called,
     ) -> Outcome<Decided<Self>> {
         match undecided {}
@@ -100,39 +105,39 @@ impl Entrance for TaskCallee {
 /// If there is neither a current call nor a current tokio runtime.
 #[doc(hidden)]
 pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T::Ok, T::Err> {
-    let (name, spawner) = (T::NAME, current_spawner(T::NAME));
-    let callee = Arc::new(TaskCallee { name, spawner, span: tracing::Span::none() });
+    let (name, runtime) = (T::NAME, current_runtime(T::NAME));
+    let callee = Arc::new(TaskCallee { name, runtime, span: tracing::Span::none() });
     let (head, args) = (Head::here(None, None, None), args.split());
     let (pending, task) =
         start(&callee, "", Called::UNCOUNTED, head, args, unrouted, |acquire, head, _| {
             let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
             deferred::call_spawned();
-            callee.spawner.tokio.spawn(Serving::new(acquire, head, begin))
+            callee.runtime.tokio.spawn(Serving::new(acquire, head, begin))
         });
     Response::started(pending, task)
 }
 
-/// The `Wanted` of a task, which no router looks at.
-fn unrouted<A>(_: &A) -> Wanted<'_> {
-    Wanted::opaque("")
+/// The `RouteRequest` of a task, which no router looks at.
+fn unrouted<A>(_: &A) -> RouteRequest<'_> {
+    RouteRequest::opaque("")
 }
 
-fn current_spawner(name: &str) -> Arc<Spawner> {
-    Scope::current(|scope| scope.and_then(Scope::spawner)).unwrap_or_else(|| {
+fn current_runtime(name: &str) -> Arc<RuntimeContext> {
+    Scope::current(|scope| scope.and_then(Scope::runtime)).unwrap_or_else(|| {
         let Ok(tokio) = Handle::try_current() else {
             panic!(
                 "`{name}::remote` was called outside of a tokio runtime; call it from async code, \
                  or enter a runtime first"
             );
         };
-        outside_spawner(tokio)
+        outside_runtime(tokio)
     })
 }
 
-/// The spawner of a task that is started outside of any replica. The request ids of all such
+/// The runtime of a task that is started outside of any replica. The request ids of all such
 /// tasks come from one sequence, so that they differ.
-fn outside_spawner(tokio: Handle) -> Arc<Spawner> {
+fn outside_runtime(tokio: Handle) -> Arc<RuntimeContext> {
     static IDS: OnceLock<Arc<RequestIds>> = OnceLock::new();
-    let ids = IDS.get_or_init(|| Spawner::new(tokio.clone(), rand::random()).ids);
-    Arc::new(Spawner { ids: Arc::clone(ids), ..Spawner::new(tokio, 0) })
+    let ids = IDS.get_or_init(|| RuntimeContext::new(tokio.clone(), rand::random()).ids);
+    Arc::new(RuntimeContext { ids: Arc::clone(ids), ..RuntimeContext::new(tokio, 0) })
 }

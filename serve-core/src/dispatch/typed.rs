@@ -170,7 +170,7 @@ fn spawn_timed<M: Unary>(
     let serving = Serving::new(acquire, head, begin_one::<M>);
     deferred::call_spawned();
     let timed = Timed::new(Arc::clone(router), M::INDEX, Box::pin(serving));
-    router.spawner().tokio.spawn(timed)
+    router.runtime().tokio.spawn(timed)
 }
 
 /// Starts a call that code of a runtime makes while it is polled. The call stands until its
@@ -192,7 +192,7 @@ fn call_in_a_poll<M: Unary>(
     match seat(router, M::INFO.name, called, &mut head, args, wanted::<M>) {
         Ok((seat, args)) => {
             let serving = Serving::new(Acquire::ready(seat, args), head, begin_one::<M>);
-            let (swept, light) = (router.spawner().sweeps, router.is_light(M::INDEX));
+            let (swept, light) = (router.runtime().sweeps, router.is_light(M::INDEX));
             Response::deferred(deferred::defer(Box::pin(serving), swept, light))
         }
         Err(elsewhere) => {
@@ -210,7 +210,7 @@ fn call_in_a_poll<M: Unary>(
 fn may_defer<M: Unary>(router: &Router) -> bool {
     deferred::may_defer()
         && router.polls_in_place(M::INDEX)
-        && Scope::is_spawned_by(router.spawner())
+        && Scope::is_spawned_by(router.runtime())
 }
 
 /// Starts a call of a method that returns a stream. The call's place is decided as in [`call`].
@@ -246,7 +246,7 @@ where
     B: FnOnce(&mut Option<Scope>, A) -> F + Clone + Send + 'static,
     F: Served<Args = A, Ok: Send, Err: Send> + Send + 'static,
 {
-    let tokio = &router.spawner().tokio;
+    let tokio = &router.runtime().tokio;
     deferred::call_spawned();
     let serving = Serving::new(acquire, head, begin);
     if in_order {

@@ -1,4 +1,4 @@
-//! `HttpClient`: HTTP without a socket, for tests. Requests go straight to the front door, and
+//! `HttpClient`: HTTP without a socket, for tests. Requests go straight to the HTTP service, and
 //! responses arrive as they would be sent.
 
 use std::fmt;
@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::front_door::FrontDoor;
 use crate::error::{Error, Result};
+use crate::ingress::server::service::HttpService;
 
 /// Sends HTTP requests to a runtime, without a socket. Cheap to clone.
 ///
@@ -44,12 +44,12 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone)]
 pub struct HttpClient {
-    front_door: Arc<FrontDoor>,
+    service: Arc<HttpService>,
 }
 
 impl HttpClient {
-    pub(crate) fn new(front_door: Arc<FrontDoor>) -> Self {
-        Self { front_door }
+    pub(crate) fn new(service: Arc<HttpService>) -> Self {
+        Self { service }
     }
 
     /// Creates a `GET` request.
@@ -85,15 +85,9 @@ impl HttpClient {
     ) -> HttpRequest {
         let method =
             method.try_into().map_err(|error| Error::msg(format!("the HTTP method: {error}")));
-        let front_door = Arc::clone(&self.front_door);
+        let service = Arc::clone(&self.service);
         let path = path.into();
-        HttpRequest {
-            front_door,
-            method,
-            path,
-            headers: Ok(HeaderMap::new()),
-            body: Ok(Bytes::new()),
-        }
+        HttpRequest { service, method, path, headers: Ok(HeaderMap::new()), body: Ok(Bytes::new()) }
     }
 }
 
@@ -107,7 +101,7 @@ impl fmt::Debug for HttpClient {
 /// future then has the same effect as a client that disconnects.
 #[must_use = "a request does nothing until it is sent: `.await` it"]
 pub struct HttpRequest {
-    front_door: Arc<FrontDoor>,
+    service: Arc<HttpService>,
     method: Result<Method>,
     path: String,
     headers: Result<HeaderMap>,
@@ -172,7 +166,7 @@ impl HttpRequest {
             .path
             .parse()
             .map_err(|error| Error::msg(format!("the path {:?}: {error}", self.path)))?;
-        Ok(HttpResponse { response: self.front_door.respond(request).await })
+        Ok(HttpResponse { response: self.service.respond(request).await })
     }
 }
 

@@ -1,45 +1,46 @@
 //! HTTP ingress: finds the application and the endpoint of a request, reads the arguments, and
 //! sends the result.
 //!
-//! A request passes `Proxy` (the socket), `FrontDoor` (the choice of the application),
-//! [`Site`](site::Site) (the choice of the endpoint) and an [`Endpoint`](endpoint::Endpoint), which
-//! reads the arguments, makes the call and sends the result. `HttpClient` reaches everything except
-//! for the socket, too.
+//! A file uses only files of its own room and of the rooms above it in this list:
+//!
+//! | room | owns |
+//! |---|---|
+//! | `prefix`, `connection` | route prefixes; the state that the requests on one socket share |
+//! | `response/` | the answers: values, streams, failed calls, rejected requests |
+//! | `endpoint_info` | an endpoint as data |
+//! | `request/` | the head and the body of a request, and the arguments in both |
+//! | `endpoint/` | what answers: typed endpoints and `#[routes]` |
+//! | `openapi/` | the description of the endpoints, and the page that shows it |
+//! | `routing/` | the choice of the application and the endpoint |
+//! | `server/` | the port, the access log, and the way of every request |
+//! | `client` | HTTP without a socket, for tests |
+//!
+//! A request passes `Proxy` (the socket), `HttpService` (the choice of the application),
+//! [`MountedApp`](routing::mounted_app::MountedApp) (the choice of the endpoint) and an
+//! [`Endpoint`](endpoint::typed::Endpoint), which reads the arguments, makes the call and sends the
+//! result. `HttpClient` reaches everything except for the socket, too.
 //!
 //! # Error responses
 //! The response to a rejected request (400, 405, 413, 415, 422, 408 for a body that stops coming,
 //! and 507 for a stream that is too long for one JSON array) has a JSON body that names the fault
-//! and what was expected; see `rejection`. The response to a failed call (a method's own status,
-//! 404, 408, 500, 503) is its message as text; see `failure`. In a stream that has begun, both are
-//! `{"error": {"status": .., "message": ..}}`.
+//! and what was expected; see `response::rejection`. The response to a failed call (a method's own
+//! status, 404, 408, 500, 503) is its message as text; see `response::call_failure`. In a stream
+//! that has begun, both are `{"error": {"status": .., "message": ..}}`.
 
-mod accept;
-mod access;
-mod answer;
-mod body;
 mod client;
 mod connection;
 mod endpoint;
-mod expected;
-mod failure;
-mod front_door;
-mod interface;
-mod metadata;
+mod endpoint_info;
 mod openapi;
-mod pace;
-mod pages;
-mod parameters;
-mod paths;
-mod proxy;
-mod rejection;
-mod route_table;
-mod routes;
-mod site;
-mod streaming;
-mod visit;
+mod prefix;
+mod request;
+mod response;
+mod routing;
+mod server;
 
 pub use client::{HttpClient, HttpRequest, HttpResponse};
-pub(crate) use front_door::FrontDoor;
-pub use interface::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
-pub(crate) use proxy::Proxy;
-pub(crate) use site::check;
+pub use endpoint::interface::{EndpointType, HttpInterface};
+pub use endpoint_info::{EndpointSpec, ParamPlace};
+pub(crate) use routing::mounted_app::check;
+pub(crate) use server::proxy::Proxy;
+pub(crate) use server::service::HttpService;

@@ -16,7 +16,7 @@ use super::resources::NodeResources;
 use super::routes::Routes;
 use super::substitutes::Substitutes;
 use crate::application::{BlueprintId, Blueprints, Plan};
-use crate::call::spawner::Spawner;
+use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
     ASSIGNED, ASSIGNMENTS, Assignment, ControlStore, DeploymentId, ROUTES, StoreRevision,
     Surroundings, Watch, read,
@@ -38,8 +38,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn spawner(&self) -> &Arc<Spawner> {
-        &self.starter.spawner
+    pub(super) fn runtime(&self) -> &Arc<RuntimeContext> {
+        &self.starter.runtime
     }
 
     /// Returns the wiring of a plan, which the plan's deployments share.
@@ -69,16 +69,16 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts watching the assignments.
     pub(crate) fn start(
-        spawner: Arc<Spawner>,
+        runtime: Arc<RuntimeContext>,
         substitutes: Arc<dyn Substitutes>,
         resources: Arc<NodeResources>,
         directory: Arc<NodeDirectory>,
         surroundings: &Surroundings,
         on_routes: OnRoutes,
     ) -> Self {
-        let tokio = spawner.tokio.clone();
+        let tokio = runtime.tokio.clone();
         let starter = ReplicaStarter {
-            spawner,
+            runtime,
             substitutes,
             directory: Arc::new(WeakDirectory(Arc::downgrade(&directory))),
             node: "local".into(),

@@ -16,19 +16,19 @@ use super::hosted::Event;
 use super::routes::{Route, Routes};
 use crate::application::{Blueprints, Plan};
 use crate::call::Directory;
-use crate::call::spawner::Spawner;
+use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
     AssignedApplication, Assignment, DeployError, DeploymentDetails, DeploymentId, Loads,
     MethodDetails,
 };
 use crate::deployment::{Aggregation, CustomRouting, Link, MadeRouter, Wiring};
 use crate::method::AnyMethod;
-use crate::replica::Kind;
+use crate::replica::AnyDeployment;
 use crate::router::{BegunCalls, Load, Router};
 
 /// The deployments of a node.
 pub(crate) struct NodeDirectory {
-    spawner: Arc<Spawner>,
+    runtime: Arc<RuntimeContext>,
     seed: u64,
     next_router: AtomicU64,
     /// The routers that a hosted deployment or a handle still holds.
@@ -46,12 +46,12 @@ struct Known {
     /// True once the directory is closed for good.
     closed: bool,
     applications: BTreeMap<String, AssignedApplication>,
-    hosted: BTreeMap<DeploymentId, Hosted>,
+    hosted: BTreeMap<DeploymentId, HostedDeployment>,
 }
 
 /// A deployment on the node. Dropping the value ends the deployment's loop and its running calls.
-pub(super) struct Hosted {
-    pub(super) kind: Arc<dyn Kind>,
+pub(super) struct HostedDeployment {
+    pub(super) deployment_type: Arc<dyn AnyDeployment>,
     pub(super) router: Arc<Router>,
     /// The assignments, each with its number.
     pub(super) assignment: watch::Sender<(u64, Arc<Assignment>)>,
@@ -62,9 +62,9 @@ pub(super) struct Hosted {
 }
 
 impl NodeDirectory {
-    pub(crate) fn new(spawner: Arc<Spawner>, seed: u64) -> Self {
+    pub(crate) fn new(runtime: Arc<RuntimeContext>, seed: u64) -> Self {
         Self {
-            spawner,
+            runtime,
             seed,
             next_router: AtomicU64::new(0),
             routers: Mutex::default(),
@@ -88,7 +88,7 @@ impl NodeDirectory {
         }
         routers.retain(|_, router| router.strong_count() > 0);
         let number = self.next_router.fetch_add(1, Ordering::Relaxed);
-        let router = Router::new(deployment, application, &self.spawner, self.seed, number);
+        let router = Router::new(deployment, application, &self.runtime, self.seed, number);
         let router = router.registered();
         routers.insert(key, Arc::downgrade(&router));
         router
@@ -98,7 +98,7 @@ impl NodeDirectory {
     pub(super) fn wiring(&self, plan: &Plan) -> Wiring {
         let mut wiring = Wiring::default();
         for node in &plan.nodes {
-            let router = self.router(&plan.application, &node.name, node.kind.type_id());
+            let router = self.router(&plan.application, &node.name, node.deployment_type.type_id());
             wiring.insert(node.bound.id(), Link::new(router));
         }
         wiring
@@ -108,8 +108,8 @@ impl NodeDirectory {
     pub(super) async fn has_applied(&self) {
         let waiting: Vec<_> = {
             let known = self.known.lock();
-            let sent = |hosted: &Hosted| hosted.assignment.borrow().0;
-            let behind = |hosted: &&Hosted| *hosted.applied.borrow() < sent(hosted);
+            let sent = |hosted: &HostedDeployment| hosted.assignment.borrow().0;
+            let behind = |hosted: &&HostedDeployment| *hosted.applied.borrow() < sent(hosted);
             let behind = known.hosted.values().filter(behind);
             behind.map(|hosted| (hosted.applied.clone(), sent(hosted))).collect()
         };
@@ -125,7 +125,7 @@ impl NodeDirectory {
 
     /// Adds a deployment, or a new loop for a deployment. Returns `false` if the directory is
     /// closed.
-    pub(super) fn host(&self, id: DeploymentId, hosted: Hosted) -> bool {
+    pub(super) fn host(&self, id: DeploymentId, hosted: HostedDeployment) -> bool {
         let mut known = self.known.lock();
         if known.closed {
             return false;
@@ -184,7 +184,7 @@ impl NodeDirectory {
             Some(Route {
                 application: name.clone(),
                 prefix: route.prefix.clone(),
-                ingress: Arc::clone(&hosted.kind),
+                ingress: Arc::clone(&hosted.deployment_type),
                 link: Link::new(Arc::clone(&hosted.router)),
             })
         };
@@ -216,11 +216,11 @@ impl NodeDirectory {
             application: application.to_owned(),
             deployment: name.to_owned(),
         })?;
-        if hosted.kind.type_id() != expected.0 {
+        if hosted.deployment_type.type_id() != expected.0 {
             return Err(DeployError::WrongType {
                 application: application.to_owned(),
                 deployment: name.to_owned(),
-                actual: hosted.kind.type_name(),
+                actual: hosted.deployment_type.type_name(),
                 expected: expected.1,
             });
         }
@@ -240,7 +240,8 @@ impl NodeDirectory {
         let assignment = {
             let known = self.known.lock();
             let id = known.applications.get(application)?.deployments.get(name)?;
-            let hosted = known.hosted.get(id).filter(|it| it.kind.type_id() == type_id)?;
+            let hosted =
+                known.hosted.get(id).filter(|it| it.deployment_type.type_id() == type_id)?;
             Arc::clone(&hosted.assignment.borrow().1)
         };
         let made = blueprints
@@ -251,7 +252,8 @@ impl NodeDirectory {
     /// Ends the replica with this rank at once, as if its process had died, in every deployment of
     /// the type. Returns `false` if there is no such replica.
     pub(crate) fn kill(&self, deployment: TypeId, rank: usize) -> bool {
-        let of_the_type = |hosted: &&Hosted| hosted.kind.type_id() == deployment;
+        let of_the_type =
+            |hosted: &&HostedDeployment| hosted.deployment_type.type_id() == deployment;
         let hosted: Vec<_> = {
             let known = self.known.lock();
             let hosted = known.hosted.values().filter(of_the_type);
@@ -280,12 +282,12 @@ impl NodeDirectory {
         deployment: &str,
         details: &mut DeploymentDetails,
     ) {
-        let (kind, router) = {
+        let (deployment_type, router) = {
             let known = self.known.lock();
             let found = known.applications.get(application);
             let id = found.and_then(|found| found.deployments.get(deployment));
             let Some(hosted) = id.and_then(|id| known.hosted.get(id)) else { return };
-            (Arc::clone(&hosted.kind), Arc::clone(&hosted.router))
+            (Arc::clone(&hosted.deployment_type), Arc::clone(&hosted.router))
         };
         let load = router.status();
         (details.ongoing, details.queued) = (load.ongoing, load.queued);
@@ -295,7 +297,7 @@ impl NodeDirectory {
             let called = in_place + spawned > 0;
             called.then(|| (method.info().name.to_owned(), MethodDetails { in_place, spawned }))
         };
-        details.methods = kind.methods().into_iter().filter_map(calls).collect();
+        details.methods = deployment_type.methods().into_iter().filter_map(calls).collect();
     }
 
     /// Notifies the controller that the load of a deployment has changed.

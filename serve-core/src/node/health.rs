@@ -11,11 +11,11 @@ use tokio::time::sleep;
 
 use super::hosted::Event;
 use super::replica_starter::check_health;
-use crate::call::spawner::Spawner;
-use crate::clock;
+use crate::call::runtime_context::RuntimeContext;
 use crate::deployment::{DeploymentOptions, digest};
 use crate::method::Hook;
 use crate::replica::Replica;
+use crate::time;
 
 /// The number of consecutive failures after which a replica is replaced, the same as in Ray Serve.
 const FAILURES: usize = 3;
@@ -31,7 +31,7 @@ impl HealthWatch {
         number: u64,
         replica: &Arc<Replica>,
         options: &DeploymentOptions,
-        spawner: &Spawner,
+        runtime: &RuntimeContext,
         reports: &mpsc::WeakUnboundedSender<Event>,
     ) -> Option<Self> {
         let checks = replica.target.hook(Hook::CheckHealth).is_some();
@@ -47,7 +47,7 @@ impl HealthWatch {
                 let _ = reports.send(Event::Unfit { number, reason });
             }
         };
-        Some(Self(spawner.tokio.spawn(watch)))
+        Some(Self(runtime.tokio.spawn(watch)))
     }
 }
 
@@ -66,7 +66,7 @@ async fn until_unhealthy(replica: &Arc<Replica>, period: Duration, patience: Dur
         // Up to a tenth more or less, as in Ray Serve, so that replicas are not checked all at
         // once.
         let share = random.random_range(0.9..=1.1);
-        sleep(clock::within_reach(period).mul_f64(share)).await;
+        sleep(time::within_reach(period).mul_f64(share)).await;
         match check_health(replica, patience).await {
             Ok(()) => failures = 0,
             Err(error) => {

@@ -17,15 +17,14 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::Node;
-use super::directory::Hosted;
+use super::directory::HostedDeployment;
 use super::health::HealthWatch;
 use super::replica_starter::{StartRequest, run_hook};
 use super::resources::Reservation;
 use super::running_replica::RunningReplica;
 use crate::application::{BlueprintId, Plan, PlanNode};
 use crate::call::pending::panic_message;
-use crate::call::spawner::reschedule;
-use crate::clock;
+use crate::call::runtime_context::reschedule;
 use crate::controller::{
     AssignedReplica, Assignment, Batch, DeploymentId, DeploymentReport, ReplicaReport,
     UNKNOWN_CONFIG, deployment_report, replica_report, starved_batches,
@@ -35,6 +34,7 @@ use crate::error::Error;
 use crate::method::Hook;
 use crate::replica::Replica;
 use crate::router::{Router, Term};
+use crate::time;
 
 /// The time that a retiring deployment has for its last steps, after its grace period is over. The
 /// steps take no longer, except for user code that blocks its thread.
@@ -65,7 +65,7 @@ struct HostedLoop {
     code: Code,
     replicas: BTreeMap<u64, LocalReplica>,
     tasks: JoinSet<Done>,
-    /// The replica and the kind of work of each running task.
+    /// The replica and the deployment_type of work of each running task.
     under_way: HashMap<tokio::task::Id, (u64, Work)>,
     /// The events of replicas. The queue stays short: there is one event for each kill and for each
     /// report that a replica is unfit.
@@ -188,9 +188,9 @@ fn start_after(
         );
         return;
     };
-    let kind = Arc::clone(&code.node().kind);
+    let deployment_type = Arc::clone(&code.node().deployment_type);
     let (application, name) = (&assignment.application, &assignment.deployment);
-    let router = node.directory.router(application, name, kind.type_id());
+    let router = node.directory.router(application, name, deployment_type.type_id());
     let (sender, assignments) = watch::channel((1, Arc::clone(&assignment)));
     let (events, received) = mpsc::unbounded_channel();
     let (applies, applied) = watch::channel(0);
@@ -221,9 +221,10 @@ fn start_after(
         hosted.note_fault(fault);
     }
     let grace = hosted.grace();
-    let hosting = Hosted { kind, router, assignment: sender, applied, events, grace };
+    let hosting =
+        HostedDeployment { deployment_type, router, assignment: sender, applied, events, grace };
     if node.directory.host(id, hosting) {
-        node.spawner().tokio.spawn(run(Arc::clone(node), id, hosted));
+        node.runtime().tokio.spawn(run(Arc::clone(node), id, hosted));
     }
 }
 
@@ -297,7 +298,7 @@ impl HostedLoop {
 
     /// Returns the time at which replicas that have not stopped are abandoned.
     fn given_up_at(&self) -> Option<Instant> {
-        self.give_up.and_then(|at| clock::after(at, LAST_STEPS))
+        self.give_up.and_then(|at| time::after(at, LAST_STEPS))
     }
 
     /// Abandons the replicas that have not stopped: user code that blocks its thread cannot be
@@ -369,7 +370,7 @@ impl HostedLoop {
                     *number,
                     &running.replica,
                     options,
-                    self.node.spawner(),
+                    self.node.runtime(),
                     &self.event_sender,
                 );
             }
@@ -382,7 +383,7 @@ impl HostedLoop {
     fn retire(&mut self, reason: String) {
         self.router.refuse(self.term, &reason);
         let grace = self.grace();
-        self.give_up.get_or_insert_with(|| clock::after_at_most(Instant::now(), grace));
+        self.give_up.get_or_insert_with(|| time::after_at_most(Instant::now(), grace));
         let (router, term) = (Arc::clone(&self.router), self.term);
         self.tasks.spawn(async move {
             router.drain_queue(grace).await;
@@ -716,10 +717,10 @@ impl HostedLoop {
             number,
             &replica,
             node.options(),
-            self.node.spawner(),
+            self.node.runtime(),
             &self.event_sender,
         );
-        let methods = node.kind.methods();
+        let methods = node.deployment_type.methods();
         let ordered = methods.iter().any(|method| replica.target.keeps_order(*method));
         local.running = Some(RunningReplica::admit(&self.router, replica, node.slots(), ordered));
         let config_version = local.config_version;
@@ -811,10 +812,10 @@ async fn write(node: &Node, router: &Router, batch: Batch) {
 
 /// Logs a warning for each method whose batches cannot be full.
 fn warn_of_batches(application: &str, node: &PlanNode) {
-    for method in node.kind.methods() {
+    for method in node.deployment_type.methods() {
         let said = method.batch().and_then(|batch| {
             let name = method.info().name;
-            starved_batches(name, batch, node.slots(), node.kind.is_exclusive())
+            starved_batches(name, batch, node.slots(), node.deployment_type.is_exclusive())
         });
         if let Some(said) = said {
             tracing::warn!(deployment = node.name, application, "{said}");

@@ -12,7 +12,7 @@ use super::substitutes::Substitutes;
 use crate::application::PlanNode;
 use crate::call::pending::panic_message;
 use crate::call::request::{Request, RequestDetails};
-use crate::call::spawner::Spawner;
+use crate::call::runtime_context::RuntimeContext;
 use crate::call::{CallError, Directory, ReplicaContext};
 use crate::deployment::Wiring;
 use crate::error::Error;
@@ -31,7 +31,7 @@ pub(super) struct StartRequest {
 
 /// Creates replicas from the parts that all replicas of a node share.
 pub(super) struct ReplicaStarter {
-    pub(super) spawner: Arc<Spawner>,
+    pub(super) runtime: Arc<RuntimeContext>,
     pub(super) substitutes: Arc<dyn Substitutes>,
     pub(super) directory: Arc<dyn Directory>,
     /// The name of the node. One process is one node.
@@ -64,19 +64,20 @@ impl ReplicaStarter {
             Some(mock) => mock,
             None => {
                 let scope = Scope::constructing(
-                    own_request(&self.spawner),
+                    own_request(&self.runtime),
                     Arc::new(context.clone()),
-                    Arc::clone(&self.spawner),
+                    Arc::clone(&self.runtime),
                 );
                 // The constructor itself may panic before it returns a future.
-                let construct = async { Ok(node.kind.construct(&node.bound, wiring).await) };
+                let construct =
+                    async { Ok(node.deployment_type.construct(&node.bound, wiring).await) };
                 guarded("its constructor", InScope::new(scope, construct)).await?
             }
         };
         let target = self.substitutes.wrap(node, &context, target);
         let threads = node.options().compute_threads();
         let owner: Arc<dyn SlotOwner> = Arc::<Router>::clone(router);
-        let replica = Arc::new(Replica::new(context, owner, target, &self.spawner, threads));
+        let replica = Arc::new(Replica::new(context, owner, target, &self.runtime, threads));
         match prepare(&replica, node).await {
             Ok(()) => Ok(replica),
             Err(error) => {
@@ -127,13 +128,13 @@ pub(super) async fn run_hook(replica: &Arc<Replica>, hook: Hook<'_>) -> Result<(
         Hook::Shutdown => "`#[shutdown]`",
     };
     let Some(run) = replica.target.hook(hook) else { return Ok(()) };
-    let scope = Scope::hosted(own_request(&replica.compute.spawner()), Arc::clone(replica));
+    let scope = Scope::hosted(own_request(&replica.compute.runtime()), Arc::clone(replica));
     guarded(name, InScope::new(scope, async { Ok(run.await) })).await
 }
 
 /// Creates a request that originates from the runtime itself.
-fn own_request(spawner: &Spawner) -> Request {
-    Request::with_details(RequestDetails { id: Some(spawner.ids.next()), ..Default::default() })
+fn own_request(runtime: &RuntimeContext) -> Request {
+    Request::with_details(RequestDetails { id: Some(runtime.ids.next()), ..Default::default() })
 }
 
 /// Runs the user's code `what` and converts a panic into an error.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::deployment::Link;
-use crate::replica::Kind;
+use crate::replica::AnyDeployment;
 
 /// The HTTP routes of this node.
 pub(crate) struct Routes {
@@ -16,6 +16,6 @@ pub(crate) struct Routes {
 pub(crate) struct Route {
     pub(crate) application: String,
     pub(crate) prefix: String,
-    pub(crate) ingress: Arc<dyn Kind>,
+    pub(crate) ingress: Arc<dyn AnyDeployment>,
     pub(crate) link: Link,
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::replica_starter::run_hook;
-use crate::clock;
 use crate::method::Hook;
 use crate::replica::Replica;
 use crate::router::Router;
+use crate::time;
 
 /// A replica that takes calls, and its place in the router.
 ///
@@ -54,7 +54,7 @@ impl RunningReplica {
     /// Stops the replica: takes no new calls, waits for running calls, runs `#[shutdown]`, and
     /// drops the instance, all within `grace`.
     pub(super) async fn stop(self, grace: Duration) {
-        let give_up = clock::after_at_most(Instant::now(), grace);
+        let give_up = time::after_at_most(Instant::now(), grace);
         self.router.drain(self.key, &self.replica, grace).await;
         if self.replica.has_ended() {
             // The grace period is over, and the remaining calls were ended.

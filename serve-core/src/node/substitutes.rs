@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::application::PlanNode;
 use crate::call::ReplicaContext;
-use crate::replica::{Kind, Target};
+use crate::replica::{AnyDeployment, Target};
 
 /// The source of the targets that replicas consist of. Outside tests, the user's code is used as it
 /// is.
 pub(crate) trait Substitutes: Send + Sync {
-    /// Returns `true` if some deployments of this kind are mocked, so that the deployments that
+    /// Returns `true` if some deployments of this deployment_type are mocked, so that the deployments that
     /// they would have called do not have to run.
-    fn may_mock(&self, kind: &dyn Kind) -> bool;
+    fn may_mock(&self, deployment_type: &dyn AnyDeployment) -> bool;
 
     /// Notes that an application with these deployments is about to be deployed.
     fn deploying(&self, nodes: &[PlanNode]);
@@ -34,7 +34,7 @@ pub(crate) trait Substitutes: Send + Sync {
 pub(crate) struct NoSubstitutes;
 
 impl Substitutes for NoSubstitutes {
-    fn may_mock(&self, _: &dyn Kind) -> bool {
+    fn may_mock(&self, _: &dyn AnyDeployment) -> bool {
         false
     }
 

@@ -9,13 +9,13 @@ use tokio::sync::watch;
 
 use super::{Agent, NoSubstitutes, NodeDirectory, NodeResources};
 use crate::application::{AnyApplication, Blueprints, Plan};
-use crate::call::spawner::Spawner;
-use crate::clock::WallClock;
+use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
     ASSIGNMENTS, AssignedReplica, AssignedSpec, Assignment, Batch, DeploymentId, DeploymentReport,
     MemoryStore, ReplicaReport, Resources, Surroundings, deployment_report, read, replica_report,
 };
 use crate::prelude::*;
+use crate::time::WallClock;
 
 #[deployment]
 #[derive(Default)]
@@ -36,8 +36,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let spawner = Arc::new(Spawner::new(Tokio::current(), 1));
-        let directory = Arc::new(NodeDirectory::new(Arc::clone(&spawner), 1));
+        let runtime = Arc::new(RuntimeContext::new(Tokio::current(), 1));
+        let directory = Arc::new(NodeDirectory::new(Arc::clone(&runtime), 1));
         let surroundings = Surroundings {
             tokio: Tokio::current(),
             store: Arc::new(MemoryStore::default()),
@@ -51,7 +51,7 @@ impl World {
         let resources = Arc::new(NodeResources::new(Resources::plenty()));
         let routes = Box::new(drop);
         let agent = Agent::start(
-            spawner,
+            runtime,
             Arc::new(NoSubstitutes),
             resources,
             directory,

@@ -20,10 +20,10 @@ use crate::method::{StreamSink, TrySendItem, WeakStreamSink};
 pub async fn blocking_constructor<D: Send + 'static>(
     construct: impl FnOnce() -> Result<D, Error> + Send + 'static,
 ) -> Result<D, Error> {
-    let (scope, spawner, id) =
+    let (scope, runtime, id) =
         Scope::for_constructor().expect("a constructor runs in the scope of its replica");
     let run = move || scope.enter(construct);
-    match on_own_thread(&spawner, &id, run).await {
+    match on_own_thread(&runtime, &id, run).await {
         Ok(Ok(made)) => made,
         Ok(Err(panic)) => resume_unwind(panic),
         Err(error) => Err(Error::from(error).context("no thread for its constructor")),

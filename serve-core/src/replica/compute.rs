@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use super::paused_clock;
 use crate::call::blocking::{on_compute_thread, wait};
 use crate::call::pending::panic_message;
-use crate::call::spawner::{RequestIds, Spawner};
+use crate::call::request_ids::RequestIds;
+use crate::call::runtime_context::RuntimeContext;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -29,7 +30,7 @@ pub(crate) struct Compute {
     threads: usize,
     /// Created for the first job, because most replicas never have a job.
     pool: OnceLock<Arc<Pool>>,
-    spawner: Arc<Spawner>,
+    runtime: Arc<RuntimeContext>,
 }
 
 struct Pool {
@@ -48,9 +49,9 @@ struct State {
 }
 
 impl Compute {
-    pub(crate) fn new(replica: &Arc<str>, threads: usize, spawner: &Arc<Spawner>) -> Self {
-        let (replica, spawner) = (Arc::clone(replica), Arc::clone(spawner));
-        Self { replica, threads, pool: OnceLock::new(), spawner }
+    pub(crate) fn new(replica: &Arc<str>, threads: usize, runtime: &Arc<RuntimeContext>) -> Self {
+        let (replica, runtime) = (Arc::clone(replica), Arc::clone(runtime));
+        Self { replica, threads, pool: OnceLock::new(), runtime }
     }
 
     fn pool(&self) -> &Arc<Pool> {
@@ -91,25 +92,25 @@ impl Compute {
         format!("serve {}", self.replica)
     }
 
-    pub(crate) fn spawner(&self) -> Arc<Spawner> {
-        Arc::clone(&self.spawner)
+    pub(crate) fn runtime(&self) -> Arc<RuntimeContext> {
+        Arc::clone(&self.runtime)
     }
 
     /// The request ids of the replica's runtime.
     #[inline]
     pub(crate) fn ids(&self) -> &RequestIds {
-        &self.spawner.ids
+        &self.runtime.ids
     }
 
-    /// True if the replica's calls are spawned by `spawner`.
+    /// True if the replica's calls are spawned by `runtime`.
     #[inline]
-    pub(crate) fn spawns_by(&self, spawner: &Arc<Spawner>) -> bool {
-        Arc::ptr_eq(&self.spawner, spawner)
+    pub(crate) fn spawns_by(&self, runtime: &Arc<RuntimeContext>) -> bool {
+        Arc::ptr_eq(&self.runtime, runtime)
     }
 
     fn submit(&self, job: Job) {
-        if self.spawner.clock_waits {
-            if let Err(error) = paused_clock::spawn(&self.spawner.tokio, self.name(), job) {
+        if self.runtime.clock_waits {
+            if let Err(error) = paused_clock::spawn(&self.runtime.tokio, self.name(), job) {
                 // Dropping the job fails its call.
                 tracing::error!(%error, "no compute thread could be started");
             }
@@ -119,7 +120,7 @@ impl Compute {
         let mut state = pool.state.lock();
         state.jobs.push_back(job);
         if state.jobs.len() > state.idle && state.started < pool.threads {
-            let (pool, tokio) = (Arc::clone(pool), self.spawner.tokio.clone());
+            let (pool, tokio) = (Arc::clone(pool), self.runtime.tokio.clone());
             let thread = std::thread::Builder::new().name(pool.name.clone()).spawn(move || {
                 let _tokio = tokio.enter();
                 pool.work();
@@ -174,7 +175,7 @@ impl<J> Drop for Unbegun<J> {
 /// # Errors
 /// If no thread could be started.
 pub(super) async fn on_own_thread<R: Send + 'static>(
-    spawner: &Spawner,
+    runtime: &RuntimeContext,
     replica: &str,
     job: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<std::thread::Result<R>> {
@@ -185,11 +186,11 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
         let _ = done.send(outcome);
     };
     let name = format!("serve {replica}");
-    if spawner.clock_waits {
-        paused_clock::spawn(&spawner.tokio, name, run)?;
+    if runtime.clock_waits {
+        paused_clock::spawn(&runtime.tokio, name, run)?;
     } else {
         // Not a blocking thread of tokio: a program that ends would wait for such a thread.
-        let tokio = spawner.tokio.clone();
+        let tokio = runtime.tokio.clone();
         std::thread::Builder::new().name(name).spawn(move || {
             let _tokio = tokio.enter();
             run();

@@ -5,13 +5,13 @@
 //! a slot was taken. `batch` and `multiplex` use the rest of this folder, never the other way
 //! round.
 
+mod any_deployment;
 mod batch;
 mod blocking;
 mod compute;
 mod extensions;
 mod first_poll;
 mod in_scope;
-mod kind;
 mod local;
 mod multiplex;
 mod paused_clock;
@@ -21,15 +21,15 @@ mod scope;
 mod slot;
 mod target;
 
+pub use any_deployment::any_deployment;
+pub(crate) use any_deployment::{AnyDeployment, deployment_of};
 pub use batch::{
     BatchError, Batched, BatchedStreaming, BatchedUnary, Batching, Item as BatchItem, batched,
-    batched_stream, batching, rows_of_result, rows_of_results, rows_of_values,
+    batched_stream, rows_of_result, rows_of_results, rows_of_values,
 };
 pub use blocking::{BlockingSink, blocking, blocking_constructor, blocking_items};
 pub(crate) use first_poll::FirstPoll;
 pub(crate) use in_scope::InScope;
-pub use kind::kind_of;
-pub(crate) use kind::{Kind, kind_in};
 pub use multiplex::Multiplexed;
 pub(crate) use replica::Replica;
 #[cfg(feature = "http")]

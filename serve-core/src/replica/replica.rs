@@ -15,7 +15,7 @@ use super::compute::Compute;
 use super::extensions::Extensions;
 use super::slot::SlotOwner;
 use super::target::Target;
-use crate::call::spawner::Spawner;
+use crate::call::runtime_context::RuntimeContext;
 use crate::call::{CallError, ReplicaContext};
 
 /// Panics in a row, without a success between them, that make a replica unfit.
@@ -53,11 +53,11 @@ impl Replica {
         context: ReplicaContext,
         owner: Arc<dyn SlotOwner>,
         target: Arc<dyn Target>,
-        spawner: &Arc<Spawner>,
+        runtime: &Arc<RuntimeContext>,
         compute_threads: usize,
     ) -> Self {
         Self {
-            compute: Compute::new(&context.id, compute_threads, spawner),
+            compute: Compute::new(&context.id, compute_threads, runtime),
             context: Arc::new(context),
             owner,
             extensions: Extensions::default(),

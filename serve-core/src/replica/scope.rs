@@ -13,44 +13,44 @@ use crate::call::deadline::Deadline;
 use crate::call::deferred::{self, Outer};
 use crate::call::pending::Outcome;
 use crate::call::request::Request;
-use crate::call::spawner::Spawner;
+use crate::call::runtime_context::RuntimeContext;
 use crate::call::{Context, Directory, ReplicaContext};
 
 thread_local! {
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// The request that the running code serves, its deadline, and the site it runs on. Set as
+/// The request that the running code serves, its deadline, and the kind it runs on. Set as
 /// current around every poll of a call's future.
 pub(crate) struct Scope {
     request: Request,
     deadline: Option<Arc<Deadline>>,
-    site: Site,
+    kind: ScopeKind,
 }
 
-/// The site on which a scope's code runs. A [`WakerKey`] is the key of the waker that the
+/// The kind on which a scope's code runs. A [`WakerKey`] is the key of the waker that the
 /// replica wakes when it ends; it is stored here because it fits beside the tag.
-enum Site {
+enum ScopeKind {
     /// A replica, on which the call has this slot.
     Slot(Slot, Option<WakerKey>),
     /// A replica, without a slot: for its hooks, and for a call whose compute job took the slot
     /// along.
     Replica(Arc<Replica>, Option<WakerKey>),
     /// A replica, for a batch that serves several calls.
-    Batch(Arc<BatchSite>, Option<WakerKey>),
+    Batch(Arc<BatchScope>, Option<WakerKey>),
     /// The caller's end of a call that the host of this replica serves. The host has the slot.
     Away(Arc<Replica>),
     /// A constructor, whose replica does not exist yet.
-    Constructor(Arc<Newborn>),
+    Constructor(Arc<ConstructorScope>),
     /// No replica, for a `#[task]`.
-    Task(Arc<Spawner>),
-    /// No site: the front door, or a call that waits for its slot.
+    Task(Arc<RuntimeContext>),
+    /// No kind: an HTTP request, or a call that waits for its slot.
     Outside,
 }
 
 /// The replica that a batch runs on, and the calls that the batch serves, in the order of its
 /// items. The calls are known once the batch begins, because callers may leave until then.
-struct BatchSite {
+struct BatchScope {
     replica: Arc<Replica>,
     calls: OnceLock<Vec<BatchedRequest>>,
 }
@@ -84,7 +84,7 @@ impl Seat for Slot {
 
     #[inline]
     fn take(self, scope: &mut Scope) {
-        scope.site = Site::Slot(self, None);
+        scope.kind = ScopeKind::Slot(self, None);
     }
 
     fn exchange(self) -> BoxFuture<'static, Outcome<Self>> {
@@ -98,7 +98,7 @@ impl Seat for Slot {
     }
 }
 
-impl Seat for Arc<Spawner> {
+impl Seat for Arc<RuntimeContext> {
     fn has_ended(&self) -> bool {
         false
     }
@@ -108,7 +108,7 @@ impl Seat for Arc<Spawner> {
     }
 
     fn take(self, scope: &mut Scope) {
-        scope.site = Site::Task(self);
+        scope.kind = ScopeKind::Task(self);
     }
 
     fn exchange(self) -> BoxFuture<'static, Outcome<Self>> {
@@ -122,44 +122,44 @@ impl Seat for Arc<Spawner> {
 
 /// The known parts of a replica while its constructor runs. Shared, so that a scope, which every
 /// call moves, stays small.
-struct Newborn {
+struct ConstructorScope {
     context: Arc<ReplicaContext>,
-    spawner: Arc<Spawner>,
+    runtime: Arc<RuntimeContext>,
 }
 
 impl Scope {
     /// The scope of a call that has `slot`.
     pub(crate) fn serving(request: Request, deadline: Option<Arc<Deadline>>, slot: Slot) -> Self {
-        Self { request, deadline, site: Site::Slot(slot, None) }
+        Self { request, deadline, kind: ScopeKind::Slot(slot, None) }
     }
 
     /// The scope of a call that the runtime itself makes of a replica, which is a request of its
     /// own.
     pub(crate) fn hosted(request: Request, replica: Arc<Replica>) -> Self {
-        Self { request, deadline: None, site: Site::Replica(replica, None) }
+        Self { request, deadline: None, kind: ScopeKind::Replica(replica, None) }
     }
 
     /// The scope of a constructor.
     pub(crate) fn constructing(
         request: Request,
         context: Arc<ReplicaContext>,
-        spawner: Arc<Spawner>,
+        runtime: Arc<RuntimeContext>,
     ) -> Self {
-        let newborn = Arc::new(Newborn { context, spawner });
-        Self { request, deadline: None, site: Site::Constructor(newborn) }
+        let newborn = Arc::new(ConstructorScope { context, runtime });
+        Self { request, deadline: None, kind: ScopeKind::Constructor(newborn) }
     }
 
     /// The scope of a batch that serves several calls. In the log, and for the calls that the
     /// batch makes, it belongs to the request of its first item.
     pub(super) fn batch(request: Request, replica: Arc<Replica>) -> Self {
-        let batch = Arc::new(BatchSite { replica, calls: OnceLock::new() });
-        Self { request, deadline: None, site: Site::Batch(batch, None) }
+        let batch = Arc::new(BatchScope { replica, calls: OnceLock::new() });
+        Self { request, deadline: None, kind: ScopeKind::Batch(batch, None) }
     }
 
     /// Records that the current batch begins and serves these calls.
     pub(super) fn batch_begins(calls: Vec<BatchedRequest>) {
         Self::current(|scope| {
-            if let Some(Self { site: Site::Batch(batch, _), .. }) = scope {
+            if let Some(Self { kind: ScopeKind::Batch(batch, _), .. }) = scope {
                 // A batch begins once.
                 let _ = batch.calls.set(calls);
             }
@@ -170,13 +170,13 @@ impl Scope {
     /// no slot yet.
     #[inline]
     pub(crate) fn outside(request: Request, deadline: Option<Arc<Deadline>>) -> Self {
-        Self { request, deadline, site: Site::Outside }
+        Self { request, deadline, kind: ScopeKind::Outside }
     }
 
     /// The scope of code that stays at the caller's end of a call which the host of `replica`
     /// serves, such as the code of a stream among the arguments.
     pub(crate) fn away(request: Request, deadline: Arc<Deadline>, replica: Arc<Replica>) -> Self {
-        Self { request, deadline: Some(deadline), site: Site::Away(replica) }
+        Self { request, deadline: Some(deadline), kind: ScopeKind::Away(replica) }
     }
 
     /// The request of the current scope, or a request that has not begun if there is no scope.
@@ -220,8 +220,8 @@ impl Scope {
 
     /// The replica that serves the call, in this process or in another.
     pub(crate) fn serving_replica(&self) -> Option<&Arc<Replica>> {
-        match &self.site {
-            Site::Away(replica) => Some(replica),
+        match &self.kind {
+            ScopeKind::Away(replica) => Some(replica),
             _ => self.replica(),
         }
     }
@@ -229,18 +229,18 @@ impl Scope {
     /// Takes the scope off its replica, and frees the slot if the scope holds it. Returns the
     /// owner of the replica's slots.
     pub(crate) fn leave_replica(&mut self) -> Option<Arc<dyn SlotOwner>> {
-        let left = mem::replace(&mut self.site, Site::Outside);
+        let left = mem::replace(&mut self.kind, ScopeKind::Outside);
         match &left {
-            Site::Slot(slot, wake) => {
+            ScopeKind::Slot(slot, wake) => {
                 forget(slot.replica(), *wake);
                 Some(Arc::clone(&slot.replica().owner))
             }
             // The slot of a call of a `#[blocking]` batch is with the batch.
-            Site::Replica(replica, wake) => {
+            ScopeKind::Replica(replica, wake) => {
                 forget(replica, *wake);
                 Some(Arc::clone(&replica.owner))
             }
-            Site::Away(replica) => Some(Arc::clone(&replica.owner)),
+            ScopeKind::Away(replica) => Some(Arc::clone(&replica.owner)),
             _ => None,
         }
     }
@@ -248,11 +248,11 @@ impl Scope {
     /// Takes the slot out for the replica's host, which frees it when the method has ended. The
     /// scope keeps the replica.
     pub(crate) fn send_slot(&mut self) -> Option<Slot> {
-        let Site::Slot(slot, wake) = &self.site else { return None };
+        let ScopeKind::Slot(slot, wake) = &self.kind else { return None };
         forget(slot.replica(), *wake);
-        let away = Site::Away(Arc::clone(slot.replica()));
-        match mem::replace(&mut self.site, away) {
-            Site::Slot(slot, _) => Some(slot),
+        let away = ScopeKind::Away(Arc::clone(slot.replica()));
+        match mem::replace(&mut self.kind, away) {
+            ScopeKind::Slot(slot, _) => Some(slot),
             _ => None,
         }
     }
@@ -266,18 +266,18 @@ impl Scope {
         f()
     }
 
-    /// True if the running code is a part of the runtime that `spawner` stands for, so that its
+    /// True if the running code is a part of the runtime that `runtime` stands for, so that its
     /// calls may be polled on its own task.
     #[inline]
-    pub(crate) fn is_spawned_by(spawner: &Arc<Spawner>) -> bool {
-        let by = |scope: &Self| match &scope.site {
-            Site::Slot(slot, _) => slot.replica().compute.spawns_by(spawner),
-            Site::Replica(replica, _) => replica.compute.spawns_by(spawner),
-            Site::Batch(batch, _) => batch.replica.compute.spawns_by(spawner),
-            Site::Constructor(newborn) => Arc::ptr_eq(&newborn.spawner, spawner),
-            Site::Task(own) => Arc::ptr_eq(own, spawner),
-            Site::Outside => true,
-            Site::Away(_) => false,
+    pub(crate) fn is_spawned_by(runtime: &Arc<RuntimeContext>) -> bool {
+        let by = |scope: &Self| match &scope.kind {
+            ScopeKind::Slot(slot, _) => slot.replica().compute.spawns_by(runtime),
+            ScopeKind::Replica(replica, _) => replica.compute.spawns_by(runtime),
+            ScopeKind::Batch(batch, _) => batch.replica.compute.spawns_by(runtime),
+            ScopeKind::Constructor(newborn) => Arc::ptr_eq(&newborn.runtime, runtime),
+            ScopeKind::Task(own) => Arc::ptr_eq(own, runtime),
+            ScopeKind::Outside => true,
+            ScopeKind::Away(_) => false,
         };
         CURRENT.try_with(|current| current.borrow().as_ref().is_some_and(by)).unwrap_or(false)
     }
@@ -292,25 +292,25 @@ impl Scope {
     /// A scope of the same request on the same replica, for work that several calls wait for.
     /// Without the slot and the deadline, which belong to one call.
     pub(crate) fn for_shared_work(&self) -> Self {
-        let site = match &self.site {
-            Site::Slot(slot, _) => Site::Replica(Arc::clone(slot.replica()), None),
-            Site::Replica(replica, _) => Site::Replica(Arc::clone(replica), None),
-            Site::Batch(batch, _) => Site::Replica(Arc::clone(&batch.replica), None),
-            Site::Constructor(newborn) => Site::Constructor(Arc::clone(newborn)),
-            Site::Task(spawner) => Site::Task(Arc::clone(spawner)),
-            Site::Away(_) | Site::Outside => Site::Outside,
+        let kind = match &self.kind {
+            ScopeKind::Slot(slot, _) => ScopeKind::Replica(Arc::clone(slot.replica()), None),
+            ScopeKind::Replica(replica, _) => ScopeKind::Replica(Arc::clone(replica), None),
+            ScopeKind::Batch(batch, _) => ScopeKind::Replica(Arc::clone(&batch.replica), None),
+            ScopeKind::Constructor(newborn) => ScopeKind::Constructor(Arc::clone(newborn)),
+            ScopeKind::Task(runtime) => ScopeKind::Task(Arc::clone(runtime)),
+            ScopeKind::Away(_) | ScopeKind::Outside => ScopeKind::Outside,
         };
-        Self { request: self.request.clone(), deadline: None, site }
+        Self { request: self.request.clone(), deadline: None, kind }
     }
 
     /// The scope of the current constructor, to be entered on the constructor's own thread, with
-    /// the replica's spawner and id. None outside of a constructor.
-    pub(super) fn for_constructor() -> Option<(Self, Arc<Spawner>, Arc<str>)> {
+    /// the replica's runtime and id. None outside of a constructor.
+    pub(super) fn for_constructor() -> Option<(Self, Arc<RuntimeContext>, Arc<str>)> {
         Self::current(|scope| {
             let scope = scope?;
-            let Site::Constructor(newborn) = &scope.site else { return None };
-            let (spawner, id) = (Arc::clone(&newborn.spawner), Arc::clone(&newborn.context.id));
-            Some((scope.for_shared_work(), spawner, id))
+            let ScopeKind::Constructor(newborn) = &scope.kind else { return None };
+            let (runtime, id) = (Arc::clone(&newborn.runtime), Arc::clone(&newborn.context.id));
+            Some((scope.for_shared_work(), runtime, id))
         })
     }
 
@@ -325,24 +325,27 @@ impl Scope {
     /// slot. None outside of a replica.
     pub(crate) fn lend_slot() -> Option<(Arc<Replica>, Self)> {
         let lend = |scope: &mut Self| {
-            let (replica, rest) = match &mut scope.site {
-                Site::Slot(slot, wake) => {
+            let (replica, rest) = match &mut scope.kind {
+                ScopeKind::Slot(slot, wake) => {
                     let replica = Arc::clone(slot.replica());
-                    (Arc::clone(&replica), Site::Replica(replica, wake.take()))
+                    (Arc::clone(&replica), ScopeKind::Replica(replica, wake.take()))
                 }
-                Site::Replica(replica, wake) => {
-                    (Arc::clone(replica), Site::Replica(Arc::clone(replica), wake.take()))
+                ScopeKind::Replica(replica, wake) => {
+                    (Arc::clone(replica), ScopeKind::Replica(Arc::clone(replica), wake.take()))
                 }
-                Site::Batch(batch, wake) => {
-                    (Arc::clone(&batch.replica), Site::Batch(Arc::clone(batch), wake.take()))
+                ScopeKind::Batch(batch, wake) => {
+                    (Arc::clone(&batch.replica), ScopeKind::Batch(Arc::clone(batch), wake.take()))
                 }
-                Site::Constructor(..) | Site::Task(_) | Site::Away(_) | Site::Outside => {
+                ScopeKind::Constructor(..)
+                | ScopeKind::Task(_)
+                | ScopeKind::Away(_)
+                | ScopeKind::Outside => {
                     return None;
                 }
             };
-            let site = mem::replace(&mut scope.site, rest);
+            let kind = mem::replace(&mut scope.kind, rest);
             let (request, deadline) = (scope.request.clone(), scope.deadline.clone());
-            Some((replica, Self { request, deadline, site }))
+            Some((replica, Self { request, deadline, kind }))
         };
         CURRENT.try_with(|current| lend(current.borrow_mut().as_mut()?)).ok()?
     }
@@ -359,37 +362,42 @@ impl Scope {
     /// True if no method runs in this scope, so that a call made here is the first of its
     /// request.
     pub(crate) fn is_outside(&self) -> bool {
-        matches!(self.site, Site::Outside)
+        matches!(self.kind, ScopeKind::Outside)
     }
 
     /// The replica that the scope's code runs on, if it runs on a replica.
     #[inline]
     pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
-        match &self.site {
-            Site::Slot(slot, _) => Some(slot.replica()),
-            Site::Replica(replica, _) => Some(replica),
-            Site::Batch(batch, _) => Some(&batch.replica),
-            Site::Constructor(..) | Site::Task(_) | Site::Away(_) | Site::Outside => None,
+        match &self.kind {
+            ScopeKind::Slot(slot, _) => Some(slot.replica()),
+            ScopeKind::Replica(replica, _) => Some(replica),
+            ScopeKind::Batch(batch, _) => Some(&batch.replica),
+            ScopeKind::Constructor(..)
+            | ScopeKind::Task(_)
+            | ScopeKind::Away(_)
+            | ScopeKind::Outside => None,
         }
     }
 
     /// The contexts of the calls that the scope's code serves: those of all items of a batch, or
     /// else that of the one call.
     pub(super) fn contexts(&self) -> Vec<Context> {
-        let ids = self.spawner().map(|spawner| Arc::clone(&spawner.ids));
+        let ids = self.runtime().map(|runtime| Arc::clone(&runtime.ids));
         let context = |(request, deadline): &BatchedRequest| {
             let replica = self.replica_context().map(Arc::clone);
             Context::new(request.clone(), deadline.clone(), replica, ids.as_deref())
         };
-        match &self.site {
-            Site::Batch(batch, _) => batch.calls.get().into_iter().flatten().map(context).collect(),
+        match &self.kind {
+            ScopeKind::Batch(batch, _) => {
+                batch.calls.get().into_iter().flatten().map(context).collect()
+            }
             _ => vec![context(&(self.request.clone(), self.deadline.clone()))],
         }
     }
 
     fn replica_context(&self) -> Option<&Arc<ReplicaContext>> {
-        match &self.site {
-            Site::Constructor(newborn) => Some(&newborn.context),
+        match &self.kind {
+            ScopeKind::Constructor(newborn) => Some(&newborn.context),
             _ => self.replica().map(|replica| &replica.context),
         }
     }
@@ -397,10 +405,14 @@ impl Scope {
     /// Registers the task to be woken when its replica ends. Once is enough, because a task keeps
     /// one waker for its whole life.
     pub(crate) fn wake_at_end(&mut self, waker: &Waker) {
-        match &mut self.site {
-            Site::Slot(slot, wake @ None) => *wake = Some(slot.replica().remember_waker(waker)),
-            Site::Replica(replica, wake @ None) => *wake = Some(replica.remember_waker(waker)),
-            Site::Batch(batch, wake @ None) => *wake = Some(batch.replica.remember_waker(waker)),
+        match &mut self.kind {
+            ScopeKind::Slot(slot, wake @ None) => {
+                *wake = Some(slot.replica().remember_waker(waker));
+            }
+            ScopeKind::Replica(replica, wake @ None) => *wake = Some(replica.remember_waker(waker)),
+            ScopeKind::Batch(batch, wake @ None) => {
+                *wake = Some(batch.replica.remember_waker(waker));
+            }
             _ => {}
         }
     }
@@ -413,15 +425,15 @@ impl Scope {
         }
     }
 
-    /// The spawner of the calls that the scope's code makes.
-    pub(crate) fn spawner(&self) -> Option<Arc<Spawner>> {
-        match &self.site {
-            Site::Slot(slot, _) => Some(slot.replica().compute.spawner()),
-            Site::Replica(replica, _) => Some(replica.compute.spawner()),
-            Site::Batch(batch, _) => Some(batch.replica.compute.spawner()),
-            Site::Constructor(newborn) => Some(Arc::clone(&newborn.spawner)),
-            Site::Task(spawner) => Some(Arc::clone(spawner)),
-            Site::Away(_) | Site::Outside => None,
+    /// The runtime of the calls that the scope's code makes.
+    pub(crate) fn runtime(&self) -> Option<Arc<RuntimeContext>> {
+        match &self.kind {
+            ScopeKind::Slot(slot, _) => Some(slot.replica().compute.runtime()),
+            ScopeKind::Replica(replica, _) => Some(replica.compute.runtime()),
+            ScopeKind::Batch(batch, _) => Some(batch.replica.compute.runtime()),
+            ScopeKind::Constructor(newborn) => Some(Arc::clone(&newborn.runtime)),
+            ScopeKind::Task(runtime) => Some(Arc::clone(runtime)),
+            ScopeKind::Away(_) | ScopeKind::Outside => None,
         }
     }
 
@@ -434,10 +446,10 @@ impl Scope {
 impl Drop for Scope {
     #[inline]
     fn drop(&mut self) {
-        match &self.site {
-            Site::Slot(slot, Some(wake)) => slot.replica().forget_waker(*wake),
-            Site::Replica(replica, Some(wake)) => replica.forget_waker(*wake),
-            Site::Batch(batch, Some(wake)) => batch.replica.forget_waker(*wake),
+        match &self.kind {
+            ScopeKind::Slot(slot, Some(wake)) => slot.replica().forget_waker(*wake),
+            ScopeKind::Replica(replica, Some(wake)) => replica.forget_waker(*wake),
+            ScopeKind::Batch(batch, Some(wake)) => batch.replica.forget_waker(*wake),
             _ => {}
         }
     }
@@ -508,7 +520,7 @@ impl Drop for Entered<'_> {
 /// Returns the context of the request that the running method serves.
 ///
 /// Outside of any call, every part of the context is empty. In a `#[batch]` method it is that of
-/// the batch's first item, without a deadline; [`batch_contexts`](crate::batch_contexts())
+/// the batch's first item, without a deadline; [`batch_contexts`](crate::batching::batch_contexts())
 /// returns those of all items. A context is cheap to clone.
 ///
 /// ```
@@ -520,7 +532,7 @@ pub fn context() -> Context {
     Scope::current(|scope| match scope {
         Some(scope) => {
             let replica = scope.replica_context().map(Arc::clone);
-            let ids = scope.spawner().map(|spawner| Arc::clone(&spawner.ids));
+            let ids = scope.runtime().map(|runtime| Arc::clone(&runtime.ids));
             Context::new(scope.request.clone(), scope.deadline.clone(), replica, ids.as_deref())
         }
         None => Context::new(Request::default(), None, None, None),
@@ -548,7 +560,7 @@ pub fn replica_context() -> Option<ReplicaContext> {
 /// impl Embedder {
 ///     #[batch(max_batch_size = 32)]
 ///     pub async fn embed(&self, texts: Vec<String>) -> Vec<String> {
-///         let contexts = serve_core::batch_contexts();
+///         let contexts = serve_core::batching::batch_contexts();
 ///         assert_eq!(contexts.len(), texts.len());
 ///         contexts.iter().map(|context| context.request_id().to_owned()).collect()
 ///     }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::call::spawner::InPlace;
+use crate::call::runtime_context::InPlace;
 
 /// The decisions of a deployment's router about first polls, for calls to read. One bit for each of
 /// the first 64 methods; any others are never polled in place.

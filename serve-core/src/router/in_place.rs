@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::first_polls::Begin;
-use crate::call::spawner::InPlace;
+use crate::call::runtime_context::InPlace;
 use crate::replica::FirstPoll;
 
 /// The number of first polls that a method is judged by before its calls are polled in place.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::router::{Intake, Router, State, Term};
+use super::router::{Intake, Router, RouterState, Term};
 use crate::replica::Replica;
 
 /// A replica as callers know it: its id, its rank, and the way to reach it. The host's side of a
@@ -67,7 +67,7 @@ impl Router {
     }
 
     /// Wakes calls that were granted slots, and notifies `quiet` if the queue is empty now.
-    fn granted(&self, state: MutexGuard<'_, State>, wakers: Vec<Waker>) {
+    fn granted(&self, state: MutexGuard<'_, RouterState>, wakers: Vec<Waker>) {
         let queue_emptied = state.quiet_waiters > 0 && state.admission.queued() == 0;
         drop(state);
         if queue_emptied {
@@ -122,7 +122,7 @@ impl Router {
         let _ = tokio::time::timeout(timeout, empty).await;
     }
 
-    async fn until(&self, holds: impl Fn(&State) -> bool) {
+    async fn until(&self, holds: impl Fn(&RouterState) -> bool) {
         let _waiting = QuietWaiter::new(self);
         loop {
             let told = self.quiet.notified();
@@ -149,7 +149,7 @@ impl Router {
     /// Updates the order of routing after ranks of replicas have changed.
     pub(crate) fn ranks_changed(&self) {
         let mut state = self.lock();
-        let State { routing, replicas, .. } = &mut *state;
+        let RouterState { routing, replicas, .. } = &mut *state;
         routing.ranks_changed(replicas);
     }
 
@@ -239,7 +239,7 @@ impl Drop for QuietWaiter<'_> {
     }
 }
 
-impl State {
+impl RouterState {
     /// True if `key` is the key of this replica. The key of a replica that was killed may have
     /// gone to another one before the reconciler hears of it.
     fn holds(&self, key: usize, replica: &Arc<Replica>) -> bool {

@@ -4,19 +4,19 @@
 //! the calls that wait.
 
 mod admission;
-mod budget;
 mod first_polls;
 mod in_place;
-mod load;
+mod load_window;
 mod members;
 mod policy;
 mod queue;
 mod queued;
+mod retry_budget;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
 
 pub(crate) use in_place::BegunCalls;
 #[cfg(test)]
-pub(crate) use load::LoadWindow;
-pub(crate) use queued::{Place, QueuedCall};
-pub(crate) use router::{Called, Load, Router, State, Term, Wanted, wanted};
+pub(crate) use load_window::LoadWindow;
+pub(crate) use queued::{Placement, QueuedCall};
+pub(crate) use router::{Called, Load, RouteRequest, Router, RouterState, Term, wanted};

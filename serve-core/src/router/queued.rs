@@ -12,7 +12,7 @@ use crate::replica::Slot;
 
 /// The place of a call, once it is decided.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Placement {
     /// The call has a slot.
     Now(Slot),
     /// The call waits in the queue, or has a slot that it may take after the calls before it
@@ -20,7 +20,7 @@ pub(crate) enum Place {
     Queued(QueuedCall),
 }
 
-impl Place {
+impl Placement {
     pub(crate) fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Now(_) => None,

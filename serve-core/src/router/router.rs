@@ -15,19 +15,19 @@ use tokio::task;
 use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
-use super::budget::RetryBudget;
 use super::first_polls::FirstPolls;
 use super::in_place::{BegunCalls, MethodCalls};
-use super::load::LoadWindow;
+use super::load_window::LoadWindow;
 use super::members::Member;
 use super::policy::{Routing, is_choosing};
 use super::queue::Waiting;
-use super::queued::{Place, QueuedCall};
+use super::queued::{Placement, QueuedCall};
+use super::retry_budget::RetryBudget;
 use crate::call::CallError;
 use crate::call::callees::{CalleeId, CalleeRef};
 use crate::call::pending::{Callee, Outcome, Ticket};
 use crate::call::request::Request;
-use crate::call::spawner::Spawner;
+use crate::call::runtime_context::RuntimeContext;
 use crate::deployment::{
     Aggregation, ArgumentsByPlace, DeploymentOptions, RequestRouter, RequestRouting, RoutedCall,
 };
@@ -43,10 +43,10 @@ pub(crate) struct Router {
     id: CalleeId,
     name: Arc<str>,
     application: Arc<str>,
-    spawner: Arc<Spawner>,
+    runtime: Arc<RuntimeContext>,
     /// The default timeout of calls in nanoseconds; 0 if there is none.
     request_timeout: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<RouterState>,
     /// Notified when the last call of a draining replica ends, and when the queue becomes empty.
     pub(super) quiet: Notify,
     /// Notified of the next load change after `tell_of_load` asked for it.
@@ -64,7 +64,7 @@ pub(crate) struct Router {
 }
 
 /// The state that a router's lock guards.
-pub(crate) struct State {
+pub(crate) struct RouterState {
     pub(super) admission: Admission,
     /// The replicas, by the keys of `admission`.
     pub(super) replicas: Vec<Option<Member>>,
@@ -121,13 +121,13 @@ impl Intake {
 
 /// The parts of a call that routing looks at.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct RouteRequest<'a> {
     pub(crate) method: &'static str,
     pub(crate) names: &'static [&'static str],
     pub(crate) args: &'a dyn ArgumentsByPlace,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> RouteRequest<'a> {
     /// A call whose arguments no routing policy looks at.
     pub(crate) fn opaque(method: &'static str) -> Self {
         Self { method, names: &[], args: &() }
@@ -173,8 +173,8 @@ impl Called {
 }
 
 /// Returns the parts of a call of the method `M` that routing looks at.
-pub(crate) fn wanted<M: Method>(args: &M::Args) -> Wanted<'_> {
-    Wanted { method: M::INFO.name, names: M::INFO.param_names, args }
+pub(crate) fn wanted<M: Method>(args: &M::Args) -> RouteRequest<'_> {
+    RouteRequest { method: M::INFO.name, names: M::INFO.param_names, args }
 }
 
 /// The load of a deployment.
@@ -202,7 +202,7 @@ impl Router {
     pub(crate) fn new(
         name: &str,
         application: &str,
-        spawner: &Arc<Spawner>,
+        runtime: &Arc<RuntimeContext>,
         seed: u64,
         number: u64,
     ) -> Self {
@@ -210,9 +210,9 @@ impl Router {
             id: CalleeId::new(),
             name: name.into(),
             application: application.into(),
-            spawner: Arc::clone(spawner),
+            runtime: Arc::clone(runtime),
             request_timeout: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(RouterState {
                 admission: Admission::default(),
                 replicas: Vec::new(),
                 random: SmallRng::seed_from_u64(seed ^ number),
@@ -233,7 +233,7 @@ impl Router {
             origin: Instant::now(),
             lets_in: AtomicBool::new(false),
             remote: AtomicBool::new(false),
-            first_polls: FirstPolls::new(spawner.in_place),
+            first_polls: FirstPolls::new(runtime.in_place),
             span: observe::deployment_span(name, application),
         }
     }
@@ -261,7 +261,7 @@ impl Router {
     }
 
     /// Creates a request that begins at this router.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for the HTTP front door"))]
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for HTTP"))]
     pub(crate) fn new_request(&self) -> Request {
         Request::new(self.next_request_number())
     }
@@ -312,14 +312,14 @@ impl Router {
     /// Records the load, if the number of replicas follows the load; otherwise only looks at a
     /// flag. Called after each change of the load, under the same lock.
     #[inline]
-    pub(super) fn note_load(&self, state: &mut State) {
+    pub(super) fn note_load(&self, state: &mut RouterState) {
         if state.load.is_some() {
             self.write_load_down(state);
         }
     }
 
     #[inline(never)]
-    fn write_load_down(&self, state: &mut State) {
+    fn write_load_down(&self, state: &mut RouterState) {
         let Some(window) = &mut state.load else { return };
         window.record(self.origin.elapsed(), state.admission.load());
         if std::mem::take(&mut state.tell_of_load) {
@@ -362,7 +362,7 @@ impl Router {
         &self,
         request: &mut Request,
         called: Called,
-    ) -> Result<Slot, MutexGuard<'_, State>> {
+    ) -> Result<Slot, MutexGuard<'_, RouterState>> {
         let mut state = self.lock();
         if !request.has_begun() {
             request.begin(state.next_request_number());
@@ -371,7 +371,7 @@ impl Router {
         if !plain || !matches!(state.intake, Intake::Open) {
             return Err(state);
         }
-        let State { admission, random, replicas, .. } = &mut *state;
+        let RouterState { admission, random, replicas, .. } = &mut *state;
         let Some(key) = admission.admit_now(|n| random.random_range(0..n)) else {
             return Err(state);
         };
@@ -383,7 +383,7 @@ impl Router {
 
     /// Counts a call that was made.
     #[inline]
-    fn count(&self, state: &mut State, called: Called) {
+    fn count(&self, state: &mut RouterState, called: Called) {
         match state.calls.get_mut(called.method) {
             Some(calls) => {
                 if let Some(begin) = calls.made(called.deferred) {
@@ -395,11 +395,11 @@ impl Router {
     }
 
     #[cold]
-    fn count_first(&self, state: &mut State, called: Called) {
+    fn count_first(&self, state: &mut RouterState, called: Called) {
         if called.method == Called::UNCOUNTED.method {
             return;
         }
-        let new = || MethodCalls::new(self.spawner.in_place);
+        let new = || MethodCalls::new(self.runtime.in_place);
         state.calls.resize_with(called.method + 1, new);
         state.calls[called.method].made(called.deferred);
     }
@@ -441,7 +441,7 @@ impl Router {
     /// may run under this very lock. The panic is reported like any other panic of that request
     /// router.
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, RouterState> {
         if is_choosing() {
             self.refuse_request_router();
         }
@@ -461,15 +461,15 @@ impl Router {
     /// refused.
     pub(crate) fn place(
         self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, RouterState>,
         request: &Request,
-        call: Wanted<'_>,
+        call: RouteRequest<'_>,
         called: Called,
-    ) -> Outcome<Place> {
+    ) -> Outcome<Placement> {
         if let Some(reason) = state.intake.refusal() {
             return Err(Box::new(self.unavailable(reason)));
         }
-        let State { admission, replicas, routing, random, .. } = &mut *state;
+        let RouterState { admission, replicas, routing, random, .. } = &mut *state;
         let chosen = if admission.free().is_empty() || (routing.is_plain() && request.is_plain()) {
             None
         } else {
@@ -490,12 +490,12 @@ impl Router {
     /// Decides the place of a call whose replica ended: a slot, or a place ahead of ordinary calls,
     /// even if the queue is full. Returns an error once the router is closed, because the call
     /// would wait forever.
-    pub(crate) fn place_again(self: &Arc<Self>) -> Outcome<Place> {
+    pub(crate) fn place_again(self: &Arc<Self>) -> Outcome<Placement> {
         let mut state = self.lock();
         if let Intake::Closed(reason) = &state.intake {
             return Err(Box::new(self.unavailable(reason)));
         }
-        let State { admission, random, .. } = &mut *state;
+        let RouterState { admission, random, .. } = &mut *state;
         // The call's response knows only the first place of the call.
         let task = task::try_id();
         let admitted = admission.admit_again(task, |n| random.random_range(0..n));
@@ -508,24 +508,24 @@ impl Router {
     /// Turns a decision of `Admission` into the call's place, or into the error of a refused call.
     fn placed(
         self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, RouterState>,
         admitted: &Admitted,
-    ) -> Outcome<Place> {
+    ) -> Outcome<Placement> {
         self.note_load(&mut state);
         match *admitted {
             Admitted::Now(key) => {
                 let slot = Self::slot(state.replicas[key].as_ref());
                 drop(state);
-                Ok(Place::Now(slot))
+                Ok(Placement::Now(slot))
             }
             Admitted::Queued(ticket) => {
                 drop(state);
-                Ok(Place::Queued(QueuedCall::new(Arc::clone(self), ticket)))
+                Ok(Placement::Queued(QueuedCall::new(Arc::clone(self), ticket)))
             }
             Admitted::Overloaded { queued, limit } => Err(Box::new(CallError::Overloaded {
                 queued,
                 limit,
-                retry_after: crate::error::Fault::Overloaded.retry_after(),
+                retry_after: crate::error::CallErrorKind::Overloaded.retry_after(),
             })),
         }
     }
@@ -581,7 +581,7 @@ impl Router {
     }
 }
 
-impl State {
+impl RouterState {
     #[inline]
     fn next_request_number(&mut self) -> u64 {
         let number = self.next_request;
@@ -595,8 +595,8 @@ impl Callee for Router {
         &self.name
     }
 
-    fn spawner(&self) -> &Arc<Spawner> {
-        &self.spawner
+    fn runtime(&self) -> &Arc<RuntimeContext> {
+        &self.runtime
     }
 
     #[inline]
@@ -709,8 +709,8 @@ impl SlotOwner for Router {
 
     fn readmit(self: Arc<Self>) -> BoxFuture<'static, Outcome<Slot>> {
         match self.place_again() {
-            Ok(Place::Now(slot)) => Box::pin(std::future::ready(Ok(slot))),
-            Ok(Place::Queued(queued)) => Box::pin(queued),
+            Ok(Placement::Now(slot)) => Box::pin(std::future::ready(Ok(slot))),
+            Ok(Placement::Queued(queued)) => Box::pin(queued),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

@@ -12,18 +12,18 @@ use tokio::sync::watch;
 
 use crate::application::{AnyApplication, Blueprints, Outline, Plan, PlanNode};
 use crate::call::pending::panic_message;
-use crate::call::spawner::Spawner;
-use crate::clock::WallClock;
+use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
     ApplicationStatus, ControlStore, Controller, DeployEnd, DeployError, Deposed, MemoryStore,
     Resources, Status, Surroundings,
 };
 use crate::deployment::{Link, RequestRouting};
 use crate::node::{Agent, NodeDirectory, NodeResources, OnRoutes, Substitutes};
+use crate::time::WallClock;
 
 /// The controller and the node of one process, and the stores between them.
 pub(crate) struct ControlPlane {
-    spawner: Arc<Spawner>,
+    context: Arc<RuntimeContext>,
     substitutes: Arc<dyn Substitutes>,
     resources: Arc<NodeResources>,
     surroundings: Surroundings,
@@ -35,7 +35,7 @@ pub(crate) struct ControlPlane {
 
 /// The parts of a control plane.
 pub(crate) struct Parts {
-    pub(crate) spawner: Spawner,
+    pub(crate) context: RuntimeContext,
     pub(crate) seed: u64,
     pub(crate) substitutes: Arc<dyn Substitutes>,
     pub(crate) resources: Resources,
@@ -52,13 +52,13 @@ pub(crate) struct Parts {
 impl Parts {
     /// Returns parts that work within one process and are the same in each run.
     pub(crate) fn in_memory(
-        spawner: Spawner,
+        context: RuntimeContext,
         seed: u64,
         substitutes: Arc<dyn Substitutes>,
         resources: Resources,
     ) -> Self {
         Self {
-            spawner,
+            context,
             seed,
             substitutes,
             resources,
@@ -73,12 +73,12 @@ impl Parts {
 
 impl ControlPlane {
     pub(crate) fn start(parts: Parts) -> Self {
-        let Parts { spawner, seed, substitutes, resources, store, .. } = parts;
-        let spawner = Arc::new(spawner);
-        let directory = Arc::new(NodeDirectory::new(Arc::clone(&spawner), seed));
+        let Parts { context, seed, substitutes, resources, store, .. } = parts;
+        let context = Arc::new(context);
+        let directory = Arc::new(NodeDirectory::new(Arc::clone(&context), seed));
         let resources = Arc::new(NodeResources::new(resources));
         let surroundings = Surroundings {
-            tokio: spawner.tokio.clone(),
+            tokio: context.tokio.clone(),
             store,
             reports: Arc::new(MemoryStore::default()),
             loads: Arc::clone(&directory) as _,
@@ -88,7 +88,7 @@ impl ControlPlane {
             changes: watch::Sender::new(0),
         };
         let agent = Agent::start(
-            Arc::clone(&spawner),
+            Arc::clone(&context),
             Arc::clone(&substitutes),
             Arc::clone(&resources),
             Arc::clone(&directory),
@@ -97,7 +97,7 @@ impl ControlPlane {
         );
         let controller = Mutex::new(Arc::new(Controller::start(&surroundings)));
         Self {
-            spawner,
+            context,
             substitutes,
             resources,
             surroundings,
@@ -108,8 +108,8 @@ impl ControlPlane {
         }
     }
 
-    pub(crate) fn spawner(&self) -> &Arc<Spawner> {
-        &self.spawner
+    pub(crate) fn context(&self) -> &Arc<RuntimeContext> {
+        &self.context
     }
 
     /// Returns the string that distinguishes this runtime from others, or `None` in tests.
@@ -145,7 +145,8 @@ impl ControlPlane {
     ) -> Result<Link, DeployError> {
         let plan = self.plan(application)?;
         let name = plan.application.clone();
-        let (ingress, type_id) = (plan.nodes[0].name.clone(), plan.nodes[0].kind.type_id());
+        let (ingress, type_id) =
+            (plan.nodes[0].name.clone(), plan.nodes[0].deployment_type.type_id());
         let (blueprint, plan) = self.surroundings.blueprints.add(plan);
         let outline = Outline::of(blueprint, &self.build_id, &plan);
         let number = self
@@ -177,13 +178,13 @@ impl ControlPlane {
 
     /// Returns the plan of an application, if the application can run here.
     fn plan(&self, application: &AnyApplication) -> Result<Plan, DeployError> {
-        let mut plan = Plan::of(application, |kind| self.substitutes.may_mock(kind))?;
+        let mut plan =
+            Plan::of(application, |deployment_type| self.substitutes.may_mock(deployment_type))?;
         self.substitutes.deploying(&plan.nodes);
         #[cfg(feature = "http")]
         if plan.route_prefix.is_some() {
-            crate::ingress::check(&*plan.nodes[0].kind).map_err(|error| DeployError::Endpoint {
-                application: plan.application.clone(),
-                error,
+            crate::ingress::check(&*plan.nodes[0].deployment_type).map_err(|error| {
+                DeployError::Endpoint { application: plan.application.clone(), error }
             })?;
         }
         if let Some((place, shortage)) =
@@ -207,7 +208,7 @@ impl ControlPlane {
             let running = self.directory.made_router(
                 &self.surroundings.blueprints,
                 application,
-                (&node.name, node.kind.type_id()),
+                (&node.name, node.deployment_type.type_id()),
                 custom,
             );
             let made = match running {

@@ -17,15 +17,15 @@ use tokio::runtime::Handle as Tokio;
 use self::control_plane::ControlPlane;
 pub(crate) use self::control_plane::Parts;
 use crate::application::{AnyApplication, Application, IntoApplication};
-use crate::call::spawner::{InPlace, Spawner};
-use crate::clock::WallClock;
+use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::controller::{ApplicationStatus, DeployError, Resources, Status};
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
-use crate::ingress::{FrontDoor, Proxy};
+use crate::ingress::{HttpService, Proxy};
 use crate::method::Handlers;
 use crate::node::NoSubstitutes;
+use crate::time::WallClock;
 
 /// Hosts replicas in one process. Cheap to clone.
 ///
@@ -63,7 +63,7 @@ pub struct Runtime {
 struct Lease {
     plane: Arc<ControlPlane>,
     #[cfg(feature = "http")]
-    front_door: Arc<FrontDoor>,
+    http_service: Arc<HttpService>,
     #[cfg(feature = "http")]
     proxy: Option<Proxy>,
     next_actor: AtomicU64,
@@ -72,7 +72,7 @@ struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let plane = Arc::clone(&self.plane);
-        let tokio = plane.spawner().tokio.clone();
+        let tokio = plane.context().tokio.clone();
         #[cfg(feature = "http")]
         drop(self.proxy.take());
         // If the tokio runtime itself is shutting down, this future is dropped together with
@@ -179,11 +179,11 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
         let seed = rand::random();
-        let mut spawner = Spawner::new(tokio, seed);
-        spawner.in_place = self.in_place;
+        let mut context = RuntimeContext::new(tokio, seed);
+        context.in_place = self.in_place;
         let incarnation = Some(format!("{:08x}", rand::random::<u32>()));
         let substitutes = Arc::new(NoSubstitutes);
-        let parts = Parts::in_memory(spawner, seed, substitutes, self.resources);
+        let parts = Parts::in_memory(context, seed, substitutes, self.resources);
         let parts = Parts { incarnation, clock: WallClock::new(), ..parts };
         let runtime = Runtime::assemble(parts);
         #[cfg(feature = "http")]
@@ -202,17 +202,17 @@ impl Runtime {
 
     pub(crate) fn assemble(parts: Parts) -> Self {
         #[cfg(feature = "http")]
-        let front_door = Arc::new(FrontDoor::new());
+        let http_service = Arc::new(HttpService::new());
         #[cfg(feature = "http")]
         let parts = {
-            let front_door = Arc::clone(&front_door);
-            let on_routes = Box::new(move |routes| front_door.publish(routes));
+            let http_service = Arc::clone(&http_service);
+            let on_routes = Box::new(move |routes| http_service.publish(routes));
             Parts { on_routes, ..parts }
         };
         let lease = Lease {
             plane: Arc::new(ControlPlane::start(parts)),
             #[cfg(feature = "http")]
-            front_door,
+            http_service,
             #[cfg(feature = "http")]
             proxy: None,
             next_actor: AtomicU64::new(0),
@@ -222,8 +222,8 @@ impl Runtime {
 
     #[cfg(feature = "http")]
     async fn listen(mut self, address: SocketAddr) -> Result<Self, StartError> {
-        let front_door = Arc::clone(&self.lease.front_door);
-        let proxy = Proxy::start(address, front_door)
+        let http_service = Arc::clone(&self.lease.http_service);
+        let proxy = Proxy::start(address, http_service)
             .await
             .map_err(|source| StartError::Listen { address, source })?;
         Arc::get_mut(&mut self.lease).expect("the runtime was just made, and not cloned").proxy =
@@ -262,7 +262,7 @@ impl Runtime {
     /// # Errors
     /// The same as for [`Runtime::run`].
     pub async fn run_any(&self, application: AnyApplication) -> Result<AnyHandle, DeployError> {
-        let kind = crate::replica::kind_in(&application.ingress);
+        let kind = crate::replica::deployment_of(&application.ingress);
         let link = self.lease.plane.deploy(&application, false).await?;
         Ok(AnyHandle::new(link, kind, Arc::clone(&self.lease) as _))
     }
@@ -353,7 +353,7 @@ impl Runtime {
     ///
     /// ```
     /// # use serve_core::prelude::*;
-    /// use serve_core::ApplicationStatus;
+    /// use serve_core::status::ApplicationStatus;
     ///
     /// # #[deployment]
     /// # #[derive(Default)]
@@ -393,7 +393,7 @@ impl Runtime {
     pub async fn shutdown(&self) {
         #[cfg(feature = "http")]
         {
-            self.lease.front_door.drain();
+            self.lease.http_service.drain();
             if let Some(proxy) = &self.lease.proxy {
                 proxy.shut_down(self.lease.plane.directory().longest_grace()).await;
             }
@@ -413,8 +413,8 @@ impl Runtime {
     }
 
     #[cfg(feature = "http")]
-    pub(crate) fn front_door(&self) -> &Arc<FrontDoor> {
-        &self.lease.front_door
+    pub(crate) fn http_service(&self) -> &Arc<HttpService> {
+        &self.lease.http_service
     }
 }
 
@@ -434,7 +434,7 @@ impl Drop for ActorLease {
     fn drop(&mut self) {
         let plane = Arc::clone(&self.runtime.plane);
         let name = std::mem::take(&mut self.name);
-        let tokio = plane.spawner().tokio.clone();
+        let tokio = plane.context().tokio.clone();
         tokio.spawn(async move {
             // The application is already gone if the runtime was shut down.
             let _ = plane.delete(&name).await;

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::{Parts, Runtime};
-use crate::call::spawner::{InPlace, Spawner};
+use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::controller::{
     ApplicationStatus, Batch, ControlStore, DeployError, DeploymentStatus, Entry, Expected,
     MemoryStore, ReplicaState, Resources, StoreError, StoreRevision, Watch,
@@ -257,10 +257,10 @@ async fn run(actions: &[Action], stops: &[Stop]) -> (End, usize) {
         stopped: Arc::clone(&stopped),
         count: AtomicUsize::new(0),
     });
-    let mut spawner = Spawner::new(Tokio::current(), 7);
-    (spawner.clock_waits, spawner.in_place) = (true, InPlace::Never);
+    let mut context = RuntimeContext::new(Tokio::current(), 7);
+    (context.clock_waits, context.in_place) = (true, InPlace::Never);
     let substitutes = Arc::new(NoSubstitutes);
-    let parts = Parts::in_memory(spawner, 7, substitutes, Resources::plenty());
+    let parts = Parts::in_memory(context, 7, substitutes, Resources::plenty());
     let runtime = Runtime::assemble(Parts { store: Arc::clone(&store) as _, ..parts });
     let plane = Arc::clone(runtime.plane());
     let replacing = tokio::spawn(async move {
@@ -279,7 +279,7 @@ async fn run(actions: &[Action], stops: &[Stop]) -> (End, usize) {
                 let leaf = match scaling {
                     Scaling::Fixed(count) => leaf.num_replicas(count),
                     Scaling::FromZero => leaf.autoscaling(
-                        crate::AutoscalingConfig::new()
+                        crate::autoscaling::AutoscalingConfig::new()
                             .min_replicas(0)
                             .max_replicas(3)
                             .upscale_delay(Duration::from_secs(1))
@@ -324,7 +324,7 @@ async fn run(actions: &[Action], stops: &[Stop]) -> (End, usize) {
     sleep(Duration::from_secs(3_600)).await;
     let status = runtime.status();
     let application = status.application("default");
-    let deployment = |(name, details): (&String, &crate::DeploymentDetails)| {
+    let deployment = |(name, details): (&String, &crate::status::DeploymentDetails)| {
         let mut replicas: Vec<_> =
             details.replicas.iter().map(|replica| (replica.rank, replica.state)).collect();
         replicas.sort_by_key(|(rank, _)| *rank);

@@ -21,7 +21,7 @@ struct Fault {
 
 /// The fault of one call.
 #[derive(Debug, Default)]
-pub(super) struct Wrong {
+pub(super) struct Injected {
     pub(super) delay: Duration,
     pub(super) failure: Option<CallError>,
 }
@@ -36,14 +36,14 @@ impl Faults {
     }
 
     /// Returns the fault of a call that is made now, and removes its failure.
-    pub(super) fn next(&self, deployment: TypeId, method: &str) -> Wrong {
+    pub(super) fn next(&self, deployment: TypeId, method: &str) -> Injected {
         let mut faults = self.0.lock();
         if faults.is_empty() {
-            return Wrong::default();
+            return Injected::default();
         }
         match faults.get_mut(&(deployment, method.to_owned())) {
-            None => Wrong::default(),
-            Some(fault) => Wrong {
+            None => Injected::default(),
+            Some(fault) => Injected {
                 delay: fault.delay,
                 failure: (!fault.failures.is_empty()).then(|| fault.failures.remove(0)),
             },

@@ -1,18 +1,26 @@
-//! The mock runtime: the real runtime with mocks, recorded calls and a seeded random source.
+//! Tests of applications: [`MockRuntime`] is the real runtime with mocks,
+//! recorded calls and a seeded random source.
 //!
 //! The same routers, admission and lifecycle run, on tokio's clock, which a test may pause.
 //! Deployments can be mocked by closures with the methods' own types, every call is recorded, and
-//! `Mode::Wire` encodes and decodes each call as a cluster would.
+//! [`Mode::Wire`] encodes and decodes each call as a cluster would. [`HttpClient`] sends HTTP
+//! requests without a socket.
 
-mod cast;
+mod deployed;
 mod faults;
 mod mock;
 mod record;
 mod runtime;
 mod target;
 #[cfg(test)]
-mod weather;
+mod wire_simulation;
 
-pub use mock::{IntoMock, Mock};
+#[cfg(feature = "http")]
+pub use crate::ingress::{HttpClient, HttpRequest, HttpResponse};
+pub use mock::IntoMock;
+#[doc(hidden)]
+pub use mock::Mock;
 pub use record::CallRecord;
-pub use runtime::{MockRuntime, MockRuntimeBuilder, Mode};
+#[doc(hidden)]
+pub use runtime::MockRuntime;
+pub use runtime::{MockRuntimeBuilder, Mode};

@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use tokio::runtime::Handle as Tokio;
 
-use super::cast::Cast;
+use super::deployed::Deployed;
 use super::faults::Faults;
 use super::mock::{Answers, IntoMock};
 use super::record::{CallRecord, Records};
 use super::target::TestTarget;
 use crate::application::PlanNode;
-use crate::call::spawner::{InPlace, Spawner};
+use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::call::{CallError, ReplicaContext};
 use crate::controller::Resources;
 use crate::deployment::Deployment;
 use crate::method::Handlers;
 use crate::node::Substitutes;
-use crate::replica::{Kind, Target};
+use crate::replica::{AnyDeployment, Target};
 use crate::runtime::{Parts, Runtime};
 use crate::transport::{Accept, MemoryTransport, Peer, RemoteTarget, Transport};
 
@@ -113,7 +113,7 @@ fn parse_in_place(value: Option<&OsStr>) -> Result<bool, String> {
 #[derive(Debug)]
 pub struct MockRuntime {
     runtime: Runtime,
-    world: Arc<TestWorld>,
+    world: Arc<TestSubstitutes>,
 }
 
 /// Builds a [`MockRuntime`].
@@ -228,18 +228,18 @@ impl MockRuntimeBuilder {
 
     fn start_with(self, wire: Option<Wire>) -> MockRuntime {
         let tokio = current_tokio();
-        let mut spawner = Spawner::new(tokio, self.seed);
-        spawner.clock_waits = true;
-        spawner.in_place = if self.in_place { InPlace::Always } else { InPlace::Never };
-        let world = Arc::new(TestWorld {
+        let mut runtime = RuntimeContext::new(tokio, self.seed);
+        runtime.clock_waits = true;
+        runtime.in_place = if self.in_place { InPlace::Always } else { InPlace::Never };
+        let world = Arc::new(TestSubstitutes {
             mocks: self.mocks,
-            cast: Cast::default(),
+            deployed: Deployed::default(),
             records: Arc::default(),
             faults: Arc::default(),
             wire,
         });
         let substitutes = Arc::clone(&world) as Arc<dyn Substitutes>;
-        let parts = Parts::in_memory(spawner, self.seed, substitutes, self.resources);
+        let parts = Parts::in_memory(runtime, self.seed, substitutes, self.resources);
         let runtime = Runtime::assemble(parts);
         MockRuntime { runtime, world }
     }
@@ -324,7 +324,8 @@ impl MockRuntime {
     #[track_caller]
     fn check_fault<D: Handlers>(&self, method: &str) {
         check_method::<D>(method);
-        let checked = self.world.cast.check_fault(TypeId::of::<D>(), D::NAME, Location::caller());
+        let checked =
+            self.world.deployed.check_fault(TypeId::of::<D>(), D::NAME, Location::caller());
         if let Err(refused) = checked {
             panic!("{refused}");
         }
@@ -343,11 +344,11 @@ impl MockRuntime {
         wire.caller.ping().await
     }
 
-    /// Returns an HTTP client without a socket: its requests go straight to the front door.
+    /// Returns an HTTP client without a socket: its requests go straight to the HTTP service.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(&self) -> crate::ingress::HttpClient {
-        crate::ingress::HttpClient::new(Arc::clone(self.runtime.front_door()))
+        crate::ingress::HttpClient::new(Arc::clone(self.runtime.http_service()))
     }
 }
 
@@ -370,7 +371,7 @@ impl Drop for MockRuntime {
         if std::thread::panicking() {
             return;
         }
-        if let Some(unmet) = self.world.cast.never_met(&self.world.mocks) {
+        if let Some(unmet) = self.world.deployed.never_met(&self.world.mocks) {
             panic!("{unmet}");
         }
     }
@@ -386,9 +387,9 @@ impl Deref for MockRuntime {
 
 /// The substitutes of a mock runtime, and its record of calls.
 #[derive(Debug)]
-struct TestWorld {
+struct TestSubstitutes {
     mocks: Vec<Answers>,
-    cast: Cast,
+    deployed: Deployed,
     records: Arc<Records>,
     faults: Arc<Faults>,
     /// The lane that calls cross in [`Mode::Wire`].
@@ -415,19 +416,21 @@ impl Wire {
     }
 }
 
-impl Substitutes for TestWorld {
-    fn may_mock(&self, kind: &dyn Kind) -> bool {
+impl Substitutes for TestSubstitutes {
+    fn may_mock(&self, deployment_type: &dyn AnyDeployment) -> bool {
         // A deployment that is mocked only by name may also run unmocked, and then needs its
         // callees.
-        self.mocks.iter().any(|mock| mock.type_id == kind.type_id() && mock.name.is_none())
+        self.mocks
+            .iter()
+            .any(|mock| mock.type_id == deployment_type.type_id() && mock.name.is_none())
     }
 
     fn deploying(&self, nodes: &[PlanNode]) {
-        self.cast.enter(nodes);
+        self.deployed.enter(nodes);
     }
 
     fn mock(&self, node: &PlanNode) -> Option<Arc<dyn Target>> {
-        let its_own = |mock: &&Answers| mock.type_id == node.kind.type_id();
+        let its_own = |mock: &&Answers| mock.type_id == node.deployment_type.type_id();
         let named = |mock: &&Answers| mock.name() == Some(&*node.name);
         let mocks = || self.mocks.iter().filter(its_own);
         let mock = mocks().find(named).or_else(|| mocks().find(|mock| mock.name.is_none()))?;
@@ -442,14 +445,14 @@ impl Substitutes for TestWorld {
     ) -> Arc<dyn Target> {
         let target: Arc<dyn Target> = Arc::new(TestTarget {
             target,
-            deployment: node.kind.type_id(),
+            deployment: node.deployment_type.type_id(),
             replica: replica.clone(),
             records: Arc::clone(&self.records),
             faults: Arc::clone(&self.faults),
         });
         match &self.wire {
-            Some(Wire { caller, host }) if node.kind.travels() => {
-                let methods = node.kind.methods();
+            Some(Wire { caller, host }) if node.deployment_type.travels() => {
+                let methods = node.deployment_type.methods();
                 Arc::new(RemoteTarget::new(caller, host, &replica.id, methods, target))
             }
             _ => target,

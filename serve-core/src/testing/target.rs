@@ -9,7 +9,7 @@ use std::task::Poll;
 use futures::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::faults::{Faults, Wrong};
+use super::faults::{Faults, Injected};
 use super::record::{CallRecord, Records};
 use crate::call::ReplicaContext;
 use crate::error::Error;
@@ -47,7 +47,7 @@ impl Target for TestTarget {
             arguments: method.show_args(&call.arguments),
         };
         self.records.add(self.deployment, record);
-        let Wrong { delay, failure } = self.faults.next(self.deployment, method.info().name);
+        let Injected { delay, failure } = self.faults.next(self.deployment, method.info().name);
         let target = Arc::clone(&self.target);
         if !delay.is_zero() {
             let replica = Scope::current(|scope| scope?.replica().cloned());

@@ -198,7 +198,7 @@ impl Target for RemoteTarget {
             replica: self.replica.to_string(),
             grant,
             method: method.info().name.to_owned(),
-            request: request.sent(&replica.compute.spawner().ids),
+            request: request.sent(&replica.compute.runtime().ids),
             own: left(deadline.own()),
             inherited: left(inherited),
             arguments,

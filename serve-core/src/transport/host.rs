@@ -18,9 +18,9 @@ use crate::call::deadline::Deadline;
 use crate::call::expiry::Within;
 use crate::call::pending::panic_message;
 use crate::call::{CallError, Payload};
-use crate::clock;
 use crate::method::{AnyMethod, AnyReply, AnySink, PayloadWriter, Reply};
 use crate::replica::{Call, InScope, Replica, Scope, Slot, Target};
+use crate::time;
 
 /// The calls that an end serves, by their numbers.
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct HostedCall {
 
 /// The replicas whose calls an end serves, by their ids.
 #[derive(Default)]
-pub(super) struct Hosted(Mutex<HashMap<Arc<str>, HostedReplica>>);
+pub(super) struct HostedReplicas(Mutex<HashMap<Arc<str>, HostedReplica>>);
 
 #[derive(Clone)]
 struct HostedReplica {
@@ -144,7 +144,7 @@ impl Peer {
             return;
         };
         let moment =
-            |left: Option<Duration>| left.and_then(|left| clock::after(Instant::now(), left));
+            |left: Option<Duration>| left.and_then(|left| time::after(Instant::now(), left));
         let caller = moment(frame.inherited).map(|at| Deadline::new(Some(at), None));
         let deadline = Deadline::new(moment(frame.own), caller);
         let writer = method.info().streaming.then(|| ItemFrames::new(self, call));
@@ -192,7 +192,7 @@ impl Peer {
             Arc::clone(&entry.deadline)
         };
         // After the lock: this may send frames about calls that this call made.
-        deadline.set_inherited(inherited.and_then(|left| clock::after(Instant::now(), left)));
+        deadline.set_inherited(inherited.and_then(|left| time::after(Instant::now(), left)));
     }
 
     /// Ends the calls that came by the lane, because it is lost. Detached calls run on.

@@ -10,7 +10,7 @@
 //! * Both ends lend each other the objects and streams that values refer to.
 //!
 //! [`MemoryTransport`] carries frames within one process, for
-//! [`Mode::Wire`](crate::Mode::Wire).
+//! [`Mode::Wire`](crate::testing::Mode::Wire).
 
 mod attachments;
 mod caller;

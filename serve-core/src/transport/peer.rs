@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::attachments::{Borrowed, Lent};
 use super::caller::OpenCalls;
 use super::frame::Frame;
-use super::host::{Grants, Hosted, HostedCalls};
+use super::host::{Grants, HostedCalls, HostedReplicas};
 use super::lane::{Accept, Lane, LaneLost, Receive, Transport};
 
 /// One end of a lane, which sends frames and acts on the frames that arrive.
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
     /// The calls that this end serves.
     pub(super) hosted: HostedCalls,
     /// The replicas that serve those calls.
-    pub(super) replicas: Hosted,
+    pub(super) replicas: HostedReplicas,
     pub(super) grants: Grants,
     pub(super) lent: Mutex<Lent>,
     pub(super) borrowed: Mutex<Borrowed>,
@@ -48,7 +48,7 @@ impl Peer {
             next: AtomicU64::new(0),
             open: OpenCalls::default(),
             hosted: HostedCalls::default(),
-            replicas: Hosted::default(),
+            replicas: HostedReplicas::default(),
             grants: Grants::default(),
             lent: Mutex::default(),
             borrowed: Mutex::default(),

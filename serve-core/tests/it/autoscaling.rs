@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serve_core::prelude::*;
-use serve_core::{
-    Aggregation, ApplicationStatus, AutoscalingConfig, AutoscalingContext, AutoscalingDecision,
-    AutoscalingPolicy, DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger,
+use serve_core::autoscaling::{
+    Aggregation, AutoscalingConfig, AutoscalingContext, AutoscalingDecision, AutoscalingPolicy,
 };
+use serve_core::prelude::*;
+use serve_core::status::{ApplicationStatus, DeploymentDetails, DeploymentStatus, StatusTrigger};
 use tokio::time::{Instant, sleep, sleep_until};
 
 fn seconds(seconds: u64) -> Duration {
@@ -80,7 +80,7 @@ async fn more_replicas_start_once_they_have_been_wanted_for_their_delay() -> Res
     assert!((130.0..130.02).contains(&at), "{at}");
     assert_eq!((from, to), (1, 4));
     assert_eq!(status.status, DeploymentStatus::Healthy);
-    assert_eq!(status.status_trigger, DeploymentStatusTrigger::UpscaleCompleted);
+    assert_eq!(status.status_trigger, StatusTrigger::UpscaleCompleted);
     Ok(())
 }
 
@@ -358,7 +358,7 @@ async fn while_replicas_are_added_the_status_is_upscaling_and_says_why() -> Resu
     sleep(seconds(31)).await;
     let status = details(&runtime);
     assert_eq!(status.status, DeploymentStatus::Upscaling);
-    assert_eq!(status.status_trigger, DeploymentStatusTrigger::Autoscaling);
+    assert_eq!(status.status_trigger, StatusTrigger::Autoscaling);
     assert_eq!(status.message, status.autoscaling_decisions[0].reason);
     // Only what an operator asks for takes an application out of RUNNING.
     assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
@@ -496,7 +496,7 @@ struct Counted(Arc<AtomicUsize>);
 impl AutoscalingPolicy for Counted {
     fn desired_replicas(&self, context: &AutoscalingContext<'_>) -> f64 {
         self.0.fetch_add(1, Ordering::Relaxed);
-        serve_core::TargetOngoingRequests.desired_replicas(context)
+        serve_core::autoscaling::TargetOngoingRequests.desired_replicas(context)
     }
 
     fn ask_every(&self) -> Option<Duration> {

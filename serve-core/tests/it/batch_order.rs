@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use parking_lot::Mutex;
+use serve_core::batching::batch_contexts;
+use serve_core::dynamic::AnyHandle;
 use serve_core::prelude::*;
-use serve_core::{AnyHandle, batch_contexts};
 use tokio::time::{Instant, sleep};
 
 type Items = Arc<Mutex<Vec<u64>>>;
@@ -90,7 +91,7 @@ async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
 async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
     let (runtime, model, items) = model(16).await?;
     let named: AnyHandle = runtime
-        .run_any(serve_core::application::AnyApplication::from(
+        .run_any(serve_core::dynamic::AnyApplication::from(
             Application::new(Model::bind(Arc::clone(&items), Duration::ZERO)).name("named"),
         ))
         .await?;

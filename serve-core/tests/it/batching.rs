@@ -463,7 +463,7 @@ impl Tuned {
 
     #[reconfigure]
     fn tune(&self, tuning: Tuning) {
-        let batching = serve_core::batching("work").expect("it runs on a replica");
+        let batching = serve_core::batching::Batching::of("work").expect("it runs on a replica");
         batching.set_max_batch_size(tuning.size);
         batching.set_batch_wait_timeout(ms(tuning.wait_ms));
     }
@@ -517,7 +517,7 @@ async fn a_user_config_tunes_batches_without_a_restart() -> Result<()> {
     join_all((0..9).map(|item| tuned.work(item))).await;
     join_all((0..9).map(|item| tuned.other(item))).await;
     assert_eq!(taken(&batches).iter().map(Vec::len).collect::<Vec<_>>(), [1, 8, 8, 1]);
-    assert!(serve_core::batching("work").is_none(), "there is no replica here");
+    assert!(serve_core::batching::Batching::of("work").is_none(), "there is no replica here");
     Ok(())
 }
 

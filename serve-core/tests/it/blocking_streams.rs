@@ -145,7 +145,7 @@ fn model() -> (Bound<Model>, Told) {
     (Model::bind(sender, Arc::new(Mutex::new(gone))), Told { events, go })
 }
 
-fn load(status: &serve_core::Status) -> (usize, usize) {
+fn load(status: &serve_core::status::Status) -> (usize, usize) {
     let model = &status.applications["default"].deployments["Model"];
     (model.ongoing, model.queued)
 }

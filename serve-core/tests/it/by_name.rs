@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
-use serve_core::application::AnyApplication;
+use serve_core::MockRuntime;
+use serve_core::dynamic::AnyApplication;
+use serve_core::dynamic::AnyHandle;
 use serve_core::prelude::*;
-use serve_core::{AnyHandle, IntoApplication, MockRuntime};
 use tokio::time::{Instant, sleep};
 
 #[deployment(max_ongoing_requests = 1, max_queued_requests = 1, request_timeout = "5s")]

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use serve_core::DeployError;
+use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::{ApplicationStatus, AutoscalingConfig, DeployError, ReplicaState};
+use serve_core::status::{ApplicationStatus, ReplicaState};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serve_core::DeployError;
+use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::{
-    ApplicationDetails, ApplicationStatus, AutoscalingConfig, DeployError, DeploymentDetails,
-    ReplicaState,
-};
+use serve_core::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, ReplicaState};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than any deploy here takes.
@@ -410,7 +409,7 @@ async fn the_status_of_a_deploy_says_what_it_waits_for() -> Result<()> {
     // A status is data: it is read as it was written.
     let status = runtime.status();
     let written = serde_json::to_string(&status)?;
-    assert_eq!(serde_json::from_str::<serve_core::Status>(&written)?, status);
+    assert_eq!(serde_json::from_str::<serve_core::status::Status>(&written)?, status);
     Ok(())
 }
 

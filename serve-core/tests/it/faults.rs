@@ -9,8 +9,8 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
-use serve_core::ReplicaState;
 use serve_core::prelude::*;
+use serve_core::status::ReplicaState;
 use tokio::runtime::Handle as Tokio;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
@@ -244,7 +244,7 @@ impl Load {
         ["Back", "Front", "Tally"].map(|name| {
             let one = &deployments[name];
             let running = |replica: &&_| -> bool {
-                let replica: &serve_core::ReplicaDetails = replica;
+                let replica: &serve_core::status::ReplicaDetails = replica;
                 replica.state == ReplicaState::Running
             };
             (one.replicas.iter().filter(running).count(), one.ongoing, one.queued)

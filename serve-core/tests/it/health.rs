@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serve_core::prelude::*;
-use serve_core::{
-    ApplicationStatus, DeploymentDetails, DeploymentStatus, DeploymentStatusTrigger, ReplicaState,
+use serve_core::status::{
+    ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState, StatusTrigger,
 };
 use tokio::time::{Instant, sleep};
 
@@ -123,7 +123,7 @@ async fn three_failed_checks_in_a_row_replace_a_replica_and_fewer_do_not() -> Re
         assert!(!after.contains(&before[0]) && after.contains(&before[1]), "{ill:?}: {after:?}");
         let details = details(&runtime, "Patient");
         assert_eq!(details.status, DeploymentStatus::Healthy);
-        assert_eq!(details.status_trigger, DeploymentStatusTrigger::Unspecified);
+        assert_eq!(details.status_trigger, StatusTrigger::Unspecified);
         let [dead] = &details.recent_dead_replicas[..] else { panic!("{details:?}") };
         assert_eq!(dead.replica_id, before[0]);
         let said = if ill == Ill::Hangs { "within 5s" } else { "feverish" };
@@ -170,7 +170,7 @@ async fn callers_of_an_ill_replica_come_to_no_harm() -> Result<()> {
         let details = details(&runtime, "Patient");
         if details.status == DeploymentStatus::Unhealthy && unhealthy.is_none() {
             unhealthy = Some(second);
-            assert_eq!(details.status_trigger, DeploymentStatusTrigger::HealthCheckFailed);
+            assert_eq!(details.status_trigger, StatusTrigger::HealthCheckFailed);
             assert!(details.message.contains(&before[0]), "{}", details.message);
             assert!(details.message.contains("feverish"), "{}", details.message);
             let app = runtime.status().applications["default"].status;
@@ -222,7 +222,7 @@ async fn a_deployment_is_unhealthy_until_the_replacement_runs() -> Result<()> {
         let details = details(&runtime, "Slow");
         (details.status, details.status_trigger)
     };
-    let healthy = (DeploymentStatus::Healthy, DeploymentStatusTrigger::ConfigUpdateCompleted);
+    let healthy = (DeploymentStatus::Healthy, StatusTrigger::ConfigUpdateCompleted);
     assert_eq!(standing(), healthy);
     *well.lock() = false;
     let mut seen = vec![healthy];
@@ -237,8 +237,8 @@ async fn a_deployment_is_unhealthy_until_the_replacement_runs() -> Result<()> {
             }
         }
     }
-    let unhealthy = (DeploymentStatus::Unhealthy, DeploymentStatusTrigger::HealthCheckFailed);
-    let again = (DeploymentStatus::Healthy, DeploymentStatusTrigger::Unspecified);
+    let unhealthy = (DeploymentStatus::Unhealthy, StatusTrigger::HealthCheckFailed);
+    let again = (DeploymentStatus::Healthy, StatusTrigger::Unspecified);
     assert_eq!(seen, [healthy, unhealthy, again]);
     Ok(())
 }

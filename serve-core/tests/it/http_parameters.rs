@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use serve_core::prelude::*;
-use serve_core::{HttpClient, HttpResponse};
+use serve_core::testing::{HttpClient, HttpResponse};
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

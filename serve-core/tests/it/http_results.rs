@@ -5,8 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use serve_core::CallError;
 use serve_core::prelude::*;
-use serve_core::{CallError, HttpClient};
+use serve_core::testing::HttpClient;
 use tokio::time::sleep;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
-use serve_core::HttpClient;
 use serve_core::prelude::*;
+use serve_core::testing::HttpClient;
 use tokio::time::sleep;
 
 #[deployment]

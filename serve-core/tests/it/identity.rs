@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, json};
-use serve_core::application::{AnyApplication, Graph, registered};
+use serve_core::autoscaling::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
+use serve_core::dynamic::{AnyApplication, Graph, registered};
 use serve_core::options::{ContentHash, OPTIONS, build_id};
 use serve_core::prelude::*;
-use serve_core::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy, RequestRouting};
+use serve_core::routing::RequestRouting;
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 struct Weights {

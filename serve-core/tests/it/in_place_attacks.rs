@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::Stream;
 use parking_lot::Mutex;
-use serve_core::ApplicationStatus;
 use serve_core::prelude::*;
+use serve_core::status::ApplicationStatus;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 

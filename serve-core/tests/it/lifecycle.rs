@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serve_core::DeployError;
 use serve_core::prelude::*;
-use serve_core::{ApplicationStatus, DeployError};
+use serve_core::status::ApplicationStatus;
 use tokio::time::sleep;
 
 type Events = Arc<Mutex<Vec<String>>>;

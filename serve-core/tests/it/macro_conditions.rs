@@ -88,7 +88,7 @@ async fn an_absent_method_leaves_nothing_behind() -> Result<()> {
     let sparse = runtime.run(Sparse::bind(1)).await?;
     assert_eq!(sparse.start().await?, 1);
     assert_eq!(sparse.there().await?, 2);
-    let methods: Vec<_> = <Sparse as serve_core::Handlers>::methods()
+    let methods: Vec<_> = <Sparse as serve_core::__private::Handlers>::methods()
         .iter()
         .map(|method| method.info().name)
         .collect();
@@ -126,7 +126,7 @@ async fn a_conditional_mut_self_method_that_is_there_makes_calls_run_one_at_a_ti
 
 #[test]
 fn mut_self_counts_only_where_its_method_is_there() {
-    fn concurrent<D: serve_core::Handlers>() -> bool {
+    fn concurrent<D: serve_core::__private::Handlers>() -> bool {
         std::any::type_name::<D::Cell>().contains("Shared")
     }
     assert!(concurrent::<Sparse>());

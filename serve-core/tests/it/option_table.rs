@@ -9,13 +9,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use serve_core::application::AnyApplication;
+use serve_core::autoscaling::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
+use serve_core::dynamic::AnyApplication;
+use serve_core::options::DeploymentOptions;
 use serve_core::options::{AUTOSCALING, GivenIn, OPTIONS, OnUpdate, OptionInfo};
 use serve_core::prelude::*;
-use serve_core::{
-    AutoscalingConfig, AutoscalingContext, AutoscalingPolicy, Candidate, Candidates,
-    DeploymentOptions, RequestRouter, RequestRouting, RoutedCall,
-};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 
 /// The options that only the attribute has, because they are words to the macro.
 const WORDS: [&str; 2] = ["local", "crate"];
@@ -44,7 +43,7 @@ impl RequestRouter for First {
     }
 }
 
-serve_core::register_request_router!("first", First);
+serve_core::routing::register_request_router!("first", First);
 
 #[derive(Default)]
 struct OneForTen;
@@ -55,7 +54,7 @@ impl AutoscalingPolicy for OneForTen {
     }
 }
 
-serve_core::register_autoscaling_policy!("one_for_ten", OneForTen);
+serve_core::autoscaling::register_autoscaling_policy!("one_for_ten", OneForTen);
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -5,12 +5,12 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use serde_json::Value::Null;
-use serve_core::application::AnyApplication;
+use serve_core::DeployError;
+use serve_core::autoscaling::{Aggregation, AutoscalingContext};
+use serve_core::dynamic::AnyApplication;
+use serve_core::options::{DeploymentOptions, OptionsError};
 use serve_core::prelude::*;
-use serve_core::{
-    Aggregation, AutoscalingContext, Candidate, Candidates, DeployError, DeploymentOptions,
-    OptionsError, RequestRouter, RequestRouting, RoutedCall,
-};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
 
 /// Always the first.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serve_core::prelude::*;
-use serve_core::{
+use serve_core::status::{
     ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails, ReplicaState,
 };
 use tokio::time::sleep;

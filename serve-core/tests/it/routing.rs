@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use futures::future::{join_all, pending};
 use parking_lot::Mutex;
+use serve_core::DeployError;
 use serve_core::prelude::*;
-use serve_core::{
-    ApplicationStatus, Candidate, Candidates, DeployError, ReplicaState, RequestRouter,
-    RequestRouting, RoutedCall,
-};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::status::{ApplicationStatus, ReplicaState};
 use tokio::time::sleep;
 
 #[deployment]

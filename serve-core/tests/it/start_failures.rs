@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serve_core::DeployError;
+use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::{
-    ApplicationDetails, ApplicationStatus, AutoscalingConfig, DeployError, DeploymentDetails,
-    DeploymentStatus, DeploymentStatusTrigger, ReplicaState,
+use serve_core::status::{
+    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState,
+    StatusTrigger,
 };
 use tokio::time::{Instant, sleep};
 
@@ -133,7 +135,7 @@ async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() 
         assert_eq!(app.message, text);
         let status = child(&runtime);
         assert_eq!(status.status, DeploymentStatus::DeployFailed);
-        assert_eq!(status.status_trigger, DeploymentStatusTrigger::ReplicaStartupFailed);
+        assert_eq!(status.status_trigger, StatusTrigger::ReplicaStartupFailed);
         assert!(status.message.contains(why), "{}", status.message);
         assert!(status.recent_dead_replicas.iter().all(|dead| dead.reason.contains(why)));
         let kept = ids(&runtime).iter().filter(|id| before.contains(id)).count();
@@ -149,7 +151,7 @@ async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() 
         assert_eq!((app.status, app.message.as_str()), (ApplicationStatus::Running, ""));
         let status = child(&runtime);
         assert_eq!(status.status, DeploymentStatus::Healthy);
-        assert_eq!(status.status_trigger, DeploymentStatusTrigger::ConfigUpdateCompleted);
+        assert_eq!(status.status_trigger, StatusTrigger::ConfigUpdateCompleted);
         assert_eq!(status.message, "");
     }
     Ok(())
@@ -344,7 +346,7 @@ async fn a_first_deploy_fails_after_so_many_tries_with_pauses_between() -> Resul
         assert_eq!(app.message, failed.to_string());
         let status = child(&runtime);
         assert_eq!(status.status, DeploymentStatus::DeployFailed);
-        assert_eq!(status.status_trigger, DeploymentStatusTrigger::ReplicaStartupFailed);
+        assert_eq!(status.status_trigger, StatusTrigger::ReplicaStartupFailed);
         assert!(status.message.contains("the model is missing"), "{}", status.message);
         assert!(status.replicas.is_empty());
         assert_eq!(status.recent_dead_replicas.len(), tries.min(10));
@@ -396,7 +398,7 @@ async fn a_version_that_has_started_is_tried_until_it_starts_again() -> Result<(
     assert!(began.elapsed() >= expected && began.elapsed() < expected + Duration::from_millis(99));
     assert_eq!(births.tries(), 9);
     assert_eq!(child(&runtime).status, DeploymentStatus::Healthy);
-    assert_eq!(child(&runtime).status_trigger, DeploymentStatusTrigger::Unspecified);
+    assert_eq!(child(&runtime).status_trigger, StatusTrigger::Unspecified);
     Ok(())
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::json;
+use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::{
-    ApplicationStatus, AutoscalingConfig, DeploymentDetails, DeploymentStatus,
-    DeploymentStatusTrigger, ReplicaState,
+use serve_core::status::{
+    ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState, StatusTrigger,
 };
 use tokio::time::{Instant, sleep};
 
@@ -126,7 +126,7 @@ async fn an_update_under_load_fails_no_call_and_keeps_to_its_bounds() -> Result<
         let replicas_now = details(&runtime, "Worker");
         assert_eq!(ids(&runtime, "Worker").len(), replicas, "{setting:?}");
         assert_eq!(replicas_now.status, DeploymentStatus::Healthy);
-        assert_eq!(replicas_now.status_trigger, DeploymentStatusTrigger::ConfigUpdateCompleted);
+        assert_eq!(replicas_now.status_trigger, StatusTrigger::ConfigUpdateCompleted);
         let mut ranks: Vec<usize> = replicas_now
             .replicas
             .iter()
@@ -271,7 +271,7 @@ async fn what_can_change_in_place_does() -> Result<()> {
     let handle = runtime.run(front(leaf(1))).await?;
     let before = ids(&runtime, "Leaf");
     let seconds = Duration::from_secs;
-    let round_robin = serve_core::RequestRouting::RoundRobin;
+    let round_robin = serve_core::routing::RequestRouting::RoundRobin;
     let autoscaling = AutoscalingConfig::new().min_replicas(2).max_replicas(5);
     let in_place: [(&str, Bound<Leaf>); 12] = [
         ("max_ongoing_requests", leaf(1).max_ongoing_requests(3)),
@@ -299,14 +299,14 @@ async fn what_can_change_in_place_does() -> Result<()> {
     let more = ids(&runtime, "Leaf");
     assert!(more.len() == 4 && before.iter().all(|id| more.contains(id)), "{more:?}");
     let trigger = |runtime: &MockRuntime| details(runtime, "Leaf").status_trigger;
-    assert_eq!(trigger(&runtime), DeploymentStatusTrigger::UpscaleCompleted);
+    assert_eq!(trigger(&runtime), StatusTrigger::UpscaleCompleted);
     runtime.run(front(leaf(1).user_config(Tuning::by(5)).num_replicas(1))).await?;
     sleep(seconds(1)).await;
     assert_eq!(ids(&runtime, "Leaf"), before[..1], "the newest go first");
-    assert_eq!(trigger(&runtime), DeploymentStatusTrigger::DownscaleCompleted);
+    assert_eq!(trigger(&runtime), StatusTrigger::DownscaleCompleted);
     // More replicas and something else is an update.
     runtime.run(front(leaf(1).user_config(Tuning::by(6)).num_replicas(2))).await?;
-    assert_eq!(trigger(&runtime), DeploymentStatusTrigger::ConfigUpdateCompleted);
+    assert_eq!(trigger(&runtime), StatusTrigger::ConfigUpdateCompleted);
     Ok(())
 }
 

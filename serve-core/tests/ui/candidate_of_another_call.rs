@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use serve_core::{Candidate, Candidates, RequestRouter, RoutedCall};
+use serve_core::routing::{Candidate, Candidates, RequestRouter, RoutedCall};
 
 #[derive(Default)]
 pub struct Sticky {

@@ -9,7 +9,7 @@ use chat::{Generate, GenerateError, GenerateMock, Settings, Wish, chat};
 use serde_json::{Value, json};
 use serve_core::futures::stream::{self, BoxStream};
 use serve_core::prelude::*;
-use serve_core::{HttpClient, HttpResponse};
+use serve_core::testing::{HttpClient, HttpResponse};
 use tokio::time::{Instant, sleep};
 
 type Pieces = BoxStream<'static, Result<Piece, GenerateError>>;

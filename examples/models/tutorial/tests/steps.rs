@@ -1,7 +1,7 @@
 //! Every step reads the page, and the page of the guide shows the steps as they are.
 
 use ocr::Line;
-use serve_core::application::AnyApplication;
+use serve_core::dynamic::AnyApplication;
 use serve_core::prelude::*;
 
 const PAGE: &[u8] = include_bytes!("../../page.png");

@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use serve_core::RequestRouting;
-use serve_core::application::{Graph, GraphNode};
+use serve_core::dynamic::{Graph, GraphNode};
+use serve_core::routing::RequestRouting;
 
 /// The boxes and arrows of a drawing, before they are placed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,7 +33,7 @@ pub(crate) struct ReplicaView {
 
 /// The replicas to start and to stop now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rollout {
+pub(crate) struct ReplicaChanges {
     /// The number of replicas to start.
     pub(crate) start: usize,
     /// The numbers of the replicas to stop.
@@ -47,9 +47,9 @@ pub(crate) struct Rollout {
 /// does not stop before another one serves, so that a deployment with one replica temporarily has
 /// two, unless the old replica occupies the only room; and a version that does not start stops no
 /// further old replicas.
-pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
+pub(crate) fn rollout(input: &RolloutInput<'_>) -> ReplicaChanges {
     if input.given_up {
-        return Rollout::default();
+        return ReplicaChanges::default();
     }
     let current = input.replicas.iter().filter(|replica| replica.current).count();
     let mut stop = surplus(input, current);
@@ -59,7 +59,7 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     stop.extend(old_starting.iter().map(|old| old.number));
     if old_running.is_empty() {
         let start = if input.may_start { input.target - current } else { 0 };
-        return Rollout { start, stop };
+        return ReplicaChanges { start, stop };
     }
     let surge = surge(input);
     let at_least = match surge {
@@ -79,7 +79,7 @@ pub(crate) fn rollout(input: &RolloutInput<'_>) -> Rollout {
     stop.extend(old.drain(..stopping));
     let room = (input.target + surge.unwrap_or(0)).saturating_sub(current + old.len());
     let start = if input.may_start { room.min(input.target - current) } else { 0 };
-    Rollout { start, stop }
+    ReplicaChanges { start, stop }
 }
 
 /// Returns the surplus replicas of the requested version: first those that do not serve yet, then
@@ -152,69 +152,73 @@ mod tests {
     #[test]
     fn a_steady_deployment_is_left_alone() {
         let replicas = [new(0, true), new(1, true)];
-        assert_eq!(rollout(&input(&replicas, 2)), Rollout::default());
+        assert_eq!(rollout(&input(&replicas, 2)), ReplicaChanges::default());
     }
 
     #[test]
     fn the_wanted_number_is_met() {
-        assert_eq!(rollout(&input(&[], 3)), Rollout { start: 3, stop: vec![] });
+        assert_eq!(rollout(&input(&[], 3)), ReplicaChanges { start: 3, stop: vec![] });
         let replicas = [new(0, true), new(1, true), new(2, false)];
         let fewer = rollout(&input(&replicas, 1));
-        assert_eq!(fewer, Rollout { start: 0, stop: vec![2, 1] }, "who does not serve yet first");
+        assert_eq!(
+            fewer,
+            ReplicaChanges { start: 0, stop: vec![2, 1] },
+            "who does not serve yet first"
+        );
     }
 
     #[test]
     fn a_part_is_replaced_at_a_time() {
         let replicas: Vec<_> = (0..10).map(old).collect();
-        assert_eq!(rollout(&input(&replicas, 10)), Rollout { start: 2, stop: vec![0, 1] });
+        assert_eq!(rollout(&input(&replicas, 10)), ReplicaChanges { start: 2, stop: vec![0, 1] });
         let meanwhile: Vec<_> = (2..10).map(old).chain([new(10, false), new(11, true)]).collect();
-        assert_eq!(rollout(&input(&meanwhile, 10)), Rollout { start: 1, stop: vec![2] });
+        assert_eq!(rollout(&input(&meanwhile, 10)), ReplicaChanges { start: 1, stop: vec![2] });
     }
 
     #[test]
     fn all_at_a_time_leaves_one_that_serves_and_starts_no_more_than_wanted() {
         let replicas: Vec<_> = (0..4).map(old).collect();
         let all = RolloutInput { rolling_update_percentage: 1.0, ..input(&replicas, 4) };
-        assert_eq!(rollout(&all), Rollout { start: 3, stop: vec![0, 1, 2] });
+        assert_eq!(rollout(&all), ReplicaChanges { start: 3, stop: vec![0, 1, 2] });
     }
 
     #[test]
     fn with_a_surge_new_ones_start_first() {
         let replicas: Vec<_> = (0..4).map(old).collect();
         let surging = RolloutInput { max_surge_percent: 25.0, ..input(&replicas, 4) };
-        assert_eq!(rollout(&surging), Rollout { start: 1, stop: vec![] });
+        assert_eq!(rollout(&surging), ReplicaChanges { start: 1, stop: vec![] });
     }
 
     #[test]
     fn the_only_replica_serves_until_another_does() {
         let replicas = [old(0)];
-        assert_eq!(rollout(&input(&replicas, 1)), Rollout { start: 1, stop: vec![] });
+        assert_eq!(rollout(&input(&replicas, 1)), ReplicaChanges { start: 1, stop: vec![] });
         let replicas = [old(0), new(1, false)];
-        assert_eq!(rollout(&input(&replicas, 1)), Rollout::default());
+        assert_eq!(rollout(&input(&replicas, 1)), ReplicaChanges::default());
         let replicas = [old(0), new(1, true)];
-        assert_eq!(rollout(&input(&replicas, 1)), Rollout { start: 0, stop: vec![0] });
+        assert_eq!(rollout(&input(&replicas, 1)), ReplicaChanges { start: 0, stop: vec![0] });
     }
 
     #[test]
     fn the_only_replica_makes_room_where_there_is_no_other() {
         let replicas = [old(0), new(1, false)];
         let full = RolloutInput { no_room: true, ..input(&replicas, 1) };
-        assert_eq!(rollout(&full), Rollout { start: 0, stop: vec![0] });
+        assert_eq!(rollout(&full), ReplicaChanges { start: 0, stop: vec![0] });
     }
 
     #[test]
     fn what_is_scaled_to_zero_needs_no_successor() {
         let replicas = [old(0), old(1), new(2, false)];
-        assert_eq!(rollout(&input(&replicas, 0)), Rollout { start: 0, stop: vec![2, 0, 1] });
+        assert_eq!(rollout(&input(&replicas, 0)), ReplicaChanges { start: 0, stop: vec![2, 0, 1] });
     }
 
     #[test]
     fn a_version_that_does_not_start_stops_no_more_old_ones() {
         let replicas: Vec<_> = (0..10).map(old).collect();
         let failing = RolloutInput { may_start: false, ..input(&replicas, 10) };
-        assert_eq!(rollout(&failing), Rollout::default());
+        assert_eq!(rollout(&failing), ReplicaChanges::default());
         let failed = RolloutInput { given_up: true, ..input(&replicas, 10) };
-        assert_eq!(rollout(&failed), Rollout::default());
+        assert_eq!(rollout(&failed), ReplicaChanges::default());
     }
 
     proptest! {

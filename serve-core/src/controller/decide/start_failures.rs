@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Moment;
+use crate::time::Moment;
 
 /// The number of failed starts per wanted replica after which a deploy fails: Ray Serve's
 /// `RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT`.
@@ -108,7 +108,7 @@ impl StartFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::WallClock;
+    use crate::time::WallClock;
 
     fn now() -> Moment {
         WallClock::new().now()

@@ -12,7 +12,7 @@ use crate::controller::status::{ApplicationStatus, DeploymentStatus};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
-pub enum DeploymentStatusTrigger {
+pub enum StatusTrigger {
     /// No particular event, for example after recovery from a failure.
     Unspecified,
     /// The deployment was deployed, or its number of replicas was changed manually.
@@ -41,7 +41,7 @@ pub enum DeploymentStatusTrigger {
 /// An event of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum Event {
+pub(crate) enum StatusEvent {
     /// All requested replicas of the requested version run, and no others.
     Healthy,
     /// The deployment was deployed with other code, options or arguments.
@@ -64,26 +64,26 @@ pub(crate) enum Event {
 
 /// The status of a deployment, the event that led to it, and a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Standing {
+pub(crate) struct StatusInfo {
     pub(crate) status: DeploymentStatus,
-    pub(crate) trigger: DeploymentStatusTrigger,
+    pub(crate) trigger: StatusTrigger,
     pub(crate) message: String,
 }
 
-impl Standing {
-    /// Returns the standing of a new deployment.
+impl StatusInfo {
+    /// Returns the status_info of a new deployment.
     pub(crate) fn new() -> Self {
         Self {
             status: DeploymentStatus::Updating,
-            trigger: DeploymentStatusTrigger::ConfigUpdateStarted,
+            trigger: StatusTrigger::ConfigUpdateStarted,
             message: String::new(),
         }
     }
 
-    /// Returns the standing after `event`. An event that changes nothing in this state leaves the
-    /// whole standing as it is, including the message.
+    /// Returns the status_info after `event`. An event that changes nothing in this state leaves the
+    /// whole status_info as it is, including the message.
     #[must_use]
-    pub(crate) fn after(self, event: Event, message: impl Into<String>) -> Self {
+    pub(crate) fn after(self, event: StatusEvent, message: impl Into<String>) -> Self {
         match next(self.status, self.trigger, event) {
             Some((status, trigger)) => Self { status, trigger, message: message.into() },
             None => self,
@@ -94,66 +94,73 @@ impl Standing {
 /// Returns the state that `event` leads to, or `None` if the event changes nothing.
 fn next(
     status: DeploymentStatus,
-    trigger: DeploymentStatusTrigger,
-    event: Event,
-) -> Option<(DeploymentStatus, DeploymentStatusTrigger)> {
+    trigger: StatusTrigger,
+    event: StatusEvent,
+) -> Option<(DeploymentStatus, StatusTrigger)> {
     use DeploymentStatus::{DeployFailed, Downscaling, Healthy, Unhealthy, Updating, Upscaling};
-    use DeploymentStatusTrigger as Trigger;
+    use StatusTrigger as Trigger;
 
     let next = match (event, status) {
-        (Event::InternalError, _) => (Unhealthy, Trigger::InternalError),
-        (Event::Delete, _) => (Updating, Trigger::Deleting),
-        (Event::ConfigUpdate, _) => (Updating, Trigger::ConfigUpdateStarted),
+        (StatusEvent::InternalError, _) => (Unhealthy, Trigger::InternalError),
+        (StatusEvent::Delete, _) => (Updating, Trigger::Deleting),
+        (StatusEvent::ConfigUpdate, _) => (Updating, Trigger::ConfigUpdateStarted),
 
-        (Event::Healthy, Healthy) => return None,
-        (Event::Healthy, Updating) => (Healthy, Trigger::ConfigUpdateCompleted),
-        (Event::Healthy, Upscaling) => (Healthy, Trigger::UpscaleCompleted),
-        (Event::Healthy, Downscaling) => (Healthy, Trigger::DownscaleCompleted),
-        (Event::Healthy, Unhealthy | DeployFailed) => (Healthy, Trigger::Unspecified),
+        (StatusEvent::Healthy, Healthy) => return None,
+        (StatusEvent::Healthy, Updating) => (Healthy, Trigger::ConfigUpdateCompleted),
+        (StatusEvent::Healthy, Upscaling) => (Healthy, Trigger::UpscaleCompleted),
+        (StatusEvent::Healthy, Downscaling) => (Healthy, Trigger::DownscaleCompleted),
+        (StatusEvent::Healthy, Unhealthy | DeployFailed) => (Healthy, Trigger::Unspecified),
 
         // A change of the number of replicas does not hide a failure.
         (
-            Event::AutoscaleUp
-            | Event::AutoscaleDown
-            | Event::ManuallyIncreaseNumReplicas
-            | Event::ManuallyDecreaseNumReplicas,
+            StatusEvent::AutoscaleUp
+            | StatusEvent::AutoscaleDown
+            | StatusEvent::ManuallyIncreaseNumReplicas
+            | StatusEvent::ManuallyDecreaseNumReplicas,
             Unhealthy | DeployFailed,
         ) => return None,
-        (Event::AutoscaleUp, Updating | Healthy) => (Upscaling, Trigger::Autoscaling),
-        (Event::AutoscaleDown, Updating | Healthy) => (Downscaling, Trigger::Autoscaling),
+        (StatusEvent::AutoscaleUp, Updating | Healthy) => (Upscaling, Trigger::Autoscaling),
+        (StatusEvent::AutoscaleDown, Updating | Healthy) => (Downscaling, Trigger::Autoscaling),
         // A manual change completes before the load may request another number.
-        (Event::AutoscaleUp, _) if trigger == Trigger::Autoscaling => (Upscaling, trigger),
-        (Event::AutoscaleDown, _) if trigger == Trigger::Autoscaling => (Downscaling, trigger),
-        (Event::AutoscaleUp | Event::AutoscaleDown, _) => return None,
+        (StatusEvent::AutoscaleUp, _) if trigger == Trigger::Autoscaling => (Upscaling, trigger),
+        (StatusEvent::AutoscaleDown, _) if trigger == Trigger::Autoscaling => {
+            (Downscaling, trigger)
+        }
+        (StatusEvent::AutoscaleUp | StatusEvent::AutoscaleDown, _) => return None,
 
         (
-            Event::ManuallyIncreaseNumReplicas | Event::ManuallyDecreaseNumReplicas,
+            StatusEvent::ManuallyIncreaseNumReplicas | StatusEvent::ManuallyDecreaseNumReplicas,
             Upscaling | Downscaling,
         ) if !matches!(trigger, Trigger::Autoscaling | Trigger::ConfigUpdateStarted) => {
             return None;
         }
-        (Event::ManuallyIncreaseNumReplicas | Event::ManuallyDecreaseNumReplicas, Updating) => {
+        (
+            StatusEvent::ManuallyIncreaseNumReplicas | StatusEvent::ManuallyDecreaseNumReplicas,
+            Updating,
+        ) => {
             return None;
         }
-        (Event::ManuallyIncreaseNumReplicas, _) => (Upscaling, Trigger::ConfigUpdateStarted),
-        (Event::ManuallyDecreaseNumReplicas, _) => (Downscaling, Trigger::ConfigUpdateStarted),
+        (StatusEvent::ManuallyIncreaseNumReplicas, _) => (Upscaling, Trigger::ConfigUpdateStarted),
+        (StatusEvent::ManuallyDecreaseNumReplicas, _) => {
+            (Downscaling, Trigger::ConfigUpdateStarted)
+        }
 
         // The running replicas are sufficient: a replica that does not start is retried.
-        (Event::ReplicaStartupFailed, Healthy) => return None,
-        (Event::ReplicaStartupFailed, Updating | DeployFailed) => {
+        (StatusEvent::ReplicaStartupFailed, Healthy) => return None,
+        (StatusEvent::ReplicaStartupFailed, Updating | DeployFailed) => {
             (DeployFailed, Trigger::ReplicaStartupFailed)
         }
-        (Event::ReplicaStartupFailed, _) => (Unhealthy, Trigger::ReplicaStartupFailed),
+        (StatusEvent::ReplicaStartupFailed, _) => (Unhealthy, Trigger::ReplicaStartupFailed),
 
-        (Event::DeploymentActorFailed, Updating | DeployFailed) => {
+        (StatusEvent::DeploymentActorFailed, Updating | DeployFailed) => {
             (DeployFailed, Trigger::DeploymentActorFailed)
         }
-        (Event::DeploymentActorFailed, _) => return None,
+        (StatusEvent::DeploymentActorFailed, _) => return None,
 
-        (Event::HealthCheckFailed, Updating | DeployFailed) => {
+        (StatusEvent::HealthCheckFailed, Updating | DeployFailed) => {
             (DeployFailed, Trigger::HealthCheckFailed)
         }
-        (Event::HealthCheckFailed, _) => (Unhealthy, Trigger::HealthCheckFailed),
+        (StatusEvent::HealthCheckFailed, _) => (Unhealthy, Trigger::HealthCheckFailed),
     };
     Some(next)
 }
@@ -170,7 +177,7 @@ enum Rank {
 }
 
 /// Returns the rank of a state, or `None` if no sequence of events leads to the state.
-fn rank(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Option<Rank> {
+fn rank(status: DeploymentStatus, trigger: StatusTrigger) -> Option<Rank> {
     match (status, trigger) {
         (DeploymentStatus::DeployFailed, _) => Some(Rank::DeployFailed),
         (DeploymentStatus::Unhealthy, _) => Some(Rank::Unhealthy),
@@ -178,11 +185,11 @@ fn rank(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Option<Ra
         (DeploymentStatus::Healthy, _) => Some(Rank::Steady),
         (
             DeploymentStatus::Upscaling | DeploymentStatus::Downscaling,
-            DeploymentStatusTrigger::ConfigUpdateStarted,
+            StatusTrigger::ConfigUpdateStarted,
         ) => Some(Rank::Changing),
         (
             DeploymentStatus::Upscaling | DeploymentStatus::Downscaling,
-            DeploymentStatusTrigger::Autoscaling,
+            StatusTrigger::Autoscaling,
         ) => Some(Rank::Steady),
         (DeploymentStatus::Upscaling | DeploymentStatus::Downscaling, _) => None,
     }
@@ -191,11 +198,12 @@ fn rank(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Option<Ra
 /// Returns the status of an application that has these deployments and is not being deleted.
 /// RUNNING if there are no deployments.
 pub(crate) fn application_status<'a>(
-    deployments: impl IntoIterator<Item = &'a Standing>,
+    deployments: impl IntoIterator<Item = &'a StatusInfo>,
 ) -> ApplicationStatus {
     // A state without a rank is at least not settled.
-    let rank_of =
-        |standing: &Standing| rank(standing.status, standing.trigger).unwrap_or(Rank::Changing);
+    let rank_of = |status_info: &StatusInfo| {
+        rank(status_info.status, status_info.trigger).unwrap_or(Rank::Changing)
+    };
     match deployments.into_iter().map(rank_of).min() {
         Some(Rank::DeployFailed) => ApplicationStatus::DeployFailed,
         Some(Rank::Unhealthy) => ApplicationStatus::Unhealthy,
@@ -216,31 +224,31 @@ mod tests {
         DeploymentStatus::Upscaling,
         DeploymentStatus::Downscaling,
     ];
-    const TRIGGERS: [DeploymentStatusTrigger; 11] = [
-        DeploymentStatusTrigger::Unspecified,
-        DeploymentStatusTrigger::ConfigUpdateStarted,
-        DeploymentStatusTrigger::ConfigUpdateCompleted,
-        DeploymentStatusTrigger::UpscaleCompleted,
-        DeploymentStatusTrigger::DownscaleCompleted,
-        DeploymentStatusTrigger::Autoscaling,
-        DeploymentStatusTrigger::ReplicaStartupFailed,
-        DeploymentStatusTrigger::DeploymentActorFailed,
-        DeploymentStatusTrigger::HealthCheckFailed,
-        DeploymentStatusTrigger::InternalError,
-        DeploymentStatusTrigger::Deleting,
+    const TRIGGERS: [StatusTrigger; 11] = [
+        StatusTrigger::Unspecified,
+        StatusTrigger::ConfigUpdateStarted,
+        StatusTrigger::ConfigUpdateCompleted,
+        StatusTrigger::UpscaleCompleted,
+        StatusTrigger::DownscaleCompleted,
+        StatusTrigger::Autoscaling,
+        StatusTrigger::ReplicaStartupFailed,
+        StatusTrigger::DeploymentActorFailed,
+        StatusTrigger::HealthCheckFailed,
+        StatusTrigger::InternalError,
+        StatusTrigger::Deleting,
     ];
-    const EVENTS: [Event; 11] = [
-        Event::Healthy,
-        Event::ConfigUpdate,
-        Event::AutoscaleUp,
-        Event::AutoscaleDown,
-        Event::ManuallyIncreaseNumReplicas,
-        Event::ManuallyDecreaseNumReplicas,
-        Event::ReplicaStartupFailed,
-        Event::DeploymentActorFailed,
-        Event::HealthCheckFailed,
-        Event::InternalError,
-        Event::Delete,
+    const EVENTS: [StatusEvent; 11] = [
+        StatusEvent::Healthy,
+        StatusEvent::ConfigUpdate,
+        StatusEvent::AutoscaleUp,
+        StatusEvent::AutoscaleDown,
+        StatusEvent::ManuallyIncreaseNumReplicas,
+        StatusEvent::ManuallyDecreaseNumReplicas,
+        StatusEvent::ReplicaStartupFailed,
+        StatusEvent::DeploymentActorFailed,
+        StatusEvent::HealthCheckFailed,
+        StatusEvent::InternalError,
+        StatusEvent::Delete,
     ];
 
     fn vectors() -> serde_json::Value {
@@ -252,8 +260,8 @@ mod tests {
         *all.iter().find(|one| serde_json::to_value(one).unwrap() == *name).unwrap()
     }
 
-    fn standing(status: DeploymentStatus, trigger: DeploymentStatusTrigger) -> Standing {
-        Standing { status, trigger, message: "old".to_owned() }
+    fn status_info(status: DeploymentStatus, trigger: StatusTrigger) -> StatusInfo {
+        StatusInfo { status, trigger, message: "old".to_owned() }
     }
 
     #[test]
@@ -262,8 +270,8 @@ mod tests {
         let rows = vectors["rows"].as_array().unwrap();
         assert_eq!(rows.len(), 396);
         for row in rows {
-            let before = standing(named(&STATUSES, &row[0]), named(&TRIGGERS, &row[1]));
-            let expected = Standing {
+            let before = status_info(named(&STATUSES, &row[0]), named(&TRIGGERS, &row[1]));
+            let expected = StatusInfo {
                 status: named(&STATUSES, &row[3]),
                 trigger: named(&TRIGGERS, &row[4]),
                 message: row[5].as_str().unwrap().to_owned(),
@@ -284,8 +292,8 @@ mod tests {
     }
 
     /// Returns the states that some sequence of events leads to.
-    fn reachable() -> Vec<(DeploymentStatus, DeploymentStatusTrigger)> {
-        let start = Standing::new();
+    fn reachable() -> Vec<(DeploymentStatus, StatusTrigger)> {
+        let start = StatusInfo::new();
         let mut seen = vec![(start.status, start.trigger)];
         let mut at = 0;
         while let Some(&(status, trigger)) = seen.get(at) {
@@ -311,16 +319,15 @@ mod tests {
 
     #[test]
     fn the_worst_deployment_decides_how_an_application_does() {
-        let of = |statuses: &[(DeploymentStatus, DeploymentStatusTrigger)]| {
-            let all: Vec<_> = statuses.iter().map(|(s, t)| standing(*s, *t)).collect();
+        let of = |statuses: &[(DeploymentStatus, StatusTrigger)]| {
+            let all: Vec<_> = statuses.iter().map(|(s, t)| status_info(*s, *t)).collect();
             application_status(&all)
         };
-        let healthy = (DeploymentStatus::Healthy, DeploymentStatusTrigger::Unspecified);
-        let growing = (DeploymentStatus::Upscaling, DeploymentStatusTrigger::Autoscaling);
-        let by_hand = (DeploymentStatus::Upscaling, DeploymentStatusTrigger::ConfigUpdateStarted);
-        let ill = (DeploymentStatus::Unhealthy, DeploymentStatusTrigger::HealthCheckFailed);
-        let failed =
-            (DeploymentStatus::DeployFailed, DeploymentStatusTrigger::ReplicaStartupFailed);
+        let healthy = (DeploymentStatus::Healthy, StatusTrigger::Unspecified);
+        let growing = (DeploymentStatus::Upscaling, StatusTrigger::Autoscaling);
+        let by_hand = (DeploymentStatus::Upscaling, StatusTrigger::ConfigUpdateStarted);
+        let ill = (DeploymentStatus::Unhealthy, StatusTrigger::HealthCheckFailed);
+        let failed = (DeploymentStatus::DeployFailed, StatusTrigger::ReplicaStartupFailed);
         assert_eq!(of(&[]), ApplicationStatus::Running);
         assert_eq!(of(&[healthy, growing]), ApplicationStatus::Running);
         assert_eq!(of(&[healthy, by_hand]), ApplicationStatus::Deploying);
@@ -330,10 +337,12 @@ mod tests {
 
     #[test]
     fn a_failed_check_while_deploying_fails_the_deploy_and_later_makes_it_unhealthy() {
-        let deploying = Standing::new().after(Event::HealthCheckFailed, "no answer");
+        let deploying = StatusInfo::new().after(StatusEvent::HealthCheckFailed, "no answer");
         assert_eq!(deploying.status, DeploymentStatus::DeployFailed);
         assert_eq!(deploying.message, "no answer");
-        let running = Standing::new().after(Event::Healthy, "").after(Event::HealthCheckFailed, "");
+        let running = StatusInfo::new()
+            .after(StatusEvent::Healthy, "")
+            .after(StatusEvent::HealthCheckFailed, "");
         assert_eq!(running.status, DeploymentStatus::Unhealthy);
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Batch, Change, ControlStore, Entry, Expected, StoreError, StoreRevision, Watch, Write,
 };
-use crate::clock;
+use crate::time;
 
 /// A store in memory. The store has no timer: an expired key is removed at the next access to the
 /// store, and a watch of the key wakes in time.
@@ -142,7 +142,7 @@ impl ControlStore for MemoryStore {
     ) -> BoxFuture<'_, Result<StoreRevision, StoreError>> {
         let created = self.with(|contents| {
             contents.check(key, Expected::Absent)?;
-            let expires = ttl.and_then(|ttl| clock::after(Instant::now(), ttl));
+            let expires = ttl.and_then(|ttl| time::after(Instant::now(), ttl));
             contents.write(key.to_owned(), Some(value), expires);
             Ok(StoreRevision(contents.revision))
         });
@@ -158,7 +158,7 @@ impl ControlStore for MemoryStore {
         let renewed = self.with(|contents| {
             contents.check(key, Expected::Revision(revision))?;
             let value = contents.entries.get(key).map(|entry| entry.value.clone());
-            contents.write(key.to_owned(), value, clock::after(Instant::now(), ttl));
+            contents.write(key.to_owned(), value, time::after(Instant::now(), ttl));
             Ok(StoreRevision(contents.revision))
         });
         ready(renewed).boxed()

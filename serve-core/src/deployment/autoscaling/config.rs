@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::deployment::setting::{Kind, Setting};
+use crate::deployment::setting::{Setting, ValueKind};
 use crate::deployment::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional, plain};
 
 /// The configuration with which a deployment's number of replicas follows its load.
@@ -25,7 +25,7 @@ use crate::deployment::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo,
 ///
 /// ```
 /// use std::time::Duration;
-/// use serve_core::AutoscalingConfig;
+/// use serve_core::autoscaling::AutoscalingConfig;
 ///
 /// let config = AutoscalingConfig::new()
 ///     .min_replicas(0)
@@ -287,7 +287,7 @@ type Accessors = (
 
 const fn option(
     name: &'static str,
-    kind: Kind,
+    kind: ValueKind,
     default: &'static str,
     doc: &'static str,
     (get, set): Accessors,
@@ -296,27 +296,27 @@ const fn option(
     OptionInfo { name, aliases, kind, default, doc, on_update, given_in, get, set }
 }
 
-const ABOVE_0: Kind = Kind::Number { from: 0.0, to: f64::INFINITY, above: true };
+const ABOVE_0: ValueKind = ValueKind::Number { from: 0.0, to: f64::INFINITY, above: true };
 
 /// The options of `autoscaling(..)`.
 pub static AUTOSCALING: [OptionInfo<AutoscalingConfig>; 11] = [
     option(
         "min_replicas",
-        Kind::Count { min: 0 },
+        ValueKind::Count { min: 0 },
         "1",
         "never fewer replicas; 0 lets an idle deployment stop, and its next call starts it again",
         plain!(AutoscalingConfig, min_replicas),
     ),
     option(
         "max_replicas",
-        Kind::Count { min: 1 },
+        ValueKind::Count { min: 1 },
         "1",
         "never more replicas",
         plain!(AutoscalingConfig, max_replicas),
     ),
     option(
         "initial_replicas",
-        Kind::Count { min: 0 },
+        ValueKind::Count { min: 0 },
         "`min_replicas`",
         "the number of replicas at the first deploy",
         optional!(AutoscalingConfig, initial_replicas),
@@ -330,21 +330,21 @@ pub static AUTOSCALING: [OptionInfo<AutoscalingConfig>; 11] = [
     ),
     option(
         "upscale_delay",
-        Kind::Duration { zero: true },
+        ValueKind::Duration { zero: true },
         "30s",
         "how long more replicas must be wanted before some start",
         plain!(AutoscalingConfig, upscale_delay),
     ),
     option(
         "downscale_delay",
-        Kind::Duration { zero: true },
+        ValueKind::Duration { zero: true },
         "600s",
         "how long fewer replicas must be wanted before some stop",
         plain!(AutoscalingConfig, downscale_delay),
     ),
     option(
         "downscale_to_zero_delay",
-        Kind::Duration { zero: true },
+        ValueKind::Duration { zero: true },
         "`downscale_delay`",
         "the same for the last replica",
         optional!(AutoscalingConfig, downscale_to_zero_delay),
@@ -365,7 +365,7 @@ pub static AUTOSCALING: [OptionInfo<AutoscalingConfig>; 11] = [
     ),
     option(
         "look_back_period",
-        Kind::Duration { zero: false },
+        ValueKind::Duration { zero: false },
         "30s",
         "the time over which the load is aggregated",
         plain!(AutoscalingConfig, look_back_period),
@@ -374,7 +374,7 @@ pub static AUTOSCALING: [OptionInfo<AutoscalingConfig>; 11] = [
         aliases: &["aggregation_function"],
         ..option(
             "aggregation",
-            Kind::Aggregation,
+            ValueKind::Aggregation,
             "`mean`",
             "the value of that period which counts: its `mean`, `min` or `max`",
             plain!(AutoscalingConfig, aggregation),

@@ -16,7 +16,7 @@ use super::AutoscalingConfig;
 /// a closure can be a policy.
 ///
 /// ```
-/// use serve_core::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
+/// use serve_core::autoscaling::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
 ///
 /// // One replica for each 10 calls, and always one to spare.
 /// let policy = |context: &AutoscalingContext<'_>| context.load / 10.0 + 1.0;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 /// Adds the bounds to every integer in a description.
-pub(super) fn add(schema: &mut Value) {
+pub(crate) fn add(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             let (least, most) = match map.get("format").and_then(Value::as_str) {

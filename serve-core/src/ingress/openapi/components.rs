@@ -9,7 +9,7 @@ use super::SCHEMAS;
 
 /// Merges all named schemas into one map. References in `results`, and among the returned types,
 /// are changed to the new names of renamed schemas.
-pub(super) fn merge<'a>(
+pub(crate) fn merge<'a>(
     mut taken: Map<String, Value>,
     given: Map<String, Value>,
     results: impl Iterator<Item = &'a mut Value>,
@@ -28,7 +28,7 @@ pub(super) fn merge<'a>(
 
 /// Removes the schemas that nothing in `paths` refers to. Raw bytes, for example, have a schema,
 /// but are not described by it.
-pub(super) fn retain_used(schemas: &mut Map<String, Value>, paths: &Map<String, Value>) {
+pub(crate) fn retain_used(schemas: &mut Map<String, Value>, paths: &Map<String, Value>) {
     let mut used = BTreeSet::new();
     paths.values().for_each(|path| collect(path, schemas, &mut used));
     schemas.retain(|name, _| used.contains(name));

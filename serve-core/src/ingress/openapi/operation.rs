@@ -3,47 +3,47 @@
 use serde_json::{Map, Value, json};
 
 use super::{INPUT_ERROR, SCHEMAS};
-use crate::ingress::accept::Framing;
-use crate::ingress::answer::ResultKind;
-use crate::ingress::interface::{Facts, ParamPlace};
+use crate::ingress::endpoint_info::{EndpointInfo, ParamPlace};
+use crate::ingress::response::framing::Framing;
+use crate::ingress::response::into_response::ResultKind;
 
 /// Returns the operation of an endpoint, given the names of the path's parameters in the document
 /// and the schemas of the parameters and the result.
 #[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
-pub(super) fn describe(
-    facts: &Facts,
+pub(crate) fn describe(
+    info: &EndpointInfo,
     path_names: &[&'static str],
     params: Vec<Value>,
     result: Value,
     tag: &str,
 ) -> Value {
     let mut operation = Map::new();
-    operation.insert("operationId".into(), facts.method.name.into());
+    operation.insert("operationId".into(), info.method.name.into());
     operation.insert("tags".into(), json!([tag]));
-    let doc = facts.method.doc.trim();
+    let doc = info.method.doc.trim();
     if !doc.is_empty() {
         let summary = doc.split_once(". ").map_or(doc, |(first, _)| first);
         let summary = summary.split('\n').next().unwrap_or(summary);
         operation.insert("summary".into(), summary.trim_end_matches('.').into());
         operation.insert("description".into(), doc.into());
     }
-    let parameters = parameters(facts, path_names, &params);
+    let parameters = parameters(info, path_names, &params);
     if !parameters.is_empty() {
         operation.insert("parameters".into(), parameters.into());
     }
-    if let Some(body) = request_body(facts, &params) {
+    if let Some(body) = request_body(info, &params) {
         operation.insert("requestBody".into(), body);
     }
-    operation.insert("responses".into(), responses(facts, result));
+    operation.insert("responses".into(), responses(info, result));
     operation.into()
 }
 
-fn parameters(facts: &Facts, path_names: &[&str], schemas: &[Value]) -> Vec<Value> {
+fn parameters(info: &EndpointInfo, path_names: &[&str], schemas: &[Value]) -> Vec<Value> {
     let named = |name| {
-        let at = facts.path_names.iter().position(|known| *known == name);
+        let at = info.path_names.iter().position(|known| *known == name);
         at.and_then(|at| path_names.get(at)).copied().unwrap_or(name)
     };
-    let all = facts.places.iter().zip(facts.method.param_names).zip(&facts.traits).zip(schemas);
+    let all = info.places.iter().zip(info.method.param_names).zip(&info.traits).zip(schemas);
     all.filter(|(((place, _), _), _)| matches!(place, ParamPlace::Path | ParamPlace::Query))
         .map(|(((place, name), traits), schema)| {
             json!({
@@ -57,10 +57,10 @@ fn parameters(facts: &Facts, path_names: &[&str], schemas: &[Value]) -> Vec<Valu
         .collect()
 }
 
-fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
-    if let Some((index, raw)) = facts.body_param() {
+fn request_body(info: &EndpointInfo, schemas: &[Value]) -> Option<Value> {
+    if let Some((index, raw)) = info.body_param() {
         // An empty body is a valid value of raw bytes.
-        let required = !raw && !facts.traits[index].may_be_missing;
+        let required = !raw && !info.traits[index].may_be_missing;
         let content = if raw {
             json!({ "application/octet-stream": {} })
         } else {
@@ -69,10 +69,10 @@ fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
         return Some(json!({ "required": required, "content": content }));
     }
     let (mut properties, mut required) = (Map::new(), Vec::new());
-    for (index, name) in facts.method.param_names.iter().enumerate() {
-        if facts.places[index] == ParamPlace::Field {
+    for (index, name) in info.method.param_names.iter().enumerate() {
+        if info.places[index] == ParamPlace::Field {
             properties.insert((*name).to_owned(), schemas[index].clone());
-            if !facts.traits[index].may_be_missing {
+            if !info.traits[index].may_be_missing {
                 required.push(*name);
             }
         }
@@ -92,9 +92,9 @@ fn request_body(facts: &Facts, schemas: &[Value]) -> Option<Value> {
     )
 }
 
-fn responses(facts: &Facts, result: Value) -> Value {
+fn responses(info: &EndpointInfo, result: Value) -> Value {
     let mut responses = Map::new();
-    responses.insert("200".into(), success(facts, result));
+    responses.insert("200".into(), success(info, result));
     let rejected = |description: &str| {
         let schema = json!({ "$ref": format!("{SCHEMAS}{INPUT_ERROR}") });
         json!({ "description": description, "content": { "application/json": { "schema": schema } } })
@@ -103,41 +103,41 @@ fn responses(facts: &Facts, result: Value) -> Value {
         let schema = json!({ "type": "string" });
         json!({ "description": description, "content": { "text/plain": { "schema": schema } } })
     };
-    let reads_json = facts.places.contains(&ParamPlace::Field)
-        || facts.body_param().is_some_and(|(_, raw)| !raw);
+    let reads_json =
+        info.places.contains(&ParamPlace::Field) || info.body_param().is_some_and(|(_, raw)| !raw);
     if reads_json {
         responses.insert("400".into(), rejected("The body is not JSON."));
         responses.insert("415".into(), rejected("The body is not sent as JSON."));
     }
-    if reads_json || facts.body_param().is_some() {
-        let message = format!("The body is larger than {} bytes.", facts.max_body);
+    if reads_json || info.body_param().is_some() {
+        let message = format!("The body is larger than {} bytes.", info.max_body);
         responses.insert("413".into(), rejected(&message));
     }
-    if !facts.places.is_empty() {
+    if !info.places.is_empty() {
         responses.insert("422".into(), rejected("A parameter is missing, unknown or ill-typed."));
     }
     responses.insert("408".into(), failed("The deadline of the request passed."));
     responses.insert("500".into(), failed("The method failed."));
     responses.insert("503".into(), failed("Overloaded or unavailable; try again later."));
-    if facts.fallible {
+    if info.fallible {
         responses.insert("default".into(), failed("The method's own error, if it has a status."));
     }
     responses.into()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
-fn success(facts: &Facts, result: Value) -> Value {
-    if !facts.method.streaming {
-        let content = match facts.result {
+fn success(info: &EndpointInfo, result: Value) -> Value {
+    if !info.method.streaming {
+        let content = match info.result {
             ResultKind::Text => json!({ "schema": { "type": "string" } }),
             ResultKind::Empty | ResultKind::Raw => json!({}),
             ResultKind::Json => json!({ "schema": result }),
         };
-        let content_type = facts.result.content_type();
+        let content_type = info.result.content_type();
         return json!({ "description": "The result.", "content": { content_type: content } });
     }
     let mut content = Map::new();
-    let produced = Framing::produced(facts.result);
+    let produced = Framing::produced(info.result);
     let as_produced = match produced {
         Framing::Lines => "one JSON value a line",
         _ => "as they come",

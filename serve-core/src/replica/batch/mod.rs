@@ -24,8 +24,8 @@ pub use self::run::{
     BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result,
     rows_of_results, rows_of_values,
 };
+pub use self::settings::Batching;
 use self::settings::{BatchSettings, Overrides};
-pub use self::settings::{Batching, batching};
 use super::in_scope::InScope;
 use super::replica::Replica;
 use super::scope::Scope;
@@ -192,7 +192,7 @@ impl<M: Batched> Batcher<M> {
         let Some(replica) = self.replica.upgrade() else { return };
         let batcher = Arc::downgrade(self);
         // The task ends after it has looked at the queue once.
-        replica.compute.spawner().tokio.spawn(async move {
+        replica.compute.runtime().tokio.spawn(async move {
             sleep_until(at).await;
             if let Some(batcher) = batcher.upgrade() {
                 let mut state = batcher.state.lock();
@@ -229,7 +229,7 @@ impl<M: Batched> Batcher<M> {
         let scope = Scope::batch(request, Arc::clone(&replica));
         // The task ends with its batch, which ends with the last of its callers or with the
         // replica.
-        replica.compute.spawner().tokio.spawn(async move {
+        replica.compute.runtime().tokio.spawn(async move {
             let ended = ended;
             let run = async {
                 // If the batch was aborted, no caller is left to notify.

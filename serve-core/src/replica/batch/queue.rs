@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::clock;
 use crate::method::BatchLimits;
+use crate::time;
 
 /// The items that wait for a batch.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl<I> BatchQueue<I> {
         if self.running >= limits.max_concurrent_batches {
             return Next::Idle;
         }
-        let closes = clock::after(first.since, limits.batch_wait_timeout);
+        let closes = time::after(first.since, limits.batch_wait_timeout);
         let model = if closes.is_some_and(|closes| closes <= now) {
             first.model.clone()
         } else if let Some(full) = self.first_of_full(limits.max_batch_size) {

@@ -55,13 +55,46 @@ impl BatchSettings {
     }
 }
 
-/// The limits of a `#[batch]` method on the running replica. See [`batching()`].
+/// The limits of a `#[batch]` method on the running replica. See [`Batching::of`].
 #[derive(Clone, Debug)]
 pub struct Batching {
     overrides: Arc<Overrides>,
 }
 
 impl Batching {
+    /// Returns the limits of the `#[batch]` method of this name on the replica that runs this code, or
+    /// `None` outside of a replica. Most often called in a `#[reconfigure]` method, to change the
+    /// limits.
+    ///
+    /// ```
+    /// # use serve_core::prelude::*;
+    /// # use std::time::Duration;
+    /// #[deployment]
+    /// #[derive(Default)]
+    /// struct Embedder;
+    ///
+    /// #[handle]
+    /// impl Embedder {
+    ///     #[batch(max_batch_size = 32, batch_wait_timeout = "5ms")]
+    ///     pub async fn embed(&self, texts: Vec<String>) -> Vec<usize> {
+    ///         texts.iter().map(String::len).collect()
+    ///     }
+    ///
+    ///     #[reconfigure]
+    ///     fn tune(&self, max_batch_size: usize) {
+    ///         if let Some(batching) = serve_core::batching::Batching::of("embed") {
+    ///             batching.set_max_batch_size(max_batch_size);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn of(method: &str) -> Option<Self> {
+        let replica = Scope::current(|scope| scope?.replica().cloned())?;
+        let settings = replica.extensions.get_or_make(BatchSettings::default);
+        Some(Self { overrides: settings.of(method) })
+    }
+
     /// Sets the most that the items of one batch may weigh, from the next batch on. 0 restores the
     /// limit that the attribute declares.
     pub fn set_max_batch_size(&self, size: usize) {
@@ -73,37 +106,4 @@ impl Batching {
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX - 1);
         self.overrides.batch_wait_timeout.store(nanos, Ordering::Relaxed);
     }
-}
-
-/// Returns the limits of the `#[batch]` method of this name on the replica that runs this code, or
-/// `None` outside of a replica. Most often called in a `#[reconfigure]` method, to change the
-/// limits.
-///
-/// ```
-/// # use serve_core::prelude::*;
-/// # use std::time::Duration;
-/// #[deployment]
-/// #[derive(Default)]
-/// struct Embedder;
-///
-/// #[handle]
-/// impl Embedder {
-///     #[batch(max_batch_size = 32, batch_wait_timeout = "5ms")]
-///     pub async fn embed(&self, texts: Vec<String>) -> Vec<usize> {
-///         texts.iter().map(String::len).collect()
-///     }
-///
-///     #[reconfigure]
-///     fn tune(&self, max_batch_size: usize) {
-///         if let Some(batching) = serve_core::batching("embed") {
-///             batching.set_max_batch_size(max_batch_size);
-///         }
-///     }
-/// }
-/// ```
-#[must_use]
-pub fn batching(method: &str) -> Option<Batching> {
-    let replica = Scope::current(|scope| scope?.replica().cloned())?;
-    let settings = replica.extensions.get_or_make(BatchSettings::default);
-    Some(Batching { overrides: settings.of(method) })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use crate::deployment::{Candidate, Roster};
+use crate::deployment::{Candidate, CandidateSource};
 use crate::router::admission::Admission;
 
 /// The replicas that take calls. Changed only when a replica comes, goes or changes rank, so that a
@@ -83,7 +83,7 @@ impl<'a> View<'a> {
     }
 }
 
-impl Roster for View<'_> {
+impl CandidateSource for View<'_> {
     fn free(&self) -> &[usize] {
         self.admission.free()
     }

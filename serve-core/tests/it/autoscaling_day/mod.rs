@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
+use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::{AutoscalingConfig, DeploymentDetails};
+use serve_core::status::DeploymentDetails;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 

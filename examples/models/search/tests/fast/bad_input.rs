@@ -1,7 +1,7 @@
 //! What clients get wrong is told to them, and changes nothing.
 
 use serde_json::{Value, json};
-use serve_core::HttpRequest;
+use serve_core::testing::HttpRequest;
 
 use super::*;
 

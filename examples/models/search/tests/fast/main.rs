@@ -13,7 +13,7 @@ use search::embed::EmbedMock;
 use search::ingress::SearchHandle;
 use search::vectors::{DIMENSIONS, Embedding, pooled};
 use search::{Options, search};
-use serve_core::HttpClient;
+use serve_core::testing::HttpClient;
 use serve_core::prelude::*;
 use tempfile::TempDir;
 

@@ -11,10 +11,10 @@
 //! while a call runs or is queued, whatever the aggregation. A target outside changed bounds moves
 //! into them without delay.
 
-mod ask;
 mod delay;
 mod factors;
 mod log;
+mod policy_call;
 mod reason;
 #[cfg(test)]
 mod simulation;
@@ -161,7 +161,7 @@ fn weigh(
         return (in_bounds, Reason::Bounds { min: config.min_replicas, target: in_bounds }, None);
     }
     let context = context(asked, state, observed, now);
-    let desired = match ask::desired_replicas(asked.policy, &context) {
+    let desired = match policy_call::desired_replicas(asked.policy, &context) {
         Ok(desired) => desired,
         Err(failure) => {
             state.pending = None;
@@ -233,7 +233,8 @@ fn again(
     now: Duration,
 ) -> Option<Duration> {
     let next = (!observed.steady).then(|| now + period(asked.config));
-    let asks = ask::every(asked.policy).map(|every| now.saturating_add(every.max(SHORTEST_PERIOD)));
+    let asks = policy_call::every(asked.policy)
+        .map(|every| now.saturating_add(every.max(SHORTEST_PERIOD)));
     [next, due, asks].into_iter().flatten().min()
 }
 

@@ -1,0 +1,134 @@
+//! `EndpointInfo`: an endpoint as data, as `#[handle]` declares it. Requests are read, checked and
+//! described by this data.
+
+use std::any::TypeId;
+use std::convert::Infallible;
+use std::fmt;
+
+use bytes::Bytes;
+use schemars::{Schema, SchemaGenerator};
+
+use crate::call::{Arguments, ParamTraits};
+use crate::deployment::Anywhere;
+use crate::ingress::response::into_response::ResultKind;
+use crate::method::{Method, MethodInfo};
+
+/// The default limit of an endpoint's body in bytes: 2 MiB, as in axum.
+const DEFAULT_MAX_BODY: usize = 2 << 20;
+
+/// The place where a parameter of an endpoint is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamPlace {
+    /// A segment of the path, by name.
+    Path,
+    /// A key of the query.
+    Query,
+    /// A key of the JSON object in the body.
+    Field,
+    /// The whole body: JSON, or raw if the parameter is `Bytes`.
+    Body,
+}
+
+impl ParamPlace {
+    /// Returns the word for the place in errors and in OpenAPI.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Field | Self::Body => "body",
+        }
+    }
+}
+
+/// One endpoint, as `#[handle]` declares it.
+pub struct EndpointSpec<M: Method> {
+    /// The HTTP method, such as `GET`.
+    pub verb: &'static str,
+    /// The path below the route prefix, with `{name}` for parameters.
+    pub path: &'static str,
+    /// The place of each parameter, in the order of the signature.
+    pub places: &'static [ParamPlace],
+    /// The limit of the body in bytes; 2 MiB if `None`.
+    pub max_body: Option<usize>,
+    /// The status of the method's own error; `None` means 500 without details.
+    pub status: fn(&M::Err) -> Option<u16>,
+    /// The schemas of the parameters.
+    pub params: fn(&mut SchemaGenerator) -> Vec<Schema>,
+    /// The schema of the result, or of one item of the stream.
+    pub returns: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl<M: Method> fmt::Debug for EndpointSpec<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.verb, self.path, M::INFO.name)
+    }
+}
+
+/// One endpoint, without its types.
+pub(crate) struct EndpointInfo {
+    pub(crate) verb: http::Method,
+    pub(crate) path: &'static str,
+    /// The names in the path, in order.
+    pub(crate) path_names: Vec<&'static str>,
+    pub(crate) method: MethodInfo,
+    pub(crate) places: &'static [ParamPlace],
+    pub(crate) traits: Vec<ParamTraits>,
+    pub(crate) max_body: usize,
+    pub(crate) result: ResultKind,
+    /// True if the method has an error of its own.
+    pub(crate) fallible: bool,
+    pub(crate) params: fn(&mut SchemaGenerator) -> Vec<Schema>,
+    pub(crate) returns: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl EndpointInfo {
+    pub(crate) fn of<M: Method>(spec: &EndpointSpec<M>) -> Self
+    where
+        M::Args: Arguments<Anywhere>,
+    {
+        let info = Self {
+            verb: spec.verb.parse().expect("`#[handle]` writes known HTTP methods"),
+            path: spec.path,
+            path_names: path_names(spec.path),
+            method: M::INFO,
+            places: spec.places,
+            traits: <M::Args as Arguments<Anywhere>>::traits(),
+            max_body: spec.max_body.unwrap_or(DEFAULT_MAX_BODY),
+            result: ResultKind::of::<M::Ok>(),
+            fallible: TypeId::of::<M::Err>() != TypeId::of::<Infallible>(),
+            params: spec.params,
+            returns: spec.returns,
+        };
+        debug_assert_eq!(info.places.len(), info.traits.len(), "one place for each parameter");
+        info
+    }
+
+    /// Returns the parameter that is the whole body. The boolean is true if the parameter takes raw
+    /// bytes.
+    pub(crate) fn body_param(&self) -> Option<(usize, bool)> {
+        let index = self.places.iter().position(|place| *place == ParamPlace::Body)?;
+        let raw = [TypeId::of::<Bytes>(), TypeId::of::<Option<Bytes>>()];
+        Some((index, raw.contains(&self.traits[index].type_id)))
+    }
+}
+
+/// Returns the names of a path's parameters: `{id}` and `{*id}` both have the name `id`.
+fn path_names(path: &'static str) -> Vec<&'static str> {
+    let braces = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    braces.map(|(name, _)| name.trim_start_matches('*')).collect()
+}
+
+/// Returns the path with numbers for names: `/papers/{id}` and `/papers/{paper}` become equal.
+pub(crate) fn numbered(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    let mut rest = path;
+    for number in 0.. {
+        let Some((before, after)) = rest.split_once('{') else { break };
+        let Some((name, behind)) = after.split_once('}') else { break };
+        let star = if name.starts_with('*') { "*" } else { "" };
+        pattern.push_str(&format!("{before}{{{star}{number}}}"));
+        rest = behind;
+    }
+    pattern.push_str(rest);
+    pattern
+}

@@ -1,0 +1,93 @@
+//! `/openapi.json`, written by hand from the endpoints' data. `#[routes]` are not described, because
+//! nothing is known about them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::{INPUT_ERROR, bounds, components, operation};
+use crate::ingress::endpoint_info::{EndpointInfo, numbered};
+
+/// An application, as its description names it.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) application: String,
+    pub(crate) prefix: String,
+    /// The ingress deployment.
+    pub(crate) deployment: String,
+}
+
+/// Returns the description of an application with these endpoints.
+pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value {
+    let (mut takes, mut gives) = (generator(true), generator(false));
+    let mut operations: Vec<(&EndpointInfo, Vec<Value>, Value)> = endpoints
+        .iter()
+        .map(|info| {
+            let params = (info.params)(&mut takes).into_iter().map(Value::from).collect();
+            (&**info, params, Value::from((info.returns)(&mut gives)))
+        })
+        .collect();
+    let results = operations.iter_mut().map(|(_, _, result)| result);
+    let mut schemas =
+        components::merge(takes.take_definitions(true), gives.take_definitions(true), results);
+    schemas.insert(INPUT_ERROR.to_owned(), input_error());
+    let mut paths: Map<String, Value> = Map::new();
+    let mut firsts: HashMap<String, &EndpointInfo> = HashMap::new();
+    for (info, params, result) in operations {
+        // OpenAPI treats `/papers/{id}` and `/papers/{paper}` as one path: the first names the
+        // parameter.
+        let first = *firsts.entry(numbered(info.path)).or_insert(info);
+        let path = paths.entry(templated(first.path)).or_insert_with(|| json!({}));
+        path[info.verb.as_str().to_lowercase()] =
+            operation::describe(info, &first.path_names, params, result, &about.deployment);
+    }
+    components::retain_used(&mut schemas, &paths);
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": { "title": about.application, "version": env!("CARGO_PKG_VERSION") },
+        "servers": [{ "url": about.prefix }],
+        "tags": [{ "name": about.deployment }],
+        "paths": paths,
+        "components": { "schemas": schemas },
+    });
+    bounds::add(&mut document);
+    document
+}
+
+fn generator(takes: bool) -> SchemaGenerator {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let settings = if takes { settings.for_deserialize() } else { settings.for_serialize() };
+    settings.into_generator()
+}
+
+/// Converts a path such as `/files/{*path}` for OpenAPI, which has no parameters of many segments.
+fn templated(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+fn input_error() -> Value {
+    json!({
+        "type": "object",
+        "description": "What was wrong with the request.",
+        "required": ["error"],
+        "properties": { "error": {
+            "type": "object",
+            "required": ["status", "message"],
+            "properties": {
+                "status": { "type": "integer", "description": "The HTTP status." },
+                "field": {
+                    "type": "string",
+                    "description": "The path to the input at fault, such as `items[2].name`.",
+                },
+                "in": { "type": "string", "enum": ["path", "query", "body"] },
+                "message": { "type": "string", "description": "What was expected." },
+            },
+        }},
+    })
+}

@@ -1,0 +1,7 @@
+//! A request on its way in: its head, its body, and the arguments in both.
+
+pub(crate) mod body;
+pub(crate) mod incoming;
+pub(crate) mod metadata;
+pub(crate) mod parameters;
+pub(crate) mod schema_words;

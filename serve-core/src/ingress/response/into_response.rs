@@ -1,0 +1,117 @@
+//! Converts a result into a response: text as text, bytes as bytes, nothing as an empty body,
+//! everything else as JSON. The type decides, not a trait, so that nothing has to be implemented.
+
+use std::any::TypeId;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use serde::Serialize;
+
+use crate::error::same;
+
+/// The form in which values of a type are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResultKind {
+    /// `String`.
+    Text,
+    /// `()`.
+    Empty,
+    /// `Bytes`.
+    Raw,
+    /// Any other type.
+    Json,
+}
+
+impl ResultKind {
+    pub(crate) fn of<T: 'static>() -> Self {
+        let id = TypeId::of::<T>();
+        if id == TypeId::of::<String>() {
+            Self::Text
+        } else if id == TypeId::of::<()>() {
+            Self::Empty
+        } else if id == TypeId::of::<Bytes>() {
+            Self::Raw
+        } else {
+            Self::Json
+        }
+    }
+
+    /// Returns the `Content-Type` of one value.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; charset=utf-8",
+            // As in Ray Serve, an empty body has no character set.
+            Self::Empty => "text/plain",
+            Self::Raw => "application/octet-stream",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// Creates the response for a value.
+///
+/// # Errors
+/// Returns the error of serde, if the value cannot be JSON.
+pub(crate) fn answer<T: Serialize + 'static>(
+    value: T,
+) -> Result<Response<Body>, serde_json::Error> {
+    let kind = ResultKind::of::<T>();
+    let body = match kind {
+        ResultKind::Text => same::<T, String>(value).map(Body::from).ok(),
+        ResultKind::Raw => same::<T, Bytes>(value).map(Body::from).ok(),
+        ResultKind::Empty => None,
+        ResultKind::Json => Some(Body::from(serde_json::to_vec(&value)?)),
+    };
+    let mut response = Response::new(body.unwrap_or_default());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind.content_type()));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use serde_json::{Value, json};
+
+    fn sent<T: Serialize + 'static>(value: T) -> Value {
+        let (head, body) = answer(value).unwrap().into_parts();
+        let headers: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let body = axum::body::to_bytes(body, usize::MAX).now_or_never().unwrap().unwrap();
+        json!([head.status.as_u16(), headers, std::str::from_utf8(&body).unwrap()])
+    }
+
+    /// `response_conversion.json` of the conformance vectors, each Python value as the
+    /// Rust value that stands for it.
+    #[test]
+    fn results_are_sent_as_ray_serve_sends_them() {
+        let rows: Vec<Vec<Value>> =
+            serde_json::from_str(include_str!("../../../tests/vectors/response_conversion.json"))
+                .unwrap();
+        for row in rows {
+            let sent = match row[0].as_str().unwrap() {
+                "None" => sent(()),
+                "'hi'" => sent("hi".to_owned()),
+                "1" => sent(1),
+                "True" => sent(true),
+                "{'a': {'b': [1, None]}}" => sent(json!({"a": {"b": [1, null]}})),
+                "{1}" => sent(std::collections::BTreeSet::from([1])),
+                other => panic!("no Rust value is known for {other}"),
+            };
+            assert_eq!(sent, json!(row[1..]), "{}", row[0]);
+        }
+    }
+
+    #[test]
+    fn bytes_are_sent_as_they_are() {
+        assert_eq!(
+            sent(Bytes::from_static(b"raw")),
+            json!([200, [["content-type", "application/octet-stream"]], "raw"])
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! Converts a stream into a response: server-sent events, a JSON array, one JSON value per line, or
+//! text and bytes as they are produced.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response};
+use serde::Serialize;
+
+use crate::call::{CallError, ResponseStream};
+use crate::error::same;
+use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::response::framing::Framing;
+use crate::ingress::response::into_response::ResultKind;
+use crate::ingress::response::rejection::Rejection;
+use crate::method::Streaming;
+
+/// The largest size of a stream as one JSON array, which is in memory as a whole. A client that
+/// reads JSON in one piece can be expected to hold as much, and a stream that never ends would far
+/// exceed the limit.
+const ARRAY_LIMIT: usize = 64 << 20;
+
+/// Sends the items as the client accepts them. Nothing is sent until the first item has arrived, so
+/// that an error in its place has a status of its own.
+pub(crate) async fn respond<M: Streaming>(
+    items: ResponseStream<M::Ok, M::Err>,
+    status: fn(&M::Err) -> Option<u16>,
+    headers: &HeaderMap,
+    request_id: &Arc<str>,
+) -> Response<Body>
+where
+    M::Ok: Serialize,
+{
+    let framing = Framing::wanted(headers, ResultKind::of::<M::Ok>());
+    let mut framed =
+        Framed::<M> { items, framing, status, id: Arc::clone(request_id), ended: false };
+    let body = match framing {
+        Framing::List => match framed.gather().await {
+            Ok(Some(array)) => Ok(Body::from(array)),
+            // Dropping the stream here stops the producer.
+            Ok(None) => return Rejection::too_long_for_an_array(ARRAY_LIMIT).into_response(),
+            Err(failure) => Err(failure),
+        },
+        _ => match framed.next_item().await {
+            None => Ok(Body::empty()),
+            Some(Ok(first)) => {
+                Ok(Body::from_stream(futures::stream::iter([Ok(first)]).chain(framed)))
+            }
+            Some(Err(failure)) => Err(failure),
+        },
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(failure) => return failure.into_response(),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
+    if framing == Framing::Events {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    response
+}
+
+/// A stream of items as a stream of chunks.
+struct Framed<M: Streaming> {
+    items: ResponseStream<M::Ok, M::Err>,
+    framing: Framing,
+    status: fn(&M::Err) -> Option<u16>,
+    id: Arc<str>,
+    ended: bool,
+}
+
+/// The error of a stream whose receiver must see that the stream failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream failed")]
+struct Broken;
+
+impl<M: Streaming> Framed<M>
+where
+    M::Ok: Serialize,
+{
+    fn frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, CallFailure> {
+        let chunk = match item {
+            Ok(item) => {
+                chunk(item, self.framing).map_err(|error| CallError::Codec(error.to_string()))
+            }
+            Err(error) => Err(error),
+        };
+        chunk.map_err(|error| CallFailure::of::<M>(error, self.status, &self.id))
+    }
+
+    async fn next_item(&mut self) -> Option<Result<Bytes, CallFailure>> {
+        let item = self.items.next().await?;
+        Some(self.frame(item))
+    }
+
+    /// Collects all items into one array, or returns `None` if the array would be too long. An
+    /// error anywhere has its own status, because nothing has been sent yet.
+    async fn gather(&mut self) -> Result<Option<Vec<u8>>, CallFailure> {
+        let mut array = vec![b'['];
+        while let Some(item) = self.next_item().await {
+            let item = item?;
+            // With a comma before it and the bracket after it.
+            if array.len() + item.len() + 2 > ARRAY_LIMIT {
+                return Ok(None);
+            }
+            if array.len() > 1 {
+                array.push(b',');
+            }
+            array.extend_from_slice(&item);
+        }
+        array.push(b']');
+        Ok(Some(array))
+    }
+
+    /// Converts a failure into the last chunk of a stream that has begun. Text and bytes break off
+    /// instead.
+    fn last_words(&self, failure: &CallFailure) -> Result<Bytes, Broken> {
+        let mut json = failure.to_json();
+        match self.framing {
+            Framing::Events => Ok(event(Some("error"), &String::from_utf8_lossy(&json))),
+            Framing::Lines => {
+                json.push(b'\n');
+                Ok(json.into())
+            }
+            Framing::List | Framing::Text | Framing::Raw => Err(Broken),
+        }
+    }
+}
+
+impl<M: Streaming> Stream for Framed<M>
+where
+    M::Ok: Serialize,
+{
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let Some(item) = ready!(self.items.poll_next_unpin(cx)) else {
+            self.ended = true;
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(match self.frame(item) {
+            Ok(chunk) => Ok(chunk),
+            Err(failure) => {
+                self.ended = true;
+                self.items.cancel();
+                self.last_words(&failure)
+            }
+        }))
+    }
+}
+
+/// Encodes one item as it is sent.
+fn chunk<T: Serialize + 'static>(item: T, framing: Framing) -> Result<Bytes, serde_json::Error> {
+    match framing {
+        Framing::Text => return Ok(same::<T, String>(item).map(Bytes::from).unwrap_or_default()),
+        Framing::Raw => return Ok(same::<T, Bytes>(item).unwrap_or_default()),
+        Framing::List => return serde_json::to_vec(&item).map(Bytes::from),
+        Framing::Lines => {
+            let mut line = serde_json::to_vec(&item)?;
+            line.push(b'\n');
+            return Ok(line.into());
+        }
+        Framing::Events => {}
+    }
+    Ok(match same::<T, String>(item) {
+        Ok(text) => event(None, &text),
+        Err(item) => event(None, &serde_json::to_string(&item)?),
+    })
+}
+
+/// Formats a server-sent event. Each line of the data is a line of its own; a receiver joins the
+/// lines again. A lone carriage return ends a line too, and is a line break to the receiver.
+fn event(name: Option<&str>, data: &str) -> Bytes {
+    let mut event = String::with_capacity(data.len() + 16);
+    if let Some(name) = name {
+        event.push_str("event: ");
+        event.push_str(name);
+        event.push('\n');
+    }
+    let mut rest = data;
+    loop {
+        let end = rest.find(['\n', '\r']);
+        event.push_str("data: ");
+        event.push_str(&rest[..end.unwrap_or(rest.len())]);
+        event.push('\n');
+        let Some(end) = end else { break };
+        let skip = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = &rest[end + skip..];
+    }
+    event.push('\n');
+    event.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_hold_text_of_many_lines() {
+        assert_eq!(event(None, "Hola"), "data: Hola\n\n");
+        assert_eq!(event(None, ""), "data: \n\n");
+        assert_eq!(event(None, "a\nb\r\nc\rd\n"), "data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n");
+        assert_eq!(event(Some("error"), "{}"), "event: error\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn items_are_framed() {
+        let text = || "a\nb".to_owned();
+        assert_eq!(chunk(text(), Framing::Text).unwrap(), "a\nb");
+        assert_eq!(chunk(text(), Framing::Lines).unwrap(), "\"a\\nb\"\n");
+        assert_eq!(chunk(text(), Framing::Events).unwrap(), "data: a\ndata: b\n\n");
+        assert_eq!(chunk(7, Framing::Events).unwrap(), "data: 7\n\n");
+        assert_eq!(chunk(Bytes::from_static(b"\0"), Framing::Raw).unwrap(), "\0");
+        assert_eq!(chunk(Bytes::from_static(b"\0"), Framing::List).unwrap(), "[0]");
+    }
+}

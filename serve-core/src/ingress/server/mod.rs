@@ -1,0 +1,7 @@
+//! The port: connections, and what every request passes through, whatever answers it.
+
+pub(crate) mod access_log;
+pub(crate) mod proxy;
+pub(crate) mod service;
+pub(crate) mod socket;
+pub(crate) mod stalled_body;

@@ -1,0 +1,234 @@
+//! `HttpService`: the way of every HTTP request, whether it comes from a socket or from a test: its
+//! id, its application, and its line in the access log.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::body::{Body, HttpBody as _};
+use futures::FutureExt;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
+use tokio::time::Instant;
+
+use crate::call::deadline::Deadline;
+use crate::call::pending::panic_message;
+use crate::call::request::{Request, RequestDetails};
+use crate::call::request_ids::RequestIds;
+use crate::ingress::connection::Connection;
+use crate::ingress::request::incoming::Incoming;
+use crate::ingress::request::metadata::Metadata;
+use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::routing::mounted_app::MountedApp;
+use crate::ingress::routing::route_table::RouteTable;
+use crate::ingress::server::access_log::{AccessRecord, watch};
+use crate::ingress::server::stalled_body::StalledBody;
+use crate::node::Routes;
+use crate::time;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The answer of Ray Serve's proxy before it knows any application.
+const NOT_POPULATED: &str = "Route table is not populated yet.";
+/// The answer of Ray Serve's proxy while it drains.
+const DRAINING: &str = "This node is being drained.";
+
+/// Routes each request to the application that its path belongs to.
+pub(crate) struct HttpService {
+    /// The reachable applications by route prefix; `None` until the route table is populated.
+    apps: ArcSwapOption<RouteTable<Arc<MountedApp>>>,
+    /// The names of the applications that will be reachable once they run.
+    starting: ArcSwap<RouteTable<String>>,
+    draining: AtomicBool,
+    /// The ids of requests that belong to no application.
+    ids: RequestIds,
+}
+
+impl HttpService {
+    pub(crate) fn new() -> Self {
+        Self {
+            apps: ArcSwapOption::empty(),
+            starting: ArcSwap::from_pointee(RouteTable::new([])),
+            draining: AtomicBool::new(false),
+            ids: RequestIds::new(rand::random()),
+        }
+    }
+
+    /// Replaces the applications that are reachable.
+    pub(crate) fn publish(&self, Routes { open, starting }: Routes) {
+        // An application that is still starting does not make the process ready.
+        let populated = self.apps.load().is_some() || !open.is_empty() || starting.is_empty();
+        let apps = open.into_iter().filter_map(|route| {
+            let (application, prefix) = (route.application.clone(), route.prefix.clone());
+            match MountedApp::new(route) {
+                Ok(app) => Some((prefix, Arc::new(app))),
+                Err(error) => {
+                    tracing::error!(application, "not reachable over HTTP: {error}");
+                    None
+                }
+            }
+        });
+        if populated {
+            self.apps.store(Some(Arc::new(RouteTable::new(apps))));
+        }
+        self.starting.store(Arc::new(RouteTable::new(starting)));
+    }
+
+    /// Makes `/-/healthz` report that this process goes away. Requests are answered as before.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers a request that came without a socket.
+    pub(crate) async fn respond(&self, request: http::Request<Body>) -> Response<Body> {
+        self.respond_on(request, None).await
+    }
+
+    /// Answers a request. Dropping the future, or the body of the response, cancels the request.
+    pub(crate) async fn respond_on(
+        &self,
+        request: http::Request<Body>,
+        connection: Option<Arc<Connection>>,
+    ) -> Response<Body> {
+        let head_only = request.method() == Method::HEAD;
+        let to_be_sent = |response| if head_only { without_body(response) } else { response };
+        if request.uri().path().starts_with("/-/") {
+            return to_be_sent(self.operate(&request));
+        }
+        let began = AccessRecord::begin();
+        let ongoing = connection.as_ref().map(Connection::begin);
+        let (head, body) = request.into_parts();
+        let app = self.apps.load().as_ref().and_then(|apps| apps.find(head.uri.path()).cloned());
+        let metadata = Metadata::of(&head.headers);
+        let id = self.id(&metadata, app.as_deref());
+        let request = Request::with_details(RequestDetails {
+            id: Some(Arc::clone(&id)),
+            multiplexed_model_id: metadata.multiplexed_model_id.map(Arc::from),
+            session_id: metadata.session_id.map(Arc::from),
+            trace: metadata.trace.map(Arc::from),
+            ..RequestDetails::default()
+        });
+        let access = AccessRecord::new(began, &head, &request, &id, connection.as_ref());
+        let by = metadata.timeout.and_then(|timeout| time::after(Instant::now(), timeout));
+        let deadline = Deadline::for_call(by, None);
+        let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
+        let response = match app {
+            Some(app) => {
+                let path = Vec::new();
+                let incoming =
+                    Incoming { head, request, id: Arc::clone(&id), deadline, path, connection };
+                serve(&app, incoming, body).await
+            }
+            None => self.no_app(head.uri.path()),
+        };
+        let response = to_be_sent(with_id(response, &id));
+        let response = if multiplexed && response.body().size_hint().exact().is_none() {
+            response.map(|body| Body::new(StalledBody::new(body)))
+        } else {
+            response
+        };
+        watch(response, access, ongoing)
+    }
+
+    fn id(&self, metadata: &Metadata<'_>, app: Option<&MountedApp>) -> Arc<str> {
+        match (metadata.request_id, app) {
+            (Some(id), _) => Arc::from(id),
+            (None, Some(app)) => app.new_request().id(Some(app.ids())),
+            (None, None) => self.ids.next(),
+        }
+    }
+
+    fn no_app(&self, path: &str) -> Response<Body> {
+        if let Some(application) = self.starting.load().find(path) {
+            let message = format!("application `{application}` is starting; try again soon");
+            return CallFailure::not_yet(message).into_response();
+        }
+        let apps = self.apps.load();
+        let prefixes: Vec<String> = apps
+            .iter()
+            .flat_map(|apps| apps.sorted())
+            .map(|(prefix, _)| format!("`{prefix}`"))
+            .collect();
+        let there_are = match prefixes.as_slice() {
+            [] => "no application has a route".to_owned(),
+            prefixes => format!("the route prefixes are {} (see /-/routes)", prefixes.join(", ")),
+        };
+        CallFailure::new(StatusCode::NOT_FOUND, format!("path `{path}` not found: {there_are}"))
+            .into_response()
+    }
+
+    /// Answers the paths for operators, which belong to no application.
+    fn operate(&self, request: &http::Request<Body>) -> Response<Body> {
+        let metadata = Metadata::of(request.headers());
+        let id = self.id(&metadata, None);
+        let response = match request.uri().path() {
+            "/-/healthz" => self.health().map(|()| Response::new(Body::from("success"))),
+            "/-/routes" => self.health_of_routes().map(|apps| {
+                let routes: BTreeMap<&str, &str> = apps
+                    .sorted()
+                    .into_iter()
+                    .map(|(prefix, app)| (prefix, &*app.application))
+                    .collect();
+                let json = serde_json::to_vec(&routes).expect("a map of texts is JSON");
+                let mut response = Response::new(Body::from(json));
+                let content_type = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }),
+            path => Ok(self.no_app(path)),
+        };
+        let mut response = response.unwrap_or_else(|reason| {
+            CallFailure::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+        });
+        let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().entry(CONTENT_TYPE).or_insert(content_type);
+        with_id(response, &id)
+    }
+
+    fn health(&self) -> Result<(), &'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(DRAINING);
+        }
+        self.health_of_routes().map(drop)
+    }
+
+    fn health_of_routes(&self) -> Result<Arc<RouteTable<Arc<MountedApp>>>, &'static str> {
+        self.apps.load_full().ok_or(NOT_POPULATED)
+    }
+}
+
+/// Answers a request, with a 500 if that panics. Calls run in tasks of their own, but user code
+/// also runs here, where arguments are read and results are written.
+async fn serve(app: &MountedApp, incoming: Incoming, body: Body) -> Response<Body> {
+    let id = Arc::clone(&incoming.id);
+    match AssertUnwindSafe(app.serve(incoming, body)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            tracing::error!(request_id = &*id, "answering panicked: {}", panic_message(&*panic));
+            CallFailure::internal().into_response()
+        }
+    }
+}
+
+/// Returns the response to a `HEAD` request: the same head, with the length of the body that is
+/// left out.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    // If a custom router has answered, the body is already gone and the length is set.
+    if response.body().is_end_stream() {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
+}
+
+fn with_id(mut response: Response<Body>, id: &str) -> Response<Body> {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
