@@ -50,7 +50,7 @@ pub use crate::replica::{BlockingSink, Slot};
 
 /// A `Result` with its two types, also behind an alias.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is named `Result` but is none",
+    message = "`{Self}` is named `Result` but is not `std::result::Result`",
     label = "expected `std::result::Result<_, _>` or an alias of it"
 )]
 pub trait Fallible {

@@ -88,7 +88,7 @@ impl Awaited {
             None => format!("for {replicas} of `{deployment}` to start, {seconds}s so far"),
         };
         if let Some(why) = &self.failed {
-            said.push_str(&format!("; the last one did not: {why}"));
+            said.push_str(&format!("; the last attempt failed: {why}"));
         }
         said
     }
@@ -139,7 +139,9 @@ mod tests {
         let look = || vec![Awaited { failed: Some("no such file".to_owned()), ..starting() }];
         assert_eq!(
             said_within(Duration::from_secs(6), look).await,
-            ["for 2 replicas of `Model` to start, 5s so far; the last one did not: no such file"]
+            [
+                "for 2 replicas of `Model` to start, 5s so far; the last attempt failed: no such file"
+            ]
         );
     }
 }

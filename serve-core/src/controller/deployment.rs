@@ -11,11 +11,13 @@ use super::assignment::{
     AssignedReplica, AssignedSpec, Assignment, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
 };
 use super::decide::{
-    self, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, StatusTrigger, Verdict,
+    self, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, Verdict,
 };
 use super::shared;
 use super::spec::Spec;
-use super::status::{AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaState};
+use super::status::{
+    AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaState, StatusTrigger,
+};
 use crate::error::Error;
 use crate::time::{Moment, WallClock};
 
@@ -440,7 +442,7 @@ impl DeploymentState {
                 record.failed = Some(SpecError::DoesNotStart(error.clone()));
                 self.occurs(
                     StatusEvent::ReplicaStartupFailed,
-                    format!("replicas do not start, the last because of: {error:#}"),
+                    format!("replicas fail to start; the last error: {error:#}"),
                 );
             }
         }

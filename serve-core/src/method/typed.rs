@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::erased::AnyMethod;
+use super::any_method::AnyMethod;
 use super::handlers::Handlers;
 use super::info::{BatchLimits, MethodInfo};
 use super::reply::IntoReply;

@@ -390,7 +390,7 @@ impl Setting for AutoscalingConfig {
     fn read_all(value: Value) -> Result<Self, Vec<OptionFault>> {
         match value {
             Value::Object(map) => table::read(&AUTOSCALING, map),
-            other => Err(OptionFault::here(format!("{other} is no map of options"))),
+            other => Err(OptionFault::here(format!("{other} is not a map of options"))),
         }
     }
 
@@ -402,7 +402,7 @@ impl Setting for AutoscalingConfig {
 impl Setting for Aggregation {
     fn read(value: Value) -> Result<Self, String> {
         serde_json::from_value(value.clone())
-            .map_err(|_| format!("{value} is none of \"mean\", \"min\" and \"max\""))
+            .map_err(|_| format!("{value} is not \"mean\", \"min\" or \"max\""))
     }
 
     fn write(&self) -> Value {
@@ -511,7 +511,7 @@ mod tests {
             ),
             (
                 r#"{"upscale_delay": "soon"}"#,
-                "`upscale_delay`: \"soon\" is no duration like \"30s\"",
+                "`upscale_delay`: \"soon\" is not a duration such as \"30s\"",
             ),
             (r#"{"upscale_delay": 30}"#, "`upscale_delay`: 30 has no unit"),
             (r#"{"upscale_delay": "1s", "upscale_delay_s": 1}"#, "`upscale_delay` says the same"),

@@ -1,4 +1,4 @@
-//! [`CalleeRef`]: a response's reference to the callee of its call.
+//! [`Callee`]: the callee of a call; and [`CalleeRef`], a response's reference to it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,8 +6,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::RwLock;
+use tokio::task;
 
-use super::pending::Callee;
+use super::runtime_context::RuntimeContext;
+
+/// A call's place in a deployment's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Ticket {
+    pub(crate) key: usize,
+    pub(crate) serial: u64,
+}
+
+/// The callee of a call: a deployment's router, or a task.
+pub(crate) trait Callee: Send + Sync {
+    /// The name that errors show.
+    fn name(&self) -> &str;
+    fn runtime(&self) -> &Arc<RuntimeContext>;
+    /// A reference to this callee.
+    fn reference(self: &Arc<Self>) -> CalleeRef
+    where
+        Self: Sized;
+    /// The span of the events of this callee's calls.
+    fn span(&self) -> &tracing::Span;
+    /// Frees the place of a queued call, or the slot that the call was granted and has not taken.
+    /// Does nothing if the call has neither.
+    fn leave(&self, ticket: Ticket);
+    /// Does the same as [`leave`](Self::leave) for a call that waits again because its replica
+    /// ended. Such a call is identified only by its task.
+    fn leave_again(&self, task: task::Id);
+}
 
 /// The registered callees of the process.
 static CALLEES: LazyLock<RwLock<HashMap<u64, Weak<dyn Callee>>>> = LazyLock::new(RwLock::default);

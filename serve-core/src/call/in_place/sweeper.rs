@@ -2,7 +2,7 @@
 //!
 //! A call stands until the code that made it suspends. Code that blocks its thread instead, under
 //! `block_in_place` for example, might wait for that very call. Therefore one thread of the process
-//! inspects all places every two milliseconds while calls are made, and spawns each call that it
+//! inspects all slots every two milliseconds while calls are made, and spawns each call that it
 //! sees twice.
 
 use std::collections::HashMap;
@@ -11,16 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::deferred;
+use super::thread_slot;
 
-/// The time between two inspections. Long compared with a call that runs in place, and short
+/// The time between two inspections. Long compared with a call that runs in slot, and short
 /// compared with a delay that people notice.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 static ARMED: AtomicBool = AtomicBool::new(false);
 static SWEEPER: OnceLock<Option<Thread>> = OnceLock::new();
 
-/// Makes the sweeper inspect the places for as long as it finds calls or polls there. Only reads
+/// Makes the sweeper inspect the slots for as long as it finds calls or polls there. Only reads
 /// one flag while the sweeper is running.
 #[inline]
 pub(super) fn arm() {
@@ -46,10 +46,10 @@ fn sweep() {
     let mut polls = HashMap::new();
     loop {
         thread::park_timeout(INTERVAL);
-        let places = deferred::places();
+        let slots = thread_slot::slots();
         let mut seen = false;
-        for (number, place) in &places {
-            seen |= place.sweep(polls.entry(*number).or_insert(0));
+        for (number, slot) in &slots {
+            seen |= slot.sweep(polls.entry(*number).or_insert(0));
         }
         if seen {
             continue;
@@ -57,8 +57,8 @@ fn sweep() {
         polls.clear();
         ARMED.swap(false, Ordering::SeqCst);
         // One more inspection, for a call that was stored before the flag was cleared, perhaps at a
-        // new place.
-        let seen_late = deferred::places().iter().any(|(_, place)| place.sweep(&mut 0));
+        // new slot.
+        let seen_late = thread_slot::slots().iter().any(|(_, slot)| slot.sweep(&mut 0));
         if !seen_late {
             thread::park();
         }
