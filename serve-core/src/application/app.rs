@@ -76,8 +76,8 @@ impl<D: Deployment> fmt::Debug for Application<D> {
 /// A type that a runtime can run: an [`Application`], or the [`Bound`] ingress of one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an application",
-    label = "expected what `bind(...)` returns, or an `Application`",
-    note = "a deployment runs once it is bound: `{Self}::bind(...)`"
+    label = "expected the result of `bind(...)`, or an `Application`",
+    note = "to run a deployment, bind it: `{Self}::bind(...)`"
 )]
 pub trait IntoApplication {
     /// The type of the ingress.

@@ -68,7 +68,7 @@ pub trait Deployment: Sized + Send + 'static {
 /// The typed client of a deployment. Implemented by `#[deployment]` for `XHandle`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handle of a deployment",
-    label = "expected the handle that `#[deployment]` makes, like `AdderHandle`"
+    label = "expected the handle that `#[deployment]` generates, like `AdderHandle`"
 )]
 pub trait HandleOf: Clone + Send + Sync + 'static {
     /// The deployment that the handle calls.

@@ -235,7 +235,7 @@ fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<
 #[non_exhaustive]
 pub enum OptionsError {
     /// The name is empty or holds a `#`.
-    #[error("`name` is {0:?}: a deployment's name is not empty and has no `#`")]
+    #[error("`name` is {0:?}: a deployment's name must not be empty and must not contain `#`")]
     Name(String),
     /// A count that must be at least 1.
     #[error("`{option}` is 0: give at least 1")]

@@ -514,8 +514,14 @@ mod tests {
                 "`upscale_delay`: \"soon\" is not a duration such as \"30s\"",
             ),
             (r#"{"upscale_delay": 30}"#, "`upscale_delay`: 30 has no unit"),
-            (r#"{"upscale_delay": "1s", "upscale_delay_s": 1}"#, "`upscale_delay` is the same option"),
-            (r#"{"min_replicas": -1, "max_replicas": "many"}"#, "; `min_replicas`: -1 is not a count"),
+            (
+                r#"{"upscale_delay": "1s", "upscale_delay_s": 1}"#,
+                "`upscale_delay` is the same option",
+            ),
+            (
+                r#"{"min_replicas": -1, "max_replicas": "many"}"#,
+                "; `min_replicas`: -1 is not a count",
+            ),
             (r#"{"aggregation": "median"}"#, "is not \"mean\""),
         ] {
             let error = parse(text).unwrap_err().to_string();
