@@ -1,7 +1,9 @@
-//! Planned commands. Each of them is refused by name, so that it is not mistaken for a typing
+//! Planned commands. Each of them is refused by its name, so that nobody takes it for a typing
 //! mistake, and nothing is silently ignored.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
 use miette::Diagnostic;
 
 use crate::exit_code;
@@ -10,22 +12,22 @@ use crate::failure::Failure;
 /// The planned commands and their purposes.
 const PLANNED: [(&str, &str); 9] = [
     ("deploy", "apply a config file to a running Serve"),
-    ("status", "show how the applications of a running Serve do"),
+    ("status", "show the status of the applications of a running Serve"),
     ("config", "show the config of a running Serve"),
     ("scale", "change the replicas of a running deployment"),
     ("delete", "stop one application of a running Serve"),
     ("shutdown", "stop a running Serve"),
     ("validate", "check a config file"),
-    ("diff", "compare a config file with what runs"),
+    ("diff", "compare a config file with a running Serve"),
     ("top", "watch a running Serve"),
 ];
 
 /// The error of a command that is planned for a later version.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("`{command}` is planned, and not built yet: it will {purpose}")]
+#[error("`{command}` is planned, but not part of this version: it will {purpose}")]
 #[diagnostic(
     code(serve::not_built),
-    help("what there is: `run` serves an application until Ctrl-C; `--help` shows the rest")
+    help("`run` serves an application until Ctrl-C; `--help` lists the commands")
 )]
 pub(crate) struct Planned {
     command: &'static str,
@@ -38,8 +40,23 @@ impl Failure for Planned {
     }
 }
 
+/// Parses `words` as the command line `P`. A mistake in `words` ends the process with a help
+/// message.
+pub(crate) fn parse<P: Parser>(words: impl IntoIterator<Item = OsString>) -> Result<P, Planned> {
+    let matches = command::<P>().get_matches_from(words);
+    match asked_for(&matches) {
+        Some(planned) => Err(planned),
+        None => Ok(P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())),
+    }
+}
+
+/// Returns the clap command of `P`, with the planned commands and the table of exit codes.
+pub(crate) fn command<P: CommandFactory>() -> Command {
+    add_to(P::command().after_long_help(exit_code::help()))
+}
+
 /// Adds the planned commands to `command`, each with any arguments. They are hidden in its help.
-pub(crate) fn add_to(command: Command) -> Command {
+fn add_to(command: Command) -> Command {
     let rest = Arg::new("rest").action(ArgAction::Append).num_args(0..);
     command.subcommands(PLANNED.map(|(name, _)| {
         let rest = rest.clone().trailing_var_arg(true).allow_hyphen_values(true);
@@ -47,8 +64,8 @@ pub(crate) fn add_to(command: Command) -> Command {
     }))
 }
 
-/// Returns the planned command that was asked for, if there is one.
-pub(crate) fn asked_for(matches: &ArgMatches) -> Option<Planned> {
+/// Returns the planned command that `matches` contains, if any.
+fn asked_for(matches: &ArgMatches) -> Option<Planned> {
     let name = matches.subcommand_name()?;
     let planned = PLANNED.into_iter().find(|(planned, _)| *planned == name);
     planned.map(|(command, purpose)| Planned { command, purpose })
@@ -74,7 +91,7 @@ mod tests {
             assert_eq!(
                 refused(line).as_deref(),
                 Some(
-                    "`deploy` is planned, and not built yet: \
+                    "`deploy` is planned, but not part of this version: \
                      it will apply a config file to a running Serve"
                 )
             );

@@ -1,7 +1,7 @@
-//! The arguments that both halves read from the command line.
+//! The arguments that `cargo serve` and the built program have in common.
 //!
-//! *Outside* parses them so that a mistake is found before anything is built, and passes
-//! the same arguments on to *inside*.
+//! `cargo serve` parses them so that a mistake is found before anything is built, and
+//! passes the same arguments on to the program.
 
 mod application;
 mod assignment;

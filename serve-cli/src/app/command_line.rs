@@ -1,0 +1,75 @@
+//! The command line of a program with applications.
+
+use clap::{Parser, Subcommand};
+
+use crate::arguments::{CallArguments, GraphArguments, ListArguments, RunArguments};
+
+/// Run and inspect the Serve applications in this program.
+#[derive(Debug, Parser)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run an application and serve it over HTTP
+    Run(RunArguments),
+    /// List the applications
+    List(ListArguments),
+    /// Draw the deployments of an application and who calls whom
+    Graph(GraphArguments),
+    /// Call a method of an application once, without HTTP
+    Call(CallArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planned;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        planned::command::<CommandLine>().debug_assert();
+    }
+
+    #[test]
+    fn help() {
+        let mut program = planned::command::<CommandLine>().name("server").term_width(80);
+        insta::assert_snapshot!(program.render_long_help(), @"
+        Run and inspect the Serve applications in this program
+
+        Usage: server <COMMAND>
+
+        Commands:
+          run    Run an application and serve it over HTTP
+          list   List the applications
+          graph  Draw the deployments of an application and who calls whom
+          call   Call a method of an application once, without HTTP
+
+        Options:
+          -h, --help
+                  Print help (see a summary with '-h')
+
+        Exit codes:
+            0  it did what was asked
+            1  it failed for a reason without a code of its own
+            2  the command line was not understood
+            3  there is no such package, or several would do
+            4  the package cannot be made into a program
+            5  there is no such application, or several
+            6  an argument is missing, unknown or of the wrong type
+            7  the application was refused or did not start
+            8  the address is in use or may not be used
+            9  the ingress has no such method
+           10  the call was made and failed
+           11  the call took longer than `--timeout`
+           12  something would have been overwritten
+           13  the command is planned, and not in this version
+          101  cargo failed to build the package, or to make a new one
+          102  cargo could not read a manifest or resolve a dependency
+          130  a second Ctrl-C or SIGTERM did not wait for requests
+        ");
+    }
+}
