@@ -9,8 +9,7 @@ use super::graph::{Diagram, route, tree};
 use crate::output::{FAINT, LITERAL};
 
 /// The note for an application without endpoints, or without a route to them.
-const NOT_REACHED: &str =
-    "No endpoints: it is called through its handles, or by `cargo serve call`.";
+const NOT_REACHED: &str = "No HTTP endpoints. Call the application with `cargo serve call`.";
 
 /// The banner, which `run` prints through `Display`.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ impl fmt::Display for Banner {
         if self.everywhere {
             writeln!(f, "\n  {FAINT}on every address of this machine{FAINT:#}")?;
         }
-        write!(f, "\n  {FAINT}Ctrl-C stops it.{FAINT:#}\n")
+        write!(f, "\n  {FAINT}Press Ctrl-C to stop.{FAINT:#}\n")
     }
 }
 
@@ -166,7 +165,7 @@ mod tests {
 
         on every address of this machine
 
-        Ctrl-C stops it.
+        Press Ctrl-C to stop.
         ");
     }
 
@@ -192,11 +191,11 @@ mod tests {
         Ingress      1 replica
         └─ Adder     3 replicas
 
-        No endpoints: it is called through its handles, or by `cargo serve call`.
+        No HTTP endpoints. Call the application with `cargo serve call`.
 
         health  http://127.0.0.1:8000/-/healthz
 
-        Ctrl-C stops it.
+        Press Ctrl-C to stop.
         ");
     }
 }

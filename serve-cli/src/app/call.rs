@@ -139,8 +139,9 @@ impl Call {
             error => Error::BadArgument {
                 what: format!("the method `{}`", self.method),
                 problem: problem(&error, &self.values),
-                help: called
-                    .map_or_else(String::new, |method| format!("it is `{}`", method.signature())),
+                help: called.map_or_else(String::new, |method| {
+                    format!("its signature is `{}`", method.signature())
+                }),
             },
         }
     }
@@ -160,7 +161,7 @@ fn problem(error: &ByNameError, values: &Values) -> String {
         ByNameError::UnknownParameter { parameter, known, .. } => {
             let near = suggest::did_you_mean(parameter, known.iter().copied());
             let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-            format!("it has no parameter `{parameter}`{near}")
+            format!("unknown parameter `{parameter}`{near}")
         }
         ByNameError::Argument(fault) if !values.contains_key(fault.name) => {
             format!("`{}` is missing", fault.name)
@@ -173,10 +174,10 @@ fn other_methods(name: &str, methods: &[MethodInfo]) -> String {
     let near = suggest::did_you_mean(name, methods.iter().map(|method| method.name));
     let near = near.map(|near| format!("{near} ")).unwrap_or_default();
     if methods.is_empty() {
-        return "it has no methods".to_owned();
+        return "the ingress has no methods".to_owned();
     }
     let signatures = methods.iter().map(|method| format!("\n  {}", method.signature()));
-    format!("{near}it has{}", signatures.collect::<String>())
+    format!("{near}the ingress has{}", signatures.collect::<String>())
 }
 
 #[cfg(test)]

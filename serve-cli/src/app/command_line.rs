@@ -18,7 +18,7 @@ pub(super) enum Command {
     Run(RunArguments),
     /// List the applications
     List(ListArguments),
-    /// Draw the deployments of an application and who calls whom
+    /// Draw the deployments of an application and the calls between them
     Graph(GraphArguments),
     /// Call a method of an application once, without HTTP
     Call(CallArguments),
@@ -45,7 +45,7 @@ mod tests {
         Commands:
           run    Run an application and serve it over HTTP
           list   List the applications
-          graph  Draw the deployments of an application and who calls whom
+          graph  Draw the deployments of an application and the calls between them
           call   Call a method of an application once, without HTTP
 
         Options:
@@ -53,23 +53,23 @@ mod tests {
                   Print help (see a summary with '-h')
 
         Exit codes:
-            0  it did what was asked
-            1  it failed for a reason without a code of its own
-            2  the command line was not understood
-            3  there is no such package, or several would do
-            4  the package cannot be made into a program
-            5  there is no such application, or several
+            0  the command succeeded
+            1  the command failed for a reason that has no code of its own
+            2  the command line is invalid
+            3  there is no such package, or several packages are possible
+            4  no program can be built from the package
+            5  there is no such application, or several have that name
             6  an argument is missing, unknown or of the wrong type
-            7  the application was refused or did not start
+            7  the application was rejected or did not start
             8  the address is in use or may not be used
             9  the ingress has no such method
-           10  the call was made and failed
+           10  the call failed
            11  the call took longer than `--timeout`
-           12  something would have been overwritten
-           13  the command is planned, and not in this version
-          101  cargo failed to build the package, or to make a new one
+           12  the file or package exists already
+           13  the command is planned, but not part of this version
+          101  cargo could not build the package, or create a new one
           102  cargo could not read a manifest or resolve a dependency
-          130  a second Ctrl-C or SIGTERM did not wait for requests
+          130  a second signal ended the command before all requests were answered
         ");
     }
 }

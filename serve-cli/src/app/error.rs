@@ -23,8 +23,8 @@ pub(super) enum Error {
     #[diagnostic(
         code(serve::application_not_found),
         help(
-            "mark a function with `#[application]`. If it is in another crate, name that crate \
-             in the library{}, or it is not linked: `use other_crate as _;`",
+            "mark a function with `#[application]`. If the function is in another crate, name that \
+             crate in the library{}, or else it is not linked: `use other_crate as _;`",
             if .package.is_empty() { String::new() } else { format!(" of `{package}`") }
         )
     )]
@@ -41,11 +41,11 @@ pub(super) enum Error {
     #[error("several applications are called `{path}`:\n{places}")]
     #[diagnostic(
         code(serve::application_not_found),
-        help("write PACKAGE:APP; in one package, give every application a name of its own")
+        help("write PACKAGE:APP; within a package, give each application its own name")
     )]
     SeveralApplications { path: String, places: String },
 
-    #[error("{what} cannot take these arguments: {problem}")]
+    #[error("invalid arguments for {what}: {problem}")]
     #[diagnostic(code(serve::bad_argument))]
     BadArgument {
         what: String,
@@ -70,7 +70,7 @@ pub(super) enum Error {
         source: GraphError,
     },
 
-    #[error("there can never be room for `{deployment}`: {shortage}")]
+    #[error("no replica of `{deployment}` can ever start: {shortage}")]
     #[diagnostic(code(serve::deploy_failed))]
     NeverFits {
         deployment: String,
@@ -79,7 +79,7 @@ pub(super) enum Error {
         help: String,
     },
 
-    #[error("the application `{name}` could not be started")]
+    #[error("the application `{name}` did not start")]
     #[diagnostic(code(serve::deploy_failed))]
     Deploy {
         name: String,
@@ -87,17 +87,19 @@ pub(super) enum Error {
         source: Source,
     },
 
-    #[error("the port {} of {} is in use", .address.port(), .address.ip())]
+    #[error("port {} of {} is in use", .address.port(), .address.ip())]
     #[diagnostic(
         code(serve::address_unavailable),
-        help("stop the program that uses it, or serve on another: `--port {}`; `--port 0` picks a free one", other(*.address))
+        help("stop the program that uses the port, or use another port: `--port {}`; `--port 0` picks a free port", other(*.address))
     )]
     PortTaken { address: SocketAddr },
 
-    #[error("cannot serve on {address}")]
+    #[error("cannot listen on {address}")]
     #[diagnostic(
         code(serve::address_unavailable),
-        help("`--host` is an address of this machine; ports below 1024 may need privileges")
+        help(
+            "`--host` must be an address of this machine, and ports below 1024 may need privileges"
+        )
     )]
     Address {
         address: SocketAddr,
@@ -106,7 +108,7 @@ pub(super) enum Error {
     },
 
     #[error(
-        "`{deployment}`, the ingress of the application `{application}`, has no method `{method}`"
+        "the ingress `{deployment}` of the application `{application}` has no method `{method}`"
     )]
     #[diagnostic(code(serve::method_not_found))]
     UnknownMethod {
@@ -117,7 +119,7 @@ pub(super) enum Error {
         help: String,
     },
 
-    #[error("the call of `{method}` failed")]
+    #[error("the call to `{method}` failed")]
     #[diagnostic(code(serve::call_failed))]
     Call {
         method: String,
@@ -125,18 +127,18 @@ pub(super) enum Error {
         source: Source,
     },
 
-    #[error("the call of `{method}` was given up after {}", humantime::format_duration(*.timeout))]
-    #[diagnostic(code(serve::timed_out), help("`--timeout` sets how long to wait"))]
+    #[error("the call to `{method}` did not complete within {}", humantime::format_duration(*.timeout))]
+    #[diagnostic(code(serve::timed_out), help("`--timeout` sets the time to wait"))]
     TimedOut { method: String, timeout: Duration },
 
-    #[error("`serve_cli::main` was called from async code, and starts a runtime of its own")]
+    #[error("`serve_cli::main` was called from async code, but starts its own runtime")]
     #[diagnostic(
         code(serve::runtime),
-        help("call it from a `main` without `#[tokio::main]`: `fn main() -> ExitCode`")
+        help("call it from a plain `fn main() -> ExitCode`, without `#[tokio::main]`")
     )]
     InsideTokio,
 
-    #[error("the runtime could not be started")]
+    #[error("the runtime did not start")]
     #[diagnostic(code(serve::runtime))]
     Runtime(#[source] io::Error),
 
@@ -178,14 +180,16 @@ fn more_room(shortage: &Shortage) -> String {
     let Shortage { resource, needed, .. } = shortage;
     match &**resource {
         "num_cpus" => {
-            format!("give `--num-cpus {needed}` if there is as much, or lower its `num_cpus`")
+            format!(
+                "pass `--num-cpus {needed}` if the machine has that many, or lower `num_cpus` of the deployment"
+            )
         }
-        "num_gpus" => "GPUs are not looked for: `--num-gpus COUNT` says how many there are; or \
-                       lower its `num_gpus`"
+        "num_gpus" => "GPUs are not detected: pass `--num-gpus COUNT`, or lower `num_gpus` of the \
+                       deployment"
             .to_owned(),
         "memory" | "max_replicas_per_node" => shortage.remedy(),
         other => format!(
-            "give `--resource {other}={needed}` if there is as much, or lower its `resources`"
+            "pass `--resource {other}={needed}` if the machine has that much, or lower `resources` of the deployment"
         ),
     }
 }

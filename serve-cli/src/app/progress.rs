@@ -1,5 +1,5 @@
 //! Progress messages of an application that takes long to start, for example because it loads
-//! models, or because there is no room for its replicas.
+//! models, or because its replicas wait for resources.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::output;
 
 /// The interval of the messages: people doubt a terminal that stays silent for longer.
-const SILENCE: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The delay before replicas without room are first reported.
+/// The delay before replicas that wait for resources are first reported.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// Replicas of one deployment that have not started yet.
@@ -20,9 +20,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 struct Awaited {
     deployment: String,
     replicas: usize,
-    /// The reason why there is no room for the replicas; `None` if they are being started.
-    no_room: Option<String>,
-    /// The reason why the last replica did not start.
+    /// The resource that the replicas wait for; `None` if they are being started.
+    waits_for: Option<String>,
+    /// The reason why the last attempt to start a replica failed.
     failed: Option<String>,
 }
 
@@ -35,61 +35,64 @@ pub(super) async fn report(runtime: &Runtime, application: &str) -> Infallible {
         let deployments = application.into_iter().flat_map(|details| &details.deployments);
         deployments.flat_map(|(name, details)| awaited(name, details)).collect()
     };
-    tell(look, |waiting| output::status("Waiting", waiting)).await
+    report_to(|waiting| output::status("Waiting", waiting), look).await
 }
 
-async fn tell(look: impl Fn() -> Vec<Awaited>, mut say: impl FnMut(String)) -> Infallible {
+async fn report_to(mut say: impl FnMut(String), look: impl Fn() -> Vec<Awaited>) -> Infallible {
     let began = Instant::now();
     sleep_until(began + FIRST_LOOK).await;
-    for awaited in look().iter().filter(|awaited| awaited.no_room.is_some()) {
-        say(awaited.said(FIRST_LOOK));
+    for awaited in look().iter().filter(|awaited| awaited.waits_for.is_some()) {
+        say(awaited.message(FIRST_LOOK));
     }
-    let mut next = began + SILENCE;
+    let mut next = began + INTERVAL;
     loop {
         sleep_until(next).await;
         for awaited in look() {
-            say(awaited.said(next - began));
+            say(awaited.message(next - began));
         }
-        next += SILENCE;
+        next += INTERVAL;
     }
 }
 
-/// Returns the replicas of one deployment that have not started, those without room first.
+/// Returns the replicas of one deployment that have not started, and those that wait for
+/// resources first.
 fn awaited(name: &str, details: &DeploymentDetails) -> Vec<Awaited> {
     let starting = details.replicas.iter().filter(|it| it.state == ReplicaState::Starting);
-    let (without_room, made): (Vec<_>, Vec<_>) = starting.partition(|it| !it.message.is_empty());
+    let (without_resources, made): (Vec<_>, Vec<_>) =
+        starting.partition(|it| !it.message.is_empty());
     let failed = details.recent_dead_replicas.last().map(|dead| dead.reason.clone());
     let deployment = name.to_owned();
     // A failed replica is started again after a pause, during which there is no replica.
     let paused = usize::from(details.replicas.is_empty() && failed.is_some());
-    let without_room = without_room.first().map(|first| Awaited {
+    let without_resources = without_resources.first().map(|first| Awaited {
         deployment: deployment.clone(),
-        replicas: without_room.len(),
-        no_room: Some(first.message.clone()),
+        replicas: without_resources.len(),
+        waits_for: Some(first.message.clone()),
         failed: None,
     });
     let made = made.len() + paused;
-    let made = (made > 0).then_some(Awaited { deployment, replicas: made, no_room: None, failed });
-    without_room.into_iter().chain(made).collect()
+    let made =
+        (made > 0).then_some(Awaited { deployment, replicas: made, waits_for: None, failed });
+    without_resources.into_iter().chain(made).collect()
 }
 
 impl Awaited {
-    fn said(&self, so_far: Duration) -> String {
+    fn message(&self, so_far: Duration) -> String {
         let (deployment, seconds) = (&self.deployment, so_far.as_secs());
         let replicas = match self.replicas {
             1 => "a replica".to_owned(),
             several => format!("{several} replicas"),
         };
-        let mut said = match &self.no_room {
+        let mut message = match &self.waits_for {
             Some(why) => {
-                format!("for room for {replicas} of `{deployment}`, {seconds}s so far: {why}")
+                format!("for resources for {replicas} of `{deployment}` ({seconds}s so far): {why}")
             }
-            None => format!("for {replicas} of `{deployment}` to start, {seconds}s so far"),
+            None => format!("for {replicas} of `{deployment}` to start ({seconds}s so far)"),
         };
         if let Some(why) = &self.failed {
-            said.push_str(&format!("; the last one did not: {why}"));
+            message.push_str(&format!("; the last attempt failed: {why}"));
         }
-        said
+        message
     }
 }
 
@@ -99,46 +102,52 @@ mod tests {
 
     async fn said_within(time: Duration, look: impl Fn() -> Vec<Awaited>) -> Vec<String> {
         let mut said = Vec::new();
-        let told = tell(look, |waiting| said.push(waiting));
-        tokio::time::timeout(time, told).await.expect_err("it goes on until it is dropped");
+        let reported = report_to(|waiting| said.push(waiting), look);
+        tokio::time::timeout(time, reported)
+            .await
+            .expect_err("reporting continues until it is dropped");
         said
     }
 
     fn starting() -> Awaited {
-        Awaited { deployment: "Model".to_owned(), replicas: 2, no_room: None, failed: None }
+        Awaited { deployment: "Model".to_owned(), replicas: 2, waits_for: None, failed: None }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_start_is_told_every_few_seconds_and_a_short_one_is_not() {
-        let long = SILENCE * 2 + Duration::from_secs(1);
+    async fn a_long_start_is_reported_every_few_seconds_and_a_short_one_is_not() {
+        let long = INTERVAL * 2 + Duration::from_secs(1);
         assert_eq!(
             said_within(long, || vec![starting()]).await,
             [
-                "for 2 replicas of `Model` to start, 5s so far",
-                "for 2 replicas of `Model` to start, 10s so far"
+                "for 2 replicas of `Model` to start (5s so far)",
+                "for 2 replicas of `Model` to start (10s so far)"
             ]
         );
         assert!(said_within(Duration::from_secs(4), || vec![starting()]).await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_replica_without_room_is_told_at_once_with_the_reason() {
+    async fn a_replica_without_resources_is_reported_at_once_with_the_reason() {
         let look = || {
             let why = "it needs 1 GPU, and 0 of 1 are free".to_owned();
-            vec![Awaited { replicas: 1, no_room: Some(why), ..starting() }]
+            vec![Awaited { replicas: 1, waits_for: Some(why), ..starting() }]
         };
         assert_eq!(
             said_within(Duration::from_secs(2), look).await,
-            ["for room for a replica of `Model`, 1s so far: it needs 1 GPU, and 0 of 1 are free"]
+            [
+                "for resources for a replica of `Model` (1s so far): it needs 1 GPU, and 0 of 1 are free"
+            ]
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_start_that_is_tried_again_says_why() {
+    async fn a_retried_start_says_why_the_last_attempt_failed() {
         let look = || vec![Awaited { failed: Some("no such file".to_owned()), ..starting() }];
         assert_eq!(
             said_within(Duration::from_secs(6), look).await,
-            ["for 2 replicas of `Model` to start, 5s so far; the last one did not: no such file"]
+            [
+                "for 2 replicas of `Model` to start (5s so far); the last attempt failed: no such file"
+            ]
         );
     }
 }

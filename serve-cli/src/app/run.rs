@@ -71,7 +71,7 @@ async fn serve(
 /// once.
 async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
     let awaited = awaited(in_progress(&node.runtime().status(), graph));
-    output::status("Stopping", format_args!("{awaited}; Ctrl-C stops at once"));
+    output::status("Stopping", format_args!("{awaited}; press Ctrl-C to stop at once"));
     node.shut_down().await;
     exit_code::OK
 }
@@ -88,8 +88,8 @@ fn in_progress(status: &Status, graph: &Graph) -> usize {
 fn awaited(requests: usize) -> String {
     match requests {
         0 => "the application".to_owned(),
-        1 => "when the request in progress has ended".to_owned(),
-        several => format!("when the {several} requests in progress have ended"),
+        1 => "after the request in progress".to_owned(),
+        several => format!("after {several} requests in progress"),
     }
 }
 

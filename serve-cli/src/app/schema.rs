@@ -45,7 +45,7 @@ pub(super) fn mismatch(schema: &Value, values: &[Assignment]) -> Option<String> 
         if let Some(Assignment { key, .. }) = unknown {
             let near = suggest::did_you_mean(key, keys());
             let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-            return Some(format!("there is no `{key}`{near}"));
+            return Some(format!("unknown key `{key}`{near}"));
         }
     }
     let missing = fields.iter().find(|field| field.required && !given(&field.key));
@@ -176,11 +176,11 @@ mod tests {
         assert_eq!(problem(&schema, &["times=1"]).as_deref(), Some("`greeting` is missing"));
         assert_eq!(
             problem(&schema, &["greeting=Hi", "tims=1"]).as_deref(),
-            Some("there is no `tims`; did you mean `times`?")
+            Some("unknown key `tims`; did you mean `times`?")
         );
         assert_eq!(
             problem(&schema, &["greeting=Hi", "colour=red"]).as_deref(),
-            Some("there is no `colour`")
+            Some("unknown key `colour`")
         );
         schema["additionalProperties"] = json!({"type": "string"});
         assert_eq!(problem(&schema, &["greeting=Hi", "colour=red"]), None, "a map takes it");

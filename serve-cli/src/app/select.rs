@@ -86,7 +86,7 @@ fn unknown(
     let package = path.package.as_deref().or(home);
     let foreign = match package {
         Some(package) if registered.iter().all(|known| known.package != package) => format!(
-            "\nof the package `{package}` there are none: \
+            "\nnone of them is in the package `{package}`: \
              a crate that the program never names is not linked (`use other_crate as _;`)"
         ),
         _ => String::new(),
@@ -132,14 +132,14 @@ pub(super) fn fields(application: &RegisteredApplication) -> Vec<Field> {
 
 fn takes(fields: &[Field]) -> String {
     if fields.is_empty() {
-        return "leave them out".to_owned();
+        return "remove the arguments".to_owned();
     }
     let width = fields.iter().map(|field| field.usage().len()).max().unwrap_or_default();
     let lines = fields.iter().map(|field| {
         let line = format!("  {:width$}   {}", field.usage(), field.about);
         format!("\n{}", line.trim_end())
     });
-    format!("it takes{}", lines.collect::<String>())
+    format!("the application takes{}", lines.collect::<String>())
 }
 
 #[cfg(test)]
@@ -207,13 +207,13 @@ mod tests {
         several applications are called `chain`:
           hello:chain at src/lib.rs:10
           words:chain at src/lib.rs:30
-        write PACKAGE:APP; in one package, give every application a name of its own
+        write PACKAGE:APP; within a package, give each application its own name
         ");
         insta::assert_snapshot!(found("words:twice", None), @"
         several applications are called `words:twice`:
           words:twice at src/lib.rs:50
           words:twice at src/lib.rs:60
-        write PACKAGE:APP; in one package, give every application a name of its own
+        write PACKAGE:APP; within a package, give each application its own name
         ");
     }
 
@@ -242,7 +242,7 @@ mod tests {
           words:count
           words:twice
           ocr:read
-        of the package `other` there are none: a crate that the program never names is not linked (`use other_crate as _;`)
+        none of them is in the package `other`: a crate that the program never names is not linked (`use other_crate as _;`)
         ");
     }
 }

@@ -18,13 +18,13 @@ pub(crate) enum NotAnApplicationPath {
     )]
     ConfigFile,
     #[error(
-        "there is no name after the colon: name an application of `{package}`, as in `{package}:app`"
+        "there is no application after the colon: name one of `{package}`, as in `{package}:app`"
     )]
     NoApplication { package: String },
     #[error("expected APP or PACKAGE:APP, as in `hello:language_classifier`")]
     Malformed,
     #[error(
-        "an application is a function of the package, named without its module: `{suggestion}`"
+        "write an application as its package and the name of its function, without modules: `{suggestion}`"
     )]
     RustPath { suggestion: String },
 }

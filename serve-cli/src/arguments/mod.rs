@@ -22,23 +22,23 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) application: ApplicationArguments,
 
-    /// The address to serve on; 0.0.0.0 is every one of this machine
+    /// The IP address to listen on; 0.0.0.0 listens on every address of this machine
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_parser = host)]
     pub(crate) host: IpAddr,
 
-    /// The port to serve on; 0 picks a free one
+    /// The port to listen on; 0 picks a free port
     #[arg(long, default_value_t = 8000, value_parser = port)]
     pub(crate) port: u16,
 
-    /// The name the application runs under, if not its own
+    /// The name to run the application under, instead of its own
     #[arg(long)]
     pub(crate) name: Option<String>,
 
-    /// The path under which its endpoints are found, if not its own
+    /// The path prefix of the endpoints, instead of the application's own
     #[arg(long, value_name = "PATH", value_parser = route_prefix)]
     pub(crate) route_prefix: Option<String>,
 
-    /// Open the application in the browser once it is up
+    /// Open the application in the browser once it runs
     #[arg(long)]
     pub(crate) open: bool,
 
@@ -49,7 +49,7 @@ pub(crate) struct RunArguments {
 /// An application and the values for its argument.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplicationArguments {
-    /// The application; without PACKAGE, of the package in this directory
+    /// The application; without PACKAGE, an application of the package in this directory
     #[arg(value_name = "[PACKAGE:]APP")]
     pub(crate) path: ApplicationPath,
 
@@ -61,7 +61,7 @@ pub(crate) struct ApplicationArguments {
 /// The output format of a list of applications.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArguments {
-    /// Print JSON
+    /// Print the list as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -72,7 +72,7 @@ pub(crate) struct GraphArguments {
     #[command(flatten)]
     pub(crate) application: ApplicationArguments,
 
-    /// How to draw it
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: GraphFormat,
 
@@ -80,7 +80,7 @@ pub(crate) struct GraphArguments {
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
 
-    /// The file to write; the standard output if there is none
+    /// The file to write, instead of the standard output
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<std::path::PathBuf>,
 }
@@ -88,23 +88,23 @@ pub(crate) struct GraphArguments {
 /// The formats of a graph.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphFormat {
-    /// A tree, for the terminal
+    /// A tree for the terminal
     #[default]
     Text,
-    /// Mermaid, for Markdown pages
+    /// A Mermaid flowchart for Markdown pages
     Mermaid,
-    /// A picture
+    /// An SVG picture
     Svg,
 }
 
 /// A method to call once.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CallArguments {
-    /// The application; without PACKAGE, of the package in this directory
+    /// The application; without PACKAGE, an application of the package in this directory
     #[arg(value_name = "[PACKAGE:]APP")]
     pub(crate) path: ApplicationPath,
 
-    /// The method of its ingress deployment
+    /// The method of the ingress deployment
     pub(crate) method: String,
 
     /// Values for the method's parameters
@@ -115,7 +115,7 @@ pub(crate) struct CallArguments {
     #[arg(long = "with", value_name = "KEY=VALUE")]
     pub(crate) with: Vec<Assignment>,
 
-    /// The model that the call is for, if the ingress has several
+    /// The id of the model that the call is for, if the ingress has several models
     #[arg(long, value_name = "ID")]
     pub(crate) model: Option<String>,
 
@@ -123,11 +123,11 @@ pub(crate) struct CallArguments {
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
 
-    /// Give up after this long, for example 30s
+    /// Give up if the call takes longer than this, for example 30s
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Print strings, too, as JSON
+    /// Print strings as JSON, too
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -152,7 +152,7 @@ fn route_prefix(text: &str) -> Result<String, String> {
     if text.starts_with('/') {
         Ok(text.to_owned())
     } else {
-        Err(format!("it begins with a slash, as in `/{text}`"))
+        Err(format!("a path begins with a slash, as in `/{text}`"))
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_none_says_what_is_expected() {
+    fn an_invalid_port_says_what_is_expected() {
         assert_eq!(port("65535"), Ok(65535));
         for nonsense in ["80x", "65536", "-1", ""] {
             let error = port(nonsense).expect_err("no port");

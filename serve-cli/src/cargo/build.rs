@@ -154,7 +154,7 @@ impl Building {
 
 fn warn_of_several(serve_cores: &BTreeSet<String>) {
     output::warning(
-        "the program contains more than one serve-core; the applications of one are invisible to the other",
+        "the program contains more than one version of serve-core; the applications of one are invisible to the other",
     );
     for id in serve_cores {
         output::note(format_args!("  {id}"));

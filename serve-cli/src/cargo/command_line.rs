@@ -28,7 +28,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         run: RunArguments,
 
-        /// Build and start again whenever a source file changes
+        /// Build and restart whenever a source file changes
         #[arg(long)]
         watch: bool,
 
@@ -38,7 +38,7 @@ pub(crate) enum Command {
 
     /// List the applications of a package
     List {
-        /// The package; the one in this directory if it is not named
+        /// The package, by default the package in this directory
         package: Option<String>,
 
         #[command(flatten)]
@@ -48,7 +48,7 @@ pub(crate) enum Command {
         cargo: CargoOptions,
     },
 
-    /// Draw the deployments of an application and who calls whom
+    /// Draw the deployments of an application and the calls between them
     Graph {
         #[command(flatten)]
         graph: GraphArguments,
@@ -67,13 +67,13 @@ pub(crate) enum Command {
         cargo: CargoOptions,
     },
 
-    /// Build the program that runs a package's applications, and print where it is
+    /// Build the program that runs a package's applications, and print its path
     #[command(after_help = BUILD_EXAMPLES)]
     Build {
-        /// The package; the one in this directory if it is not named
+        /// The package, by default the package in this directory
         package: Option<String>,
 
-        /// Put the program there, in place of one that is there already
+        /// Copy the program to this file, and replace an existing file
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
 
@@ -81,12 +81,12 @@ pub(crate) enum Command {
         cargo: CargoOptions,
     },
 
-    /// Write a new package with an example application
+    /// Create a new package with an example application
     New(NewArguments),
 
-    /// Give a package its own program instead of the generated one
+    /// Give a package its own program instead of the generated program
     Eject {
-        /// The package; the one in this directory if it is not named
+        /// The package, by default the package in this directory
         package: Option<String>,
 
         #[command(flatten)]
@@ -94,14 +94,14 @@ pub(crate) enum Command {
     },
 }
 
-/// The package to write, and its source of Serve.
+/// The package to create, and its source of Serve.
 #[derive(Debug, Args)]
 pub(crate) struct NewArguments {
-    /// The directory to make; its last part is the package's name
+    /// The directory to create; its last part is the name of the package
     #[arg(value_name = "NAME")]
     pub(crate) directory: PathBuf,
 
-    /// Depend on the Serve checkout in this directory instead of a release
+    /// Depend on the clone of Serve in this directory instead of a release
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) path: Option<PathBuf>,
 }
@@ -117,18 +117,18 @@ pub(crate) struct CargoOptions {
     #[arg(long, short, conflicts_with = "profile")]
     pub(crate) release: bool,
 
-    /// Build with the named profile
+    /// Build with this profile
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
     #[command(flatten)]
     pub(crate) manifest: clap_cargo::Manifest,
 
-    /// Fail rather than change Cargo.lock
+    /// Fail if Cargo.lock would have to change
     #[arg(long)]
     pub(crate) locked: bool,
 
-    /// Do without the network
+    /// Do not access the network
     #[arg(long)]
     pub(crate) offline: bool,
 }
@@ -145,7 +145,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   cargo serve run hello:language_classifier
   cargo serve run hello:language_classifier --port 9000 --watch
-  cargo serve run greeter greeting=Hi          # of this package";
+  cargo serve run greeter greeting=Hi          # an application of this package";
 
 const CALL_EXAMPLES: &str = "\
 Example:

@@ -41,7 +41,7 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
         return Err(Error::Exists {
             path: main.into(),
             help: format!(
-                "if it ends with `serve_cli::main()`, name it in {}:\n\n[package.metadata.serve]\nbin = \"{BINARY}\"",
+                "if its `main` ends with `serve_cli::main()`, name it in {}:\n\n[package.metadata.serve]\nbin = \"{BINARY}\"",
                 package.manifest_path
             ),
         });
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
     output::status("Created", &main);
     output::status("Changed", &package.manifest_path);
     output::note(format_args!(
-        "\n`cargo serve run {}:APP` goes on working; so does `cargo run --bin {BINARY} -- run APP`.",
+        "\n`cargo serve run {}:APP` works as before, and so does `cargo run --bin {BINARY} -- run APP`.",
         package.name
     ));
     Ok(exit_code::OK)

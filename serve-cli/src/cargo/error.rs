@@ -14,7 +14,10 @@ use crate::failure::Failure;
 #[non_exhaustive]
 pub(crate) enum Error {
     #[error("cannot run cargo")]
-    #[diagnostic(code(serve::cargo), help("is cargo installed, and on the PATH?"))]
+    #[diagnostic(
+        code(serve::cargo),
+        help("install cargo from https://rustup.rs, or add its directory to the PATH")
+    )]
     NoCargo(#[source] io::Error),
 
     /// The reason has already been printed by cargo.
@@ -22,7 +25,7 @@ pub(crate) enum Error {
     #[diagnostic(code(serve::metadata))]
     Metadata,
 
-    #[error("`cargo metadata` answered something unexpected")]
+    #[error("`cargo metadata` printed unexpected output")]
     #[diagnostic(code(serve::metadata))]
     UnreadableMetadata(#[source] cargo_metadata::Error),
 
@@ -34,7 +37,7 @@ pub(crate) enum Error {
         help: String,
     },
 
-    #[error("which package? {} of this workspace depend on serve-core: {}", .candidates.len(), .candidates.join(", "))]
+    #[error("this workspace has {} packages that depend on serve-core: {}", .candidates.len(), .candidates.join(", "))]
     #[diagnostic(code(serve::package_not_found))]
     SeveralPackages {
         candidates: Vec<String>,
@@ -58,20 +61,18 @@ pub(crate) enum Error {
     )]
     NotServe { package: String },
 
-    #[error(
-        "the package `{package}` has only {binaries}, and no library that could be linked into a program"
-    )]
+    #[error("the package `{package}` has only {binaries}, and no library to link into a program")]
     #[diagnostic(
         code(serve::not_runnable),
         help(
-            "either move the applications to `src/lib.rs`; \
-             or let the binary end with `serve_cli::main()` and name it in {manifest}:\n\n\
+            "either move the applications to `src/lib.rs`, \
+             or end the `main` of the binary with `serve_cli::main()` and name the binary in {manifest}:\n\n\
              [package.metadata.serve]\nbin = \"{binary}\""
         )
     )]
     OnlyBinaries { package: String, binaries: String, binary: String, manifest: Utf8PathBuf },
 
-    #[error("the package `{package}` has no library that could be linked into a program")]
+    #[error("the package `{package}` has no library to link into a program")]
     #[diagnostic(code(serve::not_runnable), help("write the applications in `src/lib.rs`"))]
     NoLibrary { package: String },
 
@@ -87,11 +88,11 @@ pub(crate) enum Error {
     NotLinkable { package: String, kinds: String, suggestion: String, manifest: Utf8PathBuf },
 
     #[error("the package `{package}` is a procedural macro, which cannot have applications")]
-    #[diagnostic(code(serve::not_runnable), help("name the package that uses it"))]
+    #[diagnostic(code(serve::not_runnable), help("name the package that uses the macro"))]
     ProcMacro { package: String },
 
     #[error(
-        "{manifest} names the binary `{name}` under [package.metadata.serve], but the package `{package}` has none of that name"
+        "{manifest} names the binary `{name}` under [package.metadata.serve], but the package `{package}` has no such binary"
     )]
     #[diagnostic(code(serve::not_runnable))]
     NoSuchBinary {
@@ -102,19 +103,19 @@ pub(crate) enum Error {
         help: String,
     },
 
-    #[error("{manifest} is wrong under [package.metadata.serve]: {problem}")]
+    #[error("the section [package.metadata.serve] of {manifest} is invalid: {problem}")]
     #[diagnostic(
         code(serve::not_runnable),
-        help("it takes one key: `bin = \"name\"`, the package's own program")
+        help("the section has one key: `bin = \"name\"`, the name of the package's own program")
     )]
     PackageMetadata { manifest: Utf8PathBuf, problem: String },
 
     #[error(
-        "the package `{package}` depends on serve-core from {found}, where there is no serve-cli beside it"
+        "the package `{package}` depends on serve-core from {found}, which has no serve-cli beside it"
     )]
     #[diagnostic(
         code(serve::not_runnable),
-        help("depend on serve-core as it lies in a whole checkout of Serve, or on a release")
+        help("depend on the serve-core of a complete clone of Serve, or on a release")
     )]
     NoServeCli { package: String, found: String },
 
@@ -132,7 +133,7 @@ pub(crate) enum Error {
     #[diagnostic(code(serve::build_failed))]
     BuildFailed { code: u8 },
 
-    #[error("cargo built the package, but named no program")]
+    #[error("cargo built the package, but reported no program")]
     #[diagnostic(code(serve::build_failed))]
     NoExecutable,
 
@@ -164,7 +165,9 @@ pub(crate) enum Error {
     #[error("cannot watch {path} for changes", path = .path.display())]
     #[diagnostic(
         code(serve::watch),
-        help("on Linux the number of watches is limited: `sysctl fs.inotify.max_user_watches`")
+        help(
+            "Linux limits the number of watches: `sysctl fs.inotify.max_user_watches` shows the limit"
+        )
     )]
     Watch {
         path: PathBuf,
@@ -184,15 +187,15 @@ pub(crate) enum Error {
     #[diagnostic(
         code(serve::exists),
         help(
-            "{manifest} names it under [package.metadata.serve]; without that, `cargo serve` generates one"
+            "{manifest} names it under [package.metadata.serve]; without that section, `cargo serve` generates a program"
         )
     )]
     HasProgram { package: String, manifest: Utf8PathBuf },
 
-    #[error("there is no checkout of Serve in {path}", path = .path.display())]
+    #[error("there is no clone of Serve in {path}", path = .path.display())]
     #[diagnostic(
         code(serve::file),
-        help("it is the directory which contains `serve-core` and `serve-cli`")
+        help("name the directory that contains `serve-core` and `serve-cli`")
     )]
     NoCheckout { path: PathBuf },
 

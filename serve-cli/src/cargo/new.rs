@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
     if directory.exists() {
         return Err(Error::Exists {
             path: arguments.directory.clone(),
-            help: "choose another name; nothing was written".to_owned(),
+            help: "choose another directory; nothing was written".to_owned(),
         });
     }
     let checkout = checkout(arguments, &directory)?;

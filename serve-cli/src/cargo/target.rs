@@ -95,9 +95,10 @@ fn package_of<'w>(
             }
             let example = candidates.first().map_or("PACKAGE", String::as_str);
             let near = suggest::did_you_mean(application, candidates.iter().map(String::as_str));
-            let near = near.map(|near| format!("{near} Else ")).unwrap_or_default();
-            let help =
-                format!("{near}name it, as in `{example}:{application}`, or go to its directory");
+            let near = near.map(|near| format!("{near} Otherwise ")).unwrap_or_default();
+            let help = format!(
+                "{near}name the package, as in `{example}:{application}`, or change to its directory"
+            );
             Err(Error::SeveralPackages { candidates, help })
         }
         (package, _) => package,
@@ -169,14 +170,14 @@ fn named_binary(package: &Package) -> Result<Option<String>, Error> {
     let Some(serve) = package.metadata.get("serve") else {
         return Ok(None);
     };
-    let serve = serve.as_object().ok_or_else(|| wrong("it is no table".to_owned()))?;
+    let serve = serve.as_object().ok_or_else(|| wrong("it is not a table".to_owned()))?;
     if let Some(key) = serve.keys().find(|key| *key != "bin") {
-        return Err(wrong(format!("`{key}` is not known")));
+        return Err(wrong(format!("unknown key `{key}`")));
     }
     let Some(name) = serve.get("bin") else {
         return Ok(None);
     };
-    let name = name.as_str().ok_or_else(|| wrong("`bin` is no string".to_owned()))?;
+    let name = name.as_str().ok_or_else(|| wrong("`bin` is not a string".to_owned()))?;
     let binaries = binaries(package);
     if binaries.contains(&name) {
         return Ok(Some(name.to_owned()));
@@ -188,7 +189,7 @@ fn named_binary(package: &Package) -> Result<Option<String>, Error> {
         help: suggest::did_you_mean(name, binaries.iter().copied()).unwrap_or_else(
             || match binaries.as_slice() {
                 [] => "a binary is `src/main.rs` or `src/bin/NAME.rs`".to_owned(),
-                names => format!("it has {}", suggest::listed(names.iter().copied())),
+                names => format!("the package has {}", suggest::listed(names.iter().copied())),
             },
         ),
     })
@@ -221,8 +222,15 @@ mod tests {
             let error = of(application).expect_err("it is none");
             miette::Diagnostic::help(&error).expect("it has one").to_string()
         };
-        assert_eq!(help("chain"), "name it, as in `hello:chain`, or go to its directory");
-        assert!(help("helo").starts_with("did you mean `hello`? Else name it"), "{}", help("helo"));
+        assert_eq!(
+            help("chain"),
+            "name the package, as in `hello:chain`, or change to its directory"
+        );
+        assert!(
+            help("helo").starts_with("did you mean `hello`? Otherwise name the package"),
+            "{}",
+            help("helo")
+        );
     }
 
     #[test]
@@ -270,9 +278,9 @@ mod tests {
         };
         assert!(error(&with(serde_json::json!({"bin": "sever"}))).contains("the binary `sever`"));
         assert!(
-            error(&with(serde_json::json!({"binary": "server"}))).contains("`binary` is not known")
+            error(&with(serde_json::json!({"binary": "server"}))).contains("unknown key `binary`")
         );
-        assert!(error(&with(serde_json::json!({"bin": true}))).contains("`bin` is no string"));
-        assert!(error(&with(serde_json::json!("server"))).contains("no table"));
+        assert!(error(&with(serde_json::json!({"bin": true}))).contains("`bin` is not a string"));
+        assert!(error(&with(serde_json::json!("server"))).contains("not a table"));
     }
 }

@@ -38,8 +38,8 @@ fn an_unknown_method_has_others() {
     insta::assert_snapshot!(call(["gret", "name=Dora"]), @"
     exit code: 9
     ----- stderr -----
-    error[serve::method_not_found]: `Greeter`, the ingress of the application `greeter:spanish`, has no method `gret`
-      help: did you mean `greet`? it has
+    error[serve::method_not_found]: the ingress `Greeter` of the application `greeter:spanish` has no method `gret`
+      help: did you mean `greet`? the ingress has
               greet(name: String) -> Result<String>
               add(a: i64, b: i64) -> Sum
               count(to: u32) -> impl Stream<Item = u32>
@@ -53,20 +53,20 @@ fn an_argument_that_does_not_fit_is_named() {
     insta::assert_snapshot!(call(["add", "a=forty", "b=2"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `add` cannot take these arguments: `a`: invalid value `forty`, expected an integer
-      help: it is `add(a: i64, b: i64) -> Sum`
+    error[serve::bad_argument]: invalid arguments for the method `add`: `a`: invalid value `forty`, expected an integer
+      help: its signature is `add(a: i64, b: i64) -> Sum`
     ");
     insta::assert_snapshot!(call(["greet"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `greet` cannot take these arguments: `name` is missing
-      help: it is `greet(name: String) -> Result<String>`
+    error[serve::bad_argument]: invalid arguments for the method `greet`: `name` is missing
+      help: its signature is `greet(name: String) -> Result<String>`
     ");
     insta::assert_snapshot!(call(["greet", "nam=Dora"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `greet` cannot take these arguments: it has no parameter `nam`; did you mean `name`?
-      help: it is `greet(name: String) -> Result<String>`
+    error[serve::bad_argument]: invalid arguments for the method `greet`: unknown parameter `nam`; did you mean `name`?
+      help: its signature is `greet(name: String) -> Result<String>`
     ");
 }
 
@@ -75,7 +75,7 @@ fn an_error_of_the_method_is_shown() {
     insta::assert_snapshot!(call(["fail"]), @"
     exit code: 10
     ----- stderr -----
-    error[serve::call_failed]: the call of `fail` failed
+    error[serve::call_failed]: the call to `fail` failed
       caused by: cannot greet: the disk is full
     ");
 }
@@ -86,8 +86,8 @@ fn a_call_can_be_given_up() {
     exit code: 11
     ----- stderr -----
     now asleep
-    error[serve::timed_out]: the call of `sleep` was given up after 100ms
-      help: `--timeout` sets how long to wait
+    error[serve::timed_out]: the call to `sleep` did not complete within 100ms
+      help: `--timeout` sets the time to wait
     ");
 }
 
@@ -106,7 +106,7 @@ fn nothing_is_started_for_a_call_that_cannot_be_made() {
     insta::assert_snapshot!(finished, @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `speak` cannot take these arguments: it has no parameter `to`
-      help: it is `speak() -> Result<String>`
+    error[serve::bad_argument]: invalid arguments for the method `speak`: unknown parameter `to`
+      help: its signature is `speak() -> Result<String>`
     ");
 }

@@ -37,8 +37,8 @@ fn an_unknown_argument_of_the_application() {
     insta::assert_snapshot!(library(["run", "greeter", "greetin=Hi"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: there is no `greetin`; did you mean `greeting`?
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: unknown key `greetin`; did you mean `greeting`?
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -49,8 +49,8 @@ fn an_unknown_argument_that_could_be_left_out() {
     insta::assert_snapshot!(library(["run", "greeter", "greeting=Hi", "tims=2"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: there is no `tims`; did you mean `times`?
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: unknown key `tims`; did you mean `times`?
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -61,8 +61,8 @@ fn an_argument_of_the_wrong_type() {
     insta::assert_snapshot!(library(["graph", "greeter", "greeting=Hi", "times=often"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: `times`: invalid value `often`, expected an integer that is not negative
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: `times`: invalid value `often`, expected an integer that is not negative
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -73,8 +73,8 @@ fn a_missing_argument() {
     insta::assert_snapshot!(library(["call", "greeter", "greet", "name=Dora"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: `greeting` is missing
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: `greeting` is missing
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -85,8 +85,8 @@ fn an_argument_where_none_is_taken() {
     insta::assert_snapshot!(library(["run", "spanish", "greeting=Hi"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:spanish` cannot take these arguments: it takes no arguments, but `greeting` was given
-      help: leave them out
+    error[serve::bad_argument]: invalid arguments for the application `greeter:spanish`: it takes no arguments, but `greeting` was given
+      help: remove the arguments
     ");
 }
 
@@ -117,8 +117,8 @@ fn a_command_that_is_not_there_yet() {
     insta::assert_snapshot!(library(["deploy", "serve.yaml", "--wait"]), @"
     exit code: 13
     ----- stderr -----
-    error[serve::not_built]: `deploy` is planned, and not built yet: it will apply a config file to a running Serve
-      help: what there is: `run` serves an application until Ctrl-C; `--help` shows the rest
+    error[serve::not_built]: `deploy` is planned, but not part of this version: it will apply a config file to a running Serve
+      help: `run` serves an application until Ctrl-C; `--help` lists the commands
     ");
 }
 
@@ -141,7 +141,7 @@ fn an_option_of_another_kind() {
     insta::assert_snapshot!(library(["run", "spanish", "--route-prefix", "math"]), @"
     exit code: 2
     ----- stderr -----
-    error: invalid value 'math' for '--route-prefix <PATH>': it begins with a slash, as in `/math`
+    error: invalid value 'math' for '--route-prefix <PATH>': a path begins with a slash, as in `/math`
 
     For more information, try '--help'.
     ");
@@ -155,7 +155,7 @@ fn an_option_of_another_kind() {
     insta::assert_snapshot!(library(["run", "greeter::spanish"]), @"
     exit code: 2
     ----- stderr -----
-    error: invalid value 'greeter::spanish' for '<[PACKAGE:]APP>': an application is a function of the package, named without its module: `greeter:spanish`
+    error: invalid value 'greeter::spanish' for '<[PACKAGE:]APP>': write an application as its package and the name of its function, without modules: `greeter:spanish`
 
     For more information, try '--help'.
     ");
@@ -179,8 +179,8 @@ fn no_library_and_no_binary_that_serves() {
     insta::assert_snapshot!(Fixture::new("binary-only").serve(["run", "tool:app"]).finish(), @r#"
     exit code: 4
     ----- stderr -----
-    error[serve::not_runnable]: the package `tool` has only the binary `tool`, and no library that could be linked into a program
-      help: either move the applications to `src/lib.rs`; or let the binary end with `serve_cli::main()` and name it in [fixture]/Cargo.toml:
+    error[serve::not_runnable]: the package `tool` has only the binary `tool`, and no library to link into a program
+      help: either move the applications to `src/lib.rs`, or end the `main` of the binary with `serve_cli::main()` and name the binary in [fixture]/Cargo.toml:
 
             [package.metadata.serve]
             bin = "tool"
@@ -230,7 +230,7 @@ fn a_package_without_applications() {
     exit code: 5
     ----- stderr -----
     error[serve::application_not_found]: no application is linked into this program
-      help: mark a function with `#[application]`. If it is in another crate, name that crate in the library of `greeter`, or it is not linked: `use other_crate as _;`
+      help: mark a function with `#[application]`. If the function is in another crate, name that crate in the library of `greeter`, or else it is not linked: `use other_crate as _;`
     ");
     assert_eq!(library.serve(["list", "--json"]).finish().stdout, "[]\n");
 }

@@ -37,12 +37,12 @@ fn known(package: &Package, name: &str) -> Result<String, Error> {
     }
     let available: Vec<&str> = package.features.keys().map(String::as_str).collect();
     let help = if name.contains('/') {
-        "a feature of a dependency is turned on by one of the package's own features".to_owned()
+        "only features of the package itself can be enabled; one of them may enable the feature of a dependency".to_owned()
     } else {
         suggest::did_you_mean(name, available.iter().copied()).unwrap_or_else(|| {
             match available.as_slice() {
-                [] => "it has no features".to_owned(),
-                names => format!("it has {}", suggest::listed(names.iter().copied())),
+                [] => "the package has no features".to_owned(),
+                names => format!("the package has {}", suggest::listed(names.iter().copied())),
             }
         })
     };

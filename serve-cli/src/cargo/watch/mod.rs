@@ -1,7 +1,7 @@
 //! `cargo serve run --watch`: builds and starts the program again after every change.
 //!
 //! The running program is replaced only after a successful build: while the source does not
-//! compile, the last good program continues to serve. The old program is asked to stop
+//! compile, the last working program continues to serve. The old program is asked to stop
 //! (SIGTERM, so it drains) and has stopped before the new one starts, since both use the
 //! same port.
 
@@ -79,7 +79,7 @@ impl Session<'_> {
                 Err(error) => {
                     show(error);
                     let meanwhile = match program {
-                        Some(_) => "for a change; the last good build goes on",
+                        Some(_) => "for a change; the last working build continues",
                         None => "for a change",
                     };
                     output::status("Waiting", meanwhile);
@@ -145,7 +145,7 @@ fn summary(files: &[PathBuf]) -> String {
     let here = env::current_dir().unwrap_or_default();
     let shown = |file: &Path| file.strip_prefix(&here).unwrap_or(file).display().to_string();
     match files {
-        [] => "something".to_owned(),
+        [] => "a file".to_owned(),
         [file] => shown(file),
         [file, other] => format!("{} and {}", shown(file), shown(other)),
         [file, others @ ..] => format!("{} and {} more files", shown(file), others.len()),

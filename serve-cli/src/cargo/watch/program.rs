@@ -48,7 +48,7 @@ impl Program {
                         // The program has been asked twice.
                         let _ = self.0.start_kill();
                     }
-                    output::status("Stopping", "without waiting for requests in progress");
+                    output::status("Stopping", "without waiting for the requests in progress");
                     patient = false;
                 }
             }

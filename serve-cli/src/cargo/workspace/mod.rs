@@ -164,7 +164,7 @@ fn choose<'m>(
         [first, ..] => Err(Error::SeveralPackages {
             candidates: members.iter().map(|package| package.name.to_string()).collect(),
             help: format!(
-                "name one after the command, such as `{}`, or go to its directory",
+                "name one of them after the command, such as `{}`, or change to its directory",
                 first.name
             ),
         }),
@@ -189,7 +189,7 @@ fn unknown(name: &str, members: &[&Package], metadata: &Metadata) -> Error {
         let serving: Vec<&str> = serving.map(|package| package.name.as_str()).collect();
         let all = members.iter().map(|package| package.name.as_str());
         suggest::did_you_mean(name, all).unwrap_or_else(|| match serving.as_slice() {
-            [] => "none of its packages depends on serve-core".to_owned(),
+            [] => "no package of the workspace depends on serve-core".to_owned(),
             [one] => format!("the package with applications is `{one}`"),
             several => format!(
                 "the packages with applications are {}",

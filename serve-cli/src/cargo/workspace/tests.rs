@@ -148,8 +148,8 @@ fn a_directory_whose_package_does_not_serve_is_no_licence_to_take_another() {
 fn several_candidates_are_listed() {
     assert_eq!(
         chosen(&two_serving(), None, "/work"),
-        "which package? 2 of this workspace depend on serve-core: chain, hello; \
-         name one after the command, such as `chain`, or go to its directory"
+        "this workspace has 2 packages that depend on serve-core: chain, hello; \
+         name one of them after the command, such as `chain`, or change to its directory"
     );
 }
 
