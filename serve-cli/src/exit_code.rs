@@ -7,10 +7,10 @@
 pub const OK: u8 = 0;
 
 /// The command failed for a reason that has no code of its own, for example because
-/// a file could not be written.
+/// a file could not be read.
 pub const FAILED: u8 = 1;
 
-/// The command line is invalid.
+/// The command line, or an environment variable that is read with it, is invalid.
 pub const USAGE: u8 = 2;
 
 /// There is no such package, or none was named and several are possible.
@@ -48,6 +48,10 @@ pub const ALREADY_EXISTS: u8 = 12;
 /// The command is planned, but not part of this version.
 pub const NOT_BUILT: u8 = 13;
 
+/// The output could not be written: the result to the standard output, or a file. A reader
+/// that stops reading, as in `| head`, is not an error.
+pub const OUTPUT_FAILED: u8 = 14;
+
 /// Cargo failed to build the package, or to create a new one. This is cargo's own code.
 pub const BUILD_FAILED: u8 = 101;
 
@@ -60,10 +64,10 @@ pub const METADATA_FAILED: u8 = 102;
 pub const INTERRUPTED: u8 = 130;
 
 /// Each code with its meaning in a few words, as `--help` shows them.
-pub const ALL: [(u8, &str); 17] = [
+pub const ALL: [(u8, &str); 18] = [
     (OK, "the command succeeded"),
     (FAILED, "the command failed for a reason that has no code of its own"),
-    (USAGE, "the command line is invalid"),
+    (USAGE, "the command line or an environment variable is invalid"),
     (PACKAGE_NOT_FOUND, "there is no such package, or several packages are possible"),
     (NOT_RUNNABLE, "no program can be built from the package"),
     (APPLICATION_NOT_FOUND, "there is no such application, or several have that name"),
@@ -75,6 +79,7 @@ pub const ALL: [(u8, &str); 17] = [
     (TIMED_OUT, "the call took longer than `--timeout`"),
     (ALREADY_EXISTS, "the file or package exists already"),
     (NOT_BUILT, "the command is planned, but not part of this version"),
+    (OUTPUT_FAILED, "the output could not be written"),
     (BUILD_FAILED, "cargo could not build the package, or create a new one"),
     (METADATA_FAILED, "cargo could not read a manifest or resolve a dependency"),
     (INTERRUPTED, "a second signal ended the command before all requests were answered"),

@@ -35,6 +35,7 @@
 //! | `failure` | the common interface of errors: a message, a remedy, an exit code |
 //! | `suggest` | suggestions of known names for a misspelt name |
 //! | `output` | results on stdout, everything else on stderr |
+//! | `parse` | the command line of either half, as clap parses it |
 //! | `planned` | commands that a later version will have |
 //! | `app` | the commands of a program with applications |
 //! | `cargo` | `cargo serve`: packages, launchers, builds, processes |
@@ -47,6 +48,7 @@ pub mod cargo;
 pub mod exit_code;
 mod failure;
 mod output;
+mod parse;
 mod planned;
 mod suggest;
 

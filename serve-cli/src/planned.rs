@@ -1,9 +1,7 @@
 //! Planned commands. Each of them is refused by its name, so that nobody takes it for a typing
 //! mistake, and nothing is silently ignored.
 
-use std::ffi::OsString;
-
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use miette::Diagnostic;
 
 use crate::exit_code;
@@ -40,23 +38,8 @@ impl Failure for Planned {
     }
 }
 
-/// Parses `words` as the command line `P`. A mistake in `words` ends the process with a help
-/// message.
-pub(crate) fn parse<P: Parser>(words: impl IntoIterator<Item = OsString>) -> Result<P, Planned> {
-    let matches = command::<P>().get_matches_from(words);
-    match asked_for(&matches) {
-        Some(planned) => Err(planned),
-        None => Ok(P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())),
-    }
-}
-
-/// Returns the clap command of `P`, with the planned commands and the table of exit codes.
-pub(crate) fn command<P: CommandFactory>() -> Command {
-    add_to(P::command().after_long_help(exit_code::help()))
-}
-
 /// Adds the planned commands to `command`, each with any arguments. They are hidden in its help.
-fn add_to(command: Command) -> Command {
+pub(crate) fn add_to(command: Command) -> Command {
     let rest = Arg::new("rest").action(ArgAction::Append).num_args(0..);
     command.subcommands(PLANNED.map(|(name, _)| {
         let rest = rest.clone().trailing_var_arg(true).allow_hyphen_values(true);
@@ -65,7 +48,7 @@ fn add_to(command: Command) -> Command {
 }
 
 /// Returns the planned command that `matches` contains, if any.
-fn asked_for(matches: &ArgMatches) -> Option<Planned> {
+pub(crate) fn asked_for(matches: &ArgMatches) -> Option<Planned> {
     let name = matches.subcommand_name()?;
     let planned = PLANNED.into_iter().find(|(planned, _)| *planned == name);
     planned.map(|(command, purpose)| Planned { command, purpose })

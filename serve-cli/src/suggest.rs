@@ -30,6 +30,11 @@ pub(crate) fn did_you_mean<'n>(
     }
 }
 
+/// Returns true if both are names of the same package: crates have `_` where packages have `-`.
+pub(crate) fn same_package(one: &str, other: &str) -> bool {
+    one.replace('-', "_") == other.replace('-', "_")
+}
+
 /// Lists names for the middle of a sentence: `one`, `two`, `three`.
 #[cfg(feature = "cargo")]
 pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {

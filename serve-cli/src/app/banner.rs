@@ -17,9 +17,8 @@ pub(super) struct Banner {
     tree: String,
     /// The endpoints; empty if the application is not reachable over HTTP.
     endpoints: Vec<Endpoint>,
-    /// The address at which this machine reaches the application.
+    /// The address that is listened on.
     address: SocketAddr,
-    everywhere: bool,
 }
 
 #[derive(Debug)]
@@ -51,12 +50,7 @@ impl Banner {
                 })
             })
         });
-        Self {
-            tree: tree(&diagram),
-            endpoints: endpoints.collect(),
-            address: reachable(address),
-            everywhere: address.ip().is_unspecified(),
-        }
+        Self { tree: tree(&diagram), endpoints: endpoints.collect(), address }
     }
 
     /// Returns the URL of the page to open: the first `GET` endpoint that needs no parameters,
@@ -73,8 +67,13 @@ impl Banner {
         self.endpoints.is_empty()
     }
 
+    /// Returns true if other machines may reach the application.
+    fn is_open(&self) -> bool {
+        !self.address.ip().to_canonical().is_loopback()
+    }
+
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", reachable(self.address))
     }
 }
 
@@ -105,10 +104,12 @@ impl fmt::Display for Banner {
             }
             writeln!(f)?;
         }
-        if self.everywhere {
-            writeln!(f, "\n  {FAINT}on every address of this machine{FAINT:#}")?;
-        }
-        write!(f, "\n  {FAINT}Press Ctrl-C to stop.{FAINT:#}\n")
+        let address = self.address;
+        let listening = match self.is_open() {
+            true => format!("Listening on {address}, open to everyone who can reach this machine."),
+            false => format!("{FAINT}Listening on {address}, for this machine only.{FAINT:#}"),
+        };
+        write!(f, "\n  {listening}\n  {FAINT}Press Ctrl-C to stop.{FAINT:#}\n")
     }
 }
 
@@ -143,8 +144,7 @@ mod tests {
                 endpoint("GET", "/math/all", "results"),
                 endpoint("ANY", "/math", "routes"),
             ],
-            address: reachable(address),
-            everywhere: address.ip().is_unspecified(),
+            address,
         }
     }
 
@@ -163,10 +163,20 @@ mod tests {
         docs    http://127.0.0.1:8000/docs
         health  http://127.0.0.1:8000/-/healthz
 
-        on every address of this machine
-
+        Listening on 0.0.0.0:8000, open to everyone who can reach this machine.
         Press Ctrl-C to stop.
         ");
+    }
+
+    #[test]
+    fn an_address_that_others_reach_says_so() {
+        let open = ["0.0.0.0:80", "[::]:80", "192.168.1.5:80", "[2001:db8::1]:80"];
+        let closed = ["127.0.0.1:80", "127.8.8.8:80", "[::1]:80", "[::ffff:127.0.0.1]:80"];
+        for address in open.iter().chain(&closed) {
+            let shown = banner(address).to_string();
+            assert!(shown.contains(&format!("Listening on {address}, ")), "{shown}");
+            assert_eq!(shown.contains("open to everyone"), open.contains(address), "{address}");
+        }
     }
 
     #[test]
@@ -195,6 +205,7 @@ mod tests {
 
         health  http://127.0.0.1:8000/-/healthz
 
+        Listening on 127.0.0.1:8000, for this machine only.
         Press Ctrl-C to stop.
         ");
     }

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
-use serde_json::Value;
 use serve_core::application::{AnyApplication, Graph};
 use serve_core::{AnyHandle, ByNameError, CallOptions, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
@@ -16,7 +15,7 @@ use super::executor::{self, Workers};
 use super::node::Node;
 use super::signals::Stop;
 use super::{logging, select};
-use crate::arguments::{Assignment, CallArguments};
+use crate::arguments::{Assignment, CallArguments, process_variables};
 use crate::{exit_code, output, suggest};
 
 /// Argument texts by parameter name. A list has several texts.
@@ -24,9 +23,10 @@ type Values = BTreeMap<String, Vec<String>>;
 
 /// Calls the selected method.
 pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
+    output::write_in_background().map_err(Error::Runtime)?;
     // The output of the command is the result, not its logs.
-    logging::start(LevelFilter::WARN);
-    let selected = select::application(&arguments.path)?;
+    logging::start(arguments.log.filter(LevelFilter::WARN, &process_variables)?);
+    let selected = select::application(Some(&arguments.path))?;
     let application = select::build(selected, &arguments.with)?;
     let name = selected.full_name();
     executor::block_on(async |workers| call(arguments, &workers, name, application).await)
@@ -109,18 +109,18 @@ impl Call {
         let methods = ingress.methods();
         let results = ingress
             .options(self.options.clone())
-            .call(&self.method, &self.values)
+            .call_to_json(&self.method, &self.values)
             .map_err(|error| self.refused(error, &application, &methods))?;
         let called = methods.iter().find(|method| method.name == self.method);
         let returns_nothing = called.is_some_and(|method| method.returns.is_empty());
         let mut results = pin!(results);
         while let Some(result) = results.next().await {
-            let value = result.map_err(|source| Error::Call {
+            let json = result.map_err(|source| Error::Call {
                 method: self.method.clone(),
                 source: Box::new(source),
             })?;
             if self.json || !returns_nothing {
-                output::result(shown(&value, self.json));
+                output::result(shown(json, self.json))?;
             }
         }
         Ok(exit_code::OK)
@@ -134,10 +134,10 @@ impl Call {
                 application: application.to_owned(),
                 help: other_methods(&method, methods),
                 deployment,
-                method,
+                method: output::name(&method),
             },
             error => Error::BadArgument {
-                what: format!("the method `{}`", self.method),
+                what: format!("the method `{}`", output::name(&self.method)),
                 problem: problem(&error, &self.values),
                 help: called.map_or_else(String::new, |method| {
                     format!("its signature is `{}`", method.signature())
@@ -147,13 +147,13 @@ impl Call {
     }
 }
 
-/// Formats a result: a string as it is, unless `json` is set, and other values as JSON on one
-/// line.
-fn shown(value: &Value, json: bool) -> String {
-    match value {
-        Value::String(text) if !json => text.clone(),
-        value => value.to_string(),
+/// Formats a result, given as JSON on one line: a string as plain text unless `as_json` is set, and
+/// other values as they are.
+fn shown(json: String, as_json: bool) -> String {
+    if as_json || !json.starts_with('"') {
+        return json;
     }
+    serde_json::from_str(&json).unwrap_or(json)
 }
 
 fn problem(error: &ByNameError, values: &Values) -> String {
@@ -161,7 +161,7 @@ fn problem(error: &ByNameError, values: &Values) -> String {
         ByNameError::UnknownParameter { parameter, known, .. } => {
             let near = suggest::did_you_mean(parameter, known.iter().copied());
             let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-            format!("unknown parameter `{parameter}`{near}")
+            format!("unknown parameter `{}`{near}", output::name(parameter))
         }
         ByNameError::Argument(fault) if !values.contains_key(fault.name) => {
             format!("`{}` is missing", fault.name)
@@ -186,8 +186,9 @@ mod tests {
 
     #[test]
     fn strings_are_plain_unless_json_is_asked_for() {
-        assert_eq!(shown(&"Hola \"Dora\"".into(), false), "Hola \"Dora\"");
-        assert_eq!(shown(&"Hola \"Dora\"".into(), true), r#""Hola \"Dora\"""#);
-        assert_eq!(shown(&serde_json::json!({"a": [1, 2]}), false), r#"{"a":[1,2]}"#);
+        let text = r#""Hola \"Dora\"""#;
+        assert_eq!(shown(text.to_owned(), false), "Hola \"Dora\"");
+        assert_eq!(shown(text.to_owned(), true), text);
+        assert_eq!(shown(r#"{"a":[1,2]}"#.to_owned(), false), r#"{"a":[1,2]}"#);
     }
 }

@@ -27,16 +27,16 @@ pub(super) enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planned;
+    use crate::parse::command;
 
     #[test]
     fn the_command_line_is_consistent() {
-        planned::command::<CommandLine>().debug_assert();
+        command::<CommandLine>().debug_assert();
     }
 
     #[test]
     fn help() {
-        let mut program = planned::command::<CommandLine>().name("server").term_width(80);
+        let mut program = command::<CommandLine>().name("server").term_width(80);
         insta::assert_snapshot!(program.render_long_help(), @"
         Run and inspect the Serve applications in this program
 
@@ -55,7 +55,7 @@ mod tests {
         Exit codes:
             0  the command succeeded
             1  the command failed for a reason that has no code of its own
-            2  the command line is invalid
+            2  the command line or an environment variable is invalid
             3  there is no such package, or several packages are possible
             4  no program can be built from the package
             5  there is no such application, or several have that name
@@ -67,6 +67,7 @@ mod tests {
            11  the call took longer than `--timeout`
            12  the file or package exists already
            13  the command is planned, but not part of this version
+           14  the output could not be written
           101  cargo could not build the package, or create a new one
           102  cargo could not read a manifest or resolve a dependency
           130  a second signal ended the command before all requests were answered

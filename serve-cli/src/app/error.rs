@@ -10,8 +10,10 @@ use serve_core::application::GraphError;
 use serve_core::{DeployError, Shortage};
 
 use super::error_chain::ErrorChain;
+use crate::arguments::{BadVariable, UnknownEnding};
 use crate::exit_code;
 use crate::failure::Failure;
+use crate::output::Unwritten;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +39,10 @@ pub(super) enum Error {
         #[help]
         help: String,
     },
+
+    #[error("the program has several applications; which one?")]
+    #[diagnostic(code(serve::application_not_found), help("name one of{applications}"))]
+    WhichApplication { applications: String },
 
     #[error("several applications are called `{path}`:\n{places}")]
     #[diagnostic(
@@ -142,6 +148,18 @@ pub(super) enum Error {
     #[diagnostic(code(serve::runtime))]
     Runtime(#[source] io::Error),
 
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Output(#[from] Unwritten),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Variable(#[from] BadVariable),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Format(#[from] UnknownEnding),
+
     #[error("cannot write {path}", path = .path.display())]
     #[diagnostic(code(serve::file))]
     Write {
@@ -204,7 +222,8 @@ impl Failure for Error {
         match self {
             Self::NoApplications { .. }
             | Self::UnknownApplication { .. }
-            | Self::SeveralApplications { .. } => exit_code::APPLICATION_NOT_FOUND,
+            | Self::SeveralApplications { .. }
+            | Self::WhichApplication { .. } => exit_code::APPLICATION_NOT_FOUND,
             Self::BadArgument { .. } => exit_code::BAD_ARGUMENT,
             Self::ApplicationFailed { .. }
             | Self::Graph { .. }
@@ -214,9 +233,15 @@ impl Failure for Error {
             Self::UnknownMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,
             Self::TimedOut { .. } => exit_code::TIMED_OUT,
-            Self::InsideTokio | Self::Runtime(_) | Self::Write { .. } | Self::Json(_) => {
-                exit_code::FAILED
-            }
+            Self::Output(error) => error.exit_code(),
+            Self::Variable(error) => error.exit_code(),
+            Self::Format(error) => error.exit_code(),
+            Self::Write { .. } => exit_code::OUTPUT_FAILED,
+            Self::InsideTokio | Self::Runtime(_) | Self::Json(_) => exit_code::FAILED,
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.is_silent())
     }
 }

@@ -12,6 +12,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 
 use super::error::Error;
+use crate::arguments::{BadVariable, Variables, first_set, process_variables};
+
+/// The most worker threads. More than the largest machines have CPUs, and few enough to start.
+const MOST_WORKERS: usize = 4096;
 
 /// The threads that replicas run on.
 #[derive(Clone, Debug)]
@@ -25,15 +29,24 @@ pub(super) fn block_on(
     if Handle::try_current().is_ok() {
         return Err(Error::InsideTokio);
     }
-    let workers = Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("serve")
-        .build()
-        .map_err(Error::Runtime)?;
+    let mut workers = Builder::new_multi_thread();
+    if let Some(count) = worker_threads(&process_variables)? {
+        workers.worker_threads(count);
+    }
+    let workers = workers.enable_all().thread_name("serve").build().map_err(Error::Runtime)?;
     let outcome =
         on_this_thread(command(Workers(workers.handle().clone()))).map_err(Error::Runtime);
     workers.shutdown_background();
     outcome?
+}
+
+/// Returns the number of worker threads that the environment asks for. Tokio reads the same
+/// variable, and panics if it is not valid.
+fn worker_threads(variables: Variables<'_>) -> Result<Option<usize>, BadVariable> {
+    first_set(variables, &["TOKIO_WORKER_THREADS"], |text| {
+        let count = text.parse().ok().filter(|count| (1..=MOST_WORKERS).contains(count));
+        count.ok_or_else(|| format!("expected a number from 1 to {MOST_WORKERS}"))
+    })
 }
 
 /// Runs a future on the current thread only.
@@ -59,6 +72,7 @@ impl Workers {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
 
@@ -70,6 +84,21 @@ mod tests {
     fn async_code_is_told_why_it_cannot_call_main() {
         let outcome = block_on(async |_| block_on(async |_| Ok(0)));
         assert!(matches!(outcome, Err(Error::InsideTokio)), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_bad_number_of_threads_is_an_error() {
+        let count = |value: &str| {
+            let value = OsString::from(value);
+            worker_threads(&|_| Some(value.clone())).map_err(|error| error.to_string())
+        };
+        assert_eq!(count("3"), Ok(Some(3)));
+        assert_eq!(count(""), Ok(None));
+        for bad in ["0", "-1", "many", "1000000", "1.5", "99999999999999999999"] {
+            let error = count(bad).expect_err("not a number of threads");
+            assert!(error.contains("TOKIO_WORKER_THREADS has the invalid value"), "{error}");
+            assert!(error.contains("expected a number from 1 to 4096"), "{error}");
+        }
     }
 
     #[test]

@@ -32,16 +32,15 @@ pub(super) fn run(arguments: &ListArguments) -> Result<u8, Error> {
     let mut applications = registered();
     applications.sort_by_key(|application| home.as_deref() != Some(application.package));
     if arguments.json {
-        output::json(
-            &applications.iter().map(|application| entry(application)).collect::<Vec<_>>(),
-        );
+        let entries: Vec<_> = applications.iter().map(|application| entry(application)).collect();
+        output::result(serde_json::to_string_pretty(&entries).map_err(Error::Json)?)?;
         return Ok(exit_code::OK);
     }
     if applications.is_empty() {
         return Err(Error::NoApplications { package: home.unwrap_or_default() });
     }
     for application in applications {
-        output::result(described(application));
+        output::result(described(application))?;
     }
     Ok(exit_code::OK)
 }

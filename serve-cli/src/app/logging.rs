@@ -7,24 +7,25 @@ use std::env;
 use std::io::{IsTerminal, stderr};
 
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
+use crate::output::LogLines;
+
 /// The target of the access log of `serve_core`.
 const ACCESS: &str = "serve_core::access";
 
-/// Starts logging at `level` and above, unless `RUST_LOG` sets another filter.
+/// Starts to log what `filter` lets through.
 ///
 /// Does nothing if the program has already set a `tracing` subscriber.
-pub(super) fn start(level: LevelFilter) {
-    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+pub(super) fn start(filter: EnvFilter) {
     let terminal = stderr().is_terminal();
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let _ = subscriber(filter, terminal, colour, stderr).try_init();
+    let _ = subscriber(filter, terminal, colour, || LogLines).try_init();
 }
 
 fn subscriber<W>(filter: EnvFilter, short: bool, colour: bool, writer: W) -> impl Subscriber

@@ -23,7 +23,7 @@ mod signals;
 use std::process::ExitCode;
 
 use crate::failure::conclude;
-use crate::planned;
+use crate::parse::parse;
 use command_line::{Command, CommandLine};
 use error::Error;
 
@@ -41,9 +41,9 @@ pub(crate) use signals::StopSignal;
 /// `RUST_LOG`, unless `main` has set a `tracing` subscriber before.
 #[must_use]
 pub fn main() -> ExitCode {
-    match planned::parse::<CommandLine>(std::env::args_os()) {
+    match parse::<CommandLine>(std::env::args_os()) {
         Ok(line) => conclude(execute(line.command)),
-        Err(planned) => conclude(Err(planned)),
+        Err(not_run) => conclude(Err(not_run)),
     }
 }
 

@@ -13,14 +13,17 @@ use super::executor::{self, Workers};
 use super::node::Node;
 use super::signals::Stop;
 use super::{browser, logging, select};
-use crate::arguments::RunArguments;
+use crate::arguments::{RunArguments, process_variables};
 use crate::{exit_code, output};
 
 /// Runs the selected application.
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
-    logging::start(LevelFilter::INFO);
-    let selected = select::application(&arguments.application.path)?;
-    let mut application = select::build(selected, &arguments.application.values)?;
+    let address = arguments.http.address(&process_variables)?;
+    // From here on, nothing waits for a reader of stderr: not a request, nor the signals.
+    output::write_in_background().map_err(Error::Runtime)?;
+    logging::start(arguments.log.filter(LevelFilter::INFO, &process_variables)?);
+    let selected = select::application(arguments.application.path())?;
+    let mut application = select::build(selected, &arguments.application.values())?;
     if let Some(name) = &arguments.name {
         application = application.name(name);
     }
@@ -28,11 +31,12 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
         application = application.route_prefix(prefix);
     }
     let name = selected.full_name();
-    executor::block_on(async |workers| serve(arguments, &workers, name, application).await)
+    executor::block_on(async |workers| serve(arguments, address, &workers, name, application).await)
 }
 
 async fn serve(
     arguments: &RunArguments,
+    address: SocketAddr,
     workers: &Workers,
     name: String,
     application: AnyApplication,
@@ -41,7 +45,6 @@ async fn serve(
     // Checked before the port is opened: an invalid graph is invalid on any port.
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
-    let address = SocketAddr::new(arguments.host, arguments.port);
     let node = Node::start(&arguments.node, workers, Some(address))
         .await
         .map_err(|error| not_listening(address, error))?;

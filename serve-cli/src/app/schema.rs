@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::arguments::Assignment;
-use crate::suggest;
+use crate::{output, suggest};
 
 /// A `key=value` that an application takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn mismatch(schema: &Value, values: &[Assignment]) -> Option<String> 
         if let Some(Assignment { key, .. }) = unknown {
             let near = suggest::did_you_mean(key, keys());
             let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-            return Some(format!("unknown key `{key}`{near}"));
+            return Some(format!("unknown key `{}`{near}", output::name(key)));
         }
     }
     let missing = fields.iter().find(|field| field.required && !given(&field.key));

@@ -8,16 +8,46 @@ use super::error::Error;
 use super::error_chain::ErrorChain;
 use super::schema::{self, Field};
 use crate::arguments::{ApplicationPath, Assignment, repeated};
-use crate::{PACKAGE_VARIABLE, suggest};
+use crate::suggest::{self, same_package};
+use crate::{PACKAGE_VARIABLE, output};
 
-/// Returns the application that `path` names.
-pub(super) fn application(path: &ApplicationPath) -> Result<&'static RegisteredApplication, Error> {
-    find(&registered(), path, home().as_deref())
+/// Returns the application that `path` names, or the only one if there is no path.
+pub(super) fn application(
+    path: Option<&ApplicationPath>,
+) -> Result<&'static RegisteredApplication, Error> {
+    let home = home();
+    match path {
+        Some(path) => find(&registered(), path, home.as_deref()),
+        None => only(&registered(), home.as_deref()),
+    }
 }
 
 /// Returns the package whose applications need no `PACKAGE:`.
 pub(super) fn home() -> Option<String> {
     env::var(PACKAGE_VARIABLE).ok().filter(|package| !package.is_empty())
+}
+
+/// Returns the only application of the package `home`, or of the whole program if that package
+/// has none.
+fn only<'r>(
+    registered: &[&'r RegisteredApplication],
+    home: Option<&str>,
+) -> Result<&'r RegisteredApplication, Error> {
+    let at_home = |known: &&&RegisteredApplication| home == Some(known.package);
+    let mut candidates: Vec<_> = registered.iter().filter(at_home).copied().collect();
+    if candidates.is_empty() {
+        candidates = registered.to_vec();
+    }
+    match candidates.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Error::NoApplications { package: home.unwrap_or_default().to_owned() }),
+        several => Err(Error::WhichApplication {
+            applications: several
+                .iter()
+                .map(|known| format!("\n  {}", known.full_name()))
+                .collect(),
+        }),
+    }
 }
 
 fn find<'r>(
@@ -27,7 +57,12 @@ fn find<'r>(
 ) -> Result<&'r RegisteredApplication, Error> {
     let named = |application: &&&RegisteredApplication| application.name == path.application;
     let of = |package: &str| -> Vec<&'r RegisteredApplication> {
-        registered.iter().filter(named).filter(|found| found.package == package).copied().collect()
+        registered
+            .iter()
+            .filter(named)
+            .filter(|found| same_package(found.package, package))
+            .copied()
+            .collect()
     };
     let found = match (&path.package, home) {
         (Some(package), _) => of(package),
@@ -39,7 +74,7 @@ fn find<'r>(
         [one] => Ok(one),
         [] => Err(unknown(registered, path, home)),
         several => Err(Error::SeveralApplications {
-            path: path.to_string(),
+            path: output::name(&path.to_string()),
             places: several
                 .iter()
                 .map(|found| format!("  {} at {}:{}", found.full_name(), found.file, found.line))
@@ -54,7 +89,8 @@ fn only_one_of<'r>(
     registered: &[&'r RegisteredApplication],
     path: &ApplicationPath,
 ) -> Vec<&'r RegisteredApplication> {
-    let of_package = |found: &&&RegisteredApplication| found.package == path.application;
+    let of_package =
+        |found: &&&RegisteredApplication| same_package(found.package, &path.application);
     let mut found = registered.iter().filter(of_package).copied();
     match (&path.package, found.next(), found.next()) {
         (None, Some(only), None) => vec![only],
@@ -85,14 +121,17 @@ fn unknown(
     all.dedup();
     let package = path.package.as_deref().or(home);
     let foreign = match package {
-        Some(package) if registered.iter().all(|known| known.package != package) => format!(
-            "\nnone of them is in the package `{package}`: \
-             a crate that the program never names is not linked (`use other_crate as _;`)"
-        ),
+        Some(package) if registered.iter().all(|known| !same_package(known.package, package)) => {
+            format!(
+                "\nnone of them is in the package `{}`: \
+             a crate that the program never names is not linked (`use other_crate as _;`)",
+                output::name(package)
+            )
+        }
         _ => String::new(),
     };
     Error::UnknownApplication {
-        path: path.to_string(),
+        path: output::name(&path.to_string()),
         help: format!("{suggestion}the program has{}{foreign}", all.concat()),
     }
 }
@@ -199,6 +238,47 @@ mod tests {
         assert_eq!(found("ocr", Some("ocr")), "ocr:read");
         assert!(found("hello", Some("hello")).starts_with("there is no application `hello`"));
         assert!(found("words:ocr", Some("ocr")).starts_with("there is no application `words:ocr`"));
+    }
+
+    #[test]
+    fn without_a_name_it_is_the_only_application_of_the_package() {
+        let only = |home: Option<&str>, packages: &[&str]| {
+            let registered = registered();
+            let linked: Vec<&RegisteredApplication> =
+                registered.iter().filter(|known| packages.contains(&known.package)).collect();
+            super::only(&linked, home)
+                .map(|found| found.full_name())
+                .map_err(|error| format!("{error}\n{}", error.help().expect("there is help")))
+        };
+        let all = ["hello", "words", "ocr"];
+        assert_eq!(only(Some("ocr"), &all).expect("one"), "ocr:read");
+        // The program of a package without applications of its own, or a program by itself.
+        assert_eq!(only(Some("server"), &["ocr"]).expect("one"), "ocr:read");
+        assert_eq!(only(None, &["ocr"]).expect("one"), "ocr:read");
+        insta::assert_snapshot!(only(Some("hello"), &all).expect_err("two"), @"
+        the program has several applications; which one?
+        name one of
+          hello:chain
+          hello:language_classifier
+        ");
+        assert!(only(None, &[]).expect_err("none").starts_with("no application is linked"));
+    }
+
+    #[test]
+    fn a_package_may_be_written_like_its_crate() {
+        let application = RegisteredApplication {
+            package: "my-app",
+            name: "app",
+            doc: "",
+            file: "src/lib.rs",
+            line: 1,
+            schema: None,
+            make: |_| Err(BuildError::Argument("unused".to_owned())),
+        };
+        let path = |text: &str| text.parse().expect("a path");
+        for text in ["my_app:app", "my-app:app", "my_app"] {
+            assert!(find(&[&application], &path(text), None).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -10,11 +10,11 @@ use std::ffi::OsString;
 use std::io::BufReader;
 use std::process::{Child, Command, Stdio};
 
-use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Artifact, Message};
 
-use super::command_line::CargoOptions;
 use super::error::Error;
+use super::options::{self, CargoOptions};
 use super::target::{Kind, Target};
 use crate::{exit_code, output};
 
@@ -49,17 +49,20 @@ pub(crate) fn start(target: &Target, options: &CargoOptions) -> Result<Building,
     let (manifest, binary) = match &target.kind {
         Kind::Launcher(launcher) => {
             launcher.write()?;
-            // The features are part of the launcher's manifest.
             (launcher.manifest_path(), launcher.name.clone())
         }
         Kind::OwnBinary(name) => {
-            command.args(["--bin", name]).args(feature_flags(options));
+            command.args(["--bin", name, "--package", &target.package.id.repr]);
             (target.package.manifest_path.clone(), name.clone())
         }
     };
     command.arg("--manifest-path").arg(&manifest);
     command.arg("--target-dir").arg(&target.target_directory);
-    command.args(build_flags(options, &target.kind));
+    let building = match &target.kind {
+        Kind::Launcher(_) => options::Building::Launcher,
+        Kind::OwnBinary(_) => options::Building::Package,
+    };
+    command.args(options.build_flags(building));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let cargo = command.spawn().map_err(Error::NoCargo)?;
     Ok(Building { cargo, manifest, binary })
@@ -68,40 +71,6 @@ pub(crate) fn start(target: &Target, options: &CargoOptions) -> Result<Building,
 /// Returns a command for the cargo that called this process, or else the cargo on the `PATH`.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
-}
-
-fn feature_flags(options: &CargoOptions) -> Vec<String> {
-    let mut flags = Vec::new();
-    if options.features.all_features {
-        flags.push("--all-features".to_owned());
-    }
-    if options.features.no_default_features {
-        flags.push("--no-default-features".to_owned());
-    }
-    let names = options.feature_names();
-    if !names.is_empty() {
-        flags.push(format!("--features={}", names.join(",")));
-    }
-    flags
-}
-
-fn build_flags(options: &CargoOptions, kind: &Kind) -> Vec<String> {
-    let mut flags = Vec::new();
-    if options.release {
-        flags.push("--release".to_owned());
-    }
-    if let Some(profile) = &options.profile {
-        flags.push(format!("--profile={profile}"));
-    }
-    // `cargo metadata` has already checked the user's lock file. A launcher's lock file has to
-    // change.
-    if options.locked && matches!(kind, Kind::OwnBinary(_)) {
-        flags.push("--locked".to_owned());
-    }
-    if options.offline {
-        flags.push("--offline".to_owned());
-    }
-    flags
 }
 
 impl Building {
@@ -145,11 +114,18 @@ impl Building {
     }
 
     fn is_ours(&self, artifact: &Artifact) -> bool {
-        artifact.manifest_path == self.manifest
+        same_file(&artifact.manifest_path, &self.manifest)
             && artifact.target.is_bin()
             && artifact.target.name == self.binary
             && artifact.executable.is_some()
     }
+}
+
+/// Returns true if both paths name the same file. Cargo may write a path in other words than it
+/// was given.
+fn same_file(one: &Utf8Path, other: &Utf8Path) -> bool {
+    let resolved = |path: &Utf8Path| path.canonicalize().ok();
+    one == other || resolved(one).is_some_and(|one| Some(one) == resolved(other))
 }
 
 fn warn_of_several(serve_cores: &BTreeSet<String>) {
@@ -158,35 +134,5 @@ fn warn_of_several(serve_cores: &BTreeSet<String>) {
     );
     for id in serve_cores {
         output::note(format_args!("  {id}"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        cargo: CargoOptions,
-    }
-
-    fn options(flags: &[&str]) -> CargoOptions {
-        Line::parse_from(["serve"].iter().chain(flags)).cargo
-    }
-
-    #[test]
-    fn what_is_for_cargo_is_passed_on() {
-        let own = Kind::OwnBinary("server".to_owned());
-        let flags = |given: &[&str]| build_flags(&options(given), &own);
-        assert_eq!(flags(&["-r", "--offline", "--locked"]), ["--release", "--locked", "--offline"]);
-        assert_eq!(flags(&["--profile", "fast"]), ["--profile=fast"]);
-        let features = |given: &[&str]| feature_flags(&options(given));
-        assert_eq!(
-            features(&["--all-features", "--no-default-features", "-F", "a,b"]),
-            ["--all-features", "--no-default-features", "--features=a,b"]
-        );
     }
 }

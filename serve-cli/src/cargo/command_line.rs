@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::options::CargoOptions;
 use crate::arguments::{CallArguments, GraphArguments, ListArguments, RunArguments};
 
 /// Build, run and inspect Serve applications.
@@ -73,7 +74,7 @@ pub(crate) enum Command {
         /// The package, by default the package in this directory
         package: Option<String>,
 
-        /// Copy the program to this file, and replace an existing file
+        /// Copy the program to this file, replacing an existing file
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
 
@@ -94,58 +95,43 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Returns the options for cargo, if the command takes them.
+    pub(crate) fn cargo_options(&self) -> Option<&CargoOptions> {
+        match self {
+            Self::Run { cargo, .. }
+            | Self::List { cargo, .. }
+            | Self::Graph { cargo, .. }
+            | Self::Call { cargo, .. }
+            | Self::Build { cargo, .. }
+            | Self::Eject { cargo, .. } => Some(cargo),
+            Self::New(_) => None,
+        }
+    }
+}
+
 /// The package to create, and its source of Serve.
 #[derive(Debug, Args)]
 pub(crate) struct NewArguments {
-    /// The directory to create; its last part is the name of the package
-    #[arg(value_name = "NAME")]
+    /// The directory to create; its last component is the name of the package
+    #[arg(value_name = "DIRECTORY")]
     pub(crate) directory: PathBuf,
 
-    /// Depend on the clone of Serve in this directory instead of a release
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) path: Option<PathBuf>,
-}
-
-/// The options that are passed on to cargo.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Build options")]
-pub(crate) struct CargoOptions {
-    #[command(flatten)]
-    pub(crate) features: clap_cargo::Features,
-
-    /// Build with optimizations
-    #[arg(long, short, conflicts_with = "profile")]
-    pub(crate) release: bool,
-
-    /// Build with this profile
+    /// The name of the package, instead of the name of the directory
     #[arg(long, value_name = "NAME")]
-    pub(crate) profile: Option<String>,
+    pub(crate) name: Option<String>,
 
-    #[command(flatten)]
-    pub(crate) manifest: clap_cargo::Manifest,
-
-    /// Fail if Cargo.lock would have to change
-    #[arg(long)]
-    pub(crate) locked: bool,
-
-    /// Do not access the network
-    #[arg(long)]
-    pub(crate) offline: bool,
-}
-
-impl CargoOptions {
-    /// Returns the features to activate one by one. Cargo allows commas and spaces between them.
-    pub(crate) fn feature_names(&self) -> Vec<&str> {
-        let given = self.features.features.iter();
-        given.flat_map(|names| names.split([',', ' '])).filter(|name| !name.is_empty()).collect()
-    }
+    /// Depend on the clone of Serve in this directory instead of a release
+    #[arg(long, value_name = "CLONE")]
+    pub(crate) path: Option<PathBuf>,
 }
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  cargo serve run hello:language_classifier
-  cargo serve run hello:language_classifier --port 9000 --watch
-  cargo serve run greeter greeting=Hi          # an application of this package";
+  cargo serve run                              # the only application here
+  cargo serve run greeter greeting=Hi          # an application of this package
+  cargo serve run hello:language_classifier    # one of another package
+  cargo serve run --port 9000 --watch --release";
 
 const CALL_EXAMPLES: &str = "\
 Example:

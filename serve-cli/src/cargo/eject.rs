@@ -7,14 +7,13 @@ use std::fs;
 
 use cargo_metadata::Package;
 use cargo_metadata::camino::Utf8Path;
-use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 
-use super::command_line::CargoOptions;
-use super::error::Error;
-use super::relative_path::relative_path;
+use super::error::{CREATE, Error, WRITE};
+use super::options::CargoOptions;
 use super::serve_cli_source::ServeCli;
 use super::target::{self, ProgramSource};
-use super::workspace::{SERVE_CLI, Workspace};
+use super::workspace::{SERVE_CLI, Workspace, not_serve};
 use crate::{exit_code, output};
 
 const MAIN: &str = include_str!("../../templates/serve.rs");
@@ -25,15 +24,13 @@ const MAIN_FILE: &str = "src/bin/serve.rs";
 pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, Error> {
     let workspace = Workspace::load(options)?;
     let package = workspace.package(package)?;
-    let ProgramSource::Library { crate_name } = target::program_source(package)? else {
+    let ProgramSource::Library { crate_name } = target::program_source(&workspace, package)? else {
         return Err(Error::HasProgram {
             package: package.name.to_string(),
             manifest: package.manifest_path.clone(),
         });
     };
-    let serve_core = workspace
-        .serve_core(package)
-        .ok_or_else(|| Error::NotServe { package: package.name.to_string() })?;
+    let serve_core = workspace.serve_core(package).ok_or_else(|| not_serve(package))?;
     let serve_cli = ServeCli::beside(serve_core, package)?;
     let directory = package.manifest_path.parent().unwrap_or(&workspace.metadata.workspace_root);
     let main = directory.join(MAIN_FILE);
@@ -51,11 +48,10 @@ pub(crate) fn run(options: &CargoOptions, package: Option<&str>) -> Result<u8, E
         .map_err(Error::file("read", &package.manifest_path))?;
     let manifest = edited(&text, package, &serve_cli, directory)?;
     let bin = directory.join("src").join("bin");
-    fs::create_dir_all(&bin).map_err(Error::file("create", &bin))?;
-    fs::write(&main, MAIN.replace("{{crate}}", &crate_name))
-        .map_err(Error::file("write", &main))?;
+    fs::create_dir_all(&bin).map_err(Error::file(CREATE, &bin))?;
+    fs::write(&main, MAIN.replace("{{crate}}", &crate_name)).map_err(Error::file(WRITE, &main))?;
     fs::write(&package.manifest_path, manifest)
-        .map_err(Error::file("write", &package.manifest_path))?;
+        .map_err(Error::file(WRITE, &package.manifest_path))?;
 
     output::status("Created", &main);
     output::status("Changed", &package.manifest_path);
@@ -94,7 +90,7 @@ fn edited(
 
     let dependencies = section(manifest.as_item_mut(), "dependencies");
     if dependencies.get(SERVE_CLI).is_none() {
-        dependencies[SERVE_CLI] = Item::Value(dependency(serve_cli, directory));
+        dependencies[SERVE_CLI] = Item::Value(serve_cli.as_written_in(directory));
     }
     Ok(manifest.to_string())
 }
@@ -114,24 +110,6 @@ fn insert(parent: &mut Item, key: &str, table: Table) {
     if let Some(parent) = parent.as_table_like_mut() {
         parent.insert(key, Item::Table(table));
     }
-}
-
-/// Returns the dependency as a person would write it: with a relative path, or with any
-/// compatible version.
-fn dependency(serve_cli: &ServeCli, directory: &Utf8Path) -> Value {
-    let mut table = InlineTable::new();
-    for (key, value) in serve_cli.dependency() {
-        let value = match (key.as_str(), value) {
-            ("path", toml::Value::String(path)) => {
-                relative_path(path.as_ref(), directory.as_std_path()).into()
-            }
-            ("version", toml::Value::String(version)) => version.trim_start_matches('=').into(),
-            (_, toml::Value::Boolean(flag)) => flag.into(),
-            (_, value) => value.as_str().unwrap_or_default().into(),
-        };
-        table.insert(key, value);
-    }
-    table.into()
 }
 
 #[cfg(test)]

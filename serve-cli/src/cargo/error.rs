@@ -6,8 +6,15 @@ use std::path::PathBuf;
 use cargo_metadata::camino::Utf8PathBuf;
 use miette::Diagnostic;
 
+use crate::arguments::{BadVariable, UnknownEnding};
 use crate::exit_code;
 use crate::failure::Failure;
+use crate::output::Unwritten;
+
+/// The verb of errors about files that could not be written.
+pub(crate) const WRITE: &str = "write";
+/// The verb of errors about files and directories that could not be created.
+pub(crate) const CREATE: &str = "create";
 
 /// The error of a command that ends before the program starts.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -45,32 +52,53 @@ pub(crate) enum Error {
         help: String,
     },
 
+    #[error("two packages are named: `{named}`, and `{option}` with `--package`")]
+    #[diagnostic(code(serve::usage), help("name the package once"))]
+    TwoPackages { named: String, option: String },
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Variable(#[from] BadVariable),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Format(#[from] UnknownEnding),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Output(#[from] Unwritten),
+
     #[error("no package of this workspace depends on serve-core")]
     #[diagnostic(
         code(serve::package_not_found),
         help(
-            "`cargo serve new NAME` writes a package to start from; `cargo add serve-core` makes one of this package"
+            "`cargo serve new NAME` creates a package with an example; {add} adds the dependency to a package that exists"
         )
     )]
-    NoPackage,
+    NoPackage { add: String },
 
     #[error("the package `{package}` does not depend on serve-core, so it has no applications")]
-    #[diagnostic(
-        code(serve::not_runnable),
-        help("`cargo add serve-core --package {package}` adds it")
-    )]
-    NotServe { package: String },
+    #[diagnostic(code(serve::not_runnable), help("{add} adds the dependency"))]
+    NotServe { package: String, add: String },
 
     #[error("the package `{package}` has only {binaries}, and no library to link into a program")]
     #[diagnostic(
         code(serve::not_runnable),
         help(
             "either move the applications to `src/lib.rs`, \
-             or end the `main` of the binary with `serve_cli::main()` and name the binary in {manifest}:\n\n\
-             [package.metadata.serve]\nbin = \"{binary}\""
+             or end the `main` of the binary with `serve_cli::main()`, and add to {manifest}:\n\n\
+             [package.metadata.serve]\nbin = \"{binary}\"\n\n\
+             [dependencies]\nserve-cli = {serve_cli}"
         )
     )]
-    OnlyBinaries { package: String, binaries: String, binary: String, manifest: Utf8PathBuf },
+    OnlyBinaries {
+        package: String,
+        binaries: String,
+        binary: String,
+        manifest: Utf8PathBuf,
+        /// The dependency, as a manifest names it.
+        serve_cli: String,
+    },
 
     #[error("the package `{package}` has no library to link into a program")]
     #[diagnostic(code(serve::not_runnable), help("write the applications in `src/lib.rs`"))]
@@ -197,7 +225,7 @@ pub(crate) enum Error {
         code(serve::file),
         help("name the directory that contains `serve-core` and `serve-cli`")
     )]
-    NoCheckout { path: PathBuf },
+    NotAClone { path: PathBuf },
 
     /// The reason has already been printed by cargo.
     #[error("`cargo new` failed")]
@@ -219,7 +247,7 @@ impl Error {
 impl Failure for Error {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownPackage { .. } | Self::SeveralPackages { .. } | Self::NoPackage => {
+            Self::UnknownPackage { .. } | Self::SeveralPackages { .. } | Self::NoPackage { .. } => {
                 exit_code::PACKAGE_NOT_FOUND
             }
             Self::NotServe { .. }
@@ -230,7 +258,11 @@ impl Failure for Error {
             | Self::NoSuchBinary { .. }
             | Self::PackageMetadata { .. }
             | Self::NoServeCli { .. } => exit_code::NOT_RUNNABLE,
-            Self::UnknownFeature { .. } => exit_code::USAGE,
+            Self::UnknownFeature { .. } | Self::TwoPackages { .. } => exit_code::USAGE,
+            Self::Variable(error) => error.exit_code(),
+            Self::Format(error) => error.exit_code(),
+            Self::Output(error) => error.exit_code(),
+            Self::File { doing: WRITE | CREATE, .. } => exit_code::OUTPUT_FAILED,
             Self::Metadata | Self::UnreadableMetadata(_) => exit_code::METADATA_FAILED,
             Self::BuildFailed { code } | Self::New { code } => *code,
             Self::NoExecutable => exit_code::BUILD_FAILED,
@@ -240,11 +272,14 @@ impl Failure for Error {
             | Self::File { .. }
             | Self::Manifest { .. }
             | Self::Watch { .. }
-            | Self::NoCheckout { .. } => exit_code::FAILED,
+            | Self::NotAClone { .. } => exit_code::FAILED,
         }
     }
 
-    fn already_shown(&self) -> bool {
-        matches!(self, Self::Metadata | Self::BuildFailed { .. } | Self::New { .. })
+    fn is_silent(&self) -> bool {
+        match self {
+            Self::Output(error) => error.is_silent(),
+            _ => matches!(self, Self::Metadata | Self::BuildFailed { .. } | Self::New { .. }),
+        }
     }
 }

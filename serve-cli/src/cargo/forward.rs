@@ -7,15 +7,14 @@ use clap::ValueEnum;
 
 use crate::arguments::{
     ApplicationArguments, ApplicationPath, Assignment, CallArguments, GraphArguments,
-    ListArguments, NodeArguments, RunArguments,
+    HttpArguments, ListArguments, LogArguments, NodeArguments, RunArguments,
 };
 
 impl RunArguments {
     /// Returns the arguments as a `run ...` command line.
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["run".into()];
-        line.push(format!("--host={}", self.host).into());
-        line.push(format!("--port={}", self.port).into());
+        line.extend(self.http.to_command_line());
         if let Some(name) = &self.name {
             line.push(format!("--name={name}").into());
         }
@@ -25,15 +24,31 @@ impl RunArguments {
         if self.open {
             line.push("--open".into());
         }
+        line.extend(self.log.to_command_line());
         line.extend(self.node.to_command_line());
         line.extend(self.application.to_command_line());
         line
     }
 }
 
+impl HttpArguments {
+    /// Returns the options that were given. The program reads the environment itself.
+    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
+        let host = self.host.map(|host| format!("--host={host}"));
+        let port = self.port.map(|port| format!("--port={port}"));
+        host.into_iter().chain(port).map(OsString::from)
+    }
+}
+
+impl LogArguments {
+    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<'_> {
+        self.log.iter().map(|filter| format!("--log={filter}").into())
+    }
+}
+
 impl ApplicationArguments {
     fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
-        positional(&self.path, None, &self.values)
+        positional(self.path(), None, &self.values())
     }
 }
 
@@ -64,7 +79,7 @@ impl GraphArguments {
         let mut line = vec!["graph".into()];
         if self.json {
             line.push("--json".into());
-        } else if let Some(format) = self.format.to_possible_value() {
+        } else if let Some(format) = self.format.and_then(|format| format.to_possible_value()) {
             line.push(format!("--format={}", format.get_name()).into());
         }
         if let Some(file) = &self.output {
@@ -88,19 +103,21 @@ impl CallArguments {
         if self.json {
             line.push("--json".into());
         }
+        line.extend(self.log.to_command_line());
         line.extend(self.node.to_command_line());
-        line.extend(positional(&self.path, Some(&self.method), &self.values));
+        line.extend(positional(Some(&self.path), Some(&self.method), &self.values));
         line
     }
 }
 
 /// Returns the positional arguments after a `--`, which allows a value to begin with a dash.
 fn positional(
-    path: &ApplicationPath,
+    path: Option<&ApplicationPath>,
     method: Option<&str>,
     values: &[Assignment],
 ) -> impl Iterator<Item = OsString> + use<> {
-    let mut words = vec!["--".to_owned(), path.to_string()];
+    let mut words = vec!["--".to_owned()];
+    words.extend(path.map(ApplicationPath::to_string));
     words.extend(method.map(str::to_owned));
     words.extend(values.iter().map(Assignment::to_string));
     words.into_iter().map(OsString::from)
@@ -139,8 +156,12 @@ mod tests {
 
     #[test]
     fn a_forwarded_command_line_is_parsed_to_the_same_arguments() {
-        let lines: [&[&str]; 6] = [
+        let lines: [&[&str]; 10] = [
             &["run", "app"],
+            &["run"],
+            &["run", "greeting=Hi", "times=2", "--log", "warn,hyper=debug"],
+            &["graph", "-o", "graph.md"],
+            &["graph", "app", "--format", "json"],
             &[
                 "run",
                 "hello:app",

@@ -25,6 +25,8 @@ fn is_progress(line: &str) -> bool {
 pub(crate) fn show_progress(stderr: impl Read) -> String {
     let mut others = String::new();
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        // `CARGO_TERM_COLOR=always` also colours what is piped.
+        let line = anstream::adapter::strip_str(&line).to_string();
         if is_progress(&line) {
             output::note(&line);
         } else {

@@ -22,9 +22,11 @@ mod launcher;
 mod library_path;
 mod metadata_progress;
 mod new;
+mod options;
 mod output_file;
 mod relative_path;
 mod serve_cli_source;
+mod serve_clone;
 mod target;
 mod watch;
 mod workspace;
@@ -33,11 +35,16 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::failure::conclude;
-use crate::{exit_code, output, planned};
+use tracing_subscriber::filter::LevelFilter;
 
-use command_line::{CargoOptions, Command, CommandLine};
+use crate::arguments::process_variables;
+use crate::failure::conclude;
+use crate::parse::parse;
+use crate::{exit_code, output};
+
+use command_line::{Command, CommandLine};
 use error::Error;
+use options::CargoOptions;
 use target::{Selection, Target};
 use workspace::Workspace;
 
@@ -50,33 +57,46 @@ pub fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "serve") {
         words.remove(1);
     }
-    match planned::parse::<CommandLine>(words) {
+    match parse::<CommandLine>(words) {
         Ok(line) => conclude(run(line.command)),
-        Err(planned) => conclude(Err(planned)),
+        Err(not_run) => conclude(Err(not_run)),
     }
 }
 
 fn run(command: Command) -> Result<u8, Error> {
+    if let Some(options) = command.cargo_options() {
+        options.set_color();
+    }
     match command {
-        Command::Run { run, watch, cargo } if watch => watch::run(&cargo, &run),
-        Command::Run { run, cargo, .. } => {
-            start_program(&cargo, Selection::of(&run.application.path), run.to_command_line())
+        Command::Run { run, watch, cargo } => {
+            // Found before the build, not after it.
+            run.http.address(&process_variables)?;
+            run.log.filter(LevelFilter::INFO, &process_variables)?;
+            if watch {
+                return watch::run(&cargo, &run);
+            }
+            let selection = Selection::of(run.application.path(), &cargo)?;
+            start_program(&cargo, selection, run.to_command_line())
         }
         Command::List { package, list, cargo } => {
-            let selection = Selection { package: package.as_deref(), application: None };
-            start_program(&cargo, selection, list.to_command_line())
+            let package = cargo.package(package.as_deref())?;
+            start_program(&cargo, Selection::package(package), list.to_command_line())
         }
         Command::Graph { graph, cargo } => {
-            start_program(&cargo, Selection::of(&graph.application.path), graph.to_command_line())
+            graph.format()?;
+            let selection = Selection::of(graph.application.path(), &cargo)?;
+            start_program(&cargo, selection, graph.to_command_line())
         }
         Command::Call { call, cargo } => {
-            start_program(&cargo, Selection::of(&call.path), call.to_command_line())
+            call.log.filter(LevelFilter::WARN, &process_variables)?;
+            let selection = Selection::of(Some(&call.path), &cargo)?;
+            start_program(&cargo, selection, call.to_command_line())
         }
         Command::Build { package, output, cargo } => {
-            build_program(&cargo, package.as_deref(), output.as_deref())
+            build_program(&cargo, cargo.package(package.as_deref())?, output.as_deref())
         }
         Command::New(arguments) => new::run(&arguments),
-        Command::Eject { package, cargo } => eject::run(&cargo, package.as_deref()),
+        Command::Eject { package, cargo } => eject::run(&cargo, cargo.package(package.as_deref())?),
     }
 }
 
@@ -86,14 +106,13 @@ fn build_program(
     package: Option<&str>,
     output: Option<&Path>,
 ) -> Result<u8, Error> {
-    let selection = Selection { package, application: None };
-    let target = Target::of(&Workspace::load(options)?, selection)?;
+    let target = Target::of(&Workspace::load(options)?, Selection::package(package))?;
     let built = build::build(&target, options)?;
     match output {
-        None => output::result(&built.executable),
+        None => output::result(&built.executable)?,
         Some(file) => {
             output_file::copy(&built.executable, file)?;
-            output::result(file.display());
+            output::result(file.display())?;
         }
     }
     Ok(exit_code::OK)
@@ -106,5 +125,5 @@ fn start_program(
 ) -> Result<u8, Error> {
     let target = Target::of(&Workspace::load(options)?, selection)?;
     let built = build::build(&target, options)?;
-    launch::exec(&target, &built, arguments)
+    launch::exec(&target, &built, options, arguments)
 }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, InlineTable, Value};
 
-use super::build;
 use super::command_line::NewArguments;
-use super::error::Error;
+use super::error::{Error, WRITE};
 use super::relative_path::relative_path;
-use super::workspace::{SERVE_CLI, SERVE_CORE};
+use super::workspace::SERVE_CORE;
+use super::{build, serve_clone};
 use crate::{exit_code, output};
 
 const LIBRARY: &str = include_str!("../../templates/lib.rs");
@@ -33,10 +33,11 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
             help: "choose another directory; nothing was written".to_owned(),
         });
     }
-    let checkout = checkout(arguments, &directory)?;
+    let clone = clone(arguments, &directory)?;
 
     let status = build::cargo()
         .args(["new", "--quiet", "--lib"])
+        .args(arguments.name.iter().map(|name| format!("--name={name}")))
         .arg(&directory)
         .status()
         .map_err(Error::NoCargo)?;
@@ -50,26 +51,26 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         Error::Manifest { path: manifest.clone(), source: Box::new(error) }
     })?;
-    add_dependencies(&mut document, serve_core(checkout.as_deref(), &directory));
-    fs::write(&manifest, document.to_string()).map_err(Error::file("write", &manifest))?;
+    add_dependencies(&mut document, serve_core(clone.as_deref(), &directory));
+    fs::write(&manifest, document.to_string()).map_err(Error::file(WRITE, &manifest))?;
 
     let package = document["package"]["name"].as_str().unwrap_or_default();
     let library = directory.join("src").join("lib.rs");
     let source = LIBRARY.replace("{{package}}", package);
-    fs::write(&library, source).map_err(Error::file("write", &library))?;
+    fs::write(&library, source).map_err(Error::file(WRITE, &library))?;
 
     output::status("Created", format_args!("the package `{package}`. Next:"));
-    output::note(next_steps(&arguments.directory, checkout.is_some()));
+    output::note(next_steps(&arguments.directory, clone.is_some()));
     Ok(exit_code::OK)
 }
 
 /// Returns the commands that run the new package.
-fn next_steps(directory: &Path, has_checkout: bool) -> String {
+fn next_steps(directory: &Path, has_clone: bool) -> String {
     let literal = output::LITERAL;
     let step = |words: fmt::Arguments<'_>| format!("\n  {literal}{words}{literal:#}");
     let enter = step(format_args!("cd {}", directory.display()));
     let run = step(format_args!("cargo serve run language_classifier"));
-    if has_checkout {
+    if has_clone {
         return format!("{enter}{run}\n");
     }
     let depend = step(format_args!("{SERVE_CORE} = {{ path = \"DIRECTORY/{SERVE_CORE}\" }}"));
@@ -79,30 +80,23 @@ fn next_steps(directory: &Path, has_checkout: bool) -> String {
     )
 }
 
-/// Returns the checkout of Serve to depend on: the named one, the one around the new package,
-/// or the one that this command was built from, if it still exists.
-fn checkout(arguments: &NewArguments, directory: &Path) -> Result<Option<PathBuf>, Error> {
-    let is_checkout = |directory: &Path| {
-        [SERVE_CORE, SERVE_CLI].iter().all(|name| directory.join(name).join("Cargo.toml").is_file())
-    };
+/// Returns the clone of Serve to depend on: the named one, the one around the new package, or the
+/// one that this command was built from.
+fn clone(arguments: &NewArguments, directory: &Path) -> Result<Option<PathBuf>, Error> {
     match &arguments.path {
-        Some(path) if is_checkout(path) => {
+        Some(path) if serve_clone::is_clone(path) => {
             std::path::absolute(path).map(Some).map_err(Error::file("find", path))
         }
-        Some(path) => Err(Error::NoCheckout { path: path.clone() }),
-        None => {
-            let around = directory.ancestors().skip(1);
-            let mut known = around.chain(Path::new(env!("CARGO_MANIFEST_DIR")).parent());
-            Ok(known.find(|known| is_checkout(known)).map(Path::to_owned))
-        }
+        Some(path) => Err(Error::NotAClone { path: path.clone() }),
+        None => Ok(serve_clone::find(directory)),
     }
 }
 
-fn serve_core(checkout: Option<&Path>, directory: &Path) -> Value {
-    match checkout {
+fn serve_core(clone: Option<&Path>, directory: &Path) -> Value {
+    match clone {
         None => Value::from(SERVE_VERSION),
-        Some(checkout) => {
-            let path = relative_path(&checkout.join(SERVE_CORE), directory);
+        Some(clone) => {
+            let path = relative_path(&clone.join(SERVE_CORE), directory);
             InlineTable::from_iter([("path", path)]).into()
         }
     }
@@ -162,14 +156,7 @@ edition = \"2024\"
     }
 
     #[test]
-    fn outside_a_checkout_it_depends_on_that_of_the_command() {
-        let arguments = NewArguments { directory: PathBuf::from("hola"), path: None };
-        let found = checkout(&arguments, Path::new("/nowhere/hola")).expect("nothing to refuse");
-        assert_eq!(found.as_deref(), Path::new(env!("CARGO_MANIFEST_DIR")).parent());
-    }
-
-    #[test]
-    fn without_a_checkout_it_says_what_to_write() {
+    fn without_a_clone_it_says_what_to_write() {
         let shown = next_steps(Path::new("hola"), false);
         insta::assert_snapshot!(anstream::adapter::strip_str(&shown), @r#"
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cargo_metadata::camino::Utf8Path;
 
-use super::error::Error;
+use super::error::{Error, WRITE};
 
 /// Copies `program` to `file`. An existing file is replaced atomically, even while it runs: a
 /// start of `file` runs either the old program or the new one.
@@ -13,11 +13,11 @@ pub(super) fn copy(program: &Utf8Path, file: &Path) -> Result<(), Error> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = file.with_file_name(name);
-    fs::copy(program, &new).map_err(Error::file("write", &new))?;
+    fs::copy(program, &new).map_err(Error::file(WRITE, &new))?;
     fs::rename(&new, file).map_err(|error| {
         // The error is reported; the rest of the copy is of no use.
         let _ = fs::remove_file(&new);
-        Error::file("write", file)(error)
+        Error::file(WRITE, file)(error)
     })
 }
 

@@ -5,10 +5,12 @@
 //! source, in the same words: to cargo, a branch and the commit it points at are two sources.
 
 use cargo_metadata::Package;
-use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
+use toml_edit::InlineTable;
 
 use super::error::Error;
+use super::relative_path::relative_path;
 use super::workspace::SERVE_CLI;
 
 /// The source of `serve-cli`, as a manifest names it.
@@ -94,6 +96,24 @@ impl ServeCli {
         }
         table.insert("default-features".to_owned(), Value::from(false));
         table
+    }
+
+    /// Returns the dependency as a person would write it in a manifest in `directory`: with a
+    /// relative path, or with any compatible version.
+    pub(crate) fn as_written_in(&self, directory: &Utf8Path) -> toml_edit::Value {
+        let mut table = InlineTable::new();
+        for (key, value) in self.dependency() {
+            let value = match (key.as_str(), value) {
+                ("path", Value::String(path)) => {
+                    relative_path(path.as_ref(), directory.as_std_path()).into()
+                }
+                ("version", Value::String(version)) => version.trim_start_matches('=').into(),
+                (_, Value::Boolean(flag)) => flag.into(),
+                (_, value) => value.as_str().unwrap_or_default().into(),
+            };
+            table.insert(key, value);
+        }
+        table.into()
     }
 }
 

@@ -5,7 +5,9 @@ use cargo_metadata::{CrateType, Package, TargetKind};
 
 use super::error::Error;
 use super::launcher::{Launcher, Location};
-use super::workspace::Workspace;
+use super::options::CargoOptions;
+use super::serve_cli_source::ServeCli;
+use super::workspace::{Workspace, not_serve};
 use crate::arguments::ApplicationPath;
 use crate::suggest;
 
@@ -30,8 +32,18 @@ pub(crate) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    pub(crate) fn of(path: &'a ApplicationPath) -> Self {
-        Self { package: path.package.as_deref(), application: Some(&path.application) }
+    /// Selects a package, whatever its applications.
+    pub(crate) fn package(package: Option<&'a str>) -> Self {
+        Self { package, application: None }
+    }
+
+    /// Selects the package of `path`, or the package that `options` name.
+    pub(crate) fn of(
+        path: Option<&'a ApplicationPath>,
+        options: &'a CargoOptions,
+    ) -> Result<Self, Error> {
+        let package = options.package(path.and_then(|path| path.package.as_deref()))?;
+        Ok(Self { package, application: path.map(|path| path.application.as_str()) })
     }
 }
 
@@ -56,7 +68,7 @@ impl Target {
     pub(crate) fn of(workspace: &Workspace, selection: Selection<'_>) -> Result<Self, Error> {
         let package = package_of(workspace, selection)?;
         let location = Location::of(workspace);
-        let kind = match program_source(package)? {
+        let kind = match program_source(workspace, package)? {
             ProgramSource::Binary { name } => Kind::OwnBinary(name),
             ProgramSource::Library { crate_name } => {
                 Kind::Launcher(Launcher::new(workspace, package, crate_name, &location)?)
@@ -105,7 +117,11 @@ fn package_of<'w>(
     }
 }
 
-pub(crate) fn program_source(package: &Package) -> Result<ProgramSource, Error> {
+/// Returns the part of `package` from which its program is built.
+pub(crate) fn program_source(
+    workspace: &Workspace,
+    package: &Package,
+) -> Result<ProgramSource, Error> {
     if let Some(name) = named_binary(package)? {
         return Ok(ProgramSource::Binary { name });
     }
@@ -121,6 +137,7 @@ pub(crate) fn program_source(package: &Package) -> Result<ProgramSource, Error> 
                 },
                 binary: (*first).to_owned(),
                 manifest: package.manifest_path.clone(),
+                serve_cli: serve_cli(workspace, package)?,
             },
         });
     };
@@ -140,6 +157,13 @@ pub(crate) fn program_source(package: &Package) -> Result<ProgramSource, Error> 
         });
     }
     Ok(ProgramSource::Library { crate_name: library.name.replace('-', "_") })
+}
+
+/// Returns the dependency on `serve-cli` that belongs to `package`, as its manifest would name it.
+fn serve_cli(workspace: &Workspace, package: &Package) -> Result<String, Error> {
+    let serve_core = workspace.serve_core(package).ok_or_else(|| not_serve(package))?;
+    let directory = package.manifest_path.parent().unwrap_or(&workspace.metadata.workspace_root);
+    Ok(ServeCli::beside(serve_core, package)?.as_written_in(directory).to_string())
 }
 
 fn is_library(target: &cargo_metadata::Target) -> bool {
@@ -198,21 +222,30 @@ fn named_binary(package: &Package) -> Result<Option<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cargo::command_line::CargoOptions;
-    use crate::cargo::workspace::tests::{package, workspace};
+    use crate::cargo::workspace::tests::{PackageJson, package, workspace};
+
+    /// A workspace with a release of Serve.
+    fn workspace_of(members: Vec<PackageJson>) -> Workspace {
+        let release = "registry+https://github.com/rust-lang/crates.io-index";
+        Workspace {
+            metadata: workspace(members, vec![package("serve-core").from(release)]),
+            directory: "/work".into(),
+            options: CargoOptions::default(),
+        }
+    }
+
+    fn source(package: &Package) -> Result<ProgramSource, Error> {
+        program_source(&workspace_of(Vec::new()), package)
+    }
 
     fn error(package: &Package) -> String {
-        program_source(package).expect_err("not runnable").to_string()
+        source(package).expect_err("not runnable").to_string()
     }
 
     #[test]
     fn among_several_packages_an_application_may_stand_for_its_own() {
         let member = |name| package(name).depends_on("serve-core");
-        let workspace = Workspace {
-            metadata: workspace(vec![member("hello"), member("ocr")], vec![package("serve-core")]),
-            directory: "/work".into(),
-            options: CargoOptions::default(),
-        };
+        let workspace = workspace_of(vec![member("hello"), member("ocr")]);
         let of = |application| {
             let selection = Selection { package: None, application: Some(application) };
             package_of(&workspace, selection).map(|package| package.name.to_string())
@@ -237,12 +270,12 @@ mod tests {
     fn a_library_is_linked_by_its_own_name() {
         let renamed = package("acme-service").library("acme", &["lib"]).build();
         assert_eq!(
-            program_source(&renamed).expect("runnable"),
+            source(&renamed).expect("runnable"),
             ProgramSource::Library { crate_name: "acme".into() }
         );
         let both = package("hello").library("hello", &["cdylib", "rlib"]).binary("hello").build();
         assert_eq!(
-            program_source(&both).expect("runnable"),
+            source(&both).expect("runnable"),
             ProgramSource::Library { crate_name: "hello".into() }
         );
     }
@@ -252,7 +285,7 @@ mod tests {
         let own = package("hello").library("hello", &["lib"]).binary("server");
         let own = own.metadata(serde_json::json!({"serve": {"bin": "server"}})).build();
         assert_eq!(
-            program_source(&own).expect("runnable"),
+            source(&own).expect("runnable"),
             ProgramSource::Binary { name: "server".into() }
         );
     }
@@ -265,6 +298,12 @@ mod tests {
         assert!(error(&proc_macro).contains("procedural macro"));
         let binaries = package("hello").binary("a").binary("b").build();
         assert!(error(&binaries).contains("only the binaries `a`, `b`"));
+        let help = source(&binaries).expect_err("not runnable");
+        let help = miette::Diagnostic::help(&help).expect("it has help").to_string();
+        assert!(
+            help.ends_with("serve-cli = { default-features = false, version = \"1.0.0\" }"),
+            "{help}"
+        );
         assert!(error(&package("hello").build()).contains("has no library"));
     }
 

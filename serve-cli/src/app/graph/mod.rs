@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::error::Error;
 use super::select;
-use crate::arguments::{GraphArguments, GraphFormat};
+use crate::arguments::{GraphArguments, GraphFormat, ending};
 use crate::{exit_code, output};
 
 pub(super) use diagram::{Diagram, route};
@@ -19,32 +19,36 @@ pub(super) use text::tree;
 
 /// Draws the graph of the selected application.
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Error> {
-    let selected = select::application(&arguments.application.path)?;
-    let application = select::build(selected, &arguments.application.values)?;
+    let format = arguments.format()?;
+    let selected = select::application(arguments.application.path())?;
+    let application = select::build(selected, &arguments.application.values())?;
     let graph = application
         .graph()
         .map_err(|source| Error::Graph { name: selected.full_name(), source })?;
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&graph).map_err(Error::Json)?;
-        return write(arguments.output.as_deref(), &json);
-    }
     let diagram = Diagram::of(&selected.full_name(), &graph);
-    let drawn = match arguments.format {
+    let drawn = match format {
         GraphFormat::Text => tree(&diagram),
         GraphFormat::Mermaid => mermaid::draw(&diagram),
         GraphFormat::Svg => svg::draw(&diagram),
+        GraphFormat::Json => serde_json::to_string_pretty(&graph).map_err(Error::Json)?,
     };
-    write(arguments.output.as_deref(), drawn.trim_end())
-}
-
-fn write(file: Option<&Path>, content: &str) -> Result<u8, Error> {
-    match file {
-        None => output::result(content),
-        Some(file) => {
-            fs::write(file, format!("{content}\n"))
-                .map_err(|source| Error::Write { path: file.to_owned(), source })?;
-            output::status("Wrote", file.display());
-        }
+    let drawn = drawn.trim_end();
+    match arguments.output.as_deref() {
+        None => output::result(drawn)?,
+        Some(file) => write(file, format, drawn)?,
     }
     Ok(exit_code::OK)
+}
+
+/// Writes a graph into a file: without colours, and in a Markdown page as a block of code.
+fn write(file: &Path, format: GraphFormat, drawn: &str) -> Result<(), Error> {
+    let plain = anstream::adapter::strip_str(drawn);
+    let is_page = format == GraphFormat::Mermaid && ending(file) == "md";
+    let content = match is_page {
+        true => format!("```mermaid\n{plain}\n```\n"),
+        false => format!("{plain}\n"),
+    };
+    fs::write(file, content).map_err(|source| Error::Write { path: file.to_owned(), source })?;
+    output::status("Wrote", file.display());
+    Ok(())
 }

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 
 use super::*;
-use crate::{exit_code, planned};
+use crate::exit_code;
+use crate::parse::{command, parse};
 
 /// Reads the guide's page about the command line.
 fn page() -> String {
@@ -22,7 +23,7 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
 
 /// Returns the commands that the help shows.
 fn commands() -> Vec<clap::Command> {
-    let whole = planned::command::<CommandLine>();
+    let whole = command::<CommandLine>();
     whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect()
 }
 
@@ -36,15 +37,13 @@ fn long_options(command: &clap::Command, for_cargo: bool) -> Vec<String> {
 
 #[test]
 fn the_command_line_is_consistent() {
-    planned::command::<CommandLine>().debug_assert();
+    command::<CommandLine>().debug_assert();
 }
 
 #[test]
 fn features_are_separated_as_cargo_does() {
     let line = ["cargo-serve", "list", "-F", "a,b", "--features", "c d"].map(OsString::from);
-    let Command::List { cargo, .. } =
-        planned::parse::<CommandLine>(line).expect("a command").command
-    else {
+    let Command::List { cargo, .. } = parse::<CommandLine>(line).expect("a command").command else {
         panic!("not `list`")
     };
     assert_eq!(cargo.feature_names(), ["a", "b", "c", "d"]);
@@ -52,7 +51,7 @@ fn features_are_separated_as_cargo_does() {
 
 #[test]
 fn help() {
-    let mut whole = planned::command::<CommandLine>().term_width(80);
+    let mut whole = command::<CommandLine>().term_width(80);
     insta::assert_snapshot!("help", whole.render_long_help());
     whole.build();
     for command in commands() {

@@ -5,8 +5,8 @@
 
 use cargo_metadata::Package;
 
-use crate::cargo::command_line::CargoOptions;
 use crate::cargo::error::Error;
+use crate::cargo::options::CargoOptions;
 use crate::suggest;
 
 /// The features of a dependency.

@@ -15,9 +15,9 @@ use std::fs;
 use cargo_metadata::Package;
 use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 
-use super::error::Error;
+use super::error::{CREATE, Error, WRITE};
 use super::serve_cli_source::ServeCli;
-use super::workspace::Workspace;
+use super::workspace::{Workspace, not_serve};
 
 pub(crate) use location::Location;
 
@@ -42,9 +42,7 @@ impl Launcher {
         crate_name: String,
         location: &Location,
     ) -> Result<Self, Error> {
-        let serve_core = workspace
-            .serve_core(package)
-            .ok_or_else(|| Error::NotServe { package: package.name.to_string() })?;
+        let serve_core = workspace.serve_core(package).ok_or_else(|| not_serve(package))?;
         let root = &workspace.metadata.workspace_root;
         let name = location.launcher_name(package);
         let contents = manifest::LauncherManifest {
@@ -72,7 +70,7 @@ impl Launcher {
     /// Brings the files on disk up to date.
     pub(crate) fn write(&self) -> Result<(), Error> {
         let source = self.directory.join("src");
-        fs::create_dir_all(&source).map_err(Error::file("create", &source))?;
+        fs::create_dir_all(&source).map_err(Error::file(CREATE, &source))?;
         write_if_changed(&self.manifest_path(), &self.manifest)?;
         write_if_changed(&source.join("main.rs"), &self.main)?;
         lock::follow(&self.lock, &self.directory)
@@ -110,6 +108,6 @@ fn write_if_changed(path: &Utf8Path, content: &str) -> Result<(), Error> {
 /// Writes the file atomically, since another `cargo serve` may be about to read it.
 fn replace(path: &Utf8Path, content: &str) -> Result<(), Error> {
     let new = path.with_extension(format!("new-{}", std::process::id()));
-    fs::write(&new, content).map_err(Error::file("write", &new))?;
-    fs::rename(&new, path).map_err(Error::file("write", path))
+    fs::write(&new, content).map_err(Error::file(WRITE, &new))?;
+    fs::rename(&new, path).map_err(Error::file(WRITE, path))
 }

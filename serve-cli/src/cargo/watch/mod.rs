@@ -21,9 +21,9 @@ use crate::failure::show;
 use crate::{exit_code, output};
 
 use super::build::{self, Built};
-use super::command_line::CargoOptions;
 use super::error::Error;
 use super::launch;
+use super::options::CargoOptions;
 use super::target::{Selection, Target};
 use super::workspace::Workspace;
 use changes::Changes;
@@ -31,6 +31,8 @@ use program::Program;
 
 /// Runs the application until Ctrl-C, and replaces it whenever its source changes.
 pub(crate) fn run(options: &CargoOptions, arguments: &RunArguments) -> Result<u8, Error> {
+    // A signal must end the command even if nobody reads its messages.
+    output::write_in_background().map_err(Error::file("start a thread in", "."))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -111,15 +113,15 @@ impl Session<'_> {
     /// Asks cargo for the target on a blocking thread, since cargo may wait for a lock.
     async fn target(&self) -> Result<Target, Error> {
         let options = self.options.clone();
-        let path = self.arguments.application.path.clone();
+        let path = self.arguments.application.path().cloned();
         let asking = tokio::task::spawn_blocking(move || {
-            Target::of(&Workspace::load(&options)?, Selection::of(&path))
+            Target::of(&Workspace::load(&options)?, Selection::of(path.as_ref(), &options)?)
         });
         asking.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
     }
 
     fn command(&self, target: &Target, built: &Built) -> std::process::Command {
-        launch::command(target, built, self.arguments.to_command_line())
+        launch::command(target, built, self.options, self.arguments.to_command_line())
     }
 
     /// Builds the target on a blocking thread. Dropping the future ends cargo.

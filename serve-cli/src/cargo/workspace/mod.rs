@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::process::{Command, Stdio};
 
-use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-use super::command_line::CargoOptions;
 use super::error::Error;
-use super::metadata_progress;
-use crate::suggest;
+use super::options::CargoOptions;
+use super::{metadata_progress, serve_clone};
+use crate::output;
+use crate::suggest::{self, same_package};
 
 /// The crate that a package with applications depends on.
 pub(crate) const SERVE_CORE: &str = "serve-core";
@@ -33,15 +34,14 @@ impl Workspace {
         if let Some(manifest) = &options.manifest.manifest_path {
             command.manifest_path(manifest);
         }
-        let mut flags = Vec::new();
-        if options.locked {
-            flags.push("--locked".to_owned());
+        command.other_options(options.metadata_flags());
+        let mut command = command.cargo_command();
+        if let Some(directory) = options.target_dir()? {
+            // `cargo metadata` has no such option. The variable means the same.
+            command.env("CARGO_TARGET_DIR", directory);
         }
-        if options.offline {
-            flags.push("--offline".to_owned());
-        }
-        command.other_options(flags);
-        let metadata = ask(command.cargo_command())?;
+        let mut metadata = ask(command)?;
+        metadata.target_directory = without_parents(&metadata.target_directory);
         Ok(Self { metadata, directory, options: options.clone() })
     }
 
@@ -89,6 +89,25 @@ impl Workspace {
     }
 }
 
+/// Returns the same directory without `..`. Cargo keeps the words of a relative path, as in
+/// `CARGO_TARGET_DIR=../target`, in some of its output and not in other.
+fn without_parents(path: &Utf8Path) -> Utf8PathBuf {
+    if !path.components().any(|part| part == Utf8Component::ParentDir) {
+        return path.to_owned();
+    }
+    if let Ok(resolved) = path.canonicalize_utf8() {
+        return resolved;
+    }
+    let mut plain = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 /// Returns the directory in which cargo looks for a manifest. Symbolic links are resolved, as in
 /// cargo's own paths.
 fn directory(options: &CargoOptions) -> Result<Utf8PathBuf, Error> {
@@ -123,7 +142,7 @@ fn ask(mut command: Command) -> Result<Metadata, Error> {
     let output = child.wait_with_output().map_err(Error::NoCargo)?;
     let complaints = progress.and_then(|thread| thread.join().ok()).unwrap_or_default();
     if !output.status.success() {
-        crate::output::note(complaints.trim_end());
+        output::note(complaints.trim_end());
         return Err(Error::Metadata);
     }
     let json = String::from_utf8_lossy(&output.stdout);
@@ -138,8 +157,7 @@ fn choose<'m>(
     let mut members = metadata.workspace_packages();
     members.sort_by_key(|package| package.name.as_str());
     if let Some(name) = name {
-        let found = members.iter().find(|package| package.name == name);
-        return found.copied().ok_or_else(|| unknown(name, &members, metadata));
+        return named(name, &members).ok_or_else(|| unknown(name, &members, metadata));
     }
 
     let home = |package: &&Package| package.manifest_path.parent().map(Utf8Path::to_owned);
@@ -152,14 +170,16 @@ fn choose<'m>(
         Some(package) if depends_on_serve(package) => return Ok(package),
         // In the root of a workspace, any member may be selected; elsewhere only this package.
         Some(package) if home(&package).as_deref() != Some(&metadata.workspace_root) => {
-            return Err(Error::NotServe { package: package.name.to_string() });
+            return Err(not_serve(package));
         }
         _ => {}
     }
 
     members.retain(|package| depends_on_serve(package));
     match members.as_slice() {
-        [] => Err(Error::NoPackage),
+        [] => {
+            Err(Error::NoPackage { add: serve_clone::add_command(None, directory.as_std_path()) })
+        }
         [one] => Ok(one),
         [first, ..] => Err(Error::SeveralPackages {
             candidates: members.iter().map(|package| package.name.to_string()).collect(),
@@ -169,6 +189,22 @@ fn choose<'m>(
             ),
         }),
     }
+}
+
+/// Returns the member called `name`, or `name@version`. A name may also be written as the name of a
+/// crate, with `_` for `-`.
+fn named<'m>(name: &str, members: &[&'m Package]) -> Option<&'m Package> {
+    let (name, version) = name.split_once('@').map_or((name, None), |(a, b)| (a, Some(b)));
+    let fits = |package: &&&Package| version.is_none_or(|it| package.version.to_string() == it);
+    let exact = members.iter().filter(fits).find(|package| package.name == name);
+    let similar = || members.iter().filter(fits).find(|package| same_package(&package.name, name));
+    exact.or_else(similar).copied()
+}
+
+/// Returns the error of a package that has no applications, since it does not depend on Serve.
+pub(crate) fn not_serve(package: &Package) -> Error {
+    let add = serve_clone::add_command(Some(&package.name), package.manifest_path.as_std_path());
+    Error::NotServe { package: package.name.to_string(), add }
 }
 
 /// Returns true if `package` depends on Serve, and so may have deployments. `serve-cli` is
@@ -197,7 +233,7 @@ fn unknown(name: &str, members: &[&Package], metadata: &Metadata) -> Error {
             ),
         })
     };
-    Error::UnknownPackage { name: name.to_owned(), help }
+    Error::UnknownPackage { name: output::name(name), help }
 }
 
 #[cfg(test)]
