@@ -41,7 +41,7 @@ pub(super) enum Error {
     },
 
     #[error("the program has several applications; which one?")]
-    #[diagnostic(code(serve::application_not_found), help("name one of{applications}"))]
+    #[diagnostic(code(serve::application_not_found), help("name one of these:{applications}"))]
     WhichApplication { applications: String },
 
     #[error("several applications are called `{path}`:\n{places}")]

@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(only(None, &["ocr"]).expect("one"), "ocr:read");
         insta::assert_snapshot!(only(Some("hello"), &all).expect_err("two"), @"
         the program has several applications; which one?
-        name one of
+        name one of these:
           hello:chain
           hello:language_classifier
         ");

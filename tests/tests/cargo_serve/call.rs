@@ -34,6 +34,41 @@ fn the_applications_own_argument_is_given_beside() {
 }
 
 #[test]
+fn numbers_are_read_and_printed_as_over_http() {
+    let library = Fixture::shared("library");
+    let server = library.serve(["run", "greeter:numbers"]).start();
+    let numbers = [
+        ("single", "0.1"),
+        ("single", "3.4028235e38"),
+        ("single", "-1e-45"),
+        ("double", "0.1"),
+        ("double", "1.7976931348623157e308"),
+        ("double", "5e-324"),
+        ("double", "-0.0"),
+        ("unsigned", "340282366920938463463374607431768211455"),
+        ("signed", "-170141183460469231731687303715884105728"),
+    ];
+    for (method, number) in numbers {
+        let value = format!("number={number}");
+        let called = library.serve(["call", "greeter:numbers", method, &value]).finish();
+        let over_http = server.get(&format!("/{method}?{value}"));
+        assert_eq!(over_http.status, 200, "{over_http:?}");
+        assert_eq!(
+            called.stdout,
+            format!("{}\n", over_http.body),
+            "{method} of {number}: {called}"
+        );
+    }
+    let extremes = r#"{"large":340282366920938463463374607431768211455,"small":-170141183460469231731687303715884105728,"tiny":5e-324,"tenth":0.1}"#;
+    let value = format!("numbers={extremes}");
+    let called = library.serve(["call", "greeter:numbers", "extremes", &value]).finish();
+    assert_eq!(called.stdout, format!("{extremes}\n"), "{called}");
+    let body = format!(r#"{{"numbers":{extremes}}}"#);
+    let over_http = server.post("/extremes", &body);
+    assert_eq!(over_http.body, extremes, "{over_http:?}");
+}
+
+#[test]
 fn an_unknown_method_has_others() {
     insta::assert_snapshot!(call(["gret", "name=Dora"]), @"
     exit code: 9
