@@ -116,9 +116,28 @@ impl AnyHandle {
     ) -> Result<BoxStream<'static, Result<Value, CallError<String>>>, ByNameError> {
         let (method, args) =
             read_call(&*self.deployment_type, self.deployment_name(), method, arguments)?;
-        Ok(call_by_name(&self.client, method, args))
+        Ok(call_by_name(&self.client, method, args, |method, value| method.show_ok(value)))
+    }
+
+    /// Calls a method like [`call`](Self::call), and returns each value as JSON text. A number has
+    /// the digits that an HTTP endpoint would write, also an `f32` and a 128-bit integer, which a
+    /// [`Value`] cannot hold.
+    ///
+    /// # Errors
+    /// If there is no such method, or the arguments do not fit its parameters.
+    pub fn call_to_json(
+        &self,
+        method: &str,
+        arguments: &BTreeMap<String, Vec<String>>,
+    ) -> Result<BoxStream<'static, Result<String, CallError<String>>>, ByNameError> {
+        let (method, args) =
+            read_call(&*self.deployment_type, self.deployment_name(), method, arguments)?;
+        Ok(call_by_name(&self.client, method, args, |method, value| method.json_ok(value)))
     }
 }
+
+/// Writes a result without its type.
+type Show<T> = fn(&dyn AnyMethod, &AnyValue) -> Result<T, CallError>;
 
 /// Finds a method by its name, and reads its arguments from text.
 pub(crate) fn read_call(
@@ -149,11 +168,12 @@ pub(crate) fn read_call(
 }
 
 /// Starts a call without its types. The counterpart of `typed::call` and `typed::stream`.
-fn call_by_name(
+fn call_by_name<T: Send + 'static>(
     client: &Client,
     method: &'static dyn AnyMethod,
     args: AnyValue,
-) -> BoxStream<'static, Result<Value, CallError<String>>> {
+    show: Show<T>,
+) -> BoxStream<'static, Result<T, CallError<String>>> {
     let (router, info) = (client.router(), method.info());
     let (sink, items) = if info.streaming {
         let (sink, items) = method.channel(STREAM_CAPACITY);
@@ -181,13 +201,14 @@ fn call_by_name(
         Response::started(pending, task)
     };
     let Some(items) = items else {
-        return stream::once(async move { shown(method, response.await) }).boxed();
+        return stream::once(async move { shown(method, response.await, show) }).boxed();
     };
     // The response is ready after the last item. The stream holds it, so that dropping the
     // stream cancels the call.
-    let end = stream::once(response)
-        .filter_map(move |ended| async move { ended.err().map(|error| shown(method, Err(error))) });
-    items.map(move |item| shown(method, item)).chain(end).boxed()
+    let end = stream::once(response).filter_map(move |ended| async move {
+        ended.err().map(|error| shown(method, Err(error), show))
+    });
+    items.map(move |item| shown(method, item, show)).chain(end).boxed()
 }
 
 /// Makes the part of a call that routing may look at, for calls of `method`.
@@ -202,12 +223,13 @@ fn wanted(
     }
 }
 
-fn shown(
+fn shown<T>(
     method: &dyn AnyMethod,
     result: Result<AnyValue, CallError<AnyValue>>,
-) -> Result<Value, CallError<String>> {
+    show: Show<T>,
+) -> Result<T, CallError<String>> {
     match result {
-        Ok(value) => method.show_ok(&value).map_err(CallError::widen),
+        Ok(value) => show(method, &value).map_err(CallError::widen),
         Err(error) => Err(error.map_app(|error| method.show_err(&error))),
     }
 }

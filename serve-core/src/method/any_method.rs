@@ -64,6 +64,8 @@ pub trait AnyMethod: Send + Sync {
     fn show_args(&self, args: &AnyValue) -> Option<Value>;
     /// The result as JSON for people to read.
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError>;
+    /// The result as JSON text, which has all digits of an `f32` and of 128-bit integers.
+    fn json_ok(&self, value: &AnyValue) -> Result<String, CallError>;
     /// The error as text for people to read, with its causes.
     fn show_err(&self, error: &AnyValue) -> String;
     /// Encodes the arguments.

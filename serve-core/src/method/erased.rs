@@ -202,6 +202,12 @@ where
             .map_err(|error| CallError::Codec(error.to_string()))
     }
 
+    fn json_ok(&self, value: &AnyValue) -> Result<String, CallError> {
+        let value: &M::Ok = typed_ref(value);
+        serde_json::to_string(&Outgoing::<LocalityOf<M>, _>::new(value))
+            .map_err(|error| CallError::Codec(error.to_string()))
+    }
+
     fn show_err(&self, error: &AnyValue) -> String {
         // The alternate form of `serve_core::Error` has the causes.
         format!("{:#}", typed_ref::<M::Err>(error))
