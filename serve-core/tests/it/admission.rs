@@ -42,7 +42,7 @@ impl Worker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_calls_made_in_one_loop_are_served_in_that_order() -> Result<()> {
+async fn calls_are_served_in_the_order_made() -> Result<()> {
     let log = Log::default();
     let runtime = by_environment::runtime().await?;
     let worker = runtime.run(Worker::bind(log.clone())).await?;
@@ -56,7 +56,7 @@ async fn a_thousand_calls_made_in_one_loop_are_served_in_that_order() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_calls_on_one_slot_run_strictly_one_at_a_time_in_order() -> Result<()> {
+async fn one_slot_runs_one_call_at_a_time() -> Result<()> {
     let log = Log::default();
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(log.clone()).max_ongoing_requests(1)).await?;
@@ -68,7 +68,7 @@ async fn ten_calls_on_one_slot_run_strictly_one_at_a_time_in_order() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn n_slots_and_m_queue_places_accept_exactly_n_plus_m() -> Result<()> {
+async fn slots_plus_queue_is_the_most_accepted() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let bound = Worker::bind(Log::default()).num_replicas(2).max_ongoing_requests(3);
     let worker = runtime.run(bound.max_queued_requests(5)).await?;
@@ -83,7 +83,7 @@ async fn n_slots_and_m_queue_places_accept_exactly_n_plus_m() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_queued_response_frees_its_place_at_once_and_never_runs() -> Result<()> {
+async fn dropping_a_queued_response_frees_its_place() -> Result<()> {
     let log = Log::default();
     let runtime = by_environment::runtime().await?;
     let bound = Worker::bind(log.clone()).max_ongoing_requests(1).max_queued_requests(1);
@@ -102,7 +102,7 @@ async fn a_dropped_queued_response_frees_its_place_at_once_and_never_runs() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_says_so_and_frees_its_slot() -> Result<()> {
+async fn cancelled_calls_report_it_and_free_their_slots() -> Result<()> {
     let log = Log::default();
     let runtime = by_environment::runtime().await?;
     let worker = runtime.run(Worker::bind(log.clone()).max_ongoing_requests(1)).await?;
@@ -130,7 +130,7 @@ impl Fragile {
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_own_call_and_leaves_the_replica_up() -> Result<()> {
+async fn a_panic_fails_only_its_own_call() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let fragile = runtime.run(Fragile::bind()).await?;
     assert_eq!(fragile.call(true).await, Err(CallError::Panicked("told to".to_owned())));
@@ -157,7 +157,7 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mutable_deployment_runs_one_call_at_a_time_like_an_actor() -> Result<()> {
+async fn mut_self_methods_run_one_at_a_time() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counter = runtime.actor(Counter::bind(10)).await?;
     let calls = join_all((0..50).map(|_| counter.add(1)).collect::<Vec<_>>()).await;

@@ -32,7 +32,7 @@ fn way(page: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_way_of_a_call_is_short_and_its_functions_are_where_the_page_says() {
+fn call_path_is_short_and_documented_correctly() {
     let page = page();
     let way = way(&page);
     assert!(way.len() > 15, "the table was not found: {way:?}");
@@ -52,7 +52,7 @@ fn the_way_of_a_call_is_short_and_its_functions_are_where_the_page_says() {
 
 /// Files that the page names in running text: `folder/file.rs`.
 #[test]
-fn every_file_that_the_page_names_is_there() {
+fn files_named_in_the_page_exist() {
     let page = page();
     let names = page.split('`').skip(1).step_by(2);
     let files: Vec<_> = names.filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
@@ -110,7 +110,7 @@ fn sources(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
 }
 
 #[test]
-fn a_module_uses_only_those_above_it_in_the_table() {
+fn modules_use_only_modules_above_them() {
     let src = root().join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
@@ -153,7 +153,7 @@ const DATA: [(&str, &str); 1] = [
 ];
 
 #[test]
-fn the_controller_holds_neither_replicas_nor_routers() {
+fn controller_holds_no_replicas_or_routers() {
     let src = root().join("src/controller");
     let mut files = Vec::new();
     sources(&src, &mut files);

@@ -66,7 +66,7 @@ async fn start(config: AutoscalingConfig) -> Result<(MockRuntime, ModelHandle)> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_replicas_start_once_they_have_been_wanted_for_their_delay() -> Result<()> {
+async fn upscale_waits_for_its_delay() -> Result<()> {
     let (runtime, model) = start(prompt()).await?;
     sleep(seconds(100)).await;
     let _calls = holds(&model, 7);
@@ -85,7 +85,7 @@ async fn more_replicas_start_once_they_have_been_wanted_for_their_delay() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn fewer_replicas_run_once_they_have_been_unwanted_for_their_delay() -> Result<()> {
+async fn downscale_waits_for_its_delay() -> Result<()> {
     let (runtime, model) = start(prompt().initial_replicas(5)).await?;
     let calls = holds(&model, 10);
     sleep(seconds(100)).await;
@@ -101,7 +101,7 @@ async fn fewer_replicas_run_once_they_have_been_unwanted_for_their_delay() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wish_that_does_not_last_starts_and_stops_nothing() -> Result<()> {
+async fn short_load_changes_are_ignored() -> Result<()> {
     let (runtime, model) = start(prompt().initial_replicas(2)).await?;
     let steady = holds(&model, 3);
     for _ in 0..20 {
@@ -122,7 +122,7 @@ async fn a_wish_that_does_not_last_starts_and_stops_nothing() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_the_defaults_a_step_of_the_load_is_met_after_about_half_a_minute() -> Result<()> {
+async fn defaults_follow_a_step_in_half_a_minute() -> Result<()> {
     let (runtime, model) = start(AutoscalingConfig::auto()).await?;
     sleep(seconds(300)).await;
     let _calls = holds(&model, 20);
@@ -136,7 +136,7 @@ async fn with_the_defaults_a_step_of_the_load_is_met_after_about_half_a_minute()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_factor_takes_more_or_less_than_what_is_wanted() -> Result<()> {
+async fn scaling_factors_amplify_and_dampen() -> Result<()> {
     for (factor, first) in [(1.0, 5), (0.5, 3), (2.0, 9)] {
         let at_once = prompt().upscale_delay(Duration::ZERO).upscaling_factor(factor);
         let (runtime, model) = start(at_once.downscale_delay(seconds(3_000))).await?;
@@ -154,7 +154,7 @@ async fn a_factor_takes_more_or_less_than_what_is_wanted() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bounds_hold_whatever_the_load() -> Result<()> {
+async fn bounds_hold_under_any_load() -> Result<()> {
     let config = prompt().min_replicas(2).max_replicas(6).initial_replicas(3);
     let (runtime, model) = start(config).await?;
     assert_eq!(target(&runtime), 3, "`initial_replicas`");
@@ -168,7 +168,7 @@ async fn the_bounds_hold_whatever_the_load() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_counts_of_the_look_back_period_is_its_mean_its_least_or_its_most() -> Result<()> {
+async fn aggregation_uses_the_mean_min_or_max() -> Result<()> {
     for (aggregation, replicas) in
         [(Aggregation::Mean, 5), (Aggregation::Min, 2), (Aggregation::Max, 8)]
     {
@@ -191,7 +191,7 @@ async fn what_counts_of_the_look_back_period_is_its_mean_its_least_or_its_most()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longer_the_look_back_period_the_later_is_a_load_seen() -> Result<()> {
+async fn longer_look_back_delays_the_reaction() -> Result<()> {
     for look_back in [10.0, 100.0, 1_000.0] {
         let period = Duration::from_secs_f64(look_back);
         let (runtime, model) = start(AutoscalingConfig::auto().look_back_period(period)).await?;
@@ -208,7 +208,7 @@ async fn the_longer_the_look_back_period_the_later_is_a_load_seen() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_count_like_calls_that_run() -> Result<()> {
+async fn queued_calls_count_as_load() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Model::bind().autoscaling(prompt()).max_ongoing_requests(1);
     let model = runtime.run(bound).await?;
@@ -222,7 +222,7 @@ async fn calls_that_wait_count_like_calls_that_run() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_whose_arguments_have_not_arrived_do_not_count() -> Result<()> {
+async fn calls_awaiting_arguments_are_not_load() -> Result<()> {
     #[deployment]
     #[derive(Default)]
     struct Slow;
@@ -267,7 +267,7 @@ async fn calls_whose_arguments_have_not_arrived_do_not_count() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redeploy_with_other_autoscaling_keeps_the_number_of_replicas() -> Result<()> {
+async fn changing_autoscaling_keeps_the_replica_count() -> Result<()> {
     let (runtime, model) = start(prompt()).await?;
     let calls = holds(&model, 12);
     sleep(seconds(60)).await;
@@ -292,7 +292,7 @@ async fn a_redeploy_with_other_autoscaling_keeps_the_number_of_replicas() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_that_becomes_autoscaled_begins_with_what_it_has() -> Result<()> {
+async fn enabling_autoscaling_keeps_the_replica_count() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Model::bind().num_replicas(7)).await?;
     runtime.run(Model::bind().autoscaling(prompt())).await?;
@@ -313,7 +313,7 @@ async fn a_deployment_that_becomes_autoscaled_begins_with_what_it_has() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_says_what_was_decided_and_why() -> Result<()> {
+async fn status_lists_decisions_and_reasons() -> Result<()> {
     let config = prompt().max_replicas(8).downscale_delay(seconds(60));
     let (runtime, model) = start(config).await?;
     let calls = holds(&model, 50);
@@ -336,7 +336,7 @@ async fn the_status_says_what_was_decided_and_why() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_replicas_are_added_the_status_is_upscaling_and_says_why() -> Result<()> {
+async fn status_is_upscaling_while_replicas_start() -> Result<()> {
     #[deployment(name = "Model")]
     struct SlowToStart;
 
@@ -393,7 +393,7 @@ fn to_zero() -> AutoscalingConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_finds_no_replica_waits_for_the_first_without_a_delay() -> Result<()> {
+async fn a_call_at_zero_starts_a_replica_at_once() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let began = Instant::now();
     let model = runtime.run(Waking::bind(Arc::default()).autoscaling(to_zero())).await?;
@@ -423,7 +423,7 @@ async fn a_call_that_finds_no_replica_waits_for_the_first_without_a_delay() -> R
 
 /// A policy of one's own is asked each second: a call must not wait for the next time.
 #[tokio::test(start_paused = true)]
-async fn a_call_wakes_a_deployment_at_once_whatever_its_policy() -> Result<()> {
+async fn a_call_wakes_a_deployment_under_any_policy() -> Result<()> {
     let config = to_zero().downscale_to_zero_delay(Duration::ZERO);
     let policy = |context: &AutoscalingContext<'_>| if context.total() > 0 { 1.0 } else { 0.0 };
     let runtime = MockRuntime::builder().start();
@@ -442,7 +442,7 @@ async fn a_call_wakes_a_deployment_at_once_whatever_its_policy() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_has_its_limit_also_where_no_replica_runs() -> Result<()> {
+async fn queue_limit_holds_at_zero_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Waking::bind(Arc::default()).autoscaling(to_zero()).max_queued_requests(3);
     let model = runtime.run(bound).await?;
@@ -459,7 +459,7 @@ async fn the_queue_has_its_limit_also_where_no_replica_runs() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_while_a_replica_starts_leaves_nothing_behind() -> Result<()> {
+async fn leaving_while_a_replica_starts_leaks_nothing() -> Result<()> {
     let started = Arc::<AtomicUsize>::default();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(Waking::bind(Arc::clone(&started)).autoscaling(to_zero())).await?;
@@ -480,7 +480,7 @@ async fn who_leaves_while_a_replica_starts_leaves_nothing_behind() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_deployment_goes_to_zero_under_a_call() -> Result<()> {
+async fn no_scale_to_zero_during_a_call() -> Result<()> {
     let config = to_zero().downscale_to_zero_delay(Duration::ZERO).aggregation(Aggregation::Min);
     let (runtime, model) = start(config).await?;
     model.work(seconds(4_000)).await?;
@@ -505,7 +505,7 @@ impl AutoscalingPolicy for Counted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_nothing_changes_nothing_is_decided() -> Result<()> {
+async fn idle_deployments_decide_nothing() -> Result<()> {
     let asked = Arc::<AtomicUsize>::default();
     let runtime = MockRuntime::builder().start();
     let bound = Model::bind().autoscaling(AutoscalingConfig::auto().min_replicas(0));
@@ -537,7 +537,7 @@ async fn while_nothing_changes_nothing_is_decided() -> Result<()> {
 // Policies.
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_sees_the_deployment_its_load_the_time_and_the_rules() -> Result<()> {
+async fn a_policy_sees_load_time_and_config() -> Result<()> {
     let seen = Arc::<Mutex<Vec<String>>>::default();
     let log = Arc::clone(&seen);
     let policy = move |context: &AutoscalingContext<'_>| {
@@ -575,7 +575,7 @@ async fn a_policy_sees_the_deployment_its_load_the_time_and_the_rules() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_may_go_by_the_clock() -> Result<()> {
+async fn a_policy_may_follow_the_clock() -> Result<()> {
     // Office hours: eight replicas from 8 to 18 o'clock.
     let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() / 3_600 % 24 {
         8..18 => 8.0,
@@ -599,7 +599,7 @@ async fn a_policy_may_go_by_the_clock() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_panics_or_talks_nonsense_does_no_harm() -> Result<()> {
+async fn a_broken_policy_does_no_harm() -> Result<()> {
     let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() {
         0..100 => 4.0,
         100..200 => panic!("the broker is gone"),
@@ -654,7 +654,7 @@ impl Plain {
 }
 
 #[tokio::test(start_paused = true)]
-async fn auto_is_one_to_a_hundred_replicas_with_two_calls_on_each() -> Result<()> {
+async fn auto_is_1_to_100_replicas_with_2_calls_each() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let by_macro = runtime.run(Application::new(Model::bind()).name("macro")).await?;
     let bound = Plain::bind().autoscaling(AutoscalingConfig::auto());
@@ -673,7 +673,7 @@ async fn auto_is_one_to_a_hundred_replicas_with_two_calls_on_each() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn auto_is_what_autoscaling_starts_from_where_both_are_given() -> Result<()> {
+async fn autoscaling_options_refine_auto() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let refined = runtime.run(Refined::bind()).await?;
     let target =

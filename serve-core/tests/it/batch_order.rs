@@ -70,7 +70,7 @@ async fn model(slots: usize) -> Result<(Runtime, ModelHandle, Items)> {
 /// Tokio runs the task that a worker spawned last before the others, so several workers are
 /// where an order that depends on tasks shows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
+async fn item_order_is_call_order_on_several_workers() -> Result<()> {
     for slots in [1_000, 16, 8] {
         let (_runtime, model, items) = model(slots).await?;
         for _ in 0..20 {
@@ -88,7 +88,7 @@ async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
+async fn item_order_holds_for_every_kind_of_batch() -> Result<()> {
     let (runtime, model, items) = model(16).await?;
     let named: AnyHandle = runtime
         .run_any(serve_core::dynamic::AnyApplication::from(
@@ -125,7 +125,7 @@ async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
 
 /// Two things at once: calls wait for slots while replicas die under those before them.
 #[tokio::test(start_paused = true)]
-async fn calls_that_go_elsewhere_keep_their_order_ahead_of_later_ones() -> Result<()> {
+async fn rerouted_calls_stay_ahead_of_later_calls() -> Result<()> {
     let (items, took) = (Items::default(), Duration::from_millis(1));
     let runtime = MockRuntime::builder().start();
     let bound = Model::bind(Arc::clone(&items), took).max_ongoing_requests(4);
@@ -186,7 +186,7 @@ impl Contexts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_items_context_can_be_had_in_the_order_of_the_items() -> Result<()> {
+async fn batch_contexts_follow_the_item_order() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let contexts = runtime.run(Contexts::bind()).await?;
     let of = |item: u64| {

@@ -136,7 +136,7 @@ impl Kinds {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_kind_of_result_comes_back_row_by_row() -> Result<()> {
+async fn each_call_receives_its_own_row() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
 
@@ -164,7 +164,7 @@ async fn each_kind_of_result_comes_back_row_by_row() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_number_of_results_fails_every_call_of_the_batch() -> Result<()> {
+async fn a_wrong_result_count_fails_the_whole_batch() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     for n in [0, 2, 4] {
@@ -178,7 +178,7 @@ async fn another_number_of_results_fails_every_call_of_the_batch() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_fails_every_call_of_its_batch_and_no_other() -> Result<()> {
+async fn a_panic_fails_its_batch_only() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let failed = Err(CallError::Panicked("there is a 13".to_owned()));
@@ -192,7 +192,7 @@ async fn a_panic_fails_every_call_of_its_batch_and_no_other() -> Result<()> {
 
 /// Three batches in a row, not three calls of one.
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_panics_counts_once_towards_the_health_of_its_replica() -> Result<()> {
+async fn a_batch_panic_counts_once_for_health() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let replica = || {
@@ -213,7 +213,7 @@ async fn a_batch_that_panics_counts_once_towards_the_health_of_its_replica() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_stream_of_a_batch_ends_when_its_own_items_do() -> Result<()> {
+async fn batched_streams_end_independently() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let began = Instant::now();
@@ -236,7 +236,7 @@ async fn each_stream_of_a_batch_ends_when_its_own_items_do() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_is_too_short_or_a_panic_is_the_last_item_of_every_stream() -> Result<()> {
+async fn a_bad_step_ends_every_stream_of_the_batch() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     for (panics, expected) in [(true, "told to"), (false, "a batch of 2 and returned 1")] {
@@ -294,7 +294,7 @@ impl Lengths {
 
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
-async fn requests_share_batches() -> Result<()> {
+async fn http_requests_share_batches() -> Result<()> {
     use serde_json::json;
     let runtime = MockRuntime::builder().start();
     runtime.run(Lengths::bind()).await?;
@@ -324,7 +324,7 @@ async fn requests_share_batches() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_one_call_and_not_a_batch() -> Result<()> {
+async fn mocks_answer_calls_not_batches() -> Result<()> {
     let mock = KindsMock::new()
         .halves(|item: u64| async move { if item == 0 { Err(Unique(0)) } else { Ok(item + 1) } })
         .by_alias(|item: u64| async move { Ok(item + 2) })
@@ -348,7 +348,7 @@ async fn a_mock_answers_one_call_and_not_a_batch() -> Result<()> {
 
 /// An argument that comes from another call is waited for before the batch is joined.
 #[tokio::test(start_paused = true)]
-async fn responses_are_arguments_of_a_batched_method() -> Result<()> {
+async fn responses_can_be_batched_arguments() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let eight = kinds.all_halves(16);
@@ -370,7 +370,7 @@ impl Counts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on() -> Result<()> {
+async fn an_unread_batched_stream_ends_after_10_s() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let began = Instant::now();
@@ -391,7 +391,7 @@ async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
+async fn a_slowly_read_batched_stream_completes() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let (slow, fast) = (counts.up_to(60), counts.up_to(60));
@@ -405,7 +405,7 @@ async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_no_reader_is_left_of_ends() -> Result<()> {
+async fn a_batch_without_readers_ends() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let unread = counts.up_to(u64::MAX);

@@ -91,7 +91,7 @@ async fn embedder(bound: Bound<Embedder>) -> Result<(MockRuntime, EmbedderHandle
 
 /// Ray Serve 2.60 makes 41 batches of this and takes 4.16 s.
 #[tokio::test(start_paused = true)]
-async fn two_hundred_calls_2_ms_apart_are_few_batches_and_keep_their_order() -> Result<()> {
+async fn steady_calls_form_few_batches_in_order() -> Result<()> {
     let batches = Batches::default();
     let runtime = MockRuntime::builder().start();
     let embedder = runtime.run(Embedder::bind(Arc::clone(&batches))).await?;
@@ -116,7 +116,7 @@ async fn two_hundred_calls_2_ms_apart_are_few_batches_and_keep_their_order() -> 
 /// A batch that ends frees slots, and the calls that waited for those are in time for the
 /// next one.
 #[tokio::test(start_paused = true)]
-async fn under_load_every_batch_is_full() -> Result<()> {
+async fn batches_are_full_under_load() -> Result<()> {
     for slots in [64, 100, 1000] {
         let batches = Batches::default();
         let bound = Embedder::bind(Arc::clone(&batches)).max_ongoing_requests(slots);
@@ -135,8 +135,7 @@ async fn under_load_every_batch_is_full() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_closes_when_it_is_full_or_its_first_item_has_waited_and_only_when_it_can_run()
--> Result<()> {
+async fn a_batch_closes_when_full_or_timed_out() -> Result<()> {
     let batches = Batches::default();
     let (_runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
     let began = Instant::now();
@@ -167,7 +166,7 @@ async fn a_batch_closes_when_it_is_full_or_its_first_item_has_waited_and_only_wh
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_batches_run_at_a_time_as_may() -> Result<()> {
+async fn max_concurrent_batches_is_reached() -> Result<()> {
     let batches = Batches::default();
     let (_runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
     let began = Instant::now();
@@ -183,7 +182,7 @@ async fn as_many_batches_run_at_a_time_as_may() -> Result<()> {
 
 /// Ray Serve 2.60 runs them as `[a] [c, d] [g, b] [e]`.
 #[tokio::test(start_paused = true)]
-async fn weights_fill_a_batch_and_nobody_is_overtaken() -> Result<()> {
+async fn weights_fill_a_batch_without_overtaking() -> Result<()> {
     let batches = Batches::default();
     let (_runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
     let calls = [("a", 6), ("b", 6), ("c", 3), ("d", 3), ("e", 9), ("g", 1)]
@@ -195,7 +194,7 @@ async fn weights_fill_a_batch_and_nobody_is_overtaken() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_size_fn_that_panics_or_weighs_too_much_fails_its_caller_alone() -> Result<()> {
+async fn a_bad_batch_size_fn_fails_only_its_caller() -> Result<()> {
     let batches = Batches::default();
     let (runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
     let replica = runtime.status().applications["default"].deployments["Embedder"].replicas[0]
@@ -219,7 +218,7 @@ async fn a_batch_size_fn_that_panics_or_weighs_too_much_fails_its_caller_alone()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_before_its_batch_runs_is_not_in_it() -> Result<()> {
+async fn a_call_dropped_early_is_not_in_the_batch() -> Result<()> {
     let batches = Batches::default();
     let bound = Embedder::bind(Arc::clone(&batches)).max_ongoing_requests(3);
     let (runtime, embedder) = embedder(bound).await?;
@@ -239,7 +238,7 @@ async fn a_call_that_is_dropped_before_its_batch_runs_is_not_in_it() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_passes_while_a_call_waits_for_its_batch() -> Result<()> {
+async fn a_deadline_passes_while_a_batch_fills() -> Result<()> {
     let batches = Batches::default();
     let (runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
     let began = Instant::now();
@@ -255,8 +254,7 @@ async fn a_deadline_passes_while_a_call_waits_for_its_batch() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_fails_its_batch_and_those_that_wait_for_a_slot_go_elsewhere() -> Result<()>
-{
+async fn a_killed_replica_fails_only_its_running_batch() -> Result<()> {
     let batches = Batches::default();
     let bound = Embedder::bind(Arc::clone(&batches)).max_ongoing_requests(2);
     let (runtime, embedder) = embedder(bound).await?;
@@ -362,7 +360,7 @@ async fn watched() -> Result<Watching> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_dropped_with_the_last_of_its_callers_and_not_before() -> Result<()> {
+async fn a_batch_is_dropped_with_its_last_caller() -> Result<()> {
     let Watching { runtime, watched, mut events, .. } = watched().await?;
     let (first, second) = (watched.work(1), watched.work(2));
     assert_eq!(events.recv().await, Some(Event::Began(2)));
@@ -386,7 +384,7 @@ async fn a_batch_is_dropped_with_the_last_of_its_callers_and_not_before() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_dropped_stops_the_batch_if_it_is_the_last() -> Result<()> {
+async fn the_last_dropped_stream_stops_its_batch() -> Result<()> {
     let Watching { runtime, watched, mut events, .. } = watched().await?;
     let (mut first, mut second) = (watched.items(1), watched.items(2));
     assert_eq!(first.next().await, Some(Ok(1)));
@@ -402,7 +400,7 @@ async fn a_stream_that_is_dropped_stops_the_batch_if_it_is_the_last() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_read_stops_its_batch_until_it_is_read_or_dropped() -> Result<()> {
+async fn an_unread_stream_holds_up_its_batch() -> Result<()> {
     let Watching { watched, mut events, .. } = watched().await?;
     let (first, mut second) = (watched.items(1), watched.items(2));
     assert_eq!(events.recv().await, Some(Event::Began(2)));
@@ -421,7 +419,7 @@ async fn a_stream_that_is_not_read_stops_its_batch_until_it_is_read_or_dropped()
 
 /// Compute work cannot be stopped, so it keeps its slots.
 #[tokio::test(start_paused = true)]
-async fn a_blocking_batch_keeps_its_slots_until_it_returns() -> Result<()> {
+async fn a_blocking_batch_keeps_its_slots() -> Result<()> {
     let Watching { runtime, watched, mut events, gate } = watched().await?;
     let (first, second) = (watched.compute(1), watched.compute(2));
     assert_eq!(events.recv().await, Some(Event::Began(2)));
@@ -486,7 +484,7 @@ fn tuning(size: usize, wait_ms: u64) -> serde_json::Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_tunes_batches_without_a_restart() -> Result<()> {
+async fn user_config_tunes_batches_in_place() -> Result<()> {
     let batches = Batches::default();
     // The same one each time: nobody can tell whether two such arguments are alike.
     let bound = Tuned::bind(Arc::clone(&batches));
@@ -577,7 +575,7 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deploy_warns_of_batches_that_can_never_be_full() -> Result<()> {
+async fn deploy_warns_of_unfillable_batches() -> Result<()> {
     let bound = |slots| Embedder::bind(Batches::default()).max_ongoing_requests(slots);
     let warnings = Warnings::default();
     // With a single subscriber, `tracing` asks that of the thread which meets an event first, and
@@ -632,7 +630,7 @@ impl Models {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_of_different_models_share_no_batch() -> Result<()> {
+async fn models_do_not_share_batches() -> Result<()> {
     let batches = Batches::default();
     let runtime = MockRuntime::builder().start();
     let models = runtime.run(Models::bind(Arc::clone(&batches))).await?;
@@ -648,7 +646,7 @@ async fn calls_of_different_models_share_no_batch() -> Result<()> {
 
 /// On the real clock, where threads race: calls come, are dropped and end at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn batches_on_several_threads_lose_no_call() -> Result<()> {
+async fn threads_lose_no_batched_call() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let mixed = runtime.run(Mixed::bind().max_queued_requests(100_000)).await?;
     let callers = (0..8_u64).map(|caller| {
@@ -816,7 +814,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn whatever_ends_batched_calls_every_slot_comes_back(
+    fn slots_are_freed_however_batched_calls_end(
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let mut tokio = tokio::runtime::Builder::new_current_thread();

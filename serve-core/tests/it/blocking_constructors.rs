@@ -65,7 +65,7 @@ fn model() -> (Bound<Model>, UnboundedReceiver<String>, mpsc::Sender<Step>) {
 
 /// The one async worker of the test goes on while it loads.
 #[tokio::test]
-async fn it_runs_on_no_async_worker_and_knows_its_replica() -> Result<()> {
+async fn it_runs_off_the_async_workers() -> Result<()> {
     let (bound, mut events, go) = model();
     let runtime = by_environment::runtime().await?;
     let told = tokio::spawn(async move {
@@ -79,7 +79,7 @@ async fn it_runs_on_no_async_worker_and_knows_its_replica() -> Result<()> {
 }
 
 #[tokio::test]
-async fn its_error_and_its_panic_are_failed_starts() -> Result<()> {
+async fn errors_and_panics_are_failed_starts() -> Result<()> {
     for (step, said) in [(Step::Refused, "no weights"), (Step::Panic, "panicked: bad weights")] {
         let (bound, _events, go) = model();
         go.send(step)?;
@@ -91,7 +91,7 @@ async fn its_error_and_its_panic_are_failed_starts() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_deploy_that_is_given_up_does_not_wait_for_it() -> Result<()> {
+async fn an_abandoned_deploy_does_not_wait_for_it() -> Result<()> {
     let (bound, mut events, go) = model();
     let runtime = by_environment::runtime().await?;
     let mut deploy = Box::pin(runtime.run(bound));
@@ -123,7 +123,7 @@ impl Quick {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_paused_clock_waits_for_it() -> Result<()> {
+async fn paused_clock_waits_for_it() -> Result<()> {
     let began = Instant::now();
     let runtime = MockRuntime::builder().start();
     let quick = runtime.run(Quick::bind(3_u64).num_replicas(4)).await?;

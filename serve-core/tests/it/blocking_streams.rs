@@ -151,7 +151,7 @@ fn load(status: &serve_core::status::Status) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn an_iterator_is_a_stream_made_on_the_replicas_own_thread() -> Result<()> {
+async fn iterators_run_on_the_replicas_own_thread() -> Result<()> {
     let (bound, _told) = model();
     let runtime = by_environment::runtime().await?;
     let model = runtime.run(bound).await?;
@@ -180,7 +180,7 @@ async fn an_iterator_is_a_stream_made_on_the_replicas_own_thread() -> Result<()>
 
 /// Over the long path too, with and without a wire.
 #[tokio::test(start_paused = true)]
-async fn errors_are_items_and_the_first_may_be_the_only_one() -> Result<()> {
+async fn errors_are_stream_items() -> Result<()> {
     let (bound, mut told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound).await?;
@@ -236,8 +236,7 @@ async fn three_panics_in_a_row_replace_the_replica() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its_slot() -> Result<()>
-{
+async fn dropping_a_stream_stops_it_and_frees_its_slot() -> Result<()> {
     let (bound, mut told) = model();
     let runtime = by_environment::runtime().await?;
     let model = runtime.run(bound).await?;
@@ -261,7 +260,7 @@ async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its
 
 /// On the real runtime: from a `MockRuntime`, an item may be on its way, and is cancelled with it.
 #[tokio::test]
-async fn a_cancelled_stream_gives_what_was_made() -> Result<()> {
+async fn a_cancelled_stream_yields_finished_items() -> Result<()> {
     let (bound, mut told) = model();
     let runtime = Runtime::builder().start().await?;
     let model = runtime.run(bound).await?;
@@ -296,7 +295,7 @@ async fn a_detached_stream_runs_to_its_end() -> Result<()> {
 
 /// On the real runtime: a `MockRuntime` has a thread for each job, so none would wait.
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_never_begins() -> Result<()> {
+async fn an_abandoned_stream_never_begins() -> Result<()> {
     let (bound, mut told) = model();
     let runtime = Runtime::builder().start().await?;
     // Two slots and one thread.
@@ -323,8 +322,7 @@ async fn what_nobody_waits_for_any_more_never_begins() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_fails_the_stream_at_once_and_stops_the_producer_at_the_next_item() -> Result<()>
-{
+async fn a_deadline_fails_the_stream_at_once() -> Result<()> {
     let (bound, mut told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound.request_timeout(Duration::from_secs(5))).await?;
@@ -345,8 +343,7 @@ async fn a_deadline_fails_the_stream_at_once_and_stops_the_producer_at_the_next_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_stops_the_producer_and_its_instance_is_dropped_after_the_iterator()
--> Result<()> {
+async fn instance_outlives_the_iterator_when_killed() -> Result<()> {
     let (bound, mut told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound).await?;
@@ -393,7 +390,7 @@ impl Ahead {
 
 /// On the real runtime: a `MockRuntime` holds one item more, on its way to the consumer.
 #[tokio::test]
-async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()> {
+async fn a_producer_stays_within_the_buffer() -> Result<()> {
     let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
     let runtime = Runtime::builder().start().await?;
     let ahead = runtime.run(Ahead::bind(read.clone(), most.clone(), made)).await?;
@@ -410,8 +407,7 @@ async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_clock_waits_for_what_computes_and_not_for_what_waits_for_its_consumer()
--> Result<()> {
+async fn paused_clock_waits_for_computing_producers() -> Result<()> {
     let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
     let runtime = MockRuntime::builder().start();
     let bound = Ahead::bind(read, most, made.clone());
@@ -466,7 +462,7 @@ impl Counter {
 }
 
 #[tokio::test]
-async fn it_may_borrow_the_instance_for_itself() -> Result<()> {
+async fn iterators_may_borrow_the_instance_mutably() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counter = runtime.run(Counter::bind(0_u64)).await?;
     let (up, get, more) = (counter.up(50), counter.get(), counter.up(2));
@@ -494,7 +490,7 @@ impl Reader {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_with_a_stream() -> Result<()> {
+async fn mocks_answer_with_streams() -> Result<()> {
     let (bound, _told) = model();
     let mock = ModelMock::new().words(|text| futures::stream::iter([format!("mocked {text}")]));
     let runtime = MockRuntime::builder().mock(mock).start();
@@ -505,7 +501,7 @@ async fn a_mock_answers_with_a_stream() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_compute_thread_reads_what_another_makes() -> Result<()> {
+async fn compute_threads_may_read_each_others_streams() -> Result<()> {
     let (bound, _told) = model();
     let runtime = by_environment::runtime().await?;
     let reader = runtime.run(Reader::bind(bound)).await?;
@@ -555,7 +551,7 @@ mod http {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_sent_as_a_stream_is() -> Result<()> {
+    async fn endpoints_send_iterators_as_streams() -> Result<()> {
         let (events, mut noted) = unbounded_channel();
         let (go, gone) = mpsc::channel();
         let runtime = MockRuntime::builder().start();

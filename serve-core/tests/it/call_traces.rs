@@ -74,7 +74,7 @@ impl Worker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_decision_on_a_calls_path_is_told_with_its_deployment() -> Result<()> {
+async fn each_decision_is_traced_with_its_deployment() -> Result<()> {
     let traces = Traces::default();
     let _guard = tracing::subscriber::set_default(traces.clone());
     let runtime = MockRuntime::builder().mode(Mode::Local).start();

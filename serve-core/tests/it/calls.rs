@@ -115,7 +115,7 @@ fn load(runtime: &Runtime, deployment: &str) -> (usize, usize) {
 const MS: Duration = Duration::from_millis(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_call_starts_at_once_and_its_response_is_a_future_that_can_be_moved() -> Result<()> {
+async fn calls_start_at_once_and_responses_can_be_moved() -> Result<()> {
     fn future<T>(response: T) -> T
     where
         T: Future<Output = Result<String, CallError>> + Unpin + Send + 'static,
@@ -135,7 +135,7 @@ async fn a_call_starts_at_once_and_its_response_is_a_future_that_can_be_moved() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_does_not_use_the_response_up_and_comes_late_to_no_harm() -> Result<()> {
+async fn cancel_keeps_the_response_usable() -> Result<()> {
     let (_runtime, worker, events) = worker().await?;
     let response = worker.work("a", 5);
     sleep(MS).await;
@@ -168,7 +168,7 @@ impl Last {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_turn_has_come_gives_its_slot_back_before_the_drop_returns() -> Result<()> {
+async fn drop_frees_a_granted_slot_before_it_returns() -> Result<()> {
     let ends = Arc::<Notify>::default();
     let runtime = by_environment::runtime().await?;
     let last = runtime.run(Last::bind(Arc::clone(&ends))).await?;
@@ -189,7 +189,7 @@ async fn a_call_whose_turn_has_come_gives_its_slot_back_before_the_drop_returns(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_for_its_arguments_is_neither_queued_nor_ongoing() -> Result<()> {
+async fn calls_awaiting_arguments_hold_no_place() -> Result<()> {
     let (runtime, worker, events) = worker().await?;
     let (a, b) = (worker.work("a", 5), worker.work("b", 10));
     let joined = worker.join(a, b);
@@ -208,7 +208,7 @@ async fn a_call_that_waits_for_its_arguments_is_neither_queued_nor_ongoing() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_argument_that_fails_ends_the_call_and_the_other_arguments() -> Result<()> {
+async fn the_first_failed_argument_ends_the_call() -> Result<()> {
     let (_runtime, worker, events) = worker().await?;
     let failed = worker.options(CallOptions::new().timeout(3 * MS)).work("late", 1000);
     let error = worker.join(worker.work("slow", 1000), failed).await.unwrap_err();
@@ -225,7 +225,7 @@ async fn the_first_argument_that_fails_ends_the_call_and_the_other_arguments() -
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_covers_the_queue_and_frees_the_place() -> Result<()> {
+async fn a_deadline_covers_queueing() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let bound = Worker::bind(Arc::clone(&events)).max_ongoing_requests(1).request_timeout(20 * MS);
@@ -245,7 +245,7 @@ async fn a_deadline_covers_the_queue_and_frees_the_place() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_earlier_of_a_calls_deadline_and_its_callers_holds() -> Result<()> {
+async fn the_earlier_deadline_applies() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Events::default()))).await?;
     let in_ten = caller.options(CallOptions::new().timeout(10 * MS));
@@ -258,7 +258,7 @@ async fn the_earlier_of_a_calls_deadline_and_its_callers_holds() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_outlives_its_caller_but_not_its_own_deadline() -> Result<()> {
+async fn detached_calls_outlive_their_caller() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let worker = Worker::bind(Arc::clone(&events)).max_ongoing_requests(100);
@@ -275,7 +275,7 @@ async fn a_detached_call_outlives_its_caller_but_not_its_own_deadline() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_stream_stops_its_producer_down_the_tree() -> Result<()> {
+async fn dropping_a_stream_stops_nested_producers() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Arc::clone(&events)))).await?;
@@ -292,7 +292,7 @@ async fn a_dropped_stream_stops_its_producer_down_the_tree() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocking_wait_in_async_code_is_refused_and_cancels() -> Result<()> {
+async fn blocking_waits_in_async_code_are_refused() -> Result<()> {
     let (runtime, worker, events) = worker().await?;
     assert_eq!(worker.work("a", 5).result(), Err(CallError::BlockingInAsync));
     let late = worker.work("b", 5).result_timeout(Duration::from_secs(9));
@@ -306,7 +306,7 @@ async fn a_blocking_wait_in_async_code_is_refused_and_cancels() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_the_calls_own_and_what_ran_beside_it_goes_on() -> Result<()> {
+async fn a_panic_leaves_other_calls_running() -> Result<()> {
     let (runtime, worker, _) = worker().await?;
     let beside = worker.work("beside", 5);
     assert_eq!(worker.panic("told to").await, Err(CallError::Panicked("told to".to_owned())));
@@ -350,7 +350,7 @@ impl Heavy {
 
 /// The paused clock waits for a thread that computes, not for one that waits itself.
 #[tokio::test(start_paused = true)]
-async fn on_a_paused_clock_too_compute_work_waits_for_calls() -> Result<()> {
+async fn compute_work_waits_for_calls_on_a_paused_clock() -> Result<()> {
     let (began, _) = tokio::sync::mpsc::unbounded_channel();
     let (_go, gone) = std::sync::mpsc::channel();
     let runtime = MockRuntime::builder().start();
@@ -363,7 +363,7 @@ async fn on_a_paused_clock_too_compute_work_waits_for_calls() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_blocking_method_is_not_interrupted_and_keeps_its_slot_until_it_returns() -> Result<()> {
+async fn blocking_methods_keep_their_slot_until_they_return() -> Result<()> {
     let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
     let (go, gone) = std::sync::mpsc::channel();
     let runtime = by_environment::runtime().await?;
@@ -415,7 +415,7 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_mutable_method_all_run_in_order_and_a_stream_counts_until_it_ends() -> Result<()> {
+async fn mut_self_serializes_calls_and_streams() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counter = runtime.run(Counter::bind(0_u64).max_ongoing_requests(50)).await?;
     let (first, up, get, last) =
@@ -466,7 +466,7 @@ async fn a_task_is_cancelled_with_its_response() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_longer_than_time_is_none() -> Result<()> {
+async fn an_endless_timeout_is_no_timeout() -> Result<()> {
     let (_runtime, worker, _) = worker().await?;
     let patient = worker.options(CallOptions::new().timeout(Duration::MAX));
     assert_eq!(patient.work("Dora", 1).await, Ok("Dora".to_owned()));
@@ -493,7 +493,7 @@ impl Clock {
 
 /// If each held the deadline of the one before, to drop the last would end the process.
 #[tokio::test]
-async fn a_call_that_makes_the_next_one_may_go_on_for_ever() -> Result<()> {
+async fn chained_detached_calls_never_overflow() -> Result<()> {
     let done = Arc::<Notify>::default();
     let runtime = by_environment::runtime().await?;
     let clock = runtime.run(Clock::bind(Arc::clone(&done))).await?;
@@ -512,7 +512,7 @@ async fn settle() {
 
 /// On the real runtime: only there two calls share a compute thread.
 #[tokio::test]
-async fn a_blocking_call_that_has_not_begun_gives_its_slot_back() -> Result<()> {
+async fn a_waiting_blocking_call_frees_its_slot() -> Result<()> {
     let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
     let (go, gone) = std::sync::mpsc::channel();
     let runtime = Runtime::builder().start().await?;

@@ -103,7 +103,7 @@ impl Top {
 }
 
 #[tokio::test(start_paused = true)]
-async fn un_awaited_responses_are_arguments() -> Result<()> {
+async fn unawaited_responses_are_arguments() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     assert_eq!(leaf.add(leaf.add(1, 2), leaf.add(3, 4)).await?, 10);
@@ -123,7 +123,7 @@ async fn one_response_feeds_two_calls() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_failure_names_both_deployments() -> Result<()> {
+async fn upstream_failures_name_both_deployments() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     let error = leaf.add(leaf.fail(404), 1).await.unwrap_err();
@@ -136,7 +136,7 @@ async fn an_upstream_failure_names_both_deployments() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_response_cancels_the_callee_and_its_callees() -> Result<()> {
+async fn dropping_a_response_cancels_the_call_tree() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events.clone())).await?;
@@ -152,7 +152,7 @@ async fn a_dropped_response_cancels_the_callee_and_its_callees() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_goes_on_and_is_free_of_its_callers_deadline() -> Result<()> {
+async fn detached_calls_ignore_the_callers_deadline() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(events.clone())).await?;
@@ -163,7 +163,7 @@ async fn a_detached_call_goes_on_and_is_free_of_its_callers_deadline() -> Result
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_reaches_the_third_hop_with_what_is_left_of_it() -> Result<()> {
+async fn deadlines_propagate_over_three_hops() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let middle = Middle::bind(Leaf::bind(events.clone()), events.clone());
@@ -178,7 +178,7 @@ async fn a_deadline_reaches_the_third_hop_with_what_is_left_of_it() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_calls_of_a_request_share_its_id() -> Result<()> {
+async fn calls_share_the_request_id() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events)).await?;
@@ -193,7 +193,7 @@ async fn all_calls_of_a_request_share_its_id() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callees_own_status_does_not_survive() -> Result<()> {
+async fn a_callees_status_is_not_passed_on() -> Result<()> {
     let events = Events::default();
     let runtime = by_environment::runtime().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events)).await?;
@@ -204,7 +204,7 @@ async fn a_callees_own_status_does_not_survive() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_handle_works_from_a_thread_without_tokio() -> Result<()> {
+async fn handles_work_on_threads_without_tokio() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     assert_eq!(leaf.add(1, 1).result(), Err(CallError::BlockingInAsync));

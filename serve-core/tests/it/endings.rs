@@ -36,7 +36,7 @@ fn from_zero() -> Bound<Slow> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()> {
+async fn delete_waits_for_the_waking_call() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let slow = runtime.run(from_zero()).await?;
     let call = slow.hi();
@@ -49,7 +49,7 @@ async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_that_is_deleted_takes_no_new_call_though_a_replica_comes() -> Result<()> {
+async fn a_deployment_being_deleted_takes_no_calls() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let slow = runtime.run(from_zero()).await?;
     let call = slow.hi();
@@ -66,7 +66,7 @@ async fn a_deployment_that_is_deleted_takes_no_new_call_though_a_replica_comes()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_of_what_was_deleted_while_a_replica_came_never_waits_for_ever() -> Result<()> {
+async fn calls_to_a_deleted_deployment_end() -> Result<()> {
     for run in 0..32 {
         let runtime = MockRuntime::builder().seed(run).start();
         let slow = runtime.run(Slow::bind(SECOND)).await?;
@@ -93,7 +93,7 @@ impl Work {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
+async fn a_dropped_delete_completes() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let work = runtime.run(Work::bind()).await?;
     let _call = work.work(5 * SECOND);
@@ -107,7 +107,7 @@ async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
+async fn a_dropped_shutdown_completes() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let work = runtime.run(Work::bind()).await?;
     let _call = work.work(5 * SECOND);
@@ -119,7 +119,7 @@ async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grace_longer_than_time_lets_calls_end() -> Result<()> {
+async fn an_endless_grace_lets_calls_end() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let work = runtime.run(Work::bind().graceful_shutdown_timeout(Duration::MAX)).await?;
     let call = work.work(SECOND);
@@ -165,7 +165,7 @@ impl Loads {
 
 /// That the shutdown returns at all says that it did not wait: only then the constructor goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_shutdown_does_not_wait_for_a_constructor_that_blocks_its_thread() -> Result<()> {
+async fn shutdown_ignores_a_blocking_constructor() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let (block, go) = Block::new();
     let (other, loads) = (runtime.clone(), Loads::bind(block.clone()));
@@ -199,7 +199,7 @@ impl Saves {
 
 /// As above: only after the delete the thread goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_delete_does_not_wait_for_a_shutdown_that_blocks_its_thread() -> Result<()> {
+async fn delete_ignores_a_blocking_shutdown_method() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let (block, go) = Block::new();
     let saves = runtime.run(Saves::bind(block.clone())).await?;

@@ -296,7 +296,7 @@ async fn run(seed: u64) -> Result<usize> {
 }
 
 #[test]
-fn killed_replicas_leave_nothing_behind_and_calls_say_whether_they_ran() {
+fn killed_replicas_leak_nothing() {
     let kills: usize = (0..RUNS)
         .map(|seed| {
             let mut tokio = tokio::runtime::Builder::new_current_thread();
@@ -334,7 +334,7 @@ impl Echo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_is_replaced_and_an_unknown_one_is_none() -> Result<()> {
+async fn a_killed_replica_is_replaced() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     assert!(!runtime.kill_replica::<Echo>(2), "there are 0 and 1");
@@ -370,7 +370,7 @@ async fn a_killed_replica_is_replaced_and_an_unknown_one_is_none() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_holds_calls_of_one_method_until_it_is_taken_back() -> Result<()> {
+async fn a_delay_holds_one_methods_calls() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     runtime.delay::<Echo>("echo", Duration::from_secs(2));
@@ -392,7 +392,7 @@ async fn a_delay_holds_calls_of_one_method_until_it_is_taken_back() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_calls_fail_one_after_the_other() -> Result<()> {
+async fn the_next_calls_fail_as_told() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     let unavailable = CallError::Unavailable {
@@ -420,7 +420,7 @@ fn message(result: std::thread::Result<()>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_a_method_that_there_is_not_is_refused() {
+async fn faults_of_unknown_methods_are_refused() {
     let runtime = MockRuntime::builder().start();
     let told = "`Echo` has no method `ecko`; its methods are `echo`, `letters`, `rank`, `compute`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Echo>("ecko", Duration::from_secs(1)));
@@ -430,7 +430,7 @@ async fn a_fault_of_a_method_that_there_is_not_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
+async fn faults_of_unknown_deployments_are_refused() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Echo::bind()).await?;
     let told = "there is no `Late`, and its fault would come to nothing; deployed are `Echo`";
@@ -462,7 +462,7 @@ async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_reach_mocks_too() -> Result<()> {
+async fn faults_apply_to_mocks() -> Result<()> {
     let mock = EchoMock::new().echo(|text: String| async move { Ok(text) });
     let runtime = MockRuntime::builder().mock(mock).start();
     let echo = runtime.run(Echo::bind()).await?;
@@ -511,7 +511,7 @@ impl Batched {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
+async fn calls_of_an_unstarted_batch_are_rerouted() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
     let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
@@ -540,7 +540,7 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batched_call_is_not_held_on_a_replica_that_died() -> Result<()> {
+async fn delayed_batched_calls_leave_a_dead_replica() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let batched = runtime.run(Batched::bind(Arc::default())).await?;
     runtime.delay::<Batched>("one", Duration::from_secs(3_600));
@@ -574,7 +574,7 @@ impl Dropped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_though_what_it_held_panics_when_its_replica_dies() -> Result<()> {
+async fn a_panicking_drop_does_not_keep_a_killed_call() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let dropped = runtime.run(Dropped::bind()).await?;
@@ -605,7 +605,7 @@ impl Late {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_again_gives_its_place_back_before_its_drop_returns() -> Result<()> {
+async fn a_requeued_call_frees_its_place_when_dropped() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let late = runtime.run(Late::bind()).await?;
     let queued = || runtime.status().applications["default"].deployments["Late"].queued;

@@ -104,7 +104,7 @@ fn ids(runtime: &MockRuntime) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_failed_checks_in_a_row_replace_a_replica_and_fewer_do_not() -> Result<()> {
+async fn three_failed_checks_replace_a_replica() -> Result<()> {
     for ill in [Ill::Says, Ill::Panics, Ill::Hangs] {
         let ward = Ward::default();
         let runtime = MockRuntime::builder().start();
@@ -134,7 +134,7 @@ async fn three_failed_checks_in_a_row_replace_a_replica_and_fewer_do_not() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_come_once_a_period_and_a_success_between_begins_anew() -> Result<()> {
+async fn a_passed_check_resets_the_count() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let _patient = runtime.run(Patient::bind(ward.clone())).await?;
@@ -155,7 +155,7 @@ async fn checks_come_once_a_period_and_a_success_between_begins_anew() -> Result
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_of_an_ill_replica_come_to_no_harm() -> Result<()> {
+async fn callers_of_an_unhealthy_replica_are_served() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let bound = Patient::bind(ward.clone()).num_replicas(2).max_ongoing_requests(1);
@@ -214,7 +214,7 @@ impl Slow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_is_unhealthy_until_the_replacement_runs() -> Result<()> {
+async fn unhealthy_until_the_replacement_runs() -> Result<()> {
     let well = Arc::new(Mutex::new(true));
     let runtime = MockRuntime::builder().start();
     let slow = runtime.run(Slow::bind(Arc::clone(&well))).await?;
@@ -244,7 +244,7 @@ async fn a_deployment_is_unhealthy_until_the_replacement_runs() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_check_that_fails_is_a_start_that_failed() -> Result<()> {
+async fn a_failed_first_check_is_a_failed_start() -> Result<()> {
     #[deployment]
     #[derive(Default)]
     struct Stillborn;
@@ -265,7 +265,7 @@ async fn a_first_check_that_fails_is_a_start_that_failed() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_panics_in_a_row_replace_a_replica_without_harm_to_its_other_calls() -> Result<()> {
+async fn panics_replace_a_replica_but_spare_other_calls() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let patient = runtime.run(Patient::bind(ward.clone())).await?;
@@ -301,7 +301,7 @@ async fn a_killed_replica_is_replaced_and_named() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_ten_that_failed_are_kept() -> Result<()> {
+async fn status_keeps_the_last_ten_failures() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let _patient = runtime.run(Patient::bind(Ward::default())).await?;
     let mut killed = Vec::new();
@@ -317,7 +317,7 @@ async fn the_last_ten_that_failed_are_kept() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_is_called_once_on_each_drained_replica() -> Result<()> {
+async fn shutdown_runs_once_on_each_drained_replica() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let bind = || Patient::bind(ward.clone());
@@ -412,7 +412,7 @@ impl Lingering {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_and_shutdown_share_one_time_and_what_exceeds_it_is_dropped() -> Result<()> {
+async fn calls_and_shutdown_share_the_grace_period() -> Result<()> {
     // How long the call and the hook would take, how long the end does, and how far the
     // hook gets.
     let rows: [(u64, u64, u64, &[&str]); 5] = [
@@ -472,7 +472,7 @@ impl Actor {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_is_at_work_is_not_ill() -> Result<()> {
+async fn a_busy_actor_is_healthy() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let actor = runtime.run(Actor::bind()).await?;
     // Each takes longer than three checks may.
@@ -510,7 +510,7 @@ impl Drop for Brittle {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_whose_drop_panics_is_gone_all_the_same() -> Result<()> {
+async fn an_instance_whose_drop_panics_is_gone() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let brittle = runtime.run(Brittle::bind().num_replicas(2)).await?;
     assert_eq!(brittle.work().await?, 1);

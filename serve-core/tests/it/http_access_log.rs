@@ -122,7 +122,7 @@ impl tracing::Subscriber for Lines {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Result<()> {
+async fn each_request_has_a_line() -> Result<()> {
     let lines = Lines::default();
     let _default = tracing::subscriber::set_default(lines.clone());
     let take = || lines.take();
@@ -161,7 +161,7 @@ async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Resu
 /// What is the server's fault is in the log with its reason, whoever gave it its status; what
 /// is the client's is not.
 #[tokio::test(start_paused = true)]
-async fn a_failure_that_is_no_fault_of_the_client_is_a_warning() -> Result<()> {
+async fn server_failures_are_warnings() -> Result<()> {
     let lines = Lines { warnings: true, ..Lines::default() };
     let _default = tracing::subscriber::set_default(lines.clone());
     let runtime = MockRuntime::builder().start();
@@ -208,7 +208,7 @@ async fn cut_off(lines: Lines) -> Result<Vec<String>> {
 }
 
 #[tokio::test]
-async fn requests_that_the_shutdown_cuts_off_are_503_and_their_number_is_a_warning() -> Result<()> {
+async fn requests_cut_off_by_shutdown_are_503() -> Result<()> {
     let access = cut_off(Lines::default()).await?;
     assert_eq!(access.len(), 2, "{access:?}");
     let expected = r#"method="GET" route="/wait/{seconds}" status=503 "#;

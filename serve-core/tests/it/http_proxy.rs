@@ -192,7 +192,7 @@ fn get_request(path: &str) -> http::Request<Empty<Bytes>> {
 }
 
 #[tokio::test]
-async fn both_versions_of_http_are_served_on_one_port() -> Result<()> {
+async fn one_port_serves_both_http_versions() -> Result<()> {
     let served = serve().await?;
     let mut socket = send(served.address, "/").await;
     let response = read(&mut socket).await;
@@ -213,7 +213,7 @@ async fn both_versions_of_http_are_served_on_one_port() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_disconnects_cancels_the_whole_tree() -> Result<()> {
+async fn disconnecting_cancels_the_call_tree() -> Result<()> {
     let served = serve().await?;
     let socket = send(served.address, "/wait").await;
     served.running.reaches(3).await;
@@ -231,7 +231,7 @@ async fn a_client_that_disconnects_cancels_the_whole_tree() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_disconnects_in_a_stream_stops_it() -> Result<()> {
+async fn disconnecting_stops_a_stream() -> Result<()> {
     let served = serve().await?;
     let mut socket = send(served.address, "/stream").await;
     let mut got = String::new();
@@ -251,7 +251,7 @@ async fn a_client_that_disconnects_in_a_stream_stops_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn shutdown_lets_running_requests_end_and_takes_no_new_connections() -> Result<()> {
+async fn shutdown_drains_and_refuses_new_connections() -> Result<()> {
     let served = serve().await?;
     let mut idle = send(served.address, "/").await;
     read(&mut idle).await;
@@ -271,7 +271,7 @@ async fn shutdown_lets_running_requests_end_and_takes_no_new_connections() -> Re
 }
 
 #[tokio::test]
-async fn shutdown_does_not_wait_for_ever() -> Result<()> {
+async fn shutdown_does_not_wait_forever() -> Result<()> {
     let served = serve().await?;
     let mut waiting = send(served.address, "/wait").await;
     served.running.reaches(3).await;
@@ -285,7 +285,7 @@ async fn shutdown_does_not_wait_for_ever() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_an_error_that_names_it() -> Result<()> {
+async fn a_taken_port_is_named_in_the_error() -> Result<()> {
     let served = serve().await?;
     let error = Runtime::builder().http(served.address).start().await.unwrap_err();
     assert!(matches!(error, StartError::Listen { address, .. } if address == served.address));
@@ -294,7 +294,7 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_happens_is_closed() -> Result<()> {
+async fn idle_connections_are_closed() -> Result<()> {
     let served = serve().await?;
     let mut idle = TcpStream::connect(served.address).await?;
     idle.write_all(b"GET / HT").await?;
@@ -325,7 +325,7 @@ async fn ongoing_reaches(runtime: &Runtime, count: usize) {
 }
 
 #[tokio::test]
-async fn a_websocket_holds_its_slot_until_the_socket_closes() -> Result<()> {
+async fn a_websocket_holds_its_slot_until_closed() -> Result<()> {
     use tokio_tungstenite::tungstenite::Message;
     let served = serve().await?;
     let url = format!("ws://{}/ws", served.address);
@@ -353,7 +353,7 @@ async fn a_websocket_ends_with_its_replica() -> Result<()> {
 }
 
 #[tokio::test]
-async fn head_is_answered_without_a_body_over_both_versions() -> Result<()> {
+async fn head_has_no_body_over_both_versions() -> Result<()> {
     let served = serve().await?;
     let mut client = http2(served.address).await;
     for (path, status) in [("/nowhere", 404), ("/-/healthz", 200), ("/stream", 200), ("/", 200)] {

@@ -142,7 +142,7 @@ async fn site(prefix: &str) -> Result<(MockRuntime, Arc<Counts>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_routed_request_has_context_like_any_call() -> Result<()> {
+async fn requests_have_a_context() -> Result<()> {
     let (runtime, counts) = site("/site").await?;
     let http = runtime.http();
     for _ in 0..2 {
@@ -167,7 +167,7 @@ async fn a_routed_request_has_context_like_any_call() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn typed_endpoints_win_and_what_nobody_knows_is_404() -> Result<()> {
+async fn typed_endpoints_win_over_routes() -> Result<()> {
     let (runtime, _) = site("/").await?;
     let http = runtime.http();
     assert_eq!(http.get("/typed").await?.text().await?, "typed");
@@ -182,7 +182,7 @@ async fn typed_endpoints_win_and_what_nobody_knows_is_404() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_routed_request_takes_a_slot_until_its_body_ends() -> Result<()> {
+async fn a_request_holds_its_slot_until_its_body_ends() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     let http = runtime.http();
     let mut chunks = http.get("/body").header("x-request-id", "dora").await?.chunks();
@@ -202,7 +202,7 @@ async fn a_routed_request_takes_a_slot_until_its_body_ends() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_routed_request_cancels_it_and_frees_its_place() -> Result<()> {
+async fn dropping_a_request_frees_its_place() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     let http = runtime.http();
     let running = tokio::spawn(http.get("/slow").into_future());
@@ -226,7 +226,7 @@ async fn dropping_a_routed_request_cancels_it_and_frees_its_place() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_and_a_panic_end_a_routed_request() -> Result<()> {
+async fn deadlines_and_panics_end_a_request() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     let http = runtime.http();
     let late = http.get("/slow").header("x-request-timeout-seconds", "2").await?;
@@ -243,7 +243,7 @@ async fn a_deadline_and_a_panic_end_a_routed_request() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deployments_timeout_holds_for_a_routed_request_that_brings_none() -> Result<()> {
+async fn request_timeout_is_the_default_deadline() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Site::bind(Echo::bind(), Arc::<Counts>::default());
     runtime.run(bound.request_timeout(Duration::from_secs(5))).await?;
@@ -257,7 +257,7 @@ async fn the_deployments_timeout_holds_for_a_routed_request_that_brings_none() -
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_routes_do_not_outlive_their_replica() -> Result<()> {
+async fn routes_end_with_their_replica() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     assert_eq!(runtime.http().get("/items/7").await?.status(), 200);
     runtime.delete("default").await?;
@@ -267,7 +267,7 @@ async fn the_routes_do_not_outlive_their_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_are_served_but_not_by_a_mock() -> Result<()> {
+async fn mocks_do_not_serve_routes() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Site::bind(Echo::bind(), Arc::<Counts>::default())).await?;
     assert_eq!(runtime.http().get("/items/7").await?.status(), 200);

@@ -88,7 +88,7 @@ fn upload(content_type: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_to_a_route_that_stops_coming_gives_its_slot_back() -> Result<()> {
+async fn a_stalled_upload_frees_its_slot() -> Result<()> {
     let (runtime, mut socket) = served(&upload("text/plain")).await?;
     let took = until(70 * SECOND, "the slot is free", || ongoing(&runtime) == 0).await;
     assert!(took > 9 * SECOND, "{took:?}");
@@ -100,7 +100,7 @@ async fn an_upload_to_a_route_that_stops_coming_gives_its_slot_back() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_grpc_may_rest() -> Result<()> {
+async fn grpc_streams_may_rest() -> Result<()> {
     let (runtime, _socket) = served(&upload("application/grpc")).await?;
     sleep(600 * SECOND).await;
     assert_eq!(ongoing(&runtime), 1);
@@ -108,7 +108,7 @@ async fn a_stream_of_grpc_may_rest() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_its_stream_loses_its_connection() -> Result<()> {
+async fn an_unread_stream_closes_the_connection() -> Result<()> {
     let (runtime, _socket) = served("GET /forever HTTP/1.1\r\nhost: here\r\n\r\n").await?;
     let took = until(120 * SECOND, "the slot is free", || ongoing(&runtime) == 0).await;
     assert!(took >= 50 * SECOND, "{took:?}");
@@ -116,7 +116,7 @@ async fn a_client_that_does_not_read_its_stream_loses_its_connection() -> Result
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_does_not_read_a_stream_loses_that_one_only() -> Result<()> {
+async fn an_unread_http2_stream_is_reset_alone() -> Result<()> {
     let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
     runtime.run(Web::bind()).await?;
     let socket = TokioIo::new(TcpStream::connect(runtime.http_address().unwrap()).await?);
@@ -142,7 +142,7 @@ async fn an_http2_client_that_does_not_read_a_stream_loses_that_one_only() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_has_nothing_to_send_may_rest() -> Result<()> {
+async fn streams_without_items_may_rest() -> Result<()> {
     let (runtime, mut socket) = served("GET /rests HTTP/1.1\r\nhost: here\r\n\r\n").await?;
     let mut read = vec![0; 4096];
     let read_now = socket.read(&mut read).await?;
@@ -156,8 +156,7 @@ const UPGRADE: &str = "GET /flood HTTP/1.1\r\nhost: here\r\nconnection: upgrade\
      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn a_websocket_that_is_stuck_in_a_write_ends_with_its_replica_or_with_its_peers_time()
--> Result<()> {
+async fn a_stuck_websocket_write_ends() -> Result<()> {
     let sending = || SENDING.load(Ordering::SeqCst);
     let (runtime, _socket) = served(UPGRADE).await?;
     until(50 * SECOND, "it sends", || sending() == 1).await;

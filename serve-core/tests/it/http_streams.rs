@@ -100,7 +100,7 @@ async fn source() -> Result<(MockRuntime, HttpClient, Arc<AtomicUsize>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_sent_as_the_client_accepts() -> Result<()> {
+async fn accept_decides_the_framing() -> Result<()> {
     let (_runtime, http, _) = source().await?;
     let rows: [(&str, &str, &str, &[u8]); 10] = [
         ("/numbers?to=3", "*/*", "application/x-ndjson", b"0\n1\n2\n"),
@@ -129,7 +129,7 @@ async fn a_stream_is_sent_as_the_client_accepts() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_in_the_first_place_has_its_status() -> Result<()> {
+async fn a_first_error_sets_the_status() -> Result<()> {
     let (_runtime, http, _) = source().await?;
     for accept in ["*/*", "application/json", "text/event-stream"] {
         for (path, status, body) in
@@ -147,7 +147,7 @@ async fn an_error_in_the_first_place_has_its_status() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_error_is_an_event_or_a_line_and_breaks_what_is_raw() -> Result<()> {
+async fn a_later_error_is_an_event_a_line_or_a_break() -> Result<()> {
     let (_runtime, http, _) = source().await?;
     let error = r#"{"error":{"status":404,"message":"no such number"}}"#;
     let lines = http.get("/failing?after=1").await?;
@@ -171,7 +171,7 @@ async fn a_later_error_is_an_event_or_a_line_and_breaks_what_is_raw() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn chunks_come_as_they_are_made_and_dropping_them_stops_the_method() -> Result<()> {
+async fn chunks_arrive_as_they_are_made() -> Result<()> {
     let (_runtime, http, alive) = source().await?;
     let began = tokio::time::Instant::now();
     let mut chunks = http.get("/ticks").await?.chunks();
@@ -187,7 +187,7 @@ async fn chunks_come_as_they_are_made_and_dropping_them_stops_the_method() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_before_the_first_item_stops_the_method_too() -> Result<()> {
+async fn leaving_before_the_first_item_stops_the_method() -> Result<()> {
     let (_runtime, http, alive) = source().await?;
     let request = http.get("/ticks").send();
     assert!(tokio::time::timeout(Duration::from_millis(10), request).await.is_err());
@@ -209,7 +209,7 @@ async fn a_deadline_ends_a_stream_with_an_error() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_without_an_end_is_no_array() -> Result<()> {
+async fn endless_streams_are_not_collected() -> Result<()> {
     let (_runtime, http, alive) = source().await?;
     let response = http.get("/megabytes").header("accept", "application/json").await?;
     assert_eq!(response.status(), 507);

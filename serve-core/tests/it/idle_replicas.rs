@@ -72,7 +72,7 @@ async fn idle_replicas_have_no_task_and_no_timer() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_asked_for_its_health_wakes_for_that_alone() -> Result<()> {
+async fn health_checks_are_the_only_wake_ups() -> Result<()> {
     let checked = async |runtime: &Runtime| {
         runtime.run(Checked::bind()).await?;
         Ok(())

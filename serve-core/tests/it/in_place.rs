@@ -350,7 +350,7 @@ fn run<F>(
 }
 
 #[test]
-fn a_response_that_is_dropped_before_it_is_polled_never_runs_its_call() {
+fn a_response_dropped_unpolled_never_runs() {
     everywhere(|Handles { see, leaf, one, .. }| async move {
         drop(leaf.note("never".to_owned()));
         drop(one.note("never".to_owned()));
@@ -365,7 +365,7 @@ fn a_response_that_is_dropped_before_it_is_polled_never_runs_its_call() {
 }
 
 #[test]
-fn dropping_a_response_after_its_first_poll_stops_the_whole_tree() {
+fn dropping_a_polled_response_stops_the_call_tree() {
     everywhere(|Handles { see, middle, .. }| async move {
         let mut response = middle.wait();
         assert!(futures::poll!(&mut response).is_pending());
@@ -376,7 +376,7 @@ fn dropping_a_response_after_its_first_poll_stops_the_whole_tree() {
 }
 
 #[test]
-fn a_call_that_is_not_awaited_begins_when_its_caller_suspends() {
+fn unawaited_calls_begin_when_the_caller_suspends() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = leaf.note("callee".to_owned());
         assert_eq!(see.taken(1).await, ["callee"]);
@@ -391,7 +391,7 @@ fn a_call_that_is_not_awaited_begins_when_its_caller_suspends() {
 }
 
 #[test]
-fn a_detached_a_shared_and_a_forgotten_call_run() {
+fn detached_shared_and_forgotten_calls_run() {
     everywhere(|Handles { see, leaf, .. }| async move {
         leaf.note("detached".to_owned()).detach();
         assert_eq!(see.taken(1).await, ["detached"]);
@@ -406,7 +406,7 @@ fn a_detached_a_shared_and_a_forgotten_call_run() {
 }
 
 #[test]
-fn a_panic_is_the_calls_and_leaves_the_caller_as_it_was() {
+fn a_panic_fails_only_the_call() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let request = context().request_id().to_owned();
         for _ in 0..2 {
@@ -446,7 +446,7 @@ fn three_panics_in_a_row_replace_the_replica() {
 }
 
 #[test]
-fn what_panics_when_it_is_dropped_harms_only_its_call() {
+fn a_panicking_drop_fails_only_its_call() {
     everywhere(|Handles { leaf, .. }| async move {
         let exploded = leaf.explode().await;
         assert!(matches!(exploded, Err(CallError::Panicked(_))), "{exploded:?}");
@@ -456,7 +456,7 @@ fn what_panics_when_it_is_dropped_harms_only_its_call() {
 }
 
 #[test]
-fn a_lock_that_is_held_while_a_call_is_made_is_no_deadlock() {
+fn a_held_lock_does_not_deadlock() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = {
             let _held = see.lock.lock();
@@ -467,7 +467,7 @@ fn a_lock_that_is_held_while_a_call_is_made_is_no_deadlock() {
 }
 
 #[test]
-fn calls_at_once_run_side_by_side() {
+fn concurrent_calls_run_side_by_side() {
     on_two_workers(|Handles { leaf, .. }| async move {
         // Each blocks its thread until the other one has begun.
         let barrier = Arc::new(Barrier::new(2));
@@ -479,7 +479,7 @@ fn calls_at_once_run_side_by_side() {
 }
 
 #[test]
-fn calls_begin_in_the_order_in_which_they_were_made_where_order_is_promised() {
+fn ordered_calls_begin_in_order() {
     everywhere(|Handles { see, one, mutable, .. }| async move {
         for _ in 0..20 {
             let (a, b) = (one.note("a".to_owned()), one.note("b".to_owned()));
@@ -494,7 +494,7 @@ fn calls_begin_in_the_order_in_which_they_were_made_where_order_is_promised() {
 }
 
 #[test]
-fn a_response_may_be_polled_by_another_task_and_on_another_thread() {
+fn responses_may_move_to_other_tasks() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = leaf.identity();
         let elsewhere = tokio::spawn(response).await.unwrap().unwrap();
@@ -517,7 +517,7 @@ fn a_response_may_be_polled_by_another_task_and_on_another_thread() {
 }
 
 #[test]
-fn a_call_knows_its_own_context_and_its_request_is_known_before_and_after() {
+fn calls_have_their_own_context() {
     everywhere(|Handles { leaf, .. }| async move {
         let request = context().request_id().to_owned();
         let mut response = leaf.identity();
@@ -533,7 +533,7 @@ fn a_call_knows_its_own_context_and_its_request_is_known_before_and_after() {
 }
 
 #[test]
-fn a_passed_deadline_keeps_a_call_from_beginning() {
+fn a_passed_deadline_prevents_the_call() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let late = leaf.options(CallOptions::new().timeout(Duration::ZERO));
         let ended = late.note("never".to_owned()).await;
@@ -547,7 +547,7 @@ fn a_passed_deadline_keeps_a_call_from_beginning() {
 }
 
 #[test]
-fn waiting_for_a_result_in_async_code_is_refused_and_the_call_never_runs() {
+fn blocking_waits_in_async_code_are_refused() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let refused = leaf.note("never".to_owned()).result();
         assert!(matches!(refused, Err(CallError::BlockingInAsync)));
@@ -557,14 +557,14 @@ fn waiting_for_a_result_in_async_code_is_refused_and_the_call_never_runs() {
 }
 
 #[test]
-fn calls_call_themselves_to_any_depth() {
+fn calls_may_recurse_to_any_depth() {
     everywhere(|Handles { leaf, .. }| async move {
         assert_eq!(leaf.deeper(leaf.clone(), 2_000).await.unwrap(), 2_000);
     });
 }
 
 #[test]
-fn a_method_that_only_makes_calls_lets_other_tasks_run() {
+fn call_loops_let_other_tasks_run() {
     everywhere(|Handles { leaf, .. }| async move {
         let ticks = Arc::new(AtomicUsize::new(0));
         let ticked = Arc::clone(&ticks);
@@ -582,7 +582,7 @@ fn a_method_that_only_makes_calls_lets_other_tasks_run() {
 }
 
 #[test]
-fn a_caller_that_blocks_its_thread_for_its_callee_gets_it() {
+fn callers_may_block_on_their_callee() {
     on_two_workers(|Handles { leaf, .. }| async move {
         let (sender, received) = mpsc::channel();
         let response = leaf.send(sender);
@@ -598,7 +598,7 @@ fn a_caller_that_blocks_its_thread_for_its_callee_gets_it() {
 }
 
 #[test]
-fn a_runtime_that_shuts_down_drops_the_calls_that_stand() {
+fn shutdown_drops_suspended_calls() {
     for in_place in [true, false] {
         let way = Way { workers: 2, in_place };
         let tokio = way.tokio();
@@ -628,7 +628,7 @@ fn a_runtime_that_shuts_down_drops_the_calls_that_stand() {
 
 /// What differs: until its first suspension, a call in place sees its caller's task.
 #[test]
-fn task_locals_and_the_task_are_the_callers_until_the_first_suspension() {
+fn task_locals_are_the_callers_until_suspension() {
     for way in ways() {
         way.tokio().block_on(async {
             let (_runtime, top, _) = way.graph().await;
@@ -649,7 +649,7 @@ fn task_locals_and_the_task_are_the_callers_until_the_first_suspension() {
 }
 
 #[test]
-fn status_says_how_many_calls_ran_in_place() {
+fn status_counts_calls_in_place() {
     for way in ways() {
         way.tokio().block_on(async {
             let (runtime, top, _) = way.graph().await;
@@ -681,7 +681,7 @@ fn status_says_how_many_calls_ran_in_place() {
 /// The replica of a call ends between the making of the call and its first poll, or while the
 /// call waits after its first poll.
 #[tokio::test(start_paused = true)]
-async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
+async fn calls_outlive_a_replica_only_before_they_begin() {
     for in_place in [true, false] {
         let see = See::default();
         let runtime = Arc::new(MockRuntime::builder().mode(Mode::Local).in_place(in_place).start());
@@ -720,7 +720,7 @@ async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
 }
 
 #[test]
-fn a_method_in_place_that_only_makes_calls_lets_other_tasks_run_too() {
+fn nested_call_loops_let_other_tasks_run() {
     everywhere(|Handles { middle, see, .. }| async move {
         let flag = Arc::clone(&see);
         let flagging = tokio::spawn(async move {
@@ -735,7 +735,7 @@ fn a_method_in_place_that_only_makes_calls_lets_other_tasks_run_too() {
 }
 
 #[test]
-fn a_response_that_was_polled_once_and_kept_has_begun_its_call() {
+fn a_kept_response_has_begun_its_call() {
     everywhere(|Handles { leaf, .. }| async move {
         // More often than the budget of a task lasts.
         for _ in 0..1_000 {
@@ -753,7 +753,7 @@ fn a_response_that_was_polled_once_and_kept_has_begun_its_call() {
 }
 
 #[test]
-fn a_cancelled_response_is_passed_on_as_one_and_keeps_its_names() {
+fn cancelled_responses_keep_their_names() {
     everywhere(|Handles { leaf, .. }| async move {
         let request = context().request_id().to_owned();
         for _ in 0..2 {
@@ -779,7 +779,7 @@ fn a_cancelled_response_is_passed_on_as_one_and_keeps_its_names() {
 }
 
 #[test]
-fn a_method_runs_on_its_own_runtime_whatever_blocks_on_it() {
+fn methods_run_on_their_own_runtime() {
     on_two_workers(|Handles { leaf, .. }| async move {
         let here = tokio::runtime::Handle::current().id();
         let there = tokio::task::block_in_place(|| {
@@ -794,7 +794,7 @@ fn a_method_runs_on_its_own_runtime_whatever_blocks_on_it() {
 
 /// A mock that asserts fails its call, not the method that made the call.
 #[tokio::test(start_paused = true)]
-async fn a_mock_that_panics_at_once_fails_its_call_only() {
+async fn a_panicking_mock_fails_only_its_call() {
     for in_place in [true, false] {
         let mock = LoggingMock::new().log(|| -> std::future::Ready<()> { panic!("asserted") });
         let runtime =
@@ -871,7 +871,7 @@ impl Pipeline {
 
 /// On the real clock, because on a paused one nothing is timed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_is_polled_in_place_once_it_has_earned_that_and_until_it_computes() {
+async fn short_methods_are_promoted_to_in_place() {
     let runtime = Runtime::builder().start().await.unwrap();
     let pipeline = runtime.run(Pipeline::bind(Varying::bind())).await.unwrap();
     pipeline.work(50).await.unwrap();
@@ -942,7 +942,7 @@ impl Front {
 /// the same task.
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn an_endpoint_runs_on_the_task_of_its_connection() -> Result<()> {
+async fn endpoints_run_on_the_connections_task() -> Result<()> {
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
     for in_place in [true, false] {

@@ -99,7 +99,7 @@ impl Round {
 }
 
 #[test]
-fn a_method_that_turns_slow_goes_back_to_tasks_whatever_its_caller_calls_in_turn() {
+fn slow_methods_are_demoted_to_tasks() {
     for quick in [0, 1, 3, 7, 15, 31] {
         tokio(1).block_on(async {
             let runtime = Runtime::builder().start().await.unwrap();
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Stop {
 }
 
 #[test]
-fn a_loop_over_cancelled_calls_lets_other_tasks_run() {
+fn loops_of_cancelled_calls_yield() {
     for in_place in [true, false] {
         tokio(1).block_on(async {
             let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
@@ -200,7 +200,7 @@ impl Deep {
 }
 
 #[test]
-fn deep_calls_with_large_futures_leave_the_stack_alone() {
+fn deep_calls_do_not_overflow_the_stack() {
     for in_place in [true, false] {
         tokio(2).block_on(async {
             let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
@@ -242,7 +242,7 @@ impl Panics {
 }
 
 #[test]
-fn a_replica_is_not_blamed_for_the_panics_of_its_callers() {
+fn callers_panics_do_not_count_against_a_replica() {
     for in_place in [true, false] {
         tokio(1).block_on(async {
             let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
@@ -296,7 +296,7 @@ async fn blocks(runtime: &Runtime) -> (BlocksHandle, Sender<()>) {
 }
 
 #[test]
-fn a_caller_hears_of_its_deadline_though_the_method_does_not_await() {
+fn deadlines_reach_callers_of_blocked_methods() {
     tokio(3).block_on(async {
         let runtime = Runtime::builder().start().await.unwrap();
         let (blocks, go) = blocks(&runtime).await;
@@ -372,7 +372,7 @@ impl std::io::Write for Lines {
 }
 
 #[test]
-fn no_filter_of_the_log_puts_a_callees_events_into_its_callers_span() {
+fn log_filters_keep_callee_events_separate() {
     for in_place in [true, false] {
         for filter in ["my_app=info", "info", "serve_core=info,my_app=info"] {
             let lines = Lines::default();

@@ -293,7 +293,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_program_looks_the_same_with_calls_in_place(program in programs()) {
+    fn programs_look_the_same_in_place(program in programs()) {
         prop_assert_eq!(seen(&program, false), seen(&program, true));
     }
 }

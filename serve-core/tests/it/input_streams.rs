@@ -186,7 +186,7 @@ async fn rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_stream_a_response_and_an_input_are_arguments() -> Result<()> {
+async fn streams_responses_and_inputs_are_arguments() -> Result<()> {
     let test = start().await?;
     assert_eq!(test.sink.sum(stream::iter([1, 2, 3])).await?, 6);
     assert_eq!(test.sink.sum(InputStream::new(stream::iter([4, 5]))).await?, 9);
@@ -203,7 +203,7 @@ async fn any_stream_a_response_and_an_input_are_arguments() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_pulled_as_it_is_read() -> Result<()> {
+async fn streams_are_pulled_as_they_are_read() -> Result<()> {
     let test = start().await?;
     assert_eq!(test.sink.few(test.gauge.numbers(), 3).await?, [0, 1, 2]);
     assert_eq!(test.gauge.made(), 3, "no more than was read");
@@ -217,7 +217,7 @@ async fn a_stream_is_pulled_as_it_is_read() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_stops_producers_all_the_way_up() -> Result<()> {
+async fn slow_consumers_hold_back_all_producers() -> Result<()> {
     let test = start().await?;
     let mut numbers = test.pipe.doubled_twice();
     for expected in [0, 4, 8] {
@@ -240,7 +240,7 @@ async fn a_slow_consumer_stops_producers_all_the_way_up() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_the_call_that_it_was_given_to() -> Result<()> {
+async fn a_stream_ends_with_its_call() -> Result<()> {
     let test = start().await?;
     // Dropped.
     let call = test.sink.hold(test.source.numbers());
@@ -274,7 +274,7 @@ async fn a_stream_ends_with_the_call_that_it_was_given_to() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_a_queued_call_waits_with_it_and_leaves_with_it() -> Result<()> {
+async fn a_stream_waits_and_leaves_with_its_call() -> Result<()> {
     let test = start().await?;
     let full = [test.sink.hold(stream::empty()), test.sink.hold(stream::empty())];
     let queued = test.sink.sum(test.source.numbers().take(20).map(|item| item.unwrap_or(0)));
@@ -291,7 +291,7 @@ async fn a_stream_of_a_queued_call_waits_with_it_and_leaves_with_it() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_a_stream_stops_its_source_and_goes_on() -> Result<()> {
+async fn dropping_a_stream_stops_its_source() -> Result<()> {
     let test = start().await?;
     let call = test.sink.one_and_on(test.source.numbers());
     rest().await;
@@ -302,7 +302,7 @@ async fn a_callee_that_drops_a_stream_stops_its_source_and_goes_on() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_at_the_source_arrives_as_an_item() -> Result<()> {
+async fn source_failures_arrive_as_items() -> Result<()> {
     let test = start().await?;
     let transcript = test.sink.transcript(test.source.fails_at(2)).await?;
     let failed = Err("`Source.fails_at` failed: no 2".to_owned());
@@ -331,7 +331,7 @@ async fn what_fails_at_the_source_arrives_as_an_item() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocking_method_reads_it_on_its_thread() -> Result<()> {
+async fn blocking_methods_read_streams() -> Result<()> {
     let test = start().await?;
     assert_eq!(test.sink.sum_blocking(stream::iter(0..100)).await?, 4_950);
     let error = test.sink.sum_blocking(test.source.fails_at(50)).await.unwrap_err();
@@ -348,7 +348,7 @@ async fn a_blocking_method_reads_it_on_its_thread() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_blocking_method_reads_it_on_a_thread_of_its_replica() -> Result<()> {
+async fn blocking_methods_read_on_the_replicas_thread() -> Result<()> {
     let gauge = Gauge::default();
     let runtime = by_environment::runtime().await?;
     let pipe = Pipe::bind(Source::bind(gauge), Sink::bind());
@@ -359,7 +359,7 @@ async fn a_blocking_method_reads_it_on_a_thread_of_its_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_a_stream_unread_stops_its_source_and_goes_on() -> Result<()> {
+async fn dropping_an_unread_stream_stops_its_source() -> Result<()> {
     let test = start().await?;
     let calls =
         [test.sink.none_and_on(test.source.numbers()), test.sink.none_and_on(test.gauge.numbers())];
@@ -372,7 +372,7 @@ async fn a_callee_that_drops_a_stream_unread_stops_its_source_and_goes_on() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_streams_own_code_ends_the_call_that_reads_it() -> Result<()> {
+async fn a_stream_panic_ends_the_reading_call() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let sink = runtime.run(Sink::bind()).await?;
@@ -400,7 +400,7 @@ impl Stuck {
 
 /// Only a request from outside brings a timeout of its own.
 #[tokio::test(start_paused = true)]
-async fn a_call_that_a_stream_makes_has_the_timeout_of_its_callee() -> Result<()> {
+async fn a_streams_calls_have_the_callees_timeout() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let sink = runtime.run(Sink::bind()).await?;

@@ -92,7 +92,7 @@ impl Stubborn {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_never_takes_longer_than_its_timeout() -> Result<()> {
+async fn draining_ends_at_its_timeout() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let stubborn = runtime.run(Stubborn::bind()).await?;
     let call = stubborn.forever();
@@ -120,7 +120,7 @@ impl Picky {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redeploy_is_followed_by_old_handles_and_a_failed_one_changes_nothing() -> Result<()> {
+async fn old_handles_follow_a_redeploy() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let picky = runtime.run(Picky::bind(1u32)).await?;
     runtime.run(Picky::bind(2u32).num_replicas(3)).await?;
@@ -154,7 +154,7 @@ impl Heavy {
 }
 
 #[tokio::test]
-async fn blocking_methods_run_on_the_replicas_own_threads_with_their_context() -> Result<()> {
+async fn blocking_methods_keep_their_context() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let heavy = runtime.run(Heavy::bind()).await?;
     let call = heavy.thread(false);

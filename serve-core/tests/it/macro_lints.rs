@@ -119,7 +119,7 @@ async fn visit(shop: &ShopHandle) -> Result<Price> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn generated_code_gives_no_warning() -> Result<()> {
+async fn generated_code_has_no_warnings() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let shop = runtime.run(two_things()).await?;
     assert_eq!(visit(&shop).await?, Price(10));

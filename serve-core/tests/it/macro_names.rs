@@ -63,7 +63,7 @@ impl Framework {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()> {
+async fn user_methods_win_over_the_frameworks() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let handle = runtime.run(Framework::bind()).await?;
     assert_eq!(handle.options("x").await?, "options of x");
@@ -84,7 +84,7 @@ async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn mocks_take_all_names_too() -> Result<()> {
+async fn mocks_accept_all_names() -> Result<()> {
     let mock = FrameworkMock::new()
         .mock_named(|name: String| async move { name + "!" })
         .default(|| async { 50 })
@@ -186,7 +186,7 @@ impl Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_is_one_under_any_alias() -> Result<()> {
+async fn result_aliases_are_recognized() -> Result<()> {
     fn app<T, E>(result: Result<T, CallError<E>>) -> Option<E> {
         match result {
             Err(CallError::App(error)) => Some(error),
@@ -234,7 +234,7 @@ mod private {
 struct Caller(private::InsideHandle);
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_may_be_in_a_module_or_in_a_body() -> Result<()> {
+async fn deployments_may_be_in_modules_and_bodies() -> Result<()> {
     #[deployment]
     struct Local(private::InsideHandle);
 

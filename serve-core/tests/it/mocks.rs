@@ -77,7 +77,7 @@ fn classifier() -> Application<Classifier> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_and_its_calls_are_recorded() -> Result<()> {
+async fn mocks_answer_and_record_calls() -> Result<()> {
     let spanish = SpanishResponderMock::new()
         .say_hello(|name: String| async move { format!("¡Hola, {name}!") });
     let runtime = MockRuntime::builder().mock(spanish).seed(7).start();
@@ -95,7 +95,7 @@ async fn a_mock_answers_and_its_calls_are_recorded() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mocks_fail_stream_and_take_their_time() -> Result<()> {
+async fn mocks_can_fail_stream_and_delay() -> Result<()> {
     let spanish = SpanishResponderMock::new()
         .translate(|text: String| async move {
             sleep(Duration::from_secs(3600)).await;
@@ -119,7 +119,7 @@ async fn mocks_fail_stream_and_take_their_time() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_without_an_answer_fails_and_says_which() -> Result<()> {
+async fn an_unmocked_method_fails_by_name() -> Result<()> {
     let runtime = MockRuntime::builder().mock(SpanishResponderMock::new()).start();
     let classifier = runtime.run(classifier()).await?;
     let error = classifier.unmocked().await.unwrap_err().to_string();
@@ -130,7 +130,7 @@ async fn a_method_without_an_answer_fails_and_says_which() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_is_the_same_run() -> Result<()> {
+async fn equal_seeds_give_equal_runs() -> Result<()> {
     async fn run(seed: u64) -> Result<Vec<String>> {
         let runtime = MockRuntime::builder().mock(SpanishResponderMock::new()).seed(seed).start();
         let classifier = runtime.run(classifier()).await?;
@@ -147,7 +147,7 @@ async fn the_same_seed_is_the_same_run() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_no_deployment_has_is_a_panic_at_the_end() -> Result<()> {
+async fn an_unknown_mock_name_panics_at_the_end() -> Result<()> {
     let start = |name| {
         let named = SpanishResponderMock::new().named(name);
         let named = named.say_hello(|name: String| async move { name });

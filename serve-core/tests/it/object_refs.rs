@@ -121,7 +121,7 @@ async fn store() -> Result<(MockRuntime, StoreHandle, Arc<AtomicUsize>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reference_is_awaited_shared_and_passed_as_a_value() -> Result<()> {
+async fn references_can_be_awaited_shared_and_passed() -> Result<()> {
     let (_runtime, store, ended) = store().await?;
     let five = store.slow(5).object_ref();
     let six = ObjectRef::put(6_u64);
@@ -133,7 +133,7 @@ async fn a_reference_is_awaited_shared_and_passed_as_a_value() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_reference_the_callee_starts_at_once_also_if_they_are_nested() -> Result<()> {
+async fn callees_start_before_references_are_ready() -> Result<()> {
     let (_runtime, store, _) = store().await?;
     let parts = vec![store.slow(2).object_ref(), ObjectRef::put(3)];
     let batch = Batch { name: "batch".to_owned(), parts };
@@ -145,7 +145,7 @@ async fn by_reference_the_callee_starts_at_once_also_if_they_are_nested() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_call_behind_a_reference_is_cancelled_with_its_last_clone() -> Result<()> {
+async fn the_last_clone_cancels_the_call() -> Result<()> {
     let (_runtime, store, ended) = store().await?;
     let one = store.slow(1).object_ref();
     let two = one.clone();
@@ -160,7 +160,7 @@ async fn the_call_behind_a_reference_is_cancelled_with_its_last_clone() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_producers_own_error_is_inside_upstream_for_everyone_who_waits() -> Result<()> {
+async fn producer_errors_reach_every_waiter() -> Result<()> {
     let (_runtime, store, _) = store().await?;
     let failed = store.fail().object_ref();
     for _ in 0..2 {
@@ -176,7 +176,7 @@ async fn the_producers_own_error_is_inside_upstream_for_everyone_who_waits() -> 
 }
 
 #[test]
-fn outside_of_a_call_a_reference_cannot_be_serialized() {
+fn references_serialize_only_within_calls() {
     let error = serde_json::to_string(&ObjectRef::put(1)).unwrap_err();
     assert!(error.to_string().contains("only as part of a call"), "{error}");
 }
@@ -221,7 +221,7 @@ impl Hub {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reference_that_is_not_ready_is_awaited_by_several_at_once() -> Result<()> {
+async fn several_tasks_await_a_pending_reference() -> Result<()> {
     let ended = Arc::new(AtomicUsize::new(0));
     let runtime = MockRuntime::builder().start();
     let hub = runtime.run(Hub::bind(Store::bind(Arc::clone(&ended)))).await?;
@@ -232,7 +232,7 @@ async fn a_reference_that_is_not_ready_is_awaited_by_several_at_once() -> Result
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_the_last_reference_cancels_the_call_and_goes_on() -> Result<()> {
+async fn a_callee_may_drop_the_last_reference() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let ended = Arc::new(AtomicUsize::new(0));
         let runtime = MockRuntime::builder().mode(mode).start();
@@ -246,7 +246,7 @@ async fn a_callee_that_drops_the_last_reference_cancels_the_call_and_goes_on() -
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_values_own_code_is_an_error_for_everyone_who_waits() -> Result<()> {
+async fn a_value_panic_is_an_error_for_every_waiter() -> Result<()> {
     let runtime = MockRuntime::builder().mode(Mode::Wire).start();
     let store = runtime.run(Store::bind(Arc::default())).await?;
     for done in ["written", "read"] {
@@ -259,7 +259,7 @@ async fn a_panic_of_the_values_own_code_is_an_error_for_everyone_who_waits() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_may_hold_references_and_handles() -> Result<()> {
+async fn errors_may_hold_references_and_handles() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let hub = runtime.run(Hub::bind(Store::bind(Arc::default()))).await?;
     let CallError::App(failed) = hub.fail().await.unwrap_err() else { panic!("its own error") };
@@ -269,7 +269,7 @@ async fn an_error_may_hold_references_and_handles() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_is_one_of_its_errors_own_code() -> Result<()> {
+async fn an_error_panic_is_an_error_for_every_waiter() -> Result<()> {
     let (_runtime, store, _) = store().await?;
     let failed = store.unlike().object_ref();
     let both = futures::future::join(failed.get(), failed.get());

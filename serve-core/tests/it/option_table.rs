@@ -158,7 +158,7 @@ fn of_the_attribute() -> Vec<OptionInfo<DeploymentOptions>> {
 }
 
 #[test]
-fn the_macro_bound_the_schema_the_graph_and_the_guide_have_every_option_and_no_other() {
+fn every_place_has_exactly_the_tables_options() {
     let (none, nothing) = (Vec::<&str>::new(), Vec::<String>::new());
     assert_eq!(missing(&of_the_attribute(), &in_the_macro()), none);
     assert_eq!(unknown(&of_the_attribute(), &in_the_macro()), nothing);
@@ -176,7 +176,7 @@ fn the_macro_bound_the_schema_the_graph_and_the_guide_have_every_option_and_no_o
 }
 
 #[test]
-fn an_option_that_is_added_to_the_table_alone_is_found_missing_everywhere() {
+fn an_option_only_in_the_table_is_detected() {
     let mut table = OPTIONS.to_vec();
     let mut added = table[1];
     added.name = "max_batches";
@@ -196,7 +196,7 @@ fn an_option_that_is_added_to_the_table_alone_is_found_missing_everywhere() {
 }
 
 #[test]
-fn the_guide_has_the_defaults_of_the_table() {
+fn the_guide_shows_the_tables_defaults() {
     let guide = file("../docs/deployments.md");
     let row = |name: &str| {
         let is_of = |line: &&str| {
@@ -219,7 +219,7 @@ fn read(value: Value) -> Result<DeploymentOptions, String> {
 }
 
 #[test]
-fn a_config_file_has_every_option_and_ray_serves_names() {
+fn config_files_take_ray_serves_names() {
     let ours = json!({
         "name": "scorer", "num_replicas": 3, "max_ongoing_requests": 7, "max_queued_requests": 0,
         "request_timeout": "1m 30s", "num_cpus": 0.5, "num_gpus": 0.25, "memory": "2GiB",
@@ -257,7 +257,7 @@ fn a_config_file_has_every_option_and_ray_serves_names() {
 }
 
 #[test]
-fn every_fault_of_a_config_is_told_with_its_keys_and_what_would_be_right() {
+fn config_errors_name_the_key_and_the_remedy() {
     let faults = read(json!({
         "num_replica": 3,
         "max_ongoing_requests": "many",
@@ -287,7 +287,7 @@ fn every_fault_of_a_config_is_told_with_its_keys_and_what_would_be_right() {
 }
 
 #[test]
-fn a_later_layer_wins_and_a_number_of_replicas_and_autoscaling_end_each_other() {
+fn later_layers_override_earlier_ones() {
     let read = |value| read(value).expect("known");
     let base = read(json!({ "num_replicas": 3, "max_ongoing_requests": 5, "name": "a" }));
     let layer = read(json!({ "autoscaling": { "max_replicas": 4 }, "max_ongoing_requests": 9 }));
@@ -337,7 +337,7 @@ proptest! {
 
 /// What an update of each option does, as a runtime does it.
 #[tokio::test(start_paused = true)]
-async fn an_update_of_an_option_does_what_the_table_says() -> Result<()> {
+async fn updates_do_what_the_table_says() -> Result<()> {
     #[deployment]
     #[derive(Default)]
     struct Configured;

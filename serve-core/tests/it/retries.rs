@@ -138,7 +138,7 @@ async fn ms(ms: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_had_begun_runs_elsewhere_only_if_its_method_is_marked() -> Result<()> {
+async fn begun_calls_move_only_with_retry() -> Result<()> {
     let test = Test::start(3, 10).await?;
     let (unmarked, marked) = (test.worker.once(10), test.worker.again(10));
     ms(5).await;
@@ -156,7 +156,7 @@ async fn a_call_that_had_begun_runs_elsewhere_only_if_its_method_is_marked() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_runs_again_as_often_as_max_says() -> Result<()> {
+async fn max_limits_the_retries() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let call = test.worker.again(10);
     for time in 1..=3 {
@@ -171,7 +171,7 @@ async fn it_runs_again_as_often_as_max_says() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_had_not_begun_goes_elsewhere_whatever_its_method() -> Result<()> {
+async fn unbegun_calls_always_move() -> Result<()> {
     let test = Test::start(1, 2).await?;
     // They have slots, and their tasks have not run.
     let calls: Vec<_> = (0..4).map(|_| test.worker.once(10)).collect();
@@ -185,7 +185,7 @@ async fn a_call_that_had_not_begun_goes_elsewhere_whatever_its_method() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_go_elsewhere_keep_their_order() -> Result<()> {
+async fn rerouted_calls_keep_their_order() -> Result<()> {
     let test = Test::start(2, 1).await?;
     let order = Arc::<Mutex<Vec<u64>>>::default();
     let calls: Vec<_> = (0..4)
@@ -209,7 +209,7 @@ async fn calls_that_go_elsewhere_keep_their_order() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
+async fn the_methods_own_failures_are_not_retried() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let error = test.worker.fails("no").await.unwrap_err();
     assert!(matches!(&error, CallError::App(own) if own.to_string() == "no"), "{error:?}");
@@ -231,7 +231,7 @@ async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn overload_is_the_whole_deployments_and_told_at_once() -> Result<()> {
+async fn overload_is_not_retried() -> Result<()> {
     let test = Test::start(1, 1).await?;
     let mut calls: Vec<_> = (0..3).map(|_| test.worker.again(10)).collect();
     let refused = test.worker.again(10).await.unwrap_err();
@@ -276,7 +276,7 @@ async fn all_tries_share_one_deadline() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_does_not_run_again() -> Result<()> {
+async fn a_cancelled_call_is_not_retried() -> Result<()> {
     let test = Test::start(1, 1).await?;
     test.replace_none();
     let call = test.worker.again(10);
@@ -302,7 +302,7 @@ async fn a_cancelled_call_does_not_run_again() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_deployment_goes_away_says_that_it_had_begun() -> Result<()> {
+async fn a_deleted_deployments_calls_report_started() -> Result<()> {
     // While it waits for another replica.
     let test = Test::start(1, 1).await?;
     test.replace_none();
@@ -329,7 +329,7 @@ async fn a_call_whose_deployment_goes_away_says_that_it_had_begun() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn arguments_are_copied_once_for_each_further_try_and_else_never() -> Result<()> {
+async fn arguments_are_copied_only_for_retries() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let copies = || COPIES.swap(0, Ordering::SeqCst);
     let text = || Text("hello".to_owned());
@@ -350,7 +350,7 @@ async fn arguments_are_copied_once_for_each_further_try_and_else_never() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_argument_from_another_call_is_made_once() -> Result<()> {
+async fn arguments_from_calls_are_made_once() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let first = test.worker.once(20);
     let call = test.worker.again(first);
@@ -363,7 +363,7 @@ async fn an_argument_from_another_call_is_made_once() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_runs_again_too() -> Result<()> {
+async fn detached_calls_are_retried() -> Result<()> {
     let test = Test::start(2, 10).await?;
     test.worker.again(10).detach();
     ms(5).await;
@@ -374,7 +374,7 @@ async fn a_detached_call_runs_again_too() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_of_a_marked_method_is_asked_again() -> Result<()> {
+async fn mocks_of_retry_methods_are_asked_again() -> Result<()> {
     let died = || CallError::Unavailable {
         deployment: "Worker".to_owned(),
         started: true,
@@ -427,7 +427,7 @@ async fn retries_have_a_budget() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_waits_leaves_when_its_response_is_cancelled() -> Result<()> {
+async fn a_waiting_retry_leaves_when_cancelled() -> Result<()> {
     let test = Test::start(1, 1).await?;
     let (running, waiting) = (test.worker.once(10), test.worker.again(10));
     assert_eq!(test.queued(), 1);

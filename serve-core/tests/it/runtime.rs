@@ -65,7 +65,7 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type() -> Result<()> {
+async fn run_returns_a_typed_handle() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let by_default: TopHandle = runtime.run(top(&events, 1)).await?;
@@ -93,7 +93,7 @@ async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type()
 }
 
 #[tokio::test(start_paused = true)]
-async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()> {
+async fn handle_lookups_check_the_type() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let _top = runtime.run(top(&Events::default(), 7)).await?;
     assert_eq!(runtime.get_app_handle::<Top>("default")?.number().await?, 7);
@@ -113,7 +113,7 @@ async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() -> Result<()> {
+async fn old_handles_follow_a_redeploy() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let old = runtime.run(top(&events, 1)).await?;
@@ -137,8 +137,7 @@ async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_lives_until_the_runtime_and_every_handle_outside_are_dropped() -> Result<()>
-{
+async fn handles_keep_an_application_alive() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let handle = runtime.run(top(&events, 1)).await?;
@@ -161,7 +160,7 @@ async fn an_application_lives_until_the_runtime_and_every_handle_outside_are_dro
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<()> {
+async fn delete_and_shutdown_remove_applications() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let handle = runtime.run(Application::new(top(&events, 1)).name("math")).await?;
@@ -185,7 +184,7 @@ async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> Result<()> {
+async fn an_actor_ends_with_its_handle() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let events = Events::default();
     let actor = runtime.actor(Leaf::bind(Arc::clone(&events), 9)).await?;
@@ -222,7 +221,7 @@ mod routed {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_application_without_endpoints_claims_no_route() -> Result<()> {
+    async fn applications_without_endpoints_claim_no_route() -> Result<()> {
         let runtime = MockRuntime::builder().start();
         let events = Events::default();
         runtime.run(Application::new(top(&events, 1)).name("one")).await?;

@@ -265,7 +265,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn whatever_ends_calls_every_slot_comes_back(steps in prop::collection::vec(step(), 1..60)) {
+    fn slots_are_freed_however_calls_end(steps in prop::collection::vec(step(), 1..60)) {
         let mut tokio = tokio::runtime::Builder::new_current_thread();
         let tokio = tokio.enable_time().start_paused(true).build().unwrap();
         tokio.block_on(run(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;

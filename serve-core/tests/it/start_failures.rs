@@ -108,7 +108,7 @@ async fn under_load<T>(handle: &ChildHandle, change: impl Future<Output = T>) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() -> Result<()> {
+async fn the_old_version_serves_while_the_new_fails() -> Result<()> {
     for (birth, replicas, why) in [
         (Birth::Fails, 1, "the model is missing"),
         (Birth::Fails, 4, "the model is missing"),
@@ -158,7 +158,7 @@ async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_version_is_asked_for_again_after_a_failure_and_restarts_nothing() -> Result<()> {
+async fn rolling_back_restarts_nothing() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let good = Child::bind(Births::new(1, &[Birth::Works]));
     let _handle = runtime.run(good.clone()).await?;
@@ -172,7 +172,7 @@ async fn the_old_version_is_asked_for_again_after_a_failure_and_restarts_nothing
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_hangs_gives_way_to_the_end_of_the_application() -> Result<()> {
+async fn a_hanging_update_yields_to_deletion() -> Result<()> {
     for shuts_down in [false, true] {
         let runtime = MockRuntime::builder().start();
         let handle = runtime.run(Child::bind(Births::new(1, &[Birth::Works]))).await?;
@@ -207,7 +207,7 @@ async fn a_new_version_that_hangs_gives_way_to_the_end_of_the_application() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_version_that_hangs_gives_way_too() -> Result<()> {
+async fn a_hanging_first_version_yields_to_deletion() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let deploy = runtime.run(Child::bind(Births::new(1, &[Birth::Hangs])));
     let end = async {
@@ -223,7 +223,7 @@ async fn a_first_version_that_hangs_gives_way_too() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_hangs_gives_way_to_the_next() -> Result<()> {
+async fn a_hanging_version_yields_to_the_next() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let first = runtime.run(Child::bind(Births::new(1, &[Birth::Hangs])));
     let others = async {
@@ -273,7 +273,7 @@ const SIX_FAIL: [Birth; 7] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deployed_is_not_given_up_though_it_was_asked_for_again() -> Result<()> {
+async fn a_repeated_deploy_is_not_given_up() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &[&[Birth::Works][..], &SIX_FAIL].concat());
     let bound = Child::bind(births.clone());
@@ -293,7 +293,7 @@ async fn what_was_deployed_is_not_given_up_though_it_was_asked_for_again() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_replica_of_what_began_with_none_is_tried_until_it_starts() -> Result<()> {
+async fn a_first_start_from_zero_is_tried_until_it_works() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &SIX_FAIL);
     let none_at_first = AutoscalingConfig::auto().min_replicas(0);
@@ -311,7 +311,7 @@ async fn the_first_replica_of_what_began_with_none_is_tried_until_it_starts() ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_deploys_at_once_the_last_runs_and_all_get_its_handle() -> Result<()> {
+async fn the_last_of_many_deploys_runs() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let deploys = (1..=10)
         .map(|version| runtime.run(Child::bind(Births::new(version, &[Birth::TakesTenSeconds]))));
@@ -326,7 +326,7 @@ async fn of_many_deploys_at_once_the_last_runs_and_all_get_its_handle() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_deploy_fails_after_so_many_tries_with_pauses_between() -> Result<()> {
+async fn a_first_deploy_fails_after_its_tries() -> Result<()> {
     for (replicas, limit, tries) in [(1, 20, 3), (2, 20, 6), (5, 20, 15), (1, 1, 1), (1, 2, 2)] {
         let runtime = MockRuntime::builder().start();
         let births = Births::new(1, &[Birth::Fails]);
@@ -363,7 +363,7 @@ async fn a_first_deploy_fails_after_so_many_tries_with_pauses_between() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_constructor_that_fails_twice_and_then_works_is_deployed() -> Result<()> {
+async fn a_constructor_may_fail_twice() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &[Birth::Fails, Birth::Panics, Birth::Works]);
     let handle = runtime.run(Child::bind(births.clone())).await?;
@@ -378,7 +378,7 @@ async fn a_constructor_that_fails_twice_and_then_works_is_deployed() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_has_started_is_tried_until_it_starts_again() -> Result<()> {
+async fn a_proven_version_is_tried_until_it_starts() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let mut plan = vec![Birth::Works];
     plan.extend([Birth::Fails; 7]);
@@ -403,7 +403,7 @@ async fn a_version_that_has_started_is_tried_until_it_starts_again() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_replicas_that_do_not_start_leave_as_many_as_there_were() -> Result<()> {
+async fn a_failed_upscale_keeps_the_old_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &[Birth::Works, Birth::Fails]);
     let bound = Child::bind(births.clone());
@@ -436,7 +436,7 @@ impl Parent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_deployments_the_status_names_the_one_that_failed() -> Result<()> {
+async fn status_names_the_failed_deployment() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bind = |version, birth| Parent::bind(Child::bind(Births::new(version, &[birth])));
     let failed = runtime.run(bind(1, Birth::Fails)).await.map(drop).expect_err("it fails");

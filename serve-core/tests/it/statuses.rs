@@ -74,7 +74,7 @@ fn is_in_the_table(table: &Value, from: &Standing, to: &Standing) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_step_is_ray_serves() -> Result<()> {
+async fn transitions_are_those_of_ray_serve() -> Result<()> {
     const STARTED: [&str; 2] = ["UPDATING", "CONFIG_UPDATE_STARTED"];
     const COMPLETED: [&str; 2] = ["HEALTHY", "CONFIG_UPDATE_COMPLETED"];
     let table: Value = serde_json::from_str(include_str!("../vectors/status_machine.json"))?;
@@ -149,7 +149,7 @@ async fn each_step_is_ray_serves() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_is_written_with_ray_serves_names() -> Result<()> {
+async fn statuses_use_ray_serves_names() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(1u32).num_replicas(2)).await?;
     let calls: Vec<_> = (0..5).map(|_| worker.work(1)).collect();

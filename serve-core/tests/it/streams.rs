@@ -37,7 +37,7 @@ impl Counting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_gives_its_items_and_frees_its_slot() -> Result<()> {
+async fn a_finished_stream_frees_its_slot() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counting = runtime.run(Counting::bind(Arc::default())).await?;
     let items: Vec<usize> = counting.count(100).try_collect().await?;
@@ -47,7 +47,7 @@ async fn a_stream_gives_its_items_and_frees_its_slot() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_stops_its_producer_and_a_dropped_one_ends_it() -> Result<()> {
+async fn slow_consumers_hold_back_the_producer() -> Result<()> {
     let made = Arc::new(AtomicUsize::new(0));
     let runtime = by_environment::runtime().await?;
     let counting = runtime.run(Counting::bind(made.clone())).await?;
@@ -70,7 +70,7 @@ async fn a_streams_own_error_is_its_first_item() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stream_is_read_by_synchronous_code() -> Result<()> {
+async fn synchronous_code_can_read_streams() -> Result<()> {
     let runtime = by_environment::runtime().await?;
     let counting = runtime.run(Counting::bind(Arc::default())).await?;
     let (done, result) = tokio::sync::oneshot::channel();

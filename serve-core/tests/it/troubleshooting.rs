@@ -54,7 +54,7 @@ fn unknown<'p>(messages: &[&'p str], text: &str) -> Vec<&'p str> {
 }
 
 #[test]
-fn its_messages_are_real() {
+fn messages_in_the_guide_are_real() {
     let page = fs::read_to_string(repository().join("docs/troubleshooting.md")).unwrap();
 
     let compiler = messages(&page, "It does not compile");

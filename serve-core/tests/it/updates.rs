@@ -79,7 +79,7 @@ async fn under_load<T>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_under_load_fails_no_call_and_keeps_to_its_bounds() -> Result<()> {
+async fn updates_under_load_fail_no_call() -> Result<()> {
     // Replicas, the part that is replaced at a time, the surge in percent; then how many
     // serve at least, and how many there are at most.
     let settings = [
@@ -140,7 +140,7 @@ async fn an_update_under_load_fails_no_call_and_keeps_to_its_bounds() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_of_one_of_two_changes_the_number_of_replicas_too() -> Result<()> {
+async fn an_update_may_also_change_the_replica_count() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(1u32).num_replicas(6)).await?;
     for (version, replicas) in [(2u32, 2), (3, 9), (4, 1)] {
@@ -234,7 +234,7 @@ fn front(leaf: Bound<Leaf>) -> Bound<Front> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_changed_restarts() -> Result<()> {
+async fn only_changed_deployments_restart() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let handle = runtime.run(front(leaf(1))).await?;
     let all = || ["Front", "Leaf", "Other"].map(|deployment| ids(&runtime, deployment));
@@ -266,7 +266,7 @@ async fn only_what_changed_restarts() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_change_in_place_does() -> Result<()> {
+async fn in_place_options_do_not_restart() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let handle = runtime.run(front(leaf(1))).await?;
     let before = ids(&runtime, "Leaf");
@@ -311,7 +311,7 @@ async fn what_can_change_in_place_does() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_changes_in_place_holds_at_once() -> Result<()> {
+async fn changed_limits_apply_at_once() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(1u32).max_ongoing_requests(1)).await?;
     let calls: Vec<_> = (0..6).map(|_| worker.work(1_000)).collect();
@@ -377,7 +377,7 @@ impl Last {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_update_removes_stops_after_those_who_still_call_it() -> Result<()> {
+async fn removed_deployments_stop_after_their_callers() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bind = |next, name: &str| Step::bind(next, name, Arc::clone(&events)).name("Step");
@@ -417,7 +417,7 @@ impl Walker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_failed_update_had_added_stops_after_those_who_still_call_it() -> Result<()> {
+async fn a_failed_updates_additions_stop_after_callers() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bind = |next, name: &str| Step::bind(next, name, Arc::clone(&events)).name("Step");
@@ -481,7 +481,7 @@ impl Clerk {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_comes_before_the_first_call_and_without_a_restart() -> Result<()> {
+async fn user_config_precedes_calls_without_a_restart() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bound = Clerk::bind(Arc::clone(&events));
@@ -514,8 +514,7 @@ async fn a_user_config_comes_before_the_first_call_and_without_a_restart() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_of_the_wrong_type_changes_nothing_and_the_error_names_the_field()
--> Result<()> {
+async fn a_mistyped_user_config_names_the_field() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let refused = |config: serde_json::Value| {
         let runtime = &runtime;
@@ -548,7 +547,7 @@ async fn a_user_config_of_the_wrong_type_changes_nothing_and_the_error_names_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_that_is_refused_leaves_the_one_before() -> Result<()> {
+async fn a_refused_user_config_leaves_the_old_one() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bound = Clerk::bind(Arc::clone(&events)).num_replicas(2);
@@ -589,7 +588,7 @@ async fn a_user_config_that_is_refused_leaves_the_one_before() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_user_config_that_is_refused_fails_the_deploy() -> Result<()> {
+async fn a_refused_first_user_config_fails_the_deploy() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bad = Orders { fails: true, ..orders("nonsense") };

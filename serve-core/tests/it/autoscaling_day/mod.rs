@@ -159,7 +159,7 @@ fn is_followed(day: &Day) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_is_followed_up_and_down_and_the_guide_shows_it() -> Result<()> {
+async fn replicas_follow_a_day_as_in_the_guide() -> Result<()> {
     let (smooth, noisy) = (smooth_day().await?, noisy_day(1).await?);
     is_followed(&smooth);
     is_followed(&noisy);
@@ -180,7 +180,7 @@ async fn a_day_is_followed_up_and_down_and_the_guide_shows_it() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn noise_turns_nothing_round() -> Result<()> {
+async fn noise_does_not_reverse_scaling() -> Result<()> {
     for seed in [2, 3] {
         is_followed(&noisy_day(seed).await?);
     }
