@@ -1,28 +1,22 @@
 //! `docs/architecture.md` says where things are; the sources say whether that is so.
 
+use crate::support::repository::{self, next_table, quoted};
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+
+/// The sources of the core.
+const SRC: &str = "serve-core/src";
 
 /// A common call is at most so long.
 const FUNCTIONS: usize = 25;
 const FILES: usize = 12;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn page() -> String {
-    fs::read_to_string(root().join("../docs/architecture.md")).expect("the page is there")
-}
-
 /// The rows `| `function` | `file` | .. |` of the table below this heading.
 fn way(page: &str) -> Vec<(&str, &str)> {
     let section = page.split("\n## ").find(|section| section.starts_with("The way of a call"));
     let section = section.expect("the page has this section");
-    let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
-    rows.skip(1)
-        .take_while(|line| line.starts_with('|'))
+    next_table(&mut section.lines())
         .map(|row| {
             let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
             let function = cells.next().expect("a row has a function");
@@ -33,15 +27,14 @@ fn way(page: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn call_path_is_short_and_documented_correctly() {
-    let page = page();
+    let page = repository::read("docs/architecture.md");
     let way = way(&page);
     assert!(way.len() > 15, "the table was not found: {way:?}");
     assert!(way.len() <= FUNCTIONS, "{} functions", way.len());
     let files: BTreeSet<_> = way.iter().map(|(_, file)| file).collect();
     assert!(files.len() <= FILES, "{} files: {files:?}", files.len());
     for (function, file) in way {
-        let source = fs::read_to_string(root().join("src").join(file));
-        let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let source = repository::read(&format!("{SRC}/{file}"));
         let defines = [format!("fn {function}("), format!("fn {function}<")];
         assert!(
             defines.iter().any(|definition| source.contains(definition)),
@@ -53,13 +46,13 @@ fn call_path_is_short_and_documented_correctly() {
 /// Files that the page names in running text: `folder/file.rs`.
 #[test]
 fn files_named_in_the_page_exist() {
-    let page = page();
-    let names = page.split('`').skip(1).step_by(2);
-    let files: Vec<_> = names.filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
+    let page = repository::read("docs/architecture.md");
+    let files: Vec<_> =
+        quoted(&page).filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
     assert!(files.len() > 30, "{files:?}");
     for file in files {
         let file = file.strip_prefix("serve-core/src/").unwrap_or(file);
-        assert!(root().join("src").join(file).exists(), "there is no {file}");
+        assert!(repository::path(SRC).join(file).exists(), "there is no {file}");
     }
 }
 
@@ -98,22 +91,10 @@ fn place(module: &str) -> Option<usize> {
     ORDER.iter().position(|modules| modules.contains(&module))
 }
 
-fn sources(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a source directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn modules_use_only_modules_above_them() {
-    let src = root().join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
+    let src = repository::path(SRC);
+    let files = repository::files(SRC, ".rs");
     let mut faults = BTreeSet::new();
     for file in files {
         let relative = file.strip_prefix(&src).expect("below src");
@@ -154,9 +135,7 @@ const DATA: [(&str, &str); 1] = [
 
 #[test]
 fn controller_holds_no_replicas_or_routers() {
-    let src = root().join("src/controller");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
+    let files = repository::files(&format!("{SRC}/controller"), ".rs");
     assert!(files.len() > 15, "{files:?}");
     // The simulation of a load is for tests alone.
     for file in files.iter().filter(|file| !file.ends_with("simulation.rs")) {

@@ -1,5 +1,9 @@
 //! Replicas that follow the load: real deployments, on a virtual clock.
 
+use crate::support::clocks::seconds;
+use crate::support::runtimes::mock_runtime;
+use crate::support::status::{application, deployment};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,10 +15,6 @@ use serve_core::autoscaling::{
 use serve_core::prelude::*;
 use serve_core::status::{ApplicationStatus, DeploymentDetails, DeploymentStatus, StatusTrigger};
 use tokio::time::{Instant, sleep, sleep_until};
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// Works until it is told to stop.
 #[deployment(name = "Model", num_replicas = "auto")]
@@ -34,7 +34,7 @@ impl Model {
 }
 
 fn details(runtime: &Runtime) -> DeploymentDetails {
-    runtime.status().applications["default"].deployments["Model"].clone()
+    deployment(runtime, "Model")
 }
 
 fn target(runtime: &Runtime) -> usize {
@@ -54,20 +54,19 @@ fn holds(model: &ModelHandle, number: usize) -> Vec<Response<()>> {
     (0..number).map(|_| model.hold()).collect()
 }
 
+/// The model with this autoscaling.
+fn scaled(config: AutoscalingConfig) -> Bound<Model> {
+    Model::bind().autoscaling(config)
+}
+
 /// A load is met as it is: what is wanted follows it without a window worth the name.
 fn prompt() -> AutoscalingConfig {
     AutoscalingConfig::auto().look_back_period(Duration::from_millis(10))
 }
 
-async fn start(config: AutoscalingConfig) -> Result<(MockRuntime, ModelHandle)> {
-    let runtime = MockRuntime::builder().start();
-    let model = runtime.run(Model::bind().autoscaling(config)).await?;
-    Ok((runtime, model))
-}
-
 #[tokio::test(start_paused = true)]
 async fn upscale_waits_for_its_delay() -> Result<()> {
-    let (runtime, model) = start(prompt()).await?;
+    let (runtime, model) = mock_runtime(scaled(prompt())).await?;
     sleep(seconds(100)).await;
     let _calls = holds(&model, 7);
     sleep(Duration::from_millis(29_900)).await;
@@ -86,7 +85,7 @@ async fn upscale_waits_for_its_delay() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn downscale_waits_for_its_delay() -> Result<()> {
-    let (runtime, model) = start(prompt().initial_replicas(5)).await?;
+    let (runtime, model) = mock_runtime(scaled(prompt().initial_replicas(5))).await?;
     let calls = holds(&model, 10);
     sleep(seconds(100)).await;
     drop(calls);
@@ -102,7 +101,7 @@ async fn downscale_waits_for_its_delay() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn short_load_changes_are_ignored() -> Result<()> {
-    let (runtime, model) = start(prompt().initial_replicas(2)).await?;
+    let (runtime, model) = mock_runtime(scaled(prompt().initial_replicas(2))).await?;
     let steady = holds(&model, 3);
     for _ in 0..20 {
         let burst = holds(&model, 20);
@@ -123,7 +122,7 @@ async fn short_load_changes_are_ignored() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn defaults_follow_a_step_in_half_a_minute() -> Result<()> {
-    let (runtime, model) = start(AutoscalingConfig::auto()).await?;
+    let (runtime, model) = mock_runtime(scaled(AutoscalingConfig::auto())).await?;
     sleep(seconds(300)).await;
     let _calls = holds(&model, 20);
     sleep(seconds(300)).await;
@@ -139,13 +138,14 @@ async fn defaults_follow_a_step_in_half_a_minute() -> Result<()> {
 async fn scaling_factors_amplify_and_dampen() -> Result<()> {
     for (factor, first) in [(1.0, 5), (0.5, 3), (2.0, 9)] {
         let at_once = prompt().upscale_delay(Duration::ZERO).upscaling_factor(factor);
-        let (runtime, model) = start(at_once.downscale_delay(seconds(3_000))).await?;
+        let (runtime, model) =
+            mock_runtime(scaled(at_once.downscale_delay(seconds(3_000)))).await?;
         let _calls = holds(&model, 10);
         sleep(seconds(1)).await;
         assert_eq!(decided(&runtime)[0].2, first, "{factor}");
     }
     let soft = prompt().initial_replicas(16).downscaling_factor(0.5).downscale_delay(seconds(60));
-    let (runtime, model) = start(soft).await?;
+    let (runtime, model) = mock_runtime(scaled(soft)).await?;
     let _calls = holds(&model, 2);
     sleep(seconds(3_000)).await;
     let steps: Vec<_> = decided(&runtime).iter().map(|(_, _, to)| *to).collect();
@@ -156,7 +156,7 @@ async fn scaling_factors_amplify_and_dampen() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn bounds_hold_under_any_load() -> Result<()> {
     let config = prompt().min_replicas(2).max_replicas(6).initial_replicas(3);
-    let (runtime, model) = start(config).await?;
+    let (runtime, model) = mock_runtime(scaled(config)).await?;
     assert_eq!(target(&runtime), 3, "`initial_replicas`");
     let calls = holds(&model, 1_000);
     sleep(seconds(60)).await;
@@ -176,7 +176,7 @@ async fn aggregation_uses_the_mean_min_or_max() -> Result<()> {
             .aggregation(aggregation)
             .look_back_period(seconds(40))
             .upscale_delay(seconds(80));
-        let (runtime, model) = start(config).await?;
+        let (runtime, model) = mock_runtime(scaled(config)).await?;
         let _steady = holds(&model, 4);
         // Half of the time 12 more: 16 at most, 4 at least, 10 on average.
         for _ in 0..20 {
@@ -194,7 +194,8 @@ async fn aggregation_uses_the_mean_min_or_max() -> Result<()> {
 async fn longer_look_back_delays_the_reaction() -> Result<()> {
     for look_back in [10.0, 100.0, 1_000.0] {
         let period = Duration::from_secs_f64(look_back);
-        let (runtime, model) = start(AutoscalingConfig::auto().look_back_period(period)).await?;
+        let (runtime, model) =
+            mock_runtime(scaled(AutoscalingConfig::auto().look_back_period(period))).await?;
         sleep(period).await;
         let _calls = holds(&model, 20);
         sleep(seconds(3_000)).await;
@@ -268,7 +269,7 @@ async fn calls_awaiting_arguments_are_not_load() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn changing_autoscaling_keeps_the_replica_count() -> Result<()> {
-    let (runtime, model) = start(prompt()).await?;
+    let (runtime, model) = mock_runtime(scaled(prompt())).await?;
     let calls = holds(&model, 12);
     sleep(seconds(60)).await;
     let before = details(&runtime);
@@ -315,7 +316,7 @@ async fn enabling_autoscaling_keeps_the_replica_count() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn status_lists_decisions_and_reasons() -> Result<()> {
     let config = prompt().max_replicas(8).downscale_delay(seconds(60));
-    let (runtime, model) = start(config).await?;
+    let (runtime, model) = mock_runtime(scaled(config)).await?;
     let calls = holds(&model, 50);
     sleep(seconds(40)).await;
     drop(calls);
@@ -361,7 +362,7 @@ async fn status_is_upscaling_while_replicas_start() -> Result<()> {
     assert_eq!(status.status_trigger, StatusTrigger::Autoscaling);
     assert_eq!(status.message, status.autoscaling_decisions[0].reason);
     // Only what an operator asks for takes an application out of RUNNING.
-    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     sleep(seconds(20)).await;
     assert_eq!(details(&runtime).status, DeploymentStatus::Healthy);
     drop(calls);
@@ -482,7 +483,7 @@ async fn leaving_while_a_replica_starts_leaks_nothing() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn no_scale_to_zero_during_a_call() -> Result<()> {
     let config = to_zero().downscale_to_zero_delay(Duration::ZERO).aggregation(Aggregation::Min);
-    let (runtime, model) = start(config).await?;
+    let (runtime, model) = mock_runtime(scaled(config)).await?;
     model.work(seconds(4_000)).await?;
     assert_eq!(decided(&runtime).len(), 1, "it woke: {:?}", decided(&runtime));
     Ok(())
@@ -576,18 +577,19 @@ async fn a_policy_sees_load_time_and_config() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_may_follow_the_clock() -> Result<()> {
-    // Office hours: eight replicas from 8 to 18 o'clock.
-    let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() / 3_600 % 24 {
+    // Office hours: eight replicas from 8 to 18 o'clock, on days whose hours have five minutes. The
+    // policy is asked each second.
+    let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() / 300 % 24 {
         8..18 => 8.0,
         _ => 1.0,
     };
     let runtime = MockRuntime::builder().start();
     runtime.run(Model::bind().autoscaling_policy(policy)).await?;
-    sleep(seconds(48 * 3_600)).await;
+    sleep(seconds(48 * 300)).await;
     let decided: Vec<_> =
         decided(&runtime).iter().map(|(at, _, to)| ((at / 60.0).round(), *to)).collect();
-    let (open, closed) = (8.0 * 60.0, 18.0 * 60.0);
-    let day = 24.0 * 60.0;
+    let (open, closed) = (8.0 * 5.0, 18.0 * 5.0);
+    let day = 24.0 * 5.0;
     // The delays are half a minute and ten.
     let expected =
         [(open + 1.0, 8), (closed + 10.0, 1), (day + open + 1.0, 8), (day + closed + 10.0, 1)];
@@ -676,8 +678,7 @@ async fn auto_is_1_to_100_replicas_with_2_calls_each() -> Result<()> {
 async fn autoscaling_options_refine_auto() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let refined = runtime.run(Refined::bind()).await?;
-    let target =
-        || runtime.status().applications["default"].deployments["Refined"].target_num_replicas;
+    let target = || deployment(&runtime, "Refined").target_num_replicas;
     assert_eq!(target(), 2);
     let _calls: Vec<_> = (0..400).map(|_| refined.hold()).collect();
     sleep(seconds(300)).await;

@@ -1,7 +1,8 @@
 //! A batch's items stand in the order in which their calls were admitted, wherever the calls
 //! come from; and each item's context can be had.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::runtimes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +10,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
-use parking_lot::Mutex;
 use serve_core::batching::batch_contexts;
 use serve_core::dynamic::AnyHandle;
 use serve_core::prelude::*;
 use tokio::time::{Instant, sleep};
 
-type Items = Arc<Mutex<Vec<u64>>>;
+type Items = Events<u64>;
 
 #[deployment]
 struct Model {
@@ -31,7 +31,7 @@ impl Model {
 
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub async fn embed(&self, items: Vec<u64>) -> Vec<u64> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         sleep(self.took).await;
         items
     }
@@ -39,20 +39,20 @@ impl Model {
     #[blocking]
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub fn compute(&self, items: Vec<u64>) -> Vec<u64> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         items
     }
 
     #[retry(max = 1)]
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub async fn steady(&self, items: Vec<u64>) -> Vec<u64> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         items
     }
 
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub fn tokens(&self, items: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         futures::stream::iter([items.into_iter().map(Some).collect()])
     }
 }
@@ -61,7 +61,7 @@ const CALLS: u64 = 100;
 
 async fn model(slots: usize) -> Result<(Runtime, ModelHandle, Items)> {
     let items = Items::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let bound = Model::bind(Arc::clone(&items), Duration::from_millis(1));
     let model = runtime.run(bound.max_ongoing_requests(slots)).await?;
     Ok((runtime, model, items))
@@ -81,7 +81,7 @@ async fn item_order_is_call_order_on_several_workers() -> Result<()> {
                     async move { join_all((0..CALLS).map(|item| model.embed(item))).await },
                 );
             assert!(calls.await.is_ok_and(|calls| calls.iter().all(Result::is_ok)));
-            assert_eq!(std::mem::take(&mut *items.lock()), Vec::from_iter(0..CALLS), "{slots}");
+            assert_eq!(items.take(), Vec::from_iter(0..CALLS), "{slots}");
         }
     }
     Ok(())
@@ -99,7 +99,7 @@ async fn item_order_holds_for_every_kind_of_batch() -> Result<()> {
         let kinds = tokio::spawn({
             let (model, items, named) = (model.clone(), Arc::clone(&items), named.clone());
             async move {
-                let taken = || std::mem::take(&mut *items.lock());
+                let taken = || items.take();
                 join_all((0..CALLS).map(|item| model.compute(item))).await;
                 let blocking = taken();
                 let streams = (0..CALLS).map(|item| model.tokens(item).collect::<Vec<_>>());
@@ -136,7 +136,7 @@ async fn rerouted_calls_stay_ahead_of_later_calls() -> Result<()> {
     for (item, call) in (0..).zip(calls) {
         assert_eq!(call.await?, item);
     }
-    assert_eq!(*items.lock(), Vec::from_iter(0..20));
+    assert_eq!(items.seen(), Vec::from_iter(0..20));
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! What each call gets of a batch: its row of whatever the method returns; and batched
 //! methods over HTTP and as mocks.
 
-use crate::by_environment;
+use crate::support::clocks::ms;
+use crate::support::runtimes;
+use crate::support::status::total_load;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,17 +12,6 @@ use futures::future::{join, join_all};
 use futures::stream;
 use serve_core::prelude::*;
 use tokio::time::{Instant, sleep};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// Calls that run and that wait for a slot.
-fn load(runtime: &Runtime) -> (usize, usize) {
-    let applications = runtime.status().applications;
-    let deployments = applications["default"].deployments.values();
-    deployments.fold((0, 0), |(ongoing, queued), one| (ongoing + one.ongoing, queued + one.queued))
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Odd(u64);
@@ -186,7 +177,7 @@ async fn a_panic_fails_its_batch_only() -> Result<()> {
     assert_eq!(answers, [failed.clone(), failed.clone(), Ok(3), Ok(4)]);
     let answers = join_all([1, 13, 3, 4].map(|item| kinds.compute(item))).await;
     assert_eq!(answers, [failed.clone(), failed, Ok(32), Ok(42)]);
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
@@ -231,7 +222,7 @@ async fn batched_streams_end_independently() -> Result<()> {
     assert_eq!(two, [Ok(1), Ok(2)]);
     let failed = Err(CallError::App(Unique(3)));
     assert_eq!(four, [Ok(1), Ok(2), failed, Ok(4)]);
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
@@ -246,7 +237,7 @@ async fn a_bad_step_ends_every_stream_of_the_batch() -> Result<()> {
             assert!(said.contains(expected), "{said}");
         }
     }
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
@@ -371,7 +362,7 @@ impl Counts {
 
 #[tokio::test(start_paused = true)]
 async fn an_unread_batched_stream_ends_after_10_s() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let began = Instant::now();
     let (unread, read) = (counts.up_to(100), counts.up_to(100));
@@ -392,7 +383,7 @@ async fn an_unread_batched_stream_ends_after_10_s() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_slowly_read_batched_stream_completes() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let (slow, fast) = (counts.up_to(60), counts.up_to(60));
     let slowly = slow.then(|item| async {
@@ -406,7 +397,7 @@ async fn a_slowly_read_batched_stream_completes() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_without_readers_ends() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let unread = counts.up_to(u64::MAX);
     let other = counts.up_to(3);

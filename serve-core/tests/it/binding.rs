@@ -1,5 +1,7 @@
 //! What `bind` takes, and which deployments it makes.
 
+use crate::support::status::{application, deployment};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -139,7 +141,7 @@ impl Pair {
 }
 
 fn names(runtime: &Runtime) -> Vec<String> {
-    runtime.status().applications["default"].deployments.keys().cloned().collect()
+    application(runtime).deployments.keys().cloned().collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,7 +195,7 @@ async fn options_are_set_on_the_bound() -> Result<()> {
     let adder = runtime.run(bound).await?;
     // The constructor's argument is cloned for each replica.
     assert_eq!(adder.made().await?, 5);
-    let status = &runtime.status().applications["default"].deployments["es"];
+    let status = deployment(&runtime, "es");
     assert_eq!((status.target_num_replicas, status.replicas.len()), (5, 5));
     for refused in
         [Adder::bind(1, made.clone()).num_replicas(0), Adder::bind(1, made).max_ongoing_requests(0)]

@@ -1,16 +1,15 @@
 //! `#[blocking] fn new`: a constructor that computes, on a thread of its own.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::runtimes;
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 
-use parking_lot::Mutex;
 use serve_core::prelude::*;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
-
-type Go = Arc<Mutex<mpsc::Receiver<Step>>>;
 
 /// How a constructor is to end.
 enum Step {
@@ -21,14 +20,14 @@ enum Step {
 
 #[deployment(max_constructor_retry_count = 1)]
 struct Model {
-    events: UnboundedSender<String>,
+    events: Events,
     made_on: thread::ThreadId,
     replica: String,
 }
 
 impl Drop for Model {
     fn drop(&mut self) {
-        let _ = self.events.send("dropped".to_owned());
+        self.events.note("dropped");
     }
 }
 
@@ -36,15 +35,13 @@ impl Drop for Model {
 impl Model {
     /// Loads until it is told how that ends.
     #[blocking]
-    fn new(events: UnboundedSender<String>, go: Go) -> Result<Self> {
+    fn new(events: Events, gate: Gate<Step>) -> Result<Self> {
         let replica = replica_context().expect("a constructor has its replica");
-        let _ = events.send("loading".to_owned());
-        let step = go.lock().recv();
-        drop(go);
-        match step {
-            Ok(Step::Refused) => return Err(Error::msg("no weights")),
-            Ok(Step::Panic) => panic!("bad weights"),
-            Ok(Step::Made) | Err(_) => {}
+        events.note("loading");
+        match gate.pass() {
+            Some(Step::Refused) => return Err(Error::msg("no weights")),
+            Some(Step::Panic) => panic!("bad weights"),
+            Some(Step::Made) | None => {}
         }
         let made_on = thread::current().id();
         let replica = format!("{} {}", replica.deployment(), replica.rank());
@@ -57,19 +54,19 @@ impl Model {
     }
 }
 
-fn model() -> (Bound<Model>, UnboundedReceiver<String>, mpsc::Sender<Step>) {
-    let (sender, events) = unbounded_channel();
-    let (go, gone) = mpsc::channel();
-    (Model::bind(sender, Arc::new(Mutex::new(gone))), events, go)
+fn model() -> (Bound<Model>, Events, Sender<Step>) {
+    let events = Events::default();
+    let (gate, go) = gate();
+    (Model::bind(Arc::clone(&events), gate), events, go)
 }
 
 /// The one async worker of the test goes on while it loads.
 #[tokio::test]
 async fn it_runs_off_the_async_workers() -> Result<()> {
-    let (bound, mut events, go) = model();
-    let runtime = by_environment::runtime().await?;
+    let (bound, events, go) = model();
+    let runtime = runtimes::by_environment().await?;
     let told = tokio::spawn(async move {
-        assert_eq!(events.recv().await.as_deref(), Some("loading"));
+        assert_eq!(events.next().await, "loading");
         go.send(Step::Made).unwrap();
     });
     let model = runtime.run(bound).await?;
@@ -83,7 +80,7 @@ async fn errors_and_panics_are_failed_starts() -> Result<()> {
     for (step, said) in [(Step::Refused, "no weights"), (Step::Panic, "panicked: bad weights")] {
         let (bound, _events, go) = model();
         go.send(step)?;
-        let runtime = by_environment::runtime().await?;
+        let runtime = runtimes::by_environment().await?;
         let failed = runtime.run(bound).await.expect_err("it cannot start");
         assert!(failed.to_string().contains(said), "{failed}");
     }
@@ -92,17 +89,17 @@ async fn errors_and_panics_are_failed_starts() -> Result<()> {
 
 #[tokio::test]
 async fn an_abandoned_deploy_does_not_wait_for_it() -> Result<()> {
-    let (bound, mut events, go) = model();
-    let runtime = by_environment::runtime().await?;
+    let (bound, events, go) = model();
+    let runtime = runtimes::by_environment().await?;
     let mut deploy = Box::pin(runtime.run(bound));
     tokio::select! {
         _ = &mut deploy => panic!("it is loading"),
-        event = events.recv() => assert_eq!(event.as_deref(), Some("loading")),
+        event = events.next() => assert_eq!(event, "loading"),
     }
     drop(deploy);
     runtime.shutdown().await;
     go.send(Step::Made)?;
-    assert_eq!(events.recv().await.as_deref(), Some("dropped"), "on its own thread");
+    assert_eq!(events.next().await, "dropped", "on its own thread");
     Ok(())
 }
 

@@ -1,6 +1,10 @@
 //! What a call, its response and its stream can do, and what stops them.
 
-use crate::by_environment;
+use crate::support::clocks::{MS, settle};
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::runtimes;
+use crate::support::status::load;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +14,6 @@ use parking_lot::Mutex;
 use serve_core::prelude::*;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
-
-type Events = Arc<Mutex<Vec<String>>>;
-
-/// Notes when it is dropped.
-struct Note(Events, String);
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        self.0.lock().push(format!("{} dropped", self.1));
-    }
-}
-
-fn take(events: &Events) -> Vec<String> {
-    std::mem::take(&mut *events.lock())
-}
 
 #[deployment(max_ongoing_requests = 2)]
 struct Worker(Events);
@@ -36,14 +25,14 @@ impl Worker {
     }
 
     pub async fn work(&self, name: String, ms: u64) -> String {
-        self.0.lock().push(format!("{name} began"));
-        let note = Note(Arc::clone(&self.0), name);
+        self.0.note(format!("{name} began"));
+        let _note = self.0.note_on_drop(format!("{name} dropped"));
         sleep(Duration::from_millis(ms)).await;
-        note.1.clone()
+        name
     }
 
     pub async fn join(&self, one: String, two: String) -> String {
-        self.0.lock().push(format!("{one}+{two}"));
+        self.0.note(format!("{one}+{two}"));
         format!("{one}+{two}")
     }
 
@@ -52,7 +41,7 @@ impl Worker {
     }
 
     pub fn count(&self, to: u64) -> impl Stream<Item = u64> {
-        let note = Note(Arc::clone(&self.0), "count".to_owned());
+        let note = self.0.note_on_drop("count dropped");
         futures::stream::iter(0..to).then(move |number| {
             let _note = &note;
             async move {
@@ -102,17 +91,10 @@ impl Caller {
 
 async fn worker() -> Result<(Runtime, WorkerHandle, Events)> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let worker = runtime.run(Worker::bind(Arc::clone(&events))).await?;
     Ok((runtime, worker, events))
 }
-
-fn load(runtime: &Runtime, deployment: &str) -> (usize, usize) {
-    let status = &runtime.status().applications["default"].deployments[deployment];
-    (status.ongoing, status.queued)
-}
-
-const MS: Duration = Duration::from_millis(1);
 
 #[tokio::test(start_paused = true)]
 async fn calls_start_at_once_and_responses_can_be_moved() -> Result<()> {
@@ -125,7 +107,7 @@ async fn calls_start_at_once_and_responses_can_be_moved() -> Result<()> {
     let (_runtime, worker, events) = worker().await?;
     let mut response = future(worker.work("a", 5));
     sleep(MS).await;
-    assert_eq!(take(&events), ["a began"]);
+    assert_eq!(events.take(), ["a began"]);
     // Polled, left alone, and polled again.
     assert_eq!((&mut response).now_or_never(), None);
     assert_eq!(response.await?, "a");
@@ -142,7 +124,7 @@ async fn cancel_keeps_the_response_usable() -> Result<()> {
     response.cancel();
     response.cancel();
     assert_eq!(response.await, Err(CallError::Cancelled));
-    assert_eq!(take(&events), ["a began", "a dropped"]);
+    assert_eq!(events.take(), ["a began", "a dropped"]);
     let response = worker.work("b", 5);
     sleep(10 * MS).await;
     response.cancel();
@@ -170,7 +152,7 @@ impl Last {
 #[tokio::test(start_paused = true)]
 async fn drop_frees_a_granted_slot_before_it_returns() -> Result<()> {
     let ends = Arc::<Notify>::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let last = runtime.run(Last::bind(Arc::clone(&ends))).await?;
     // A task, which is woken before the call that the slot passes to.
     let test = tokio::spawn(async move {
@@ -196,13 +178,13 @@ async fn calls_awaiting_arguments_hold_no_place() -> Result<()> {
     sleep(MS).await;
     assert_eq!(load(&runtime, "Worker"), (2, 0));
     assert_eq!(joined.await?, "a+b");
-    assert_eq!(take(&events).last().unwrap(), "a+b");
+    assert_eq!(events.take().last().unwrap(), "a+b");
     // Dropping it drops what it waits for.
     let joined = worker.join(worker.work("c", 1000), "now");
     sleep(MS).await;
     drop(joined);
     sleep(MS).await;
-    assert_eq!(take(&events), ["c began", "c dropped"]);
+    assert_eq!(events.take(), ["c began", "c dropped"]);
     assert_eq!(load(&runtime, "Worker"), (0, 0));
     Ok(())
 }
@@ -218,7 +200,7 @@ async fn the_first_failed_argument_ends_the_call() -> Result<()> {
     assert_eq!((error.status(), error.is_retryable()), (408, false));
     assert_eq!(Error::from(error).status(), Some(408));
     sleep(MS).await;
-    let mut events = take(&events);
+    let mut events = events.take();
     events.sort();
     assert_eq!(events, ["late began", "late dropped", "slow began", "slow dropped"]);
     Ok(())
@@ -227,7 +209,7 @@ async fn the_first_failed_argument_ends_the_call() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_covers_queueing() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let bound = Worker::bind(Arc::clone(&events)).max_ongoing_requests(1).request_timeout(20 * MS);
     let worker = runtime.run(bound).await?;
     let began = Instant::now();
@@ -240,13 +222,13 @@ async fn a_deadline_covers_queueing() -> Result<()> {
     assert_eq!(began.elapsed(), 20 * MS);
     assert_eq!(load(&runtime, "Worker"), (1, 0));
     assert_eq!(held.await?, "held");
-    assert_eq!(take(&events), ["held began", "held dropped"]);
+    assert_eq!(events.take(), ["held began", "held dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_earlier_deadline_applies() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Events::default()))).await?;
     let in_ten = caller.options(CallOptions::new().timeout(10 * MS));
     assert_eq!(in_ten.left(None).await?, Some(10 * MS));
@@ -260,24 +242,24 @@ async fn the_earlier_deadline_applies() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn detached_calls_outlive_their_caller() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let worker = Worker::bind(Arc::clone(&events)).max_ongoing_requests(100);
     let caller = runtime.run(Caller::bind(worker)).await?;
     let late = caller.options(CallOptions::new().timeout(10 * MS)).leave_behind(50).await;
     assert!(matches!(late, Err(CallError::DeadlineExceeded)), "{late:?}");
     sleep(MS).await;
-    assert_eq!(take(&events).last().unwrap(), "forgotten dropped");
+    assert_eq!(events.take().last().unwrap(), "forgotten dropped");
     sleep(25 * MS).await;
-    assert_eq!(take(&events), ["own dropped"]);
+    assert_eq!(events.take(), ["own dropped"]);
     sleep(25 * MS).await;
-    assert_eq!(take(&events), ["detached dropped"]);
+    assert_eq!(events.take(), ["detached dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropping_a_stream_stops_nested_producers() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Arc::clone(&events)))).await?;
     let mut items = caller.relay(1_000_000);
     assert!(matches!(items.next().await, Some(Ok(0))));
@@ -285,7 +267,7 @@ async fn dropping_a_stream_stops_nested_producers() -> Result<()> {
     drop(items);
     sleep(MS).await;
     assert_eq!((load(&runtime, "Caller"), load(&runtime, "Worker")), ((0, 0), (0, 0)));
-    assert_eq!(take(&events), ["count dropped"]);
+    assert_eq!(events.take(), ["count dropped"]);
     let all: Vec<u64> = caller.relay(50).map(|item| item.unwrap()).collect().await;
     assert_eq!(all, (0..50).collect::<Vec<_>>());
     Ok(())
@@ -301,7 +283,7 @@ async fn blocking_waits_in_async_code_are_refused() -> Result<()> {
     assert_eq!(items, [Err(CallError::BlockingInAsync)]);
     sleep(MS).await;
     assert_eq!(load(&runtime, "Worker"), (0, 0));
-    assert_eq!(take(&events), [""; 0]);
+    assert_eq!(events.take(), [""; 0]);
     Ok(())
 }
 
@@ -318,25 +300,21 @@ async fn a_panic_leaves_other_calls_running() -> Result<()> {
 /// Compute work that waits until it is told to go on.
 #[deployment(max_ongoing_requests = 1)]
 struct Heavy {
-    began: tokio::sync::mpsc::UnboundedSender<()>,
-    go: Arc<Mutex<std::sync::mpsc::Receiver<u32>>>,
+    events: Events,
+    gate: Gate<u32>,
     worker: WorkerHandle,
 }
 
 #[handle]
 impl Heavy {
-    fn new(
-        began: tokio::sync::mpsc::UnboundedSender<()>,
-        go: Arc<Mutex<std::sync::mpsc::Receiver<u32>>>,
-        worker: WorkerHandle,
-    ) -> Self {
-        Self { began, go, worker }
+    fn new(events: Events, gate: Gate<u32>, worker: WorkerHandle) -> Self {
+        Self { events, gate, worker }
     }
 
     #[blocking]
     pub fn compute(&self) -> u32 {
-        let _ = self.began.send(());
-        self.go.lock().recv().unwrap_or_default()
+        self.events.note("began");
+        self.gate.pass().unwrap_or_default()
     }
 
     /// Compute work may wait for calls.
@@ -351,10 +329,9 @@ impl Heavy {
 /// The paused clock waits for a thread that computes, not for one that waits itself.
 #[tokio::test(start_paused = true)]
 async fn compute_work_waits_for_calls_on_a_paused_clock() -> Result<()> {
-    let (began, _) = tokio::sync::mpsc::unbounded_channel();
-    let (_go, gone) = std::sync::mpsc::channel();
+    let (gate, _go) = gate();
     let runtime = MockRuntime::builder().start();
-    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let bound = Heavy::bind(Events::default(), gate, Worker::bind(Events::default()));
     let heavy = runtime.run(bound).await?;
     let (began, (name, items)) = (tokio::time::Instant::now(), heavy.call().await?);
     assert_eq!((name.as_str(), items.len()), ("from compute", 20));
@@ -364,19 +341,19 @@ async fn compute_work_waits_for_calls_on_a_paused_clock() -> Result<()> {
 
 #[tokio::test]
 async fn blocking_methods_keep_their_slot_until_they_return() -> Result<()> {
-    let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
-    let (go, gone) = std::sync::mpsc::channel();
-    let runtime = by_environment::runtime().await?;
-    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let events = Events::default();
+    let (gate, go) = gate();
+    let runtime = runtimes::by_environment().await?;
+    let bound = Heavy::bind(Arc::clone(&events), gate, Worker::bind(Events::default()));
     let heavy = runtime.run(bound).await?;
     let first = heavy.compute();
-    beginnings.recv().await.unwrap();
+    events.next().await;
     drop(first);
     let second = heavy.compute();
     tokio::task::yield_now().await;
     assert_eq!(load(&runtime, "Heavy"), (1, 1), "the first still has the slot");
     go.send(1)?;
-    beginnings.recv().await.unwrap();
+    events.next().await;
     go.send(2)?;
     assert_eq!(second.await?, 2);
     assert_eq!(heavy.call().await?, ("from compute".to_owned(), (0..20).collect()));
@@ -416,7 +393,7 @@ impl Counter {
 
 #[tokio::test(start_paused = true)]
 async fn mut_self_serializes_calls_and_streams() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let counter = runtime.run(Counter::bind(0_u64).max_ongoing_requests(50)).await?;
     let (first, up, get, last) =
         (counter.add(1), counter.up(100), counter.get(), counter.add(1000));
@@ -461,7 +438,7 @@ async fn a_task_is_cancelled_with_its_response() -> Result<()> {
     // Its result goes on into a call, without a wait in between.
     assert_eq!(worker.work(kept, 0).await?, "kept");
     assert_eq!(long::remote(worker.work("through", 0)).await?, "through");
-    assert!(take(&events).contains(&"through began".to_owned()));
+    assert!(events.take().contains(&"through began".to_owned()));
     Ok(())
 }
 
@@ -495,7 +472,7 @@ impl Clock {
 #[tokio::test]
 async fn chained_detached_calls_never_overflow() -> Result<()> {
     let done = Arc::<Notify>::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let clock = runtime.run(Clock::bind(Arc::clone(&done))).await?;
     clock.tick(100_000, clock.clone()).detach();
     done.notified().await;
@@ -503,23 +480,16 @@ async fn chained_detached_calls_never_overflow() -> Result<()> {
     Ok(())
 }
 
-/// Lets the tasks of what was dropped end.
-async fn settle() {
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// On the real runtime: only there two calls share a compute thread.
 #[tokio::test]
 async fn a_waiting_blocking_call_frees_its_slot() -> Result<()> {
-    let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
-    let (go, gone) = std::sync::mpsc::channel();
+    let events = Events::default();
+    let (gate, go) = gate();
     let runtime = Runtime::builder().start().await?;
-    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let bound = Heavy::bind(Arc::clone(&events), gate, Worker::bind(Events::default()));
     let heavy = runtime.run(bound.max_ongoing_requests(2)).await?;
     let running = heavy.compute();
-    beginnings.recv().await.unwrap();
+    events.next().await;
     // It has a slot, and waits for the thread.
     let waiting = heavy.compute();
     settle().await;
@@ -529,6 +499,6 @@ async fn a_waiting_blocking_call_frees_its_slot() -> Result<()> {
     assert_eq!(load(&runtime, "Heavy"), (1, 0));
     go.send(7)?;
     assert_eq!(running.await?, 7);
-    assert!(beginnings.try_recv().is_err(), "the second has not begun");
+    assert_eq!(events.take(), [""; 0], "the second has not begun");
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! Random deploys, scalings to zero, changes of the config, deaths and failing versions, all at
 //! once: every deploy ends, the newest good version and config are everywhere, nothing is lost.
 
+use crate::support::cases::cases;
+use crate::support::clocks::A_DAY;
+use crate::support::runtimes::paused;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
@@ -14,8 +18,7 @@ use serve_core::status::{ApplicationStatus, ReplicaState};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-const SEEDS: u64 = 1_000;
-const A_DAY: Duration = Duration::from_secs(86_400);
+const SEEDS: u32 = 100;
 
 /// A version of the deployment, and how it behaves.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -213,12 +216,9 @@ async fn scenario(seed: u64) {
 
 #[test]
 fn random_deploys_end_and_lose_no_call() {
-    for seed in 0..SEEDS {
-        let tokio =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        let tokio = tokio.expect("a runtime");
+    for seed in 0..u64::from(cases(SEEDS)) {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            tokio.block_on(scenario(seed));
+            paused().block_on(scenario(seed));
         }));
         assert!(ended.is_ok(), "with seed {seed}");
     }

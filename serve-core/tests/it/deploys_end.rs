@@ -1,6 +1,9 @@
 //! Deploys end: whatever scales, dies, is refused or fits nowhere meanwhile, `run` returns, and
 //! the newest good version and configuration are everywhere.
 
+use crate::support::clocks::{A_DAY, seconds};
+use crate::support::status::{application, deployment, running_ids};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,15 +11,8 @@ use std::time::Duration;
 use serve_core::DeployError;
 use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, ReplicaState};
+use serve_core::status::{ApplicationDetails, ApplicationStatus};
 use tokio::time::{Instant, sleep, timeout};
-
-/// Longer than any deploy here takes.
-const A_DAY: Duration = Duration::from_secs(86_400);
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 #[deployment]
 struct Model {
@@ -49,19 +45,6 @@ impl Model {
         self.threshold.store(threshold, Ordering::SeqCst);
         Ok(())
     }
-}
-
-fn application(runtime: &MockRuntime) -> ApplicationDetails {
-    runtime.status().application("default").expect("it was run").clone()
-}
-
-fn deployment(runtime: &MockRuntime, name: &str) -> DeploymentDetails {
-    application(runtime).deployment(name).expect("it was deployed").clone()
-}
-
-fn running(runtime: &MockRuntime, name: &str) -> usize {
-    let replicas = deployment(runtime, name).replicas.into_iter();
-    replicas.filter(|replica| replica.state == ReplicaState::Running).count()
 }
 
 /// Runs an application, and fails the test if that does not end.
@@ -109,7 +92,7 @@ async fn a_dying_replica_does_not_refuse_a_config() -> Result<()> {
             for _ in 0..12 {
                 assert_eq!(handle.threshold().await?, 2, "{dead} died after {moment} s");
             }
-            assert_eq!(running(&runtime, "Model"), 3);
+            assert_eq!(running_ids(&runtime, "Model").len(), 3);
         }
     }
     Ok(())
@@ -126,7 +109,7 @@ async fn a_downscaled_replica_does_not_refuse_a_config() -> Result<()> {
         sleep(seconds(5 + moment)).await;
         let handle = run(&runtime, model().user_config(2)).await?;
         sleep(seconds(600)).await;
-        assert_eq!((handle.threshold().await?, running(&runtime, "Model")), (2, 1));
+        assert_eq!((handle.threshold().await?, running_ids(&runtime, "Model").len()), (2, 1));
     }
     Ok(())
 }
@@ -148,7 +131,7 @@ async fn a_bad_config_is_refused_although_a_replica_dies() -> Result<()> {
         for _ in 0..12 {
             assert_eq!(handle.threshold().await?, 1);
         }
-        assert_eq!(running(&runtime, "Model"), 3);
+        assert_eq!(running_ids(&runtime, "Model").len(), 3);
     }
     Ok(())
 }
@@ -194,11 +177,11 @@ async fn a_partial_first_deploy_fails_and_serves() -> Result<()> {
         assert!(message.contains("there is no licence left"), "{message}");
 
         let handle = runtime.get_app_handle::<Picky>("default")?;
-        assert_eq!((handle.pick().await?, running(&runtime, "Picky")), (1, good));
+        assert_eq!((handle.pick().await?, running_ids(&runtime, "Picky").len()), (1, good));
         // The others are tried again, ever more slowly.
         births.mended.store(1, Ordering::SeqCst);
         sleep(seconds(64)).await;
-        assert_eq!(running(&runtime, "Picky"), 4);
+        assert_eq!(running_ids(&runtime, "Picky").len(), 4);
         assert!(runtime.kill_replica::<Picky>(0));
         assert_eq!(handle.pick().await?, 1);
     }
@@ -215,7 +198,7 @@ async fn a_partial_update_fails_and_rolls_back() -> Result<()> {
     let failed = timeout(A_DAY, update).await.expect("a deploy ends").map(drop);
     assert!(matches!(failed, Err(DeployError::Constructor { .. })), "{failed:?}");
     sleep(seconds(100)).await;
-    assert_eq!((handle.pick().await?, running(&runtime, "Picky")), (1, 4));
+    assert_eq!((handle.pick().await?, running_ids(&runtime, "Picky").len()), (1, 4));
     assert_eq!(application(&runtime).status, ApplicationStatus::DeployFailed);
     Ok(())
 }
@@ -611,7 +594,7 @@ async fn enabled_autoscaling_knows_the_load_at_once() -> Result<()> {
     let autoscaling = autoscaling.downscale_delay(Duration::ZERO);
     runtime.run(Busy::bind().autoscaling(autoscaling)).await?;
     for _ in 0..100 {
-        assert_eq!(running(&runtime, "Busy"), 8);
+        assert_eq!(running_ids(&runtime, "Busy").len(), 8);
         sleep(seconds(1)).await;
     }
     drop(calls);

@@ -1,5 +1,12 @@
 //! Replicas that die at any moment, and the faults that a test can make.
 
+use crate::support::cases::cases;
+use crate::support::clocks::until;
+use crate::support::events::Events;
+use crate::support::panics::panic_message;
+use crate::support::runtimes::paused;
+use crate::support::status::{deployment, load};
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,9 +22,10 @@ use tokio::runtime::Handle as Tokio;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
-const RUNS: u64 = 60;
+const RUNS: u32 = 20;
 const CALLS: u64 = 100;
-const KILLS: usize = 1_000;
+/// Replicas that are killed in a run, on average.
+const KILLS: usize = 16;
 
 const REPLICAS: usize = 3;
 const SLOTS: usize = 2;
@@ -297,15 +305,14 @@ async fn run(seed: u64) -> Result<usize> {
 
 #[test]
 fn killed_replicas_leak_nothing() {
-    let kills: usize = (0..RUNS)
+    let runs = cases(RUNS);
+    let kills: usize = (0..u64::from(runs))
         .map(|seed| {
-            let mut tokio = tokio::runtime::Builder::new_current_thread();
-            let tokio = tokio.enable_time().start_paused(true).build().unwrap();
-            let ran = catch_unwind(AssertUnwindSafe(|| tokio.block_on(run(seed))));
+            let ran = catch_unwind(AssertUnwindSafe(|| paused().block_on(run(seed))));
             ran.unwrap_or_else(|_| panic!("with seed {seed}")).expect("a mock runtime starts")
         })
         .sum();
-    assert!(kills >= KILLS, "only {kills} replicas were killed");
+    assert!(kills >= KILLS * runs as usize, "only {kills} replicas were killed");
 }
 
 #[deployment(num_replicas = 2)]
@@ -361,7 +368,7 @@ async fn a_killed_replica_is_replaced() -> Result<()> {
     }
     assert!(served > 0 && ended > 0, "{served} were served, {ended} ended");
     sleep(Duration::from_secs(60)).await;
-    let details = &runtime.status().applications["default"].deployments["Echo"];
+    let details = deployment(&runtime, "Echo");
     let mut ranks: Vec<_> = details.replicas.iter().map(|replica| replica.rank).collect();
     ranks.sort_unstable();
     assert_eq!(ranks, [0, 1]);
@@ -414,19 +421,14 @@ async fn the_next_calls_fail_as_told() -> Result<()> {
     Ok(())
 }
 
-/// What a panic said.
-fn message(result: std::thread::Result<()>) -> String {
-    *result.expect_err("it panics").downcast::<String>().expect("a panic with a message")
-}
-
 #[tokio::test(start_paused = true)]
 async fn faults_of_unknown_methods_are_refused() {
     let runtime = MockRuntime::builder().start();
     let told = "`Echo` has no method `ecko`; its methods are `echo`, `letters`, `rank`, `compute`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Echo>("ecko", Duration::from_secs(1)));
-    assert_eq!(message(catch_unwind(delay)), told);
+    assert_eq!(panic_message(delay), told);
     let fail = AssertUnwindSafe(|| runtime.fail_next::<Echo>("ecko", CallError::ObjectLost));
-    assert_eq!(message(catch_unwind(fail)), told);
+    assert_eq!(panic_message(fail), told);
 }
 
 #[tokio::test(start_paused = true)]
@@ -435,9 +437,9 @@ async fn faults_of_unknown_deployments_are_refused() -> Result<()> {
     runtime.run(Echo::bind()).await?;
     let told = "there is no `Late`, and its fault would come to nothing; deployed are `Echo`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Late>("hi", Duration::from_secs(1)));
-    assert_eq!(message(catch_unwind(delay)), told);
+    assert_eq!(panic_message(delay), told);
     let fail = AssertUnwindSafe(|| runtime.fail_next::<Late>("hi", CallError::ObjectLost));
-    assert_eq!(message(catch_unwind(fail)), told);
+    assert_eq!(panic_message(fail), told);
     drop(runtime);
 
     // Before anything is deployed it may still come.
@@ -451,7 +453,7 @@ async fn faults_of_unknown_deployments_are_refused() -> Result<()> {
     runtime.fail_next::<Late>("hi", CallError::ObjectLost);
     let line = line!() - 1;
     runtime.run(Echo::bind()).await?;
-    let told = message(catch_unwind(AssertUnwindSafe(|| drop(runtime))));
+    let told = panic_message(|| drop(runtime));
     assert!(told.starts_with("the fault of `Late` (at "), "{told}");
     assert!(told.contains(&format!("{}:{line}:", file!())), "{told}");
     assert!(
@@ -481,17 +483,17 @@ async fn faults_apply_to_mocks() -> Result<()> {
 }
 
 #[deployment]
-struct Batched(Arc<Mutex<Vec<Vec<u64>>>>);
+struct Batched(Events<Vec<u64>>);
 
 #[handle]
 impl Batched {
-    fn new(batches: Arc<Mutex<Vec<Vec<u64>>>>) -> Self {
+    fn new(batches: Events<Vec<u64>>) -> Self {
         Self(batches)
     }
 
     #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
     pub async fn one(&self, numbers: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(numbers.clone());
+        self.0.note(numbers.clone());
         sleep(Duration::from_secs(1)).await;
         numbers
     }
@@ -504,7 +506,7 @@ impl Batched {
 
     #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
     pub fn many(&self, numbers: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
-        self.0.lock().push(numbers.clone());
+        self.0.note(numbers.clone());
         let step: Vec<_> = numbers.into_iter().map(Some).collect();
         futures::stream::iter([step.clone(), step])
     }
@@ -513,7 +515,7 @@ impl Batched {
 #[tokio::test(start_paused = true)]
 async fn calls_of_an_unstarted_batch_are_rerouted() -> Result<()> {
     let runtime = MockRuntime::builder().start();
-    let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
+    let batches = Events::default();
     let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
     let (one, two, many) = (batched.one(1), batched.one(2), batched.many(3));
     let compute = batched.compute(6);
@@ -527,7 +529,7 @@ async fn calls_of_an_unstarted_batch_are_rerouted() -> Result<()> {
     assert_eq!((one.await?, two.await?, late.await?), (1, 2, 4));
     assert_eq!(many.try_collect::<Vec<_>>().await?, [3, 3]);
     assert_eq!(compute.await?, 6);
-    let ran = std::mem::take(&mut *batches.lock());
+    let ran = batches.take();
     assert_eq!(ran, [vec![1, 2, 4], vec![3]], "each once");
 
     // One that had begun is lost.
@@ -608,13 +610,11 @@ impl Late {
 async fn a_requeued_call_frees_its_place_when_dropped() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let late = runtime.run(Late::bind()).await?;
-    let queued = || runtime.status().applications["default"].deployments["Late"].queued;
+    let queued = || load(&runtime, "Late").1;
     // They have not begun, and go to the next replica, which is still to come.
     let (call, other) = (late.hi(), late.hi());
     runtime.kill_replica::<Late>(0);
-    while queued() != 2 {
-        yield_now().await;
-    }
+    until("both calls wait again", || queued() == 2).await;
     drop(call);
     assert_eq!(queued(), 1);
     assert_eq!(other.await, Ok(1));

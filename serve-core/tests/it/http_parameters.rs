@@ -1,6 +1,8 @@
 //! Where an endpoint's parameters come from, and what a client is told that gets one wrong.
 #![cfg(feature = "http")]
 
+use crate::support::runtimes::mock_runtime;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -92,8 +94,7 @@ impl Desk {
 }
 
 async fn desk() -> Result<(MockRuntime, HttpClient)> {
-    let runtime = MockRuntime::builder().start();
-    runtime.run(Desk::bind()).await?;
+    let (runtime, _) = mock_runtime(Desk::bind()).await?;
     let http = runtime.http();
     Ok((runtime, http))
 }

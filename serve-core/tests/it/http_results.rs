@@ -1,6 +1,8 @@
 //! What a client gets for what a method returns.
 #![cfg(feature = "http")]
 
+use crate::support::runtimes::mock_runtime;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -175,8 +177,7 @@ impl Desk {
 }
 
 async fn desk() -> Result<(MockRuntime, HttpClient)> {
-    let runtime = MockRuntime::builder().start();
-    runtime.run(Desk::bind(Narrow::bind())).await?;
+    let (runtime, _) = mock_runtime(Desk::bind(Narrow::bind())).await?;
     let http = runtime.http();
     Ok((runtime, http))
 }

@@ -1,6 +1,9 @@
 //! `#[routes]`: an axum router of the user's own is served as calls are.
 #![cfg(feature = "http")]
 
+use crate::support::gauges::Gauge;
+use crate::support::status::load;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,23 +20,8 @@ use tokio::time::sleep;
 #[derive(Default)]
 struct Counts {
     made: AtomicUsize,
-    alive: AtomicUsize,
+    alive: Gauge,
     dropped: AtomicUsize,
-}
-
-struct Alive(Arc<Counts>);
-
-impl Alive {
-    fn new(counts: &Arc<Counts>) -> Self {
-        counts.alive.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(counts))
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 #[deployment]
@@ -110,14 +98,14 @@ async fn item_route() -> String {
 }
 
 async fn slow(State(site): State<Arc<Site>>) -> &'static str {
-    let _alive = Alive::new(&site.counts);
+    let _alive = site.counts.alive.enter();
     sleep(Duration::from_secs(10)).await;
     "slow"
 }
 
 /// Three chunks, each a second after the other, which know whose request they serve.
 async fn body(State(site): State<Arc<Site>>) -> impl IntoResponse {
-    let alive = Alive::new(&site.counts);
+    let alive = site.counts.alive.enter();
     let chunks = futures::stream::unfold((0, site, alive), |(at, site, alive)| async move {
         if at == 3 {
             return None;
@@ -197,7 +185,7 @@ async fn a_request_holds_its_slot_until_its_body_ends() -> Result<()> {
     assert_eq!(rest, ["dora\n", "dora\n"]);
     assert_eq!(waiting.await.unwrap()?.text().await?, "typed");
     assert_eq!(began.elapsed(), Duration::from_secs(2));
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     Ok(())
 }
 
@@ -208,20 +196,20 @@ async fn dropping_a_request_frees_its_place() -> Result<()> {
     let running = tokio::spawn(http.get("/slow").into_future());
     let queued = tokio::spawn(http.get("/slow").into_future());
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 1);
+    assert_eq!(counts.alive.now(), 1);
     queued.abort();
     assert!(queued.await.is_err());
-    assert_eq!(runtime.status().applications["default"].deployments["Site"].queued, 0);
+    assert_eq!(load(&runtime, "Site").1, 0);
     running.abort();
     assert!(running.await.is_err());
     assert_eq!(http.get("/typed").await?.status(), 200);
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     // In the middle of a body too.
     let mut chunks = http.get("/body").await?.chunks();
     chunks.next().await.unwrap()?;
     drop(chunks);
     assert_eq!(http.get("/typed").await?.status(), 200);
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     Ok(())
 }
 
@@ -231,7 +219,7 @@ async fn deadlines_and_panics_end_a_request() -> Result<()> {
     let http = runtime.http();
     let late = http.get("/slow").header("x-request-timeout-seconds", "2").await?;
     assert_eq!(late.status(), 408);
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     let broken = http.get("/body").header("x-request-timeout-seconds", "1.5").await?;
     assert_eq!(broken.status(), 200);
     assert!(broken.text().await.is_err());

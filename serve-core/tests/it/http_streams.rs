@@ -1,8 +1,9 @@
 //! How streams are sent, and what stops them.
 #![cfg(feature = "http")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::support::gauges::Gauge;
+use crate::support::runtimes::mock_runtime;
+
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -13,27 +14,12 @@ use tokio::time::sleep;
 
 #[deployment]
 struct Source {
-    alive: Arc<AtomicUsize>,
-}
-
-struct Alive(Arc<AtomicUsize>);
-
-impl Alive {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    alive: Gauge,
 }
 
 #[handle]
 impl Source {
-    fn new(alive: Arc<AtomicUsize>) -> Self {
+    fn new(alive: Gauge) -> Self {
         Self { alive }
     }
 
@@ -61,7 +47,7 @@ impl Source {
     /// Without an end.
     #[get("/megabytes")]
     pub fn megabytes(&self) -> impl Stream<Item = String> {
-        let alive = Alive::new(&self.alive);
+        let alive = self.alive.enter();
         futures::stream::repeat_with(move || {
             let _alive = &alive;
             "x".repeat(1 << 20)
@@ -75,7 +61,7 @@ impl Source {
 
     #[get("/refused")]
     pub async fn refused(&self) -> Result<impl Stream<Item = u32>> {
-        if self.alive.load(Ordering::SeqCst) < 100 {
+        if self.alive.now() < 100 {
             return Err(Error::msg("not now").with_status(409));
         }
         Ok(futures::stream::empty())
@@ -83,7 +69,7 @@ impl Source {
 
     #[get("/ticks")]
     pub fn ticks(&self) -> impl Stream<Item = u64> {
-        let alive = Alive::new(&self.alive);
+        let alive = self.alive.enter();
         futures::stream::unfold((0, alive), |(tick, alive)| async move {
             sleep(Duration::from_secs(1)).await;
             Some((tick, (tick + 1, alive)))
@@ -91,10 +77,9 @@ impl Source {
     }
 }
 
-async fn source() -> Result<(MockRuntime, HttpClient, Arc<AtomicUsize>)> {
-    let alive = Arc::new(AtomicUsize::new(0));
-    let runtime = MockRuntime::builder().start();
-    runtime.run(Source::bind(Arc::clone(&alive))).await?;
+async fn source() -> Result<(MockRuntime, HttpClient, Gauge)> {
+    let alive = Gauge::default();
+    let (runtime, _) = mock_runtime(Source::bind(alive.clone())).await?;
     let http = runtime.http();
     Ok((runtime, http, alive))
 }
@@ -179,10 +164,10 @@ async fn chunks_arrive_as_they_are_made() -> Result<()> {
         assert_eq!(chunks.next().await.unwrap()?, format!("{tick}\n"));
         assert_eq!(began.elapsed(), Duration::from_secs(tick + 1));
     }
-    assert_eq!(alive.load(Ordering::SeqCst), 1);
+    assert_eq!(alive.now(), 1);
     drop(chunks);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.now(), 0);
     Ok(())
 }
 
@@ -192,7 +177,7 @@ async fn leaving_before_the_first_item_stops_the_method() -> Result<()> {
     let request = http.get("/ticks").send();
     assert!(tokio::time::timeout(Duration::from_millis(10), request).await.is_err());
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.now(), 0);
     Ok(())
 }
 
@@ -204,7 +189,7 @@ async fn a_deadline_ends_a_stream_with_an_error() -> Result<()> {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[..2], [json!(0), json!(1)]);
     assert_eq!(lines[2]["error"]["status"], 408);
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.now(), 0);
     Ok(())
 }
 
@@ -219,6 +204,6 @@ async fn endless_streams_are_not_collected() -> Result<()> {
     let message = error["error"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("64 MiB") && message.contains("application/x-ndjson"), "{message}");
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0, "the method goes on");
+    assert_eq!(alive.now(), 0, "the method goes on");
     Ok(())
 }

@@ -2,7 +2,10 @@
 //! own. Each test runs with and without, on one thread and on two workers: what a program sees is
 //! the same.
 
-use std::collections::BTreeMap;
+use crate::support::events::Events;
+use crate::support::runtimes::threads;
+use crate::support::status::deployment;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
@@ -11,7 +14,6 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use serve_core::prelude::*;
 use serve_core::replica_context;
-use serve_core::status::MethodDetails;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -23,8 +25,7 @@ tokio::task_local! {
 /// What happened, in order.
 #[derive(Default)]
 struct Seen {
-    events: Mutex<Vec<String>>,
-    changed: Notify,
+    events: Events,
     /// Lets waiting methods go on.
     go: Notify,
     count: AtomicUsize,
@@ -32,37 +33,6 @@ struct Seen {
 }
 
 type See = Arc<Seen>;
-
-impl Seen {
-    fn note(&self, event: impl Into<String>) {
-        self.events.lock().push(event.into());
-        self.changed.notify_waiters();
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.events.lock())
-    }
-
-    /// Waits until so many events happened, and takes them.
-    async fn taken(&self, number: usize) -> Vec<String> {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.events.lock().len() >= number {
-                return self.take();
-            }
-            changed.await;
-        }
-    }
-}
-
-struct OnDrop(See, &'static str);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.note(self.1);
-    }
-}
 
 /// Its drop panics.
 #[derive(Clone)]
@@ -86,7 +56,7 @@ impl One {
     }
 
     pub async fn note(&self, what: String) {
-        self.see.note(what);
+        self.see.events.note(what);
     }
 }
 
@@ -102,7 +72,7 @@ impl Mutable {
     }
 
     pub async fn note(&mut self, what: String) {
-        self.see.note(what);
+        self.see.events.note(what);
     }
 }
 
@@ -118,7 +88,7 @@ impl Leaf {
     }
 
     pub async fn note(&self, what: String) {
-        self.see.note(what);
+        self.see.events.note(what);
     }
 
     pub async fn count(&self) -> usize {
@@ -141,10 +111,10 @@ impl Leaf {
 
     /// Ends when it is told to.
     pub async fn wait(&self) {
-        let _dropped = OnDrop(Arc::clone(&self.see), "dropped");
-        self.see.note("began");
+        let _dropped = self.see.events.note_on_drop("dropped");
+        self.see.events.note("began");
         self.see.go.notified().await;
-        self.see.note("went on");
+        self.see.events.note("went on");
     }
 
     pub async fn fail(&self) {
@@ -286,14 +256,6 @@ fn ways() -> impl Iterator<Item = Way> {
 }
 
 impl Way {
-    fn tokio(self) -> tokio::runtime::Runtime {
-        let mut builder = match self.workers {
-            1 => Builder::new_current_thread(),
-            _ => Builder::new_multi_thread(),
-        };
-        builder.worker_threads(self.workers).enable_all().build().expect("threads can start")
-    }
-
     async fn graph(self) -> (Runtime, TopHandle, See) {
         let see = See::default();
         let runtime = Runtime::builder().in_place(self.in_place).start().await.unwrap();
@@ -308,10 +270,6 @@ impl Way {
         let top = runtime.run(top).await.unwrap();
         (runtime, top, see)
     }
-}
-
-fn details(runtime: &Runtime, deployment: &str) -> BTreeMap<String, MethodDetails> {
-    runtime.status().applications["default"].deployments[deployment].methods.clone()
 }
 
 /// Runs `inner` inside a method, each way.
@@ -337,7 +295,7 @@ fn run<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     for way in ways {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner = inner.clone();
             let inner: Inner = Arc::new(move |handles| Box::pin(inner(handles)));
@@ -360,7 +318,7 @@ fn a_response_dropped_unpolled_never_runs() {
         one.note("the slot is free".to_owned()).await.unwrap();
         // Two calls at once have tasks, which tokio may have begun before they are dropped on
         // another worker; not so a call that alone was made.
-        assert_eq!(see.take(), ["the slot is free"]);
+        assert_eq!(see.events.take(), ["the slot is free"]);
     });
 }
 
@@ -369,9 +327,9 @@ fn dropping_a_polled_response_stops_the_call_tree() {
     everywhere(|Handles { see, middle, .. }| async move {
         let mut response = middle.wait();
         assert!(futures::poll!(&mut response).is_pending());
-        assert_eq!(see.taken(1).await, ["began"]);
+        assert_eq!(see.events.take_when(1).await, ["began"]);
         drop(response);
-        assert_eq!(see.taken(1).await, ["dropped"]);
+        assert_eq!(see.events.take_when(1).await, ["dropped"]);
     });
 }
 
@@ -379,14 +337,14 @@ fn dropping_a_polled_response_stops_the_call_tree() {
 fn unawaited_calls_begin_when_the_caller_suspends() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = leaf.note("callee".to_owned());
-        assert_eq!(see.taken(1).await, ["callee"]);
+        assert_eq!(see.events.take_when(1).await, ["callee"]);
         response.await.unwrap();
         let mut response = leaf.wait();
-        assert_eq!(see.taken(1).await, ["began"]);
+        assert_eq!(see.events.take_when(1).await, ["began"]);
         assert!(futures::poll!(&mut response).is_pending());
         see.go.notify_one();
         response.await.unwrap();
-        assert_eq!(see.take(), ["went on", "dropped"]);
+        assert_eq!(see.events.take(), ["went on", "dropped"]);
     });
 }
 
@@ -394,13 +352,13 @@ fn unawaited_calls_begin_when_the_caller_suspends() {
 fn detached_shared_and_forgotten_calls_run() {
     everywhere(|Handles { see, leaf, .. }| async move {
         leaf.note("detached".to_owned()).detach();
-        assert_eq!(see.taken(1).await, ["detached"]);
+        assert_eq!(see.events.take_when(1).await, ["detached"]);
         let reference = leaf.count().object_ref();
         let shared = reference.clone();
         drop(reference);
         assert_eq!(*shared.get().await.unwrap(), 0);
         std::mem::forget(leaf.note("forgotten".to_owned()));
-        assert_eq!(see.taken(1).await, ["forgotten"]);
+        assert_eq!(see.events.take_when(1).await, ["forgotten"]);
         assert_eq!(leaf.add(leaf.count(), leaf.add(1, 2)).await.unwrap(), 4);
     });
 }
@@ -416,14 +374,14 @@ fn a_panic_fails_only_the_call() {
             assert_eq!(context().request_id(), request);
         }
         leaf.note("served".to_owned()).await.unwrap();
-        assert_eq!(see.take(), ["served"]);
+        assert_eq!(see.events.take(), ["served"]);
     });
 }
 
 #[test]
 fn three_panics_in_a_row_replace_the_replica() {
     for way in ways() {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner: Inner = Arc::new(|Handles { leaf, .. }| {
                 Box::pin(async move {
@@ -485,10 +443,10 @@ fn ordered_calls_begin_in_order() {
             let (a, b) = (one.note("a".to_owned()), one.note("b".to_owned()));
             b.await.unwrap();
             a.await.unwrap();
-            assert_eq!(see.take(), ["a", "b"]);
+            assert_eq!(see.events.take(), ["a", "b"]);
             mutable.note("a".to_owned()).await.unwrap();
             mutable.note("b".to_owned()).await.unwrap();
-            assert_eq!(see.take(), ["a", "b"]);
+            assert_eq!(see.events.take(), ["a", "b"]);
         }
     });
 }
@@ -538,11 +496,11 @@ fn a_passed_deadline_prevents_the_call() {
         let late = leaf.options(CallOptions::new().timeout(Duration::ZERO));
         let ended = late.note("never".to_owned()).await;
         assert!(matches!(ended, Err(CallError::DeadlineExceeded)), "{ended:?}");
-        assert!(see.take().is_empty());
+        assert!(see.events.take().is_empty());
         let soon = leaf.options(CallOptions::new().timeout(Duration::from_millis(5)));
         let ended = soon.wait().await;
         assert!(matches!(ended, Err(CallError::DeadlineExceeded)), "{ended:?}");
-        assert_eq!(see.taken(2).await, ["began", "dropped"]);
+        assert_eq!(see.events.take_when(2).await, ["began", "dropped"]);
     });
 }
 
@@ -552,7 +510,7 @@ fn blocking_waits_in_async_code_are_refused() {
         let refused = leaf.note("never".to_owned()).result();
         assert!(matches!(refused, Err(CallError::BlockingInAsync)));
         assert_eq!(leaf.lock().await.unwrap(), 7);
-        assert!(see.take().is_empty());
+        assert!(see.events.take().is_empty());
     });
 }
 
@@ -601,7 +559,7 @@ fn callers_may_block_on_their_callee() {
 fn shutdown_drops_suspended_calls() {
     for in_place in [true, false] {
         let way = Way { workers: 2, in_place };
-        let tokio = way.tokio();
+        let tokio = threads(way.workers);
         let (runtime, top, _) = tokio.block_on(way.graph());
         let (made, is_made) = mpsc::channel();
         let (go, goes) = mpsc::channel::<()>();
@@ -630,7 +588,7 @@ fn shutdown_drops_suspended_calls() {
 #[test]
 fn task_locals_are_the_callers_until_suspension() {
     for way in ways() {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (_runtime, top, _) = way.graph().await;
             let Way { in_place, .. } = way;
             let inner: Inner = Arc::new(move |Handles { leaf, .. }| {
@@ -651,7 +609,7 @@ fn task_locals_are_the_callers_until_suspension() {
 #[test]
 fn status_counts_calls_in_place() {
     for way in ways() {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner: Inner = Arc::new(|Handles { see, leaf, .. }| {
                 Box::pin(async move {
@@ -666,13 +624,13 @@ fn status_counts_calls_in_place() {
             });
             top.run(inner).await.unwrap();
             let in_place = u64::from(way.in_place);
-            let methods = details(&runtime, "Leaf");
+            let methods = deployment(&runtime, "Leaf").methods;
             let count = methods["count"];
             assert_eq!(count.in_place, 3 * in_place, "{way:?}");
             assert_eq!(count.spawned, 4 * (1 - in_place), "{way:?}");
             let wait = methods["wait"];
             assert_eq!((wait.in_place, wait.spawned), (in_place, 1 - in_place), "{way:?}");
-            let top = details(&runtime, "Top")["run"];
+            let top = deployment(&runtime, "Top").methods["run"];
             assert_eq!((top.in_place, top.spawned), (0, 1), "made outside of any method");
         });
     }
@@ -703,16 +661,16 @@ async fn calls_outlive_a_replica_only_before_they_begin() {
                 let ended = response.await;
                 // Both were killed if the call had been on the other one.
                 assert!(ended.is_ok(), "{ended:?}");
-                assert_eq!(see.take(), ["elsewhere"]);
+                assert_eq!(see.events.take(), ["elsewhere"]);
                 let mut response = leaf.wait();
                 assert!(futures::poll!(&mut response).is_pending());
-                assert_eq!(see.taken(1).await, ["began"]);
+                assert_eq!(see.events.take_when(1).await, ["began"]);
                 while world.kill_replica::<Leaf>(0) || world.kill_replica::<Leaf>(1) {}
                 let ended = response.await;
                 let Err(CallError::Unavailable { started: true, .. }) = ended else {
                     panic!("{ended:?}");
                 };
-                assert_eq!(see.taken(1).await, ["dropped"]);
+                assert_eq!(see.events.take_when(1).await, ["dropped"]);
             })
         });
         top.run(inner).await.unwrap();
@@ -875,21 +833,21 @@ async fn short_methods_are_promoted_to_in_place() {
     let runtime = Runtime::builder().start().await.unwrap();
     let pipeline = runtime.run(Pipeline::bind(Varying::bind())).await.unwrap();
     pipeline.work(50).await.unwrap();
-    assert_eq!(details(&runtime, "Varying")["work"].in_place, 0);
+    assert_eq!(deployment(&runtime, "Varying").methods["work"].in_place, 0);
     // Another program may interrupt a poll, which looks like a long one then.
-    while details(&runtime, "Varying")["work"].in_place == 0 {
+    while deployment(&runtime, "Varying").methods["work"].in_place == 0 {
         pipeline.work(64).await.unwrap();
     }
-    let before = details(&runtime, "Varying")["work"];
+    let before = deployment(&runtime, "Varying").methods["work"];
     // The sweeper sees the first poll that is as long as this one.
     pipeline.turn_long(1).await.unwrap();
     pipeline.work(1).await.unwrap();
-    let turned = details(&runtime, "Varying")["work"];
+    let turned = deployment(&runtime, "Varying").methods["work"];
     pipeline.work(100).await.unwrap();
-    let after = details(&runtime, "Varying")["work"];
+    let after = deployment(&runtime, "Varying").methods["work"];
     assert_eq!(after.in_place, turned.in_place, "{before:?} {turned:?} {after:?}");
     pipeline.suspend(1_000).await.unwrap();
-    let suspending = details(&runtime, "Varying")["suspend"];
+    let suspending = deployment(&runtime, "Varying").methods["suspend"];
     assert_eq!((suspending.in_place, suspending.spawned), (0, 1_000));
 }
 

@@ -1,6 +1,9 @@
 //! Random programs of calls, joins, selects, drops, panics and deadlines, run with calls in place
 //! and without: what can be seen of a program is the same.
 
+use crate::support::cases::cases;
+use crate::support::runtimes::paused;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -268,12 +271,7 @@ fn programs() -> impl Strategy<Value = Program> {
 
 /// Runs a program on a paused clock. Returns what was seen of each call, by the call's path.
 fn seen(program: &Program, in_place: bool) -> Vec<(String, String)> {
-    let tokio = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime can start");
-    tokio.block_on(async {
+    paused().block_on(async {
         let runtime = MockRuntime::builder().mode(Mode::Local).in_place(in_place).start();
         let node = runtime.run(Node::bind()).await.expect("nothing keeps it from running");
         let log = Arc::new(Log { start: Instant::now(), events: Mutex::default() });
@@ -290,7 +288,7 @@ fn seen(program: &Program, in_place: bool) -> Vec<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(100), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn programs_look_the_same_in_place(program in programs()) {

@@ -2,7 +2,7 @@
 //! mock, not over HTTP, and not in how calls run.
 #![cfg(feature = "http")]
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ struct Absent<T>(T);
 
 #[tokio::test(start_paused = true)]
 async fn an_absent_method_leaves_nothing() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let sparse = runtime.run(Sparse::bind(1)).await?;
     assert_eq!(sparse.start().await?, 1);
     assert_eq!(sparse.there().await?, 2);
@@ -117,7 +117,7 @@ impl Exclusive {
 
 #[tokio::test(start_paused = true)]
 async fn a_present_mut_self_method_serializes_calls() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let exclusive = runtime.run(Exclusive::bind()).await?;
     let (one, two) = (exclusive.alone(), exclusive.alone());
     assert_eq!((one.await?, two.await?), (0, 0));

@@ -13,7 +13,7 @@
     clippy::pedantic
 )]
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use serve_core::prelude::*;
 
@@ -120,7 +120,7 @@ async fn visit(shop: &ShopHandle) -> Result<Price> {
 
 #[tokio::test(start_paused = true)]
 async fn generated_code_has_no_warnings() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let shop = runtime.run(two_things()).await?;
     assert_eq!(visit(&shop).await?, Price(10));
     assert_eq!(shop.count().await?, 2);

@@ -1,7 +1,7 @@
 //! Names and types that a user is free to choose: methods called like the framework's own,
 //! raw identifiers, `Self`, aliases of `Result`, and deployments wherever items may be.
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::collections::HashMap;
 
@@ -64,7 +64,7 @@ impl Framework {
 
 #[tokio::test(start_paused = true)]
 async fn user_methods_win_over_the_frameworks() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let handle = runtime.run(Framework::bind()).await?;
     assert_eq!(handle.options("x").await?, "options of x");
     assert_eq!(handle.clone().await?, 1);
@@ -135,7 +135,7 @@ impl Point {
 
 #[tokio::test(start_paused = true)]
 async fn self_in_a_signature_is_the_deployment() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let point = runtime.run(Point::bind(1)).await?;
     assert_eq!(point.itself().await?, Point::new(1));
     let named = HashMap::from([("a".to_owned(), Point::new(3))]);
@@ -193,7 +193,7 @@ async fn result_aliases_are_recognized() -> Result<()> {
             _ => None,
         }
     }
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let failing = runtime.run(Failing::bind()).await?;
     assert_eq!(app(failing.ours().await).map(|error| error.to_string()), Some("ours".to_owned()));
     assert_eq!(app(failing.two().await), Some("two".to_owned()));
@@ -250,7 +250,7 @@ async fn deployments_may_be_in_modules_and_bodies() -> Result<()> {
     }
 
     let inside = private::Inside::bind();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let local = runtime.run(Local::bind(inside.clone())).await?;
     assert_eq!(local.two().await?, 2);
     let caller = Caller(runtime.run(Application::from(inside).name("other")).await?);

@@ -1,6 +1,7 @@
 //! The mock runtime: answers instead of deployments, and what was asked of them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::support::panics::panic_message;
+
 use std::time::Duration;
 
 use serve_core::prelude::*;
@@ -171,8 +172,7 @@ async fn an_unknown_mock_name_panics_at_the_end() -> Result<()> {
     let line = line!() - 1;
     let runtime = MockRuntime::builder().mock(other).mock(nobody).start();
     runtime.run(named()).await?;
-    let told = catch_unwind(AssertUnwindSafe(|| drop(runtime))).unwrap_err();
-    let told = told.downcast::<String>().expect("a panic with a message");
+    let told = panic_message(|| drop(runtime));
     assert!(
         told.starts_with("the mock of `SpanishResponder` that is named `nobody` (at "),
         "{told}"

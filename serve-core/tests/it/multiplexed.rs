@@ -1,7 +1,7 @@
 //! Models on demand, inside running deployments.
 #![cfg(feature = "http")]
 
-use crate::by_environment;
+use crate::support::runtimes::{self, mock_runtime};
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ fn asking(id: &str) -> CallOptions {
 #[tokio::test(start_paused = true)]
 async fn a_call_uses_the_model_it_names() -> Result<()> {
     let loads = Arc::new(AtomicUsize::new(0));
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     for id in ["a", "b", "a", "b"] {
         assert_eq!(models.options(asking(id)).answer().await?, format!("model {id} on 0"));
@@ -87,7 +87,7 @@ async fn a_call_uses_the_model_it_names() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_shared_load_outlives_its_first_caller() -> Result<()> {
     let loads = Arc::new(AtomicUsize::new(0));
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     let hurried = models.options(asking("a").timeout(Duration::from_millis(100)));
     let patient = models.options(asking("a"));
@@ -184,16 +184,10 @@ impl TranslatorHandle {
     }
 }
 
-async fn translator(bound: Bound<Translator>) -> Result<(MockRuntime, TranslatorHandle)> {
-    let runtime = MockRuntime::builder().start();
-    let handle = runtime.run(bound).await?;
-    Ok((runtime, handle))
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_least_recently_used_model_is_evicted() -> Result<()> {
     let shelf = Shelf::default();
-    let (runtime, translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     for (models, left) in [(&["1", "2", "3"][..], ["2", "3"]), (&["2", "4"], ["2", "4"])] {
         for model in models {
             assert_eq!(translator.of(model).translate(0).await?.model, *model);
@@ -210,7 +204,7 @@ async fn the_least_recently_used_model_is_evicted() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn an_evicted_model_lives_until_its_last_call() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 1)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 1)).await?;
     let (short, long) = (translator.of("1").translate(10), translator.of("1").translate(20));
     sleep(Duration::from_secs(2)).await;
     translator.of("2").translate(0).await?;
@@ -234,7 +228,7 @@ async fn an_evicted_model_lives_until_its_last_call() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn concurrent_first_calls_load_a_model_once() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 3)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 3)).await?;
     let began = Instant::now();
     let mut calls: Vec<_> = (0..10).map(|_| translator.of("1").translate(0)).collect();
     calls.extend(["2", "3"].map(|model| translator.of(model).translate(0)));
@@ -249,7 +243,7 @@ async fn concurrent_first_calls_load_a_model_once() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_failed_load_evicts_nothing() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     for model in ["1", "2"] {
         translator.of(model).translate(0).await?;
     }
@@ -270,7 +264,7 @@ async fn a_failed_load_evicts_nothing() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_load_is_cancelled_with_its_last_caller() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     let first = translator.of("1").translate(0);
     sleep(Duration::from_millis(200)).await;
     let others: Vec<_> = (0..3).map(|_| translator.of("1").translate(0)).collect();
@@ -310,7 +304,7 @@ async fn compute_work_shares_loads() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_header_names_the_model() -> Result<()> {
     let shelf = Shelf::default();
-    let (runtime, _translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (runtime, _translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     let http = runtime.http();
     for header in ["serve_multiplexed_model_id", "Serve-Multiplexed-Model-Id"] {
         let request = http.post("/translate").header(header, "es").json(0);
@@ -341,7 +335,7 @@ async fn a_header_names_the_model() -> Result<()> {
 async fn calls_go_to_replicas_with_the_model() -> Result<()> {
     let shelf = Shelf::default();
     let bound = Translator::bind(shelf.clone(), 4).num_replicas(4);
-    let (_runtime, translator) = translator(bound).await?;
+    let (_runtime, translator) = mock_runtime(bound).await?;
     let mut homes = BTreeSet::new();
     for model in ["1", "2", "3", "4"] {
         let home = translator.of(model).translate(0).await?.replica;
@@ -371,7 +365,7 @@ async fn calls_go_to_replicas_with_the_model() -> Result<()> {
 async fn calls_do_not_wait_for_a_busy_replica() -> Result<()> {
     let shelf = Shelf::default();
     let bound = Translator::bind(shelf.clone(), 4).num_replicas(2).max_ongoing_requests(1);
-    let (_runtime, translator) = translator(bound).await?;
+    let (_runtime, translator) = mock_runtime(bound).await?;
     let home = translator.of("1").translate(0).await?.replica;
     let began = Instant::now();
     let busy = translator.of("1").translate(60);
@@ -391,7 +385,7 @@ async fn calls_do_not_wait_for_a_busy_replica() -> Result<()> {
 async fn a_dead_replica_is_not_preferred() -> Result<()> {
     let shelf = Shelf::default();
     let bound = Translator::bind(shelf.clone(), 4).num_replicas(2);
-    let (runtime, translator) = translator(bound).await?;
+    let (runtime, translator) = mock_runtime(bound).await?;
     let home = translator.of("1").translate(0).await?.replica;
     let running = translator.of("1").translate(60);
     sleep(Duration::from_millis(1)).await;
@@ -411,7 +405,7 @@ async fn a_dead_replica_is_not_preferred() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_draining_replica_does_not_affect_routing() -> Result<()> {
     let shelf = Shelf::default();
-    let (runtime, translator) = translator(Translator::bind(shelf.clone(), 4)).await?;
+    let (runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 4)).await?;
     let old = translator.of("1").translate(0);
     sleep(Duration::from_millis(100)).await;
     // Bound anew, so that the replica is another.
@@ -441,7 +435,7 @@ async fn zero_models_fail_the_deploy() -> Result<()> {
     assert!(said.contains("room for 0 models") && said.contains("usize::MAX"), "{said}");
 
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), usize::MAX)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), usize::MAX)).await?;
     for model in 0..100 {
         translator.of(&model.to_string()).translate(0).await?;
     }

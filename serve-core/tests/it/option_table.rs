@@ -1,9 +1,10 @@
 //! The table of options is what the macro, `Bound`, config files, the schema and the guide say.
 //! An option that one of these lacks is found.
 
+use crate::support::repository::{self, next_table, quoted};
+use crate::support::routers::First;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use serve_core::dynamic::AnyApplication;
 use serve_core::options::DeploymentOptions;
 use serve_core::options::{AUTOSCALING, GivenIn, OPTIONS, OnUpdate, OptionInfo};
 use serve_core::prelude::*;
-use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::routing::RequestRouting;
 
 /// The options that only the attribute has, because they are words to the macro.
 const WORDS: [&str; 2] = ["local", "crate"];
@@ -34,15 +35,6 @@ impl Configured {
     fn configure(&self, _config: u32) {}
 }
 
-#[derive(Default)]
-struct First;
-
-impl RequestRouter for First {
-    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
-        all.iter().next()
-    }
-}
-
 serve_core::routing::register_request_router!("first", First);
 
 #[derive(Default)]
@@ -56,27 +48,17 @@ impl AutoscalingPolicy for OneForTen {
 
 serve_core::autoscaling::register_autoscaling_policy!("one_for_ten", OneForTen);
 
-fn file(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The names between backticks of a text.
-fn quoted(text: &str) -> BTreeSet<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
 /// The options that `#[deployment]` says it takes.
 fn in_the_macro() -> BTreeSet<String> {
-    let said = file("tests/ui/option_misspelt.stderr");
+    let said = repository::read("serve-core/tests/ui/option_misspelt.stderr");
     let (_, said) = said.split_once("the options are").expect("it lists them");
     let said = said.lines().next().unwrap_or_default();
-    quoted(said).into_iter().filter(|name| !WORDS.contains(name)).map(str::to_owned).collect()
+    quoted(said).filter(|name| !WORDS.contains(name)).map(str::to_owned).collect()
 }
 
 /// The options of the tables of `docs/deployments.md` that come after the heading.
 fn in_the_guide(heading: &str, tables: usize) -> BTreeSet<String> {
-    let guide = file("../docs/deployments.md");
+    let guide = repository::read("docs/deployments.md");
     let (_, text) = guide.split_once(heading).expect("the heading is there");
     let name = |line: &str| {
         let cell = line.split('|').nth(1)?.split('`').nth(1)?;
@@ -86,8 +68,7 @@ fn in_the_guide(heading: &str, tables: usize) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut lines = text.lines();
     for _ in 0..tables {
-        let rows = lines.by_ref().skip_while(|line| !line.starts_with("|---"));
-        names.extend(rows.skip(1).take_while(|line| line.starts_with('|')).filter_map(name));
+        names.extend(next_table(&mut lines).filter_map(name));
     }
     names.retain(|name| !WORDS.contains(&name.as_str()));
     names
@@ -197,7 +178,7 @@ fn an_option_only_in_the_table_is_detected() {
 
 #[test]
 fn the_guide_shows_the_tables_defaults() {
-    let guide = file("../docs/deployments.md");
+    let guide = repository::read("docs/deployments.md");
     let row = |name: &str| {
         let is_of = |line: &&str| {
             let rest = line.strip_prefix("| `").map(|cell| cell.trim_start_matches('.'));

@@ -1,6 +1,8 @@
 //! Every option of a deployment, by each of its ways in: the attribute, and what `bind`
 //! returns. What each of them does is shown by the tests of its topic.
 
+use crate::support::routers::First;
+
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -10,17 +12,7 @@ use serve_core::autoscaling::{Aggregation, AutoscalingContext};
 use serve_core::dynamic::AnyApplication;
 use serve_core::options::{DeploymentOptions, OptionsError};
 use serve_core::prelude::*;
-use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
-
-/// Always the first.
-#[derive(Debug, Default)]
-struct First;
-
-impl RequestRouter for First {
-    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
-        all.iter().next()
-    }
-}
+use serve_core::routing::RequestRouting;
 
 #[deployment]
 #[derive(Default)]

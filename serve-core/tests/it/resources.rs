@@ -1,6 +1,8 @@
 //! What replicas reserve of their node, who waits for room, and the places that replicas
 //! have.
 
+use crate::support::status::{deployment_of, replicas_in};
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -45,7 +47,7 @@ fn named(bound: Bound<Job>, name: &str) -> Application<Job> {
 }
 
 fn details(runtime: &MockRuntime, application: &str) -> DeploymentDetails {
-    runtime.status().applications[application].deployments["Job"].clone()
+    deployment_of(runtime, application, "Job")
 }
 
 fn waiting(runtime: &MockRuntime, application: &str) -> Vec<ReplicaDetails> {
@@ -207,11 +209,8 @@ async fn max_replicas_per_node_holds() -> Result<()> {
 }
 
 fn ranks(runtime: &MockRuntime) -> Vec<usize> {
-    let replicas = details(runtime, "default").replicas.into_iter();
-    let lasting = replicas.filter(|replica| replica.state != ReplicaState::Stopping);
-    let mut ranks: Vec<usize> = lasting.map(|replica| replica.rank).collect();
-    ranks.sort_unstable();
-    ranks
+    let lasting = replicas_in(runtime, "Job", |state| state != ReplicaState::Stopping);
+    lasting.into_iter().map(|replica| replica.rank).collect()
 }
 
 #[tokio::test(start_paused = true)]

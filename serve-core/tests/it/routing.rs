@@ -1,6 +1,7 @@
 //! Which replica gets a call.
 
-use crate::by_environment;
+use crate::support::runtimes;
+use crate::support::status::{application, deployment};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -349,7 +350,7 @@ async fn routers_are_notified_of_removed_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let telling = runtime.run(Telling::bind()).await?;
     let ids = |runtime: &MockRuntime| -> BTreeSet<String> {
-        let details = &runtime.status().applications["default"].deployments["Telling"];
+        let details = deployment(&runtime, "Telling");
         details.replicas.iter().map(|replica| replica.replica_id.clone()).collect()
     };
     let told = || {
@@ -414,7 +415,7 @@ impl Versioned {
 async fn routers_see_current_replicas_and_ranks() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let running = |runtime: &MockRuntime| -> Vec<(usize, String)> {
-        let details = &runtime.status().applications["default"].deployments["Versioned"];
+        let details = deployment(&runtime, "Versioned");
         let takes_calls = |state| matches!(state, ReplicaState::Running | ReplicaState::Updating);
         let replicas = details.replicas.iter().filter(|replica| takes_calls(replica.state));
         let mut all: Vec<_> =
@@ -513,7 +514,7 @@ impl Named {
 
 #[tokio::test(start_paused = true)]
 async fn calls_by_name_are_routed_alike() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let application = Application::from(Named::bind()).into();
     let named = runtime.run_any(application).await?;
     let arguments = BTreeMap::from([("text".to_owned(), vec!["a long text".to_owned()])]);
@@ -540,7 +541,7 @@ impl RequestRouter for Unmade {
 
 #[tokio::test(start_paused = true)]
 async fn a_router_that_panics_in_new_is_refused() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let plain = || worker(RequestRouting::PowerOfTwoChoices, 1, 10);
     let running = runtime.run(plain()).await?;
     let failed = runtime.run(plain().request_router(RequestRouting::custom::<Unmade>())).await;
@@ -551,7 +552,7 @@ async fn a_router_that_panics_in_new_is_refused() -> Result<()> {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(running.work(1).await?.0, 0);
-    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     Ok(())
 }
 
@@ -582,7 +583,7 @@ impl RequestRouter for CallsItself {
 
 #[tokio::test(start_paused = true)]
 async fn a_router_calling_itself_does_not_deadlock() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let bound = || worker(RequestRouting::custom::<CallsItself>(), 1, 10);
     let worker = runtime.run(bound()).await?;
     *BY_ITSELF.lock() = Some(worker.clone());

@@ -1,5 +1,8 @@
 //! Versions that do not start: what is tried, what serves meanwhile, and what is said.
 
+use crate::support::clocks::each_ms_during;
+use crate::support::status::{application, deployment, running_ids};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +12,7 @@ use serve_core::DeployError;
 use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
 use serve_core::status::{
-    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState,
-    StatusTrigger,
+    ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState, StatusTrigger,
 };
 use tokio::time::{Instant, sleep};
 
@@ -73,33 +75,19 @@ impl Child {
     }
 }
 
-fn application(runtime: &MockRuntime) -> ApplicationDetails {
-    runtime.status().applications["default"].clone()
-}
-
 fn child(runtime: &MockRuntime) -> DeploymentDetails {
-    application(runtime).deployments["Child"].clone()
-}
-
-fn ids(runtime: &MockRuntime) -> Vec<String> {
-    let replicas = child(runtime).replicas;
-    let running = replicas.into_iter().filter(|replica| replica.state == ReplicaState::Running);
-    running.map(|replica| replica.replica_id).collect()
+    deployment(runtime, "Child")
 }
 
 /// Makes a call each 5 ms until `change` is done.
 async fn under_load<T>(handle: &ChildHandle, change: impl Future<Output = T>) -> (T, Vec<u32>) {
     let mut calls = Vec::new();
-    let load = async {
-        loop {
+    let changed = each_ms_during(change, |ms| {
+        if ms % 5 == 0 {
             calls.push(handle.version());
-            sleep(Duration::from_millis(5)).await;
         }
-    };
-    let changed = tokio::select! {
-        changed = change => changed,
-        () = load => unreachable!("the load does not end"),
-    };
+    })
+    .await;
     let mut versions = Vec::new();
     for call in calls {
         versions.push(call.await.expect("no call fails"));
@@ -118,7 +106,7 @@ async fn the_old_version_serves_while_the_new_fails() -> Result<()> {
         let runtime = MockRuntime::builder().start();
         let good = Births::new(1, &[Birth::Works]);
         let handle = runtime.run(Child::bind(good).num_replicas(replicas)).await?;
-        let before = ids(&runtime);
+        let before = running_ids(&runtime, "Child");
         let bad = Births::new(2, &[birth]);
         let update = runtime.run(Child::bind(bad.clone()).num_replicas(replicas));
         let (failed, versions) = under_load(&handle, update).await;
@@ -138,8 +126,8 @@ async fn the_old_version_serves_while_the_new_fails() -> Result<()> {
         assert_eq!(status.status_trigger, StatusTrigger::ReplicaStartupFailed);
         assert!(status.message.contains(why), "{}", status.message);
         assert!(status.recent_dead_replicas.iter().all(|dead| dead.reason.contains(why)));
-        let kept = ids(&runtime).iter().filter(|id| before.contains(id)).count();
-        assert_eq!(ids(&runtime).len(), replicas);
+        let kept = running_ids(&runtime, "Child").iter().filter(|id| before.contains(id)).count();
+        assert_eq!(running_ids(&runtime, "Child").len(), replicas);
         // With four, the one that made room for the new version's first is made again.
         assert!(kept >= replicas - usize::from(replicas > 1), "{kept} of {replicas}");
         assert_eq!(handle.version().await?, 1);
@@ -162,10 +150,10 @@ async fn rolling_back_restarts_nothing() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let good = Child::bind(Births::new(1, &[Birth::Works]));
     let _handle = runtime.run(good.clone()).await?;
-    let before = ids(&runtime);
+    let before = running_ids(&runtime, "Child");
     assert!(runtime.run(Child::bind(Births::new(2, &[Birth::Fails]))).await.is_err());
     runtime.run(good).await?;
-    assert_eq!(ids(&runtime), before);
+    assert_eq!(running_ids(&runtime, "Child"), before);
     assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     assert_eq!(child(&runtime).status, DeploymentStatus::Healthy);
     Ok(())
@@ -321,7 +309,7 @@ async fn the_last_of_many_deploys_runs() -> Result<()> {
     }
     assert!(began.elapsed() < Duration::from_secs(21), "{:?}", began.elapsed());
     assert_eq!(application(&runtime).status, ApplicationStatus::Running);
-    assert_eq!(ids(&runtime).len(), 1);
+    assert_eq!(running_ids(&runtime, "Child").len(), 1);
     Ok(())
 }
 
@@ -408,10 +396,10 @@ async fn a_failed_upscale_keeps_the_old_replicas() -> Result<()> {
     let births = Births::new(1, &[Birth::Works, Birth::Fails]);
     let bound = Child::bind(births.clone());
     let handle = runtime.run(bound.clone()).await?;
-    let before = ids(&runtime);
+    let before = running_ids(&runtime, "Child");
     let (failed, _) = under_load(&handle, runtime.run(bound.num_replicas(3))).await;
     assert!(failed.map(drop).expect_err("no more start").to_string().contains("model is missing"));
-    assert_eq!(ids(&runtime), before);
+    assert_eq!(running_ids(&runtime, "Child"), before);
     assert_eq!(child(&runtime).target_num_replicas, 1);
     assert_eq!(application(&runtime).status, ApplicationStatus::DeployFailed);
     assert_eq!(handle.version().await?, 1);
