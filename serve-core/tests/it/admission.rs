@@ -1,4 +1,4 @@
-//! Who runs, who waits and who is turned away.
+//! Which calls run, which are queued and which are rejected.
 
 use crate::support::events::Events;
 use crate::support::gauges::Gauge;
@@ -11,7 +11,7 @@ use futures::future::join_all;
 use serve_core::prelude::*;
 use tokio::time::sleep;
 
-/// What the calls of a test did.
+/// The calls of a test: their order, and how many ran at a time.
 #[derive(Clone, Default)]
 struct Log {
     order: Events<usize>,

@@ -1,4 +1,4 @@
-//! `docs/architecture.md` says where things are; the sources say whether that is so.
+//! `docs/architecture.md` agrees with the source files.
 
 use crate::support::repository::{self, next_table, quoted};
 
@@ -8,7 +8,7 @@ use std::fs;
 /// The sources of the core.
 const SRC: &str = "serve-core/src";
 
-/// A common call is at most so long.
+/// The most functions and files that a common call passes through.
 const FUNCTIONS: usize = 25;
 const FILES: usize = 12;
 
@@ -43,7 +43,7 @@ fn call_path_is_short_and_documented_correctly() {
     }
 }
 
-/// Files that the page names in running text: `folder/file.rs`.
+/// Files that the page names in its text: `folder/file.rs`.
 #[test]
 fn files_named_in_the_page_exist() {
     let page = repository::read("docs/architecture.md");
@@ -56,8 +56,7 @@ fn files_named_in_the_page_exist() {
     }
 }
 
-/// The modules of the crate, in the order in which they may use each other, with what stands
-/// beside each of them.
+/// The modules of the crate: each may use those of earlier rows.
 const ORDER: [&[&str]; 16] = [
     &["error", "time"],
     &["observe"],
@@ -77,7 +76,7 @@ const ORDER: [&[&str]; 16] = [
     &["private", "prelude", "macros", "lib"],
 ];
 
-/// What uses a module above itself all the same, and why.
+/// Modules that use a later module, each with its reason.
 const EXCEPTIONS: [(&str, &str); 3] = [
     // A `Bound` and a policy are told apart by what a call carries.
     ("deployment", "call"),

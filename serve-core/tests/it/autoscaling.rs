@@ -1,4 +1,4 @@
-//! Replicas that follow the load: real deployments, on a virtual clock.
+//! Replicas that follow the load: real deployments on a paused clock.
 
 use crate::support::clocks::seconds;
 use crate::support::runtimes::mock_runtime;
@@ -16,7 +16,7 @@ use serve_core::prelude::*;
 use serve_core::status::{ApplicationStatus, DeploymentDetails, DeploymentStatus, StatusTrigger};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Works until it is told to stop.
+/// Works for a time, or until the call is dropped.
 #[deployment(name = "Model", num_replicas = "auto")]
 #[derive(Default)]
 struct Model;
@@ -41,7 +41,7 @@ fn target(runtime: &Runtime) -> usize {
     details(runtime).target_num_replicas
 }
 
-/// What was decided, as (seconds, from, to).
+/// The decisions, as (seconds, from, to).
 fn decided(runtime: &Runtime) -> Vec<(f64, usize, usize)> {
     let decisions = details(runtime).autoscaling_decisions;
     let shown = |AutoscalingDecision { at, from, to, .. }: &AutoscalingDecision| {
@@ -59,7 +59,7 @@ fn scaled(config: AutoscalingConfig) -> Bound<Model> {
     Model::bind().autoscaling(config)
 }
 
-/// A load is met as it is: what is wanted follows it without a window worth the name.
+/// Autoscaling that follows the load almost at once, by a look-back period of 10 ms.
 fn prompt() -> AutoscalingConfig {
     AutoscalingConfig::auto().look_back_period(Duration::from_millis(10))
 }
@@ -422,7 +422,7 @@ async fn a_call_at_zero_starts_a_replica_at_once() -> Result<()> {
     Ok(())
 }
 
-/// A policy of one's own is asked each second: a call must not wait for the next time.
+/// A custom policy is asked each second: a call must not wait for that.
 #[tokio::test(start_paused = true)]
 async fn a_call_wakes_a_deployment_under_any_policy() -> Result<()> {
     let config = to_zero().downscale_to_zero_delay(Duration::ZERO);
@@ -491,7 +491,7 @@ async fn no_scale_to_zero_during_a_call() -> Result<()> {
 
 // Idleness.
 
-/// As the default one does, and counts how often it is asked.
+/// The default policy, which counts how often it is asked.
 struct Counted(Arc<AtomicUsize>);
 
 impl AutoscalingPolicy for Counted {

@@ -1,5 +1,5 @@
-//! A batch's items stand in the order in which their calls were admitted, wherever the calls
-//! come from; and each item's context can be had.
+//! The items of a batch are in the order in which their calls were admitted, whatever kind of call
+//! they come from, and each item has its context.
 
 use crate::support::events::Events;
 use crate::support::runtimes;
@@ -123,7 +123,7 @@ async fn item_order_holds_for_every_kind_of_batch() -> Result<()> {
     Ok(())
 }
 
-/// Two things at once: calls wait for slots while replicas die under those before them.
+/// Calls wait for slots while replicas die under earlier calls.
 #[tokio::test(start_paused = true)]
 async fn rerouted_calls_stay_ahead_of_later_calls() -> Result<()> {
     let (items, took) = (Items::default(), Duration::from_millis(1));

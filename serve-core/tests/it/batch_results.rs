@@ -1,5 +1,4 @@
-//! What each call gets of a batch: its row of whatever the method returns; and batched
-//! methods over HTTP and as mocks.
+//! The results of batched methods: one row for each call, also over HTTP and from mocks.
 
 use crate::support::clocks::ms;
 use crate::support::runtimes;
@@ -22,7 +21,7 @@ impl fmt::Display for Odd {
     }
 }
 
-/// One that no copy is made of.
+/// An error that cannot be cloned.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Unique(u64);
 
@@ -54,7 +53,7 @@ impl Kinds {
         }
     }
 
-    /// An alias says no less.
+    /// The result is an alias.
     #[batch]
     pub async fn by_alias(&self, items: Vec<u64>) -> serve_core::Result<Vec<u64>> {
         if items.len() > 2 {
@@ -63,7 +62,7 @@ impl Kinds {
         Ok(items)
     }
 
-    /// As many results as `n` says, whatever it was given.
+    /// Returns `n` results, however many items there are.
     #[batch(max_batch_size = 3)]
     pub async fn some(&self, n: Vec<usize>) -> Vec<usize> {
         vec![0; n[0]]
@@ -116,7 +115,7 @@ impl Kinds {
             .map(move |n| to.iter().map(|to| (n <= *to).then(|| turn(n))).collect())
     }
 
-    /// One step is as it should be, the second is too short or a panic.
+    /// The first step is correct, the second is too short or panics.
     #[batch]
     pub fn breaks(&self, panics: Vec<bool>) -> impl Stream<Item = Vec<Option<u64>>> {
         stream::iter([1, 2]).map(move |n| {
@@ -337,7 +336,7 @@ async fn mocks_answer_calls_not_batches() -> Result<()> {
     Ok(())
 }
 
-/// An argument that comes from another call is waited for before the batch is joined.
+/// A call joins its batch once its arguments have arrived.
 #[tokio::test(start_paused = true)]
 async fn responses_can_be_batched_arguments() -> Result<()> {
     let runtime = MockRuntime::builder().start();

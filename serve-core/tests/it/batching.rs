@@ -1,5 +1,5 @@
-//! Calls that share runs of a method: when a batch closes, who is in it, and what each call
-//! gets of it.
+//! Calls that share a run of a method: when a batch closes, which calls are in it, and what each
+//! call receives.
 
 use crate::support::cases::cases;
 use crate::support::clocks::{ms, settle, until};
@@ -24,7 +24,7 @@ use tracing::Level;
 /// The batches that ran, in order, each with its items.
 type Batches = Events<Vec<u64>>;
 
-/// Every batch of it takes 100 ms.
+/// Most of its batches take 100 ms.
 #[deployment]
 struct Embedder(Batches);
 
@@ -98,8 +98,7 @@ async fn steady_calls_form_few_batches_in_order() -> Result<()> {
     Ok(())
 }
 
-/// A batch that ends frees slots, and the calls that waited for those are in time for the
-/// next one.
+/// A batch that ends frees slots, and the calls that waited for them join the next batch.
 #[tokio::test(start_paused = true)]
 async fn batches_are_full_under_load() -> Result<()> {
     for slots in [64, 100, 1000] {
@@ -256,7 +255,7 @@ async fn a_killed_replica_fails_only_its_running_batch() -> Result<()> {
     Ok(())
 }
 
-/// What a batch does, as seen from outside.
+/// The course of a batch.
 #[derive(Clone, Debug, PartialEq)]
 enum Event {
     Began(usize),
@@ -264,7 +263,7 @@ enum Event {
     Dropped,
 }
 
-/// Says what becomes of a batch.
+/// Notes the end of a batch.
 struct Watch(Events<Event>, bool);
 
 impl Watch {
@@ -412,7 +411,7 @@ async fn a_blocking_batch_keeps_its_slots() -> Result<()> {
     until("the slots are free", || total_load(&runtime).0 == 0).await;
     go.send(()).unwrap();
     assert_eq!(join_all([watched.compute(4), watched.compute(5)]).await, [Ok(4), Ok(5)]);
-    assert_eq!(total_load(&runtime), (0, 0), "who has its result finds its slot free");
+    assert_eq!(total_load(&runtime), (0, 0), "a caller that has its result finds its slot free");
     Ok(())
 }
 
@@ -422,7 +421,7 @@ struct Tuning {
     wait_ms: u64,
 }
 
-/// Its batches are as its user config says.
+/// Its user config sets the limits of its batches.
 #[deployment]
 struct Tuned(Batches);
 
@@ -576,7 +575,7 @@ async fn models_do_not_share_batches() -> Result<()> {
     Ok(())
 }
 
-/// On the real clock, where threads race: calls come, are dropped and end at the same time.
+/// On the real clock, where threads race: calls are made, are dropped and end at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn threads_lose_no_batched_call() -> Result<()> {
     let runtime = runtimes::by_environment().await?;
@@ -666,7 +665,7 @@ fn heavy(item: &u64) -> usize {
     if *item == 9 { 3 } else { 1 }
 }
 
-/// A call that was made, and what it says at its end.
+/// A call, which ends with its error if it fails.
 type Made = std::pin::Pin<Box<dyn Future<Output = Option<CallError>>>>;
 
 async fn run(steps: Vec<Step>) -> Result<()> {

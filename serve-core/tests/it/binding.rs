@@ -1,4 +1,4 @@
-//! What `bind` takes, and which deployments it makes.
+//! The arguments of `bind`, and the deployments that result.
 
 use crate::support::status::{application, deployment};
 
@@ -84,7 +84,7 @@ async fn containers_of_bounds_become_containers_of_handles() -> Result<()> {
     Ok(())
 }
 
-/// No deployment: an empty container says whether it would hold handles or bound ones.
+/// No deployment, but the type of one.
 fn nobody() -> Option<Bound<Adder>> {
     None
 }

@@ -1,4 +1,4 @@
-//! `#[blocking] fn new`: a constructor that computes, on a thread of its own.
+//! `#[blocking] fn new`: a constructor that computes on its own thread.
 
 use crate::support::events::Events;
 use crate::support::gates::{Gate, gate};
@@ -33,7 +33,7 @@ impl Drop for Model {
 
 #[handle]
 impl Model {
-    /// Loads until it is told how that ends.
+    /// Loads until the test says how the load ends.
     #[blocking]
     fn new(events: Events, gate: Gate<Step>) -> Result<Self> {
         let replica = replica_context().expect("a constructor has its replica");
@@ -60,7 +60,7 @@ fn model() -> (Bound<Model>, Events, Sender<Step>) {
     (Model::bind(Arc::clone(&events), gate), events, go)
 }
 
-/// The one async worker of the test goes on while it loads.
+/// The only async worker of the test keeps running during the load.
 #[tokio::test]
 async fn it_runs_off_the_async_workers() -> Result<()> {
     let (bound, events, go) = model();

@@ -1,4 +1,4 @@
-//! `#[blocking]` methods that return an iterator: a stream that is made on a compute thread.
+//! `#[blocking]` methods that return an iterator: streams made on a compute thread.
 
 use crate::support::clocks::{settle, until};
 use crate::support::events::Events;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, advance, sleep};
 /// Items that a producer makes before it waits: 16 places, and the one that it holds.
 const AHEAD: usize = 17;
 
-/// A model that notes what it does, and goes on when it is told to.
+/// A model that notes its steps, and continues when the test says so.
 #[deployment(max_ongoing_requests = 1)]
 struct Model {
     events: Events,
@@ -45,7 +45,7 @@ impl Model {
         words.into_iter().map(move |word| format!("{word}{suffix}"))
     }
 
-    /// Waits for a word before each item.
+    /// Waits at the gate before each item.
     #[blocking]
     pub fn steps(&self, to: u32) -> impl Iterator<Item = u32> + '_ {
         self.events.note("began");
@@ -270,7 +270,7 @@ async fn a_detached_stream_runs_to_its_end() -> Result<()> {
     Ok(())
 }
 
-/// On the real runtime: a `MockRuntime` has a thread for each job, so none would wait.
+/// On the real runtime: a `MockRuntime` has a thread for each job, so no job waits.
 #[tokio::test]
 async fn an_abandoned_stream_never_begins() -> Result<()> {
     let (bound, told) = model();

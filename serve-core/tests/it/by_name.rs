@@ -1,4 +1,4 @@
-//! Calls by name, as `cargo serve call` makes them: they keep to what holds for any call.
+//! Calls by name, as `cargo serve call` makes them, follow the rules of all calls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

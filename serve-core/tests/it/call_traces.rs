@@ -1,5 +1,4 @@
-//! The decisions on a call's path are events of the level `trace`, in the span of their
-//! deployment.
+//! Decisions about a call are `trace` events in the span of its deployment.
 
 use crate::support::log::Log;
 

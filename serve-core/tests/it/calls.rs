@@ -1,4 +1,4 @@
-//! What a call, its response and its stream can do, and what stops them.
+//! Operations on calls, responses and streams, and what ends a call.
 
 use crate::support::clocks::{MS, settle};
 use crate::support::events::Events;
@@ -297,7 +297,7 @@ async fn a_panic_leaves_other_calls_running() -> Result<()> {
     Ok(())
 }
 
-/// Compute work that waits until it is told to go on.
+/// Compute work that waits at a gate.
 #[deployment(max_ongoing_requests = 1)]
 struct Heavy {
     events: Events,
@@ -450,7 +450,7 @@ async fn an_endless_timeout_is_no_timeout() -> Result<()> {
     Ok(())
 }
 
-/// A call that makes the next one and lets it go, as a clockwork does.
+/// Each call makes the next one and detaches it.
 #[deployment(request_timeout = "1h")]
 struct Clock(Arc<Notify>);
 
@@ -468,7 +468,7 @@ impl Clock {
     }
 }
 
-/// If each held the deadline of the one before, to drop the last would end the process.
+/// If each call kept the deadline of the one before, dropping the last would overflow the stack.
 #[tokio::test]
 async fn chained_detached_calls_never_overflow() -> Result<()> {
     let done = Arc::<Notify>::default();

@@ -1,4 +1,4 @@
-//! Calls that feed, carry and cancel other calls.
+//! Calls that pass their results on, carry a deadline and cancel other calls.
 
 use crate::support::events::Events;
 use crate::support::runtimes;

@@ -1,5 +1,5 @@
-//! Random deploys, scalings to zero, changes of the config, deaths and failing versions, all at
-//! once: every deploy ends, the newest good version and config are everywhere, nothing is lost.
+//! Random deploys, scaling to zero, config changes, deaths and failing versions at the same time:
+//! every deploy ends, the newest good version and config run everywhere, and no call is lost.
 
 use crate::support::cases::cases;
 use crate::support::clocks::A_DAY;
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 const SEEDS: u32 = 100;
 
-/// A version of the deployment, and how it behaves.
+/// A version of the deployment and its behaviour.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Version {
     number: u32,
@@ -28,7 +28,7 @@ struct Version {
     start: Duration,
 }
 
-/// The user config of the deployment, and how it is taken.
+/// A user config of the deployment, and how the deployment takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Config {
     number: u32,
@@ -77,7 +77,7 @@ impl Model {
     }
 }
 
-/// One deploy that was asked for.
+/// A deploy that was requested.
 struct Deploy {
     version: Version,
     config: Config,

@@ -1,5 +1,5 @@
-//! Deploys end: whatever scales, dies, is refused or fits nowhere meanwhile, `run` returns, and
-//! the newest good version and configuration are everywhere.
+//! Deploys end: `run` returns while replicas scale, die, are refused or do not fit, and the newest
+//! good version and config run everywhere.
 
 use crate::support::clocks::{A_DAY, seconds};
 use crate::support::status::{application, deployment, running_ids};

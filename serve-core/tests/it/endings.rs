@@ -1,5 +1,5 @@
-//! How applications end, whatever stands in the way: calls that wait for a replica that is
-//! still to come, deletes that nobody waits for, code that blocks its thread.
+//! Applications end although calls wait for a replica, nobody awaits the delete, or code blocks its
+//! thread.
 
 use crate::support::clocks::SECOND;
 use crate::support::events::Events;
@@ -143,7 +143,7 @@ impl Loads {
     pub async fn hi(&self) {}
 }
 
-/// That the shutdown returns at all says that it did not wait: only then the constructor goes on.
+/// The constructor continues only after the shutdown, so a shutdown that returns did not wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn shutdown_ignores_a_blocking_constructor() -> Result<()> {
     let runtime = runtimes::by_environment().await?;
@@ -179,7 +179,7 @@ impl Saves {
     }
 }
 
-/// As above: only after the delete the thread goes on.
+/// The thread continues only after the delete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn delete_ignores_a_blocking_shutdown_method() -> Result<()> {
     let runtime = runtimes::by_environment().await?;

@@ -1,4 +1,4 @@
-//! What a failed call says, and what becomes of it under `?`.
+//! The contents of call errors, and their conversion by `?`.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn unavailable<E>(started: bool) -> CallError<E> {
     CallError::Unavailable { deployment: "Leaf".to_owned(), started, reason: "gone".to_owned() }
 }
 
-/// What `?` makes of an error, in a function like any method.
+/// The error that `?` makes of another error in a method.
 fn raised<E: std::error::Error + Send + Sync + 'static>(error: E) -> Error {
     let method = || -> Result<()> {
         Err(error)?;

@@ -1,4 +1,4 @@
-//! Replicas that die at any moment, and the faults that a test can make.
+//! Replicas that die at any moment, and the faults that a test can inject.
 
 use crate::support::cases::cases;
 use crate::support::clocks::until;
@@ -31,7 +31,7 @@ const REPLICAS: usize = 3;
 const SLOTS: usize = 2;
 const PLACES: usize = 4;
 
-/// How often each call's method was begun: the truth, which its error must agree with.
+/// How often the method of each call began, which the error of the call must agree with.
 #[derive(Default)]
 struct Ledger(Mutex<HashMap<u64, usize>>);
 
@@ -44,7 +44,7 @@ impl Ledger {
         self.0.lock().get(&id).copied().unwrap_or_default()
     }
 
-    /// What must hold of a call, however it ended.
+    /// Checks the rules that hold for a call however it ended.
     fn check<T, E: std::fmt::Debug>(
         &self,
         id: u64,
@@ -160,7 +160,7 @@ impl Front {
 struct Patience(Option<u64>);
 
 impl Patience {
-    /// What became of the call; none if it was dropped.
+    /// The outcome of the call; none if it was dropped.
     async fn wait<T>(self, call: impl Future<Output = T>) -> Option<T> {
         match self.0 {
             None => Some(call.await),
@@ -264,7 +264,7 @@ fn alive() -> usize {
     Tokio::current().metrics().num_alive_tasks()
 }
 
-/// One run. Gives the replicas that were killed.
+/// One run. Returns the number of replicas that were killed.
 async fn run(seed: u64) -> Result<usize> {
     let before = alive();
     let mut random = SmallRng::seed_from_u64(seed);

@@ -1,4 +1,4 @@
-//! Replicas that are not fit to go on, how they end, and what is said of it.
+//! Unhealthy replicas, their replacement, and their status.
 
 use crate::support::status::{application, deployment, ids};
 
@@ -17,7 +17,7 @@ fn me() -> String {
     replica_context().expect("a replica is current").replica_id().to_owned()
 }
 
-/// How a check fails.
+/// The way in which a check fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ill {
     Says,

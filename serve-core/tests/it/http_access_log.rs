@@ -1,4 +1,4 @@
-//! What is logged of requests: a line for each in the access log, and what went wrong.
+//! The log of requests: a line for each in the access log, and warnings.
 #![cfg(feature = "http")]
 
 use crate::support::clocks::until;
@@ -36,7 +36,7 @@ impl Slow {
     }
 }
 
-/// Passes on what its callee's deadline gives, and has an error of its own.
+/// Passes on the missed deadline of its callee, and has its own error.
 #[deployment]
 struct Front {
     slow: SlowHandle,
@@ -111,8 +111,8 @@ async fn each_request_has_a_line() -> Result<()> {
     Ok(())
 }
 
-/// What is the server's fault is in the log with its reason, whoever gave it its status; what
-/// is the client's is not.
+/// Failures of the server are logged with their reason, wherever their status comes from; failures
+/// of the client are not.
 #[tokio::test(start_paused = true)]
 async fn server_failures_are_warnings() -> Result<()> {
     let log = Log::of(is_warning);

@@ -1,4 +1,4 @@
-//! Which application and which endpoint a request reaches, and what goes with it.
+//! Which application and endpoint a request reaches, and with what context.
 #![cfg(feature = "http")]
 
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ impl Slow {
     }
 }
 
-/// Begins to deploy an application, whose replica starts when it is told to.
+/// Begins to deploy an application whose replica starts on notice.
 async fn starting(
     runtime: &MockRuntime,
     name: &str,

@@ -1,4 +1,4 @@
-//! What an application says of itself: `/openapi.json` and `/docs`.
+//! The description of an application: `/openapi.json` and `/docs`.
 #![cfg(feature = "http")]
 
 use serde_json::{Value, json};

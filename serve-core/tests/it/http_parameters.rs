@@ -1,4 +1,4 @@
-//! Where an endpoint's parameters come from, and what a client is told that gets one wrong.
+//! The parameters of endpoints, and the errors for wrong ones.
 #![cfg(feature = "http")]
 
 use crate::support::runtimes::mock_runtime;

@@ -1,5 +1,5 @@
-//! The front door on a real socket: both versions of HTTP, clients that go away, shutdown
-//! and WebSockets.
+//! The front door on a real socket: both HTTP versions, disconnecting clients, shutdown and
+//! WebSockets.
 #![cfg(feature = "http")]
 
 use crate::support::clocks::until;

@@ -1,4 +1,4 @@
-//! What a client gets for what a method returns.
+//! The responses that the results of methods become.
 #![cfg(feature = "http")]
 
 use crate::support::runtimes::mock_runtime;

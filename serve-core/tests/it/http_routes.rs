@@ -1,4 +1,4 @@
-//! `#[routes]`: an axum router of the user's own is served as calls are.
+//! `#[routes]`: requests to a custom axum router are served like calls.
 #![cfg(feature = "http")]
 
 use crate::support::gauges::Gauge;

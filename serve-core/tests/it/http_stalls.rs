@@ -1,5 +1,4 @@
-//! HTTP peers that stand still: what they hold is free after a while, and those that only
-//! rest keep it.
+//! HTTP peers that stall lose what they hold after a while; peers that only rest keep it.
 #![cfg(feature = "http")]
 
 use crate::support::clocks::{SECOND, advance_until};

@@ -1,4 +1,4 @@
-//! How streams are sent, and what stops them.
+//! The framing of streams, and what stops them.
 #![cfg(feature = "http")]
 
 use crate::support::gauges::Gauge;

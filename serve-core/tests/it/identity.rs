@@ -1,4 +1,5 @@
-//! The identity of deployments: which content is the same, in this process and in others.
+//! The identity of deployments: which content counts as equal, within a process and across
+//! processes.
 
 use std::collections::BTreeMap;
 use std::env;

@@ -1,5 +1,5 @@
-//! Replicas that nobody calls: they start in a time that follows their number, and cost no
-//! task, no timer and no wake-up.
+//! Idle replicas: they start in time proportional to their number, and cost no task, no timer and no
+//! wake-up.
 
 use crate::support::runtimes;
 use crate::support::status::deployment;

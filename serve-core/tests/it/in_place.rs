@@ -1,6 +1,5 @@
-//! Calls that are polled in place, on the task of their caller, before they get a task of their
-//! own. Each test runs with and without, on one thread and on two workers: what a program sees is
-//! the same.
+//! Calls that are polled in place, on the task of their caller, before they get their own task. Each
+//! test runs with and without, on one thread and on two workers: a program cannot tell them apart.
 
 use crate::support::events::Events;
 use crate::support::runtimes::threads;
@@ -22,7 +21,7 @@ tokio::task_local! {
     static MARK: u32;
 }
 
-/// What happened, in order.
+/// What the methods share with their test.
 #[derive(Default)]
 struct Seen {
     events: Events,
@@ -34,7 +33,7 @@ struct Seen {
 
 type See = Arc<Seen>;
 
-/// Its drop panics.
+/// A value whose drop panics.
 #[derive(Clone)]
 struct Bomb;
 
@@ -109,7 +108,7 @@ impl Leaf {
         let _ = sender.expect("it is sent once").send(());
     }
 
-    /// Ends when it is told to.
+    /// Ends on notice.
     pub async fn wait(&self) {
         let _dropped = self.see.events.note_on_drop("dropped");
         self.see.events.note("began");
@@ -584,7 +583,7 @@ fn shutdown_drops_suspended_calls() {
     }
 }
 
-/// What differs: until its first suspension, a call in place sees its caller's task.
+/// The one difference: until its first suspension, a call in place sees the task of its caller.
 #[test]
 fn task_locals_are_the_callers_until_suspension() {
     for way in ways() {

@@ -1,5 +1,5 @@
 //! Programs that calls in place must not break: methods that turn slow, callers that never yield,
-//! deep stacks, panics of others, filters of the log; and deadlines of methods that do not await.
+//! deep stacks, panics of callers, log filters, and deadlines of methods that do not await.
 
 use crate::support::clocks::seconds;
 use crate::support::gates::{Gate, gate};

@@ -1,5 +1,5 @@
-//! Random programs of calls, joins, selects, drops, panics and deadlines, run with calls in place
-//! and without: what can be seen of a program is the same.
+//! Random programs of calls, joins, selects, drops, panics and deadlines look the same with calls in
+//! place and without.
 
 use crate::support::cases::cases;
 use crate::support::runtimes::paused;
@@ -59,8 +59,7 @@ enum Dropped {
     AtTheEnd(u64),
 }
 
-/// What was seen: of each call, by its path, when it began, ended, was dropped, and what its
-/// caller got.
+/// For each call, by its path: when it began, ended or was dropped, and what its caller received.
 #[derive(Debug)]
 struct Log {
     start: Instant,

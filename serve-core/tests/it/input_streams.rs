@@ -1,4 +1,4 @@
-//! Streams as arguments: client streams, and streams both ways.
+//! Streams as arguments: client streams, and streams in both directions.
 
 use crate::support::gauges::Gauge;
 use crate::support::runtimes;
@@ -173,7 +173,7 @@ async fn start() -> Result<Test> {
     Ok(Test { runtime, pipe, source, sink, sources })
 }
 
-/// Long enough for everything to come to rest.
+/// Waits until everything has come to rest.
 async fn rest() {
     sleep(Duration::from_secs(10)).await;
 }

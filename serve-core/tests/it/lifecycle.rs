@@ -1,4 +1,4 @@
-//! How deployments start and stop, and where blocking work runs.
+//! The start and the stop of deployments, and the threads of blocking methods.
 
 use crate::support::events::Events;
 use crate::support::runtimes;

@@ -1,5 +1,5 @@
-//! What is not there under a `cfg` leaves nothing behind: not in the handle, not in the
-//! mock, not over HTTP, and not in how calls run.
+//! Items that a `cfg` removes leave nothing behind: not in the handle, the mock, the endpoints or the
+//! way calls run.
 #![cfg(feature = "http")]
 
 use crate::support::runtimes;

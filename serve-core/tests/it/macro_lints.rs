@@ -1,4 +1,4 @@
-//! The macros under lints that a careful crate denies: what is generated gives no warning.
+//! Generated code has no warnings under the lints of a careful crate.
 #![cfg(feature = "http")]
 #![deny(
     missing_docs,

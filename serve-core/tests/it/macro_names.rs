@@ -1,5 +1,5 @@
-//! Names and types that a user is free to choose: methods called like the framework's own,
-//! raw identifiers, `Self`, aliases of `Result`, and deployments wherever items may be.
+//! Names and types that users may choose: methods named like those of the framework, raw identifiers,
+//! `Self`, aliases of `Result`, and deployments in any module or body.
 
 use crate::support::runtimes;
 

@@ -1,4 +1,4 @@
-//! The mock runtime: answers instead of deployments, and what was asked of them.
+//! The mock runtime: answers in place of deployments, and the record of calls.
 
 use crate::support::panics::panic_message;
 

@@ -1,5 +1,5 @@
-//! The table of options is what the macro, `Bound`, config files, the schema and the guide say.
-//! An option that one of these lacks is found.
+//! The table of options agrees with the macro, `Bound`, config files, the schema and the guide: an
+//! option that is missing in one of them is detected.
 
 use crate::support::repository::{self, next_table, quoted};
 use crate::support::routers::First;

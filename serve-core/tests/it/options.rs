@@ -1,5 +1,5 @@
-//! Every option of a deployment, by each of its ways in: the attribute, and what `bind`
-//! returns. What each of them does is shown by the tests of its topic.
+//! Every option of a deployment, set by the attribute and on the `Bound`. The effect of an option is
+//! tested with its topic.
 
 use crate::support::routers::First;
 

@@ -1,5 +1,4 @@
-//! What replicas reserve of their node, who waits for room, and the places that replicas
-//! have.
+//! The resources that replicas reserve, the wait for room, and the ranks of replicas.
 
 use crate::support::status::{deployment_of, replicas_in};
 

@@ -1,4 +1,4 @@
-//! Calls that run again, and those that do not.
+//! Calls that are retried, and calls that are not.
 
 use crate::support::clocks::ms;
 use crate::support::events::Events;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// The rank and the id of each replica that a method began on, in order.
 type Begun = Events<(usize, String)>;
 
-/// How many copies were made of it.
+/// How many copies of a `Text` were made.
 static COPIES: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -77,7 +77,7 @@ impl Worker {
         text
     }
 
-    /// What another died of is its own affair.
+    /// The failure of a callee is not a reason to retry.
     #[retry(max = 2)]
     pub async fn asks(&self, other: CalleeHandle) -> Result<u64> {
         self.begin(0).await;

@@ -1,4 +1,4 @@
-//! Which replica gets a call.
+//! The choice of a replica for a call.
 
 use crate::support::runtimes;
 use crate::support::status::{application, deployment};
@@ -187,14 +187,14 @@ async fn consistent_hash_spreads_calls_without_a_session() -> Result<()> {
     Ok(())
 }
 
-/// What a router was asked, and told.
+/// The calls that a router saw.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     asked: usize,
     removed: Vec<String>,
 }
 
-/// One for each deployment that is routed by it, because tests run side by side.
+/// Defines a router for one deployment, because tests run side by side.
 macro_rules! router {
     ($router:ident, $seen:ident, |$call:ident, $candidates:ident| $choose:expr) => {
         static $seen: Mutex<Seen> = Mutex::new(Seen { asked: 0, removed: Vec::new() });

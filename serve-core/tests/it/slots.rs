@@ -1,4 +1,4 @@
-//! No slot is ever lost, whatever ends a call: over the real runtime, on any schedule.
+//! Slots are freed however calls end, on any schedule.
 
 use crate::support::cases::cases;
 use crate::support::gauges::Gauge;

@@ -1,4 +1,4 @@
-//! Versions that do not start: what is tried, what serves meanwhile, and what is said.
+//! Versions that do not start: the attempts, the old version meanwhile, and the messages.
 
 use crate::support::clocks::each_ms_during;
 use crate::support::status::{application, deployment, running_ids};
@@ -16,7 +16,7 @@ use serve_core::status::{
 };
 use tokio::time::{Instant, sleep};
 
-/// What the next constructors do, each in turn; once there are no more, the last does all.
+/// What the next constructors do; the last entry repeats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Birth {
     Works,

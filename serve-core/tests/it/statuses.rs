@@ -1,4 +1,4 @@
-//! What a deployment's and its application's status go through, by Ray Serve's own table.
+//! The statuses of deployments and applications follow the table of Ray Serve.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn standing(runtime: &MockRuntime) -> Option<Standing> {
     Some([text(parts[0])?, text(parts[1])?, text(parts[2])?])
 }
 
-/// Where `step` and the 20 s after it lead through.
+/// The statuses during `step` and the 20 s after it.
 async fn path(runtime: &MockRuntime, step: impl Future<Output = ()>) -> Vec<Standing> {
     let mut seen: Vec<Standing> = standing(runtime).into_iter().collect();
     let mut step = std::pin::pin!(async {
@@ -55,8 +55,8 @@ async fn path(runtime: &MockRuntime, step: impl Future<Output = ()>) -> Vec<Stan
     }
 }
 
-/// Whether Ray Serve's table has an event that leads from one to the other. It has no rows
-/// for updates, fewer replicas, failed checks and the end.
+/// True if the table of Ray Serve has an event that leads from one status to the other. The table
+/// has no rows for updates, downscaling, failed checks and deletion.
 fn is_in_the_table(table: &Value, from: &Standing, to: &Standing) -> bool {
     let without_rows = [
         ["UPDATING", "CONFIG_UPDATE_STARTED"],

@@ -1,4 +1,4 @@
-//! Methods that give many values.
+//! Methods that return many values.
 
 use crate::support::runtimes;
 

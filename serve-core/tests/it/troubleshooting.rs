@@ -1,4 +1,4 @@
-//! The guide's page about messages has messages that there are.
+//! The messages in the troubleshooting page exist.
 
 use crate::support::repository::{self, texts};
 
@@ -28,7 +28,7 @@ fn messages<'p>(page: &'p str, heading: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// Those of which a part between two `…` is nowhere in `text`.
+/// The messages of which a part between two `…` does not occur in `text`.
 fn unknown<'p>(messages: &[&'p str], text: &str) -> Vec<&'p str> {
     let known = |message: &str| message.split('…').all(|part| text.contains(part));
     messages.iter().copied().filter(|message| !known(message)).collect()

@@ -1,5 +1,5 @@
-//! Redeploys: what restarts and what stays, how versions replace each other under load, and
-//! what a user config does.
+//! Redeploys: what restarts and what stays, how versions replace each other under load, and the user
+//! config.
 
 use crate::support::clocks::each_ms_during;
 use crate::support::events::Events;

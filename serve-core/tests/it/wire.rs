@@ -1,4 +1,4 @@
-//! Every serde type survives the trip, and nothing but its bytes makes it.
+//! Every serde type survives the wire, and nothing but its bytes crosses it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -213,7 +213,7 @@ impl fmt::Display for Placed {
     }
 }
 
-/// What the callee was given or gave, in order. It keeps them, so that no place is used again.
+/// The texts that the callee received or returned, in order, kept so that no place is used again.
 type Places = Arc<Mutex<Vec<Placed>>>;
 
 #[deployment]
