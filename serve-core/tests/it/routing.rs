@@ -350,7 +350,7 @@ async fn routers_are_notified_of_removed_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let telling = runtime.run(Telling::bind()).await?;
     let ids = |runtime: &MockRuntime| -> BTreeSet<String> {
-        let details = deployment(&runtime, "Telling");
+        let details = deployment(runtime, "Telling");
         details.replicas.iter().map(|replica| replica.replica_id.clone()).collect()
     };
     let told = || {
@@ -415,7 +415,7 @@ impl Versioned {
 async fn routers_see_current_replicas_and_ranks() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let running = |runtime: &MockRuntime| -> Vec<(usize, String)> {
-        let details = deployment(&runtime, "Versioned");
+        let details = deployment(runtime, "Versioned");
         let takes_calls = |state| matches!(state, ReplicaState::Running | ReplicaState::Updating);
         let replicas = details.replicas.iter().filter(|replica| takes_calls(replica.state));
         let mut all: Vec<_> =
