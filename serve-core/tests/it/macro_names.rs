@@ -1,7 +1,7 @@
-//! Names and types that a user is free to choose: methods called like the framework's own,
-//! raw identifiers, `Self`, aliases of `Result`, and deployments wherever items may be.
+//! Names and types that users may choose: methods named like those of the framework, raw identifiers,
+//! `Self`, aliases of `Result`, and deployments in any module or body.
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::collections::HashMap;
 
@@ -63,8 +63,8 @@ impl Framework {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn user_methods_win_over_the_frameworks() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let handle = runtime.run(Framework::bind()).await?;
     assert_eq!(handle.options("x").await?, "options of x");
     assert_eq!(handle.clone().await?, 1);
@@ -84,7 +84,7 @@ async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn mocks_take_all_names_too() -> Result<()> {
+async fn mocks_accept_all_names() -> Result<()> {
     let mock = FrameworkMock::new()
         .mock_named(|name: String| async move { name + "!" })
         .default(|| async { 50 })
@@ -135,7 +135,7 @@ impl Point {
 
 #[tokio::test(start_paused = true)]
 async fn self_in_a_signature_is_the_deployment() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let point = runtime.run(Point::bind(1)).await?;
     assert_eq!(point.itself().await?, Point::new(1));
     let named = HashMap::from([("a".to_owned(), Point::new(3))]);
@@ -186,14 +186,14 @@ impl Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_is_one_under_any_alias() -> Result<()> {
+async fn result_aliases_are_recognized() -> Result<()> {
     fn app<T, E>(result: Result<T, CallError<E>>) -> Option<E> {
         match result {
             Err(CallError::App(error)) => Some(error),
             _ => None,
         }
     }
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let failing = runtime.run(Failing::bind()).await?;
     assert_eq!(app(failing.ours().await).map(|error| error.to_string()), Some("ours".to_owned()));
     assert_eq!(app(failing.two().await), Some("two".to_owned()));
@@ -234,7 +234,7 @@ mod private {
 struct Caller(private::InsideHandle);
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_may_be_in_a_module_or_in_a_body() -> Result<()> {
+async fn deployments_may_be_in_modules_and_bodies() -> Result<()> {
     #[deployment]
     struct Local(private::InsideHandle);
 
@@ -250,7 +250,7 @@ async fn a_deployment_may_be_in_a_module_or_in_a_body() -> Result<()> {
     }
 
     let inside = private::Inside::bind();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let local = runtime.run(Local::bind(inside.clone())).await?;
     assert_eq!(local.two().await?, 2);
     let caller = Caller(runtime.run(Application::from(inside).name("other")).await?);

@@ -1,7 +1,8 @@
-//! The tests of the core, in one program: sixty programs would be linked for as long as they run.
+//! The tests of the core, in one program: linking sixty programs would take as long as the tests.
 //!
-//! `cargo test -p serve-core --test it updates::` runs one file of them. What needs a program of its
-//! own stands beside this one: `ui.rs` (compilers), `local_only.rs` (a counting allocator) and
+//! `cargo test -p serve-core --test it updates::` runs one file. `SERVE_TEST_CASES=10` multiplies the
+//! cases of tests of random programs, as CI does. Helpers are in `support`. Tests that need their own
+//! program are beside this one: `ui.rs` (compilers), `local_only.rs` (a counting allocator) and
 //! `macro_hygiene.rs` (a crate without a prelude).
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -16,7 +17,6 @@ mod batching;
 mod binding;
 mod blocking_constructors;
 mod blocking_streams;
-mod by_environment;
 mod by_name;
 mod call_traces;
 mod calls;
@@ -60,6 +60,7 @@ mod slots;
 mod start_failures;
 mod statuses;
 mod streams;
+mod support;
 mod troubleshooting;
 mod updates;
 mod wire;
