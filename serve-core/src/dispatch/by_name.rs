@@ -16,7 +16,7 @@ use super::handle::Client;
 use super::retry::{self, Retry};
 use super::served::TargetFuture;
 use super::start::start;
-use super::typed::spawn;
+use super::typed_call::spawn;
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::wire::text::{TextError, TextSource};
 use crate::call::{CallError, CallOptions, Response};
@@ -167,7 +167,7 @@ pub(crate) fn read_call(
     Ok((method, args))
 }
 
-/// Starts a call without its types. The counterpart of `typed::call` and `typed::stream`.
+/// Starts a call without its types. The counterpart of `typed_call::call` and `typed_call::stream`.
 fn call_by_name<T: Send + 'static>(
     client: &Client,
     method: &'static dyn AnyMethod,

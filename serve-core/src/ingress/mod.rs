@@ -17,7 +17,7 @@
 //!
 //! A request passes `Proxy` (the socket), `HttpService` (the choice of the application),
 //! [`MountedApp`](routing::mounted_app::MountedApp) (the choice of the endpoint) and an
-//! [`Endpoint`](endpoint::typed::Endpoint), which reads the arguments, makes the call and sends the
+//! [`Endpoint`](endpoint::method_endpoint::Endpoint), which reads the arguments, makes the call and sends the
 //! result. `HttpClient` reaches everything except for the socket, too.
 //!
 //! # Error responses

@@ -42,7 +42,7 @@ use crate::router::{Called, RouteRequest, Router};
 const NAME: &str = "routes";
 
 /// Creates the axum router of a replica.
-pub(crate) trait Routes: Send + Sync {
+pub(crate) trait MakeRoutes: Send + Sync {
     /// Returns the replica's own router, created when it is first asked for, or `None` if the
     /// replica's instance is not in this process.
     fn of(&self, replica: &Replica) -> Option<axum::Router>;
@@ -59,7 +59,7 @@ impl<D> RoutesMethod<D> {
     }
 }
 
-impl<D> Routes for RoutesMethod<D>
+impl<D> MakeRoutes for RoutesMethod<D>
 where
     D: Handlers<Cell = Shared<D>> + Sync,
 {
@@ -112,7 +112,7 @@ enum Part {
 /// Serves a request by the routes of some replica.
 pub(crate) async fn serve(
     router: &Arc<Router>,
-    routes: &Arc<dyn Routes>,
+    routes: &Arc<dyn MakeRoutes>,
     prefix: &Arc<str>,
     incoming: Incoming,
     body: Body,
@@ -133,7 +133,7 @@ pub(crate) async fn serve(
 /// returns.
 fn start_routed(
     router: &Arc<Router>,
-    routes: &Arc<dyn Routes>,
+    routes: &Arc<dyn MakeRoutes>,
     prefix: &Arc<str>,
     incoming: Incoming,
     body: Body,
@@ -177,7 +177,7 @@ fn wanted(_: &(Incoming, Body)) -> RouteRequest<'_> {
 /// Serves the request on a replica until the response's body ends.
 async fn serve_on(
     replica: Arc<Replica>,
-    routes: Arc<dyn Routes>,
+    routes: Arc<dyn MakeRoutes>,
     prefix: Arc<str>,
     (incoming, body): (Incoming, Body),
     parts: mpsc::Sender<Outcome<Part, Infallible>>,
