@@ -1,6 +1,6 @@
 //! `#[blocking]` methods that return an iterator: streams made on a compute thread.
 
-use crate::support::clocks::{settle, until};
+use crate::support::clocks::until;
 use crate::support::events::Events;
 use crate::support::gates::{Gate, gate};
 use crate::support::runtimes;
@@ -487,6 +487,7 @@ mod http {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::support::clocks::settle;
 
     #[deployment(max_ongoing_requests = 1)]
     struct Generator(Events, Gate);

@@ -1,7 +1,7 @@
-//! A whole day of autoscaling: real calls to a real deployment, on a paused clock.
+//! A whole day of autoscaling: real calls through a real deployment, on a virtual clock.
 //!
-//! `docs/autoscaling-day.svg` is drawn from this day and compared with it. After an intended
-//! change, `BLESS_PLOT=1 cargo test -p serve-core --test it autoscaling_day`
+//! `docs/autoscaling-day.svg` is drawn from what happens here, and compared with it. After
+//! a change that is meant, `BLESS_PLOT=1 cargo test -p serve-core --test it autoscaling_day`
 //! draws it anew.
 
 mod plot;
@@ -9,16 +9,15 @@ mod plot;
 use crate::support::cases::cases;
 use crate::support::status::deployment;
 
-use std::collections::VecDeque;
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng};
 use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
 use serve_core::status::DeploymentDetails;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -42,7 +41,7 @@ impl Model {
     }
 }
 
-/// The course of a day.
+/// What was seen of a day.
 #[derive(Debug, Default)]
 struct Day {
     /// Calls in flight, minute by minute.
@@ -79,7 +78,7 @@ impl Day {
     }
 }
 
-/// The random choices behind the calls of a day.
+/// How the calls of a day come.
 struct Traffic {
     noise: SmallRng,
     /// How far a rate or a duration may be from its mean, as a part of it.
@@ -92,7 +91,7 @@ impl Traffic {
     }
 }
 
-/// Makes as many calls as keep a sine of them in flight, each of about twenty seconds.
+/// Lets as many calls come as keep a sine of them in flight, each of about twenty seconds.
 async fn live_through(config: AutoscalingConfig, mut traffic: Traffic) -> Result<Day> {
     const CALL: f64 = 20.0;
     let runtime = MockRuntime::builder().start();
@@ -100,28 +99,22 @@ async fn live_through(config: AutoscalingConfig, mut traffic: Traffic) -> Result
     let look = || deployment(&runtime, "Model");
     let midnight = Instant::now();
     let mut day = Day { replicas: vec![(0.0, look().target_num_replicas)], ..Day::default() };
-    let mut calls = VecDeque::new();
-    let longest = Duration::from_secs_f64(CALL * (1.0 + traffic.spread) + 1.0);
+    let mut calls = JoinSet::new();
     let (mut due, mut rate) = (0.0, 0.0);
     for second in 0..DAY {
+        sleep_until(midnight + Duration::from_secs(second)).await;
         if second % 10 == 0 {
             let time_of_day = second as f64 / DAY as f64;
             rate = traffic.around(AT_NOON / 2.0 * (1.0 - (time_of_day * TAU).cos()) / CALL);
         }
         due += rate;
-        // The clock stops only where something happens: most seconds of a night have no call.
-        if due >= 1.0 || second % 60 == 0 {
-            sleep_until(midnight + Duration::from_secs(second)).await;
-        }
         while due >= 1.0 {
             due -= 1.0;
-            let time = Duration::from_secs_f64(traffic.around(CALL));
-            calls.push_back((Instant::now() + longest, model.work(time)));
+            let time = traffic.around(CALL);
+            calls.spawn(model.work(Duration::from_secs_f64(time)));
         }
-        while calls.front().is_some_and(|(ends, _)| *ends <= Instant::now()) {
-            let (_, call) = calls.pop_front().expect("there is a first");
-            let ended = call.now_or_never().expect("a call takes as long as its work");
-            ended.expect("no call fails while replicas come and go");
+        while let Some(ended) = calls.try_join_next() {
+            ended?.expect("no call fails while replicas come and go");
         }
         if second % 60 == 0 {
             day.see(&look());
@@ -141,8 +134,8 @@ async fn smooth_day() -> Result<Day> {
     live_through(as_declared(), traffic).await
 }
 
-/// A day on which rates, each of ten seconds, and durations are up to 30 % off, with delays long
-/// enough for that.
+/// Rates, each for ten seconds, and durations are up to 30 % off; so it is looked at for
+/// longer.
 async fn noisy_day(seed: u64) -> Result<Day> {
     let patient = as_declared()
         .look_back_period(Duration::from_secs(5 * 60))
@@ -151,7 +144,7 @@ async fn noisy_day(seed: u64) -> Result<Day> {
     live_through(patient, traffic).await
 }
 
-/// Checks that the replicas follow a load that turns once, at noon, and goes beyond both bounds.
+/// The load turns once, at noon, and wants less than the least and more than the most.
 #[expect(clippy::print_stdout, reason = "the series, for who asks for it by --nocapture")]
 fn is_followed(day: &Day) {
     let (min, max) = BOUNDS;
