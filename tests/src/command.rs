@@ -55,6 +55,12 @@ impl CargoServe {
         Self::new(repository(), arguments).env("CARGO_TARGET_DIR", shared_target())
     }
 
+    /// Cargo itself in the root of this repository.
+    #[must_use]
+    pub fn cargo_in_repository<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::plain_cargo(repository(), arguments)
+    }
+
     pub(crate) fn plain_cargo<'a>(
         directory: &Path,
         arguments: impl IntoIterator<Item = &'a str>,

@@ -69,7 +69,7 @@ fn next_steps(directory: &Path, has_clone: bool) -> String {
     let literal = output::LITERAL;
     let step = |words: fmt::Arguments<'_>| format!("\n  {literal}{words}{literal:#}");
     let enter = step(format_args!("cd {}", directory.display()));
-    let run = step(format_args!("cargo serve run language_classifier"));
+    let run = step(format_args!("cargo serve run"));
     if has_clone {
         return format!("{enter}{run}\n");
     }
@@ -168,7 +168,7 @@ edition = \"2024\"
 
         Then:
 
-          cargo serve run language_classifier
+          cargo serve run
         "#);
     }
 }
