@@ -149,7 +149,7 @@ pub(super) enum Error {
         code(serve::runtime),
         help("call it from a plain `fn main() -> ExitCode`, without `#[tokio::main]`")
     )]
-    InsideTokio,
+    CalledFromAsync,
 
     #[error("the runtime did not start")]
     #[diagnostic(code(serve::runtime))]
@@ -244,7 +244,7 @@ impl Failure for Error {
             Self::Variable(error) => error.exit_code(),
             Self::Format(error) => error.exit_code(),
             Self::Write { .. } => exit_code::OUTPUT_FAILED,
-            Self::InsideTokio | Self::Runtime(_) | Self::Json(_) => exit_code::FAILED,
+            Self::CalledFromAsync | Self::Runtime(_) | Self::Json(_) => exit_code::FAILED,
         }
     }
 

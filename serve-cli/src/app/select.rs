@@ -43,11 +43,16 @@ fn method_alone<'r>(
         None => true,
     };
     let known: Vec<_> = registered.iter().filter(of_package).copied().collect();
-    match (only(&known, home), find(registered, path, home)) {
-        (_, Ok(found)) => Err(Error::NoMethod { application: found.full_name() }),
-        (Ok(only), Err(_)) => Ok((only, path.application.clone())),
-        (Err(_), Err(unknown)) if known.is_empty() => Err(unknown),
-        (Err(several), Err(_)) => Err(several),
+    let word = &path.application;
+    match only(&known, home) {
+        Ok(only) if only.name != word && !same_package(only.package, word) => {
+            Ok((only, word.clone()))
+        }
+        only => match find(registered, path, home) {
+            Ok(found) => Err(Error::NoMethod { application: found.full_name() }),
+            Err(unknown) if known.is_empty() => Err(unknown),
+            Err(_) => only.map(|only| (only, word.clone())),
+        },
     }
 }
 
