@@ -614,6 +614,8 @@ macro_rules! __bind {
         impl $owner {
             $($(#[$cfg])? $crate::__bind_one! { $owner, $doc, $bind $constructor })*
         }
+
+        $($(#[$cfg])? $crate::__taken! { $constructor })*
     };
 }
 
@@ -631,7 +633,8 @@ macro_rules! __bind_one {
     (
         $owner:ty, $doc:literal,
         $bind:ident(
-            <$($marker:ident),*> $params:tt [$($arg:ident: $ty:ty),*] $how:tt ($new:expr)
+            <$($marker:ident),*> $params:tt [$($arg:ident: $ty:ty),*] $checks:tt
+            $how:tt ($new:expr)
         )
     ) => {
         #[doc = $doc]
@@ -657,23 +660,38 @@ macro_rules! __bind_one {
     };
 }
 
+/// The check that a constructor takes other deployments by their handles.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __taken {
+    ({ $default:expr }) => {};
+    ((<$($marker:ident),*> $params:tt $args:tt [$($check:expr),*] $how:tt $new:tt)) => {
+        const _: fn() = || {
+            #[allow(unused_imports, reason = "there may be no parameter")]
+            use $crate::__private::TakenOtherwise as _;
+            $($check;)*
+        };
+    };
+}
+
 /// The result of a constructor.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __made {
-    ([blocking $how:ident] ($new:expr)) => {
-        $crate::__private::blocking_constructor(move || $crate::__made! { [$how] ($new) }).await
+    ([blocking $($how:tt)+] ($new:expr)) => {
+        $crate::__private::blocking_constructor(move || $crate::__made! { [$($how)+] ($new) }).await
     };
-    ([plain] ($new:expr)) => {
-        ::core::result::Result::Ok($new)
-    };
-    ([fallible] ($new:expr)) => {
+    ([plain $made:ident ($instance:expr)] ($new:expr)) => {{
+        let $made = $new;
+        ::core::result::Result::Ok($instance)
+    }};
+    ([fallible $made:ident ($instance:expr) $error:ident ($raised:expr)] ($new:expr)) => {
         match $crate::__private::Fallible::into_result($new) {
-            ::core::result::Result::Ok(made) => ::core::result::Result::Ok(made),
-            ::core::result::Result::Err(error) => {
+            ::core::result::Result::Ok($made) => ::core::result::Result::Ok($instance),
+            ::core::result::Result::Err($error) => {
                 #[allow(unused_imports, reason = "one of the two fits")]
                 use $crate::__private::{RaiseDisplay as _, RaiseInto as _};
-                ::core::result::Result::Err((&&$crate::__private::Raised::new(error)).raise())
+                ::core::result::Result::Err($raised)
             }
         }
     };

@@ -1,0 +1,32 @@
+use serve_core::prelude::*;
+
+#[deployment]
+#[derive(Default)]
+pub struct Library;
+
+#[handle]
+impl Library {
+    #[get("/books/{id}")]
+    pub async fn book(&self, id: u64) -> u64 {
+        id
+    }
+
+    #[get("/books/{number}")]
+    pub async fn numbered(&self, number: u64) -> u64 {
+        number
+    }
+
+    #[delete("/books/{*path}")]
+    pub async fn below(&self, path: String) -> String {
+        path
+    }
+
+    // Another HTTP method, and a literal segment, are told apart.
+    #[get("/books/latest")]
+    pub async fn latest(&self) {}
+
+    #[put("/books/latest")]
+    pub async fn replace_latest(&self) {}
+}
+
+fn main() {}
