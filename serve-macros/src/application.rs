@@ -91,15 +91,8 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
     let (argument, schema) = match &inputs[..] {
         [] => (None, quote! { ::core::option::Option::None }),
         [FnArg::Typed(typed)] => {
-            if !may_be_named(&typed.ty) {
-                let (text, name) = (signature::text_of(&typed.ty), typed.pat.to_token_stream());
-                errors.at(
-                    &typed.ty,
-                    format!(
-                        "an application's arguments are given by name: put `{name}: {text}` into a \
-                         struct, and let the function take the struct"
-                    ),
-                );
+            if let Some(message) = unfit(typed) {
+                errors.at(&typed.ty, message);
                 return TokenStream::new();
             }
             let ty = &typed.ty;
@@ -190,9 +183,29 @@ const UNNAMED: [&str; 30] = [
     "NonZeroU32",
 ];
 
+/// Returns the message about an argument that the command line cannot fill; `None` if it may.
+fn unfit(argument: &syn::PatType) -> Option<String> {
+    let (text, name) = (signature::text_of(&argument.ty), argument.pat.to_token_stream());
+    match signature::ungrouped(&argument.ty) {
+        Type::Reference(reference) if may_be_named(&reference.elem) => Some(format!(
+            "an application function owns its argument: use `{}` instead of `{text}`",
+            signature::text_of(&reference.elem)
+        )),
+        Type::ImplTrait(_) => Some(
+            "an application's argument has a concrete type: write a struct in place of `impl ..`"
+                .to_owned(),
+        ),
+        ty if !may_be_named(ty) => Some(format!(
+            "an application's arguments are given by name: put `{name}: {text}` into a struct, and \
+             let the function take the struct"
+        )),
+        _ => None,
+    }
+}
+
 /// Returns false for a type that cannot be filled from arguments with names.
 fn may_be_named(ty: &Type) -> bool {
-    match ty {
+    match signature::ungrouped(ty) {
         Type::Path(path) => {
             let Some(last) = path.path.segments.last() else { return true };
             let inside = ["Option", "Box", "Arc", "Rc"].iter().any(|name| last.ident == name);
@@ -203,7 +216,6 @@ fn may_be_named(ty: &Type) -> bool {
         }
         Type::Reference(_) | Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => false,
         Type::Paren(paren) => may_be_named(&paren.elem),
-        Type::Group(group) => may_be_named(&group.elem),
         _ => true,
     }
 }

@@ -78,17 +78,12 @@ pub(crate) fn read(
             ),
         );
     }
+    let without_body = ["get", "delete"].contains(&verb);
     if let Some(body) = &arguments.body {
-        if ["get", "delete"].contains(&verb) {
-            errors.at(
-                body,
-                format!(
-                    "a {} request has no body: leave out `body`, or use `#[post]`",
-                    verb.to_uppercase()
-                ),
-            );
-        } else if !named(&body.to_string()) {
-            let name = body.to_string();
+        let name = body.to_string();
+        if without_body {
+            errors.at(body, no_body(verb, "body"));
+        } else if !named(&name) {
             errors.at(
                 body,
                 format!(
@@ -96,7 +91,17 @@ pub(crate) fn read(
                     there(&name, parameters)
                 ),
             );
+        } else if parsed.names().any(|in_path| in_path == name) {
+            errors.at(
+                body,
+                format!(
+                    "`{name}` is in the path: the body is another parameter, or leave out `body`"
+                ),
+            );
         }
+    }
+    if let Some(max_body) = arguments.max_body.as_ref().filter(|_| without_body) {
+        errors.at(max_body, no_body(verb, "max_body"));
     }
     let max_body = arguments.max_body.as_ref().and_then(|text| {
         let size = options::size(&text.value()).and_then(|size| usize::try_from(size).ok());
@@ -105,7 +110,7 @@ pub(crate) fn read(
         }
         size
     });
-    let queried = ["get", "delete"].contains(&verb) || arguments.body.is_some();
+    let queried = without_body || arguments.body.is_some();
     let place = |parameter: &Parameter| {
         let name = parameter.plain_name();
         if parsed.names().any(|named| named == name) {
@@ -121,6 +126,11 @@ pub(crate) fn read(
     let places = parameters.iter().map(place).collect();
     let (verb, path) = (verb.to_uppercase(), arguments.path);
     Some(Endpoint { verb, path, parsed, places, max_body })
+}
+
+fn no_body(verb: &str, option: &str) -> String {
+    let verb = verb.to_uppercase();
+    format!("a {verb} request has no body: leave out `{option}`, or use `#[post]`")
 }
 
 /// Returns the end of a message about an unknown parameter: the parameters that the method has.
@@ -155,6 +165,11 @@ fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
             }
             let name: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
+            let twice = (name == "body" && arguments.body.is_some())
+                || (name == "max_body" && arguments.max_body.is_some());
+            if twice {
+                return Err(syn::Error::new(name.span(), format!("`{name}` is given twice")));
+            }
             match name.to_string().as_str() {
                 "body" => arguments.body = Some(input.parse()?),
                 "max_body" => arguments.max_body = Some(input.parse()?),

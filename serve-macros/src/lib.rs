@@ -186,7 +186,7 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Options
 /// `crate = path`: the path of `serve_core`, if it has another name. See
-/// [`macro@deployment`](macro@deployment#another-name-of-serve_core).
+/// [`deployment`](macro@deployment#another-name-of-serve_core).
 #[proc_macro_attribute]
 pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
     handle::expand(options.into(), &item.into()).into()
@@ -218,7 +218,7 @@ pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Options
 /// `crate = path`: the path of `serve_core`, if it has another name. See
-/// [`macro@deployment`](macro@deployment#another-name-of-serve_core).
+/// [`deployment`](macro@deployment#another-name-of-serve_core).
 #[proc_macro_attribute]
 pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
     application::expand(options.into(), &item.into()).into()
@@ -249,7 +249,7 @@ pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Options
 /// `crate = path`: the path of `serve_core`, if it has another name. See
-/// [`macro@deployment`](macro@deployment#another-name-of-serve_core).
+/// [`deployment`](macro@deployment#another-name-of-serve_core).
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     task::expand(options.into(), &item.into()).into()

@@ -309,7 +309,7 @@ fn not_returned(ty: &Type, source: Source) -> Option<String> {
             ),
         }),
         _ if boxed_stream(ty) => Some(
-            "a method returns a stream as `impl Stream<Item = T>`: a boxed stream can be returned so, too"
+            "return the stream as `impl Stream<Item = T>`, which a boxed stream is, too"
                 .to_owned(),
         ),
         _ => borrowed(ty, "results"),

@@ -32,7 +32,12 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     if !signature.generics.params.is_empty() {
         errors.at(
             &signature.generics,
-            "a task has no generic parameters: write one task for each type",
+            if signature::only_lifetimes(&signature.generics) {
+                "a task has no lifetime parameters, because it outlives the code that starts it: take \
+                 and return owned types, like `String` instead of `&'a str`"
+            } else {
+                "a task has no generic parameters: write one task for each type"
+            },
         );
         return None;
     }

@@ -6,17 +6,23 @@
 //!
 //! ```text
 //! MARKER {
-//!     INDEX #[ATTRIBUTE].. fn STUB(&self, PARAMETER: TYPE, ..) -> RESPONSE = call self;
-//!     NAME(PARAMETER: TYPE = "TYPE AS WRITTEN", ..) -> One(OK, ERR) = "RETURN TYPE AS WRITTEN"
+//!     INDEX #[ATTRIBUTE].. fn NAME(&self, PARAMETER: IMPL TYPE, ..) -> RESPONSE = call self;
+//!     (PARAMETER: TYPE = "TYPE AS WRITTEN", ..) -> One(OK, ERR) = "RETURN TYPE AS WRITTEN"
 //!     "DOC" [VERB PATH] [RETRIES AND LIMITS OF BATCHES]
-//!     |CELL| -> FUTURE { BODY }
+//!     HOW |CELL| -> FUTURE { BODY }
 //!     mock NAME<F, A>(ITEM, TURN) "DOC OF THE MOCK"
 //! }
 //! ```
 //!
-//! The compiler reports a mistake where the tokens come from that it finds wrong. Therefore the
-//! attribute macro passes whole what may be wrong, with the span of the user's own code: the
-//! parameters of the stub, the future of a method, the call of the user's method.
+//! The first line is the head of the handle's method and how it starts the call, `call` or
+//! `stream`. `MARKER` is the type that stands for the method. `HOW` is `direct`, or `(batched ..)`
+//! with what the batcher needs; a method that returns a stream has `|CELL, ITEMS|`. `TURN` is the
+//! function that turns what the method returns into the result of its call.
+//!
+//! The compiler reports a mistake at the span of the tokens that it finds wrong, and mentions the
+//! macro if one of them is written here. Therefore the attribute macro passes whole what may be
+//! wrong, with the span of the user's own code: the head of the handle's method, the future, the
+//! call of the user's method.
 
 /// The types that stand for the methods of a block, the methods of the handle, and those of the
 /// mock.

@@ -11,6 +11,11 @@ impl Adder {
     }
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub struct Arguments {
+    pub name: String,
+}
+
 #[application]
 pub fn number(n: usize) -> Application<Adder> {
     Adder::bind().num_replicas(n).into()
@@ -23,6 +28,16 @@ pub fn optional(name: Option<String>) -> Application<Adder> {
 
 #[application]
 pub fn pair(_both: (u64, u64)) -> Application<Adder> {
+    Adder::bind().into()
+}
+
+#[application]
+pub fn borrowed(_arguments: &Arguments) -> Application<Adder> {
+    Adder::bind().into()
+}
+
+#[application]
+pub fn any(_name: impl Into<String>) -> Application<Adder> {
     Adder::bind().into()
 }
 

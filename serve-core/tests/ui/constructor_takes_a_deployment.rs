@@ -24,4 +24,30 @@ impl Ingress {
     }
 }
 
+// Each replica has a clone of its own, which is no mistake.
+#[deployment]
+#[derive(Clone)]
+pub struct Plain;
+
+#[handle]
+impl Plain {
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+#[deployment]
+pub struct ByValue(Plain);
+
+#[handle]
+impl ByValue {
+    pub fn new(plain: Plain) -> Self {
+        Self(plain)
+    }
+}
+
+pub fn by_value() -> Bound<ByValue> {
+    ByValue::bind(Plain::new())
+}
+
 fn main() {}

@@ -21,6 +21,18 @@ impl Library {
         path
     }
 
+    // What is not compiled is no endpoint.
+    #[cfg(any())]
+    #[get("/shelves")]
+    pub async fn absent(&self) {}
+
+    #[get("/shelves")]
+    pub async fn shelves(&self) {}
+
+    #[cfg(all())]
+    #[get("/shelves")]
+    pub async fn shelves_again(&self) {}
+
     // Another HTTP method, and a literal segment, are told apart.
     #[get("/books/latest")]
     pub async fn latest(&self) {}

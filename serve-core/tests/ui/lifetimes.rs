@@ -48,4 +48,9 @@ impl Reader {
     }
 }
 
+#[task]
+pub fn shout<'a>(text: &'a str) -> &'a str {
+    text
+}
+
 fn main() {}

@@ -30,6 +30,19 @@ impl Mixed {
         all
     }
 
+    #[delete("/all", max_body = "1MiB")]
+    pub async fn limit_of_delete(&self) {}
+
+    #[post("/all/{all}", body = all)]
+    pub async fn path_and_body(&self, all: u64) -> u64 {
+        all
+    }
+
+    #[put("/all", body = all, body = more)]
+    pub async fn two_bodies(&self, all: u64, more: u64) -> u64 {
+        all + more
+    }
+
     #[post]
     pub async fn no_path(&self) {}
 

@@ -5,7 +5,9 @@
 //! [`Role`]; a marker that changes how a method runs is read in [`method`].
 
 use quote::ToTokens;
-use syn::{Attribute, FnArg, Path, Receiver, ReceiverKind, Safety, Signature, Type, Visibility};
+use syn::{
+    Attribute, FnArg, Ident, Path, Receiver, ReceiverKind, Safety, Signature, Type, Visibility,
+};
 
 use super::batch;
 use super::model::{Constructor, Hook, Kind, Method, Model, Routes, When};
@@ -98,9 +100,9 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
 /// Reports an error if a block has both `#[routes]` and a `&mut self` method.
 fn routes_are_shared(model: &mut Model, errors: &mut Errors) {
     let Model { routes, exclusive, .. } = model;
-    let Some(exclusive) = exclusive.first() else { return };
+    let Some(exclusive) = Cfg::any_of(&exclusive.iter().collect::<Vec<_>>()) else { return };
     for Routes { cfg, name } in &*routes {
-        errors.under(&cfg.and(exclusive), |errors| {
+        errors.under(&cfg.and(&exclusive), |errors| {
             errors.at(
                 name,
                 "a deployment with a `&mut self` method has no `#[routes]`, because all requests \
@@ -128,12 +130,17 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
             }
         }
         Role::Routes => {
-            let cfg = alone(&cfg, model.routes.iter().map(|routes| &routes.cfg))?;
-            model.routes.push(routes(function, cfg, errors)?);
+            let read = routes(function, cfg, errors)?;
+            let others = model.routes.iter().map(|other| (&other.cfg, &other.name));
+            only_one("routes", (&read.cfg, &read.name), others, errors)?;
+            model.routes.push(read);
         }
         Role::Hook => {
             let read = hook(function, cfg, model, errors)?;
-            only_one(&read, model, errors)?;
+            let marker = read.when.marker();
+            let others = model.hooks.iter().filter(|other| other.when.marker() == marker);
+            let others = others.map(|other| (&other.cfg, &other.name));
+            only_one(marker, (&read.cfg, &read.name), others, errors)?;
             model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
             model.hooks.push(read);
         }
@@ -162,8 +169,11 @@ fn endpoint_alone(method: &Method, model: &Model, errors: &mut Errors) {
     let Some(endpoint) = &method.endpoint else { return };
     for other in &model.methods {
         let clash = other.endpoint.as_ref().and_then(|one| endpoint.clash(one, &other.name));
-        if let Some(message) = clash {
-            errors.under(&other.cfg.and(&method.cfg), |errors| errors.at(&endpoint.path, message));
+        let Some(message) = clash else { continue };
+        let both = other.cfg.and(&method.cfg);
+        errors.under(&both, |errors| errors.at(&endpoint.path, message));
+        if both.is_always() {
+            // One error is enough.
             return;
         }
     }
@@ -307,26 +317,27 @@ fn routes(function: &Function, cfg: Cfg, errors: &mut Errors) -> Option<Routes> 
     Some(Routes { cfg, name: ident.clone() })
 }
 
-/// Reports an error if there is another hook of the same kind. The error applies only where the
-/// conditions of both hold, so hooks whose conditions exclude each other are allowed.
-fn only_one(hook: &Hook, model: &Model, errors: &mut Errors) -> Option<()> {
-    let kind = std::mem::discriminant(&hook.when);
+/// Reports an error if there is another function with the same marker, of which a deployment has
+/// one. The error applies only where the conditions of both hold, so functions whose conditions
+/// exclude each other are allowed.
+fn only_one<'a>(
+    marker: &str,
+    (cfg, name): (&Cfg, &Ident),
+    others: impl Iterator<Item = (&'a Cfg, &'a Ident)>,
+    errors: &mut Errors,
+) -> Option<()> {
     let mut healthy = true;
-    for other in &model.hooks {
-        if std::mem::discriminant(&other.when) != kind {
-            continue;
-        }
-        errors.under(&other.cfg.and(&hook.cfg), |errors| {
+    for (other_cfg, other) in others {
+        errors.under(&other_cfg.and(cfg), |errors| {
             errors.at(
-                &hook.name,
+                name,
                 format!(
-                    "`{}` already is the `#[{}]` method: a deployment has at most one, which may call other methods",
-                    other.name,
-                    hook.when.marker()
+                    "`{other}` already is the `#[{marker}]` method: a deployment has at most one, which \
+                     may call other methods"
                 ),
             );
         });
-        healthy &= !other.cfg.is_always() && !hook.cfg.is_always();
+        healthy &= !other_cfg.is_always() && !cfg.is_always();
     }
     healthy.then_some(())
 }
