@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::parse::{Parse, Parser};
 use syn::spanned::Spanned;
 
-use crate::application::Head;
+use crate::application::{Head, not_a_function};
 use crate::cfg::Cfg;
 use crate::errors::Errors;
 use crate::options;
@@ -17,7 +17,7 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let generated = match Head::parse.parse2(item.clone()) {
         Ok(head) => generate(&head, &krate, &mut errors),
         Err(error) => {
-            errors.push(error);
+            errors.push(not_a_function("task", &error));
             None
         }
     };
@@ -32,7 +32,20 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     if !signature.generics.params.is_empty() {
         errors.at(
             &signature.generics,
-            "a task has no generic parameters: write one task for each type",
+            if signature::only_lifetimes(&signature.generics) {
+                "a task has no lifetime parameters, because it outlives the code that starts it: take \
+                 and return owned types, like `String` instead of `&'a str`"
+            } else {
+                "a task has no generic parameters: write one task for each type"
+            },
+        );
+        return None;
+    }
+    if let Some(receiver) = signature.receiver() {
+        errors.at(
+            receiver,
+            "a task is a function outside of `impl` blocks: for a method, use a deployment with \
+             `#[handle]`",
         );
         return None;
     }

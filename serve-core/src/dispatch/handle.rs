@@ -147,8 +147,7 @@ impl<'de, D: Deployment> Deserialize<'de> for Handle<D> {
 
 /// The methods that every handle has besides those of its deployment.
 ///
-/// They are in a trait so that a method of the deployment that has the same name, such as
-/// `options`, takes precedence.
+/// A method of a deployment cannot have the name of one of them: `#[handle]` refuses it.
 pub trait DeploymentHandle: HandleOf + Serialize {
     /// The [`Handle`] that this handle wraps.
     #[doc(hidden)]

@@ -296,34 +296,3 @@ async fn headers_set_model_session_and_trace() -> Result<()> {
     );
     Ok(())
 }
-
-#[deployment]
-struct Clash;
-
-#[handle]
-impl Clash {
-    fn new() -> Self {
-        Self
-    }
-
-    #[get("/x/{a}")]
-    pub async fn one(&self, a: u32) -> u32 {
-        a
-    }
-
-    #[get("/x/{b}")]
-    pub async fn two(&self, b: u32) -> u32 {
-        b
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn conflicting_endpoints_are_refused() -> Result<()> {
-    let runtime = MockRuntime::builder().start();
-    let refused = runtime.run(Clash::bind()).await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "application `default`: `one` and `two` are both the endpoint GET /x/{b}; change one of them"
-    );
-    Ok(())
-}

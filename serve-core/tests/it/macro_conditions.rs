@@ -35,6 +35,11 @@ impl Sparse {
     }
 
     #[cfg(any())]
+    pub async fn there(&self, nothing: Nothing) -> Nothing {
+        nothing
+    }
+
+    #[cfg(any())]
     pub async fn absent(&self, nothing: Nothing) -> Nothing {
         nothing
     }

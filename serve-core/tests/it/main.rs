@@ -47,6 +47,7 @@ mod lifecycle;
 mod macro_conditions;
 mod macro_lints;
 mod macro_names;
+mod macro_paths;
 mod mocks;
 mod multiplexed;
 mod object_refs;

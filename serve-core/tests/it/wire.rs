@@ -119,7 +119,7 @@ impl Echo {
         values
     }
 
-    pub async fn options(&self, options: Options, none: Option<()>) -> (Option<()>, Options) {
+    pub async fn optional(&self, options: Options, none: Option<()>) -> (Option<()>, Options) {
         (none, options)
     }
 
@@ -389,12 +389,15 @@ async fn options_arrive_as_sent() -> Result<()> {
                     option.map(|inner| inner.map(|_| true)),
                 )]),
             };
-            assert_eq!(echo.options(options.clone(), Some(())).await?, (Some(()), options.clone()));
+            assert_eq!(
+                echo.optional(options.clone(), Some(())).await?,
+                (Some(()), options.clone())
+            );
             let either = Some(Either::Tuple(option.map(|_| ()), option));
             let external =
                 option.map(|to| to.map(|_| Change::Field { from: Some(()), to: option }));
             let others = Options { either, external, ..options };
-            assert_eq!(echo.options(others.clone(), None).await?, (None, others));
+            assert_eq!(echo.optional(others.clone(), None).await?, (None, others));
             let error = option.map(|inner| inner.map(|_| "text".to_owned()));
             let refused = echo.failing(error.clone()).await;
             assert_eq!(refused, Err(CallError::App(Refused(error.clone()))));

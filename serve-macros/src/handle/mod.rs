@@ -60,8 +60,8 @@ pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
 fn generate(model: &Model) -> TokenStream {
     let (krate, private) = (&model.krate, model.private());
     let (cell, user_config) = (handlers::cell(model), handlers::user_config(model));
-    let (handlers, methods, bind) =
-        (handlers::handlers(model), methods::all(model), bind::all(model));
+    let (handlers, methods) = (handlers::handlers(model), methods::all(model));
+    let bind = (!model.bind_exists).then(|| bind::all(model));
     quote! {
         const _: () = {
             use #krate::__private as #private;

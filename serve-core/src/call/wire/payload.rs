@@ -26,7 +26,8 @@ use crate::deployment::{Anywhere, InProcess};
     label = "this type cannot be sent to another process",
     note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`; it must also be `Send` \
             and own its data",
-    note = "or keep the deployment in its callers' process: `#[deployment(local)]`"
+    note = "or keep the deployment in its callers' process: `#[deployment(local)]`",
+    note = "for an error, return `serve_core::Result<T>`: `?` turns any standard error into its error"
 )]
 pub trait Wire<L>: Send + Sized + 'static {
     /// Writes the value, or fails if the deployment's calls stay in their process.
