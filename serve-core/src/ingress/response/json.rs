@@ -25,14 +25,15 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_
     Ok(json)
 }
 
-/// A serializer that refuses numbers which are not finite, and passes everything else on.
+/// A serializer that refuses numbers which are not finite, and passes everything else on. Its methods
+/// are always inlined: otherwise they cost a tenth of the time that serde_json takes.
 struct Finite<S>(S);
 
 /// A value inside of a value, which is serialized with [`Finite`] too.
 struct Inside<'a, T: ?Sized>(&'a T);
 
 impl<T: Serialize + ?Sized> Serialize for Inside<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(Finite(serializer))
     }
@@ -52,7 +53,7 @@ fn not_finite<E: serde::ser::Error>(number: f64) -> E {
 
 macro_rules! pass_on {
     ($($method:ident($($arg:ident: $type:ty),*);)*) => {$(
-        #[inline]
+        #[inline(always)]
         fn $method(self, $($arg: $type),*) -> Result<S::Ok, S::Error> {
             self.0.$method($($arg),*)
         }
@@ -91,7 +92,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
         if value.is_finite() {
             self.0.serialize_f32(value)
@@ -100,17 +101,17 @@ impl<S: Serializer> Serializer for Finite<S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
         if value.is_finite() { self.0.serialize_f64(value) } else { Err(not_finite(value)) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
         self.0.serialize_some(&Inside(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         name: &'static str,
@@ -119,7 +120,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_newtype_struct(name, &Inside(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         name: &'static str,
@@ -130,17 +131,17 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_newtype_variant(name, index, variant, &Inside(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_seq(self, length: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
         self.0.serialize_seq(length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple(self, length: usize) -> Result<Self::SerializeTuple, S::Error> {
         self.0.serialize_tuple(length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple_struct(
         self,
         name: &'static str,
@@ -149,7 +150,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_tuple_struct(name, length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_tuple_variant(
         self,
         name: &'static str,
@@ -160,12 +161,12 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_tuple_variant(name, index, variant, length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_map(self, length: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         self.0.serialize_map(length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct(
         self,
         name: &'static str,
@@ -174,7 +175,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_struct(name, length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct_variant(
         self,
         name: &'static str,
@@ -185,12 +186,12 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_struct_variant(name, index, variant, length).map(Finite)
     }
 
-    #[inline]
+    #[inline(always)]
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
         self.0.collect_str(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_human_readable(&self) -> bool {
         self.0.is_human_readable()
     }
@@ -202,12 +203,12 @@ macro_rules! elements {
             type Ok = S::Ok;
             type Error = S::Error;
 
-            #[inline]
+            #[inline(always)]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
                 self.0.$method(&Inside(value))
             }
 
-            #[inline]
+            #[inline(always)]
             fn end(self) -> Result<S::Ok, S::Error> {
                 self.0.end()
             }
@@ -228,7 +229,7 @@ macro_rules! fields {
             type Ok = S::Ok;
             type Error = S::Error;
 
-            #[inline]
+            #[inline(always)]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 key: &'static str,
@@ -237,12 +238,12 @@ macro_rules! fields {
                 self.0.serialize_field(key, &Inside(value))
             }
 
-            #[inline]
+            #[inline(always)]
             fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
                 self.0.skip_field(key)
             }
 
-            #[inline]
+            #[inline(always)]
             fn end(self) -> Result<S::Ok, S::Error> {
                 self.0.end()
             }
@@ -259,17 +260,17 @@ impl<S: SerializeMap> SerializeMap for Finite<S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
         self.0.serialize_key(&Inside(key))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
         self.0.serialize_value(&Inside(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
         &mut self,
         key: &K,
@@ -278,7 +279,7 @@ impl<S: SerializeMap> SerializeMap for Finite<S> {
         self.0.serialize_entry(&Inside(key), &Inside(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(self) -> Result<S::Ok, S::Error> {
         self.0.end()
     }

@@ -17,7 +17,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
-use tokio::time::{Instant, interval, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, interval, interval_at, sleep, sleep_until, timeout};
 
 use crate::ingress::connection::{Connection, Counts};
 use crate::ingress::server::access_log::log_refusal;
@@ -37,6 +37,9 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// announces the end: several round trips around the world. A peer that has sent requests may still
 /// receive an answer, and has [`GOODBYE`].
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The time that connections have to end after they were cut off: as long as a replica has after its
+/// grace period, if its code blocks the thread.
+const AFTER_ABORT: Duration = Duration::from_secs(1);
 /// The period at which the log says what a shutdown waits for: four times in the default grace
 /// period.
 const REPORT: Duration = Duration::from_secs(5);
@@ -154,10 +157,13 @@ async fn accept(
     loop {
         tokio::select! {
             one = connections.one_closes() => if !one { return },
-            () = &mut over => return connections.cut_off(stop.grace),
+            () = &mut over => break,
             _ = reports.tick() => connections.report(stop),
         }
     }
+    connections.cut_off(stop.grace);
+    // A method that computes on the task of its connection cannot be stopped.
+    let _ = timeout(AFTER_ABORT, async { while connections.one_closes().await {} }).await;
 }
 
 /// The open connections. Dropping `Connections` closes them.
@@ -202,8 +208,9 @@ impl Connections {
     }
 
     /// Closes the remaining connections, and logs the requests that had not ended after `grace`.
-    fn cut_off(self, grace: Duration) {
+    fn cut_off(&mut self, grace: Duration) {
         let counts: Counts = self.open.values().map(|connection| connection.cut_off()).sum();
+        self.tasks.abort_all();
         let requests = counts.requests();
         if requests > 0 {
             let what = if requests == 1 { "request was" } else { "requests were" };
