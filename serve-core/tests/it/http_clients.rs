@@ -125,7 +125,8 @@ async fn a_client_that_leaves_is_seen_whatever_it_had_sent() -> Result<()> {
         format!("POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: {length}\r\n\r\n{body}")
     };
     let chunked = "POST /wait HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
-    let large = "x".repeat(200_000);
+    // No more than a socket takes: the end of a connection comes after all that was sent.
+    let large = "x".repeat(40_000);
     let requests = [
         ("nothing", get("/wait")),
         ("two more bytes", post("/wait", 2, "{}\r\n")),
@@ -135,9 +136,9 @@ async fn a_client_that_leaves_is_seen_whatever_it_had_sent() -> Result<()> {
         ("ten more requests", get("/wait") + &get("/quick").repeat(10)),
         ("part of a head", get("/wait") + "GET /qui"),
         ("what is no request", get("/wait") + "\0\0\0\0"),
-        ("more than a buffer", get("/wait") + &get("/quick").repeat(5_000)),
+        ("more than a buffer", get("/wait") + &get("/quick").repeat(1_000)),
         ("bytes behind a stream", get("/rests") + "\r\n\r\n"),
-        ("requests behind a stream", get("/rests") + &get("/quick").repeat(5_000)),
+        ("requests behind a stream", get("/rests") + &get("/quick").repeat(1_000)),
         ("a body that nobody reads", post("/unread", large.len(), &large)),
         ("part of a body that nobody reads", post("/unread", 2 * large.len(), &large)),
     ];
@@ -263,7 +264,8 @@ async fn pages_of_other_hosts_may_not_change_anything() -> Result<()> {
     ];
     for (origin, same) in origins {
         let change = |method: &str, path: &str, content_type: &str| {
-            let request = http.request(method, path).header("host", "here").header("origin", origin);
+            let request =
+                http.request(method, path).header("host", "here").header("origin", origin);
             match content_type {
                 "" => request,
                 content_type => request.header("content-type", content_type),
@@ -278,7 +280,11 @@ async fn pages_of_other_hosts_may_not_change_anything() -> Result<()> {
         }
         for method in ["PUT", "PATCH", "DELETE"] {
             let expected = if same { 405 } else { 403 };
-            assert_eq!(change(method, "/change", "").await?.status(), expected, "{origin} {method}");
+            assert_eq!(
+                change(method, "/change", "").await?.status(),
+                expected,
+                "{origin} {method}"
+            );
         }
         let to_routes = change("POST", "/slow", "text/plain").body("abc").await?;
         assert_eq!(to_routes.status(), refused, "{origin}");

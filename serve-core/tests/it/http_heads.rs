@@ -83,7 +83,8 @@ async fn a_request_names_one_host() -> Result<()> {
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
     tokio::spawn(connection);
-    for (hosts, status) in [(&[][..], 200), (&["here"], 200), (&["here", "here"], 400), (&["a b"], 400)]
+    for (hosts, status) in
+        [(&[][..], 200), (&["here"], 200), (&["here", "here"], 400), (&["a b"], 400)]
     {
         let mut request = http::Request::get("http://here/");
         for host in hosts {

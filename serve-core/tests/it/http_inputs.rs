@@ -75,7 +75,12 @@ impl Desk {
     }
 
     #[get("/query")]
-    pub async fn query(&self, s: Option<String>, list: Option<Vec<String>>, point: Option<Point>) -> Value {
+    pub async fn query(
+        &self,
+        s: Option<String>,
+        list: Option<Vec<String>>,
+        point: Option<Point>,
+    ) -> Value {
         json!([s, list, point])
     }
 
@@ -175,7 +180,11 @@ async fn what_is_not_utf8_in_a_query_is_refused() -> Result<()> {
         ("%FF", Value::Null),
     ] {
         let (status, error) = error(http.get(format!("/query?{query}")).await?).await;
-        assert_eq!((status, &error["field"], &error["in"]), (422, &field, &json!("query")), "{query}");
+        assert_eq!(
+            (status, &error["field"], &error["in"]),
+            (422, &field, &json!("query")),
+            "{query}"
+        );
         assert!(error["message"].as_str().unwrap_or_default().contains("UTF-8"), "{error}");
     }
     let fine = http.get("/query?s=%C3%BC+%E2%82%AC%2B&list=a&list=b&other=%FF&&=").await?;
@@ -208,7 +217,8 @@ async fn an_empty_body_is_no_body_whatever_its_type() -> Result<()> {
     assert_eq!(error(declared).await.1["message"], "the body is empty, expected JSON");
     let (status, missing) = error(http.post("/fields").await?).await;
     assert_eq!((status, &missing["field"]), (422, &json!("n")));
-    let blank = http.post("/options").header("content-type", "application/json").body(" \n").await?;
+    let blank =
+        http.post("/options").header("content-type", "application/json").body(" \n").await?;
     assert_eq!(blank.status(), 400);
     Ok(())
 }

@@ -45,7 +45,10 @@ impl Numbers {
 
     #[get("/nested")]
     pub async fn nested(&self, n: f64) -> Vec<Score> {
-        vec![Score { name: "a".to_owned(), score: None }, Score { name: "b".to_owned(), score: Some(n) }]
+        vec![
+            Score { name: "a".to_owned(), score: None },
+            Score { name: "b".to_owned(), score: Some(n) },
+        ]
     }
 
     #[get("/map")]

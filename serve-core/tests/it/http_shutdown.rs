@@ -212,7 +212,8 @@ async fn the_log_says_what_a_shutdown_waits_for_and_nothing_outlasts_its_limit()
     let _default = tracing::subscriber::set_default(lines.clone());
     let runtime = serve(false).await?;
     let _upload = connect(&runtime, UPLOAD).await?;
-    let _waits = [connect(&runtime, &request("/wait")).await?, connect(&runtime, &request("/wait")).await?];
+    let _waits =
+        [connect(&runtime, &request("/wait")).await?, connect(&runtime, &request("/wait")).await?];
     let _stream = connect(&runtime, &request("/ticks")).await?;
     let url = format!("ws://{}/ws", runtime.http_address().unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();

@@ -93,7 +93,10 @@ mod tests {
             ("a\nb\r\t", "a\\nb\\r\\t"),
             ("\u{1b}[31m", "\\u{1b}[31m"),
             ("\u{9b}31m\0", "\\u{9b}31m\\0"),
-            ("\u{2028}\u{2066}\u{feff}\u{200b}\u{ad}", "\\u{2028}\\u{2066}\\u{feff}\\u{200b}\\u{ad}"),
+            (
+                "\u{2028}\u{2066}\u{feff}\u{200b}\u{ad}",
+                "\\u{2028}\\u{2066}\\u{feff}\\u{200b}\\u{ad}",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(shown(text), expected);

@@ -108,7 +108,11 @@ impl<'a> Text<'a> {
     }
 
     /// Reads the text as JSON.
-    fn json<T>(self, what: &str, read: impl FnOnce(&mut Json<'a>) -> Read<T>) -> Result<T, TextFault> {
+    fn json<T>(
+        self,
+        what: &str,
+        read: impl FnOnce(&mut Json<'a>) -> Read<T>,
+    ) -> Result<T, TextFault> {
         let text = self.single()?;
         if !is_json(text) {
             return Err(unfit(text, format_args!("{what} as JSON")));

@@ -92,11 +92,25 @@ mod tests {
 
     #[test]
     fn a_host_has_a_name_and_at_most_a_port() {
-        for host in ["here", "here:80", "a.example:", "127.0.0.1:8000", "[::1]", "[::1]:8000", "a_b"] {
+        for host in
+            ["here", "here:80", "a.example:", "127.0.0.1:8000", "[::1]", "[::1]:8000", "a_b"]
+        {
             assert!(is_host(&HeaderValue::from_str(host).unwrap()), "{host}");
         }
-        let invalid =
-            ["", " ", "a b", "a/b", "a?b", "a#b", "user@here", "a:b", "a:99999", ":80", "[::1", "a,b c"];
+        let invalid = [
+            "",
+            " ",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "user@here",
+            "a:b",
+            "a:99999",
+            ":80",
+            "[::1",
+            "a,b c",
+        ];
         for host in invalid {
             assert!(!is_host(&HeaderValue::from_str(host).unwrap()), "{host}");
         }

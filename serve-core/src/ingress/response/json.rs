@@ -8,8 +8,8 @@
 use std::fmt::Display;
 
 use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
 /// The initial size of an encoded result, as in serde_json.
@@ -345,7 +345,8 @@ mod tests {
         fn same(value: &(impl Serialize + ?Sized)) {
             assert_eq!(to_vec(value).unwrap(), serde_json::to_vec(value).unwrap());
         }
-        let shapes = [Shape::Unit, Shape::New(1.5), Shape::Tuple(0.1, 1e300), Shape::Struct { at: 2.0 }];
+        let shapes =
+            [Shape::Unit, Shape::New(1.5), Shape::Tuple(0.1, 1e300), Shape::Struct { at: 2.0 }];
         same(&shapes);
         same(&(Tagged::Point { x: 1.0 }, Untagged::Number(0.1), Pair(0.5, 1), New(-0.0)));
         same(&flat(1.0));

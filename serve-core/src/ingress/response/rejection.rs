@@ -117,7 +117,8 @@ impl Rejection {
     /// 415: the body is not sent as JSON.
     pub(crate) fn not_sent_as_json(content_type: &HeaderValue) -> Self {
         let sent = String::from_utf8_lossy(content_type.as_bytes());
-        let message = format!("the body is sent as `{}`, expected `application/json`", shown(&sent));
+        let message =
+            format!("the body is sent as `{}`, expected `application/json`", shown(&sent));
         Self { place: Some("body"), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message) }
     }
 

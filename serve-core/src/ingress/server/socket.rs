@@ -172,7 +172,9 @@ impl Socket {
             let both = Interest::READABLE | Interest::WRITABLE;
             let has_closed = match self.stream.ready(both).now_or_never() {
                 // Both directions are closed by a reset.
-                Some(Ok(ready)) if ready.is_read_closed() && ready.is_write_closed() => return true,
+                Some(Ok(ready)) if ready.is_read_closed() && ready.is_write_closed() => {
+                    return true;
+                }
                 Some(Ok(ready)) => ready.is_read_closed(),
                 Some(Err(_)) => return true,
                 None => false,
