@@ -10,6 +10,8 @@ const PIECE: usize = 128;
 /// The longest message that contains foreign text, in characters: a screen of text. serde's errors
 /// repeat whole strings of the input.
 const MESSAGE: usize = 1024;
+/// The longest text of an error in the log, in characters: an error with many causes.
+const LOG: usize = 8 * MESSAGE;
 /// The part of a shortened message that is kept from its end, which says what was expected.
 const MESSAGE_END: usize = 384;
 
@@ -17,36 +19,46 @@ const MESSAGE_END: usize = 384;
 /// [`PIECE`] characters, followed by `…` if there are more, and with invisible characters escaped.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(PIECE) {
-        None => escaped(text),
-        Some((end, _)) => Cow::Owned(format!("{}…", escaped(&text[..end]))),
+        None => escaped(text, is_invisible),
+        Some((end, _)) => Cow::Owned(format!("{}…", escaped(&text[..end], is_invisible))),
     }
 }
 
 /// Returns a message that contains foreign text, as it may be sent: of a message with more than
 /// [`MESSAGE`] characters, the middle is left out; invisible characters are escaped.
 pub(crate) fn shown_message(text: &str) -> Cow<'_, str> {
+    shortened(text, MESSAGE, is_invisible)
+}
+
+/// Returns the text of an error of user code, as it may be logged: of a text with more than [`LOG`]
+/// characters, the middle is left out; invisible characters except for line breaks are escaped.
+pub(crate) fn shown_log(text: &str) -> Cow<'_, str> {
+    shortened(text, LOG, |character| character != '\n' && is_invisible(character))
+}
+
+fn shortened(text: &str, longest: usize, escape: impl Fn(char) -> bool) -> Cow<'_, str> {
     // Most messages are short in bytes, too.
-    if text.len() <= MESSAGE {
-        return escaped(text);
+    if text.len() <= longest {
+        return escaped(text, escape);
     }
-    let Some((begin, _)) = text.char_indices().nth(MESSAGE - MESSAGE_END) else {
-        return escaped(text);
-    };
-    match text.char_indices().rev().nth(MESSAGE_END - 1) {
-        Some((end, _)) if end > begin => {
-            Cow::Owned(format!("{} … {}", escaped(&text[..begin]), escaped(&text[end..])))
+    let begin = text.char_indices().nth(longest - MESSAGE_END);
+    let end = text.char_indices().rev().nth(MESSAGE_END - 1);
+    match (begin, end) {
+        (Some((begin, _)), Some((end, _))) if end > begin => {
+            let (begin, end) = (escaped(&text[..begin], &escape), escaped(&text[end..], &escape));
+            Cow::Owned(format!("{begin} … {end}"))
         }
-        _ => escaped(text),
+        _ => escaped(text, escape),
     }
 }
 
-fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_invisible) {
+fn escaped(text: &str, escape: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&escape) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if is_invisible(character) {
+        if escape(character) {
             // Writing to a `String` cannot fail.
             let _ = write!(shown, "{}", character.escape_debug());
         } else {
@@ -102,6 +114,15 @@ mod tests {
             assert_eq!(shown(text), expected);
             assert_eq!(shown_message(text), expected);
         }
+    }
+
+    #[test]
+    fn errors_in_the_log_keep_their_lines() {
+        assert_eq!(
+            shown_log("it failed\n\nCaused by:\n    a\r\u{202e}"),
+            "it failed\n\nCaused by:\n    a\\r\\u{202e}"
+        );
+        assert_eq!(shown_log(&"x".repeat(1_900_000)).chars().count(), LOG + 3);
     }
 
     #[test]

@@ -28,14 +28,29 @@ pub(crate) fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Re
 
 fn is_host(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
+    if is_plain(host) {
+        return true;
+    }
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host();
     let Some(port) = host.strip_prefix(name) else { return false };
     let has_port = match port.strip_prefix(':') {
-        Some(port) => port.is_empty() || port.parse::<u16>().is_ok(),
+        Some(port) => port.is_empty() || is_port(port),
         None => port.is_empty(),
     };
     !name.is_empty() && has_port && !host.contains('@')
+}
+
+/// True for a name and a port as most requests have them. Only an optimization.
+fn is_plain(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "80"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    !name.is_empty() && name.bytes().all(plain) && is_port(port)
+}
+
+fn is_port(port: &str) -> bool {
+    // `parse` alone would take a sign.
+    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
 /// Checks the `Origin` header, by which a browser names the page that a request comes from. Pages of
@@ -107,6 +122,8 @@ mod tests {
             "user@here",
             "a:b",
             "a:99999",
+            "a:+80",
+            "a:-1",
             ":80",
             "[::1",
             "a,b c",

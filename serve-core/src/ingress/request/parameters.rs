@@ -215,17 +215,21 @@ fn query_values(info: &EndpointInfo, query: &str) -> Result<Vec<(usize, String)>
         };
         let Some(index) = info.index_of(ParamPlace::Query, &key) else { continue };
         let Some(value) = decoded(value) else {
-            return Err(Rejection::unfit("query", key, "invalid value, expected UTF-8"));
+            let field = key.into_owned();
+            return Err(Rejection::unfit("query", field, "invalid value, expected UTF-8"));
         };
-        values.push((index, value));
+        values.push((index, value.into_owned()));
     }
     Ok(values)
 }
 
 /// Decodes a part of a query, as HTML forms encode it. Returns `None` if the part is not UTF-8.
-fn decoded(part: &str) -> Option<String> {
+fn decoded(part: &str) -> Option<Cow<'_, str>> {
+    if !part.contains(['+', '%']) {
+        return Some(Cow::Borrowed(part));
+    }
     let spaced = part.replace('+', " ");
-    String::from_utf8(percent_decode(spaced.as_bytes()).collect()).ok()
+    String::from_utf8(percent_decode(spaced.as_bytes()).collect()).ok().map(Cow::Owned)
 }
 
 /// Returns the values of a JSON object, unparsed, by the index of their parameter.

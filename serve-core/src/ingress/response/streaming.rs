@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use serde::Serialize;
 
 use crate::call::pending::panic_message;
+use crate::call::wire::echo::shown_log;
 use crate::call::{CallError, ResponseStream};
 use crate::error::same;
 use crate::ingress::response::call_failure::CallFailure;
@@ -94,6 +95,7 @@ where
         catch_unwind(AssertUnwindSafe(|| self.try_frame(item))).unwrap_or_else(|panic| {
             let (request_id, method) = (&*self.id, M::INFO.name);
             let panic = panic_message(&*panic);
+            let panic = shown_log(&panic);
             tracing::error!(request_id, method, "sending an item of the stream panicked: {panic}");
             Err(CallFailure::internal())
         })

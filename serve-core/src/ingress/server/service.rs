@@ -18,7 +18,7 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::request::{Request, RequestDetails};
 use crate::call::request_ids::RequestIds;
-use crate::call::wire::echo::shown;
+use crate::call::wire::echo::{shown, shown_log};
 use crate::ingress::connection::Connection;
 use crate::ingress::request::host::{check_host, check_origin};
 use crate::ingress::request::incoming::Incoming;
@@ -234,7 +234,8 @@ async fn serve(app: &MountedApp, incoming: Incoming, body: Body) -> Response<Bod
     match AssertUnwindSafe(app.serve(incoming, body)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            tracing::error!(request_id = &*id, "answering panicked: {}", panic_message(&*panic));
+            let panic = panic_message(&*panic);
+            tracing::error!(request_id = &*id, "answering panicked: {}", shown_log(&panic));
             CallFailure::internal().into_response()
         }
     }
