@@ -49,6 +49,7 @@
 //! | scaling and routing | [`autoscaling`], [`routing`] |
 //! | batching and multiplexing | [`batch`](macro@batch), [`batching`], [`Multiplexed`] |
 //! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
+//! | ending early when a shutdown begins | [`shutting_down()`] |
 //! | tests | [`MockRuntime`], [`testing`] |
 //! | calls by name | [`dynamic`] |
 //!
@@ -133,7 +134,7 @@ pub use controller::DeployError;
 pub use deployment::{Bound, Deployment, IntoInit};
 pub use dispatch::DeploymentHandle;
 pub use error::{CallErrorKind, Error, HttpStatus, Result};
-pub use replica::{Multiplexed, context, replica_context};
+pub use replica::{Multiplexed, context, replica_context, shutting_down};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::MockRuntime;
 

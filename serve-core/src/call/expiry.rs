@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::deadline::Deadline;
@@ -93,6 +94,7 @@ impl CallerExpiry {
                     // have no runtime.
                     let Some(tokio) = call.tokio() else { return false };
                     let _context = tokio.enter();
+                    let_others_run(&tokio);
                     none.insert(Box::pin(sleep_until(at)))
                 }
             };
@@ -105,6 +107,19 @@ impl CallerExpiry {
             }
             sleep.as_mut().reset(at);
         }
+    }
+}
+
+/// Lets another worker thread of tokio run the callee, or wait for the timer.
+///
+/// The caller has just spawned the callee's task, which stands in the slot for the next task of this
+/// thread. No other thread takes a task from there, and tokio notifies no other thread of it. On an
+/// idle runtime this is also the thread that waited for timers: if the callee keeps the thread, no
+/// timer expires. A newer task moves the callee's task to the queue that other threads take from, and
+/// makes tokio notify one of them.
+fn let_others_run(tokio: &Handle) {
+    if tokio.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        tokio.spawn(async {});
     }
 }
 

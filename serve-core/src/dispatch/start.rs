@@ -55,7 +55,13 @@ impl Head {
             })
         };
         let timeout = timeout.or_else(|| default_timeout.filter(|_| !brings_one()));
-        let own = timeout.and_then(|timeout| time::after(Instant::now(), timeout));
+        let own = match timeout {
+            Some(timeout) => time::after(Instant::now(), timeout),
+            // Nothing else has a timer for it: a method that computes without an await would keep
+            // its client waiting.
+            None if brings_one() => caller.as_ref().and_then(|caller| caller.own()),
+            None => None,
+        };
         Self { request, deadline: Deadline::for_call(own, caller.as_ref()) }
     }
 }

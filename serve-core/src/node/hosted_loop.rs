@@ -373,6 +373,9 @@ impl HostedLoop {
 
     fn retire(&mut self, reason: String) {
         self.router.refuse(self.term, &reason);
+        for running in self.replicas.values().filter_map(|replica| replica.running.as_ref()) {
+            running.replica.begin_draining();
+        }
         let grace = self.grace();
         self.give_up.get_or_insert_with(|| time::after_at_most(Instant::now(), grace));
         let (router, term) = (Arc::clone(&self.router), self.term);

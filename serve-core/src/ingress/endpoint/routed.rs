@@ -34,6 +34,7 @@ use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::body::without_long_pauses;
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::response::into_response::InPieces;
 use crate::method::{Handlers, InstanceCell, Shared};
 use crate::replica::{Replica, Scope};
 use crate::router::{Called, RouteRequest, Router};
@@ -122,7 +123,9 @@ pub(crate) async fn serve(
     match parts.next().await {
         Some(Ok(Part::Whole(response))) => response,
         Some(Ok(Part::Head(head, size))) => {
-            Response::from_parts(head, Body::new(RoutedBody { parts, size }))
+            let mut response = Response::from_parts(head, Body::new(RoutedBody { parts, size }));
+            response.extensions_mut().insert(InPieces);
+            response
         }
         Some(Ok(Part::Frame(_))) | None => CallFailure::internal().into_response(),
         Some(Err(error)) => CallFailure::of_call(&error, NAME, &id).into_response(),

@@ -11,6 +11,7 @@ use crate::application::EndpointError;
 use crate::call::callee::Callee;
 use crate::call::request::Request;
 use crate::call::request_ids::RequestIds;
+use crate::call::wire::echo::shown;
 use crate::ingress::endpoint::interface::{Declared, HttpInterface};
 use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint::routed::{self, MakeRoutes};
@@ -181,9 +182,11 @@ impl MountedApp {
     fn not_found(&self, path: &str) -> Response<Body> {
         let docs = joined(&self.prefix, "/docs");
         let message = format!(
-            "path `{path}` not found: no endpoint of application `{}` (route prefix `{}`) has it; \
+            "path `{}` not found: no endpoint of application `{}` (route prefix `{}`) has it; \
              {docs} lists them",
-            self.application, self.prefix,
+            shown(path),
+            self.application,
+            self.prefix,
         );
         CallFailure::new(StatusCode::NOT_FOUND, message).into_response()
     }
