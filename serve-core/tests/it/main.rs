@@ -16,6 +16,7 @@ mod batching;
 mod binding;
 mod blocking_constructors;
 mod blocking_streams;
+mod blocking_threads;
 mod by_environment;
 mod by_name;
 mod call_traces;
