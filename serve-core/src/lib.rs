@@ -44,6 +44,7 @@
 //! | common imports | [`prelude`] |
 //! | the form of a deployment | [`deployment`](macro@deployment), [`handle`](macro@handle) |
 //! | call results and errors | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
+//! | the request that a method serves | [`context()`](context()), [`spawn`](spawn()) for tasks |
 //! | running a graph | [`Runtime`]; [`application`](macro@application) for `cargo serve run` |
 //! | the status of what runs | [`status`] |
 //! | scaling and routing | [`autoscaling`], [`routing`] |
@@ -133,7 +134,7 @@ pub use controller::DeployError;
 pub use deployment::{Bound, Deployment, IntoInit};
 pub use dispatch::DeploymentHandle;
 pub use error::{CallErrorKind, Error, HttpStatus, Result};
-pub use replica::{Multiplexed, context, replica_context};
+pub use replica::{Multiplexed, context, in_context, replica_context, spawn};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::MockRuntime;
 

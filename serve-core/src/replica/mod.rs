@@ -19,6 +19,7 @@ mod paused_clock;
 mod replica;
 mod scope;
 mod slot;
+mod spawned;
 mod target;
 
 pub use any_deployment::any_deployment;
@@ -38,4 +39,5 @@ pub(crate) use scope::{Entered, Scope, Seat};
 pub use scope::{batch_contexts, context, replica_context};
 pub use slot::Slot;
 pub(crate) use slot::SlotOwner;
+pub use spawned::{in_context, spawn};
 pub(crate) use target::{Call, Target};

@@ -57,6 +57,7 @@ mod retries;
 mod routing;
 mod runtime;
 mod slots;
+mod spawned;
 mod start_failures;
 mod statuses;
 mod streams;
