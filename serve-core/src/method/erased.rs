@@ -71,8 +71,9 @@ pub trait AnyMethod: Send + Sync {
     fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError>;
     /// The arguments in the form in which a request router looks at them.
     fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace;
-    /// The arguments as JSON for people to read; none if they cannot be serialized.
-    fn show_args(&self, args: &AnyValue) -> Option<Value>;
+    /// The arguments as the text of a JSON object, for people to read; none if they cannot be
+    /// serialized.
+    fn args_as_json(&self, args: &AnyValue) -> Option<Vec<u8>>;
     /// The result as JSON for people to read.
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError>;
     /// The error as text for people to read, with its causes.
@@ -285,8 +286,8 @@ where
         typed_ref::<M::Args>(args)
     }
 
-    fn show_args(&self, args: &AnyValue) -> Option<Value> {
-        serde_json::to_value(Self::named(args)).ok()
+    fn args_as_json(&self, args: &AnyValue) -> Option<Vec<u8>> {
+        serde_json::to_vec(&Self::named(args)).ok()
     }
 
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError> {
