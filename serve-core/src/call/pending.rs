@@ -124,8 +124,13 @@ impl PendingCall {
     }
 
     /// The runtime on which the call was spawned; none if the runtime is gone.
+    pub(crate) fn runtime(&self) -> Option<Arc<RuntimeContext>> {
+        self.callee.get().map(|callee| Arc::clone(callee.runtime()))
+    }
+
+    /// The tokio runtime on which the call was spawned; none if the runtime is gone.
     pub(crate) fn tokio(&self) -> Option<Handle> {
-        self.callee.get().map(|callee| callee.runtime().tokio.clone())
+        self.runtime().map(|runtime| runtime.tokio.clone())
     }
 
     /// The full name of a call of this method.

@@ -63,8 +63,9 @@ pub trait AnyMethod: Send + Sync {
     fn retries(&self) -> usize;
     /// A copy of the arguments; none unless the method is marked `#[retry]`.
     fn copy_args(&self, args: &AnyValue) -> Option<AnyValue>;
-    /// A sink for items of this method, and the stream of the items that are sent to the sink.
-    fn channel(&self, capacity: usize) -> (AnySink, AnyItems);
+    /// A sink for items of this method, and the stream of the items that are sent to the sink. With
+    /// `yields`, the task that forwards a stream to the sink yields after each item.
+    fn channel(&self, capacity: usize, yields: bool) -> (AnySink, AnyItems);
     /// Another sink of the same stream.
     fn clone_sink(&self, sink: &AnySink) -> AnySink;
     /// Reads the arguments from text, each as the type of its parameter.
@@ -263,7 +264,7 @@ where
         M::copy_args(typed_ref(args)).map(|args| Box::new(args) as AnyValue)
     }
 
-    fn channel(&self, capacity: usize) -> (AnySink, AnyItems) {
+    fn channel(&self, capacity: usize, yields: bool) -> (AnySink, AnyItems) {
         let (sender, mut receiver) = mpsc::channel(capacity);
         let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(
             |item: Result<M::Ok, Box<CallError<M::Err>>>| match item {
@@ -271,7 +272,7 @@ where
                 Err(error) => Err(error.map_app(|error| Box::new(error) as AnyValue)),
             },
         );
-        (Box::new(StreamSink::channel(sender)), items.boxed())
+        (Box::new(StreamSink::channel(sender).yielding(yields)), items.boxed())
     }
 
     fn clone_sink(&self, sink: &AnySink) -> AnySink {

@@ -56,6 +56,7 @@ mod resources;
 mod retries;
 mod routing;
 mod runtime;
+mod runtime_faults;
 mod slots;
 mod spawned;
 mod start_failures;
