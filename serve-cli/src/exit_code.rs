@@ -7,16 +7,16 @@
 pub const OK: u8 = 0;
 
 /// The command failed for a reason that has no code of its own, for example because
-/// a file could not be written.
+/// a file could not be read.
 pub const FAILED: u8 = 1;
 
-/// The command line was not understood.
+/// The command line, or an environment variable that is read with it, is invalid.
 pub const USAGE: u8 = 2;
 
 /// There is no such package, or none was named and several are possible.
 pub const PACKAGE_NOT_FOUND: u8 = 3;
 
-/// The package cannot be made into a program: it has no library to link and
+/// No program can be built from the package: it has no library to link and
 /// names no binary of its own, or it does not depend on Serve.
 pub const NOT_RUNNABLE: u8 = 4;
 
@@ -27,7 +27,7 @@ pub const APPLICATION_NOT_FOUND: u8 = 5;
 /// or has the wrong type.
 pub const BAD_ARGUMENT: u8 = 6;
 
-/// The application was refused or a deployment could not be started.
+/// The application was rejected, or one of its deployments did not start.
 pub const DEPLOY_FAILED: u8 = 7;
 
 /// The address to serve on is in use or may not be used.
@@ -48,6 +48,10 @@ pub const ALREADY_EXISTS: u8 = 12;
 /// The command is planned, but not part of this version.
 pub const NOT_BUILT: u8 = 13;
 
+/// The output could not be written: the result to the standard output, or a file. A reader
+/// that stops reading, as in `| head`, is not an error.
+pub const OUTPUT_FAILED: u8 = 14;
+
 /// Cargo failed to build the package, or to create a new one. This is cargo's own code.
 pub const BUILD_FAILED: u8 = 101;
 
@@ -55,29 +59,30 @@ pub const BUILD_FAILED: u8 = 101;
 /// resolved.
 pub const METADATA_FAILED: u8 = 102;
 
-/// The command was stopped by a second signal, without waiting for the requests in
-/// progress. A `call` has no such requests and is stopped by the first signal.
+/// A second signal ended the command before all requests in progress were answered.
+/// The commands other than `run` have no such requests, and the first signal ends them.
 pub const INTERRUPTED: u8 = 130;
 
 /// Each code with its meaning in a few words, as `--help` shows them.
-pub const ALL: [(u8, &str); 17] = [
-    (OK, "it did what was asked"),
-    (FAILED, "it failed for a reason without a code of its own"),
-    (USAGE, "the command line was not understood"),
-    (PACKAGE_NOT_FOUND, "there is no such package, or several would do"),
-    (NOT_RUNNABLE, "the package cannot be made into a program"),
-    (APPLICATION_NOT_FOUND, "there is no such application, or several"),
+pub const ALL: [(u8, &str); 18] = [
+    (OK, "the command succeeded"),
+    (FAILED, "the command failed for a reason that has no code of its own"),
+    (USAGE, "the command line or an environment variable is invalid"),
+    (PACKAGE_NOT_FOUND, "there is no such package, or several packages are possible"),
+    (NOT_RUNNABLE, "no program can be built from the package"),
+    (APPLICATION_NOT_FOUND, "there is no such application, or several have that name"),
     (BAD_ARGUMENT, "an argument is missing, unknown or of the wrong type"),
-    (DEPLOY_FAILED, "the application was refused or did not start"),
+    (DEPLOY_FAILED, "the application was rejected or did not start"),
     (ADDRESS_UNAVAILABLE, "the address is in use or may not be used"),
     (METHOD_NOT_FOUND, "the ingress has no such method"),
-    (CALL_FAILED, "the call was made and failed"),
+    (CALL_FAILED, "the call failed"),
     (TIMED_OUT, "the call took longer than `--timeout`"),
-    (ALREADY_EXISTS, "something would have been overwritten"),
-    (NOT_BUILT, "the command is planned, and not in this version"),
-    (BUILD_FAILED, "cargo failed to build the package, or to make a new one"),
+    (ALREADY_EXISTS, "the file or package exists already"),
+    (NOT_BUILT, "the command is planned, but not part of this version"),
+    (OUTPUT_FAILED, "the output could not be written"),
+    (BUILD_FAILED, "cargo could not build the package, or create a new one"),
     (METADATA_FAILED, "cargo could not read a manifest or resolve a dependency"),
-    (INTERRUPTED, "a second Ctrl-C or SIGTERM did not wait for requests"),
+    (INTERRUPTED, "a second signal ended the command before all requests were answered"),
 ];
 
 /// Returns the list of codes that ends a help text.

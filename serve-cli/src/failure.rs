@@ -6,15 +6,15 @@ use std::process::ExitCode;
 
 use miette::Diagnostic;
 
-use crate::output::{self, ERROR, NAME};
+use crate::output::{self, ERROR, NAME, printable};
 
 /// An error that ends the command.
 pub(crate) trait Failure: Diagnostic + Send + Sync + 'static {
     /// Returns the status to exit with, one of [`crate::exit_code`].
     fn exit_code(&self) -> u8;
 
-    /// Returns true if the error has already been shown, for example by cargo itself.
-    fn already_shown(&self) -> bool {
+    /// Returns true if there is nothing to show, for example because cargo has shown the error.
+    fn is_silent(&self) -> bool {
         false
     }
 }
@@ -26,13 +26,14 @@ pub(crate) fn conclude<F: Failure>(outcome: Result<u8, F>) -> ExitCode {
         show(failure);
         code
     });
+    output::flush();
     ExitCode::from(code)
 }
 
-/// Shows an error on stderr, unless it has already been shown.
+/// Shows an error on stderr, unless there is nothing to show.
 #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
 pub(crate) fn show(failure: impl Failure) {
-    if !failure.already_shown() {
+    if !failure.is_silent() {
         output::note(Report(&failure));
     }
 }
@@ -43,7 +44,7 @@ struct Report<'f>(&'f dyn Diagnostic);
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = self.0.code().map(|code| format!("[{code}]")).unwrap_or_default();
-        write!(f, "{ERROR}error{code}{ERROR:#}: {}", self.0)?;
+        write!(f, "{ERROR}error{code}{ERROR:#}: {}", printable(&self.0.to_string()))?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
             // A `Fault` repeats the kind of the message before it, for programs.
@@ -61,7 +62,8 @@ impl fmt::Display for Report<'_> {
 
 /// Indents every line except the first, and leaves empty lines empty.
 fn indented(text: impl fmt::Display, margin: &str) -> String {
-    text.to_string().replace("\n", &format!("\n{margin}")).replace(&format!("\n{margin}\n"), "\n\n")
+    let text = text.to_string();
+    printable(&text).replace("\n", &format!("\n{margin}")).replace(&format!("\n{margin}\n"), "\n\n")
 }
 
 #[cfg(test)]

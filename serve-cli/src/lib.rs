@@ -1,10 +1,10 @@
 //! The command line of Serve, in two halves.
 //!
-//! *Outside* is `cargo serve`: it finds the package, builds a program that
-//! links it, and starts that program. *Inside* is that program: `main` knows
-//! the applications that are linked into it, and runs, lists, draws or calls
-//! them. Both take the same command line, except for the options for cargo,
-//! which stay outside.
+//! The module `cargo` is the command `cargo serve`: it finds the package, builds a
+//! program that links the package, and starts that program. The module `app` is that
+//! program: [`main`] knows the applications that are linked into the program, and runs,
+//! lists, draws or calls them. Both halves take the same command line, except that only
+//! `cargo serve` takes options for cargo.
 //!
 //! A library package needs no setup: `cargo serve` generates the program. A
 //! package with its own program names it in its manifest,
@@ -30,28 +30,29 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `exit_code` | the status each failure ends with |
-//! | `arguments` | what both halves read from the command line |
-//! | `failure` | what an error owes its reader: a sentence, a remedy, a status |
-//! | `nearest` | which known name was meant |
+//! | `exit_code` | the exit code of each failure |
+//! | `arguments` | the arguments that both halves take |
+//! | `failure` | the common interface of errors: a message, a remedy, an exit code |
+//! | `suggest` | suggestions of known names for a misspelt name |
 //! | `output` | results on stdout, everything else on stderr |
-//! | `planned` | commands that are to come |
-//! | `inside` | the commands of a linked program |
-//! | `outside` | cargo: packages, launchers, builds, processes |
+//! | `parse` | the command line of either half, as clap parses it |
+//! | `planned` | commands that a later version will have |
+//! | `app` | the commands of a program with applications |
+//! | `cargo` | `cargo serve`: packages, launchers, builds, processes |
 
+mod app;
 mod arguments;
-pub mod exit_code;
-mod failure;
-mod inside;
-mod nearest;
-mod output;
-mod planned;
-
 #[cfg(feature = "cargo")]
 #[doc(hidden)]
-pub mod outside;
+pub mod cargo;
+pub mod exit_code;
+mod failure;
+mod output;
+mod parse;
+mod planned;
+mod suggest;
 
-pub use inside::main;
+pub use app::main;
 
 /// The environment variable that names the package whose applications need no `PACKAGE:` on
 /// the command line. `cargo serve` sets it for the program that it starts.

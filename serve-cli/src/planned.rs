@@ -1,4 +1,4 @@
-//! Planned commands. Each of them is refused by name, so that it is not mistaken for a typing
+//! Planned commands. Each of them is refused by its name, so that nobody takes it for a typing
 //! mistake, and nothing is silently ignored.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -10,22 +10,22 @@ use crate::failure::Failure;
 /// The planned commands and their purposes.
 const PLANNED: [(&str, &str); 9] = [
     ("deploy", "apply a config file to a running Serve"),
-    ("status", "show how the applications of a running Serve do"),
+    ("status", "show the status of the applications of a running Serve"),
     ("config", "show the config of a running Serve"),
     ("scale", "change the replicas of a running deployment"),
     ("delete", "stop one application of a running Serve"),
     ("shutdown", "stop a running Serve"),
     ("validate", "check a config file"),
-    ("diff", "compare a config file with what runs"),
+    ("diff", "compare a config file with a running Serve"),
     ("top", "watch a running Serve"),
 ];
 
 /// The error of a command that is planned for a later version.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("`{command}` is planned, and not built yet: it will {purpose}")]
+#[error("`{command}` is planned, but not part of this version: it will {purpose}")]
 #[diagnostic(
     code(serve::not_built),
-    help("what there is: `run` serves an application until Ctrl-C; `--help` shows the rest")
+    help("`run` serves an application until Ctrl-C; `--help` lists the commands")
 )]
 pub(crate) struct Planned {
     command: &'static str,
@@ -47,7 +47,7 @@ pub(crate) fn add_to(command: Command) -> Command {
     }))
 }
 
-/// Returns the planned command that was asked for, if there is one.
+/// Returns the planned command that `matches` contains, if any.
 pub(crate) fn asked_for(matches: &ArgMatches) -> Option<Planned> {
     let name = matches.subcommand_name()?;
     let planned = PLANNED.into_iter().find(|(planned, _)| *planned == name);
@@ -74,7 +74,7 @@ mod tests {
             assert_eq!(
                 refused(line).as_deref(),
                 Some(
-                    "`deploy` is planned, and not built yet: \
+                    "`deploy` is planned, but not part of this version: \
                      it will apply a config file to a running Serve"
                 )
             );

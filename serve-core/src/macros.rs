@@ -1,6 +1,8 @@
 //! The bulk of the code that the attribute macros generate, in a place where it can be read; and
 //! the macros that register a type under a name.
 
+mod handle;
+
 /// Registers a [`RequestRouter`](crate::routing::RequestRouter) under a name, so that a config file can say
 /// `request_router: by_length`. The type must implement `Default`.
 ///
@@ -209,30 +211,5 @@ macro_rules! __settings {
     ($options:ident, options.resources.insert($name:expr, $amount:expr); $($rest:tt)*) => {
         $options.resources.insert($name, $amount);
         $crate::__settings!($options, $($rest)*);
-    };
-}
-
-/// The value of `Handlers::http` for a deployment with endpoints or `#[routes]`.
-#[cfg(feature = "http")]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __http_interface {
-    ($http:ident, $new:expr, $($add:tt)*) => {{
-        let mut $http = $new;
-        $($add)*
-        ::core::option::Option::Some(::std::boxed::Box::new($http))
-    }};
-}
-
-/// The compile error of endpoints without the feature `http`.
-#[cfg(not(feature = "http"))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __http_interface {
-    ($($any:tt)*) => {
-        ::core::compile_error!(
-            "HTTP endpoints need the feature `http` of serve-core: \
-             `serve-core = { version = \"0.1\", features = [\"http\"] }`"
-        )
     };
 }

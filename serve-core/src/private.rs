@@ -50,8 +50,8 @@ pub use crate::replica::{BlockingSink, Slot};
 
 /// A `Result` with its two types, also behind an alias.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is named `Result` but is none",
-    label = "expected `std::result::Result<_, _>` or an alias of it"
+    message = "`{Self}` is named `Result` but is not `std::result::Result`",
+    label = "expected `std::result::Result<_, _>`, or an alias of it"
 )]
 pub trait Fallible {
     /// The success type.
@@ -77,6 +77,120 @@ impl<T, E> Fallible for Result<T, E> {
 /// Returns the method's own error, as [`CallError::App`].
 pub fn fallible<R: Fallible>(result: R) -> Result<R::Ok, CallError<R::Err>> {
     result.into_result().map_err(CallError::App)
+}
+
+/// Converts the result of a method that cannot fail into the result of its call.
+///
+/// # Errors
+/// Never.
+pub fn infallible<T, E>(value: T) -> Result<T, CallError<E>> {
+    Ok(value)
+}
+
+/// Sends the items of a method's stream.
+///
+/// # Errors
+/// The error that ends the caller's stream.
+pub async fn forward<T, E, S: futures::Stream>(
+    items: &StreamSink<T, E>,
+    stream: S,
+    turn: impl Fn(S::Item) -> Result<T, CallError<E>>,
+) -> Result<(), CallError<E>> {
+    items.forward(futures::StreamExt::map(stream, turn)).await
+}
+
+/// Sends the items of a method's stream, or the error that the method returned in its place.
+///
+/// # Errors
+/// The error that ends the caller's stream.
+pub async fn forward_or_fail<T, E, R, S: futures::Stream>(
+    items: &StreamSink<T, E>,
+    made: R,
+    turn: impl Fn(S::Item) -> Result<T, CallError<E>>,
+) -> Result<(), CallError<E>>
+where
+    R: Fallible<Ok = S, Err = E>,
+{
+    match made.into_result() {
+        Ok(stream) => forward(items, stream, turn).await,
+        Err(error) => {
+            items.send(Err(CallError::App(error))).await;
+            Ok(())
+        }
+    }
+}
+
+/// Sends the items of a method's iterator.
+pub fn send_all<T, E, I: Iterator>(
+    sink: &mut BlockingSink<'_, T, E>,
+    iterator: I,
+    turn: impl Fn(I::Item) -> Result<T, CallError<E>>,
+) {
+    sink.send_all(iterator, turn);
+}
+
+/// Sends the items of a method's iterator, or the error that the method returned in its place.
+pub fn send_all_or_fail<T, E, R, I: Iterator>(
+    sink: &mut BlockingSink<'_, T, E>,
+    made: R,
+    turn: impl Fn(I::Item) -> Result<T, CallError<E>>,
+) where
+    R: Fallible<Ok = I, Err = E>,
+{
+    match made.into_result() {
+        Ok(iterator) => sink.send_all(iterator, turn),
+        Err(error) => sink.fail(error),
+    }
+}
+
+/// Converts one step of a batched stream into the results of its calls.
+pub fn rows_of_step<R, T>(step: Vec<Option<R>>, turn: impl Fn(R) -> T) -> Vec<Option<T>> {
+    step.into_iter().map(|row| row.map(&turn)).collect()
+}
+
+/// The future of a method that returns one value. A trait of its own, because generated code names
+/// it with the span of the user's method, where the compiler reports a future that is not `Send`.
+pub trait RunsOne<M: Method>: Future<Output = Result<M::Ok, CallError<M::Err>>> + Send {}
+
+impl<M: Method, F: Future<Output = Result<M::Ok, CallError<M::Err>>> + Send> RunsOne<M> for F {}
+
+/// The future of a method that returns a stream. See [`RunsOne`].
+pub trait RunsMany<M: Method>: Future<Output = Result<(), CallError<M::Err>>> + Send {}
+
+impl<M: Method, F: Future<Output = Result<(), CallError<M::Err>>> + Send> RunsMany<M> for F {}
+
+/// The future of a batch. See [`RunsOne`].
+pub trait RunsBatch<M: Method>:
+    Future<Output = Result<Vec<BatchItem<M>>, CallError>> + Send
+{
+}
+
+impl<M: Method, F: Future<Output = Result<Vec<BatchItem<M>>, CallError>> + Send> RunsBatch<M>
+    for F
+{
+}
+
+/// The stream of a batch. See [`RunsOne`].
+pub trait RunsSteps<M: Method>: futures::Stream<Item = Vec<Option<BatchItem<M>>>> + Send {}
+
+impl<M: Method, S: futures::Stream<Item = Vec<Option<BatchItem<M>>>> + Send> RunsSteps<M> for S {}
+
+/// Returns the name without the `r#` of a raw identifier.
+#[must_use]
+pub const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+/// Returns the value that generated code may have written between the brackets.
+#[must_use]
+pub const fn first<T: Copy>(of: &[T]) -> Option<T> {
+    match of {
+        [first, ..] => Some(*first),
+        [] => None,
+    }
 }
 
 /// Converts a constructor's error into [`Error`]: by `Into` if possible, or else by `Display`.
@@ -188,9 +302,9 @@ where
 /// A deployment without a constructor, whose instances are created by [`Default`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no constructor",
-    label = "neither a `new` in this block nor a `Default`",
-    note = "write `pub fn new(..) -> Self` here, or derive `Default` for `{Self}`; all methods of a \
-            deployment are in one block marked `#[handle]`, together with `new`"
+    label = "no `new` in this block, and no `Default`",
+    note = "write `pub fn new(..) -> Self` in this block, or derive `Default` for `{Self}`; `new` and \
+            all methods of the handle are in one block marked `#[handle]`"
 )]
 pub trait ByDefault {
     /// Creates an instance.
@@ -261,8 +375,8 @@ pub struct Again;
 /// Implemented by [`Again`] for every type whose values can be passed to a method again. (If the
 /// trait were implemented by the type itself, the compiler would propose to take a reference.)
 #[diagnostic::on_unimplemented(
-    message = "`{T}` cannot be given to a method twice",
-    label = "a `#[retry]` method may run again, with the same arguments",
+    message = "`{T}` cannot be copied for a retry",
+    label = "a `#[retry]` method may run again with the same arguments",
     note = "derive `Clone` for `{T}`, or leave out `#[retry]`"
 )]
 pub trait SentAgain<T> {
@@ -287,7 +401,7 @@ where
 
 /// A value that a `#[check_health]`, `#[reconfigure]` or `#[shutdown]` method may return.
 #[diagnostic::on_unimplemented(
-    message = "a method that the runtime itself calls cannot return `{Self}`",
+    message = "a method that the runtime calls cannot return `{Self}`",
     label = "expected nothing, or a `Result<(), E>`",
     note = "`#[check_health]`, `#[reconfigure]` and `#[shutdown]` methods return nothing or a \
             `Result<(), E>`, with an `E` that implements `Display`",

@@ -47,14 +47,14 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
     let private = quote! { #krate::__private };
     let cfg = Cfg::of(&head.attributes).attribute();
     if signature.asyncness.is_some() {
-        errors.at(&signature.ident, "an application is bound, not run: leave out `async`, and do slow work in the constructors");
+        errors.at(&signature.ident, "an application function only binds deployments: leave out `async`, and do slow work in the constructors");
         // The code below would make the compiler report, too, that a future is not an application.
         return TokenStream::new();
     }
     if !signature.generics.params.is_empty() {
         errors.at(
             &signature.generics,
-            "an application is found by its name: it has no generic parameters",
+            "an application has no generic parameters, because it is started by its name",
         );
     }
     let (name, ident) = (signature.ident.to_string(), &signature.ident);
@@ -66,7 +66,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
         syn::ReturnType::Default => {
             errors.at(
                 ident,
-                "an application returns `Application<D>` or `Bound<D>`, where `D` is its ingress",
+                "an application function returns `Application<D>` or `Bound<D>`, where `D` is the ingress deployment",
             );
             return TokenStream::new();
         }
@@ -88,7 +88,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
         _ => {
             errors.at(
                 &signature.inputs,
-                "an application takes one argument at most: put several into a struct",
+                "an application function takes at most one argument: put several values into a struct",
             );
             return TokenStream::new();
         }

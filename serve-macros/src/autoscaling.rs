@@ -120,16 +120,14 @@ fn check_bounds(name: &Ident, entries: &[Entry], unless_given: usize) -> syn::Re
         let (low, high) = (stated("min_replicas", min), stated("max_replicas", max));
         return Err(syn::Error::new(
             at("min_replicas"),
-            format!(
-                "{low} and {high}, which leaves no number between: write `max_replicas = {min}` or more"
-            ),
+            format!("{low}, but {high}: write `max_replicas = {min}` or more"),
         ));
     }
     match given("initial_replicas") {
         Some(initial) if !(min..=max).contains(&initial) => Err(syn::Error::new(
             at("initial_replicas"),
             format!(
-                "`initial_replicas` is {initial}: give a number from {min} (`min_replicas`) to {max} \
+                "`initial_replicas` is {initial}, but must be from {min} (`min_replicas`) to {max} \
                  (`max_replicas`)"
             ),
         )),

@@ -90,7 +90,7 @@ fn read_body(input: ParseStream<'_>) -> syn::Result<(Vec<Function>, TokenStream)
                 #[allow(
                     clippy::needless_pass_by_value,
                     clippy::unused_self,
-                    reason = "what is called owns its arguments, and is a method"
+                    reason = "a method of a handle owns its arguments"
                 )]
             });
         }

@@ -53,7 +53,7 @@ impl Parse for Head {
         let visibility = input.parse()?;
         if !input.peek(Token![struct]) {
             return Err(input.error(
-                "`#[deployment]` goes on a struct: its fields are what each replica holds",
+                "`#[deployment]` goes on a struct, whose fields are the state of each replica",
             ));
         }
         input.parse::<Token![struct]>()?;
@@ -82,7 +82,7 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
         Ok(head) => {
             errors.at(
                 &head.generics,
-                "a deployment has no generic parameters, because its replicas are started by name; \
+                "a deployment has no generic parameters, because its replicas are started by name: \
                  wrap the types you need: `struct ScorerOfDogs(Scorer<Dog>);`",
             );
             TokenStream::new()
@@ -118,8 +118,8 @@ fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
         } else {
             errors.at(
                 &autoscaling.name,
-                "`num_replicas` and `autoscaling` exclude each other: leave one out (how many there are \
-                 at first is `initial_replicas` of `autoscaling`)",
+                "`num_replicas` and `autoscaling` cannot be combined: leave one out (the number of \
+                 replicas at first is `initial_replicas` of `autoscaling`)",
             );
         }
     }
@@ -143,9 +143,8 @@ fn or_on_bound(Entry { name, value }: &Entry, error: syn::Error) -> syn::Error {
     {
         return error;
     }
-    let message = format!(
-        "{error}; a value that is computed is given to what `bind` returns: `X::bind(..).{name}(..)`"
-    );
+    let message =
+        format!("{error}; set a computed value on the result of `bind`: `X::bind(..).{name}(..)`");
     syn::Error::new(error.span(), message)
 }
 
@@ -155,7 +154,11 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
     let krate = options.krate.clone();
     let setting = match option.as_str() {
         "crate" => {
-            let Value::Crate(_) = value else { return error("`crate` takes a path".to_owned()) };
+            let Value::Crate(_) = value else {
+                return error(
+                    "`crate` takes a path, like `crate = my_crate::serve_core`".to_owned(),
+                );
+            };
             return Ok(());
         }
         "local" => {
@@ -168,7 +171,8 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
         "name" => {
             let text = value.text(name)?;
             if text.is_empty() || text.contains('#') {
-                return value.fault(name, "a deployment's name is not empty and has no `#`");
+                return value
+                    .fault(name, "a deployment's name must not be empty and must not contain `#`");
             }
             options.name = Some(text);
             return Ok(());
@@ -218,7 +222,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             let number = value.number_where(
                 name,
                 |gpus| gpus <= 1.0 || gpus.fract() == 0.0,
-                "a whole number of GPUs, or a part of one between 0 and 1",
+                "a whole number of GPUs, or a fraction of one GPU between 0 and 1",
                 "0.5",
             )?;
             quote! { #number }
@@ -227,7 +231,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
             let number = value.number_where(
                 name,
                 |part| part > 0.0 && part <= 1.0,
-                "a part of the replicas, above 0 and up to 1",
+                "a fraction of the replicas, above 0 and at most 1",
                 "0.2",
             )?;
             quote! { #number }
@@ -249,7 +253,7 @@ fn read_one(Entry { name, value }: &Entry, options: &mut Options) -> syn::Result
         "health_check_period" | "health_check_timeout" => duration(value.some_time(name, "10s")?),
         "user_config" | "autoscaling_policy" => {
             return error(format!(
-                "`{option}` is given to what `bind` returns: `X::bind(..).{option}(..)`"
+                "`{option}` is set on the result of `bind`: `X::bind(..).{option}(..)`"
             ));
         }
         unknown if autoscaling::OPTIONS.contains(&unknown) => {

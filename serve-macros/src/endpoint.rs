@@ -1,7 +1,7 @@
 //! `#[get("/path")]` and the other verbs, which make a method an HTTP endpoint.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote};
+use quote::quote;
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Ident, LitStr, Token};
 
@@ -19,7 +19,7 @@ pub(crate) struct Endpoint {
     pub(crate) verb: String,
     pub(crate) path: String,
     places: Vec<Place>,
-    max_body: Option<usize>,
+    pub(crate) max_body: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -46,7 +46,10 @@ pub(crate) fn read(
     let mut found = VERBS.iter().filter_map(|verb| Some((*verb, function.marker(verb)?)));
     let (verb, attribute) = found.next()?;
     if let Some((_, second)) = found.next() {
-        errors.at(second, "a method is one endpoint; write a second method that calls it");
+        errors.at(
+            second,
+            "a method can be only one endpoint: write a second method that calls this one",
+        );
         return None;
     }
     let arguments = match arguments(attribute, verb) {
@@ -68,7 +71,10 @@ pub(crate) fn read(
     for name in in_path.iter().filter(|name| !named(name)) {
         errors.at(
             &arguments.path,
-            format!("`{{{name}}}` is no parameter of the method{}", there(name, parameters)),
+            format!(
+                "`{{{name}}}`: the method has no parameter of this name{}",
+                there(name, parameters)
+            ),
         );
     }
     if let Some(body) = &arguments.body {
@@ -78,7 +84,10 @@ pub(crate) fn read(
             let name = body.to_string();
             errors.at(
                 body,
-                format!("`{name}` is no parameter of the method{}", there(&name, parameters)),
+                format!(
+                    "`{name}`: the method has no parameter of this name{}",
+                    there(&name, parameters)
+                ),
             );
         }
     }
@@ -111,7 +120,7 @@ fn there(unknown: &str, parameters: &[Parameter]) -> String {
     let known: Vec<_> = parameters.iter().map(Parameter::plain_name).collect();
     let known = || known.iter().map(String::as_str);
     match parameters {
-        [] => format!(": it has none; add `{unknown}: ..` to it"),
+        [] => format!("; add `{unknown}: ..` to its signature"),
         [_] => format!("; its parameter is {}", spelling::all_of(known())),
         _ => {
             let near = spelling::did_you_mean(unknown, known());
@@ -121,7 +130,9 @@ fn there(unknown: &str, parameters: &[Parameter]) -> String {
 }
 
 fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
-    let usage = || syn::Error::new_spanned(attribute, format!("give the path: `#[{verb}(\"/\")]`"));
+    let usage = || {
+        syn::Error::new_spanned(attribute, format!("`#[{verb}]` needs a path: `#[{verb}(\"/\")]`"))
+    };
     let tokens = attribute.meta.require_list().map_err(|_| usage())?.tokens.clone();
     let parser = |input: ParseStream<'_>| {
         let mut arguments =
@@ -178,62 +189,19 @@ fn names_in(path: &str) -> Result<Vec<String>, String> {
 }
 
 impl Endpoint {
-    /// Returns the `EndpointSpec` of the endpoint as an expression.
-    pub(crate) fn spec(
-        &self,
-        private: &TokenStream,
-        parameters: &[Parameter],
-        ok: &TokenStream,
-        err: Option<&TokenStream>,
-    ) -> TokenStream {
-        let (verb, path) = (&self.verb, &self.path);
-        let places = self.places.iter().map(|place| {
-            let place = format_ident!(
-                "{}",
-                match place {
-                    Place::Path => "Path",
-                    Place::Query => "Query",
-                    Place::Field => "Field",
-                    Place::Body => "Body",
-                }
-            );
-            quote! { #private::ParamPlace::#place }
+    /// Returns the place and the type of each parameter.
+    pub(crate) fn parameters(&self, parameters: &[Parameter]) -> TokenStream {
+        let parameters = self.places.iter().zip(parameters).map(|(place, parameter)| {
+            let place = match place {
+                Place::Path => quote! { Path },
+                Place::Query => quote! { Query },
+                Place::Field => quote! { Field },
+                Place::Body => quote! { Body },
+            };
+            let ty = &parameter.ty;
+            quote! { #place #ty }
         });
-        let max_body = self.max_body.map_or_else(
-            || quote! { ::core::option::Option::None },
-            |bytes| quote! { ::core::option::Option::Some(#bytes) },
-        );
-        let status = match err {
-            Some(err) => quote! {{
-                #[allow(unused_imports, reason = "one of the two fits")]
-                use #private::{StatusByTrait as _, StatusUnknown as _};
-                (&#private::StatusOf::<#err>::NEW).status_of()
-            }},
-            None => quote! { |_| ::core::option::Option::None },
-        };
-        let types = parameters.iter().map(|parameter| parameter.ty.to_token_stream());
-        let schemas = quote! {
-            #[allow(unused_imports, reason = "one of the two fits")]
-            use #private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
-        };
-        quote! {
-            #private::EndpointSpec {
-                verb: #verb,
-                path: #path,
-                places: &[#(#places),*],
-                max_body: #max_body,
-                status: #status,
-                params: |generator| {
-                    #schemas
-                    let _ = &generator;
-                    <::std::vec::Vec<_> as ::core::convert::From<_>>::from([#((&#private::SchemaOf::<#types>::NEW).schema(generator)),*])
-                },
-                returns: |generator| {
-                    #schemas
-                    (&#private::SchemaOf::<#ok>::NEW).schema(generator)
-                },
-            }
-        }
+        quote! { #(#parameters),* }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The names of generic parameters. The user may see them in the documentation, and they must
-//! not be names of the user's own types.
+//! Names that generated code chooses, and that must not be names of the user's: those of generic
+//! parameters, which the user may see in the documentation, and those of local variables.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 
@@ -10,6 +10,13 @@ pub(crate) fn fresh(base: &str, tokens: &TokenStream) -> Ident {
         name.push('_');
     }
     Ident::new(&name, Span::call_site())
+}
+
+/// Returns the name of a local variable of the generated code. The compiler shows it at `span`,
+/// which must be one of the user's own code: with `Span::mixed_site`, its messages would mention
+/// the macro.
+pub(crate) fn local(name: &str, span: Span) -> Ident {
+    Ident::new(&format!("__serve_{name}"), span)
 }
 
 fn mentions(tokens: &TokenStream, name: &str) -> bool {

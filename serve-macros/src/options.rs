@@ -185,7 +185,7 @@ impl Value {
     pub(crate) fn text(&self, name: &Ident) -> syn::Result<String> {
         match self.literal() {
             Some((false, Lit::Str(text))) => Ok(text.value()),
-            _ => self.expected(name, &format!("a text, like `{name} = \"...\"`")),
+            _ => self.expected(name, &format!("a string, like `{name} = \"...\"`")),
         }
     }
 
@@ -194,7 +194,9 @@ impl Value {
         match self.literal() {
             Some((false, Lit::Str(text))) => match humantime::parse_duration(&text.value()) {
                 Ok(duration) => Ok(duration),
-                Err(error) => self.expected(name, &format!("{what}; this is none: {error}")),
+                Err(error) => {
+                    self.expected(name, &format!("{what}; this is not a duration: {error}"))
+                }
             },
             _ => self.expected(name, &what),
         }

@@ -95,7 +95,7 @@ pub(crate) fn parameters(
                 ident.ident.clone()
             }
             pattern => {
-                errors.at(pattern, "name this parameter: its name is part of how it is called; take it apart in the body");
+                errors.at(pattern, "a parameter needs a plain name, because arguments are passed by name: destructure the value in the body");
                 healthy = false;
                 continue;
             }
@@ -135,7 +135,7 @@ fn not_owned(ty: &Type) -> Option<String> {
             text_of(ty)
         )),
         Type::ImplTrait(_) => Some(
-            "a parameter has one type, because it is read from the wire: name the type".to_owned(),
+            "a parameter needs a concrete type, because its value may come from another process: write the type in place of `impl ..`".to_owned(),
         ),
         _ => None,
     }
@@ -184,20 +184,20 @@ fn not_returned(ty: &Type, source: Source) -> Option<String> {
         Type::ImplTrait(_) if source.item(ty).is_some() => None,
         Type::ImplTrait(_) => Some(match source {
             Source::Stream if Source::Iterator.item(ty).is_some() => {
-                "an iterator computes where it is read, and would stop async work there: mark the \
-                 method `#[blocking]`, and it is read on a thread of the replica's own; or, if it \
-                 computes nothing, return `futures::stream::iter(..)` as `impl Stream<Item = T>`"
+                "an iterator works on the thread that reads it, and async code must not be blocked: mark \
+                 the method `#[blocking]`, so that one of the replica's own threads reads it; or, \
+                 if it only holds values, return `futures::stream::iter(..)` as `impl Stream<Item = T>`"
                     .to_owned()
             }
             Source::Iterator if Source::Stream.item(ty).is_some() => {
-                "a `#[blocking]` method computes on a thread, where nothing polls a stream: return \
-                 `impl Iterator<Item = T>`, which its caller reads as a stream, or leave out \
+                "a `#[blocking]` method runs on a thread that cannot poll a stream: return \
+                 `impl Iterator<Item = T>`, which the caller reads as a stream, or leave out \
                  `#[blocking]`"
                     .to_owned()
             }
             _ => format!(
-                "a result has one type, because it is written to the wire: name the type, or \
-                 return `impl {}<Item = T>`",
+                "a result needs a concrete type, because it may be sent to another process: write the \
+                 type, or return `impl {}<Item = T>`",
                 source.name()
             ),
         }),

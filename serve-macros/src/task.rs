@@ -30,7 +30,10 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     let private = quote! { #krate::__private };
     let cfg = Cfg::of(&head.attributes).attribute();
     if !signature.generics.params.is_empty() {
-        errors.at(&signature.generics, "a task has no generic parameters; write one for each type");
+        errors.at(
+            &signature.generics,
+            "a task has no generic parameters: write one task for each type",
+        );
         return None;
     }
     let (name, visibility) = (&signature.ident, &head.visibility);
@@ -39,7 +42,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
         let value = signature::success(ty);
         let many = [(Source::Stream, "stream"), (Source::Iterator, "iterator")];
         if let Some((_, name)) = many.iter().find(|(source, _)| source.item(&value).is_some()) {
-            errors.at(ty, format!("a task returns one value; collect the {name}"));
+            errors.at(ty, format!("a task returns one value: collect the {name} into a `Vec`"));
             return None;
         }
     }

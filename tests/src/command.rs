@@ -15,6 +15,19 @@ pub struct CargoServe {
     directory: PathBuf,
 }
 
+/// Variables that the command reads.
+const SETTINGS: [&str; 9] = [
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_TERM_COLOR",
+    "PORT",
+    "RUST_LOG",
+    "SERVE_HTTP_HOST",
+    "SERVE_HTTP_PORT",
+    "SERVE_LOG",
+    "SERVE_PACKAGE",
+    "TOKIO_WORKER_THREADS",
+];
+
 /// What a command has left behind.
 #[derive(Debug)]
 pub struct Finished {
@@ -61,7 +74,10 @@ impl CargoServe {
         command.env("CARGO_TARGET_DIR", fixtures_target());
         // Built once and thrown away.
         command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
-        command.env("NO_COLOR", "1").env_remove("RUST_LOG").env_remove("CLICOLOR_FORCE");
+        command.env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
+        for setting in SETTINGS {
+            command.env_remove(setting);
+        }
         // Without a slash at the end.
         Self { command, directory: directory.components().collect() }
     }
@@ -70,6 +86,20 @@ impl CargoServe {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Removes a variable of its environment.
+    #[must_use]
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Sets its standard output. What goes there is not in [`Finished`].
+    #[must_use]
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
         self
     }
 

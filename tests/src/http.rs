@@ -26,7 +26,11 @@ pub fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Ans
         .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
 }
 
-pub(crate) fn try_request(
+/// Sends one request, and reads the answer if there is one.
+///
+/// # Errors
+/// If there is no server, or its answer is not HTTP.
+pub fn try_request(
     address: SocketAddr,
     method: &str,
     path: &str,

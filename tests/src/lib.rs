@@ -13,6 +13,6 @@ mod server;
 
 pub use command::{CargoServe, Finished};
 pub use fixture::Fixture;
-pub use http::{Answer, request};
+pub use http::{Answer, request, try_request};
 pub use repository::{cargo_serve, fixtures_target, repository, shared_target};
 pub use server::Server;

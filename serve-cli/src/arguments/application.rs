@@ -3,6 +3,69 @@
 use std::fmt;
 use std::str::FromStr;
 
+use clap::Args;
+
+use super::{Assignment, assignment::NotAnAssignment};
+
+/// An application and the values for its argument.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApplicationArguments {
+    /// The application; without PACKAGE, an application of the package in this directory. Not
+    /// needed if the package has only one
+    #[arg(value_name = "[PACKAGE:]APP")]
+    first: Option<PathOrValue>,
+
+    /// Values for the application's argument
+    #[arg(value_name = "KEY=VALUE")]
+    rest: Vec<Assignment>,
+}
+
+/// The first word: an application, or a value if the application is left out.
+#[derive(Debug, Clone)]
+enum PathOrValue {
+    Path(ApplicationPath),
+    Value(Assignment),
+}
+
+/// The error of a word that is neither an application nor a value.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+enum NeitherPathNorValue {
+    Path(#[from] NotAnApplicationPath),
+    Value(#[from] NotAnAssignment),
+}
+
+impl FromStr for PathOrValue {
+    type Err = NeitherPathNorValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('=') {
+            Ok(Self::Value(text.parse()?))
+        } else {
+            Ok(Self::Path(text.parse()?))
+        }
+    }
+}
+
+impl ApplicationArguments {
+    /// Returns the application, unless it was left out.
+    pub(crate) fn path(&self) -> Option<&ApplicationPath> {
+        match &self.first {
+            Some(PathOrValue::Path(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Returns the values for the application's argument.
+    pub(crate) fn values(&self) -> Vec<Assignment> {
+        let first = match &self.first {
+            Some(PathOrValue::Value(value)) => Some(value),
+            _ => None,
+        };
+        first.into_iter().chain(&self.rest).cloned().collect()
+    }
+}
+
 /// The name of an application, with its package if the package is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApplicationPath {
@@ -18,13 +81,13 @@ pub(crate) enum NotAnApplicationPath {
     )]
     ConfigFile,
     #[error(
-        "there is no name after the colon: name an application of `{package}`, as in `{package}:app`"
+        "there is no application after the colon: name one of `{package}`, as in `{package}:app`"
     )]
     NoApplication { package: String },
     #[error("expected APP or PACKAGE:APP, as in `hello:language_classifier`")]
     Malformed,
     #[error(
-        "an application is a function of the package, named without its module: `{suggestion}`"
+        "write an application as its package and the name of its function, without modules: `{suggestion}`"
     )]
     RustPath { suggestion: String },
 }

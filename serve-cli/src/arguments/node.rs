@@ -7,15 +7,15 @@ use clap::Args;
 /// The resources that replicas may reserve, where they differ from the machine's own.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NodeArguments {
-    /// The CPUs that replicas may reserve, if not all of this machine
+    /// The CPUs that replicas may reserve, instead of all that this process may use
     #[arg(long, value_name = "COUNT", value_parser = amount)]
     pub(crate) num_cpus: Option<f64>,
 
-    /// The GPUs that replicas may reserve; none unless it is said
+    /// The GPUs that replicas may reserve; GPUs are not detected
     #[arg(long, value_name = "COUNT", value_parser = whole)]
     pub(crate) num_gpus: Option<usize>,
 
-    /// How much there is of another resource; may be repeated
+    /// The amount of another resource that replicas may reserve; may be repeated
     #[arg(long = "resource", value_name = "NAME=AMOUNT", value_parser = resource)]
     pub(crate) resources: Vec<Resource>,
 }
@@ -40,13 +40,13 @@ fn amount(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
-        .ok_or_else(|| "expected a number that is not negative, as in `4` or `0.5`".to_owned())
+        .ok_or_else(|| "expected a number of at least 0, as in `4` or `0.5`".to_owned())
 }
 
 fn whole(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| {
-        "expected a whole number, as in `2`: replicas may ask for a part of a GPU, but what there \
-         is are whole ones"
+        "expected a whole number, as in `2`: a replica may reserve a part of a GPU, but a machine \
+         has whole GPUs"
             .to_owned()
     })
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_numbers_that_are_not_negative() {
+    fn amounts_are_numbers_of_at_least_zero() {
         let npu = Resource { name: "npu".to_owned(), amount: 1.5 };
         assert_eq!(resource("npu=1.5"), Ok(npu));
         assert_eq!(whole("2"), Ok(2));

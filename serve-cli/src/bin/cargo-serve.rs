@@ -1,5 +1,5 @@
 //! `cargo serve`: builds and starts the Serve applications of a package.
 
 fn main() -> std::process::ExitCode {
-    serve_cli::outside::main()
+    serve_cli::cargo::main()
 }

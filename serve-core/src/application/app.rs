@@ -6,8 +6,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::graph::Graph;
-use super::plan::{GraphError, Plan};
 use crate::deployment::{AnyBound, Bound, Deployment};
 use crate::dispatch::{ByNameError, read_call};
 use crate::replica::deployment_of;
@@ -78,8 +76,8 @@ impl<D: Deployment> fmt::Debug for Application<D> {
 /// A type that a runtime can run: an [`Application`], or the [`Bound`] ingress of one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an application",
-    label = "expected what `bind(...)` returns, or an `Application`",
-    note = "a deployment runs once it is bound: `{Self}::bind(...)`"
+    label = "expected the result of `bind(...)`, or an `Application`",
+    note = "to run a deployment, bind it: `{Self}::bind(...)`"
 )]
 pub trait IntoApplication {
     /// The type of the ingress.
@@ -134,15 +132,6 @@ impl AnyApplication {
     pub fn route_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.route_prefix = Some(prefix.into());
         self
-    }
-
-    /// Returns the deployments of the application and the calls between them.
-    ///
-    /// # Errors
-    /// If the graph cannot be deployed, for example because an option is invalid or a name is used
-    /// twice.
-    pub fn graph(&self) -> Result<Graph, GraphError> {
-        Plan::of(self, |_| false).map(|plan| plan.graph())
     }
 
     /// Checks that [`AnyHandle::call`](crate::dynamic::AnyHandle::call) would accept a method of the ingress

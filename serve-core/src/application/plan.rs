@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use thiserror::Error;
 
 use super::app::{AnyApplication, Source};
 use super::graph::{Graph, GraphNode};
-use crate::deployment::{
-    AnyBound, BoundId, Content, ContentHash, DeploymentOptions, MadeRouter, OptionsError,
-};
+use super::graph_error::GraphError;
+use crate::deployment::{AnyBound, BoundId, Content, ContentHash, DeploymentOptions, MadeRouter};
 use crate::replica::{AnyDeployment, deployment_of};
 
 /// A checked graph. Callers come before their callees; the ingress is first.
@@ -67,46 +65,15 @@ impl Argument {
     }
 }
 
-/// The error of a graph that cannot be deployed. Nothing was changed.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[non_exhaustive]
-pub enum GraphError {
-    /// The application's name is empty or contains `#`.
-    #[error("the application's name is {0:?}: give a name that is not empty and has no `#`")]
-    ApplicationName(String),
-    /// The route prefix does not start with `/`, ends with a slash although it is not `/` itself,
-    /// or contains `{`, `}`, `?` or `#`.
-    #[error(
-        "the route prefix {0:?} must start with `/`, must not end with one (but for `/` itself) \
-         and has no braces"
-    )]
-    RoutePrefix(String),
-    /// Two deployments have the same name.
-    #[error(
-        "two deployments of application `{application}` are named `{name}`; rename one with `.name(..)`"
-    )]
-    DuplicateName {
-        /// The application.
-        application: String,
-        /// The name.
-        name: String,
-    },
-    /// An option is invalid.
-    #[error("deployment `{deployment}`: {error}")]
-    Options {
-        /// The deployment.
-        deployment: String,
-        /// The invalid option. Not a source of the error, because the message contains it.
-        error: OptionsError,
-    },
-    /// The user config does not fit the deployment.
-    #[error("deployment `{deployment}`: {reason}")]
-    UserConfig {
-        /// The deployment.
-        deployment: String,
-        /// The reason why the user config does not fit.
-        reason: String,
-    },
+impl AnyApplication {
+    /// Returns the deployments of the application and the calls between them.
+    ///
+    /// # Errors
+    /// If the graph cannot be deployed, for example because an option is invalid or a name is used
+    /// twice.
+    pub fn graph(&self) -> Result<Graph, GraphError> {
+        Plan::of(self, |_| false).map(|plan| plan.graph())
+    }
 }
 
 impl PlanNode {
@@ -312,7 +279,7 @@ fn check_user_config(
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => refused(format!("`user_config` does not fit: {error:#}")),
         None => refused(
-            "it was given a `user_config` and has no method that takes it: mark one `#[reconfigure]`"
+            "it has a `user_config` but no method that takes one: mark a method with `#[reconfigure]`"
                 .to_owned(),
         ),
     }

@@ -7,12 +7,12 @@
 mod alarm;
 pub(crate) mod argument;
 pub(crate) mod blocking;
-pub(crate) mod callees;
+pub(crate) mod callee;
 pub(crate) mod context;
 pub(crate) mod deadline;
-pub(crate) mod deferred;
 pub(crate) mod error;
 pub(crate) mod expiry;
+pub(crate) mod in_place;
 mod input_stream;
 mod object_ref;
 mod options;
@@ -22,7 +22,6 @@ pub(crate) mod request_ids;
 pub(crate) mod response;
 pub(crate) mod runtime_context;
 pub(crate) mod stream;
-mod sweeper;
 pub(crate) mod wire;
 
 pub use argument::{Arg, ArgTuple, IntoArg};

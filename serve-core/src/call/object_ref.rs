@@ -253,3 +253,31 @@ where
         }
     }
 }
+
+impl<T, E> Response<T, E>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// Returns a shareable reference to the result, which may not exist yet.
+    ///
+    /// The call runs as long as any clone of the reference exists. Dropping the last clone cancels
+    /// the call.
+    pub fn object_ref(self) -> ObjectRef<T>
+    where
+        T: Sync,
+        E: fmt::Display + fmt::Debug,
+    {
+        ObjectRef::from_response(self)
+    }
+}
+
+impl<T, E> IntoArg<ObjectRef<T>> for Response<T, E>
+where
+    T: Send + Sync + 'static,
+    E: fmt::Display + fmt::Debug + Send + 'static,
+{
+    fn into_arg(self) -> Arg<ObjectRef<T>> {
+        Arg::Value(self.object_ref())
+    }
+}

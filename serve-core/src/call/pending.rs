@@ -8,39 +8,11 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task;
 
-use super::callees::CalleeRef;
+use super::callee::{Callee, CalleeRef, Ticket};
 use super::deadline::Deadline;
-use super::deferred::Deferral;
 use super::error::CallError;
 use super::request::Request;
 use super::request_ids::RequestIds;
-use super::runtime_context::RuntimeContext;
-
-/// A call's place in a deployment's queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Ticket {
-    pub(crate) key: usize,
-    pub(crate) serial: u64,
-}
-
-/// The callee of a call: a deployment's router, or a task.
-pub(crate) trait Callee: Send + Sync {
-    /// The name that errors show.
-    fn name(&self) -> &str;
-    fn runtime(&self) -> &Arc<RuntimeContext>;
-    /// A reference to this callee.
-    fn reference(self: &Arc<Self>) -> CalleeRef
-    where
-        Self: Sized;
-    /// The span of the events of this callee's calls.
-    fn span(&self) -> &tracing::Span;
-    /// Frees the place of a queued call, or the slot that the call was granted and has not taken.
-    /// Does nothing if the call has neither.
-    fn leave(&self, ticket: Ticket);
-    /// Does the same as [`leave`](Self::leave) for a call that waits again because its replica
-    /// ended. Such a call is identified only by its task.
-    fn leave_again(&self, task: task::Id);
-}
 
 /// The place of a call in the queue, or the fact that the call has a slot.
 #[derive(Clone, Debug)]
@@ -52,22 +24,6 @@ pub(crate) enum QueuePosition {
     /// while the call waits in no queue. Shared with the call's task, so that a response that is
     /// dropped frees the place before its drop returns.
     Moving(Arc<Mutex<Option<Ticket>>>),
-}
-
-/// The knowledge of a response about its call, which depends on the progress of the call.
-#[derive(Debug)]
-pub(crate) enum KnownCall {
-    /// The call is deferred. The deferred call itself holds its description.
-    Deferred(Deferral),
-    Pending(PendingCall),
-    /// The call ended in place, as most deferred calls do. No reference is counted, because hardly
-    /// any response is asked for more after that.
-    Ended {
-        request: Request,
-        /// The seed of the ids of the runtime's requests.
-        seed: u64,
-        method: &'static str,
-    },
 }
 
 /// The description of a call, by which its response can cancel the call.

@@ -10,11 +10,11 @@ use tokio::task::{JoinError, JoinHandle, coop};
 
 use super::argument::{Arg, IntoArg};
 use super::blocking;
-use super::deferred::{Begun, Deferral};
 use super::error::{CallError, UpstreamError};
 use super::expiry::CallerExpiry;
-use super::object_ref::ObjectRef;
-use super::pending::{KnownCall, Outcome, PendingCall, panic_message};
+use super::in_place::KnownCall;
+use super::in_place::{Begun, Deferral};
+use super::pending::{Outcome, PendingCall, panic_message};
 use super::request_ids::RequestIds;
 
 /// A call in flight that returns one `T`, or fails with a `CallError<E>`.
@@ -173,18 +173,6 @@ where
         });
         blocking::wait(waiting).unwrap_or_else(|error| Err(task_failure(error)))
     }
-
-    /// Returns a shareable reference to the result, which may not exist yet.
-    ///
-    /// The call runs as long as any clone of the reference exists. Dropping the last clone cancels
-    /// the call.
-    pub fn object_ref(self) -> ObjectRef<T>
-    where
-        T: Sync,
-        E: fmt::Display + fmt::Debug,
-    {
-        ObjectRef::from_response(self)
-    }
 }
 
 impl<T, E> Future for Response<T, E> {
@@ -228,7 +216,7 @@ impl<T, E> Future for Response<T, E> {
         ready!(coop::poll_proceed(cx)).made_progress();
         match std::mem::replace(&mut self.state, State::Done) {
             State::Refused(error) => Poll::Ready(Err(*error)),
-            _ => panic!("a `Response` was polled after it had given its result"),
+            _ => panic!("a `Response` was polled after it had returned its result"),
         }
     }
 }
@@ -278,16 +266,6 @@ where
                 Err(error) => Err(UpstreamError::from_call(response.full_name(), &error)),
             }
         }))
-    }
-}
-
-impl<T, E> IntoArg<ObjectRef<T>> for Response<T, E>
-where
-    T: Send + Sync + 'static,
-    E: fmt::Display + fmt::Debug + Send + 'static,
-{
-    fn into_arg(self) -> Arg<ObjectRef<T>> {
-        Arg::Value(self.object_ref())
     }
 }
 

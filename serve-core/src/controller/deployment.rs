@@ -11,12 +11,13 @@ use super::assignment::{
     AssignedReplica, AssignedSpec, Assignment, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
 };
 use super::decide::{
-    self, Replacements, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo,
-    StatusTrigger, Verdict,
+    self, Replacements, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, Verdict,
 };
 use super::shared;
 use super::spec::Spec;
-use super::status::{AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaState};
+use super::status::{
+    AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaState, StatusTrigger,
+};
 use crate::error::Error;
 use crate::time::{Moment, WallClock};
 
@@ -448,7 +449,7 @@ impl DeploymentState {
                 record.failed = Some(SpecError::DoesNotStart(error.clone()));
                 self.occurs(
                     StatusEvent::ReplicaStartupFailed,
-                    format!("replicas do not start, the last because of: {error:#}"),
+                    format!("replicas fail to start; the last error: {error:#}"),
                 );
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::application::{Activity, ApplicationState};
 use super::controller::DeployEnd;
 use super::decide::application_status;
+use super::deployment::{ReplicaPhase, ReplicaRecord};
 use super::error::{DeployError, DeployFailure};
 use super::state::State;
 use super::status::{
@@ -126,6 +127,20 @@ impl State {
             route_prefix: application.route_prefix(),
             last_deployed_at: clock.system_time(application.asked_at),
             deployments,
+        }
+    }
+}
+
+impl From<ReplicaRecord<'_>> for ReplicaDetails {
+    fn from(member: ReplicaRecord<'_>) -> Self {
+        Self {
+            replica_id: member.replica.id.to_string(),
+            rank: member.replica.rank,
+            state: member.phase.shown(),
+            message: match member.phase {
+                ReplicaPhase::Waiting(reason) => reason.to_owned(),
+                _ => String::new(),
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::decide::Shortage;
+use super::shortage::Shortage;
 #[cfg(feature = "http")]
 use crate::application::EndpointError;
 use crate::application::GraphError;
@@ -56,7 +56,7 @@ pub enum DeployError {
     /// A deployment can never have enough room, even if everything else stops: the node has less in
     /// total than the deployment's replicas reserve. Nothing was changed.
     #[error(
-        "application `{application}`: deployment `{deployment}` can never have room: {shortage}; {}",
+        "application `{application}`: deployment `{deployment}` can never fit: {shortage}; {}",
         .shortage.remedy()
     )]
     NeverFits {

@@ -18,6 +18,7 @@ mod details;
 mod error;
 mod leadership;
 mod shared;
+mod shortage;
 mod spec;
 mod state;
 mod status;
@@ -38,12 +39,12 @@ pub(crate) use controller::{Controller, DeployEnd, Deposed, Surroundings};
 pub(crate) use decide::{
     Capacity, Demand, Grant, Reservations, Resources, shortage, starved_batches,
 };
-pub use decide::{Shortage, ShortageOf, StatusTrigger};
 pub use error::DeployError;
+pub use shortage::{Shortage, ShortageOf};
 pub(crate) use spec::DeploymentId;
 pub use status::{
     ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeploymentDetails,
-    DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status,
+    DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status, StatusTrigger,
 };
 pub(crate) use store::{Batch, ControlStore, MemoryStore, StoreRevision, Watch, read};
 #[cfg(test)]

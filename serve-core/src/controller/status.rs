@@ -5,9 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::StatusTrigger;
-use super::deployment::{ReplicaPhase, ReplicaRecord};
-
 /// The status of everything that a runtime runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -62,6 +59,36 @@ pub enum DeploymentStatus {
     Downscaling,
 }
 
+/// The event that led to a deployment's [`DeploymentStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum StatusTrigger {
+    /// No particular event, for example after recovery from a failure.
+    Unspecified,
+    /// The deployment was deployed, or its number of replicas was changed manually.
+    ConfigUpdateStarted,
+    /// The requested version runs.
+    ConfigUpdateCompleted,
+    /// The added replicas run.
+    UpscaleCompleted,
+    /// The removed replicas are gone.
+    DownscaleCompleted,
+    /// The load required more or fewer replicas.
+    Autoscaling,
+    /// Replicas did not start.
+    ReplicaStartupFailed,
+    /// A process that the deployment's replicas share did not start.
+    DeploymentActorFailed,
+    /// A replica failed its health checks, or ended by itself.
+    HealthCheckFailed,
+    /// A task of the runtime that manages the deployment's replicas panicked, or the drop of an
+    /// instance did.
+    InternalError,
+    /// The deployment is being deleted.
+    Deleting,
+}
+
 /// The state of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -107,7 +134,7 @@ impl DeploymentDetails {
             several => format!("{several} replicas of `{name}`"),
         };
         let failed = self.recent_dead_replicas.last();
-        let failed = failed.map(|dead| format!(" (the last one did not: {})", dead.reason));
+        let failed = failed.map(|dead| format!(" (the last attempt failed: {})", dead.reason));
         let failed = failed.unwrap_or_default();
         let updating = are(ReplicaState::Updating).count();
         if let Some(first) = roomless.first() {
@@ -120,7 +147,7 @@ impl DeploymentDetails {
             let missing =
                 self.target_num_replicas.saturating_sub(are(ReplicaState::Running).count());
             let paused = missing > 0 && !failed.is_empty();
-            paused.then(|| format!("a pause before {} start again{failed}", replicas(missing)))
+            paused.then(|| format!("the pause before {} start again{failed}", replicas(missing)))
         }
     }
 }
@@ -179,20 +206,6 @@ pub struct MethodDetails {
     /// The number of calls that ran on a task of their own, including calls whose first poll, on
     /// the task of their caller, was pending.
     pub spawned: u64,
-}
-
-impl From<ReplicaRecord<'_>> for ReplicaDetails {
-    fn from(member: ReplicaRecord<'_>) -> Self {
-        Self {
-            replica_id: member.replica.id.to_string(),
-            rank: member.replica.rank,
-            state: member.phase.shown(),
-            message: match member.phase {
-                ReplicaPhase::Waiting(reason) => reason.to_owned(),
-                _ => String::new(),
-            },
-        }
-    }
 }
 
 /// A replica that failed.

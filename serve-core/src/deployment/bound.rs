@@ -4,33 +4,20 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::{
-    AutoscalingConfig, AutoscalingPolicy, Content, Deployment, DeploymentOptions, RequestRouting,
-    SharedPolicy, Wiring,
+    AutoscalingConfig, AutoscalingPolicy, BoundId, Content, Deployment, DeploymentOptions,
+    RequestRouting, SharedPolicy, Wiring,
 };
 use crate::error::Error;
 
 /// A function that creates the instance of one replica.
 pub type Constructor<D> =
     Arc<dyn Fn(&Wiring) -> BoxFuture<'static, Result<D, Error>> + Send + Sync>;
-
-/// Identifies a bound deployment. Two `bind` calls are two deployments; one `Bound` given to two
-/// parents is one deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BoundId(u64);
-
-impl BoundId {
-    fn fresh() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// A deployment with its constructor's arguments, as returned by `X::bind(...)`.
 ///

@@ -52,7 +52,7 @@ impl TryFrom<String> for ContentHash {
     fn try_from(text: String) -> Result<Self, String> {
         match u128::from_str_radix(&text, 16) {
             Ok(hash) if text.len() == 32 => Ok(Self(hash)),
-            _ => Err(format!("{text:?} is no content hash: it has 32 hexadecimal digits")),
+            _ => Err(format!("{text:?} is not a content hash, which has 32 hexadecimal digits")),
         }
     }
 }

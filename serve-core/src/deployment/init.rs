@@ -63,7 +63,7 @@ impl<T> fmt::Debug for Init<T> {
     message = "expected this to be `{T}`",
     label = "this cannot become `{T}`",
     note = "`bind` takes a value of the constructor's parameter type, or, for a handle `XHandle`, \
-            what `X::bind(...)` returned; also in a `Vec`, an `Option` or a `HashMap<String, _>`"
+            the result of `X::bind(...)`; also in a `Vec`, an `Option` or a `HashMap<String, _>`"
 )]
 pub trait IntoInit<T, Marker> {
     /// Converts the value into a recipe that creates one `T` for each replica.

@@ -6,8 +6,10 @@
 
 mod autoscaling;
 mod bound;
+mod bound_id;
 mod candidates;
 mod content;
+mod content_of;
 mod digest;
 mod init;
 mod link;
@@ -23,11 +25,13 @@ pub use autoscaling::{
     Aggregation, AutoscalingConfig, AutoscalingContext, AutoscalingError, AutoscalingPolicy,
     SharedPolicy, TargetOngoingRequests,
 };
-pub use bound::{AnyBound, Bound, BoundId, Constructor};
+pub use bound::{AnyBound, Bound, Constructor};
+pub use bound_id::BoundId;
 pub(crate) use candidates::CandidateSource;
 pub use candidates::{Candidate, Candidates};
-pub use content::{
-    Content, ContentByIdentity, ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise,
+pub use content::Content;
+pub use content_of::{
+    ContentByIdentity, ContentByPointer, ContentBySerde, ContentOf, ContentOtherwise,
 };
 pub(crate) use digest::digest;
 pub use digest::{ContentHash, build_id};
@@ -64,7 +68,7 @@ pub trait Deployment: Sized + Send + 'static {
 /// The typed client of a deployment. Implemented by `#[deployment]` for `XHandle`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handle of a deployment",
-    label = "expected the handle that `#[deployment]` makes, like `AdderHandle`"
+    label = "expected the handle that `#[deployment]` generates, like `AdderHandle`"
 )]
 pub trait HandleOf: Clone + Send + Sync + 'static {
     /// The deployment that the handle calls.

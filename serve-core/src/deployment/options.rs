@@ -235,7 +235,7 @@ fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<
 #[non_exhaustive]
 pub enum OptionsError {
     /// The name is empty or holds a `#`.
-    #[error("`name` is {0:?}: a deployment's name is not empty and has no `#`")]
+    #[error("`name` is {0:?}: a deployment's name must not be empty and must not contain `#`")]
     Name(String),
     /// A count that must be at least 1.
     #[error("`{option}` is 0: give at least 1")]
@@ -244,7 +244,7 @@ pub enum OptionsError {
         option: &'static str,
     },
     /// A duration that must not be zero.
-    #[error("`{option}` is 0: give some time, like 10 s")]
+    #[error("`{option}` is 0: must be more than 0, for example 10 s")]
     NoTime {
         /// The option.
         option: &'static str,
@@ -265,22 +265,22 @@ pub enum OptionsError {
     #[error("`num_gpus` is {0}: give a whole number, or a fraction of one")]
     FractionOfSeveral(f64),
     /// An update that would never make progress.
-    #[error("`rolling_update_percentage` is 0: give more, up to 1")]
+    #[error("`rolling_update_percentage` is 0: must be more than 0 and at most 1")]
     NothingAtATime,
     /// A fixed number of replicas together with autoscaling.
     #[error("`num_replicas` and `autoscaling` exclude each other: leave one out")]
     FixedAndAutoscaled,
     /// An autoscaling policy without autoscaling.
     #[error(
-        "`autoscaling_policy` is given and `autoscaling` is not: say between which bounds, \
-         like `autoscaling(max_replicas = 10)`"
+        "`autoscaling_policy` needs `autoscaling`, which sets the bounds: add \
+         `autoscaling(max_replicas = 10)`, for example"
     )]
     PolicyWithoutAutoscaling,
     /// Options with which no replica would ever start: none runs at first, and no call may wait for
     /// one.
     #[error(
-        "`max_queued_requests` is 0 and `min_replicas` is 0: no call may wait for the first \
-         replica, so none would ever start; give at least 1 of either"
+        "`max_queued_requests` is 0 and `min_replicas` is 0: no call could wait for the \
+         first replica, so none would ever start; set one of them to at least 1"
     )]
     NothingWakesIt,
     /// An error in an option of autoscaling.
@@ -315,7 +315,7 @@ mod tests {
             ),
             (
                 |o| o.health_check_period = Some(Duration::ZERO),
-                "`health_check_period` is 0: give some time, like 10 s",
+                "`health_check_period` is 0: must be more than 0, for example 10 s",
             ),
         ];
         for (change, message) in cases {

@@ -261,7 +261,7 @@ impl DeploymentOptions {
                             "only `num_cpus`, `num_gpus`, `memory` and `resources` mean something here"
                                 .to_owned()
                         } else if map.contains_key(&key) {
-                            format!("`{key}` says the same: give one of them")
+                            format!("`{key}` is the same option: give only one of them")
                         } else {
                             map.insert(key, value);
                             continue;
@@ -272,7 +272,7 @@ impl DeploymentOptions {
                 Value::Null => {}
                 other => faults.push(OptionFault {
                     path: "ray_actor_options".to_owned(),
-                    message: format!("{other} is no map of options"),
+                    message: format!("{other} is not a map of options"),
                 }),
             }
         }

@@ -147,7 +147,7 @@ pub(super) fn seconds(value: &Value) -> Result<Value, String> {
     let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = duration.ok_or_else(|| {
         format!(
-            "{value} is no number of seconds; a duration with a unit, such as `30s`, goes \
+            "{value} is not a number of seconds; a duration with a unit, such as `30s`, goes \
                  without the `_s`"
         )
     })?;
@@ -157,7 +157,7 @@ pub(super) fn seconds(value: &Value) -> Result<Value, String> {
 impl Setting for usize {
     fn read(value: Value) -> Result<Self, String> {
         let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
-        count.ok_or_else(|| format!("{value} is no count: give a whole number"))
+        count.ok_or_else(|| format!("{value} is not a count: give a whole number"))
     }
 
     fn write(&self) -> Value {
@@ -173,7 +173,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 impl Setting for f64 {
     fn read(value: Value) -> Result<Self, String> {
-        number(&value).ok_or_else(|| format!("{value} is no number"))
+        number(&value).ok_or_else(|| format!("{value} is not a number"))
     }
 
     fn write(&self) -> Value {
@@ -187,7 +187,7 @@ impl Setting for String {
     fn read(value: Value) -> Result<Self, String> {
         match value {
             Value::String(text) => Ok(text),
-            other => Err(format!("{other} is no text")),
+            other => Err(format!("{other} is not a string")),
         }
     }
 
@@ -200,13 +200,13 @@ impl Setting for Duration {
     fn read(value: Value) -> Result<Self, String> {
         match &value {
             Value::String(text) => humantime::parse_duration(text).map_err(|error| {
-                format!("{text:?} is no duration like \"30s\" or \"500ms\": {error}")
+                format!("{text:?} is not a duration such as \"30s\" or \"500ms\": {error}")
             }),
             Value::Number(_) => Err(format!(
                 "{value} has no unit: write it as \"{value}s\", or give the seconds with `_s` behind \
                  the name"
             )),
-            other => Err(format!("{other} is no duration like \"30s\" or \"500ms\"")),
+            other => Err(format!("{other} is not a duration such as \"30s\" or \"500ms\"")),
         }
     }
 
@@ -233,7 +233,7 @@ impl Setting for u64 {
             _ => None,
         }
         .ok_or_else(|| {
-            format!("{value} is no size: give bytes, or a text like \"2GiB\" or \"500MB\"")
+            format!("{value} is not a size: give bytes, or a string such as \"2GiB\" or \"500MB\"")
         })
     }
 
@@ -272,7 +272,7 @@ impl Setting for BTreeMap<String, f64> {
                     Err(error) => Err(format!("`{name}`: {error}")),
                 })
                 .collect(),
-            other => Err(format!("{other} is no map of amounts, like {{\"npu\": 1}}")),
+            other => Err(format!("{other} is not a map of amounts, such as {{\"npu\": 1}}")),
         }
     }
 

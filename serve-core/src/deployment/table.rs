@@ -126,7 +126,9 @@ pub(super) fn read<C: Default>(
             continue;
         };
         if let Some((_, other)) = given.iter().find(|(name, _)| *name == option.name) {
-            fault(OptionFault::here(format!("`{other}` says the same: give one of them")));
+            fault(OptionFault::here(format!(
+                "`{other}` is the same option: give only one of them"
+            )));
             continue;
         }
         given.push((option.name, key.clone()));

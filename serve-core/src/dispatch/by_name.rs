@@ -118,9 +118,28 @@ impl AnyHandle {
     ) -> Result<BoxStream<'static, Result<Value, CallError<String>>>, ByNameError> {
         let (method, args) =
             read_call(&*self.deployment_type, self.deployment_name(), method, arguments)?;
-        Ok(call_by_name(&self.client, method, args))
+        Ok(call_by_name(&self.client, method, args, |method, value| method.show_ok(value)))
+    }
+
+    /// Calls a method like [`call`](Self::call), and returns each value as JSON text. A number has
+    /// the digits that an HTTP endpoint would write, also an `f32` and a 128-bit integer, which a
+    /// [`Value`] cannot hold.
+    ///
+    /// # Errors
+    /// If there is no such method, or the arguments do not fit its parameters.
+    pub fn call_to_json(
+        &self,
+        method: &str,
+        arguments: &BTreeMap<String, Vec<String>>,
+    ) -> Result<BoxStream<'static, Result<String, CallError<String>>>, ByNameError> {
+        let (method, args) =
+            read_call(&*self.deployment_type, self.deployment_name(), method, arguments)?;
+        Ok(call_by_name(&self.client, method, args, |method, value| method.json_ok(value)))
     }
 }
+
+/// Writes a result without its type.
+type Show<T> = fn(&dyn AnyMethod, &AnyValue) -> Result<T, CallError>;
 
 /// Finds a method by its name, and reads its arguments from text.
 pub(crate) fn read_call(
@@ -151,11 +170,12 @@ pub(crate) fn read_call(
 }
 
 /// Starts a call without its types. The counterpart of `typed::call` and `typed::stream`.
-fn call_by_name(
+fn call_by_name<T: Send + 'static>(
     client: &Client,
     method: &'static dyn AnyMethod,
     args: AnyValue,
-) -> BoxStream<'static, Result<Value, CallError<String>>> {
+    show: Show<T>,
+) -> BoxStream<'static, Result<T, CallError<String>>> {
     let (router, info, head) = (client.router(), method.info(), client.head());
     let (sink, items) = if info.streaming {
         let (sink, items) = method.channel(STREAM_CAPACITY, yields(router, &head));
@@ -183,15 +203,16 @@ fn call_by_name(
         Response::started(pending, task)
     };
     let Some(items) = items else {
-        return stream::once(async move { shown(method, response.await) }).boxed();
+        return stream::once(async move { shown(method, response.await, show) }).boxed();
     };
-    Items { method, items, response: Some(response), end: None }.boxed()
+    Items { method, show, items, response: Some(response), end: None }.boxed()
 }
 
 /// The items of a streaming call, and then its error. Dropping the stream cancels the call, because
 /// the stream holds the response.
-struct Items {
+struct Items<T> {
     method: &'static dyn AnyMethod,
+    show: Show<T>,
     items: AnyItems,
     /// The call, until it has ended.
     response: Option<Response<AnyValue, AnyValue>>,
@@ -199,13 +220,15 @@ struct Items {
     end: Option<CallError<AnyValue>>,
 }
 
-impl Stream for Items {
-    type Item = Result<Value, CallError<String>>;
+impl<T> Stream for Items<T> {
+    type Item = Result<T, CallError<String>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         match this.items.poll_next_unpin(cx) {
-            Poll::Ready(Some(item)) => return Poll::Ready(Some(shown(this.method, item))),
+            Poll::Ready(Some(item)) => {
+                return Poll::Ready(Some(shown(this.method, item, this.show)));
+            }
             Poll::Ready(None) => {
                 this.items = stream::empty().boxed();
                 if let Some(response) = &mut this.response {
@@ -232,7 +255,7 @@ impl Stream for Items {
         }
         Poll::Ready(this.end.take().map(|error| {
             this.items = stream::empty().boxed();
-            shown(this.method, Err(error))
+            shown(this.method, Err(error), this.show)
         }))
     }
 }
@@ -249,12 +272,13 @@ fn wanted(
     }
 }
 
-fn shown(
+fn shown<T>(
     method: &dyn AnyMethod,
     result: Result<AnyValue, CallError<AnyValue>>,
-) -> Result<Value, CallError<String>> {
+    show: Show<T>,
+) -> Result<T, CallError<String>> {
     match result {
-        Ok(value) => method.show_ok(&value).map_err(CallError::widen),
+        Ok(value) => show(method, &value).map_err(CallError::widen),
         Err(error) => Err(error.map_app(|error| method.show_err(&error))),
     }
 }

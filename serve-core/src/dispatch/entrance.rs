@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use crate::call::pending::{Callee, Outcome, Ticket};
+use crate::call::callee::{Callee, Ticket};
+use crate::call::pending::Outcome;
 use crate::call::request::Request;
 use crate::replica::{Seat, Slot};
 use crate::router::{Called, Placement, QueuedCall, RouteRequest, Router, RouterState};

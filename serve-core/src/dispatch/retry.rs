@@ -8,8 +8,9 @@ use super::acquire::Acquire;
 use super::served::Served;
 use super::serving::Serving;
 use super::start::{Head, Split, start};
-use crate::call::deferred;
-use crate::call::pending::{Callee, Outcome, QueuePosition, Ticket};
+use crate::call::callee::{Callee, Ticket};
+use crate::call::in_place;
+use crate::call::pending::{Outcome, QueuePosition};
 use crate::call::{CallError, Response};
 use crate::replica::Scope;
 use crate::router::{Called, Placement, RouteRequest, Router};
@@ -67,7 +68,7 @@ where
             let first = tries.serving(acquire, 0, begin.clone());
             let first =
                 if retry.in_order || router.is_remote() { first.begin_now() } else { first };
-            deferred::call_spawned();
+            in_place::call_spawned();
             (router.runtime().tokio.spawn(tries.run(first, begin)), position)
         },
     );

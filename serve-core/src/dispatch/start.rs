@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use super::acquire::Acquire;
 use super::entrance::{Decided, Entrance};
+use crate::call::callee::Ticket;
 use crate::call::deadline::Deadline;
-use crate::call::deferred;
-use crate::call::pending::{Outcome, PendingCall, QueuePosition, Ticket};
+use crate::call::in_place;
+use crate::call::pending::{Outcome, PendingCall, QueuePosition};
 use crate::call::request::{Request, RequestDetails};
 use crate::call::{CallError, UpstreamError};
 use crate::observe;
@@ -80,7 +81,7 @@ pub(crate) fn start<E: Entrance, A: Send + 'static, T>(
     wanted: impl for<'a> Fn(&'a A) -> RouteRequest<'a> + Send + 'static,
     spawn: impl FnOnce(Acquire<E, A>, Head, &QueuePosition) -> T,
 ) -> (PendingCall, Outcome<T>) {
-    deferred::another_call();
+    in_place::another_call();
     if entrance.is_remote() && head.deadline.is_none() {
         head.deadline = Some(Deadline::new(None, None));
     }

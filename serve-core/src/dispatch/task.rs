@@ -11,9 +11,10 @@ use super::entrance::{Decided, Entrance};
 use super::served::Plain;
 use super::serving::Serving;
 use super::start::{Head, start};
-use crate::call::callees::CalleeRef;
-use crate::call::deferred;
-use crate::call::pending::{Callee, Outcome, Ticket};
+use crate::call::callee::CalleeRef;
+use crate::call::callee::{Callee, Ticket};
+use crate::call::in_place;
+use crate::call::pending::Outcome;
 use crate::call::request::{Request, RequestDetails};
 use crate::call::request_ids::RequestIds;
 use crate::call::runtime_context::RuntimeContext;
@@ -111,7 +112,7 @@ pub fn start_task<T: Task>(args: impl ArgTuple<Values = T::Args>) -> Response<T:
     let (pending, task) =
         start(&callee, "", Called::UNCOUNTED, head, args, unrouted, |acquire, head, _| {
             let begin = |_: &mut Option<Scope>, args| Plain::<_, T::Args>::new(T::run(args));
-            deferred::call_spawned();
+            in_place::call_spawned();
             callee.runtime.tokio.spawn(Serving::new(acquire, head, begin))
         });
     Response::started(pending, task)

@@ -18,8 +18,9 @@ use super::served::{Served, TargetFuture};
 use super::serving::Serving;
 use super::start::{Head, Split, seat, start};
 use super::timed::Timed;
-use crate::call::deferred;
-use crate::call::pending::{Callee as _, Outcome};
+use crate::call::callee::Callee as _;
+use crate::call::in_place;
+use crate::call::pending::Outcome;
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{ArgTuple, Response, ResponseStream};
 use crate::method::{
@@ -131,7 +132,7 @@ pub fn call<M: Unary>(
         let (router, head) = (handle.router(), handle.head());
         return retry::call(router, retry, head, args, wanted::<M>, begin_one::<M>);
     }
-    if deferred::in_a_poll() && OneOf::<M>::IN_PLACE.is_some() {
+    if in_place::in_a_poll() && OneOf::<M>::IN_PLACE.is_some() {
         return call_in_a_poll::<M>(handle, args);
     }
     spawn_one::<M>(handle, args)
@@ -168,7 +169,7 @@ fn spawn_timed<M: Unary>(
         return spawn(router, M::BATCHED, acquire, head, begin_one::<M>);
     }
     let serving = Serving::new(acquire, head, begin_one::<M>);
-    deferred::call_spawned();
+    in_place::call_spawned();
     let timed = Timed::new(Arc::clone(router), M::INDEX, Box::pin(serving));
     router.runtime().tokio.spawn(timed)
 }
@@ -182,7 +183,7 @@ fn call_in_a_poll<M: Unary>(
     handle: &Handle<M::Deployment>,
     args: Split<M::Args>,
 ) -> Response<M::Ok, M::Err> {
-    deferred::another_call();
+    in_place::another_call();
     let router = handle.router();
     let args = match args {
         Ok(args) if may_defer::<M>(router) => args,
@@ -193,7 +194,7 @@ fn call_in_a_poll<M: Unary>(
         Ok((seat, args)) => {
             let serving = Serving::new(Acquire::ready(seat, args), head, begin_one::<M>);
             let (swept, light) = (router.runtime().sweeps, router.is_light(M::INDEX));
-            Response::deferred(deferred::defer(Box::pin(serving), swept, light))
+            Response::deferred(in_place::defer(Box::pin(serving), swept, light))
         }
         Err(elsewhere) => {
             let (pending, task) =
@@ -208,7 +209,7 @@ fn call_in_a_poll<M: Unary>(
 /// True if a call which the running code makes now may stand until its response is polled.
 #[inline]
 fn may_defer<M: Unary>(router: &Router) -> bool {
-    deferred::may_defer()
+    in_place::may_defer()
         && router.polls_in_place(M::INDEX)
         && Scope::is_spawned_by(router.runtime())
 }
@@ -252,7 +253,7 @@ where
     F: Served<Args = A, Ok: Send, Err: Send> + Send + 'static,
 {
     let tokio = &router.runtime().tokio;
-    deferred::call_spawned();
+    in_place::call_spawned();
     let serving = Serving::new(acquire, head, begin);
     if in_order {
         return tokio.spawn(serving.begin_now());

@@ -230,7 +230,7 @@ impl HttpResponse {
     pub async fn text(self) -> Result<String> {
         let bytes = self.bytes().await?;
         String::from_utf8(bytes.into())
-            .map_err(|error| Error::from(error).context("the body is no text"))
+            .map_err(|error| Error::from(error).context("the body is not a string"))
     }
 
     /// Returns the whole body, read from JSON.
@@ -253,7 +253,7 @@ impl HttpResponse {
 }
 
 fn broke_off(error: axum::Error) -> Error {
-    Error::from(error).context("the body broke off")
+    Error::from(error).context("the body ended early")
 }
 
 impl fmt::Debug for HttpResponse {

@@ -5,8 +5,8 @@ use std::any::Any;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
+use super::any_method::AnyMethod;
 use super::cell::InstanceCell;
-use super::erased::AnyMethod;
 use crate::deployment::Deployment;
 use crate::error::Error;
 

@@ -4,6 +4,7 @@
 //! Nothing here chooses a replica or sets a context: `replica` runs methods, and `dispatch`
 //! calls them.
 
+mod any_method;
 mod cell;
 mod erased;
 mod handlers;
@@ -12,13 +13,12 @@ mod reply;
 mod sink;
 mod typed;
 
+pub use any_method::{AnyItems, AnyMethod, AnyReply, AnySink, AnyValue, PayloadWriter};
 pub use cell::{Exclusive, InstanceCell, Shared};
-pub use erased::{AnyItems, AnyMethod, AnyReply, AnySink, AnyValue, Erased, Many, One, Shape};
+pub use erased::{Erased, Many, One, Shape};
 pub use handlers::{Handlers, Hook};
 pub use info::{BatchLimits, MethodInfo, ParamInfo};
 pub use reply::{IntoReply, Reply};
 pub use sink::StreamSink;
 pub(crate) use sink::{TrySendItem, WeakStreamSink};
 pub use typed::{Method, MethodError, Streaming, Unary};
-
-pub use erased::PayloadWriter;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::erased::AnyMethod;
+use super::any_method::AnyMethod;
 use super::handlers::Handlers;
 use super::info::{BatchLimits, MethodInfo};
 use super::reply::IntoReply;
@@ -54,7 +54,7 @@ pub trait Method: Sized + Send + Sync + 'static {
 /// The error of a handle's method, which must have a text.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a handle's method",
-    label = "this error cannot be shown",
+    label = "this error has no text",
     note = "derive `Debug` for `{Self}` and implement `Display`; `thiserror` does both",
     note = "or return `serve_core::Result<T>`: `?` turns any standard error into its error"
 )]

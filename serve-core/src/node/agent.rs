@@ -1,59 +1,23 @@
 //! [`Agent`]: brings a node to the state that is assigned to it.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::directory::{NodeDirectory, WeakDirectory};
 use super::hosted;
+use super::local_node::LocalNode;
 use super::replica_starter::ReplicaStarter;
 use super::resources::NodeResources;
 use super::routes::Routes;
 use super::substitutes::Substitutes;
-use crate::application::{BlueprintId, Blueprints, Plan};
 use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
-    ASSIGNED, ASSIGNMENTS, Assignment, ControlStore, DeploymentId, ROUTES, StoreRevision,
-    Surroundings, Watch, read,
+    ASSIGNED, ASSIGNMENTS, Assignment, DeploymentId, ROUTES, StoreRevision, Surroundings, Watch,
+    read,
 };
-use crate::deployment::Wiring;
-
-/// The data that all hosted deployments of a node share.
-pub(super) struct Node {
-    pub(super) starter: ReplicaStarter,
-    pub(super) resources: Arc<NodeResources>,
-    pub(super) directory: Arc<NodeDirectory>,
-    pub(super) blueprints: Arc<Blueprints>,
-    /// The store that the node reports to.
-    pub(super) reports: Arc<dyn ControlStore>,
-    /// The wirings of the plans that are in use.
-    wirings: Mutex<HashMap<BlueprintId, Weak<Wiring>>>,
-    /// The number of panics in the node's own tasks.
-    pub(super) faults: AtomicU64,
-}
-
-impl Node {
-    pub(super) fn runtime(&self) -> &Arc<RuntimeContext> {
-        &self.starter.runtime
-    }
-
-    /// Returns the wiring of a plan, which the plan's deployments share.
-    pub(super) fn wiring(&self, blueprint: BlueprintId, plan: &Plan) -> Arc<Wiring> {
-        let mut wirings = self.wirings.lock();
-        if let Some(wiring) = wirings.get(&blueprint).and_then(Weak::upgrade) {
-            return wiring;
-        }
-        wirings.retain(|_, wiring| wiring.strong_count() > 0);
-        let wiring = Arc::new(self.directory.wiring(plan));
-        wirings.insert(blueprint, Arc::downgrade(&wiring));
-        wiring
-    }
-}
 
 /// A callback that receives the HTTP routes after each change.
 pub(crate) type OnRoutes = Box<dyn Fn(Routes) + Send + Sync>;
@@ -83,15 +47,13 @@ impl Agent {
             directory: Arc::new(WeakDirectory(Arc::downgrade(&directory))),
             node: "local".into(),
         };
-        let node = Arc::new(Node {
+        let node = Arc::new(LocalNode::new(
             starter,
             resources,
-            directory: Arc::clone(&directory),
-            blueprints: Arc::clone(&surroundings.blueprints),
-            reports: Arc::clone(&surroundings.reports),
-            wirings: Mutex::default(),
-            faults: AtomicU64::new(0),
-        });
+            Arc::clone(&directory),
+            Arc::clone(&surroundings.blueprints),
+            Arc::clone(&surroundings.reports),
+        ));
         let (sees, seen) = watch::channel(StoreRevision::default());
         let assigned = surroundings.store.watch(ASSIGNED);
         let watching = tokio.spawn(watch_assignments(node, assigned, sees, on_routes));
@@ -122,7 +84,7 @@ impl fmt::Debug for Agent {
 }
 
 async fn watch_assignments(
-    node: Arc<Node>,
+    node: Arc<LocalNode>,
     mut assigned: Box<dyn Watch>,
     sees: watch::Sender<StoreRevision>,
     on_routes: OnRoutes,
@@ -152,7 +114,7 @@ async fn watch_assignments(
     }
 }
 
-fn assign(node: &Arc<Node>, id: DeploymentId, assignment: Option<Assignment>) {
+fn assign(node: &Arc<LocalNode>, id: DeploymentId, assignment: Option<Assignment>) {
     match assignment.map(Arc::new) {
         None => node.directory.forget(id),
         Some(assignment) if node.directory.is_hosted(id) => node.directory.assign(id, assignment),

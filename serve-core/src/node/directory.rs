@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::Notify;
 
-use super::hosted::Event;
+use super::hosted_deployment::{HostedDeployment, ReplicaEvent};
 use super::routes::{Route, Routes};
 use crate::application::{Blueprints, Plan};
 use crate::call::Directory;
@@ -23,7 +23,6 @@ use crate::controller::{
 };
 use crate::deployment::{Aggregation, CustomRouting, Link, MadeRouter, Wiring};
 use crate::method::AnyMethod;
-use crate::replica::AnyDeployment;
 use crate::router::{BegunCalls, Load, Router};
 
 /// The deployments of a node.
@@ -47,18 +46,6 @@ struct Known {
     closed: bool,
     applications: BTreeMap<String, AssignedApplication>,
     hosted: BTreeMap<DeploymentId, HostedDeployment>,
-}
-
-/// A deployment on the node. Dropping the value ends the deployment's loop and its running calls.
-pub(super) struct HostedDeployment {
-    pub(super) deployment_type: Arc<dyn AnyDeployment>,
-    pub(super) router: Arc<Router>,
-    /// The assignments, each with its number.
-    pub(super) assignment: watch::Sender<(u64, Arc<Assignment>)>,
-    /// The number of the last assignment that the loop has applied.
-    pub(super) applied: watch::Receiver<u64>,
-    pub(super) events: mpsc::UnboundedSender<Event>,
-    pub(super) grace: Duration,
 }
 
 impl NodeDirectory {
@@ -263,7 +250,7 @@ impl NodeDirectory {
         for (router, events) in hosted {
             if let Some(id) = router.kill(rank) {
                 any = true;
-                let _ = events.send(Event::Killed { id });
+                let _ = events.send(ReplicaEvent::Killed { id });
             }
         }
         any

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::hosted::Event;
+use super::hosted_deployment::ReplicaEvent;
 use super::replica_starter::check_health;
 use crate::call::runtime_context::RuntimeContext;
 use crate::deployment::{DeploymentOptions, digest};
@@ -32,7 +32,7 @@ impl HealthWatch {
         replica: &Arc<Replica>,
         options: &DeploymentOptions,
         runtime: &RuntimeContext,
-        reports: &mpsc::WeakUnboundedSender<Event>,
+        reports: &mpsc::WeakUnboundedSender<ReplicaEvent>,
     ) -> Option<Self> {
         let checks = replica.target.hook(Hook::CheckHealth).is_some();
         if !checks {
@@ -44,7 +44,7 @@ impl HealthWatch {
         let watch = async move {
             let reason = until_unhealthy(&replica, period, patience).await;
             if let Some(reports) = reports.upgrade() {
-                let _ = reports.send(Event::Unfit { number, reason });
+                let _ = reports.send(ReplicaEvent::Unfit { number, reason });
             }
         };
         Some(Self(runtime.tokio.spawn(watch)))

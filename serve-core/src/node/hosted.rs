@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::agent::Node;
-use super::directory::HostedDeployment;
 use super::health::HealthWatch;
+use super::hosted_deployment::{HostedDeployment, ReplicaEvent};
+use super::local_node::LocalNode;
 use super::replica_starter::{StartRequest, run_hook};
 use super::resources::Reservation;
 use super::running_replica::RunningReplica;
@@ -43,17 +43,6 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 /// The time after which a loop that has panicked is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// An event of a running replica.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The replica with this id is gone together with its calls.
-    Killed { id: Arc<str> },
-    /// A replica is unfit: it must stop and be replaced.
-    Unfit { number: u64, reason: String },
-    /// A replica must be replaced, and may serve until then.
-    Worn { number: u64, reason: String },
-}
-
 /// The time until which a replica that must be replaced may serve.
 #[derive(Clone, Copy, Debug)]
 enum Until {
@@ -64,7 +53,7 @@ enum Until {
 /// The loop of one deployment.
 struct HostedLoop {
     id: DeploymentId,
-    node: Arc<Node>,
+    node: Arc<LocalNode>,
     router: Arc<Router>,
     /// The term of this loop over the router.
     term: Term,
@@ -78,10 +67,10 @@ struct HostedLoop {
     under_way: HashMap<tokio::task::Id, (u64, Work)>,
     /// The events of replicas. The queue stays short: there is one event for each kill and for each
     /// report that a replica is unfit.
-    events: mpsc::UnboundedReceiver<Event>,
+    events: mpsc::UnboundedReceiver<ReplicaEvent>,
     /// The sender for code that reports on replicas. The reference is weak, so that the loop ends
     /// with its owner.
-    event_sender: mpsc::WeakUnboundedSender<Event>,
+    event_sender: mpsc::WeakUnboundedSender<ReplicaEvent>,
     report: DeploymentReport,
     /// The reports that are not yet in the store: on the deployment, and on replicas, with `None`
     /// for a report to delete.
@@ -107,7 +96,7 @@ struct Code {
 
 impl Code {
     /// Returns the code of an assignment, or `None` if this process does not have the plan.
-    fn of(node: &Node, assignment: &Assignment) -> Option<Self> {
+    fn of(node: &LocalNode, assignment: &Assignment) -> Option<Self> {
         let blueprint = assignment.spec.blueprint;
         let plan = node.blueprints.get(blueprint)?;
         let place = plan.nodes.iter().position(|node| node.name == assignment.deployment)?;
@@ -178,13 +167,13 @@ enum Done {
 }
 
 /// Starts hosting a deployment.
-pub(super) fn start(node: &Arc<Node>, id: DeploymentId, assignment: Arc<Assignment>) {
+pub(super) fn start(node: &Arc<LocalNode>, id: DeploymentId, assignment: Arc<Assignment>) {
     start_after(node, id, assignment, None);
 }
 
 /// Starts to host a deployment, perhaps in the place of a loop that panicked.
 fn start_after(
-    node: &Arc<Node>,
+    node: &Arc<LocalNode>,
     id: DeploymentId,
     assignment: Arc<Assignment>,
     fault: Option<String>,
@@ -239,7 +228,7 @@ fn start_after(
 
 /// Runs a loop, and starts another one if the loop panics: the assignment must run, whatever
 /// happens.
-async fn run(node: Arc<Node>, id: DeploymentId, hosted: HostedLoop) {
+async fn run(node: Arc<LocalNode>, id: DeploymentId, hosted: HostedLoop) {
     let name = Arc::clone(hosted.router.name());
     let Err(panic) = AssertUnwindSafe(hosted.run()).catch_unwind().await else { return };
     let fault = format!("the node's own code panicked: {}", panic_message(&*panic));
@@ -401,16 +390,16 @@ impl HostedLoop {
         });
     }
 
-    fn note_event(&mut self, event: Event) {
+    fn note_event(&mut self, event: ReplicaEvent) {
         match event {
-            Event::Killed { id } => {
+            ReplicaEvent::Killed { id } => {
                 let killed = self.replicas.iter().find(|(_, replica)| replica.id == id);
                 if let Some(number) = killed.map(|(number, _)| *number) {
                     self.ends(number, ReplicaReport::Died("it was killed".to_owned()));
                 }
             }
-            Event::Unfit { number, reason } => self.must_go(number, reason, Until::Now),
-            Event::Worn { number, reason } => self.must_go(number, reason, Until::Replaced),
+            ReplicaEvent::Unfit { number, reason } => self.must_go(number, reason, Until::Now),
+            ReplicaEvent::Worn { number, reason } => self.must_go(number, reason, Until::Replaced),
         }
     }
 
@@ -729,7 +718,7 @@ impl HostedLoop {
         let events = self.event_sender.clone();
         replica.report_worn_to(move |reason| {
             if let Some(events) = events.upgrade() {
-                let _ = events.send(Event::Worn { number, reason });
+                let _ = events.send(ReplicaEvent::Worn { number, reason });
             }
         });
         let node = self.code.node();
@@ -819,7 +808,7 @@ impl HostedLoop {
     }
 }
 
-async fn write(node: &Node, router: &Router, batch: Batch) {
+async fn write(node: &LocalNode, router: &Router, batch: Batch) {
     if let Err(error) = node.reports.put(batch).await {
         tracing::error!(
             deployment = &**router.name(),

@@ -9,6 +9,8 @@ mod agent;
 mod directory;
 mod health;
 mod hosted;
+mod hosted_deployment;
+mod local_node;
 mod replica_starter;
 mod resources;
 mod routes;

@@ -75,7 +75,7 @@ impl NodeResources {
         if let Some(most) = options.max_replicas_per_node
             && there >= most
         {
-            return Err(format!("the node has {there} replicas of it, of at most {most}"));
+            return Err(format!("the node already has {there} of at most {most} replicas"));
         }
         let grant = state.capacity.reserve(&demand(options))?;
         *state.replicas.entry(deployment.clone()).or_default() += 1;

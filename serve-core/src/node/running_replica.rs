@@ -64,7 +64,7 @@ impl RunningReplica {
         match timeout_at(give_up, run_hook(&self.replica, Hook::Shutdown)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("`#[shutdown]` of replica {id} failed: {error:#}"),
-            Err(_) => tracing::warn!("`#[shutdown]` of replica {id} ran out of its time"),
+            Err(_) => tracing::warn!("`#[shutdown]` of replica {id} timed out"),
         }
         self.replica.end();
     }

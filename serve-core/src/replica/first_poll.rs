@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::coop;
 use tokio::time::Instant;
 
-use crate::call::deferred;
+use crate::call::in_place;
 
 /// The first poll of a call, as far as it was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl FirstPoll {
     /// Starts a watch over a poll in place. Returns `None` for most polls, which are not timed.
     #[inline]
     pub(crate) fn watch() -> Option<Instant> {
-        if deferred::is_sampled() { Some(begin_watch()) } else { None }
+        if in_place::is_sampled() { Some(begin_watch()) } else { None }
     }
 
     /// True if the sweeper found that the poll lasted too long.
@@ -31,7 +31,7 @@ impl FirstPoll {
     /// Returns the report of a poll in place that began at `watch`. Most polls have no report.
     #[inline]
     pub(crate) fn observed(watch: Option<Instant>, ready: bool) -> Option<Self> {
-        if watch.is_none() && ready && !deferred::is_overdue() {
+        if watch.is_none() && ready && !in_place::is_overdue() {
             return None;
         }
         Some(Self::seen(watch, ready))
@@ -39,7 +39,7 @@ impl FirstPoll {
 
     #[cold]
     fn seen(watch: Option<Instant>, ready: bool) -> Self {
-        let took = if deferred::is_overdue() {
+        let took = if in_place::is_overdue() {
             Some(Duration::MAX)
         } else {
             watch.map(|began| began.elapsed())

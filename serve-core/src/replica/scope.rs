@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use super::replica::{Replica, WakerKey};
 use super::slot::{Slot, SlotOwner};
 use crate::call::deadline::Deadline;
-use crate::call::deferred::{self, Outer};
+use crate::call::in_place::{self, OuterPoll};
 use crate::call::pending::Outcome;
 use crate::call::request::Request;
 use crate::call::runtime_context::RuntimeContext;
@@ -187,7 +187,7 @@ impl Scope {
     /// `current` stalls on store forwarding for as long as all of a call's atomics take.
     #[inline]
     pub(crate) fn current_request() -> Request {
-        if !deferred::may_have_scope() {
+        if !in_place::may_have_scope() {
             return Request::default();
         }
         let request = CURRENT.try_with(|current| match &*current.borrow() {
@@ -200,7 +200,7 @@ impl Scope {
     /// The deadline of the current scope.
     #[inline]
     pub(crate) fn current_deadline() -> Option<Arc<Deadline>> {
-        if !deferred::may_have_scope() {
+        if !in_place::may_have_scope() {
             return None;
         }
         CURRENT.try_with(|current| current.borrow().as_ref()?.deadline.clone()).ok().flatten()
@@ -500,7 +500,7 @@ fn swap_current(scope: &mut Option<Scope>) {
 /// before it current again.
 pub(crate) struct Entered<'a> {
     scope: &'a mut Option<Scope>,
-    outer: Outer,
+    outer: OuterPoll,
     /// True if a panic under the guard counts as a panic of a call.
     polling: bool,
 }
@@ -527,14 +527,14 @@ impl<'a> Entered<'a> {
     #[inline]
     fn enter(scope: &'a mut Option<Scope>, waker: Option<&Waker>, polling: bool) -> Self {
         swap_current(scope);
-        Self { scope, outer: deferred::enter(waker), polling }
+        Self { scope, outer: in_place::enter(waker), polling }
     }
 }
 
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        deferred::leave(self.outer);
+        in_place::leave(self.outer);
         swap_current(self.scope);
         // Cheap: usually reads one number that no thread changes.
         if self.polling

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::first_poll::FirstPoll;
 use super::replica::Replica;
-use crate::call::callees::CalleeRef;
+use crate::call::callee::CalleeRef;
 use crate::call::pending::Outcome;
 
 /// The owner of replicas' slots, which knows each replica by a key. Implemented by the router.

@@ -10,7 +10,7 @@ use slab::Slab;
 use tokio::task;
 
 use super::queue::{Queue, Waiting};
-use crate::call::pending::Ticket;
+use crate::call::callee::Ticket;
 
 /// The slots of a deployment's replicas and the queue for them.
 #[derive(Debug, Default)]

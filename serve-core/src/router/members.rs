@@ -2,49 +2,15 @@
 //! drain and leave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
+use super::member::Member;
 use super::router::{Intake, Router, RouterState, Term};
 use crate::replica::Replica;
-
-/// A replica as callers know it: its id, its rank, and the way to reach it. The host's side of a
-/// replica is the [`Replica`], which for now is in this process for every member.
-pub(crate) struct Member {
-    id: Arc<str>,
-    /// Shared with the replica, because the rank changes when replicas of lower rank go.
-    rank: Arc<AtomicUsize>,
-    replica: Arc<Replica>,
-}
-
-impl Member {
-    fn new(replica: Arc<Replica>) -> Self {
-        let (id, rank) = (Arc::clone(&replica.context.id), Arc::clone(&replica.context.rank));
-        Self { id, rank, replica }
-    }
-
-    /// The replica's id, unique in the runtime.
-    pub(super) fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    /// The replica's current place among the replicas of its deployment.
-    pub(super) fn rank(&self) -> usize {
-        self.rank.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.replica.has_ended()
-    }
-
-    #[inline]
-    pub(super) fn replica(&self) -> &Arc<Replica> {
-        &self.replica
-    }
-}
 
 impl Router {
     /// Adds a replica, which takes calls at once, queued calls first. With `ordered`, its calls
@@ -162,7 +128,7 @@ impl Router {
             replicas.find_map(|(key, member)| {
                 let member = member.as_ref()?;
                 let takes_calls = !state.admission.is_draining(key) && !member.has_ended();
-                (takes_calls && member.rank() == rank).then(|| (key, Arc::clone(&member.replica)))
+                (takes_calls && member.rank() == rank).then(|| (key, Arc::clone(member.replica())))
             })
         };
         let (key, replica) = killed?;
@@ -244,7 +210,7 @@ impl RouterState {
     /// gone to another one before the reconciler hears of it.
     fn holds(&self, key: usize, replica: &Arc<Replica>) -> bool {
         let known = self.replicas.get(key).and_then(Option::as_ref);
-        known.is_some_and(|known| Arc::ptr_eq(&known.replica, replica))
+        known.is_some_and(|known| Arc::ptr_eq(known.replica(), replica))
     }
 
     fn ongoing(&self, key: usize, replica: &Arc<Replica>) -> usize {

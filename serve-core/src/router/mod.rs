@@ -7,6 +7,7 @@ mod admission;
 mod first_polls;
 mod in_place;
 mod load_window;
+mod member;
 mod members;
 mod policy;
 mod queue;

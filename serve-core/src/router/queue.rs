@@ -7,7 +7,7 @@ use std::task::Waker;
 use slab::Slab;
 use tokio::task;
 
-use crate::call::pending::Ticket;
+use crate::call::callee::Ticket;
 
 /// A queue of tickets: a doubly linked list inside a slab.
 #[derive(Debug, Default)]

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use super::router::Router;
 use crate::call::CallError;
-use crate::call::pending::{Callee as _, Outcome, Ticket};
+use crate::call::callee::{Callee as _, Ticket};
+use crate::call::pending::Outcome;
 use crate::replica::Slot;
 
 /// The place of a call, once it is decided.

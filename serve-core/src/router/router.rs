@@ -18,14 +18,15 @@ use super::admission::{Admission, Admitted, Freed};
 use super::first_polls::FirstPolls;
 use super::in_place::{BegunCalls, MethodCalls};
 use super::load_window::LoadWindow;
-use super::members::Member;
+use super::member::Member;
 use super::policy::{Routing, is_choosing};
 use super::queue::Waiting;
 use super::queued::{Placement, QueuedCall};
 use super::retry_budget::RetryBudget;
 use crate::call::CallError;
-use crate::call::callees::{CalleeId, CalleeRef};
-use crate::call::pending::{Callee, Outcome, Ticket};
+use crate::call::callee::{Callee, Ticket};
+use crate::call::callee::{CalleeId, CalleeRef};
+use crate::call::pending::Outcome;
 use crate::call::request::Request;
 use crate::call::runtime_context::RuntimeContext;
 use crate::deployment::{

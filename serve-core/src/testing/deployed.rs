@@ -59,7 +59,7 @@ impl Deployed {
             return Ok(());
         }
         Err(format!(
-            "there is no `{name}`, and its fault would come to nothing; deployed are {}",
+            "there is no deployment `{name}`, so the fault would never fire; the deployments are {}",
             state.names()
         ))
     }
@@ -77,8 +77,8 @@ impl Deployed {
                 |(type_id, known): &(TypeId, String)| *type_id == mock.type_id && known == name;
             if !state.deployments.iter().any(its_own) {
                 return Some(format!(
-                    "the mock of `{}` that is named `{name}` (at {at}) stood in for nothing; \
-                     deployed were {}",
+                    "the mock of `{}` named `{name}` (at {at}) was never used; the deployments \
+                     were {}",
                     mock.type_name,
                     state.names()
                 ));
@@ -86,8 +86,8 @@ impl Deployed {
         }
         let early = state.early.iter().find(|early| !state.has(early.deployment))?;
         Some(format!(
-            "the fault of `{}` (at {}) came to nothing, because there was none; \
-             deployed were {}",
+            "the fault of `{}` (at {}) never fired, because there was no such deployment; \
+             the deployments were {}",
             early.name,
             early.at,
             state.names()

@@ -50,7 +50,7 @@ type Answer = Arc<dyn Fn(Call) -> BoxFuture<'static, AnyReply> + Send + Sync>;
 /// A mock that a mock runtime accepts: every `XMock`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a mock",
-    label = "expected a mock that `#[handle]` makes, like `AdderMock`"
+    label = "expected a mock that `#[deployment]` generates, like `AdderMock`"
 )]
 pub trait IntoMock {
     /// The deployment that is mocked.

@@ -16,9 +16,9 @@ fn page() -> String {
     fs::read_to_string(root().join("../docs/architecture.md")).expect("the page is there")
 }
 
-/// The rows `| `function` | `file` | .. |` of the table below this heading.
-fn way(page: &str) -> Vec<(&str, &str)> {
-    let section = page.split("\n## ").find(|section| section.starts_with("The way of a call"));
+/// The rows `| `function` | `file` | .. |` of the first table below this heading.
+fn way<'a>(page: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
+    let section = page.split("\n## ").find(|section| section.starts_with(heading));
     let section = section.expect("the page has this section");
     let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
     rows.skip(1)
@@ -34,11 +34,23 @@ fn way(page: &str) -> Vec<(&str, &str)> {
 #[test]
 fn the_way_of_a_call_is_short_and_its_functions_are_where_the_page_says() {
     let page = page();
-    let way = way(&page);
+    let way = way(&page, "The way of a call");
     assert!(way.len() > 15, "the table was not found: {way:?}");
     assert!(way.len() <= FUNCTIONS, "{} functions", way.len());
     let files: BTreeSet<_> = way.iter().map(|(_, file)| file).collect();
     assert!(files.len() <= FILES, "{} files: {files:?}", files.len());
+    check_functions(&way);
+}
+
+#[test]
+fn the_functions_on_the_way_of_a_request_are_where_the_page_says() {
+    let page = page();
+    let way = way(&page, "The way of a request");
+    assert!(way.len() > 12, "the table was not found: {way:?}");
+    check_functions(&way);
+}
+
+fn check_functions(way: &[(&str, &str)]) {
     for (function, file) in way {
         let source = fs::read_to_string(root().join("src").join(file));
         let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -58,8 +70,8 @@ fn every_file_that_the_page_names_is_there() {
     let files: Vec<_> = names.filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
     assert!(files.len() > 30, "{files:?}");
     for file in files {
-        let file = file.strip_prefix("serve-core/src/").unwrap_or(file);
-        assert!(root().join("src").join(file).exists(), "there is no {file}");
+        let from = if file.starts_with("serve-") { ".." } else { "src" };
+        assert!(root().join(from).join(file).exists(), "there is no {file}");
     }
 }
 

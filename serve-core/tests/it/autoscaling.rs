@@ -625,7 +625,7 @@ async fn a_policy_that_panics_or_talks_nonsense_does_no_harm() -> Result<()> {
     let kept: Vec<_> = decisions.iter().filter(|it| it.from == it.to).collect();
     assert_eq!(kept.len(), 2, "each told once: {decisions:#?}");
     assert_eq!(kept[0].reason, "the autoscaling policy panicked: the broker is gone");
-    assert_eq!(kept[1].reason, "the autoscaling policy answered NaN, which is no number");
+    assert_eq!(kept[1].reason, "the autoscaling policy answered NaN, which is not a number");
     Ok(())
 }
 

@@ -272,7 +272,7 @@ impl Lengths {
     pub async fn length(&self, texts: Vec<String>) -> Vec<Result<Length>> {
         let batch = texts.len();
         let length = |text: String| match text.len() {
-            0 => Err(Error::msg("there is no text").with_status(422)),
+            0 => Err(Error::msg("there is not a string").with_status(422)),
             text => Ok(Length { text, batch }),
         };
         texts.into_iter().map(length).collect()
@@ -305,7 +305,7 @@ async fn requests_share_batches() -> Result<()> {
     assert_eq!(next()?.json::<Length>().await?, Length { text: 1, batch: 3 });
     let refused = next()?;
     assert_eq!(refused.status(), 422);
-    assert!(refused.text().await?.contains("there is no text"));
+    assert!(refused.text().await?.contains("there is not a string"));
     assert_eq!(next()?.json::<Length>().await?, Length { text: 3, batch: 3 });
 
     // One item, not a list.

@@ -400,8 +400,8 @@ async fn the_status_of_a_deploy_says_what_it_waits_for() -> Result<()> {
     let failing = runtime.run(Picky::bind(Births::default()).num_replicas(2));
     let (failed, ()) = futures::join!(failing, async {
         sleep(Duration::from_millis(50)).await;
-        let paused = "waits for a pause before 2 replicas of `Picky` start again (the last one did \
-                      not: there is no licence left)";
+        let paused = "waits for the pause before 2 replicas of `Picky` start again (the last attempt \
+                      failed: there is no licence left)";
         assert_eq!(message("default"), paused);
     });
     assert!(failed.is_err());

@@ -433,7 +433,8 @@ async fn a_fault_of_a_method_that_there_is_not_is_refused() {
 async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Echo::bind()).await?;
-    let told = "there is no `Late`, and its fault would come to nothing; deployed are `Echo`";
+    let told =
+        "there is no deployment `Late`, so the fault would never fire; the deployments are `Echo`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Late>("hi", Duration::from_secs(1)));
     assert_eq!(message(catch_unwind(delay)), told);
     let fail = AssertUnwindSafe(|| runtime.fail_next::<Late>("hi", CallError::ObjectLost));
@@ -455,7 +456,9 @@ async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
     assert!(told.starts_with("the fault of `Late` (at "), "{told}");
     assert!(told.contains(&format!("{}:{line}:", file!())), "{told}");
     assert!(
-        told.ends_with("came to nothing, because there was none; deployed were `Echo`"),
+        told.ends_with(
+            "never fired, because there was no such deployment; the deployments were `Echo`"
+        ),
         "{told}"
     );
     Ok(())

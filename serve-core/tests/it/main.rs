@@ -21,6 +21,7 @@ mod by_environment;
 mod by_name;
 mod call_traces;
 mod calls;
+mod circles;
 mod composition;
 mod deploys_at_random;
 mod deploys_end;

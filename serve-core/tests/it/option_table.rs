@@ -272,14 +272,14 @@ fn every_fault_of_a_config_is_told_with_its_keys_and_what_would_be_right() {
     .expect_err("all of it is wrong");
     for fault in [
         "`num_replica`: there is no such option; did you mean `num_replicas`?",
-        "`max_ongoing_requests`: \"many\" is no count",
+        "`max_ongoing_requests`: \"many\" is not a count",
         "`request_timeout`: 30 has no unit: write it as \"30s\"",
         "`ray_actor_options.runtime_env`: only `num_cpus`",
-        "`ray_actor_options.num_cpus`: `num_cpus` says the same",
+        "`ray_actor_options.num_cpus`: `num_cpus` is the same option",
         "`autoscaling.min_replica`: there is no such option; did you mean `min_replicas`?",
-        "`autoscaling.upscale_delay`: \"soon\" is no duration",
+        "`autoscaling.upscale_delay`: \"soon\" is not a duration",
         "`request_router`: no request router is named `sticky`; there are `power_of_two_choices`",
-        "`memory`: \"lots\" is no size",
+        "`memory`: \"lots\" is not a size",
         "`qwertyuiop`: there is no such option; the options are `name`, `num_replicas`",
     ] {
         assert!(faults.contains(fault), "{fault} is not in {faults}");

@@ -274,7 +274,7 @@ async fn nonsense_is_refused_before_anything_starts() -> Result<()> {
         ),
         (
             |it| it.autoscaling_policy(|_: &AutoscalingContext<'_>| 1.0),
-            "`autoscaling_policy` is given and `autoscaling` is not",
+            "`autoscaling_policy` needs `autoscaling`",
         ),
     ];
     for (change, begins) in cases {

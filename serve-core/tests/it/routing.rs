@@ -226,7 +226,7 @@ struct Job {
 }
 
 router!(ByJob, BY_JOB, |call, candidates| {
-    assert!(call.argument::<String>("job").is_none(), "it is no text");
+    assert!(call.argument::<String>("job").is_none(), "it is not a string");
     assert!(call.argument::<Job>("work").is_none(), "that is not its name");
     let ranks: Vec<_> = candidates.iter().map(|candidate| candidate.rank).collect();
     assert!(ranks.is_sorted(), "in the order of their ranks: {ranks:?}");

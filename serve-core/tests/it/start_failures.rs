@@ -305,7 +305,7 @@ async fn the_first_replica_of_what_began_with_none_is_tried_until_it_starts() ->
     assert_eq!(births.tries(), 7);
 
     let refused = runtime.run(bound.max_queued_requests(0)).await.map(drop).unwrap_err();
-    assert!(refused.to_string().contains("no call may wait"), "{refused}");
+    assert!(refused.to_string().contains("no call could wait"), "{refused}");
     assert_eq!(handle.version().await?, 1);
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::methods;
 use super::model::{Batch, Kind, Method, Model, Rows};
 use crate::block::Function;
 use crate::errors::Errors;
+use crate::hygiene;
 use crate::options::{self, Entry};
 use crate::signature::{self, Parameter, Returns, Shape, Source};
 use crate::spelling;
@@ -56,7 +57,10 @@ pub(super) fn read(
         }
     }
     if parameters.is_empty() {
-        errors.at(&function.signature.ident, "a `#[batch]` method takes `Vec<T>`s, at least one");
+        errors.at(
+            &function.signature.ident,
+            "a `#[batch]` method needs at least one `Vec<T>` parameter",
+        );
         return None;
     }
     let mut healthy = true;
@@ -148,183 +152,85 @@ fn returned(
     None
 }
 
-/// Generates the code that runs the method: its calls, which use the replica's batcher, and
-/// batches of calls.
+/// Generates the future or stream that runs a batch: it turns rows into columns, calls the user's
+/// method, and turns its results into rows.
 pub(super) fn run(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
-    let private = model.private();
-    let marker = method.marker();
-    let limits = limits(batch, &private);
-    let interruptible = method.kind != Kind::Blocking;
-    let weight = batch.batch_size_fn.as_ref().map(|weigh| weight(method, weigh));
-    let body = body(method, batch, model);
-    let (kind, ran, out, calls, parameters, ok, run) = match batch.rows {
-        Rows::Steps { .. } => (
-            quote! { BatchedStreaming },
-            quote! {
-                #private::futures::Stream<
-                    Item = ::std::vec::Vec<::core::option::Option<#private::BatchItem<Self>>>,
-                >
-            },
-            quote! { #private::async_stream::stream! { #body } },
-            quote! { Streaming },
-            methods::streaming_parameters(&private),
-            quote! { () },
-            quote! { batched_stream::<Self>(__serve_cell, __serve_args, __serve_items) },
-        ),
-        _ => (
-            quote! { BatchedUnary },
-            quote! {
-                ::core::future::Future<
-                    Output = ::core::result::Result<
-                        ::std::vec::Vec<#private::BatchItem<Self>>,
-                        #private::CallError,
-                    >,
-                >
-            },
-            quote! { async move { #body } },
-            quote! { Unary },
-            methods::unary_parameters(&private),
-            quote! { <Self as #private::Method>::Ok },
-            quote! { batched::<Self>(__serve_cell, __serve_args) },
-        ),
+    let span = method.name.span();
+    let (krate, private) = (&model.krate, model.private_at(span));
+    let blocking = method.kind == Kind::Blocking;
+    let (limits, weight, interruptible) = (limits(batch), weight(method, batch), !blocking);
+    let [cell, rows, count, steps, step] =
+        ["cell", "rows", "count", "steps", "step"].map(|name| hygiene::local(name, span));
+    let columns = method.parameters.iter().zip(&batch.columns).enumerate();
+    let columns = columns.map(|(index, (parameter, column))| {
+        let (name, row) = (&parameter.name, hygiene::local(&format!("row{index}"), span));
+        quote! { #name(#row): #column }
+    });
+    let columns = quote! { #krate::__columns! { #rows #count #(#columns),* } };
+    let (this, call) = methods::call(method, model);
+    let (turn, ok) = (method.turn(), quote! { ::core::result::Result::Ok });
+    let turned = match batch.rows {
+        Rows::Steps { .. } => {
+            return quote_spanned! { span =>
+                (batched_stream #limits #interruptible { #weight })
+                |#cell, #rows| -> impl #private::RunsSteps<Self> {
+                    #private::async_stream::stream! {
+                        #columns
+                        #this
+                        let #steps = #call;
+                        let mut #steps = ::core::pin::pin!(#steps);
+                        while let ::core::option::Option::Some(#step) =
+                            #private::futures::StreamExt::next(&mut #steps).await
+                        {
+                            yield #private::rows_of_step(#step, #private::#turn);
+                        }
+                    }
+                }
+            };
+        }
+        Rows::Values => quote_spanned! { span => #ok(#private::rows_of_values(#call)) },
+        Rows::Results => quote_spanned! { span => #ok(#private::rows_of_results(#call)) },
+        Rows::Whole => {
+            // The span is the error type's, where the compiler reports that it is not `Clone`.
+            let all = hygiene::local("all", method.returns.err.span());
+            // Not all of the call has that span, or the compiler would propose to borrow the error.
+            let rows = quote! { #private::rows_of_result(#all, #count) };
+            quote_spanned! { span => { let #all = #call; #ok(#rows) } }
+        }
     };
-    quote_spanned! { method.name.span() =>
-        const _: () = {
-            #[automatically_derived]
-            impl #private::Batched for #marker {
-                const LIMITS: #private::BatchLimits = #limits;
-                const INTERRUPTIBLE: ::core::primitive::bool = #interruptible;
-                #weight
-            }
-
-            #[automatically_derived]
-            #[allow(deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
-            impl #private::#kind for #marker {
-                fn run_batch(
-                    __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-                    __serve_rows: ::std::vec::Vec<<Self as #private::Method>::Args>,
-                ) -> impl #ran + ::core::marker::Send {
-                    #out
-                }
-            }
-
-            #[automatically_derived]
-            #[allow(refining_impl_trait, reason = "generated for any method")]
-            impl #private::#calls for #marker {
-                fn run(
-                    #parameters
-                ) -> impl ::core::future::Future<
-                    Output = #private::Reply<
-                        #ok,
-                        <Self as #private::Method>::Err,
-                        <Self as #private::Method>::Args,
-                    >,
-                > + ::core::marker::Send {
-                    #private::#run
-                }
-            }
-        };
-    }
-}
-
-/// Generates the batch limits of `Method`. `None` with a `batch_size_fn`.
-pub(super) fn declared(batch: &Batch, model: &Model) -> Option<TokenStream> {
-    if batch.batch_size_fn.is_some() {
-        return None;
-    }
-    let private = model.private();
-    let limits = limits(batch, &private);
-    Some(quote! {
-        const BATCH: ::core::option::Option<#private::BatchLimits> =
-            ::core::option::Option::Some(#limits);
-    })
-}
-
-fn limits(batch: &Batch, private: &TokenStream) -> TokenStream {
-    let Batch { max_batch_size, max_concurrent_batches, .. } = batch;
-    let wait = batch.batch_wait_timeout;
-    let (secs, nanos) = (wait.as_secs(), wait.subsec_nanos());
-    quote! {
-        #private::BatchLimits {
-            max_batch_size: #max_batch_size,
-            batch_wait_timeout: ::core::time::Duration::new(#secs, #nanos),
-            max_concurrent_batches: #max_concurrent_batches,
+    let turned = if blocking {
+        quote_spanned! { span => #private::blocking(move || #turned).await }
+    } else {
+        turned
+    };
+    quote_spanned! { span =>
+        (batched #limits #interruptible { #weight })
+        |#cell, #rows| -> impl #private::RunsBatch<Self> {
+            async move { #columns #this #turned }
         }
     }
 }
 
-fn weight(method: &Method, weigh: &TokenStream) -> TokenStream {
+/// Returns the limits of the batches, in the grammar of `__limits!`.
+pub(super) fn limits(batch: &Batch) -> TokenStream {
+    let Batch { max_batch_size, max_concurrent_batches, .. } = batch;
+    let wait = batch.batch_wait_timeout;
+    let (secs, nanos) = (wait.as_secs(), wait.subsec_nanos());
+    quote! { (#max_batch_size, #secs s #nanos ns, #max_concurrent_batches) }
+}
+
+/// Generates the weight of an item, if there is a `batch_size_fn`.
+fn weight(method: &Method, batch: &Batch) -> Option<TokenStream> {
+    let weigh = batch.batch_size_fn.as_ref()?;
     // The arguments have the function's span, where the compiler reports a wrong parameter type.
     let arguments: Vec<_> = (0..method.parameters.len())
-        .map(|index| quote::format_ident!("__serve_{index}", span = weigh.span()))
+        .map(|index| hygiene::local(&format!("argument{index}"), weigh.span()))
         .collect();
     // All code has that span, so that the compiler also reports a wrong return type there.
-    quote_spanned! { weigh.span() =>
+    Some(quote_spanned! { weigh.span() =>
         fn weight(args: &Self::Args) -> ::core::primitive::usize {
             let (#(#arguments,)*) = args;
             #weigh(#(#arguments),*)
         }
-    }
-}
-
-/// Generates the code that turns rows into columns, calls the user's method, and turns its
-/// results into rows.
-fn body(method: &Method, batch: &Batch, model: &Model) -> TokenStream {
-    let private = model.private();
-    let (names, columns) = (method.parameter_names(), &batch.columns);
-    let rows: Vec<_> =
-        (0..names.len()).map(|index| quote::format_ident!("__serve_row_{index}")).collect();
-    let (this, call) = methods::call(method, model);
-    let n = quote! { __serve_count };
-    let split = quote! {
-        let #n = __serve_rows.len();
-        #(let mut #names: #columns = ::std::vec::Vec::with_capacity(#n);)*
-        for (#(#rows,)*) in __serve_rows {
-            #(#names.push(#rows);)*
-        }
-    };
-    let turned = match batch.rows {
-        Rows::Values => quote! { #private::rows_of_values(#call) },
-        Rows::Results => quote! { #private::rows_of_results(#call) },
-        Rows::Whole => {
-            // The span is the error type's, where the compiler reports that it is not `Clone`.
-            let all = quote::format_ident!("__serve_all", span = method.err().span());
-            quote! { { let #all = #call; #private::rows_of_result(#all, #n) } }
-        }
-        Rows::Steps { fallible } => {
-            let item = if fallible {
-                quote! { #private::fallible(__serve_item) }
-            } else {
-                quote! { ::core::result::Result::Ok(__serve_item) }
-            };
-            return quote! {
-                #split
-                #this
-                let __serve_steps = #call;
-                let mut __serve_steps = ::core::pin::pin!(__serve_steps);
-                while let ::core::option::Option::Some(__serve_step) =
-                    #private::futures::StreamExt::next(&mut __serve_steps).await
-                {
-                    yield ::core::iter::Iterator::collect::<::std::vec::Vec<_>>(
-                        ::core::iter::Iterator::map(
-                            ::core::iter::IntoIterator::into_iter(__serve_step),
-                            |__serve_item| ::core::option::Option::map(
-                                __serve_item,
-                                |__serve_item| #item,
-                            ),
-                        ),
-                    );
-                }
-            };
-        }
-    };
-    if method.kind == Kind::Blocking {
-        quote! {
-            #split
-            #this
-            #private::blocking(move || ::core::result::Result::Ok(#turned)).await
-        }
-    } else {
-        quote! { #split #this ::core::result::Result::Ok(#turned) }
-    }
+    })
 }

@@ -7,38 +7,34 @@ use syn::spanned::Spanned;
 
 use super::model::{Hook, Model, Routes, When};
 use crate::cfg::Cfg;
+use crate::hygiene;
 
 /// Generates the impl of `Handlers`.
 pub(super) fn handlers(model: &Model) -> TokenStream {
-    let private = model.private();
-    let owner = &model.owner;
-    let registrations = model.methods.iter().map(|method| {
+    let (krate, owner) = (&model.krate, &model.owner);
+    let private = model.private_at(owner.span());
+    let markers = model.methods.iter().map(|method| {
         let (cfg, marker) = (method.cfg.attribute(), method.marker());
-        quote! { #cfg <#marker as #private::Method>::erased(), }
+        quote! { #cfg #marker }
+    });
+    let routes = model.routes.iter().map(|Routes { cfg, name }| {
+        let cfg = cfg.attribute();
+        quote! { #cfg #krate::__routes! { #name } }
     });
     let hooks = hooks(model);
     let http = http(model);
-    let routes = model.routes.iter().map(|Routes { cfg, name }| {
-        let (cfg, name) = (cfg.attribute(), name.to_string());
-        quote! { #cfg const ROUTES: ::core::option::Option<&'static str> = ::core::option::Option::Some(#name); }
-    });
-    // The span is that of the type, where the compiler reports a second block for it.
+    let items = quote! {
+        #krate::__handlers! { #(#markers)* }
+        #(#routes)*
+        #hooks
+        #http
+    };
+    // The span is that of the type, where the compiler reports a second block for it, and an
+    // instance that cannot be shared.
     quote_spanned! { owner.span() =>
-        #[automatically_derived]
-        #[allow(unused_mut, deprecated, clippy::all, clippy::pedantic, reason = "generated for any block")]
         impl #private::Handlers for #owner {
             type Cell = __ServeCell;
-
-            #(#routes)*
-
-            fn methods() -> ::std::vec::Vec<&'static dyn #private::AnyMethod> {
-                let methods: &[&'static dyn #private::AnyMethod] = &[#(#registrations)*];
-                methods.to_vec()
-            }
-
-            #hooks
-
-            #http
+            #items
         }
     }
 }
@@ -64,94 +60,54 @@ fn hooks(model: &Model) -> Option<TokenStream> {
     if model.hooks.is_empty() {
         return None;
     }
-    let private = model.private();
+    let krate = &model.krate;
     let arms = model.hooks.iter().map(|hook| arm(hook, model));
-    let check = model.hooks.iter().filter_map(|hook| {
+    let checks = model.hooks.iter().filter_map(|hook| {
         let When::Reconfigure(_) = &hook.when else { return None };
         let cfg = hook.cfg.attribute();
-        Some(quote! {
-            #cfg
-            fn check_user_config(
-                config: &#private::serde_json::Value,
-            ) -> ::core::option::Option<::core::result::Result<(), #private::Error>> {
-                ::core::option::Option::Some(__serve_user_config(config).map(::core::mem::drop))
-            }
-        })
+        Some(quote! { #cfg #krate::__check_user_config! {} })
     });
     Some(quote! {
-        #[allow(deprecated, unreachable_patterns, clippy::all, clippy::pedantic, reason = "generated for any hook")]
-        fn hook(
-            cell: Self::Cell,
-            hook: #private::Hook<'_>,
-        ) -> ::core::option::Option<
-            #private::futures::future::BoxFuture<'static, ::core::result::Result<(), #private::Error>>,
-        > {
-            let _ = &cell;
-            match hook {
-                #(#arms)*
-                _ => ::core::option::Option::None,
-            }
-        }
-
-        #(#check)*
+        #krate::__hooks! { #(#arms)* }
+        #(#checks)*
     })
 }
 
 fn arm(hook: &Hook, model: &Model) -> TokenStream {
-    let (private, owner) = (model.private(), &model.owner);
+    let owner = &model.owner;
     let Hook { name, is_async, mutable, .. } = hook;
     let cfg = hook.cfg.attribute();
-    let (mutability, receiver) = if *mutable {
-        (Some(quote! { mut }), quote! { &mut *this })
+    let this = hygiene::local("this", name.span());
+    let (pattern, receiver) = if *mutable {
+        (quote! { mut #this }, quote! { &mut *#this })
     } else {
-        (None, quote! { &*this })
+        (quote! { #this }, quote! { &*#this })
+    };
+    let config = hygiene::local("config", name.span());
+    let (when, argument) = match &hook.when {
+        When::CheckHealth => (quote! { CheckHealth }, None),
+        When::Shutdown => (quote! { Shutdown }, None),
+        When::Reconfigure(_) => (quote! { Reconfigure[#config] }, Some(quote! { , #config? })),
     };
     let awaited = is_async.then(|| quote_spanned! { name.span() => .await });
-    let (pattern, read, argument) = match &hook.when {
-        When::CheckHealth => (quote! { CheckHealth }, None, None),
-        When::Shutdown => (quote! { Shutdown }, None, None),
-        When::Reconfigure(_) => (
-            quote! { Reconfigure(config) },
-            Some(quote! { let config = __serve_user_config(config); }),
-            Some(quote! { , config? }),
-        ),
-    };
-    let called = quote_spanned! { name.span() => #owner::#name(#receiver #argument)#awaited };
+    let call = quote_spanned! { name.span() => #owner::#name(#receiver #argument)#awaited };
     // The span is that of the return type, where the compiler reports a type that is not allowed.
     let span = hook.returns.as_ref().map_or_else(|| name.span(), Spanned::span);
-    let private_there = model.private_at(span);
-    let ended = quote_spanned! { span => #private_there::Ended::ended(__serve_ended) };
-    quote! {
-        #cfg
-        #private::Hook::#pattern => {
-            #read
-            ::core::option::Option::Some(::std::boxed::Box::pin(async move {
-                let #mutability this = __ServeCell::get(cell).await;
-                let __serve_ended = #called;
-                #ended
-            }))
-        }
-    }
+    let (private, returned) = (model.private_at(span), hygiene::local("returned", span));
+    let ended = quote_spanned! { span => #private::Ended::ended(#returned) };
+    quote! { #cfg #when (#pattern) (#call) #returned (#ended); }
 }
 
-/// Generates `__serve_user_config`, which deserializes the parameter of the `#[reconfigure]`
-/// method. Only this code requires that the parameter's type can be deserialized.
+/// Generates the function that deserializes the parameter of the `#[reconfigure]` method.
 pub(super) fn user_config(model: &Model) -> TokenStream {
-    let private = model.private();
+    let krate = &model.krate;
     let read = model.hooks.iter().filter_map(|hook| {
         let When::Reconfigure(ty) = &hook.when else { return None };
         let cfg = hook.cfg.attribute();
-        let private_there = model.private_at(ty.span());
+        let private = model.private_at(ty.span());
         // The span is that of the type, where the compiler reports one that cannot be deserialized.
-        let read = quote_spanned! { ty.span() => #private_there::read_user_config::<#ty> };
-        Some(quote! {
-            #cfg
-            fn __serve_user_config(
-                config: &#private::serde_json::Value,
-            ) -> ::core::result::Result<#ty, #private::Error> {
-                #read(config)
-            }
-        })
+        let read = quote_spanned! { ty.span() => #private::read_user_config::<#ty> };
+        Some(quote! { #cfg #krate::__user_config! { #ty, #read } })
     });
     quote! { #(#read)* }
 }
@@ -159,40 +115,28 @@ pub(super) fn user_config(model: &Model) -> TokenStream {
 /// Generates the endpoints and `#[routes]`, if there are any.
 fn http(model: &Model) -> Option<TokenStream> {
     let (krate, owner) = (&model.krate, &model.owner);
-    let private = model.private();
     let endpoints: Vec<_> = model
         .methods
         .iter()
         .filter_map(|method| {
-            let spec = method.endpoint.as_ref()?.spec(
-                &private,
-                &method.parameters,
-                &method.returns.ok,
-                method.returns.err.as_ref(),
-            );
+            let parameters = method.endpoint.as_ref()?.parameters(&method.parameters);
+            let endpoint = method.endpoint.as_ref()?;
+            let (verb, path) = (&endpoint.verb, &endpoint.path);
+            let max_body = endpoint.max_body.map(|bytes| quote! { max_body #bytes });
             let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
+            let result = method.result();
             Some(quote! {
-                #cfg {
-                    use #private::{EndpointIfWire as _, EndpointOtherwise as _};
-                    let checked = &#private::Checked::<#marker, #private::#shape>::NEW;
-                    http = checked.endpoint(http, #spec);
-                }
+                #cfg endpoint { #marker #verb #path (#parameters) -> #shape #result #max_body }
             })
         })
         .collect();
     let routes = model.routes.iter().map(|Routes { cfg, name }| {
         let cfg = cfg.attribute();
-        let routes = quote_spanned! { name.span() => http.routes::<#owner>(#owner::#name) };
-        quote! { #cfg { http = #routes; } }
+        let make = quote_spanned! { name.span() => #owner::#name };
+        quote! { #cfg routes (#make) }
     });
     if endpoints.is_empty() && model.routes.is_empty() {
         return None;
     }
-    Some(quote! {
-        fn http() -> ::core::option::Option<
-            ::std::boxed::Box<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
-        > {
-            #krate::__http_interface! { http, #private::HttpInterface::new::<#owner>(), #(#endpoints)* #(#routes)* }
-        }
-    })
+    Some(quote! { #krate::__http! { #owner; #(#endpoints)* #(#routes)* } })
 }

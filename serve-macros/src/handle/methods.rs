@@ -1,282 +1,176 @@
-//! The generated code of one method: its marker type, its description, and the code that runs it.
+//! The methods of the block, in the grammar of the core's `__methods!`, which writes for each
+//! method the type that stands for it, the method of the handle and the method of the mock.
+//!
+//! What the compiler may report is passed whole, with the span of the user's code.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::batch;
 use super::model::{Kind, Method, Model};
 use crate::endpoint::Endpoint;
+use crate::hygiene;
 use crate::signature::Shape;
 
-/// Generates the marker type of a method, and its impls.
-pub(super) fn items(index: usize, method: &Method, model: &Model) -> TokenStream {
-    let private = model.private();
-    let owner = &model.owner;
-    let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
-    let (ok, err) = (&method.returns.ok, method.err());
-    let types = method.parameter_types();
-    let names: Vec<_> = method.parameters.iter().map(|parameter| parameter.plain_name()).collect();
-    let texts = method.parameters.iter().map(|parameter| &parameter.text);
-    let (name, doc, returns) = (method.plain_name(), &method.doc, &method.returns.text);
-    let locality = model.locality();
-    let codec = match &method.returns.err {
-        Some(_) => quote! { #private::WireError<#locality> },
-        None => quote! { #private::NoError },
-    };
-    let endpoint = match &method.endpoint {
-        Some(Endpoint { verb, path, .. }) => {
-            quote! { ::core::option::Option::Some((#verb, #path)) }
-        }
-        None => quote! { ::core::option::Option::None },
-    };
-    let streaming = method.streams();
-    let run = match (&method.batch, method.returns.shape) {
-        (Some(batch), _) => batch::run(method, batch, model),
-        (None, Shape::Value) => run_value(method, model),
-        (None, Shape::Stream { outer_result, item_result }) => {
-            if method.kind == Kind::Blocking {
-                run_iterator(method, model, outer_result, item_result)
-            } else {
-                run_stream(method, model, outer_result, item_result)
-            }
-        }
-    };
-    let retry = retry(method, model);
-    let batched = method.batch.is_some().then(|| {
-        quote! { const BATCHED: ::core::primitive::bool = true; }
-    });
-    let limits = method.batch.as_ref().and_then(|batch| batch::declared(batch, model));
+/// Generates the methods of the whole block.
+pub(super) fn all(model: &Model) -> TokenStream {
+    let krate = &model.krate;
+    let (handle, mock) = (model.beside("Handle"), model.beside("Mock"));
+    let methods = model.methods.iter().enumerate();
+    let methods = methods.map(|(index, method)| one(index, method, model));
     quote! {
-        #cfg
-        #[allow(non_camel_case_types, reason = "named after the method")]
-        enum #marker {}
-
-        #cfg
-        #[automatically_derived]
-        impl #private::Method for #marker {
-            type Deployment = #owner;
-            type Args = (#(#types,)*);
-            type Ok = #ok;
-            type Err = #err;
-            type ErrCodec = #codec;
-            const INDEX: ::core::primitive::usize = #index;
-            const INFO: #private::MethodInfo = #private::MethodInfo {
-                name: #name,
-                doc: #doc,
-                params: &[#(#private::ParamInfo { name: #names, type_name: #texts }),*],
-                param_names: &[#(#names),*],
-                returns: #returns,
-                endpoint: #endpoint,
-                streaming: #streaming,
-            };
-            #retry
-            #batched
-            #limits
-
-            fn erased() -> &'static dyn #private::AnyMethod {
-                use #private::{ErasedIfWire as _, ErasedOtherwise as _};
-                (&#private::Checked::<Self, #private::#shape>::NEW).erased()
-            }
-        }
-
-        #cfg
-        #run
+        #krate::__methods! { #handle, #mock; #(#methods)* }
     }
 }
 
-/// Generates the number of retries of a method, and the copying of its arguments for them.
-/// `None` for a method without retries.
-fn retry(method: &Method, model: &Model) -> Option<TokenStream> {
-    let retries = method.retries;
-    if retries == 0 {
-        return None;
+fn one(index: usize, method: &Method, model: &Model) -> TokenStream {
+    let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
+    let stub = stub(method, model);
+    let parameters = method.parameters.iter().map(|parameter| {
+        let (name, ty, text) = (&parameter.name, &parameter.ty, &parameter.text);
+        quote! { #name: #ty = #text }
+    });
+    let (result, returns, doc) = (method.result(), &method.returns.text, &method.doc);
+    let endpoint = method.endpoint.as_ref().map(|Endpoint { verb, path, .. }| {
+        quote! { #verb #path }
+    });
+    let extras = extras(method, model);
+    let run = match &method.batch {
+        Some(batch) => batch::run(method, batch, model),
+        None => run(method, model),
+    };
+    let mock = mock(method, model);
+    quote! {
+        #cfg
+        #marker {
+            #index #stub (#(#parameters),*) -> #shape #result = #returns #doc [#endpoint] [#extras]
+            #run
+            #mock
+        }
     }
-    let names = method.parameter_names();
+}
+
+/// Generates the head of the handle's method.
+fn stub(method: &Method, model: &Model) -> TokenStream {
+    let (attributes, name) = (attributes(method, model), &method.name);
+    let arguments = method.parameters.iter().map(|parameter| {
+        let (name, ty) = (&parameter.name, &parameter.ty);
+        // A note about this bound then points at the user's parameter.
+        let private = model.private_at(ty.span());
+        quote_spanned! { ty.span() => #name: impl #private::IntoArg<#ty> }
+    });
+    let start = if method.streams() {
+        quote! { stream }
+    } else {
+        quote! { call }
+    };
+    let response = method.response(&model.private_at(method.returns.ok.span()));
+    quote! {
+        #(#attributes)* fn #name(&self, #(#arguments),*) -> #response = #start self;
+    }
+}
+
+/// Returns the attributes of the handle's method: those of the user's method, and a line of
+/// documentation.
+fn attributes(method: &Method, model: &Model) -> Vec<TokenStream> {
+    let doc = format!(" Calls [`{0}::{1}`] on one replica of [`{0}`].", model.name(), method.name);
+    let blank = (!method.doc.is_empty()).then(|| quote! { #[doc = ""] });
+    let forwarded = method.forwarded.iter().cloned();
+    forwarded.chain(blank).chain([quote! { #[doc = #doc] }]).collect()
+}
+
+/// Generates what the method has more than others: its retries, and the limits of its batches.
+fn extras(method: &Method, model: &Model) -> TokenStream {
+    let retries = method.retries;
     // The spans are those of the types, where the compiler reports one that is not `Clone`.
     let copies = method.parameters.iter().map(|parameter| {
         let (name, ty) = (&parameter.name, &parameter.ty);
         let private = model.private_at(ty.span());
         quote_spanned! { ty.span() => #private::sent_again::<#ty>(#name) }
     });
-    Some(quote! {
-        const RETRIES: ::core::primitive::usize = #retries;
-
-        fn copy_args(args: &Self::Args) -> ::core::option::Option<Self::Args> {
-            let (#(#names,)*) = args;
-            ::core::option::Option::Some((#(#copies,)*))
-        }
-    })
+    let retry = (retries > 0).then(|| quote! { retry #retries (#(#copies),*) });
+    let batch = method.batch.as_ref().map(|batch| {
+        // With a `batch_size_fn`, no number of items is a limit.
+        let limits = batch.batch_size_fn.is_none().then(|| batch::limits(batch));
+        quote! { batch #limits }
+    });
+    quote! { #retry #batch }
 }
 
-/// Generates `__serve_this`, and the call of the user's method on it.
+/// Generates the future that runs the method. Its span is that of the method's name, where the
+/// compiler reports a future that is not `Send`.
+fn run(method: &Method, model: &Model) -> TokenStream {
+    let span = method.name.span();
+    let (private, cell) = (model.private_at(span), hygiene::local("cell", span));
+    let (this, call) = call(method, model);
+    let turn = method.turn();
+    let blocking = method.kind == Kind::Blocking;
+    if let Shape::Stream { outer_result, .. } = method.returns.shape {
+        let (items, sink) = (hygiene::local("items", span), hygiene::local("sink", span));
+        let sent = match (blocking, outer_result) {
+            (false, false) => {
+                quote_spanned! { span => #private::forward(&#items, #call, #private::#turn) }
+            }
+            (false, true) => {
+                quote_spanned! { span => #private::forward_or_fail(&#items, #call, #private::#turn) }
+            }
+            // The iterator is created, read and dropped in one job on a compute thread, so it may
+            // borrow the instance and need not be `Send`.
+            (true, outer_result) => {
+                let send = if outer_result { "send_all_or_fail" } else { "send_all" };
+                let send = Ident::new(send, span);
+                quote_spanned! { span =>
+                    #private::blocking_items(&#items, move |#sink| #private::#send(#sink, #call, #private::#turn))
+                }
+            }
+        };
+        return quote_spanned! { span =>
+            direct |#cell, #items| -> impl #private::RunsMany<Self> {
+                async move { #this #sent.await }
+            }
+        };
+    }
+    let value = quote_spanned! { span => #private::#turn(#call) };
+    let value = if blocking {
+        quote_spanned! { span => #private::blocking(move || #value).await }
+    } else {
+        value
+    };
+    quote_spanned! { span =>
+        direct |#cell| -> impl #private::RunsOne<Self> {
+            async move { #this #value }
+        }
+    }
+}
+
+/// Generates the variable that holds the instance, and the call of the user's method on it.
 pub(super) fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream) {
     let owner = &model.owner;
     let (names, name) = (method.parameter_names(), &method.name);
+    let (this, cell) = (hygiene::local("this", name.span()), hygiene::local("cell", name.span()));
     let (mutable, receiver) = if method.mutable {
-        (Some(quote! { mut }), quote! { &mut *__serve_this })
+        (Some(quote! { mut }), quote_spanned! { name.span() => &mut *#this })
     } else {
-        (None, quote! { &*__serve_this })
+        (None, quote_spanned! { name.span() => &*#this })
     };
-    let this = quote! { let #mutable __serve_this = __ServeCell::get(__serve_cell).await; };
     let awaited = (method.kind == Kind::Async).then(|| quote_spanned! { name.span() => .await });
-    let call = quote_spanned! { name.span() => #owner::#name(#receiver, #(#names),*) #awaited };
+    let this =
+        quote_spanned! { name.span() => let #mutable #this = __ServeCell::get(#cell).await; };
+    let call = quote_spanned! { name.span() => #owner::#name(#receiver #(, #names)*) #awaited };
     (this, call)
 }
 
-/// Returns the parameters of `Unary::run`.
-pub(super) fn unary_parameters(private: &TokenStream) -> TokenStream {
-    quote! {
-        __serve_cell: <<Self as #private::Method>::Deployment as #private::Handlers>::Cell,
-        __serve_args: <Self as #private::Method>::Args,
-    }
-}
-
-/// Returns the parameters of `Streaming::run`.
-pub(super) fn streaming_parameters(private: &TokenStream) -> TokenStream {
-    let unary = unary_parameters(private);
-    quote! {
-        #unary
-        __serve_items: #private::StreamSink<
-            <Self as #private::Method>::Ok,
-            <Self as #private::Method>::Err,
-        >,
-    }
-}
-
-/// Returns the type of a method's future, which resolves to the value, or at the end of the
-/// stream.
-fn future_of(ok: &TokenStream, private: &TokenStream) -> TokenStream {
-    quote! {
-        impl ::core::future::Future<
-            Output = ::core::result::Result<
-                #ok,
-                #private::CallError<<Self as #private::Method>::Err>,
-            >,
-        > + ::core::marker::Send
-    }
-}
-
-fn run_value(method: &Method, model: &Model) -> TokenStream {
-    let private = model.private();
-    let (marker, names) = (method.marker(), method.parameter_names());
-    let (this, call) = call(method, model);
-    let result = match method.returns.err {
-        Some(_) => quote! { #private::fallible(#call) },
-        None => quote! { ::core::result::Result::Ok(#call) },
+/// Generates the mock's method.
+fn mock(method: &Method, model: &Model) -> TokenStream {
+    let name = match method.name.to_string().as_str() {
+        name @ ("new" | "named") => format_ident!("mock_{name}"),
+        _ => method.name.clone(),
     };
-    let body = if method.kind == Kind::Blocking {
-        quote! { #this #private::blocking(move || { #result }).await }
-    } else {
-        quote! { #this #result }
-    };
-    let parameters = unary_parameters(&private);
-    let future = future_of(&quote! { <Self as #private::Method>::Ok }, &private);
-    // The span is that of the method's name, where the compiler reports a future that is not
-    // `Send`.
-    quote_spanned! { method.name.span() =>
-        #[automatically_derived]
-        #[allow(refining_impl_trait, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
-        impl #private::Unary for #marker {
-            fn run(#parameters) -> #future {
-                async move {
-                    let (#(#names,)*) = __serve_args;
-                    #body
-                }
-            }
-        }
-    }
-}
-
-/// Generates the impl of a method that returns a stream. `body` sends the items.
-fn run_many(method: &Method, model: &Model, body: &TokenStream) -> TokenStream {
-    let private = model.private();
-    let (marker, names) = (method.marker(), method.parameter_names());
-    let parameters = streaming_parameters(&private);
-    let future = future_of(&quote! { () }, &private);
-    quote_spanned! { method.name.span() =>
-        #[automatically_derived]
-        #[allow(refining_impl_trait, deprecated, clippy::all, clippy::pedantic, reason = "generated for any method")]
-        impl #private::Streaming for #marker {
-            fn run(#parameters) -> #future {
-                async move {
-                    let (#(#names,)*) = __serve_args;
-                    #body
-                }
-            }
-        }
-    }
-}
-
-fn run_stream(
-    method: &Method,
-    model: &Model,
-    outer_result: bool,
-    item_result: bool,
-) -> TokenStream {
-    let private = model.private();
-    let (this, call) = call(method, model);
-    let turn = turn(&private, item_result);
-    let forward = quote! {
-        __serve_items.forward(#private::futures::StreamExt::map(__serve_stream, #turn)).await
-    };
-    let body = if outer_result {
-        quote! {
-            #this
-            let __serve_made = #private::Fallible::into_result(#call);
-            match __serve_made {
-                ::core::result::Result::Ok(__serve_stream) => #forward,
-                ::core::result::Result::Err(__serve_error) => {
-                    __serve_items
-                        .send(::core::result::Result::Err(#private::CallError::App(__serve_error)))
-                        .await;
-                    ::core::result::Result::Ok(())
-                }
-            }
-        }
-    } else {
-        quote! { #this let __serve_stream = #call; #forward }
-    };
-    run_many(method, model, &body)
-}
-
-/// Returns the function that turns an item of a stream into the caller's result.
-fn turn(private: &TokenStream, item_result: bool) -> TokenStream {
-    if item_result {
-        quote! { #private::fallible }
-    } else {
-        quote! { ::core::result::Result::Ok }
-    }
-}
-
-/// Generates the impl of a method that returns an iterator. The iterator is created, read and
-/// dropped in one job on a compute thread, so it may borrow the instance and need not be `Send`.
-fn run_iterator(
-    method: &Method,
-    model: &Model,
-    outer_result: bool,
-    item_result: bool,
-) -> TokenStream {
-    let private = model.private();
-    let (this, call) = call(method, model);
-    let turn = turn(&private, item_result);
-    let send = if outer_result {
-        quote! {
-            match #private::Fallible::into_result(#call) {
-                ::core::result::Result::Ok(__serve_iterator) => {
-                    __serve_sink.send_all(__serve_iterator, #turn);
-                }
-                ::core::result::Result::Err(__serve_error) => {
-                    __serve_sink.fail(__serve_error);
-                }
-            }
-        }
-    } else {
-        quote! { __serve_sink.send_all(#call, #turn); }
-    };
-    let body = quote! {
-        #this
-        #private::blocking_items(&__serve_items, move |__serve_sink| { #send }).await
-    };
-    run_many(method, model, &body)
+    let doc = format!(" Answers [`{}::{}`].", model.name(), method.name);
+    let item = &method.returns.whole;
+    let mentioned = method.types();
+    let (answer, answered) = (hygiene::fresh("F", &mentioned), hygiene::fresh("A", &mentioned));
+    let turn = method.turn();
+    quote! { mock #name<#answer, #answered>(#item, #turn) #doc }
 }

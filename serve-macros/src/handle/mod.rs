@@ -4,20 +4,19 @@
 //! |---|---|
 //! | `model` | the block as plain data |
 //! | `read` | from syntax to the model, and what is wrong with it |
-//! | `methods`, `batch` | each method as a type, and how it runs |
-//! | `checks` | the bounds of what crosses the handle |
-//! | `stubs`, `mocks`, `bind` | what the user calls |
-//! | `interface` | what the runtime knows of the block |
+//! | `methods`, `batch` | each method: its types, how it runs, its stub and its mock |
+//! | `bind` | `bind`, for each constructor |
+//! | `interface` | the runtime's interface to the block |
+//!
+//! The code that is the same for every block is in `serve-core/src/macros/handle.rs`, in hidden
+//! `macro_rules!`, whose grammar is described there.
 
 mod batch;
 mod bind;
-mod checks;
 mod interface;
 mod methods;
-mod mocks;
 mod model;
 mod read;
-mod stubs;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -51,50 +50,26 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
 /// Generates the error of a marker outside of a `#[handle]` block.
 pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
     let message = format!(
-        "`#[{name}]` marks a method of an `impl` block that is marked `#[handle]`; put `#[handle]` \
-         on the block"
+        "`#[{name}]` works only on a method of an `impl` block with `#[handle]`: put `#[handle]` on the \
+         block"
     );
     let error = syn::Error::new(Span::call_site(), message).into_compile_error();
     quote! { #item #error }
 }
 
 fn generate(model: &Model) -> TokenStream {
-    let owner = &model.owner;
-    let (handle, mock) = (model.beside("Handle"), model.beside("Mock"));
-    let methods = model.methods.iter().enumerate();
-    let methods = methods.map(|(index, method)| methods::items(index, method, model));
-    let checks = model.methods.iter().map(|method| checks::of(method, model));
-    let stubs = model.methods.iter().map(|method| stubs::method(method, model));
-    let mocks = model.methods.iter().map(|method| mocks::method(method, model));
-    let (cell, handlers) = (interface::cell(model), interface::handlers(model));
-    let user_config = interface::user_config(model);
-    let bind = bind::all(model);
+    let (krate, private) = (&model.krate, model.private());
+    let (cell, user_config) = (interface::cell(model), interface::user_config(model));
+    let (handlers, methods, bind) =
+        (interface::handlers(model), methods::all(model), bind::all(model));
     quote! {
         const _: () = {
-            #(#checks)*
-
+            use #krate::__private as #private;
             #cell
-
-            #(#methods)*
-
             #user_config
-
             #handlers
-
-            #[allow(dead_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "what the user calls of it is the user's choice")]
-            impl #handle {
-                #(#stubs)*
-            }
-
-            #[allow(dead_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "mocks are for tests")]
-            impl #mock {
-                #(#mocks)*
-            }
-
-            #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic, reason = "bound only where it is deployed")]
-            impl #owner {
-                #bind
-            }
+            #methods
+            #bind
         };
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Path, Type};
 
 use crate::cfg::Cfg;
@@ -148,21 +149,15 @@ impl Model {
         path
     }
 
-    /// Returns the path of the private module that generated code uses.
+    /// Returns the name that the private module of the core has inside the generated code.
+    #[expect(clippy::unused_self, reason = "a block has one such name")]
     pub(super) fn private(&self) -> TokenStream {
-        let krate = &self.krate;
-        quote! { #krate::__private }
+        quote! { __serve }
     }
 
     /// Returns the same path with a span of the user's code, so that the compiler points there.
     pub(super) fn private_at(&self, span: Span) -> TokenStream {
         crate::signature::respan(self.private(), span)
-    }
-
-    /// Returns the type of the deployment's locality.
-    pub(super) fn locality(&self) -> TokenStream {
-        let (private, owner) = (self.private(), &self.owner);
-        quote! { <#owner as #private::Deployment>::Locality }
     }
 }
 
@@ -170,11 +165,6 @@ impl Method {
     /// Returns the name of the empty type that represents the method.
     pub(super) fn marker(&self) -> Ident {
         format_ident!("__Serve_{}", self.name)
-    }
-
-    /// Returns the method's name without `r#`.
-    pub(super) fn plain_name(&self) -> String {
-        self.name.to_string().trim_start_matches("r#").to_owned()
     }
 
     pub(super) fn streams(&self) -> bool {
@@ -186,10 +176,33 @@ impl Method {
         format_ident!("{}", if self.streams() { "Many" } else { "One" })
     }
 
-    /// Returns the type of the method's error, `Infallible` if the method cannot fail.
-    pub(super) fn err(&self) -> TokenStream {
-        let infallible = || quote! { ::core::convert::Infallible };
-        self.returns.err.clone().unwrap_or_else(infallible)
+    /// Returns `(Ok, Err)`, or `(Ok)` if the method cannot fail.
+    pub(super) fn result(&self) -> TokenStream {
+        let ok = &self.returns.ok;
+        let err = self.returns.err.as_ref().map(|err| quote! { , #err });
+        quote! { (#ok #err) }
+    }
+
+    /// Returns the return type of the handle's method.
+    pub(super) fn response(&self, private: &TokenStream) -> TokenStream {
+        let response = if self.streams() {
+            quote! { ResponseStream }
+        } else {
+            quote! { Response }
+        };
+        let ok = &self.returns.ok;
+        let err = self.returns.err.as_ref().map(|err| quote! { , #err });
+        quote_spanned! { ok.span() => #private::#response<#ok #err> }
+    }
+
+    /// Returns the name of the function that turns what the method returns into the result of its
+    /// call: one value, or each item of a stream.
+    pub(super) fn turn(&self) -> Ident {
+        let fallible = match self.returns.shape {
+            Shape::Value => self.returns.err.is_some(),
+            Shape::Stream { item_result, .. } => item_result,
+        };
+        format_ident!("{}", if fallible { "fallible" } else { "infallible" })
     }
 
     pub(super) fn parameter_names(&self) -> Vec<&Ident> {

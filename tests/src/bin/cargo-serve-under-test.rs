@@ -2,5 +2,5 @@
 //! needs no second build of the same crates with other features.
 
 fn main() -> std::process::ExitCode {
-    serve_cli::outside::main()
+    serve_cli::cargo::main()
 }

@@ -34,12 +34,47 @@ fn the_applications_own_argument_is_given_beside() {
 }
 
 #[test]
+fn numbers_are_read_and_printed_as_over_http() {
+    let library = Fixture::shared("library");
+    let server = library.serve(["run", "greeter:numbers"]).start();
+    let numbers = [
+        ("single", "0.1"),
+        ("single", "3.4028235e38"),
+        ("single", "-1e-45"),
+        ("double", "0.1"),
+        ("double", "1.7976931348623157e308"),
+        ("double", "5e-324"),
+        ("double", "-0.0"),
+        ("unsigned", "340282366920938463463374607431768211455"),
+        ("signed", "-170141183460469231731687303715884105728"),
+    ];
+    for (method, number) in numbers {
+        let value = format!("number={number}");
+        let called = library.serve(["call", "greeter:numbers", method, &value]).finish();
+        let over_http = server.get(&format!("/{method}?{value}"));
+        assert_eq!(over_http.status, 200, "{over_http:?}");
+        assert_eq!(
+            called.stdout,
+            format!("{}\n", over_http.body),
+            "{method} of {number}: {called}"
+        );
+    }
+    let extremes = r#"{"large":340282366920938463463374607431768211455,"small":-170141183460469231731687303715884105728,"tiny":5e-324,"tenth":0.1}"#;
+    let value = format!("numbers={extremes}");
+    let called = library.serve(["call", "greeter:numbers", "extremes", &value]).finish();
+    assert_eq!(called.stdout, format!("{extremes}\n"), "{called}");
+    let body = format!(r#"{{"numbers":{extremes}}}"#);
+    let over_http = server.post("/extremes", &body);
+    assert_eq!(over_http.body, extremes, "{over_http:?}");
+}
+
+#[test]
 fn an_unknown_method_has_others() {
     insta::assert_snapshot!(call(["gret", "name=Dora"]), @"
     exit code: 9
     ----- stderr -----
-    error[serve::method_not_found]: `Greeter`, the ingress of the application `greeter:spanish`, has no method `gret`
-      help: did you mean `greet`? it has
+    error[serve::method_not_found]: the ingress `Greeter` of the application `greeter:spanish` has no method `gret`
+      help: did you mean `greet`? the ingress has
               greet(name: String) -> Result<String>
               add(a: i64, b: i64) -> Sum
               count(to: u32) -> impl Stream<Item = u32>
@@ -53,20 +88,20 @@ fn an_argument_that_does_not_fit_is_named() {
     insta::assert_snapshot!(call(["add", "a=forty", "b=2"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `add` cannot take these arguments: `a`: invalid value `forty`, expected an integer
-      help: it is `add(a: i64, b: i64) -> Sum`
+    error[serve::bad_argument]: invalid arguments for the method `add`: `a`: invalid value `forty`, expected an integer
+      help: its signature is `add(a: i64, b: i64) -> Sum`
     ");
     insta::assert_snapshot!(call(["greet"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `greet` cannot take these arguments: `name` is missing
-      help: it is `greet(name: String) -> Result<String>`
+    error[serve::bad_argument]: invalid arguments for the method `greet`: `name` is missing
+      help: its signature is `greet(name: String) -> Result<String>`
     ");
     insta::assert_snapshot!(call(["greet", "nam=Dora"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `greet` cannot take these arguments: it has no parameter `nam`; did you mean `name`?
-      help: it is `greet(name: String) -> Result<String>`
+    error[serve::bad_argument]: invalid arguments for the method `greet`: unknown parameter `nam`; did you mean `name`?
+      help: its signature is `greet(name: String) -> Result<String>`
     ");
 }
 
@@ -75,7 +110,7 @@ fn an_error_of_the_method_is_shown() {
     insta::assert_snapshot!(call(["fail"]), @"
     exit code: 10
     ----- stderr -----
-    error[serve::call_failed]: the call of `fail` failed
+    error[serve::call_failed]: the call to `fail` failed
       caused by: cannot greet: the disk is full
     ");
 }
@@ -86,8 +121,8 @@ fn a_call_can_be_given_up() {
     exit code: 11
     ----- stderr -----
     now asleep
-    error[serve::timed_out]: the call of `sleep` was given up after 100ms
-      help: `--timeout` sets how long to wait
+    error[serve::timed_out]: the call to `sleep` did not complete within 100ms
+      help: `--timeout` sets the time to wait
     ");
 }
 
@@ -106,7 +141,7 @@ fn nothing_is_started_for_a_call_that_cannot_be_made() {
     insta::assert_snapshot!(finished, @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the method `speak` cannot take these arguments: it has no parameter `to`
-      help: it is `speak() -> Result<String>`
+    error[serve::bad_argument]: invalid arguments for the method `speak`: unknown parameter `to`
+      help: its signature is `speak() -> Result<String>`
     ");
 }

@@ -10,9 +10,14 @@ mod guide;
 mod inspect;
 mod mistakes;
 mod new_and_eject;
+mod output;
 #[cfg(unix)]
 mod packages;
 #[cfg(unix)]
 mod run;
+#[cfg(unix)]
+mod stderr;
+#[cfg(unix)]
+mod target_directories;
 #[cfg(unix)]
 mod watch;

@@ -16,10 +16,106 @@ fn an_unknown_application() {
               greeter:spanish
               greeter:broken
               greeter:greeter
+              greeter:numbers
               greeter:scorer
               greeter:stuck
               greeter:translator
     ");
+}
+
+#[test]
+fn no_application_where_there_are_several() {
+    for command in [&["run"][..], &["run", "greeting=Hi"], &["graph"]] {
+        let finished = library(command.iter().copied());
+        assert_eq!(finished.code, Some(5), "{finished}");
+        assert!(
+            finished.stderr.contains("name one of these:\n          greeter:broken\n"),
+            "{finished}"
+        );
+    }
+    insta::assert_snapshot!(library(["run"]), @"
+    exit code: 5
+    ----- stderr -----
+    error[serve::application_not_found]: the program has several applications; which one?
+      help: name one of these:
+              greeter:broken
+              greeter:greeter
+              greeter:numbers
+              greeter:scorer
+              greeter:spanish
+              greeter:stuck
+              greeter:translator
+    ");
+}
+
+#[test]
+fn two_packages() {
+    insta::assert_snapshot!(library(["run", "greeter:spanish", "-p", "other"]), @"
+    exit code: 2
+    ----- stderr -----
+    error[serve::usage]: two packages are named: `greeter`, and `other` with `--package`
+      help: name the package once
+    ");
+}
+
+#[test]
+fn an_invalid_environment_variable() {
+    let run = |variable: &str, value: &str| {
+        Fixture::shared("library").serve(["run", "spanish"]).env(variable, value).finish()
+    };
+    insta::assert_snapshot!(run("PORT", "http"), @"
+    exit code: 2
+    ----- stderr -----
+    error[serve::environment]: the environment variable PORT has the invalid value `http`: expected a number from 0 to 65535, as in `8080`
+      help: set PORT to a valid value, or unset it
+    ");
+    insta::assert_snapshot!(run("SERVE_HTTP_HOST", "example.org"), @"
+    exit code: 2
+    ----- stderr -----
+    error[serve::environment]: the environment variable SERVE_HTTP_HOST has the invalid value `example.org`: expected an IP address, such as 127.0.0.1 or 0.0.0.0
+      help: set SERVE_HTTP_HOST to a valid value, or unset it
+    ");
+    insta::assert_snapshot!(run("SERVE_LOG", "hyper=loud"), @r#"
+    exit code: 2
+    ----- stderr -----
+    error[serve::environment]: the environment variable SERVE_LOG has the invalid value `hyper=loud`: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5; expected a filter, as in `info,hyper=debug`
+      help: set SERVE_LOG to a valid value, or unset it
+    "#);
+    insta::assert_snapshot!(run("TOKIO_WORKER_THREADS", "0"), @"
+    exit code: 2
+    ----- stderr -----
+    error[serve::environment]: the environment variable TOKIO_WORKER_THREADS has the invalid value `0`: expected a number from 1 to 4096
+      help: set TOKIO_WORKER_THREADS to a valid value, or unset it
+    ");
+}
+
+/// What is typed is shown in messages, but cannot change how they look or drown them.
+#[test]
+fn text_that_a_terminal_would_obey_or_that_is_long() {
+    let long = "x".repeat(100_000);
+    let evil = "a\u{202e}b\u{1b}[2J";
+    let evil_value = format!("{evil}=1");
+    let lines: [&[&str]; 12] = [
+        &["run", evil],
+        &["run", &long],
+        &["run", "greeter", &evil_value],
+        &["run", "greeter", "greeting=Hi", &format!("times={long}")],
+        &["run", "-p", evil],
+        &["run", &format!("{evil}:app")],
+        &["run", "spanish", "--port", evil],
+        &["run", "spanish", &format!("--{long}")],
+        &["call", "spanish", evil],
+        &["call", "spanish", "greet", &evil_value],
+        &["graph", "spanish", "-o", evil],
+        &["list", "--features", evil],
+    ];
+    for line in lines {
+        let finished = library(line.iter().copied());
+        assert_ne!(finished.code, Some(0), "{finished}");
+        let shown = finished.to_string();
+        assert!(shown.len() < 6_000, "{} bytes for {:?}", shown.len(), &line[0]);
+        assert!(!shown.contains(['\u{202e}', '\u{1b}']), "{shown:?}");
+    }
 }
 
 #[test]
@@ -37,8 +133,8 @@ fn an_unknown_argument_of_the_application() {
     insta::assert_snapshot!(library(["run", "greeter", "greetin=Hi"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: there is no `greetin`; did you mean `greeting`?
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: unknown key `greetin`; did you mean `greeting`?
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -49,8 +145,8 @@ fn an_unknown_argument_that_could_be_left_out() {
     insta::assert_snapshot!(library(["run", "greeter", "greeting=Hi", "tims=2"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: there is no `tims`; did you mean `times`?
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: unknown key `tims`; did you mean `times`?
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -61,8 +157,8 @@ fn an_argument_of_the_wrong_type() {
     insta::assert_snapshot!(library(["graph", "greeter", "greeting=Hi", "times=often"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: `times`: invalid value `often`, expected an integer that is not negative
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: `times`: invalid value `often`, expected an integer that is not negative
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -73,8 +169,8 @@ fn a_missing_argument() {
     insta::assert_snapshot!(library(["call", "greeter", "greet", "name=Dora"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:greeter` cannot take these arguments: `greeting` is missing
-      help: it takes
+    error[serve::bad_argument]: invalid arguments for the application `greeter:greeter`: `greeting` is missing
+      help: the application takes
               greeting=STRING   What to say.
               [times=INTEGER]   How often to say it. (default: 1)
     ");
@@ -85,8 +181,8 @@ fn an_argument_where_none_is_taken() {
     insta::assert_snapshot!(library(["run", "spanish", "greeting=Hi"]), @"
     exit code: 6
     ----- stderr -----
-    error[serve::bad_argument]: the application `greeter:spanish` cannot take these arguments: it takes no arguments, but `greeting` was given
-      help: leave them out
+    error[serve::bad_argument]: invalid arguments for the application `greeter:spanish`: it takes no arguments, but `greeting` was given
+      help: remove the arguments
     ");
 }
 
@@ -106,7 +202,7 @@ fn a_config_file() {
     insta::assert_snapshot!(library(["run", "serve.yaml"]), @"
     exit code: 2
     ----- stderr -----
-    error: invalid value 'serve.yaml' for '<[PACKAGE:]APP>': config files cannot be run yet: name an application, as in `hello:language_classifier`
+    error: invalid value 'serve.yaml' for '[[PACKAGE:]APP]': config files cannot be run yet: name an application, as in `hello:language_classifier`
 
     For more information, try '--help'.
     ");
@@ -117,8 +213,8 @@ fn a_command_that_is_not_there_yet() {
     insta::assert_snapshot!(library(["deploy", "serve.yaml", "--wait"]), @"
     exit code: 13
     ----- stderr -----
-    error[serve::not_built]: `deploy` is planned, and not built yet: it will apply a config file to a running Serve
-      help: what there is: `run` serves an application until Ctrl-C; `--help` shows the rest
+    error[serve::not_built]: `deploy` is planned, but not part of this version: it will apply a config file to a running Serve
+      help: `run` serves an application until Ctrl-C; `--help` lists the commands
     ");
 }
 
@@ -141,7 +237,7 @@ fn an_option_of_another_kind() {
     insta::assert_snapshot!(library(["run", "spanish", "--route-prefix", "math"]), @"
     exit code: 2
     ----- stderr -----
-    error: invalid value 'math' for '--route-prefix <PATH>': it begins with a slash, as in `/math`
+    error: invalid value 'math' for '--route-prefix <PATH>': a path begins with a slash, as in `/math`
 
     For more information, try '--help'.
     ");
@@ -155,7 +251,7 @@ fn an_option_of_another_kind() {
     insta::assert_snapshot!(library(["run", "greeter::spanish"]), @"
     exit code: 2
     ----- stderr -----
-    error: invalid value 'greeter::spanish' for '<[PACKAGE:]APP>': an application is a function of the package, named without its module: `greeter:spanish`
+    error: invalid value 'greeter::spanish' for '[[PACKAGE:]APP]': write an application as its package and the name of its function, without modules: `greeter:spanish`
 
     For more information, try '--help'.
     ");
@@ -179,11 +275,14 @@ fn no_library_and_no_binary_that_serves() {
     insta::assert_snapshot!(Fixture::new("binary-only").serve(["run", "tool:app"]).finish(), @r#"
     exit code: 4
     ----- stderr -----
-    error[serve::not_runnable]: the package `tool` has only the binary `tool`, and no library that could be linked into a program
-      help: either move the applications to `src/lib.rs`; or let the binary end with `serve_cli::main()` and name it in [fixture]/Cargo.toml:
+    error[serve::not_runnable]: the package `tool` has only the binary `tool`, and no library to link into a program
+      help: either move the applications to `src/lib.rs`, or end the `main` of the binary with `serve_cli::main()`, and add to [fixture]/Cargo.toml:
 
             [package.metadata.serve]
             bin = "tool"
+
+            [dependencies]
+            serve-cli = { default-features = false, path = "../../../../serve-cli" }
     "#);
 }
 
@@ -194,7 +293,7 @@ fn a_member_that_does_not_serve() {
     exit code: 4
     ----- stderr -----
     error[serve::not_runnable]: the package `acme-words` does not depend on serve-core, so it has no applications
-      help: `cargo add serve-core --package acme-words` adds it
+      help: `cargo add --package acme-words --path [repository]/serve-core` adds the dependency
     ");
 }
 
@@ -219,7 +318,7 @@ fn a_build_that_fails_is_cargos_to_explain() {
 #[test]
 fn a_package_without_applications() {
     let library = Fixture::new("library");
-    for function in ["greeter", "spanish", "broken", "stuck", "translator", "scorer"] {
+    for function in ["greeter", "spanish", "broken", "stuck", "translator", "scorer", "numbers"] {
         library.edit(
             "src/lib.rs",
             &format!("#[application]\npub fn {function}"),
@@ -230,7 +329,7 @@ fn a_package_without_applications() {
     exit code: 5
     ----- stderr -----
     error[serve::application_not_found]: no application is linked into this program
-      help: mark a function with `#[application]`. If it is in another crate, name that crate in the library of `greeter`, or it is not linked: `use other_crate as _;`
+      help: mark a function with `#[application]`. If the function is in another crate, name that crate in the library of `greeter`, or else it is not linked: `use other_crate as _;`
     ");
     assert_eq!(library.serve(["list", "--json"]).finish().stdout, "[]\n");
 }

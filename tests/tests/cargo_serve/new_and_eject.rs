@@ -42,7 +42,7 @@ fn nothing_is_overwritten() {
     exit code: 12
     ----- stderr -----
     error[serve::exists]: src exists already
-      help: choose another name; nothing was written
+      help: choose another directory; nothing was written
     ");
 }
 
@@ -65,6 +65,6 @@ fn an_ejected_package_goes_on_working() {
     exit code: 12
     ----- stderr -----
     error[serve::exists]: the package `greeter` has its own program already
-      help: [fixture]/Cargo.toml names it under [package.metadata.serve]; without that, `cargo serve` generates one
+      help: [fixture]/Cargo.toml names it under [package.metadata.serve]; without that section, `cargo serve` generates a program
     ");
 }

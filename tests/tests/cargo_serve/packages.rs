@@ -45,6 +45,24 @@ fn a_workspace_member() {
     }
 }
 
+/// A name is needed only where there are several applications.
+#[test]
+fn the_only_application_of_a_package_needs_no_name() {
+    let workspace = Fixture::new("workspace");
+    for (directory, options) in [
+        ("", &[][..]),
+        ("service", &[]),
+        ("words", &["-p", "acme-service"]),
+        ("", &["-p", "acme_service"]),
+    ] {
+        let command = ["run"].into_iter().chain(options.iter().copied());
+        let server = workspace.serve_in(directory, command).start();
+        assert_eq!(answer_then_stop(server), "hello from a member");
+    }
+    let drawn = workspace.serve(["graph"]).finish();
+    assert_eq!(drawn.stdout, "Greeter   1 replica   GET /\n", "{drawn}");
+}
+
 #[test]
 fn a_package_outside_with_its_own_lock_file_and_a_patch() {
     let outside = Fixture::outside("outside");

@@ -33,7 +33,7 @@ fn the_banner_shows_graph_routes_and_addresses() {
 fn an_application_without_endpoints_says_so() {
     let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:translator"]).start();
-    assert!(server.said().contains("No endpoints: it is called"), "{}", server.said());
+    assert!(server.said().contains("No HTTP endpoints."), "{}", server.said());
     assert!(!server.said().contains("/docs"), "{}", server.said());
     assert!(server.stop().success());
 }
@@ -47,7 +47,7 @@ fn a_second_signal_does_not_wait_for_requests() {
     server.wait_for("now asleep");
     server.signal(Signal::TERM);
     let stopping = server.wait_for("Stopping");
-    assert!(stopping.contains("when the request in progress has ended"), "{stopping}");
+    assert!(stopping.contains("after the request in progress"), "{stopping}");
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(130));
 }
@@ -58,7 +58,7 @@ fn signals_are_heard_and_the_start_is_told_though_every_worker_is_blocked() {
     let command = library.serve(["run", "greeter:stuck"]);
     let mut server = command.env("TOKIO_WORKER_THREADS", "1").begin();
     server.wait_for("now stuck");
-    server.wait_for("Waiting for a replica of `Stuck` to start, 5s so far");
+    server.wait_for("Waiting for a replica of `Stuck` to start (5s so far)");
     server.signal(Signal::INT);
     server.wait_for("Stopping");
     server.signal(Signal::INT);
@@ -77,8 +77,8 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
     insta::assert_snapshot!(shown.replace(&port_text, "[port]").replace(&next, "[another]"), @"
     exit code: 8
     ----- stderr -----
-    error[serve::address_unavailable]: the port [port] of 127.0.0.1 is in use
-      help: stop the program that uses it, or serve on another: `--port [another]`; `--port 0` picks a free one
+    error[serve::address_unavailable]: port [port] of 127.0.0.1 is in use
+      help: stop the program that uses the port, or use another port: `--port [another]`; `--port 0` picks a free port
     ");
 }
 
@@ -89,8 +89,8 @@ fn a_deployment_that_can_never_have_room_is_refused_with_what_to_do() {
     assert_eq!(finished.code, Some(7), "{finished}");
     let error = finished.stderr.find("error[").map(|at| &finished.stderr[at..]);
     insta::assert_snapshot!(error.expect("an error"), @"
-    error[serve::deploy_failed]: there can never be room for `Trainer`: it needs 1 GPU, and the node has 0
-      help: GPUs are not looked for: `--num-gpus COUNT` says how many there are; or lower its `num_gpus`
+    error[serve::deploy_failed]: no replica of `Trainer` can ever start: it needs 1 GPU, and the node has 0
+      help: GPUs are not detected: pass `--num-gpus COUNT`, or lower `num_gpus` of the deployment
     ");
 }
 
@@ -108,7 +108,7 @@ fn a_constructor_that_fails_names_the_deployment_and_every_cause() {
     assert_eq!(finished.code, Some(7), "{finished}");
     let error = finished.stderr.find("error[").map(|at| &finished.stderr[at..]);
     insta::assert_snapshot!(error.expect("an error"), @"
-    error[serve::deploy_failed]: the application `greeter:broken` could not be started
+    error[serve::deploy_failed]: the application `greeter:broken` did not start
       caused by: a replica of `Broken` did not start
       caused by: cannot load the model
       caused by: no such file: model.onnx

@@ -19,7 +19,7 @@ fn a_change_is_built_and_takes_over() {
 
     // What does not compile leaves the last good program alone.
     library.edit("src/lib.rs", "\"¡Hola,\"", "Hola");
-    server.wait_for("the last good build goes on");
+    server.wait_for("the last working build continues");
     assert_eq!(server.get("/?name=Dora").body, "¡Hola, Dora!");
 
     library.edit("src/lib.rs", "Hola, 1_usize", "\"Hola\", 1_usize");

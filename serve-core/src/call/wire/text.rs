@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
+use serde_json::de::IoRead;
 
 use super::arguments::{Missing, ParamSource};
 
@@ -89,10 +90,28 @@ impl<'a> Text<'a> {
 
     fn json<'de, V: Visitor<'de>>(self, visitor: V, what: &str) -> Result<V::Value, TextFault> {
         let text = self.single()?;
-        let value: serde_json::Value = serde_json::from_str(text)
-            .map_err(|_| TextFault(format!("invalid value `{text}`, expected {what} as JSON")))?;
-        value.deserialize_any(visitor).map_err(TextFault::custom)
+        read_json(text, |json| json.deserialize_any(visitor)).map_err(|fault| {
+            fault.unwrap_or_else(|| {
+                TextFault(format!("invalid value `{text}`, expected {what} as JSON"))
+            })
+        })
     }
+}
+
+/// Reads JSON from the text itself, not from a [`serde_json::Value`], which has no 128-bit integers.
+/// The error is `None` if the text is not JSON.
+fn read_json<'t, T>(
+    text: &'t str,
+    read: impl FnOnce(&mut serde_json::Deserializer<IoRead<&'t [u8]>>) -> serde_json::Result<T>,
+) -> Result<T, Option<TextFault>> {
+    // A visitor cannot borrow from the text, so the text is read as a stream.
+    let mut json = serde_json::Deserializer::from_reader(text.as_bytes());
+    read(&mut json).and_then(|value| json.end().map(|()| value)).map_err(|error| {
+        // The place within the text is of no use without the text.
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        error.is_data().then(|| TextFault(message.to_owned()))
+    })
 }
 
 macro_rules! parsed {
@@ -241,8 +260,9 @@ impl<'de> Deserializer<'de> for Text<'_> {
     ) -> Result<V::Value, TextFault> {
         let text = self.single()?;
         if text.trim_start().starts_with('{') {
-            let value: serde_json::Value = serde_json::from_str(text).map_err(TextFault::custom)?;
-            return value.deserialize_enum(name, variants, visitor).map_err(TextFault::custom);
+            let read = read_json(text, |json| json.deserialize_enum(name, variants, visitor));
+            let invalid = || TextFault(format!("invalid value `{text}`, expected JSON"));
+            return read.map_err(|fault| fault.unwrap_or_else(invalid));
         }
         visitor.visit_enum(StrDeserializer::<TextFault>::new(text))
     }
@@ -366,6 +386,33 @@ mod tests {
         assert_eq!(
             read::<serde_json::Value>(&[r#"{"a": [1]}"#]),
             Ok(serde_json::json!({ "a": [1] }))
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_at_any_depth() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Extremes {
+            large: u128,
+            small: i128,
+            tiny: f64,
+            tenth: f32,
+        }
+        let (large, small) = (u128::MAX, i128::MIN);
+        assert_eq!(read::<u128>(&[&large.to_string()]), Ok(large));
+        assert_eq!(read::<Vec<i128>>(&[&format!("[{small}]")]), Ok(vec![small]));
+        assert_eq!(read::<Option<f64>>(&["1.7976931348623157e308"]), Ok(Some(f64::MAX)));
+        let text =
+            format!(r#"{{"large": {large}, "small": {small}, "tiny": 5e-324, "tenth": 0.1}}"#);
+        let extremes = Extremes { large, small, tiny: 5e-324, tenth: 0.1 };
+        assert_eq!(read::<Extremes>(&[&text]), Ok(extremes));
+        assert_eq!(
+            read::<Vec<u8>>(&["[300]"]).unwrap_err(),
+            "invalid value: integer `300`, expected u8"
+        );
+        assert_eq!(
+            read::<Vec<u8>>(&["[1] 2"]).unwrap_err(),
+            "invalid value `[1] 2`, expected a list as JSON"
         );
     }
 

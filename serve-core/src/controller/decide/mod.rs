@@ -38,7 +38,5 @@ pub(crate) use replacements::Replacements;
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use rollout::{ReplicaChanges, ReplicaView, RolloutInput, rollout};
 pub(crate) use shortage::{Reservations, shortage};
-pub use shortage::{Shortage, ShortageOf};
 pub(crate) use start_failures::{StartFailures, Verdict};
-pub use status::StatusTrigger;
 pub(crate) use status::{StatusEvent, StatusInfo, application_status};

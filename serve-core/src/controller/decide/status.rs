@@ -6,37 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::controller::status::{ApplicationStatus, DeploymentStatus};
-
-/// The event that led to a deployment's [`DeploymentStatus`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[non_exhaustive]
-pub enum StatusTrigger {
-    /// No particular event, for example after recovery from a failure.
-    Unspecified,
-    /// The deployment was deployed, or its number of replicas was changed manually.
-    ConfigUpdateStarted,
-    /// The requested version runs.
-    ConfigUpdateCompleted,
-    /// The added replicas run.
-    UpscaleCompleted,
-    /// The removed replicas are gone.
-    DownscaleCompleted,
-    /// The load required more or fewer replicas.
-    Autoscaling,
-    /// Replicas did not start.
-    ReplicaStartupFailed,
-    /// A process that the deployment's replicas share did not start.
-    DeploymentActorFailed,
-    /// A replica failed its health checks, or ended by itself.
-    HealthCheckFailed,
-    /// A task of the runtime that manages the deployment's replicas panicked, or the drop of an
-    /// instance did.
-    InternalError,
-    /// The deployment is being deleted.
-    Deleting,
-}
+use crate::controller::status::{ApplicationStatus, DeploymentStatus, StatusTrigger};
 
 /// An event of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

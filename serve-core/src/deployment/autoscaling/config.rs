@@ -390,7 +390,7 @@ impl Setting for AutoscalingConfig {
     fn read_all(value: Value) -> Result<Self, Vec<OptionFault>> {
         match value {
             Value::Object(map) => table::read(&AUTOSCALING, map),
-            other => Err(OptionFault::here(format!("{other} is no map of options"))),
+            other => Err(OptionFault::here(format!("{other} is not a map of options"))),
         }
     }
 
@@ -402,7 +402,7 @@ impl Setting for AutoscalingConfig {
 impl Setting for Aggregation {
     fn read(value: Value) -> Result<Self, String> {
         serde_json::from_value(value.clone())
-            .map_err(|_| format!("{value} is none of \"mean\", \"min\" and \"max\""))
+            .map_err(|_| format!("{value} is not \"mean\", \"min\" or \"max\""))
     }
 
     fn write(&self) -> Value {
@@ -511,12 +511,18 @@ mod tests {
             ),
             (
                 r#"{"upscale_delay": "soon"}"#,
-                "`upscale_delay`: \"soon\" is no duration like \"30s\"",
+                "`upscale_delay`: \"soon\" is not a duration such as \"30s\"",
             ),
             (r#"{"upscale_delay": 30}"#, "`upscale_delay`: 30 has no unit"),
-            (r#"{"upscale_delay": "1s", "upscale_delay_s": 1}"#, "`upscale_delay` says the same"),
-            (r#"{"min_replicas": -1, "max_replicas": "many"}"#, "; `min_replicas`: -1 is no count"),
-            (r#"{"aggregation": "median"}"#, "none of"),
+            (
+                r#"{"upscale_delay": "1s", "upscale_delay_s": 1}"#,
+                "`upscale_delay` is the same option",
+            ),
+            (
+                r#"{"min_replicas": -1, "max_replicas": "many"}"#,
+                "; `min_replicas`: -1 is not a count",
+            ),
+            (r#"{"aggregation": "median"}"#, "is not \"mean\""),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");

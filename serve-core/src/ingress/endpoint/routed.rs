@@ -22,8 +22,9 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 use tower::util::MapRequestLayer;
 
-use crate::call::deferred;
-use crate::call::pending::{Callee as _, Outcome};
+use crate::call::callee::Callee as _;
+use crate::call::in_place;
+use crate::call::pending::Outcome;
 use crate::call::request::Request;
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::{CallError, ResponseStream};
@@ -161,7 +162,7 @@ fn start_routed(
                     sender,
                 ))
             };
-            deferred::call_spawned();
+            in_place::call_spawned();
             router.runtime().tokio.spawn(Serving::new(acquire, head, begin))
         },
     );

@@ -73,7 +73,7 @@ struct HurriedBody {
 
 /// The error of a body of which nothing more arrived.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing of the body came for {} s", PAUSE.as_secs())]
+#[error("no part of the body arrived for {} s", PAUSE.as_secs())]
 struct Paused;
 
 impl HttpBody for HurriedBody {

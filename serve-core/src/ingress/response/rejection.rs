@@ -77,14 +77,14 @@ impl Rejection {
         }
     }
 
-    /// 400: the body broke off.
+    /// 400: the body ended early.
     pub(crate) fn broken_body() -> Self {
-        Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, "the body broke off") }
+        Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, "the body ended early") }
     }
 
     /// 408: nothing more of the body arrived for `pause`.
     pub(crate) fn paused_body(pause: Duration) -> Self {
-        let message = format!("nothing of the body came for {} s", pause.as_secs());
+        let message = format!("no part of the body arrived for {} s", pause.as_secs());
         Self { place: Some("body"), ..Self::new(StatusCode::REQUEST_TIMEOUT, message) }
     }
 

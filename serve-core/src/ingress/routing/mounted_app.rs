@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::application::EndpointError;
-use crate::call::pending::Callee;
+use crate::call::callee::Callee;
 use crate::call::request::Request;
 use crate::call::request_ids::RequestIds;
 use crate::ingress::endpoint::interface::{Declared, HttpInterface};

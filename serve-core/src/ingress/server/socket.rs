@@ -57,7 +57,7 @@ fn ended() -> io::Error {
 }
 
 fn stalled() -> io::Error {
-    let message = format!("the peer took nothing for {} s", STALL.as_secs());
+    let message = format!("the peer read nothing for {} s", STALL.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, message)
 }
 

@@ -73,9 +73,9 @@ async fn stop_where_stalled(pace: Weak<Pace>) {
     }
 }
 
-/// The error of a body of which the client took nothing for too long.
+/// The error of a body of which the client read nothing for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("the client took nothing for {} s", STALL.as_secs())]
+#[error("the client read nothing for {} s", STALL.as_secs())]
 struct Stalled;
 
 impl HttpBody for StalledBody {

@@ -19,7 +19,6 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use self::queue::{BatchQueue, Next};
-use self::run::CellOf;
 pub use self::run::{
     BatchError, BatchedStreaming, BatchedUnary, batched, batched_stream, rows_of_result,
     rows_of_results, rows_of_values,
@@ -33,7 +32,10 @@ use crate::call::CallError;
 use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::request::Request;
-use crate::method::{BatchLimits, Method};
+use crate::method::{BatchLimits, Handlers, Method};
+
+/// The cell of a method's deployment.
+pub(crate) type CellOf<M> = <<M as Method>::Deployment as Handlers>::Cell;
 
 /// A method marked `#[batch]`.
 pub trait Batched: Method {

@@ -15,17 +15,14 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{Batched, Batcher, Call, Caller, Item, Place, Run, Seat};
+use super::{Batched, Batcher, Call, Caller, CellOf, Item, Place, Run, Seat};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::reschedule;
 use crate::call::stream::STREAM_CAPACITY;
-use crate::method::{Handlers, Method, Reply, StreamSink};
+use crate::method::{Method, Reply, StreamSink};
 use crate::replica::replica::Replica;
 use crate::replica::scope::Scope;
-
-/// The cell of a method's deployment.
-pub(crate) type CellOf<M> = <<M as Method>::Deployment as Handlers>::Cell;
 
 /// A batched method that returns one value to each call.
 pub trait BatchedUnary: Batched {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 
-use super::Replicas;
 use super::members::{Members, View};
 use crate::call::pending::panic_message;
 use crate::deployment::{Candidates, RequestRouter, RoutedCall};
 use crate::router::admission::Admission;
-use crate::router::members::Member;
+use crate::router::member::Member;
+use crate::router::member::Replicas;
 
 /// A custom request router, and the replicas that it chooses among.
 pub(super) struct Custom {

@@ -16,14 +16,14 @@ use crate::router::admission::Admission;
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// By the keys of the router's `Admission`.
-    by_key: Vec<Option<Member>>,
+    by_key: Vec<Option<OfferedReplica>>,
     /// Keys, in the order of ranks.
     by_rank: Vec<usize>,
     by_id: HashMap<Arc<str>, usize>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct OfferedReplica {
     id: Arc<str>,
     /// The rank by which the order was made. The replica's own rank may change at any time.
     rank: usize,
@@ -36,7 +36,7 @@ impl Members {
             self.by_key.resize_with(key + 1, || None);
         }
         self.by_id.insert(Arc::clone(&id), key);
-        self.by_key[key] = Some(Member { id, rank });
+        self.by_key[key] = Some(OfferedReplica { id, rank });
         let at = self.by_rank.partition_point(|known| self.rank(*known) <= rank);
         self.by_rank.insert(at, key);
     }

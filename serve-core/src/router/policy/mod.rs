@@ -17,11 +17,8 @@ pub(super) use self::custom::is_choosing;
 use self::models::Models;
 use self::ring::Ring;
 use super::admission::Admission;
-use super::members::Member;
+use super::member::{Member, Replicas};
 use crate::deployment::{RequestRouter, RequestRouting, RoutedCall, digest};
-
-/// The replicas of a router, by the keys of its `Admission`.
-pub(super) type Replicas = [Option<Member>];
 
 /// The choice among the replicas with a free slot.
 pub(super) struct Routing {

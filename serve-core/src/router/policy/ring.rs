@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::iter;
 
-use super::Replicas;
 use crate::deployment::digest;
 use crate::router::admission::Admission;
+use crate::router::member::Replicas;
 
 /// The number of places of each replica on the ring, as in Ray Serve: enough for replicas to get
 /// about equal shares.

@@ -3,7 +3,7 @@
 //! Structs are maps by field name, enums are externally tagged, and `Some(x)` is written as
 //! `x`, as [rmp-serde] does with `with_struct_map()`. In that form `None`, `Some(None)` and
 //! `Some(())` would all be nil. Therefore a nil inside of one or more `Some`s is written as an
-//! extension value, [`NIL_IN_SOMES`], whose one byte of data is the number of `Some`s.
+//! extension value, [`NIL_IN_SOMES`](error::NIL_IN_SOMES), whose one byte of data is the number of `Some`s.
 //!
 //! Two more things differ from rmp-serde, because serde cannot read rmp-serde's form from the
 //! buffer of an untagged enum: a unit struct is nil, and a type with a human-readable and a
@@ -15,61 +15,16 @@
 //!
 //! [rmp-serde]: https://docs.rs/rmp-serde
 
+mod error;
 mod read;
 mod write;
 
-use std::fmt::Display;
-
-use rmp::encode::ValueWriteError;
 use serde::Serialize;
 use serde::de::DeserializeSeed;
 
+pub(crate) use error::Error;
 use read::{Cursor, Reader};
 use write::Writer;
-
-/// The MessagePack extension type of a nil inside of `Some`s. See the module's documentation.
-const NIL_IN_SOMES: i8 = b'O'.cast_signed();
-
-/// The number of sequences, maps, structs and enums with data that may be nested.
-///
-/// `Some`s are not counted here: no more than 255 may be directly around each other.
-///
-/// `serde_json` has the same limit. In a debug build, a level takes 4 KiB of the stack for a
-/// `serde_json::Value` and some 20 KiB for a large struct, and tokio's threads have 2 MiB.
-const MAX_DEPTH: u8 = 128;
-
-/// The reason why a value could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("{0}")]
-    Message(String),
-    #[error("a value is nested more than {MAX_DEPTH} levels deep")]
-    TooDeep,
-    #[error("a sequence, map or string is longer than 4 GiB")]
-    TooLong,
-    #[error("a sequence or map of {announced} elements has {actual}")]
-    WrongLength { announced: usize, actual: usize },
-    #[error("the bytes end within a value")]
-    EarlyEnd,
-    #[error("{0} bytes follow the value")]
-    TrailingBytes(usize),
-    #[error("a string is not UTF-8: {0}")]
-    NotUtf8(#[from] std::str::Utf8Error),
-    #[error(transparent)]
-    Write(#[from] ValueWriteError),
-}
-
-impl serde::ser::Error for Error {
-    fn custom<T: Display>(message: T) -> Self {
-        Self::Message(message.to_string())
-    }
-}
-
-impl serde::de::Error for Error {
-    fn custom<T: Display>(message: T) -> Self {
-        Self::Message(message.to_string())
-    }
-}
 
 /// Writes `value` as one MessagePack value.
 pub(crate) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {

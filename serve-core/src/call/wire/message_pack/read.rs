@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::{Error, MAX_DEPTH, NIL_IN_SOMES};
+use super::error::{Error, MAX_DEPTH, NIL_IN_SOMES};
 
 const NIL: u8 = Marker::Null.to_u8();
 /// The beginning of an `i128` or a `u128`.

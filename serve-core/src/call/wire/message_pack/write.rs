@@ -7,7 +7,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{Error, MAX_DEPTH, NIL_IN_SOMES};
+use super::error::{Error, MAX_DEPTH, NIL_IN_SOMES};
 
 /// Writes one value to the end of `bytes`.
 pub(super) struct Writer<'a> {

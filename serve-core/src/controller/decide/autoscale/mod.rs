@@ -407,7 +407,7 @@ mod tests {
         let log: Vec<_> = state.log().entries().map(|entry| (entry.from, entry.to)).collect();
         assert_eq!((count, &log[..]), (4, &[(1, 3), (3, 3), (3, 3), (3, 4)][..]));
         let reasons: Vec<_> = state.log().entries().map(|entry| &entry.reason[..]).collect();
-        assert_eq!(reasons[1], "the autoscaling policy answered NaN, which is no number");
+        assert_eq!(reasons[1], "the autoscaling policy answered NaN, which is not a number");
         assert_eq!(reasons[2], "the autoscaling policy panicked: no answer from the broker");
     }
 

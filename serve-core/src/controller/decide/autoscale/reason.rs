@@ -74,7 +74,7 @@ impl fmt::Display for Reason {
                 }
             }
             Self::NotANumber => {
-                f.write_str("the autoscaling policy answered NaN, which is no number")
+                f.write_str("the autoscaling policy answered NaN, which is not a number")
             }
             Self::Panicked { message } => write!(f, "the autoscaling policy panicked: {message}"),
         }

@@ -1,0 +1,76 @@
+//! The command line of a program with applications.
+
+use clap::{Parser, Subcommand};
+
+use crate::arguments::{CallArguments, GraphArguments, ListArguments, RunArguments};
+
+/// Run and inspect the Serve applications in this program.
+#[derive(Debug, Parser)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run an application and serve it over HTTP
+    Run(RunArguments),
+    /// List the applications
+    List(ListArguments),
+    /// Draw the deployments of an application and the calls between them
+    Graph(GraphArguments),
+    /// Call a method of an application once, without HTTP
+    Call(CallArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::command;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command::<CommandLine>().debug_assert();
+    }
+
+    #[test]
+    fn help() {
+        let mut program = command::<CommandLine>().name("server").term_width(80);
+        insta::assert_snapshot!(program.render_long_help(), @"
+        Run and inspect the Serve applications in this program
+
+        Usage: server <COMMAND>
+
+        Commands:
+          run    Run an application and serve it over HTTP
+          list   List the applications
+          graph  Draw the deployments of an application and the calls between them
+          call   Call a method of an application once, without HTTP
+
+        Options:
+          -h, --help
+                  Print help (see a summary with '-h')
+
+        Exit codes:
+            0  the command succeeded
+            1  the command failed for a reason that has no code of its own
+            2  the command line or an environment variable is invalid
+            3  there is no such package, or several packages are possible
+            4  no program can be built from the package
+            5  there is no such application, or several have that name
+            6  an argument is missing, unknown or of the wrong type
+            7  the application was rejected or did not start
+            8  the address is in use or may not be used
+            9  the ingress has no such method
+           10  the call failed
+           11  the call took longer than `--timeout`
+           12  the file or package exists already
+           13  the command is planned, but not part of this version
+           14  the output could not be written
+          101  cargo could not build the package, or create a new one
+          102  cargo could not read a manifest or resolve a dependency
+          130  a second signal ended the command before all requests were answered
+        ");
+    }
+}

@@ -1,0 +1,248 @@
+//! The errors of a program with applications.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use miette::Diagnostic;
+use serve_core::DeployError;
+use serve_core::dynamic::GraphError;
+use serve_core::status::Shortage;
+
+use super::error_chain::ErrorChain;
+use crate::arguments::{BadVariable, UnknownEnding};
+use crate::exit_code;
+use crate::failure::Failure;
+use crate::output::Unwritten;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A command that failed.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub(super) enum Error {
+    #[error("no application is linked into this program")]
+    #[diagnostic(
+        code(serve::application_not_found),
+        help(
+            "mark a function with `#[application]`. If the function is in another crate, name that \
+             crate in the library{}, or else it is not linked: `use other_crate as _;`",
+            if .package.is_empty() { String::new() } else { format!(" of `{package}`") }
+        )
+    )]
+    NoApplications { package: String },
+
+    #[error("there is no application `{path}`")]
+    #[diagnostic(code(serve::application_not_found))]
+    UnknownApplication {
+        path: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("the program has several applications; which one?")]
+    #[diagnostic(code(serve::application_not_found), help("name one of these:{applications}"))]
+    WhichApplication { applications: String },
+
+    #[error("several applications are called `{path}`:\n{places}")]
+    #[diagnostic(
+        code(serve::application_not_found),
+        help("write PACKAGE:APP; within a package, give each application its own name")
+    )]
+    SeveralApplications { path: String, places: String },
+
+    #[error("invalid arguments for {what}: {problem}")]
+    #[diagnostic(code(serve::bad_argument))]
+    BadArgument {
+        what: String,
+        problem: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("the application `{name}` could not be built")]
+    #[diagnostic(code(serve::deploy_failed))]
+    ApplicationFailed {
+        name: String,
+        #[source]
+        source: Source,
+    },
+
+    #[error("the application `{name}` cannot be deployed")]
+    #[diagnostic(code(serve::deploy_failed))]
+    Graph {
+        name: String,
+        #[source]
+        source: GraphError,
+    },
+
+    #[error("no replica of `{deployment}` can ever start: {shortage}")]
+    #[diagnostic(code(serve::deploy_failed))]
+    NeverFits {
+        deployment: String,
+        shortage: Shortage,
+        #[help]
+        help: String,
+    },
+
+    #[error("the application `{name}` did not start")]
+    #[diagnostic(code(serve::deploy_failed))]
+    Deploy {
+        name: String,
+        #[source]
+        source: Source,
+    },
+
+    #[error("port {} of {} is in use", .address.port(), .address.ip())]
+    #[diagnostic(
+        code(serve::address_unavailable),
+        help("stop the program that uses the port, or use another port: `--port {}`; `--port 0` picks a free port", other(*.address))
+    )]
+    PortTaken { address: SocketAddr },
+
+    #[error("cannot listen on {address}")]
+    #[diagnostic(
+        code(serve::address_unavailable),
+        help(
+            "`--host` must be an address of this machine, and ports below 1024 may need privileges"
+        )
+    )]
+    Address {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error(
+        "the ingress `{deployment}` of the application `{application}` has no method `{method}`"
+    )]
+    #[diagnostic(code(serve::method_not_found))]
+    UnknownMethod {
+        application: String,
+        deployment: String,
+        method: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("the call to `{method}` failed")]
+    #[diagnostic(code(serve::call_failed))]
+    Call {
+        method: String,
+        #[source]
+        source: Source,
+    },
+
+    #[error("the call to `{method}` did not complete within {}", humantime::format_duration(*.timeout))]
+    #[diagnostic(code(serve::timed_out), help("`--timeout` sets the time to wait"))]
+    TimedOut { method: String, timeout: Duration },
+
+    #[error("`serve_cli::main` was called from async code, but starts its own runtime")]
+    #[diagnostic(
+        code(serve::runtime),
+        help("call it from a plain `fn main() -> ExitCode`, without `#[tokio::main]`")
+    )]
+    InsideTokio,
+
+    #[error("the runtime did not start")]
+    #[diagnostic(code(serve::runtime))]
+    Runtime(#[source] io::Error),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Output(#[from] Unwritten),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Variable(#[from] BadVariable),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Format(#[from] UnknownEnding),
+
+    #[error("cannot write {path}", path = .path.display())]
+    #[diagnostic(code(serve::file))]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("the result cannot be written as JSON")]
+    #[diagnostic(code(serve::json))]
+    Json(#[source] serde_json::Error),
+}
+
+impl Error {
+    /// Converts the error of a failed deploy of the application `name`, with all its causes.
+    pub(super) fn not_deployed(name: String, error: DeployError) -> Self {
+        let source = match error {
+            DeployError::Graph(source) => return Self::Graph { name, source },
+            DeployError::NeverFits { deployment, shortage, .. } => {
+                let help = more_room(&shortage);
+                return Self::NeverFits { deployment, shortage, help };
+            }
+            DeployError::Constructor { deployment, error, .. } => {
+                let about = format_args!("a replica of `{deployment}` did not start");
+                ErrorChain::of(&error.context(about))
+            }
+            other => Box::new(other),
+        };
+        Self::Deploy { name, source }
+    }
+}
+
+/// Returns the help for a shortage: the argument that declares more of the resource, and the
+/// option to lower.
+fn more_room(shortage: &Shortage) -> String {
+    let Shortage { resource, needed, .. } = shortage;
+    match &**resource {
+        "num_cpus" => {
+            format!(
+                "pass `--num-cpus {needed}` if the machine has that many, or lower `num_cpus` of the deployment"
+            )
+        }
+        "num_gpus" => "GPUs are not detected: pass `--num-gpus COUNT`, or lower `num_gpus` of the \
+                       deployment"
+            .to_owned(),
+        "memory" | "max_replicas_per_node" => shortage.remedy(),
+        other => format!(
+            "pass `--resource {other}={needed}` if the machine has that much, or lower `resources` of the deployment"
+        ),
+    }
+}
+
+/// Returns a port that is likely to be free, for an example.
+fn other(address: SocketAddr) -> u16 {
+    address.port().checked_add(1).unwrap_or(8000)
+}
+
+impl Failure for Error {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoApplications { .. }
+            | Self::UnknownApplication { .. }
+            | Self::SeveralApplications { .. }
+            | Self::WhichApplication { .. } => exit_code::APPLICATION_NOT_FOUND,
+            Self::BadArgument { .. } => exit_code::BAD_ARGUMENT,
+            Self::ApplicationFailed { .. }
+            | Self::Graph { .. }
+            | Self::NeverFits { .. }
+            | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
+            Self::PortTaken { .. } | Self::Address { .. } => exit_code::ADDRESS_UNAVAILABLE,
+            Self::UnknownMethod { .. } => exit_code::METHOD_NOT_FOUND,
+            Self::Call { .. } => exit_code::CALL_FAILED,
+            Self::TimedOut { .. } => exit_code::TIMED_OUT,
+            Self::Output(error) => error.exit_code(),
+            Self::Variable(error) => error.exit_code(),
+            Self::Format(error) => error.exit_code(),
+            Self::Write { .. } => exit_code::OUTPUT_FAILED,
+            Self::InsideTokio | Self::Runtime(_) | Self::Json(_) => exit_code::FAILED,
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.is_silent())
+    }
+}

@@ -1,0 +1,108 @@
+//! `run`: serves an application over HTTP until it receives a signal to stop.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use serve_core::StartError;
+use serve_core::dynamic::{AnyApplication, Graph};
+use serve_core::status::Status;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::banner::Banner;
+use super::error::Error;
+use super::executor::{self, Workers};
+use super::node::Node;
+use super::signals::Stop;
+use super::{browser, logging, select};
+use crate::arguments::{RunArguments, process_variables};
+use crate::{exit_code, output};
+
+/// Runs the selected application.
+pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
+    let address = arguments.http.address(&process_variables)?;
+    // From here on, nothing waits for a reader of stderr: not a request, nor the signals.
+    output::write_in_background().map_err(Error::Runtime)?;
+    logging::start(arguments.log.filter(LevelFilter::INFO, &process_variables)?);
+    let selected = select::application(arguments.application.path())?;
+    let mut application = select::build(selected, &arguments.application.values())?;
+    if let Some(name) = &arguments.name {
+        application = application.name(name);
+    }
+    if let Some(prefix) = &arguments.route_prefix {
+        application = application.route_prefix(prefix);
+    }
+    let name = selected.full_name();
+    executor::block_on(async |workers| serve(arguments, address, &workers, name, application).await)
+}
+
+async fn serve(
+    arguments: &RunArguments,
+    address: SocketAddr,
+    workers: &Workers,
+    name: String,
+    application: AnyApplication,
+) -> Result<u8, Error> {
+    let mut stop = Stop::listen().map_err(Error::Runtime)?;
+    // Checked before the port is opened: an invalid graph is invalid on any port.
+    let graph =
+        application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
+    let node = Node::start(&arguments.node, workers, Some(address))
+        .await
+        .map_err(|error| not_listening(address, error))?;
+    output::status("Starting", &name);
+    tokio::select! {
+        deployed = node.deploy(application, &graph) => if let Err(error) = deployed {
+            node.shut_down().await;
+            return Err(Error::not_deployed(name, error));
+        },
+        () = stop.requested() => return Ok(shut_down(&node, &graph).await),
+    }
+
+    let banner = Banner::new(&name, &graph, node.runtime().http_address().unwrap_or(address));
+    output::status("Serving", &name);
+    output::note(&banner);
+    if arguments.open {
+        match banner.front_page() {
+            Some(page) => browser::open(&page),
+            None => output::warning("`--open`: the application has no page to open"),
+        }
+    }
+    stop.requested().await;
+    Ok(shut_down(&node, &graph).await)
+}
+
+/// Shuts down after the requests in progress have ended. A second signal ends the process at
+/// once.
+async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
+    let awaited = awaited(in_progress(&node.runtime().status(), graph));
+    output::status("Stopping", format_args!("{awaited}; press Ctrl-C to stop at once"));
+    node.shut_down().await;
+    exit_code::OK
+}
+
+/// Returns the number of requests at the ingress, including those that wait for a replica.
+fn in_progress(status: &Status, graph: &Graph) -> usize {
+    let ingress = graph.deployments.iter().find(|node| node.ingress);
+    let details = ingress.and_then(|ingress| {
+        status.applications.get(&graph.application)?.deployments.get(&ingress.name)
+    });
+    details.map_or(0, |details| details.ongoing + details.queued)
+}
+
+fn awaited(requests: usize) -> String {
+    match requests {
+        0 => "the application".to_owned(),
+        1 => "after the request in progress".to_owned(),
+        several => format!("after {several} requests in progress"),
+    }
+}
+
+fn not_listening(address: SocketAddr, error: StartError) -> Error {
+    match error {
+        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            Error::PortTaken { address }
+        }
+        StartError::Listen { source, .. } => Error::Address { address, source },
+        other => Error::Runtime(std::io::Error::other(other)),
+    }
+}
