@@ -61,9 +61,9 @@ const GRACE: Duration = Duration::from_millis(5);
 /// The caller's own timer of a deadline that the call sets. The callee's future is dropped at the
 /// deadline, but only at its next await: a method that computes, or blocks its thread, would keep
 /// its caller waiting. The timer expires [`GRACE`] after the deadline, so that a callee that awaits
-/// ends by itself.
+/// ends by itself. Only a pointer, because every response contains one.
 #[derive(Default)]
-pub(super) struct CallerExpiry(Option<Timer>);
+pub(super) struct CallerExpiry(Option<Box<Timer>>);
 
 enum Timer {
     /// A timer of the process, which expires though all threads of the runtime compute.
@@ -109,7 +109,7 @@ impl CallerExpiry {
             let _context = runtime.tokio.enter();
             Timer::Sleep(Box::pin(sleep_until(at)))
         });
-        self.0.insert(timer).has_expired(cx)
+        self.0.insert(Box::new(timer)).has_expired(cx)
     }
 }
 

@@ -13,6 +13,7 @@ use super::deadline::Deadline;
 use super::error::CallError;
 use super::request::Request;
 use super::request_ids::RequestIds;
+use super::runtime_context::RuntimeContext;
 
 /// The place of a call in the queue, or the fact that the call has a slot.
 #[derive(Clone, Debug)]
