@@ -44,6 +44,7 @@
 //! | common imports | [`prelude`] |
 //! | the form of a deployment | [`deployment`](macro@deployment), [`handle`](macro@handle) |
 //! | call results and errors | [`Response`], [`ResponseStream`], [`ObjectRef`], [`CallError`] |
+//! | the request that a method serves | [`context()`](context()), [`spawn`](spawn()) for tasks |
 //! | running a graph | [`Runtime`]; [`application`](macro@application) for `cargo serve run` |
 //! | the status of what runs | [`status`] |
 //! | scaling and routing | [`autoscaling`], [`routing`] |
@@ -127,16 +128,23 @@ pub use serve_macros::{
 
 pub use application::Application;
 pub use call::{
-    BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef, ReplicaContext,
-    Response, ResponseStream, UpstreamError,
+    CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef, ReplicaContext, Response,
+    ResponseStream,
 };
 pub use controller::DeployError;
 pub use deployment::{Bound, Deployment, IntoInit};
 pub use dispatch::DeploymentHandle;
-pub use error::{CallErrorKind, Error, HttpStatus, Result};
-pub use replica::{Multiplexed, context, replica_context, shutting_down};
+pub use error::{Error, HttpStatus, Result};
+pub use replica::{Multiplexed, context, in_context, replica_context, shutting_down, spawn};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::MockRuntime;
+
+/// The types of calls that programs seldom name: parts of [`CallError`], and what
+/// [`ResponseStream::blocking_iter`] returns.
+pub mod calls {
+    pub use crate::call::{BlockingIter, UpstreamError};
+    pub use crate::error::CallErrorKind;
+}
 
 /// The status of applications, deployments and replicas, as [`Runtime::status`] returns it.
 pub mod status {

@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::alarm::Alarm;
 use super::deadline::Deadline;
 use super::error::CallError;
 use super::pending::PendingCall;
@@ -61,9 +61,17 @@ const GRACE: Duration = Duration::from_millis(5);
 /// The caller's own timer of a deadline that the call sets. The callee's future is dropped at the
 /// deadline, but only at its next await: a method that computes, or blocks its thread, would keep
 /// its caller waiting. The timer expires [`GRACE`] after the deadline, so that a callee that awaits
-/// ends by itself.
+/// ends by itself. Only a pointer, because every response contains one.
 #[derive(Default)]
-pub(super) struct CallerExpiry(Option<Pin<Box<Sleep>>>);
+pub(super) struct CallerExpiry(Option<Box<Timer>>);
+
+enum Timer {
+    /// A timer of the process, which expires though all threads of the runtime compute.
+    Alarm(Alarm),
+    /// A timer of the runtime, on a runtime with a single thread. If that thread computes, nothing
+    /// can help, and its clock may be paused.
+    Sleep(Pin<Box<Sleep>>),
+}
 
 impl CallerExpiry {
     /// True once the call's deadline has passed by [`GRACE`]. Until then, registers the caller to
@@ -85,41 +93,40 @@ impl CallerExpiry {
         deadline: &Deadline,
         cx: &mut Context<'_>,
     ) -> bool {
-        loop {
-            let Some(at) = deadline.at().and_then(|at| at.checked_add(GRACE)) else { return false };
-            let sleep = match &mut self.0 {
-                Some(sleep) => sleep,
-                none => {
-                    // The timer belongs to the runtime that serves the call, because the caller may
-                    // have no runtime.
-                    let Some(tokio) = call.tokio() else { return false };
-                    let _context = tokio.enter();
-                    let_others_run(&tokio);
-                    none.insert(Box::pin(sleep_until(at)))
-                }
-            };
-            if sleep.as_mut().poll(cx).is_pending() {
-                return false;
-            }
+        let Some(at) = deadline.at().and_then(|at| at.checked_add(GRACE)) else { return false };
+        if let Some(timer) = &mut self.0 {
             // Detaching may have moved the deadline since the timer was set.
-            if at <= sleep.deadline() {
-                return true;
+            if at <= timer.time() {
+                return timer.has_expired(cx);
             }
-            sleep.as_mut().reset(at);
+            self.0 = None;
         }
+        // The timer belongs to the runtime that serves the call, because the caller may have no
+        // runtime.
+        let Some(runtime) = call.runtime() else { return false };
+        let alarm = if runtime.sweeps { Alarm::at(at, cx.waker()) } else { None };
+        let timer = alarm.map(Timer::Alarm).unwrap_or_else(|| {
+            let _context = runtime.tokio.enter();
+            Timer::Sleep(Box::pin(sleep_until(at)))
+        });
+        self.0.insert(Box::new(timer)).has_expired(cx)
     }
 }
 
-/// Lets another worker thread of tokio run the callee, or wait for the timer.
-///
-/// The caller has just spawned the callee's task, which stands in the slot for the next task of this
-/// thread. No other thread takes a task from there, and tokio notifies no other thread of it. On an
-/// idle runtime this is also the thread that waited for timers: if the callee keeps the thread, no
-/// timer expires. A newer task moves the callee's task to the queue that other threads take from, and
-/// makes tokio notify one of them.
-fn let_others_run(tokio: &Handle) {
-    if tokio.runtime_flavor() != RuntimeFlavor::CurrentThread {
-        tokio.spawn(async {});
+impl Timer {
+    fn time(&self) -> Instant {
+        match self {
+            Self::Alarm(alarm) => alarm.time(),
+            Self::Sleep(sleep) => sleep.deadline(),
+        }
+    }
+
+    /// True once the timer has expired. Until then, registers the caller to be woken.
+    fn has_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Alarm(alarm) => alarm.has_rung(cx.waker()),
+            Self::Sleep(sleep) => sleep.as_mut().poll(cx).is_ready(),
+        }
     }
 }
 

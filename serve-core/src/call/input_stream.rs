@@ -116,10 +116,10 @@ impl<T> Stream for InputStream<T> {
     type Item = Result<T, CallError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.items.get_mut() {
-            Some(items) => items.poll_next_unpin(cx),
-            None => Poll::Ready(None),
-        }
+        let Some(items) = self.items.get_mut() else { return Poll::Ready(None) };
+        let polled = items.poll_next_unpin(cx);
+        blocking::polled(polled.is_pending());
+        polled
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -4,6 +4,7 @@
 //! This module describes calls. Other modules make them: `method` knows how a method runs, `router`
 //! chooses the replica, and `dispatch` drives a call from its start to its end.
 
+mod alarm;
 pub(crate) mod argument;
 pub(crate) mod blocking;
 pub(crate) mod callee;

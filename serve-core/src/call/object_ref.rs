@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::argument::{Arg, IntoArg};
+use super::blocking::{self, Noted};
 use super::context::Directory;
 use super::error::{CallError, UpstreamError};
 use super::pending::panic_message;
@@ -99,8 +100,26 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
     pub async fn get(&self) -> Result<Arc<T>, CallError> {
         match &*self.object {
             Object::Here(value) => Ok(Arc::clone(value)),
-            Object::Coming(value) | Object::Elsewhere { value, .. } => value.clone().await,
+            Object::Coming(value) | Object::Elsewhere { value, .. } => {
+                Noted::new(value.clone()).await
+            }
         }
+    }
+
+    /// Blocks the thread until the value is there, for synchronous code such as a `#[blocking]`
+    /// method. Returns the value as awaiting the reference does.
+    ///
+    /// # Errors
+    /// The errors of [`get`](Self::get). Also [`CallError::BlockingInAsync`] if a tokio context is
+    /// current, except on the threads of `#[blocking]` methods.
+    pub fn result(self) -> Result<T, CallError>
+    where
+        T: Clone,
+    {
+        if !blocking::may_block() {
+            return Err(CallError::BlockingInAsync);
+        }
+        blocking::wait(self.take())
     }
 
     /// Waits for the value and returns it: moved out if this is the last reference, else cloned.

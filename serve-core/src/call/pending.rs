@@ -13,6 +13,7 @@ use super::deadline::Deadline;
 use super::error::CallError;
 use super::request::Request;
 use super::request_ids::RequestIds;
+use super::runtime_context::RuntimeContext;
 
 /// The place of a call in the queue, or the fact that the call has a slot.
 #[derive(Clone, Debug)]
@@ -80,8 +81,13 @@ impl PendingCall {
     }
 
     /// The runtime on which the call was spawned; none if the runtime is gone.
+    pub(crate) fn runtime(&self) -> Option<Arc<RuntimeContext>> {
+        self.callee.get().map(|callee| Arc::clone(callee.runtime()))
+    }
+
+    /// The tokio runtime on which the call was spawned; none if the runtime is gone.
     pub(crate) fn tokio(&self) -> Option<Handle> {
-        self.callee.get().map(|callee| callee.runtime().tokio.clone())
+        self.runtime().map(|runtime| runtime.tokio.clone())
     }
 
     /// The full name of a call of this method.

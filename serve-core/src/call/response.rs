@@ -196,7 +196,9 @@ impl<T, E> Future for Response<T, E> {
         }
         let this = &mut *self;
         if let State::Running(task) = &mut this.state {
-            let Poll::Ready(result) = Pin::new(task).poll(cx) else {
+            let polled = Pin::new(task).poll(cx);
+            blocking::polled(polled.is_pending());
+            let Poll::Ready(result) = polled else {
                 if let KnownCall::Pending(call) = &this.call
                     && this.expiry.passed(call, cx)
                 {

@@ -92,6 +92,27 @@ impl<T, E> ResponseStream<T, E> {
         }
     }
 
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
+        if let Some(items) = &mut self.items {
+            match items.poll_recv(cx) {
+                Poll::Ready(Some(item)) => {
+                    return Poll::Ready(Some(item.map_err(|error| *error)));
+                }
+                Poll::Ready(None) => self.items = None,
+                Poll::Pending => return self.late(cx),
+            }
+        }
+        if let State::Running(task) = &mut self.state {
+            let Poll::Ready(end) = Pin::new(task).poll(cx) else { return self.late(cx) };
+            self.state = State::Done;
+            return Poll::Ready(outcome(end).err().map(Err));
+        }
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Refused(error) => Poll::Ready(Some(Err(*error))),
+            _ => Poll::Ready(None),
+        }
+    }
+
     /// Ends the stream if its deadline has passed, even if the producer has not ended.
     fn late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError<E>>>> {
         if !self.expiry.passed(&self.call, cx) {
@@ -120,25 +141,9 @@ impl<T, E> Stream for ResponseStream<T, E> {
     type Item = Result<T, CallError<E>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if let Some(items) = &mut this.items {
-            match items.poll_recv(cx) {
-                Poll::Ready(Some(item)) => {
-                    return Poll::Ready(Some(item.map_err(|error| *error)));
-                }
-                Poll::Ready(None) => this.items = None,
-                Poll::Pending => return this.late(cx),
-            }
-        }
-        if let State::Running(task) = &mut this.state {
-            let Poll::Ready(end) = Pin::new(task).poll(cx) else { return this.late(cx) };
-            this.state = State::Done;
-            return Poll::Ready(outcome(end).err().map(Err));
-        }
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Refused(error) => Poll::Ready(Some(Err(*error))),
-            _ => Poll::Ready(None),
-        }
+        let polled = self.poll_item(cx);
+        blocking::polled(polled.is_pending());
+        polled
     }
 }
 

@@ -121,9 +121,12 @@ pub(crate) enum ReplicaReport {
         /// The version of the user config that the replica refused last, and the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<(u64, Error)>,
-        /// The reason why the replica must be replaced, if it must.
+        /// The reason why the replica must stop and be replaced, if it must.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unfit: Option<String>,
+        /// The reason why the replica must be replaced, but may serve until then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worn: Option<String>,
     },
     Stopping,
     /// The replica did not start.
@@ -135,6 +138,11 @@ pub(crate) enum ReplicaReport {
 }
 
 impl ReplicaReport {
+    /// Returns the report on a replica that runs and is well.
+    pub(crate) fn running(config_version: u64) -> Self {
+        Self::Running { config_version, refused: None, unfit: None, worn: None }
+    }
+
     /// Returns `true` if no further report on the replica follows.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Died(_) | Self::Stopped)

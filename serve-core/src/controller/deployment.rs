@@ -11,7 +11,7 @@ use super::assignment::{
     AssignedReplica, AssignedSpec, Assignment, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
 };
 use super::decide::{
-    self, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, Verdict,
+    self, Replacements, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, Verdict,
 };
 use super::serde_arc;
 use super::spec::Spec;
@@ -64,6 +64,9 @@ pub(super) struct DeploymentRecord {
     /// The reason why the spec cannot be met, once that is certain.
     failed: Option<SpecError>,
     dead: VecDeque<DeadReplica>,
+    /// The replicas that serve and have to be replaced.
+    #[serde(default)]
+    replacements: Replacements,
     /// The number of the next replica.
     next_number: u64,
     /// The reason why the deployment is to be removed, if it is.
@@ -148,6 +151,7 @@ impl DeploymentState {
                 failures: StartFailures::default(),
                 failed: None,
                 dead: VecDeque::new(),
+                replacements: Replacements::default(),
                 next_number: 0,
                 retired: None,
                 drained: false,
@@ -388,10 +392,13 @@ impl DeploymentState {
             ReplicaReport::Stopping => {}
             ReplicaReport::Waiting(reason) => self.observe(number, LastReport::Waiting(reason)),
             ReplicaReport::Starting => self.observe(number, LastReport::Starting),
-            ReplicaReport::Running { config_version, refused, unfit } => {
+            ReplicaReport::Running { config_version, refused, unfit, worn } => {
                 self.serves(number, config_version);
                 if let Some((version, error)) = refused {
                     self.config_refused(number, version, error);
+                }
+                if let Some(reason) = worn {
+                    self.worn(number, &reason);
                 }
                 if let Some(reason) = unfit {
                     self.unfit(number, &reason);
@@ -478,8 +485,18 @@ impl DeploymentState {
         replica.stops = true;
         self.replicas_changed = true;
         let replica = replica.clone();
+        self.record.replacements.forget(number);
         self.bury(&replica, reason);
         self.occurs(StatusEvent::HealthCheckFailed, format!("replica {}: {reason}", replica.id));
+    }
+
+    /// Handles a replica that must be replaced and serves until then.
+    fn worn(&mut self, number: u64, reason: &str) {
+        let Some(replica) = self.replicas.get(&number) else { return };
+        let id = Arc::clone(&replica.id);
+        if self.record.replacements.ask(number, reason) {
+            self.occurs(StatusEvent::HealthCheckFailed, format!("replica {id}: {reason}"));
+        }
     }
 
     /// Handles a replica that is gone together with its calls.
@@ -503,6 +520,7 @@ impl DeploymentState {
             self.stop(self.replicas.keys().copied().collect());
             return;
         }
+        self.record.replacements.begin(now, self.record.target);
         let ReplicaChanges { start, stop } = self.rollout(now);
         self.stop(stop);
         self.start(start, new_id);
@@ -510,7 +528,7 @@ impl DeploymentState {
         self.close_gaps();
         if self.is_settled() {
             self.record.failures.met();
-            if !self.says_why_another_failed() {
+            if self.record.replacements.is_empty() && !self.says_why_another_failed() {
                 self.occurs(StatusEvent::Healthy, String::new());
             }
         }
@@ -518,17 +536,23 @@ impl DeploymentState {
 
     /// Returns the time at which there may be something to decide even if nothing happens before.
     pub(super) fn wakes_at(&self) -> Option<Moment> {
-        [self.pause_ends, self.look_again].into_iter().flatten().min()
+        let replaces = self.record.replacements.next();
+        [self.pause_ends, self.look_again, replaces].into_iter().flatten().min()
     }
 
     fn rollout(&self, now: Moment) -> ReplicaChanges {
         let spec = &self.record.spec;
         let replicas: Vec<decide::ReplicaView> = self
             .lasting()
-            .map(|member| decide::ReplicaView {
-                number: member.number,
-                current: member.replica.version == spec.version,
-                running: member.phase.serves(),
+            .map(|member| {
+                let is_newest = member.replica.version == spec.version;
+                let worn = is_newest && self.record.replacements.has_begun(member.number);
+                decide::ReplicaView {
+                    number: member.number,
+                    current: is_newest && !worn,
+                    worn,
+                    running: member.phase.serves(),
+                }
             })
             .collect();
         let may_start = self.record.failed.is_none() && self.record.failures.may_start(now);
@@ -549,9 +573,12 @@ impl DeploymentState {
 
     fn stop(&mut self, numbers: Vec<u64>) {
         for number in numbers {
-            if let Some(replica) = self.replicas.get_mut(&number) {
-                self.replicas_changed |= !replica.stops;
-                replica.stops = true;
+            let Some(replica) = self.replicas.get_mut(&number) else { continue };
+            self.replicas_changed |= !replica.stops;
+            replica.stops = true;
+            if let Some(reason) = self.record.replacements.forget(number) {
+                let replica = replica.clone();
+                self.bury(&replica, &reason);
             }
         }
     }
@@ -620,6 +647,7 @@ impl DeploymentState {
 
     fn take(&mut self, number: u64) -> Option<AssignedReplica> {
         self.observed.remove(&number);
+        self.record.replacements.forget(number);
         self.replicas_changed = true;
         self.replicas.remove(&number)
     }

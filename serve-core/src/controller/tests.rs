@@ -82,8 +82,7 @@ impl World {
                 reports.push(change(deployment_report(*id), &report));
                 for member in deployment.members() {
                     let config_version = member.replica.config_version;
-                    let running =
-                        ReplicaReport::Running { config_version, refused: None, unfit: None };
+                    let running = ReplicaReport::running(config_version);
                     let stops = member.phase.shown() == ReplicaState::Stopping;
                     let report = if stops { ReplicaReport::Stopped } else { running };
                     reports.push(change(replica_report(*id, member.number), &report));

@@ -4,10 +4,12 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, Stream, StreamExt};
 use parking_lot::Mutex;
 use serde_json::Value;
 use thiserror::Error;
@@ -16,12 +18,12 @@ use super::handle::Client;
 use super::retry::{self, Retry};
 use super::served::TargetFuture;
 use super::start::start;
-use super::typed_call::spawn;
+use super::typed_call::{spawn, yields};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::wire::text::{TextError, TextSource};
 use crate::call::{CallError, CallOptions, Response};
 use crate::deployment::Link;
-use crate::method::{AnyMethod, AnyValue, MethodInfo};
+use crate::method::{AnyItems, AnyMethod, AnyValue, MethodInfo};
 use crate::replica::{AnyDeployment, Scope};
 use crate::router::{Called, RouteRequest};
 
@@ -174,9 +176,9 @@ fn call_by_name<T: Send + 'static>(
     args: AnyValue,
     show: Show<T>,
 ) -> BoxStream<'static, Result<T, CallError<String>>> {
-    let (router, info) = (client.router(), method.info());
+    let (router, info, head) = (client.router(), method.info(), client.head());
     let (sink, items) = if info.streaming {
-        let (sink, items) = method.channel(STREAM_CAPACITY);
+        let (sink, items) = method.channel(STREAM_CAPACITY, yields(router, &head));
         (Some(sink), Some(items))
     } else {
         (None, None)
@@ -191,9 +193,9 @@ fn call_by_name<T: Send + 'static>(
     let response: Response<AnyValue, AnyValue> = if max > 0 {
         let copy = move |args: &AnyValue| method.copy_args(args);
         let retry = Retry { method: info.name, index: method.index(), max, in_order, copy };
-        retry::call(router, retry, client.head(), Ok(args), wanted(method), begin)
+        retry::call(router, retry, head, Ok(args), wanted(method), begin)
     } else {
-        let (called, head) = (Called::spawned(method.index()), client.head());
+        let called = Called::spawned(method.index());
         let (pending, task) =
             start(router, info.name, called, head, Ok(args), wanted(method), |acquire, head, _| {
                 spawn(router, in_order, acquire, head, begin)
@@ -203,12 +205,59 @@ fn call_by_name<T: Send + 'static>(
     let Some(items) = items else {
         return stream::once(async move { shown(method, response.await, show) }).boxed();
     };
-    // The response is ready after the last item. The stream holds it, so that dropping the
-    // stream cancels the call.
-    let end = stream::once(response).filter_map(move |ended| async move {
-        ended.err().map(|error| shown(method, Err(error), show))
-    });
-    items.map(move |item| shown(method, item, show)).chain(end).boxed()
+    Items { method, show, items, response: Some(response), end: None }.boxed()
+}
+
+/// The items of a streaming call, and then its error. Dropping the stream cancels the call, because
+/// the stream holds the response.
+struct Items<T> {
+    method: &'static dyn AnyMethod,
+    show: Show<T>,
+    items: AnyItems,
+    /// The call, until it has ended.
+    response: Option<Response<AnyValue, AnyValue>>,
+    /// The error with which the call has ended. The items before it come first.
+    end: Option<CallError<AnyValue>>,
+}
+
+impl<T> Stream for Items<T> {
+    type Item = Result<T, CallError<String>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        match this.items.poll_next_unpin(cx) {
+            Poll::Ready(Some(item)) => {
+                return Poll::Ready(Some(shown(this.method, item, this.show)));
+            }
+            Poll::Ready(None) => {
+                this.items = stream::empty().boxed();
+                if let Some(response) = &mut this.response {
+                    let ended = ready!(response.poll_unpin(cx));
+                    (this.response, this.end) = (None, ended.err());
+                }
+            }
+            // The call may have ended, although its method still computes.
+            Poll::Pending => {
+                if let Some(response) = &mut this.response
+                    && let Poll::Ready(ended) = response.poll_unpin(cx)
+                {
+                    (this.response, this.end) = (None, ended.err());
+                    if this.end.is_some() {
+                        // Items that came since then are taken, and no others are waited for.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                if this.end.is_none() {
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(this.end.take().map(|error| {
+            this.items = stream::empty().boxed();
+            shown(this.method, Err(error), this.show)
+        }))
+    }
 }
 
 /// Makes the part of a call that routing may look at, for calls of `method`.

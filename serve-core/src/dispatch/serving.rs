@@ -249,6 +249,13 @@ where
         seat.map(Slot::replica).or_else(scope)
     }
 
+    /// True if the call's deadline has passed.
+    #[cold]
+    fn is_late(&self) -> bool {
+        let deadline = self.scope.as_ref().and_then(Scope::deadline);
+        deadline.is_some_and(|deadline| Expiry::has_passed(deadline))
+    }
+
     /// Reports the first poll to the owner of the call's replica.
     #[cold]
     #[inline(never)]
@@ -277,9 +284,13 @@ where
         let output: &mut Option<Outcome<F::Ok, F::Err>> = output.downcast_mut().expect(TYPES);
         let mut context = Context::from_waker(Waker::noop());
         let watch = FirstPoll::watch();
-        let polled = self.as_mut().advance::<true>(&mut context);
+        let mut polled = self.as_mut().advance::<true>(&mut context);
         if let Some(poll) = FirstPoll::observed(watch, polled.is_ready()) {
             self.judge(poll);
+            // A caller that waits for a task hears of its deadline, whatever the task returns later.
+            if poll.is_overdue() && polled.is_ready() && self.is_late() {
+                polled = Poll::Ready(Err(Box::new(CallError::DeadlineExceeded)));
+            }
         }
         let Poll::Ready(outcome) = polled else { return };
         *output = Some(outcome);

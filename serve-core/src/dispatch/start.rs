@@ -47,20 +47,15 @@ impl Head {
         if caller.is_none() && timeout.is_none() && default_timeout.is_none() {
             return Self { request, deadline: None };
         }
-        // The deadline of a request from outside was set for this very call, so it takes the
-        // place of the default timeout.
-        let brings_one = || {
-            Scope::current(|scope| {
-                scope.is_some_and(|scope| scope.is_outside() && scope.deadline().is_some())
-            })
-        };
-        let timeout = timeout.or_else(|| default_timeout.filter(|_| !brings_one()));
-        let own = match timeout {
-            Some(timeout) => time::after(Instant::now(), timeout),
-            // Nothing else has a timer for it: a method that computes without an await would keep
-            // its client waiting.
-            None if brings_one() => caller.as_ref().and_then(|caller| caller.own()),
-            None => None,
+        // The deadline of a request from outside was set for this very call, so it takes the place
+        // of the default timeout, and is the call's own: nobody else waits for it.
+        let brings_one =
+            || caller.is_some() && Scope::current(|it| it.is_some_and(Scope::is_outside));
+        let own = match (timeout, default_timeout) {
+            (Some(timeout), _) => time::after(Instant::now(), timeout),
+            (None, _) if brings_one() => caller.as_ref().and_then(|caller| caller.at()),
+            (None, Some(timeout)) => time::after(Instant::now(), timeout),
+            (None, None) => None,
         };
         Self { request, deadline: Deadline::for_call(own, caller.as_ref()) }
     }

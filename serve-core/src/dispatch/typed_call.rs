@@ -225,11 +225,16 @@ pub fn stream<M: Streaming>(
     let called = Called::spawned(M::INDEX);
     let (pending, task) =
         start(router, M::INFO.name, called, head, args, wanted::<M>, |acquire, head, _| {
-            let sink = StreamSink::channel(sender);
+            let sink = StreamSink::channel(sender).yielding(yields(router, &head));
             let begin = |scope: &mut _, args| begin_many::<M>(scope, args, sink);
             spawn(router, M::BATCHED, acquire, head, begin)
         });
     ResponseStream::started(pending, items, task)
+}
+
+/// True if the producer of a stream yields after each item, so that its consumer hears of a deadline.
+pub(super) fn yields(router: &Router, head: &Head) -> bool {
+    head.deadline.is_some() && router.runtime().sweeps
 }
 
 /// Makes a task of a call. A call that is `in_order`, or that may go to another process,

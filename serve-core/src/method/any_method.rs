@@ -52,16 +52,18 @@ pub trait AnyMethod: Send + Sync {
     fn retries(&self) -> usize;
     /// A copy of the arguments; none unless the method is marked `#[retry]`.
     fn copy_args(&self, args: &AnyValue) -> Option<AnyValue>;
-    /// A sink for items of this method, and the stream of the items that are sent to the sink.
-    fn channel(&self, capacity: usize) -> (AnySink, AnyItems);
+    /// A sink for items of this method, and the stream of the items that are sent to the sink. With
+    /// `yields`, the task that forwards a stream to the sink yields after each item.
+    fn channel(&self, capacity: usize, yields: bool) -> (AnySink, AnyItems);
     /// Another sink of the same stream.
     fn clone_sink(&self, sink: &AnySink) -> AnySink;
     /// Reads the arguments from text, each as the type of its parameter.
     fn read_args(&self, source: &mut TextSource<'_>) -> Result<AnyValue, TextError>;
     /// The arguments in the form in which a request router looks at them.
     fn args_by_place<'a>(&self, args: &'a AnyValue) -> &'a dyn ArgumentsByPlace;
-    /// The arguments as JSON for people to read; none if they cannot be serialized.
-    fn show_args(&self, args: &AnyValue) -> Option<Value>;
+    /// The arguments as the text of a JSON object, for people to read; none if they cannot be
+    /// serialized.
+    fn args_as_json(&self, args: &AnyValue) -> Option<Vec<u8>>;
     /// The result as JSON for people to read.
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError>;
     /// The result as JSON text, which has all digits of an `f32` and of 128-bit integers.

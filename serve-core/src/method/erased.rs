@@ -169,7 +169,7 @@ where
         M::copy_args(typed_ref(args)).map(|args| Box::new(args) as AnyValue)
     }
 
-    fn channel(&self, capacity: usize) -> (AnySink, AnyItems) {
+    fn channel(&self, capacity: usize, yields: bool) -> (AnySink, AnyItems) {
         let (sender, mut receiver) = mpsc::channel(capacity);
         let items = stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(
             |item: Result<M::Ok, Box<CallError<M::Err>>>| match item {
@@ -177,7 +177,7 @@ where
                 Err(error) => Err(error.map_app(|error| Box::new(error) as AnyValue)),
             },
         );
-        (Box::new(StreamSink::channel(sender)), items.boxed())
+        (Box::new(StreamSink::channel(sender).yielding(yields)), items.boxed())
     }
 
     fn clone_sink(&self, sink: &AnySink) -> AnySink {
@@ -192,8 +192,8 @@ where
         typed_ref::<M::Args>(args)
     }
 
-    fn show_args(&self, args: &AnyValue) -> Option<Value> {
-        serde_json::to_value(Self::named(args)).ok()
+    fn args_as_json(&self, args: &AnyValue) -> Option<Vec<u8>> {
+        serde_json::to_vec(&Self::named(args)).ok()
     }
 
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError> {

@@ -11,11 +11,16 @@ use tokio::sync::{Semaphore, TryAcquireError};
 
 use crate::call::CallError;
 use crate::call::pending::Outcome;
+use crate::call::runtime_context::reschedule;
 
 /// The sink for the items of one streaming call. The caller reads them as a stream, in this
 /// process or in another. The sink is bounded: a sender waits while the consumer has no room.
 #[doc(hidden)]
-pub struct StreamSink<T, E>(To<T, E>);
+pub struct StreamSink<T, E> {
+    to: To<T, E>,
+    /// True if the task that forwards a stream yields after each item.
+    yields: bool,
+}
 
 enum To<T, E> {
     Channel(mpsc::Sender<Outcome<T, E>>),
@@ -55,11 +60,21 @@ pub(crate) enum TrySendItem<T, E> {
 
 impl<T, E> StreamSink<T, E> {
     pub(crate) fn channel(sender: mpsc::Sender<Outcome<T, E>>) -> Self {
-        Self(To::Channel(sender))
+        Self { to: To::Channel(sender), yields: false }
     }
 
     pub(crate) fn wire(writer: Arc<dyn ItemWriter<T, E>>) -> Self {
-        Self(To::Wire(writer))
+        Self { to: To::Wire(writer), yields: false }
+    }
+
+    /// Makes the task that forwards a stream yield after each item.
+    ///
+    /// A worker of tokio keeps the task that it woke last for itself, and no other worker takes it.
+    /// That is the consumer of the item. If the method computes for long before the next item, the
+    /// consumer would not run meanwhile, and not hear of its deadline either.
+    pub(crate) fn yielding(mut self, yields: bool) -> Self {
+        self.yields = yields;
+        self
     }
 
     /// Sends the items of `stream` until the stream ends or its consumer is gone.
@@ -72,7 +87,7 @@ impl<T, E> StreamSink<T, E> {
         stream: impl Stream<Item = Result<T, CallError<E>>>,
     ) -> Result<(), CallError<E>> {
         let mut stream = pin!(stream);
-        match &self.0 {
+        match &self.to {
             // All free places of the channel are reserved at once. If no place is free, the sender
             // waits for one. The consumer sees no difference, and the channel's semaphore is not
             // locked for each item.
@@ -95,6 +110,9 @@ impl<T, E> StreamSink<T, E> {
                         }
                     };
                     place.send(item.map_err(Box::new));
+                    if self.yields {
+                        reschedule().await;
+                    }
                 }
             }
             To::Wire(writer) => {
@@ -113,7 +131,7 @@ impl<T, E> StreamSink<T, E> {
 
     /// Waits for room and sends one item. False if the consumer is gone.
     pub async fn send(&self, item: Result<T, CallError<E>>) -> bool {
-        match &self.0 {
+        match &self.to {
             To::Channel(sender) => sender.send(item.map_err(Box::new)).await.is_ok(),
             To::Wire(writer) => {
                 let Ok(room) = writer.room().acquire().await else { return false };
@@ -126,7 +144,7 @@ impl<T, E> StreamSink<T, E> {
 
     /// Waits for room for one item and reserves it. None if the consumer is gone.
     pub(crate) async fn reserve(&self) -> Option<ItemPlace<T, E>> {
-        match &self.0 {
+        match &self.to {
             To::Channel(sender) => {
                 sender.clone().reserve_owned().await.ok().map(ItemPlace::Channel)
             }
@@ -139,7 +157,7 @@ impl<T, E> StreamSink<T, E> {
 
     /// Sends one item if there is room for it now.
     pub(crate) fn try_send(&self, item: Result<T, CallError<E>>) -> TrySendItem<T, E> {
-        match &self.0 {
+        match &self.to {
             To::Channel(sender) => match sender.try_send(item.map_err(Box::new)) {
                 Ok(()) => TrySendItem::Sent,
                 Err(TrySendError::Full(item)) => TrySendItem::Full(item.map_err(|error| *error)),
@@ -159,14 +177,14 @@ impl<T, E> StreamSink<T, E> {
 
     /// True once the consumer is gone.
     pub(crate) fn is_closed(&self) -> bool {
-        match &self.0 {
+        match &self.to {
             To::Channel(sender) => sender.is_closed(),
             To::Wire(writer) => writer.room().is_closed(),
         }
     }
 
     pub(crate) fn downgrade(&self) -> WeakStreamSink<T, E> {
-        match &self.0 {
+        match &self.to {
             To::Channel(sender) => WeakStreamSink::Channel(sender.downgrade()),
             To::Wire(writer) => WeakStreamSink::Wire(Arc::downgrade(writer)),
         }
@@ -187,25 +205,27 @@ impl<T, E> ItemPlace<T, E> {
 impl<T, E> WeakStreamSink<T, E> {
     /// The sink, as long as the call's own task holds it.
     pub(crate) fn upgrade(&self) -> Option<StreamSink<T, E>> {
-        Some(StreamSink(match self {
+        let to = match self {
             Self::Channel(sender) => To::Channel(sender.upgrade()?),
             Self::Wire(writer) => To::Wire(writer.upgrade()?),
-        }))
+        };
+        Some(StreamSink { to, yields: false })
     }
 }
 
 impl<T, E> Clone for StreamSink<T, E> {
     fn clone(&self) -> Self {
-        Self(match &self.0 {
+        let to = match &self.to {
             To::Channel(sender) => To::Channel(sender.clone()),
             To::Wire(writer) => To::Wire(Arc::clone(writer)),
-        })
+        };
+        Self { to, yields: self.yields }
     }
 }
 
 impl<T, E> fmt::Debug for StreamSink<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.to {
             To::Channel(_) => "StreamSink::Channel",
             To::Wire(_) => "StreamSink::Wire",
         })

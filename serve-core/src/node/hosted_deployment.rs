@@ -26,6 +26,8 @@ pub(super) struct HostedDeployment {
 pub(super) enum ReplicaEvent {
     /// The replica with this id is gone together with its calls.
     Killed { id: Arc<str> },
-    /// A replica is unfit and must be replaced.
+    /// A replica is unfit: it must stop and be replaced.
     Unfit { number: u64, reason: String },
+    /// A replica must be replaced, and may serve until then.
+    Worn { number: u64, reason: String },
 }

@@ -43,6 +43,13 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 /// The time after which a loop that has panicked is restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
+/// The time until which a replica that must be replaced may serve.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Now,
+    Replaced,
+}
+
 /// The loop of one deployment.
 struct HostedLoop {
     id: DeploymentId,
@@ -394,7 +401,8 @@ impl HostedLoop {
                     self.ends(number, ReplicaReport::Died("it was killed".to_owned()));
                 }
             }
-            ReplicaEvent::Unfit { number, reason } => self.is_unfit(number, reason),
+            ReplicaEvent::Unfit { number, reason } => self.must_go(number, reason, Until::Now),
+            ReplicaEvent::Worn { number, reason } => self.must_go(number, reason, Until::Replaced),
         }
     }
 
@@ -585,7 +593,7 @@ impl HostedLoop {
         }
         let Some(config) = self.code.node().options().user_config.clone() else {
             let reason = "it was given a user config, and is to have none".to_owned();
-            return self.is_unfit(number, reason);
+            return self.must_go(number, reason, Until::Now);
         };
         replica.taking = Some(wanted);
         replica.config_version = UNKNOWN_CONFIG;
@@ -596,21 +604,28 @@ impl HostedLoop {
         });
         self.under_way.insert(telling.id(), (number, Work::Reconfigure));
         // Until the hook returns, the replica may have applied only a part of the config.
-        let unfit = match &replica.report {
-            ReplicaReport::Running { unfit, .. } => unfit.clone(),
-            _ => None,
-        };
-        let (config_version, refused) = (UNKNOWN_CONFIG, None);
-        self.set_report(number, ReplicaReport::Running { config_version, refused, unfit });
+        let mut report = replica.report.clone();
+        match &mut report {
+            ReplicaReport::Running { config_version, refused, .. } => {
+                (*config_version, *refused) = (UNKNOWN_CONFIG, None);
+            }
+            other => *other = ReplicaReport::running(UNKNOWN_CONFIG),
+        }
+        self.set_report(number, report);
     }
 
-    fn is_unfit(&mut self, number: u64, reason: String) {
-        let Some(replica) = self.replicas.get(&number) else { return };
-        let ReplicaReport::Running { config_version, refused, unfit: None } = &replica.report
-        else {
+    /// Reports that a replica must be replaced, and until when it may serve.
+    fn must_go(&mut self, number: u64, reason: String, until: Until) {
+        let Some(replica) = self.replicas.get(&number).filter(|it| it.running.is_some()) else {
             return;
         };
-        if replica.running.is_none() {
+        let mut report = replica.report.clone();
+        let ReplicaReport::Running { unfit: unfit @ None, worn, .. } = &mut report else { return };
+        let said = match until {
+            Until::Now => unfit,
+            Until::Replaced => worn,
+        };
+        if said.is_some() {
             return;
         }
         tracing::warn!(
@@ -619,8 +634,7 @@ impl HostedLoop {
             replica = &*replica.id,
             "a replica is replaced: {reason}"
         );
-        let (config_version, refused) = (*config_version, refused.clone());
-        let report = ReplicaReport::Running { config_version, refused, unfit: Some(reason) };
+        *said = Some(reason);
         self.set_report(number, report);
     }
 
@@ -670,12 +684,16 @@ impl HostedLoop {
                 Some((version, error))
             }
         };
-        let ReplicaReport::Running { unfit, .. } = &replica.report else { return };
-        let (config_version, unfit) = (replica.config_version, unfit.clone());
+        let mut report = replica.report.clone();
+        let ReplicaReport::Running { config_version, refused: said, .. } = &mut report else {
+            return;
+        };
+        *config_version = replica.config_version;
+        *said = refused.clone();
         if let Some((_, error)) = &refused {
             self.warn(number, "a replica could not be reconfigured", error);
         }
-        self.set_report(number, ReplicaReport::Running { config_version, refused, unfit });
+        self.set_report(number, report);
         self.reconfigure_if_assigned(number);
     }
 
@@ -701,9 +719,9 @@ impl HostedLoop {
             return;
         }
         let events = self.event_sender.clone();
-        replica.report_unfit_to(move |reason| {
+        replica.report_worn_to(move |reason| {
             if let Some(events) = events.upgrade() {
-                let _ = events.send(ReplicaEvent::Unfit { number, reason });
+                let _ = events.send(ReplicaEvent::Worn { number, reason });
             }
         });
         let node = self.code.node();
@@ -717,8 +735,7 @@ impl HostedLoop {
         let methods = node.deployment_type.methods();
         let ordered = methods.iter().any(|method| replica.target.keeps_order(*method));
         local.running = Some(RunningReplica::admit(&self.router, replica, node.slots(), ordered));
-        let config_version = local.config_version;
-        let report = ReplicaReport::Running { config_version, refused: None, unfit: None };
+        let report = ReplicaReport::running(local.config_version);
         self.set_report(number, report);
         self.reconfigure_if_assigned(number);
     }

@@ -119,7 +119,7 @@ async fn assignments_that_the_node_has_missed_change_nothing_in_the_end() {
     let mut world = World::new();
     world.add_replica(0);
     world.assign().await;
-    let running = ReplicaReport::Running { config_version: 1, refused: None, unfit: None };
+    let running = ReplicaReport::running(1);
     assert_eq!(world.replica(0).await, Some(running.clone()));
     // Replica 1 was to start and to stop meanwhile, and nothing requested the end of replica 0.
     world.add_replica(1);

@@ -4,16 +4,19 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
+use std::time::Duration;
 use std::{fmt, io};
 
 use futures::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::paused_clock;
-use crate::call::blocking::{on_compute_thread, wait};
+use crate::call::blocking::{Parking, on_compute_thread, park_with, wait};
 use crate::call::pending::panic_message;
 use crate::call::request_ids::RequestIds;
 use crate::call::runtime_context::RuntimeContext;
@@ -23,8 +26,17 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The error of a job that was dropped before it ran.
 const ENDED: &str = "the replica's compute threads ended";
 
+/// The time for which an idle thread beyond the limit is kept for the next job that waits.
+const SPARE: Duration = Duration::from_secs(1);
+
 /// The compute threads of one replica. They start with the first job and end when the replica is
 /// dropped; an idle replica has no compute threads.
+///
+/// No job begins while `threads` jobs compute. A job that waits for a call does not compute, and
+/// another thread takes its place: the call may need a thread of this replica itself. A job that
+/// has waited goes on at once, even if more jobs compute than there should be. It may hold a lock
+/// that they need, so it must not wait for them. There are never more threads than jobs, and every
+/// job has a slot.
 pub(crate) struct Compute {
     replica: Arc<str>,
     threads: usize,
@@ -36,6 +48,7 @@ pub(crate) struct Compute {
 struct Pool {
     name: String,
     threads: usize,
+    tokio: Handle,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -43,9 +56,25 @@ struct Pool {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// The number of threads.
     started: usize,
+    /// The number of threads that wait for a job.
     idle: usize,
+    /// The number of threads whose job waits for a call.
+    waiting: usize,
     closed: bool,
+}
+
+impl State {
+    /// The number of threads that compute, or would if there were jobs.
+    fn active(&self) -> usize {
+        self.started - self.waiting
+    }
+
+    /// The number of threads that compute.
+    fn computing(&self) -> usize {
+        self.active() - self.idle
+    }
 }
 
 impl Compute {
@@ -57,8 +86,8 @@ impl Compute {
     fn pool(&self) -> &Arc<Pool> {
         self.pool.get_or_init(|| {
             let name = self.name();
-            let (state, work) = (Mutex::default(), Condvar::new());
-            Arc::new(Pool { name, threads: self.threads, state, work })
+            let (threads, tokio) = (self.threads, self.runtime.tokio.clone());
+            Arc::new(Pool { name, threads, tokio, state: Mutex::default(), work: Condvar::new() })
         })
     }
 
@@ -119,26 +148,13 @@ impl Compute {
         let pool = self.pool();
         let mut state = pool.state.lock();
         state.jobs.push_back(job);
-        if state.jobs.len() > state.idle && state.started < pool.threads {
-            let (pool, tokio) = (Arc::clone(pool), self.runtime.tokio.clone());
-            let thread = std::thread::Builder::new().name(pool.name.clone()).spawn(move || {
-                let _tokio = tokio.enter();
-                pool.work();
-            });
-            match thread {
-                Ok(_) => state.started += 1,
-                Err(error) if state.started > 0 => {
-                    tracing::warn!(%error, "no further compute thread could be started");
-                }
-                Err(error) => {
-                    tracing::error!(%error, "no compute thread could be started");
-                    // Dropping the jobs fails their calls.
-                    state.jobs.clear();
-                }
-            }
+        pool.find_thread(&mut state);
+        if state.started == 0 {
+            let jobs = std::mem::take(&mut state.jobs);
+            drop(state);
+            // Dropping the jobs fails their calls. After the lock, because they hold user values.
+            drop(jobs);
         }
-        drop(state);
-        pool.work.notify_one();
     }
 }
 
@@ -234,23 +250,101 @@ impl<R> Caller<R> {
 }
 
 impl Pool {
+    /// Wakes or starts a thread for the next job, if there is a job and it may begin.
+    fn find_thread(self: &Arc<Self>, state: &mut State) {
+        if state.jobs.is_empty() || state.computing() >= self.threads {
+            return;
+        }
+        if state.jobs.len() > state.idle && state.active() < self.threads {
+            let pool = Arc::clone(self);
+            let thread = std::thread::Builder::new().name(self.name.clone()).spawn(move || {
+                let _tokio = pool.tokio.enter();
+                let worker =
+                    Arc::new(Worker { pool: Arc::clone(&pool), waits: AtomicBool::new(false) });
+                park_with(Arc::clone(&worker) as Arc<dyn Parking>);
+                worker.work();
+            });
+            match thread {
+                Ok(_) => state.started += 1,
+                Err(error) if state.started > 0 => {
+                    tracing::warn!(%error, "no further compute thread could be started");
+                }
+                // The caller drops the jobs.
+                Err(error) => {
+                    tracing::error!(%error, "no compute thread could be started");
+                    return;
+                }
+            }
+        }
+        self.work.notify_one();
+    }
+}
+
+/// A thread of a [`Pool`].
+struct Worker {
+    pool: Arc<Pool>,
+    /// True while the thread's job waits for a call. Written only by the thread itself.
+    waits: AtomicBool,
+}
+
+impl Worker {
     fn work(&self) {
-        let mut state = self.state.lock();
+        let pool = &self.pool;
+        let mut state = pool.state.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            // This thread counts as one that computes.
+            if state.computing() <= pool.threads
+                && let Some(job) = state.jobs.pop_front()
+            {
                 drop(state);
                 // The arguments or the result of a job whose caller is gone are dropped here. A
                 // panic in that drop must not end the thread.
                 let _ = catch_unwind(AssertUnwindSafe(job));
-                state = self.state.lock();
-            } else if state.closed {
+                self.asking();
+                state = pool.state.lock();
+                continue;
+            }
+            if state.closed {
+                state.started -= 1;
                 return;
+            }
+            let is_spare = state.active() > pool.threads;
+            state.idle += 1;
+            let timed_out = if is_spare {
+                pool.work.wait_for(&mut state, SPARE).timed_out()
             } else {
-                state.idle += 1;
-                self.work.wait(&mut state);
-                state.idle -= 1;
+                pool.work.wait(&mut state);
+                false
+            };
+            state.idle -= 1;
+            // A thread that was woken in the last moment takes its job.
+            if timed_out && state.active() > pool.threads && state.jobs.is_empty() {
+                state.started -= 1;
+                return;
             }
         }
+    }
+}
+
+impl Parking for Worker {
+    fn asking(&self) {
+        if self.waits.swap(false, Ordering::Relaxed) {
+            self.pool.state.lock().waiting -= 1;
+        }
+    }
+
+    fn parking(&self) {
+        if !self.waits.swap(true, Ordering::Relaxed) {
+            let mut state = self.pool.state.lock();
+            state.waiting += 1;
+            self.pool.find_thread(&mut state);
+        }
+    }
+
+    fn woken(&self) {}
+
+    fn polled(&self, is_pending: bool) {
+        if is_pending { self.parking() } else { self.asking() }
     }
 }
 

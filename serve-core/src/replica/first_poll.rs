@@ -23,6 +23,11 @@ impl FirstPoll {
         if in_place::is_sampled() { Some(begin_watch()) } else { None }
     }
 
+    /// True if the sweeper found that the poll lasted too long.
+    pub(crate) fn is_overdue(self) -> bool {
+        self.took == Some(Duration::MAX)
+    }
+
     /// Returns the report of a poll in place that began at `watch`. Most polls have no report.
     #[inline]
     pub(crate) fn observed(watch: Option<Instant>, ready: bool) -> Option<Self> {

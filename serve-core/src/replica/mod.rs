@@ -20,6 +20,7 @@ mod replica;
 mod scope;
 mod shutting_down;
 mod slot;
+mod spawned;
 mod target;
 
 pub use any_deployment::any_deployment;
@@ -40,4 +41,5 @@ pub use scope::{batch_contexts, context, replica_context};
 pub use shutting_down::shutting_down;
 pub use slot::Slot;
 pub(crate) use slot::SlotOwner;
+pub use spawned::{in_context, spawn};
 pub(crate) use target::{Call, Target};

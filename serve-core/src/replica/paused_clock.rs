@@ -102,4 +102,8 @@ impl Parking for ClockHold {
         state.woken = true;
         self.hold(&mut state);
     }
+
+    /// Does nothing: only a wait of Serve's own says when the thread goes on, so that the clock
+    /// stands still until then.
+    fn polled(&self, _: bool) {}
 }

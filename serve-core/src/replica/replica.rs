@@ -18,7 +18,7 @@ use super::target::Target;
 use crate::call::runtime_context::RuntimeContext;
 use crate::call::{CallError, ReplicaContext};
 
-/// Panics in a row, without a success between them, that make a replica unfit.
+/// Panics in a row, without a success between them, after which a replica is replaced.
 const PANICS: usize = 3;
 
 /// One running copy of a deployment, as its host keeps it: its instance, its threads, its slots.
@@ -42,8 +42,8 @@ pub(crate) struct Replica {
     pub(crate) compute: Compute,
     /// The data that batching, `#[routes]` and other features keep on a replica.
     pub(crate) extensions: Extensions,
-    /// Called with the reason when the replica is not fit to go on.
-    report_unfit: OnceLock<Box<dyn Fn(String) + Send + Sync>>,
+    /// Called with the reason when the replica has to be replaced.
+    report_worn: OnceLock<Box<dyn Fn(String) + Send + Sync>>,
     /// The calls that wait for something, to be woken when the replica ends.
     waiting: Mutex<Slab<Waker>>,
 }
@@ -62,7 +62,7 @@ impl Replica {
             owner,
             extensions: Extensions::default(),
             panics: AtomicUsize::new(0),
-            report_unfit: OnceLock::new(),
+            report_worn: OnceLock::new(),
             key: AtomicUsize::new(usize::MAX),
             direct: if target.is_direct() { target.instance() } else { None },
             target,
@@ -88,11 +88,11 @@ impl Replica {
         self.direct.as_ref()
     }
 
-    /// Sets the function to call with the reason when the replica is not fit to go on: when
+    /// Sets the function to call with the reason when the replica has to be replaced: when
     /// [`PANICS`] calls in a row have panicked.
-    pub(crate) fn report_unfit_to(&self, report: impl Fn(String) + Send + Sync + 'static) {
+    pub(crate) fn report_worn_to(&self, report: impl Fn(String) + Send + Sync + 'static) {
         // A replica is watched by the one reconciler that made it.
-        let _ = self.report_unfit.set(Box::new(report));
+        let _ = self.report_worn.set(Box::new(report));
     }
 
     /// Records that a call was served.
@@ -107,7 +107,7 @@ impl Replica {
     /// Records that a call panicked.
     pub(crate) fn panicked(&self) {
         if self.panics.fetch_add(1, Ordering::Relaxed) + 1 == PANICS
-            && let Some(report) = self.report_unfit.get()
+            && let Some(report) = self.report_worn.get()
         {
             report(format!("{PANICS} calls in a row panicked"));
         }

@@ -41,7 +41,9 @@ enum ScopeKind {
     /// The caller's end of a call that the host of this replica serves. The host has the slot.
     Away(Arc<Replica>),
     /// A constructor, whose replica does not exist yet.
-    Constructor(Arc<ConstructorScope>),
+    Constructor(Arc<ReplicaParts>),
+    /// A task that the code of a replica spawned, which does not keep the replica alive.
+    Spawned(Arc<ReplicaParts>),
     /// No replica, for a `#[task]`.
     Task(Arc<RuntimeContext>),
     /// No kind: an HTTP request, or a call that waits for its slot.
@@ -120,9 +122,9 @@ impl Seat for Arc<RuntimeContext> {
     }
 }
 
-/// The known parts of a replica while its constructor runs. Shared, so that a scope, which every
-/// call moves, stays small.
-struct ConstructorScope {
+/// The parts of a replica that code has without the replica itself. Shared, so that a scope, which
+/// every call moves, stays small.
+struct ReplicaParts {
     context: Arc<ReplicaContext>,
     runtime: Arc<RuntimeContext>,
 }
@@ -145,8 +147,8 @@ impl Scope {
         context: Arc<ReplicaContext>,
         runtime: Arc<RuntimeContext>,
     ) -> Self {
-        let newborn = Arc::new(ConstructorScope { context, runtime });
-        Self { request, deadline: None, kind: ScopeKind::Constructor(newborn) }
+        let parts = Arc::new(ReplicaParts { context, runtime });
+        Self { request, deadline: None, kind: ScopeKind::Constructor(parts) }
     }
 
     /// The scope of a batch that serves several calls. In the log, and for the calls that the
@@ -274,7 +276,9 @@ impl Scope {
             ScopeKind::Slot(slot, _) => slot.replica().compute.spawns_by(runtime),
             ScopeKind::Replica(replica, _) => replica.compute.spawns_by(runtime),
             ScopeKind::Batch(batch, _) => batch.replica.compute.spawns_by(runtime),
-            ScopeKind::Constructor(newborn) => Arc::ptr_eq(&newborn.runtime, runtime),
+            ScopeKind::Constructor(parts) | ScopeKind::Spawned(parts) => {
+                Arc::ptr_eq(&parts.runtime, runtime)
+            }
             ScopeKind::Task(own) => Arc::ptr_eq(own, runtime),
             ScopeKind::Outside => true,
             ScopeKind::Away(_) => false,
@@ -296,11 +300,32 @@ impl Scope {
             ScopeKind::Slot(slot, _) => ScopeKind::Replica(Arc::clone(slot.replica()), None),
             ScopeKind::Replica(replica, _) => ScopeKind::Replica(Arc::clone(replica), None),
             ScopeKind::Batch(batch, _) => ScopeKind::Replica(Arc::clone(&batch.replica), None),
-            ScopeKind::Constructor(newborn) => ScopeKind::Constructor(Arc::clone(newborn)),
+            ScopeKind::Constructor(parts) => ScopeKind::Constructor(Arc::clone(parts)),
+            ScopeKind::Spawned(parts) => ScopeKind::Spawned(Arc::clone(parts)),
             ScopeKind::Task(runtime) => ScopeKind::Task(Arc::clone(runtime)),
             ScopeKind::Away(_) | ScopeKind::Outside => ScopeKind::Outside,
         };
         Self { request: self.request.clone(), deadline: None, kind }
+    }
+
+    /// A scope of the same request and deadline, for a task that may outlive the call. Without the
+    /// slot and the replica, so that a task that goes on keeps neither.
+    pub(super) fn for_spawned(&self) -> Self {
+        let parts_of = |replica: &Replica| {
+            let (context, runtime) = (Arc::clone(&replica.context), replica.compute.runtime());
+            ScopeKind::Spawned(Arc::new(ReplicaParts { context, runtime }))
+        };
+        let kind = match &self.kind {
+            ScopeKind::Slot(slot, _) => parts_of(slot.replica()),
+            ScopeKind::Replica(replica, _) => parts_of(replica),
+            ScopeKind::Batch(batch, _) => parts_of(&batch.replica),
+            ScopeKind::Constructor(parts) | ScopeKind::Spawned(parts) => {
+                ScopeKind::Spawned(Arc::clone(parts))
+            }
+            ScopeKind::Task(runtime) => ScopeKind::Task(Arc::clone(runtime)),
+            ScopeKind::Away(_) | ScopeKind::Outside => ScopeKind::Outside,
+        };
+        Self { request: self.request.clone(), deadline: self.deadline.clone(), kind }
     }
 
     /// The scope of the current constructor, to be entered on the constructor's own thread, with
@@ -308,8 +333,8 @@ impl Scope {
     pub(super) fn for_constructor() -> Option<(Self, Arc<RuntimeContext>, Arc<str>)> {
         Self::current(|scope| {
             let scope = scope?;
-            let ScopeKind::Constructor(newborn) = &scope.kind else { return None };
-            let (runtime, id) = (Arc::clone(&newborn.runtime), Arc::clone(&newborn.context.id));
+            let ScopeKind::Constructor(parts) = &scope.kind else { return None };
+            let (runtime, id) = (Arc::clone(&parts.runtime), Arc::clone(&parts.context.id));
             Some((scope.for_shared_work(), runtime, id))
         })
     }
@@ -336,7 +361,8 @@ impl Scope {
                 ScopeKind::Batch(batch, wake) => {
                     (Arc::clone(&batch.replica), ScopeKind::Batch(Arc::clone(batch), wake.take()))
                 }
-                ScopeKind::Constructor(..)
+                ScopeKind::Constructor(_)
+                | ScopeKind::Spawned(_)
                 | ScopeKind::Task(_)
                 | ScopeKind::Away(_)
                 | ScopeKind::Outside => {
@@ -372,7 +398,8 @@ impl Scope {
             ScopeKind::Slot(slot, _) => Some(slot.replica()),
             ScopeKind::Replica(replica, _) => Some(replica),
             ScopeKind::Batch(batch, _) => Some(&batch.replica),
-            ScopeKind::Constructor(..)
+            ScopeKind::Constructor(_)
+            | ScopeKind::Spawned(_)
             | ScopeKind::Task(_)
             | ScopeKind::Away(_)
             | ScopeKind::Outside => None,
@@ -397,7 +424,7 @@ impl Scope {
 
     fn replica_context(&self) -> Option<&Arc<ReplicaContext>> {
         match &self.kind {
-            ScopeKind::Constructor(newborn) => Some(&newborn.context),
+            ScopeKind::Constructor(parts) | ScopeKind::Spawned(parts) => Some(&parts.context),
             _ => self.replica().map(|replica| &replica.context),
         }
     }
@@ -431,7 +458,9 @@ impl Scope {
             ScopeKind::Slot(slot, _) => Some(slot.replica().compute.runtime()),
             ScopeKind::Replica(replica, _) => Some(replica.compute.runtime()),
             ScopeKind::Batch(batch, _) => Some(batch.replica.compute.runtime()),
-            ScopeKind::Constructor(newborn) => Some(Arc::clone(&newborn.runtime)),
+            ScopeKind::Constructor(parts) | ScopeKind::Spawned(parts) => {
+                Some(Arc::clone(&parts.runtime))
+            }
             ScopeKind::Task(runtime) => Some(Arc::clone(runtime)),
             ScopeKind::Away(_) | ScopeKind::Outside => None,
         }
@@ -522,6 +551,12 @@ impl Drop for Entered<'_> {
 /// Outside of any call, every part of the context is empty. In a `#[batch]` method it is that of
 /// the batch's first item, without a deadline; [`batch_contexts`](crate::batching::batch_contexts())
 /// returns those of all items. A context is cheap to clone.
+///
+/// **A task that a method spawns has no context** if it is spawned with `tokio::spawn`,
+/// `JoinSet::spawn` or `spawn_blocking`: its calls are requests of their own, without the method's
+/// deadline. [`spawn`](crate::spawn()) spawns a task with the context, and
+/// [`in_context`](crate::in_context()) takes it along into a `JoinSet`. A future that is polled on the
+/// method's own task, as by `join!`, `select!` and `FuturesUnordered`, has the context anyway.
 ///
 /// ```
 /// assert_eq!(serve_core::context().request_id(), "");

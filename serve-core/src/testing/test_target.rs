@@ -40,13 +40,9 @@ impl Target for TestTarget {
 
     fn call(&self, call: Call) -> BoxFuture<'static, AnyReply> {
         let method = call.method;
-        let record = CallRecord {
-            method: method.info().name,
-            deployment: Arc::clone(&self.replica.deployment),
-            replica_id: Arc::clone(&self.replica.id),
-            arguments: method.show_args(&call.arguments),
-        };
-        self.records.add(self.deployment, record);
+        let replica = (Arc::clone(&self.replica.deployment), Arc::clone(&self.replica.id));
+        let arguments = method.args_as_json(&call.arguments);
+        self.records.add(self.deployment, CallRecord::new(method.info().name, replica, arguments));
         let Injected { delay, failure } = self.faults.next(self.deployment, method.info().name);
         let target = Arc::clone(&self.target);
         if !delay.is_zero() {

@@ -26,6 +26,8 @@ use crate::deployment::{Anywhere, InProcess};
     label = "this type cannot be sent to another process",
     note = "derive `serde::Serialize` and `serde::Deserialize` for `{Self}`; it must also be `Send` \
             and own its data",
+    note = "an `Arc<T>` needs serde's feature `rc`: \
+            `serde = {{ version = \"1\", features = [\"derive\", \"rc\"] }}`",
     note = "or keep the deployment in its callers' process: `#[deployment(local)]`",
     note = "for an error, return `serve_core::Result<T>`: `?` turns any standard error into its error"
 )]

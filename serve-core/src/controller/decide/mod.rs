@@ -10,6 +10,7 @@
 //! | `status_machine` | a deployment's status, and its application's |
 //! | `autoscale` | how many replicas a load asks for |
 //! | `rollout` | which replicas start and which stop |
+//! | `replacements` | which replicas that serve are replaced now |
 //! | `start_failures` | whether a failed start is tried again |
 //! | `ranks` | the places of the replicas |
 //! | `resources` | what fits on a node |
@@ -20,6 +21,7 @@ mod autoscale;
 mod batches;
 mod deploys;
 mod ranks;
+mod replacements;
 mod resources;
 mod rollout;
 mod shortage;
@@ -32,6 +34,7 @@ pub(crate) use autoscale::{
 pub(crate) use batches::starved_batches;
 pub(crate) use deploys::Deploys;
 pub(crate) use ranks::{close_gaps, free_ranks};
+pub(crate) use replacements::Replacements;
 pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use rollout::{ReplicaChanges, ReplicaView, RolloutInput, rollout};
 pub(crate) use shortage::{Reservations, shortage};

@@ -25,8 +25,10 @@ pub(crate) struct RolloutInput<'a> {
 pub(crate) struct ReplicaView {
     /// The number of the replica. Replicas that were created later have greater numbers.
     pub(crate) number: u64,
-    /// True if the replica has the requested version.
+    /// True if the replica has the requested version and is not to be replaced.
     pub(crate) current: bool,
+    /// True if the replica has the requested version, but is to be replaced.
+    pub(crate) worn: bool,
     /// True if the replica takes calls.
     pub(crate) running: bool,
 }
@@ -46,7 +48,7 @@ pub(crate) struct ReplicaChanges {
 /// allowed: then the new replicas start first. Unlike in Ray Serve, the last replica that serves
 /// does not stop before another one serves, so that a deployment with one replica temporarily has
 /// two, unless the old replica occupies the only room; and a version that does not start stops no
-/// further old replicas.
+/// further old replicas. A replica that is to be replaced serves until its successor does.
 pub(crate) fn rollout(input: &RolloutInput<'_>) -> ReplicaChanges {
     if input.given_up {
         return ReplicaChanges::default();
@@ -109,6 +111,8 @@ fn surge(input: &RolloutInput<'_>) -> Option<usize> {
     match part(input.target, input.max_surge_percent / 100.0, f64::ceil) {
         // A single replica cannot stop first and still serve.
         0 if input.target == 1 => Some(1),
+        // A replica that is to be replaced serves until another one does.
+        0 if input.replicas.iter().all(|replica| replica.current || replica.worn) => Some(1),
         0 => None,
         allowed => Some(allowed),
     }
@@ -142,11 +146,11 @@ mod tests {
     }
 
     fn old(number: u64) -> ReplicaView {
-        ReplicaView { number, current: false, running: true }
+        ReplicaView { number, current: false, worn: false, running: true }
     }
 
     fn new(number: u64, running: bool) -> ReplicaView {
-        ReplicaView { number, current: true, running }
+        ReplicaView { number, current: true, worn: false, running }
     }
 
     #[test]
@@ -206,6 +210,37 @@ mod tests {
         assert_eq!(rollout(&full), ReplicaChanges { start: 0, stop: vec![0] });
     }
 
+    fn worn(number: u64) -> ReplicaView {
+        ReplicaView { worn: true, ..old(number) }
+    }
+
+    #[test]
+    fn what_is_to_be_replaced_serves_until_its_successor_does() {
+        for target in 1..4 {
+            let mut replicas: Vec<_> = (0..target as u64).map(worn).collect();
+            for number in 0..target as u64 {
+                let next = target as u64 + number;
+                let first = rollout(&input(&replicas, target));
+                assert_eq!(first, ReplicaChanges { start: 1, stop: vec![] }, "of {target}");
+                replicas.push(new(next, false));
+                assert_eq!(rollout(&input(&replicas, target)), ReplicaChanges::default());
+                replicas.last_mut().unwrap().running = true;
+                assert_eq!(rollout(&input(&replicas, target)).stop, [number]);
+                replicas.retain(|replica| replica.number != number);
+            }
+            assert_eq!(rollout(&input(&replicas, target)), ReplicaChanges::default());
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_replaced_makes_room_where_there_is_no_other_and_stays_while_starts_fail() {
+        let replicas = [worn(0), new(1, false)];
+        let full = RolloutInput { no_room: true, ..input(&replicas, 1) };
+        assert_eq!(rollout(&full), ReplicaChanges { start: 0, stop: vec![0] });
+        let failing = RolloutInput { may_start: false, ..input(&replicas[..1], 1) };
+        assert_eq!(rollout(&failing), ReplicaChanges::default());
+    }
+
     #[test]
     fn what_is_scaled_to_zero_needs_no_successor() {
         let replicas = [old(0), old(1), new(2, false)];
@@ -227,12 +262,16 @@ mod tests {
         #[test]
         fn an_update_ends_and_serves_meanwhile(
             before in 0_usize..12,
+            worn_from in 0_usize..12,
             target in 0_usize..12,
             batch_share in 0.05_f64..1.0,
             surge in 0.0_f64..100.0,
             choices in prop::collection::vec(any::<prop::sample::Index>(), 200),
         ) {
             let mut replicas: Vec<ReplicaView> = (0..before as u64).map(old).collect();
+            for replica in replicas.iter_mut().skip(worn_from) {
+                replica.worn = true;
+            }
             let mut next = before as u64;
             let floor = {
                 let all = RolloutInput {
@@ -246,7 +285,8 @@ mod tests {
                     rolling_update_percentage: batch_share, max_surge_percent: surge,
                     ..input(&replicas, target)
                 };
-                before.max(target + super::surge(&all).unwrap_or(0))
+                // With replicas that are to be replaced, one more at least.
+                before.max(target + super::surge(&all).unwrap_or(0).max(1))
             };
             for choice in choices {
                 let decided = rollout(&RolloutInput {

@@ -288,6 +288,7 @@ impl<S: SerializeMap> SerializeMap for Finite<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Serialize;
     use std::collections::BTreeMap;
 
     use serde_json::json;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::{Batched, Batcher, Call, Caller, CellOf, Item, ItemState, Place, Run};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
+use crate::call::runtime_context::reschedule;
 use crate::call::stream::STREAM_CAPACITY;
 use crate::method::{Method, Reply, StreamSink};
 use crate::replica::replica::Replica;
@@ -209,6 +210,11 @@ fn run_streaming<M: BatchedStreaming>(
                 // The batch waits for all of these readers at the same time, so that several
                 // stalled readers are not waited for one after the other.
                 join_all(waiting).await;
+                // The readers run before the next step computes. A worker of tokio would keep the
+                // reader that it woke last for itself until then.
+                if replica.compute.runtime().sweeps {
+                    reschedule().await;
+                }
                 if readers.iter().all(Option::is_none) {
                     break;
                 }

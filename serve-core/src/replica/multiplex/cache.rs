@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::error::Error;
 
@@ -44,8 +45,16 @@ pub(super) struct State<M> {
     models: Vec<(String, Arc<M>)>,
     /// The models that were evicted, but may still be in use.
     evicted: HashMap<String, Weak<M>>,
-    /// The running loads. A load is gone once no call waits for it.
-    pub(super) loading: HashMap<String, WeakShared<Load<M>>>,
+    /// The running loads, and those that wait for others to end. A load is gone once no call waits
+    /// for it.
+    pub(super) loading: HashMap<String, Loading<M>>,
+}
+
+/// A load that runs, or waits for others to end.
+pub(super) struct Loading<M> {
+    load: WeakShared<Load<M>>,
+    /// Notified if the load must not wait for others.
+    urgent: Arc<Notify>,
 }
 
 /// The result of looking up a model.
@@ -94,12 +103,13 @@ impl<M> Default for State<M> {
 
 impl<M> State<M> {
     /// Looks up `id`, which counts as a use of the model. If there is neither a model nor a load of
-    /// it, `load` starts a load.
+    /// it, `load` starts a load. An `urgent` load does not wait for others.
     pub(super) fn find(
         &mut self,
         id: &str,
         max_models: usize,
-        load: impl FnOnce() -> Load<M>,
+        urgent: bool,
+        load: impl FnOnce(Arc<Notify>) -> Load<M>,
     ) -> Found<M> {
         if let Some(place) = self.models.iter().position(|(loaded, _)| loaded == id) {
             // Moved behind the models that were asked for before.
@@ -111,12 +121,21 @@ impl<M> State<M> {
             let evicted = self.insert(id.to_owned(), Arc::clone(&model), max_models);
             return Found::Revived(model, evicted);
         }
-        if let Some(running) = self.loading.get(id).and_then(WeakShared::upgrade) {
-            return Found::Loading(running);
+        if let Some(loading) = self.loading.get(id)
+            && let Some(load) = loading.load.upgrade()
+        {
+            if urgent {
+                loading.urgent.notify_one();
+            }
+            return Found::Loading(load);
         }
-        let load = load().shared();
+        let hurry = Arc::new(Notify::new());
+        if urgent {
+            hurry.notify_one();
+        }
+        let load = load(Arc::clone(&hurry)).shared();
         let weak = load.downgrade().expect("it was not polled yet");
-        self.loading.insert(id.to_owned(), weak);
+        self.loading.insert(id.to_owned(), Loading { load: weak, urgent: hurry });
         Found::Loading(load)
     }
 
@@ -144,7 +163,7 @@ pub(super) struct Entry<M> {
 impl<M> Drop for Entry<M> {
     fn drop(&mut self) {
         let mut state = self.cache.state.lock();
-        let newer = state.loading.get(&self.id).and_then(WeakShared::upgrade);
+        let newer = state.loading.get(&self.id).and_then(|loading| loading.load.upgrade());
         if newer.is_none() && state.loading.remove(&self.id).is_some() {
             drop(state);
             self.cache.announce();

@@ -6,6 +6,7 @@ mod cache;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -17,11 +18,12 @@ use std::task::{self, Poll};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
 
 use self::cache::{Cache, Entry, Found, Listener, Load, State};
 use super::scope::Scope;
 use crate::call::CallError;
-use crate::call::blocking;
+use crate::call::blocking::{self, Noted};
 use crate::call::pending::panic_message;
 use crate::error::Error;
 
@@ -37,7 +39,9 @@ type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Se
 /// any.
 ///
 /// * **Loads.** Calls that want the same model while it loads share the load; different models
-///   load at the same time. A load goes on while any of its callers waits, free of their
+///   load at the same time, up to `max_models` of them, or as many as
+///   [`max_concurrent_loads`](Self::max_concurrent_loads) says. Further loads wait, in the order in
+///   which they were asked for. A load goes on while any of its callers waits, free of their
 ///   deadlines, and is dropped with the last of them.
 /// * **Eviction.** When a load has succeeded and there are more than `max_models` models, the
 ///   least recently used model is evicted. A failed load evicts nothing, and is not remembered:
@@ -45,7 +49,8 @@ type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Se
 /// * **Models in use.** An evicted model is dropped with the last [`Arc`] of it, so a call never
 ///   loses the model that it works with. If the model is asked for again before that, it comes
 ///   back without a load. So there may be more than `max_models` models in memory: models that
-///   are loading, and models that are evicted but still in use.
+///   are loading, and models that are evicted but still in use. If no call uses a model, there are
+///   at most `max_models` models and the running loads.
 ///
 /// Dropping a `Multiplexed` drops its models, each with the last [`Arc`] of it.
 ///
@@ -87,6 +92,8 @@ type Loader<M> = Arc<dyn Fn(String) -> BoxFuture<'static, Result<M, Error>> + Se
 pub struct Multiplexed<M> {
     cache: Arc<Cache<M>>,
     loader: Loader<M>,
+    /// The right to load, of which each running load has one permit.
+    loads: Arc<Semaphore>,
 }
 
 impl<M: Send + Sync + 'static> Multiplexed<M> {
@@ -120,7 +127,31 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 attached: AtomicBool::new(false),
             }),
             loader: Arc::new(move |id| loader(id).map(|made| made.map_err(Into::into)).boxed()),
+            loads: permits(max_models),
         }
+    }
+
+    /// Sets the number of models that may load at the same time; default `max_models`.
+    ///
+    /// A model that loads takes memory, in addition to the models that are loaded. With room for
+    /// just one more model, set 1. `usize::MAX` means no limit. Loads that wait begin in the order
+    /// in which their models were asked for.
+    ///
+    /// If a loader gets another model of the same collection, that model loads at once, in addition to
+    /// these, because the loader keeps its own place until then.
+    ///
+    /// # Panics
+    /// If `max_concurrent_loads` is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn max_concurrent_loads(mut self, max_concurrent_loads: usize) -> Self {
+        assert!(
+            max_concurrent_loads > 0,
+            "`Multiplexed::max_concurrent_loads` was given 0, with which no model could ever load: \
+             give at least 1, or `usize::MAX` for no limit"
+        );
+        self.loads = permits(max_concurrent_loads);
+        self
     }
 
     /// Returns the model that the request names, and loads the model if the replica does not have
@@ -161,7 +192,11 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
     /// The loader's error.
     pub async fn get(&self, id: &str) -> Result<Arc<M>, Error> {
         self.attach();
-        let found = self.cache.state.lock().find(id, self.cache.max_models, || self.load(id));
+        // The load that is polled just now has its permit until this one is done.
+        let number = Arc::as_ptr(&self.cache).addr();
+        let urgent = LOADING.with_borrow(|loading| loading.contains(&number));
+        let load = |urgent| self.load(id, urgent);
+        let found = self.cache.state.lock().find(id, self.cache.max_models, urgent, load);
         match found {
             Found::Model(model) => Ok(model),
             Found::Revived(model, evicted) => {
@@ -173,7 +208,7 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
                 // Announced before the model is loaded, so that more calls for the model come here,
                 // and wait.
                 self.cache.announce();
-                load.await
+                Noted::new(load).await
             }
         }
     }
@@ -211,17 +246,23 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
         self.cache.announce();
     }
 
-    /// Returns a load of `id` that puts its model into the cache. The user's code does not run
-    /// before the load is polled.
-    fn load(&self, id: &str) -> Load<M> {
+    /// Returns a load of `id` that puts its model into the cache. The load waits for a permit, or
+    /// until it is `urgent`. The user's code does not run before the load is polled.
+    fn load(&self, id: &str, urgent: Arc<Notify>) -> Load<M> {
         let (cache, loader) = (Arc::clone(&self.cache), Arc::clone(&self.loader));
+        let (number, loads) = (Arc::as_ptr(&self.cache).addr(), Arc::clone(&self.loads));
         let asked = id.to_owned();
         let entry = Entry { cache, id: id.to_owned() };
         // The loader itself may panic before it returns a future.
         let made = async move { loader(asked).await }.boxed();
         let scope = Scope::current(|scope| scope.map(Scope::for_shared_work));
         async move {
-            let made = AssertUnwindSafe(InSharedScope { scope, future: made }).catch_unwind().await;
+            let permit = tokio::select! {
+                permit = loads.acquire_owned() => permit.ok(),
+                () = urgent.notified() => None,
+            };
+            let made = InSharedScope { scope, number, future: made };
+            let made = AssertUnwindSafe(made).catch_unwind().await;
             let Entry { cache, id } = &entry;
             let made = made.unwrap_or_else(|panic| {
                 let message = panic_message(&*panic);
@@ -246,16 +287,30 @@ impl<M: Send + Sync + 'static> Multiplexed<M> {
             // After the lock, because a model may take long to drop, or call back.
             drop(evicted);
             cache.announce();
+            // Only now, so that the next load does not begin while evicted models are still there.
+            drop(permit);
             made
         }
         .boxed()
     }
 }
 
+thread_local! {
+    /// The collections whose loads are being polled on this thread, within one another.
+    static LOADING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Returns the permits for so many loads at a time.
+fn permits(loads: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(loads.min(Semaphore::MAX_PERMITS)))
+}
+
 /// A future that runs in the scope of the call that started it, except for the parts that belong to
 /// that call alone. A call that polls the future lends its thread and nothing else.
 struct InSharedScope<F> {
     scope: Option<Scope>,
+    /// The number of the collection that loads.
+    number: usize,
     future: F,
 }
 
@@ -263,7 +318,16 @@ impl<F: Future + Unpin> Future for InSharedScope<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
-        let Self { scope, future } = &mut *self;
+        /// Ends the entry in [`LOADING`], also if the loader panics.
+        struct Loading;
+        impl Drop for Loading {
+            fn drop(&mut self) {
+                LOADING.with_borrow_mut(Vec::pop);
+            }
+        }
+        let Self { scope, number, future } = &mut *self;
+        LOADING.with_borrow_mut(|loading| loading.push(*number));
+        let _loading = Loading;
         Scope::enter_for_now(scope, || future.poll_unpin(cx))
     }
 }
