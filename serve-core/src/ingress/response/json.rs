@@ -294,7 +294,7 @@ mod tests {
     use serde_json::json;
     use serde_json::value::RawValue;
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     enum Shape {
         Unit,
         New(f64),
@@ -302,25 +302,25 @@ mod tests {
         Struct { at: f64 },
     }
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     #[serde(tag = "kind")]
     enum Tagged {
         Point { x: f64 },
     }
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     #[serde(untagged)]
     enum Untagged {
         Number(f64),
     }
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     struct Pair(f64, u8);
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     struct New(f64);
 
-    #[derive(Serialize)]
+    #[derive(serde::Serialize)]
     struct Flat {
         #[serde(flatten)]
         point: BTreeMap<String, f64>,
@@ -330,7 +330,7 @@ mod tests {
     }
 
     /// A key that is a number.
-    #[derive(PartialEq, Serialize)]
+    #[derive(serde::Serialize)]
     struct Keyed<'a>(#[serde(serialize_with = "as_map")] &'a [(f64, u8)]);
 
     fn as_map<S: Serializer>(pairs: &[(f64, u8)], serializer: S) -> Result<S::Ok, S::Error> {
