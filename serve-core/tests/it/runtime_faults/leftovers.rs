@@ -327,7 +327,7 @@ async fn what_never_fits_is_refused_at_once_whatever_waits() -> Result<()> {
 type Seen = (u64, String, Option<String>);
 
 fn weigh(item: &u64) -> usize {
-    if item % 2 == 0 { 1 } else { 2 }
+    if item.is_multiple_of(2) { 1 } else { 2 }
 }
 
 /// Batches of one model each, by weight.
