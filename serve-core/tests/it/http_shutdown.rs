@@ -2,10 +2,11 @@
 #![cfg(feature = "http")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt, stream};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serve_core::axum::Router;
 use serve_core::axum::extract::WebSocketUpgrade;
 use serve_core::axum::extract::ws::{Message, WebSocket};
@@ -318,4 +319,54 @@ async fn outside_of_any_runtime_nothing_shuts_down() {
     let end = shutting_down();
     runtime.shutdown().await;
     assert!(tokio::time::timeout(1_000 * SECOND, end).await.is_err());
+}
+
+/// Keeps its thread until it may go on.
+#[deployment(graceful_shutdown_timeout = "50ms")]
+struct Busy {
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opens: Condvar,
+    entered: AtomicBool,
+}
+
+#[handle]
+impl Busy {
+    fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
+    }
+
+    #[get("/compute")]
+    pub async fn compute(&self) -> String {
+        self.gate.entered.store(true, Ordering::SeqCst);
+        let mut open = self.gate.open.lock();
+        if !*open {
+            self.gate.opens.wait_for(&mut open, 30 * SECOND);
+        }
+        "done".to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_method_that_keeps_its_thread_does_not_hold_a_shutdown() -> Result<()> {
+    for in_place in [true, false] {
+        let gate = Arc::<Gate>::default();
+        let runtime =
+            Runtime::builder().http(([127, 0, 0, 1], 0)).in_place(in_place).start().await?;
+        runtime.run(Busy::bind(Arc::clone(&gate))).await?;
+        let _socket = connect(&runtime, &request("/compute")).await?;
+        while !gate.entered.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        // Two grace periods, and a second after each of them.
+        let shutdown = tokio::time::timeout(20 * SECOND, runtime.shutdown()).await;
+        *gate.open.lock() = true;
+        gate.opens.notify_all();
+        assert!(shutdown.is_ok(), "in place: {in_place}");
+    }
+    Ok(())
 }
