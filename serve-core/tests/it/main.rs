@@ -65,6 +65,7 @@ mod routing;
 mod runtime;
 mod runtime_faults;
 mod slots;
+#[cfg(feature = "http")]
 mod spawned;
 mod start_failures;
 mod statuses;
