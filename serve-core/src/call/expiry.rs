@@ -105,10 +105,13 @@ impl CallerExpiry {
         // runtime.
         let Some(runtime) = call.runtime() else { return false };
         let alarm = if runtime.sweeps { Alarm::at(at, cx.waker()) } else { None };
-        let timer = alarm.map(Timer::Alarm).unwrap_or_else(|| {
-            let _context = runtime.tokio.enter();
-            Timer::Sleep(Box::pin(sleep_until(at)))
-        });
+        let timer = match alarm {
+            Some(alarm) => Timer::Alarm(alarm),
+            None => {
+                let _context = runtime.tokio.enter();
+                Timer::Sleep(Box::pin(sleep_until(at)))
+            }
+        };
         self.0.insert(Box::new(timer)).has_expired(cx)
     }
 }

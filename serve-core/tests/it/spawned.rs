@@ -78,7 +78,7 @@ struct Root {
     leaf: LeafHandle,
     alive: Arc<AtomicUsize>,
     go: Arc<Notify>,
-    late: Arc<Mutex<Vec<Result<Seen, CallError>>>>,
+    late: Late,
 }
 
 type Late = Arc<Mutex<Vec<Result<Seen, CallError>>>>;
