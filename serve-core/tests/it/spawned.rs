@@ -135,7 +135,7 @@ impl Root {
     }
 
     #[blocking]
-    pub fn from_a_thread(&self) -> Vec<Seen> {
+    pub fn on_a_thread(&self) -> Vec<Seen> {
         let here = seen();
         let task = tokio::runtime::Handle::current().block_on(spawn(async { seen() }));
         vec![here, task.expect("it does not panic")]
@@ -232,7 +232,7 @@ async fn a_task_keeps_the_context_of_its_call() -> Result<()> {
         let deployment = if way == "leaf of task" { "Leaf" } else { "Root" };
         assert_eq!(seen, told(deployment), "{way}");
     }
-    assert_eq!(test.told().from_a_thread().await?, [told("Root"), told("Root")]);
+    assert_eq!(test.told().on_a_thread().await?, [told("Root"), told("Root")]);
     let items: Vec<_> = test.told().items().try_collect().await?;
     assert_eq!(items, [told("Root")]);
     let of_batch = test.told().of_a_batch(1_u32).await?;

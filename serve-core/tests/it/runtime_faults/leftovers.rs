@@ -335,7 +335,7 @@ async fn what_never_fits_is_refused_at_once_whatever_waits() -> Result<()> {
 type Seen = (u64, String, Option<String>);
 
 fn weigh(item: &u64) -> usize {
-    if item % 2 == 0 { 1 } else { 2 }
+    if item.is_multiple_of(2) { 1 } else { 2 }
 }
 
 /// Batches of one model each, by weight.
@@ -372,8 +372,11 @@ async fn items_keep_order_and_context_by_model_though_their_replica_dies() -> Re
             let calls: Vec<_> = (0..60)
                 .map(|item: u64| {
                     let options = CallOptions::new().request_id(format!("request {item}"));
-                    let options =
-                        options.multiplexed_model_id(if item % 2 == 0 { "a" } else { "b" });
+                    let options = options.multiplexed_model_id(if item.is_multiple_of(2) {
+                        "a"
+                    } else {
+                        "b"
+                    });
                     (item, batcher.options(options).embed(item))
                 })
                 .collect();
