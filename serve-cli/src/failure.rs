@@ -48,7 +48,7 @@ impl fmt::Display for Report<'_> {
         let mut cause = self.0.source();
         while let Some(error) = cause {
             // A `Fault` repeats the kind of the message before it, for programs.
-            if !error.is::<serve_core::CallErrorKind>() {
+            if !error.is::<serve_core::calls::CallErrorKind>() {
                 write!(f, "\n  {NAME}caused by:{NAME:#} {}", indented(error, "             "))?;
             }
             cause = error.source();

@@ -50,6 +50,7 @@
 //! | scaling and routing | [`autoscaling`], [`routing`] |
 //! | batching and multiplexing | [`batch`](macro@batch), [`batching`], [`Multiplexed`] |
 //! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
+//! | ending early when a shutdown begins | [`shutting_down()`] |
 //! | tests | [`MockRuntime`], [`testing`] |
 //! | calls by name | [`dynamic`] |
 //!
@@ -127,16 +128,23 @@ pub use serve_macros::{
 
 pub use application::Application;
 pub use call::{
-    BlockingIter, CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef, ReplicaContext,
-    Response, ResponseStream, UpstreamError,
+    CallError, CallOptions, Context, InputStream, IntoArg, ObjectRef, ReplicaContext, Response,
+    ResponseStream,
 };
 pub use controller::DeployError;
 pub use deployment::{Bound, Deployment, IntoInit};
 pub use dispatch::DeploymentHandle;
-pub use error::{CallErrorKind, Error, HttpStatus, Result};
-pub use replica::{Multiplexed, context, in_context, replica_context, spawn};
+pub use error::{Error, HttpStatus, Result};
+pub use replica::{Multiplexed, context, in_context, replica_context, shutting_down, spawn};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::MockRuntime;
+
+/// The types of calls that programs seldom name: parts of [`CallError`], and what
+/// [`ResponseStream::blocking_iter`] returns.
+pub mod calls {
+    pub use crate::call::{BlockingIter, UpstreamError};
+    pub use crate::error::CallErrorKind;
+}
 
 /// The status of applications, deployments and replicas, as [`Runtime::status`] returns it.
 pub mod status {

@@ -71,31 +71,47 @@ macro_rules! __register_autoscaling_policy {
     };
 }
 
-/// The implementations that `#[deployment]` generates for a struct, its handle and its mock.
+/// The items of `Deployment`, which `#[deployment]` implements for a struct.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deployment_items {
+    ($handle:ident, $text:literal, $locality:ident, { $($settings:tt)* }) => {
+        const NAME: &'static ::core::primitive::str = $text;
+        type Handle = $handle;
+        type Locality = $crate::__private::$locality;
+
+        fn options() -> $crate::__private::DeploymentOptions {
+            #[allow(unused_mut, reason = "there may be no option")]
+            let mut options: $crate::__private::DeploymentOptions =
+                ::core::default::Default::default();
+            $crate::__settings!(options, $($settings)*);
+            options
+        }
+    };
+}
+
+/// The items of `IntoMock`, which `#[deployment]` implements for the mock.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __mock_items {
+    ($name:ident) => {
+        fn into_mock(self) -> $crate::__private::Mock<$name> {
+            self.mock
+        }
+
+        fn from_mock(mock: $crate::__private::Mock<$name>) -> Self {
+            Self { mock }
+        }
+    };
+}
+
+/// The implementations that `#[deployment]` generates for the handle and the mock of a struct.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deployment {
-    (
-        $krate:path, $name:ident, $handle:ident, $mock:ident, $text:literal, $locality:ident,
-        { $($settings:tt)* }
-    ) => {
+    ($name:ident, $handle:ident, $mock:ident) => {
         const _: () = {
-            use $krate as __serve;
-            use __serve::__private;
-
-            #[automatically_derived]
-            impl __private::Deployment for $name {
-                const NAME: &'static ::core::primitive::str = $text;
-                type Handle = $handle;
-                type Locality = __private::$locality;
-
-                fn options() -> __private::DeploymentOptions {
-                    #[allow(unused_mut, reason = "there may be no option")]
-                    let mut options: __private::DeploymentOptions = ::core::default::Default::default();
-                    $crate::__settings!(options, $($settings)*);
-                    options
-                }
-            }
+            use $crate::__private;
 
             #[automatically_derived]
             impl __private::HandleOf for $handle {
@@ -180,19 +196,6 @@ macro_rules! __deployment {
             impl ::core::fmt::Debug for $mock {
                 fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                     ::core::fmt::Debug::fmt(&self.mock, f)
-                }
-            }
-
-            #[automatically_derived]
-            impl __private::IntoMock for $mock {
-                type Deployment = $name;
-
-                fn into_mock(self) -> __private::Mock<$name> {
-                    self.mock
-                }
-
-                fn from_mock(mock: __private::Mock<$name>) -> Self {
-                    Self { mock }
                 }
             }
         };

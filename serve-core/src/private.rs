@@ -44,7 +44,9 @@ pub use crate::testing::{IntoMock, Mock};
 
 // Types in the signatures of the items above; generated code does not name them.
 pub use crate::call::{Directory, Names, ParamSource, ParamTraits, Payload};
-pub use crate::deployment::{AnyBound, ArgumentsByPlace, BoundId, CustomRouting, SharedPolicy};
+pub use crate::deployment::{
+    AnyBound, ArgumentsByPlace, BoundId, Copies, CustomRouting, SharedPolicy,
+};
 pub use crate::method::{AnyItems, AnyReply, AnySink, AnyValue, PayloadWriter};
 pub use crate::replica::{BlockingSink, Slot};
 
@@ -228,14 +230,68 @@ impl<E: Into<Error>> RaiseInto for &Raised<E> {
 }
 
 /// The second choice: an error that can be displayed.
-pub trait RaiseDisplay {
+pub trait RaiseDisplay<E> {
     /// Converts the error.
-    fn raise(&self) -> Error;
+    fn raise(&self) -> Error
+    where
+        E: ConstructorError;
 }
 
-impl<E: fmt::Display + 'static> RaiseDisplay for Raised<E> {
-    fn raise(&self) -> Error {
-        Error::from_display(self.take())
+// The bound is that of the method, not of the implementation, so that an error that can be neither
+// converted nor displayed gets here, where the compiler reports it in the words of the trait.
+impl<E> RaiseDisplay<E> for Raised<E> {
+    fn raise(&self) -> Error
+    where
+        E: ConstructorError,
+    {
+        self.take().into_error()
+    }
+}
+
+/// The error of a constructor, which must have a text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a constructor",
+    label = "this error has no text",
+    note = "implement `Display` for `{Self}`; `thiserror` does it",
+    note = "or return `serve_core::Result<Self>`: `?` turns any standard error into its error"
+)]
+pub trait ConstructorError {
+    /// Converts the error.
+    fn into_error(self) -> Error;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display + 'static> ConstructorError for E {
+    fn into_error(self) -> Error {
+        Error::from_display(self)
+    }
+}
+
+/// The argument of an application.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the argument of an application",
+    label = "this type cannot be filled from the command line",
+    note = "derive `serde::Deserialize` and `schemars::JsonSchema` for `{Self}` (and add \
+            `schemars = \"1\"` to `Cargo.toml`)"
+)]
+pub trait ApplicationArgument: Sized {
+    /// Returns the JSON schema of the argument.
+    fn schema() -> serde_json::Value;
+    /// Reads the argument.
+    ///
+    /// # Errors
+    /// Returns an error that names the place that does not fit.
+    fn read(value: serde_json::Value) -> Result<Self, BuildError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: serde::de::DeserializeOwned + schemars::JsonSchema> ApplicationArgument for T {
+    fn schema() -> serde_json::Value {
+        schemars::schema_for!(T).to_value()
+    }
+
+    fn read(value: serde_json::Value) -> Result<Self, BuildError> {
+        read_argument(value)
     }
 }
 
@@ -297,6 +353,65 @@ where
     let constructor: Constructor<D> = Arc::new(move |wiring| Box::pin(construct(wiring)));
     let kind: Arc<dyn Any + Send + Sync> = any_deployment::<D>();
     Bound::new(needs, content, kind, constructor)
+}
+
+/// The type of a constructor's parameter.
+pub struct Taken<T>(PhantomData<fn() -> T>);
+
+impl<T> fmt::Debug for Taken<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taken")
+    }
+}
+
+impl<T: Deployment> Taken<T> {
+    /// Fails to compile if a constructor cannot take the deployment. A method of the type itself,
+    /// which the compiler prefers to that of [`TakenOtherwise`].
+    pub fn check()
+    where
+        Given: ByItself<T>,
+    {
+    }
+}
+
+/// The types that are not deployments.
+pub trait TakenOtherwise {
+    /// Does nothing.
+    fn check() {}
+}
+
+impl<T> TakenOtherwise for Taken<T> {}
+
+/// The type that implements [`ByItself`].
+#[derive(Clone, Copy, Debug)]
+pub struct Given;
+
+/// Implemented by [`Given`] for every deployment that a constructor may take as a plain value. (If
+/// the trait were implemented by the deployment, the compiler would propose to take a reference.)
+#[diagnostic::on_unimplemented(
+    message = "`{T}` is a deployment: a constructor takes its handle, `{T}Handle`",
+    label = "write `{T}Handle`",
+    note = "`bind` takes the result of `{T}::bind(..)` for it"
+)]
+pub trait ByItself<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> ByItself<T> for Given {}
+
+/// The value that a constructor returned, or the value in its `Result`.
+#[diagnostic::on_unimplemented(
+    message = "the constructor of `{D}` cannot return `{Self}`",
+    label = "expected `Self`, or a `Result<Self, E>`"
+)]
+pub trait Constructed<D> {
+    /// Returns the instance.
+    fn constructed(self) -> D;
+}
+
+impl<D> Constructed<D> for D {
+    fn constructed(self) -> D {
+        self
+    }
 }
 
 /// A deployment without a constructor, whose instances are created by [`Default`].

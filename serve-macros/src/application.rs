@@ -1,13 +1,16 @@
 //! `#[application]`: registers a function that binds a graph.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream, Parser};
+use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Signature, Type, Visibility};
 
 use crate::cfg::Cfg;
 use crate::errors::Errors;
+use crate::hygiene;
 use crate::options;
+use crate::signature;
 
 /// The head of a function, whose body is not parsed.
 pub(crate) struct Head {
@@ -34,12 +37,17 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let generated = match Head::parse.parse2(item.clone()) {
         Ok(head) => generate(&head, &krate, &mut errors),
         Err(error) => {
-            errors.push(error);
+            errors.push(not_a_function("application", &error));
             TokenStream::new()
         }
     };
     let errors = errors.into_tokens();
     quote! { #item #generated #errors }
+}
+
+/// Returns the error of an item that is not a function.
+pub(crate) fn not_a_function(name: &str, error: &syn::Error) -> syn::Error {
+    syn::Error::new(error.span(), format!("`#[{name}]` goes on a function: {error}"))
 }
 
 fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream {
@@ -57,7 +65,11 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
             "an application has no generic parameters, because it is started by its name",
         );
     }
-    let (name, ident) = (signature.ident.to_string(), &signature.ident);
+    let (name, ident, output) = (signature.ident.to_string(), &signature.ident, &signature.output);
+    let output = match output {
+        syn::ReturnType::Type(_, ty) => ty.to_token_stream(),
+        syn::ReturnType::Default => TokenStream::new(),
+    };
     let fallible = match &signature.output {
         syn::ReturnType::Type(_, ty) => matches!(
             &**ty,
@@ -71,19 +83,23 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
             return TokenStream::new();
         }
     };
+    if let Some(receiver) = signature.receiver() {
+        errors.at(receiver, "`#[application]` goes on a function outside of `impl` blocks");
+        return TokenStream::new();
+    }
     let inputs: Vec<_> = signature.inputs.iter().collect();
     let (argument, schema) = match &inputs[..] {
         [] => (None, quote! { ::core::option::Option::None }),
         [FnArg::Typed(typed)] => {
-            let ty = typed.ty.to_token_stream();
-            (
-                Some(ty.clone()),
-                quote! {
-                    ::core::option::Option::Some(|| {
-                        #private::schemars::schema_for!(#ty).to_value()
-                    })
-                },
-            )
+            if let Some(message) = unfit(typed) {
+                errors.at(&typed.ty, message);
+                return TokenStream::new();
+            }
+            let ty = &typed.ty;
+            // The span is that of the type, where the compiler reports one that cannot be read.
+            let private = signature::respan(private.clone(), ty.span());
+            let argument = quote_spanned! { ty.span() => <#ty as #private::ApplicationArgument> };
+            (Some(argument.clone()), quote! { ::core::option::Option::Some(#argument::schema) })
         }
         _ => {
             errors.at(
@@ -94,16 +110,22 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
         }
     };
     let call = match argument {
-        Some(ty) => quote! { #ident(#private::read_argument::<#ty>(value)?) },
+        Some(argument) => quote! { #ident(#argument::read(value)?) },
         None => quote! { { #private::no_argument(&value)?; #ident() } },
     };
+    // The span is that of the return type, where the compiler reports one that is no application.
+    let span = output.span();
+    let there = signature::respan(private.clone(), span);
     let bound = if fallible {
-        quote! {
-            #call.map_err(|error| #private::BuildError::Failed(::core::convert::Into::into(error)))?
+        quote_spanned! { span =>
+            #call.map_err(|error| #there::BuildError::Failed(::core::convert::Into::into(error)))?
         }
     } else {
         call
     };
+    let application = hygiene::local("application", span);
+    let converted =
+        quote_spanned! { span => #there::IntoApplication::into_application(#application) };
     let doc = doc_of(&head.attributes);
     quote! {
         #cfg
@@ -117,14 +139,84 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> TokenStream 
                     line: ::core::line!(),
                     schema: #schema,
                     make: |value| {
-                        let application = #bound;
-                        ::core::result::Result::Ok(::core::convert::Into::into(
-                            #private::IntoApplication::into_application(application),
-                        ))
+                        let #application = #bound;
+                        ::core::result::Result::Ok(::core::convert::Into::into(#converted))
                     },
                 }
             }
         };
+    }
+}
+
+/// The types whose values have no named parts. (An alias of one is not found here: then the command
+/// line says so.)
+const UNNAMED: [&str; 30] = [
+    "bool",
+    "char",
+    "str",
+    "String",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "u128",
+    "usize",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "i128",
+    "isize",
+    "f32",
+    "f64",
+    "Vec",
+    "VecDeque",
+    "HashSet",
+    "BTreeSet",
+    "PathBuf",
+    "Path",
+    "Duration",
+    "SocketAddr",
+    "IpAddr",
+    "Uuid",
+    "NonZeroUsize",
+    "NonZeroU32",
+];
+
+/// Returns the message about an argument that the command line cannot fill; `None` if it may.
+fn unfit(argument: &syn::PatType) -> Option<String> {
+    let (text, name) = (signature::text_of(&argument.ty), argument.pat.to_token_stream());
+    match signature::ungrouped(&argument.ty) {
+        Type::Reference(reference) if may_be_named(&reference.elem) => Some(format!(
+            "an application function owns its argument: use `{}` instead of `{text}`",
+            signature::text_of(&reference.elem)
+        )),
+        Type::ImplTrait(_) => Some(
+            "an application's argument has a concrete type: write a struct in place of `impl ..`"
+                .to_owned(),
+        ),
+        ty if !may_be_named(ty) => Some(format!(
+            "an application's arguments are given by name: put `{name}: {text}` into a struct, and \
+             let the function take the struct"
+        )),
+        _ => None,
+    }
+}
+
+/// Returns false for a type that cannot be filled from arguments with names.
+fn may_be_named(ty: &Type) -> bool {
+    match signature::ungrouped(ty) {
+        Type::Path(path) => {
+            let Some(last) = path.path.segments.last() else { return true };
+            let inside = ["Option", "Box", "Arc", "Rc"].iter().any(|name| last.ident == name);
+            match signature::first_argument(ty) {
+                Some(inner) if inside => may_be_named(&inner),
+                _ => !UNNAMED.iter().any(|name| last.ident == name),
+            }
+        }
+        Type::Reference(_) | Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => false,
+        Type::Paren(paren) => may_be_named(&paren.elem),
+        _ => true,
     }
 }
 

@@ -10,10 +10,11 @@ use crate::autoscaling;
 use crate::cfg::Cfg;
 use crate::errors::Errors;
 use crate::options::{self, Entry, Value};
+use crate::signature;
 use crate::spelling;
 
 /// The options of `#[deployment]`.
-const OPTIONS: [&str; 22] = [
+pub(crate) const OPTIONS: [&str; 22] = [
     "name",
     "num_replicas",
     "max_ongoing_requests",
@@ -78,15 +79,19 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let options = read(options, &mut errors);
     let generated = match Head::parse.parse2(item.clone()) {
-        Ok(head) if head.generics.params.is_empty() => generate(&head, &options),
-        Ok(head) => {
-            errors.at(
-                &head.generics,
-                "a deployment has no generic parameters, because its replicas are started by name: \
-                 wrap the types you need: `struct ScorerOfDogs(Scorer<Dog>);`",
-            );
-            TokenStream::new()
-        }
+        Ok(head) => match signature::parameters_of_a_deployment(&head.generics) {
+            None => match second(&head) {
+                None => generate(&head, &options),
+                Some(second) => {
+                    errors.at(second, "`#[deployment]` is given twice: leave one out");
+                    TokenStream::new()
+                }
+            },
+            Some(message) => {
+                errors.at(&head.generics, message);
+                TokenStream::new()
+            }
+        },
         Err(error) => {
             errors.push(error);
             TokenStream::new()
@@ -94,6 +99,13 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     };
     let errors = errors.into_tokens();
     quote! { #item #generated #errors }
+}
+
+/// Returns another `#[deployment]` of the same struct.
+fn second(head: &Head) -> Option<&Attribute> {
+    head.attributes.iter().find(|attribute| {
+        attribute.path().segments.last().is_some_and(|last| last.ident == "deployment")
+    })
 }
 
 fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
@@ -334,8 +346,22 @@ fn generate(head: &Head, options: &Options) -> TokenStream {
     } else {
         quote! { Anywhere }
     };
-    let handle_doc = format!("Typed handle of the [`{name}`] deployment. Cheap to clone.");
-    let mock_doc = format!("Answers in place of the methods of [`{name}`], for a mock runtime.");
+    let handle_doc = format!(" Typed handle of the [`{name}`] deployment. Cheap to clone.");
+    let mock_doc = format!(" Answers in place of the methods of [`{name}`], for a mock runtime.");
+    // The span is that of the struct's name, where the compiler reports an instance that cannot be
+    // sent to another thread, and a missing `#[handle]`.
+    let private = signature::respan(quote! { #krate::__private }, name.span());
+    let items = quote! {
+        #krate::__deployment_items! { #handle, #text, #locality, { #settings } }
+    };
+    let mock_items = quote! { #krate::__mock_items! { #name } };
+    let deployment = quote_spanned! { name.span() =>
+        impl #private::Deployment for #name { #items }
+        impl #private::IntoMock for #mock {
+            type Deployment = #name;
+            #mock_items
+        }
+    };
     quote! {
         #cfg
         #[doc = #handle_doc]
@@ -351,8 +377,9 @@ fn generate(head: &Head, options: &Options) -> TokenStream {
         }
 
         #cfg
-        #krate::__deployment! {
-            #krate, #name, #handle, #mock, #text, #locality, { #settings }
-        }
+        const _: () = { #deployment };
+
+        #cfg
+        #krate::__deployment! { #name, #handle, #mock }
     }
 }

@@ -8,6 +8,7 @@ use syn::{Attribute, Ident, LitStr, Token};
 use crate::block::Function;
 use crate::errors::Errors;
 use crate::options;
+use crate::path::{Clash, Path};
 use crate::signature::Parameter;
 use crate::spelling;
 
@@ -17,7 +18,8 @@ pub(crate) const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// An HTTP endpoint.
 pub(crate) struct Endpoint {
     pub(crate) verb: String,
-    pub(crate) path: String,
+    pub(crate) path: LitStr,
+    parsed: Path,
     places: Vec<Place>,
     pub(crate) max_body: Option<usize>,
 }
@@ -59,16 +61,15 @@ pub(crate) fn read(
             return None;
         }
     };
-    let path = arguments.path.value();
-    let in_path = match names_in(&path) {
-        Ok(names) => names,
+    let parsed = match Path::parse(&arguments.path.value()) {
+        Ok(parsed) => parsed,
         Err(message) => {
             errors.at(&arguments.path, message);
             return None;
         }
     };
     let named = |name: &str| parameters.iter().any(|parameter| parameter.plain_name() == name);
-    for name in in_path.iter().filter(|name| !named(name)) {
+    for name in parsed.names().filter(|name| !named(name)) {
         errors.at(
             &arguments.path,
             format!(
@@ -77,11 +78,12 @@ pub(crate) fn read(
             ),
         );
     }
+    let without_body = ["get", "delete"].contains(&verb);
     if let Some(body) = &arguments.body {
-        if ["get", "delete"].contains(&verb) {
-            errors.at(body, format!("a {} request has no body", verb.to_uppercase()));
-        } else if !named(&body.to_string()) {
-            let name = body.to_string();
+        let name = body.to_string();
+        if without_body {
+            errors.at(body, no_body(verb, "body"));
+        } else if !named(&name) {
             errors.at(
                 body,
                 format!(
@@ -89,7 +91,17 @@ pub(crate) fn read(
                     there(&name, parameters)
                 ),
             );
+        } else if parsed.names().any(|in_path| in_path == name) {
+            errors.at(
+                body,
+                format!(
+                    "`{name}` is in the path: the body is another parameter, or leave out `body`"
+                ),
+            );
         }
+    }
+    if let Some(max_body) = arguments.max_body.as_ref().filter(|_| without_body) {
+        errors.at(max_body, no_body(verb, "max_body"));
     }
     let max_body = arguments.max_body.as_ref().and_then(|text| {
         let size = options::size(&text.value()).and_then(|size| usize::try_from(size).ok());
@@ -98,10 +110,10 @@ pub(crate) fn read(
         }
         size
     });
-    let queried = ["get", "delete"].contains(&verb) || arguments.body.is_some();
+    let queried = without_body || arguments.body.is_some();
     let place = |parameter: &Parameter| {
         let name = parameter.plain_name();
-        if in_path.contains(&name) {
+        if parsed.names().any(|named| named == name) {
             Place::Path
         } else if arguments.body.as_ref().is_some_and(|body| *body == name) {
             Place::Body
@@ -112,7 +124,13 @@ pub(crate) fn read(
         }
     };
     let places = parameters.iter().map(place).collect();
-    Some(Endpoint { verb: verb.to_uppercase(), path, places, max_body })
+    let (verb, path) = (verb.to_uppercase(), arguments.path);
+    Some(Endpoint { verb, path, parsed, places, max_body })
+}
+
+fn no_body(verb: &str, option: &str) -> String {
+    let verb = verb.to_uppercase();
+    format!("a {verb} request has no body: leave out `{option}`, or use `#[post]`")
 }
 
 /// Returns the end of a message about an unknown parameter: the parameters that the method has.
@@ -131,7 +149,10 @@ fn there(unknown: &str, parameters: &[Parameter]) -> String {
 
 fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
     let usage = || {
-        syn::Error::new_spanned(attribute, format!("`#[{verb}]` needs a path: `#[{verb}(\"/\")]`"))
+        syn::Error::new_spanned(
+            attribute,
+            format!("`#[{verb}]` needs a path, a string literal: `#[{verb}(\"/\")]`"),
+        )
     };
     let tokens = attribute.meta.require_list().map_err(|_| usage())?.tokens.clone();
     let parser = |input: ParseStream<'_>| {
@@ -144,6 +165,11 @@ fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
             }
             let name: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
+            let twice = (name == "body" && arguments.body.is_some())
+                || (name == "max_body" && arguments.max_body.is_some());
+            if twice {
+                return Err(syn::Error::new(name.span(), format!("`{name}` is given twice")));
+            }
             match name.to_string().as_str() {
                 "body" => arguments.body = Some(input.parse()?),
                 "max_body" => arguments.max_body = Some(input.parse()?),
@@ -163,32 +189,23 @@ fn arguments(attribute: &Attribute, verb: &str) -> syn::Result<Arguments> {
     parser.parse2(tokens)
 }
 
-/// Returns the parameters that a path names.
-fn names_in(path: &str) -> Result<Vec<String>, String> {
-    if !path.starts_with('/') {
-        return Err("a path starts with `/`".to_owned());
-    }
-    let mut names = Vec::new();
-    for segment in path.split('/') {
-        let Some(inner) = segment.strip_prefix('{') else {
-            if segment.contains(['{', '}']) {
-                return Err(format!("`{segment}`: a parameter is a whole segment, like `/{{id}}`"));
-            }
-            continue;
-        };
-        let Some(name) = inner.strip_suffix('}') else {
-            return Err(format!("`{segment}`: a parameter is a whole segment, like `/{{id}}`"));
-        };
-        let name = name.strip_prefix('*').unwrap_or(name);
-        if name.is_empty() || name.contains(['{', '}']) {
-            return Err(format!("`{segment}` names no parameter"));
-        }
-        names.push(name.to_owned());
-    }
-    Ok(names)
-}
-
 impl Endpoint {
+    /// Returns the error of this endpoint if it cannot be told apart from `other`, the endpoint of
+    /// the method `name`.
+    pub(crate) fn clash(&self, other: &Self, name: &Ident) -> Option<String> {
+        let (verb, path) = (&self.verb, self.path.value());
+        match self.parsed.clash(&other.parsed)? {
+            Clash::Same if self.verb == other.verb => Some(format!(
+                "`{verb} {path}` is already the endpoint `{name}`: choose another path or HTTP method"
+            )),
+            Clash::Same => None,
+            Clash::Ambiguous => Some(format!(
+                "`{path}` and `{}`, the path of `{name}`, match the same requests: change one of them",
+                other.path.value()
+            )),
+        }
+    }
+
     /// Returns the place and the type of each parameter.
     pub(crate) fn parameters(&self, parameters: &[Parameter]) -> TokenStream {
         let parameters = self.places.iter().zip(parameters).map(|(place, parameter)| {
@@ -202,19 +219,5 @@ impl Endpoint {
             quote! { #place #ty }
         });
         quote! { #(#parameters),* }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_names_its_parameters() {
-        assert_eq!(names_in("/papers/{id}/{*rest}"), Ok(vec!["id".to_owned(), "rest".to_owned()]));
-        assert_eq!(names_in("/"), Ok(Vec::new()));
-        for bad in ["papers", "/a{b}", "/{}", "/{a"] {
-            assert!(names_in(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -15,7 +15,7 @@
 //! | `options` | `name = value` lists and their values |
 //! | `block` | an `impl` block, its bodies unread |
 //! | `signature` | a method's parameters and what it returns |
-//! | `endpoint` | how a method is reached over HTTP |
+//! | `endpoint`, `path` | how a method is reached over HTTP |
 //! | `deployment`, `handle`, `application`, `task` | a macro each |
 
 mod application;
@@ -28,6 +28,7 @@ mod errors;
 mod handle;
 mod hygiene;
 mod options;
+mod path;
 mod signature;
 #[cfg(test)]
 mod snapshots;
@@ -85,8 +86,16 @@ use proc_macro::TokenStream;
 /// | `max_surge_percent` | number in \[0, 100\] | 0 | replicas that an update may start beyond the wanted number, in percent of it |
 /// | `request_router` | a word or a type | `power_of_two_choices` | which replica gets a call: that, `round_robin`, `consistent_hash`, or a type of your own that implements `RequestRouter` and `Default` |
 /// | `local` | nothing | off | calls stay in the process of their caller; arguments and results need not be serializable |
-/// | `crate` | path | `::serve_core` | where `serve_core` is, if it is re-exported under another name |
+/// | `crate` | path | `::serve_core` | where `serve_core` is, if it has [another name](#another-name-of-serve_core) |
 ///
+/// # Another name of `serve_core`
+/// If `Cargo.toml` gives the dependency another name, such as
+/// `serve = { package = "serve-core", .. }`, write `extern crate serve as serve_core;` once, at the
+/// root of the crate. If `serve_core` is re-exported by another crate, every attribute needs its
+/// path: `#[deployment(crate = other::serve_core)]`, `#[handle(crate = other::serve_core)]`, and the
+/// same on `#[application]` and `#[task]`.
+///
+/// # Resources
 /// Resources are reserved from those of the runtime: the CPUs of the machine, and the amounts
 /// set with `Runtime::builder().num_gpus(..)` and similar methods. A replica waits until there
 /// is room for it.
@@ -149,7 +158,8 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - a method of `SummarizerHandle` for each `pub` method with `&self` or `&mut self`.
 ///   A parameter of type `T` becomes `impl IntoArg<T>`: a `T`, a response that has not been
 ///   awaited, or an `ObjectRef<T>`. Private and `pub(crate)` methods and associated functions
-///   are not part of the handle;
+///   are not part of the handle. A method cannot be called `clone`, `options`, `deployment_name`
+///   or `application_name`, which every handle has, nor `bind`;
 /// - `Summarizer::bind(..)`, with the parameters of the constructor `new`, which may be
 ///   `async` or [`#[blocking]`](macro@blocking), and may return `Self` or a `Result` of it.
 ///   Without `new`, `Default` is used;
@@ -175,7 +185,8 @@ pub fn deployment(options: TokenStream, item: TokenStream) -> TokenStream {
 /// A deployment has at most one of each.
 ///
 /// # Options
-/// `crate = path`: the path of `serve_core`, if it is re-exported under another name.
+/// `crate = path`: the path of `serve_core`, if it has another name. See
+/// [`deployment`](macro@deployment#another-name-of-serve_core).
 #[proc_macro_attribute]
 pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
     handle::expand(options.into(), &item.into()).into()
@@ -200,12 +211,14 @@ pub fn handle(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// The function returns an `Application<D>`, a `Bound<D>`, or a `Result` of either. It may take
-/// one argument that implements `Deserialize` and `JsonSchema`, which the command line fills.
+/// one argument, a struct that implements `Deserialize` and `JsonSchema`. The command line fills its
+/// fields by name.
 /// Every node of a cluster calls the function, so the same argument must produce the same
 /// graph.
 ///
 /// # Options
-/// `crate = path`: the path of `serve_core`, if it is re-exported under another name.
+/// `crate = path`: the path of `serve_core`, if it has another name. See
+/// [`deployment`](macro@deployment#another-name-of-serve_core).
 #[proc_macro_attribute]
 pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
     application::expand(options.into(), &item.into()).into()
@@ -235,7 +248,8 @@ pub fn application(options: TokenStream, item: TokenStream) -> TokenStream {
 /// tokio runtime. Like a handle's method, `remote` takes responses and object refs as arguments.
 ///
 /// # Options
-/// `crate = path`: the path of `serve_core`, if it is re-exported under another name.
+/// `crate = path`: the path of `serve_core`, if it has another name. See
+/// [`deployment`](macro@deployment#another-name-of-serve_core).
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     task::expand(options.into(), &item.into()).into()
@@ -270,6 +284,13 @@ markers! {
     ///
     /// A parameter that the path names is read from the path, other parameters from the query.
     /// See [`macro@post`] for the rest.
+    ///
+    /// # Paths
+    /// A path starts with `/`. `{id}` is one segment, `{*rest}` is the rest of the path; each is the
+    /// name of a parameter of the method. Text in a path is written as clients send it, which is
+    /// percent-encoded where necessary: `"/caf%C3%A9"`. A path that no request can reach is refused
+    /// by the compiler, and so are two endpoints that requests cannot tell apart. Paths below `/-/`
+    /// are reserved for the runtime.
     get;
     /// Serves a method of a `#[handle]` block at `POST` and a path.
     ///

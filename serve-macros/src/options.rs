@@ -28,7 +28,13 @@ pub(crate) enum Value {
 
 impl Parse for Entry {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(Lit) {
+            return Err(input.error("an option is written with its name, as `name = value`"));
+        }
         let name = Ident::parse_any(input)?;
+        if input.peek(Token![:]) {
+            return Err(input.error(format!("write `{name} = ..`, with `=`")));
+        }
         let value = if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
             if name == "crate" {
@@ -75,6 +81,13 @@ pub(crate) fn crate_path(tokens: TokenStream, errors: &mut Errors) -> Path {
     for entry in entries(tokens, errors) {
         match entry.value {
             Value::Crate(given) => path = given,
+            _ if crate::deployment::OPTIONS.iter().any(|option| entry.name == option) => errors.at(
+                &entry.name,
+                format!(
+                    "`{0}` is an option of `#[deployment]`: `#[deployment({0} = ..)]`",
+                    entry.name
+                ),
+            ),
             _ => errors.at(&entry.name, "the only option here is `crate = path::to::serve_core`"),
         }
     }

@@ -162,6 +162,16 @@ snapshot!(
 );
 
 snapshot!(
+    handle_batch,
+    handle(&quote! {
+        impl Embedder {
+            #[batch(max_batch_size = 32, batch_wait_timeout = "0ms")]
+            pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vector>, Failed> {}
+        }
+    })
+);
+
+snapshot!(
     handle_endpoint,
     handle(&quote! {
         impl Adder {

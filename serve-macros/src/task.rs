@@ -1,11 +1,11 @@
 //! `#[task]`: makes a stateless function callable like a method.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::parse::{Parse, Parser};
 use syn::spanned::Spanned;
 
-use crate::application::Head;
+use crate::application::{Head, not_a_function};
 use crate::cfg::Cfg;
 use crate::errors::Errors;
 use crate::options;
@@ -17,7 +17,7 @@ pub(crate) fn expand(options: TokenStream, item: &TokenStream) -> TokenStream {
     let generated = match Head::parse.parse2(item.clone()) {
         Ok(head) => generate(&head, &krate, &mut errors),
         Err(error) => {
-            errors.push(error);
+            errors.push(not_a_function("task", &error));
             None
         }
     };
@@ -32,7 +32,20 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     if !signature.generics.params.is_empty() {
         errors.at(
             &signature.generics,
-            "a task has no generic parameters: write one task for each type",
+            if signature::only_lifetimes(&signature.generics) {
+                "a task has no lifetime parameters, because it outlives the code that starts it: take \
+                 and return owned types, like `String` instead of `&'a str`"
+            } else {
+                "a task has no generic parameters: write one task for each type"
+            },
+        );
+        return None;
+    }
+    if let Some(receiver) = signature.receiver() {
+        errors.at(
+            receiver,
+            "a task is a function outside of `impl` blocks: for a method, use a deployment with \
+             `#[handle]`",
         );
         return None;
     }
@@ -51,8 +64,9 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
     let names: Vec<_> = parameters.iter().map(|parameter| &parameter.name).collect();
     let types: Vec<_> = parameters.iter().map(|parameter| &parameter.ty).collect();
     let arguments = names.iter().zip(&types).map(|(name, ty)| {
-        let span = ty.span();
-        quote_spanned! { span => #name: impl #private::IntoArg<#ty> }
+        // A note about this bound then points at the user's parameter.
+        let private = signature::respan(private.clone(), ty.span());
+        quote_spanned! { ty.span() => #name: impl #private::IntoArg<#ty> }
     });
     let awaited = signature.asyncness.map(|_| quote! { .await });
     let (ok, text) = (&returns.ok, name.to_string());
@@ -68,7 +82,33 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
             quote! { ::core::result::Result::Ok(#name(#(#names),*)#awaited) },
         ),
     };
-    let doc = format!("The task [`{name}`](fn@{name}); `remote` starts it.");
+    let doc = format!(" The task [`{name}`](fn@{name}); `remote` starts it.");
+    let there = signature::respan(private.clone(), name.span());
+    let remote = Ident::new("remote", name.span());
+    // The span is that of the function's name, where the compiler reports a future or an argument
+    // that is not `Send`.
+    let impls = quote_spanned! { name.span() =>
+        #[automatically_derived]
+        impl #there::Task for #name {
+            type Args = (#(#types,)*);
+            type Ok = #ok;
+            type Err = #err;
+            const NAME: &'static ::core::primitive::str = #text;
+
+            async fn run(
+                (#(#names,)*): Self::Args,
+            ) -> ::core::result::Result<Self::Ok, #there::CallError<Self::Err>> {
+                #result
+            }
+        }
+
+        impl #name {
+            /// Starts the task, and returns at once.
+            pub fn #remote(#(#arguments),*) -> #there::Response<#ok #response_err> {
+                #there::start_task::<Self>((#(#private::IntoArg::<#types>::into_arg(#names),)*))
+            }
+        }
+    };
     Some(quote! {
         #cfg
         #[doc = #doc]
@@ -77,28 +117,7 @@ fn generate(head: &Head, krate: &syn::Path, errors: &mut Errors) -> Option<Token
         #visibility enum #name {}
 
         #cfg
-        const _: () = {
-            #[automatically_derived]
-            impl #private::Task for #name {
-                type Args = (#(#types,)*);
-                type Ok = #ok;
-                type Err = #err;
-                const NAME: &'static str = #text;
-
-                async fn run(
-                    (#(#names,)*): Self::Args,
-                ) -> ::core::result::Result<Self::Ok, #private::CallError<Self::Err>> {
-                    #result
-                }
-            }
-
-            #[allow(dead_code, clippy::pedantic, reason = "generated for any task")]
-            impl #name {
-                /// Starts the task, and returns at once.
-                pub fn remote(#(#arguments),*) -> #private::Response<#ok #response_err> {
-                    #private::start_task::<Self>((#(#private::IntoArg::<#types>::into_arg(#names),)*))
-                }
-            }
-        };
+        #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated for any task")]
+        const _: () = { #impls };
     })
 }

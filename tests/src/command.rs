@@ -1,4 +1,4 @@
-//! Running `cargo serve` to its end.
+//! A run of `cargo serve`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -8,14 +8,14 @@ use std::process::{Command, Output, Stdio};
 use crate::repository::{cargo, cargo_serve, fixtures_target, repository, shared_target};
 use crate::server::Server;
 
-/// `cargo serve` with its arguments, about to run.
+/// A `cargo serve` command that is about to run.
 #[derive(Debug)]
 pub struct CargoServe {
     command: Command,
     directory: PathBuf,
 }
 
-/// Variables that the command reads.
+/// The environment variables that the command reads, which tests start without.
 const SETTINGS: [&str; 9] = [
     "CARGO_BUILD_TARGET_DIR",
     "CARGO_TERM_COLOR",
@@ -28,31 +28,36 @@ const SETTINGS: [&str; 9] = [
     "TOKIO_WORKER_THREADS",
 ];
 
-/// What a command has left behind.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Finished {
-    /// Its exit code; none if a signal ended it.
+    /// The exit code; `None` if a signal ended the command.
     pub code: Option<i32>,
-    /// What it printed, without what differs from run to run.
+    /// The standard output, with paths replaced that differ between machines.
     pub stdout: String,
-    /// What it said meanwhile, without what differs from run to run and without cargo's
-    /// progress.
+    /// The standard error, with such paths replaced, and without cargo's progress.
     pub stderr: String,
 }
 
 impl CargoServe {
     pub(crate) fn new<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = Command::new(cargo_serve());
-        // As cargo calls it.
+        // Cargo calls its subcommands like this.
         command.arg("serve").args(arguments);
         Self::prepare(command, directory)
     }
 
-    /// `cargo serve` in the root of this repository, for its examples.
+    /// Creates a `cargo serve` command in the root of this repository, for its examples.
     #[must_use]
     pub fn in_repository<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        // As a directory of its own it shares what fixtures have built.
+        // The launchers of fixtures are built there, so that nothing is built twice.
         Self::new(repository(), arguments).env("CARGO_TARGET_DIR", shared_target())
+    }
+
+    /// Creates a cargo command in the root of this repository.
+    #[must_use]
+    pub fn cargo_in_repository<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::plain_cargo(repository(), arguments)
     }
 
     pub(crate) fn plain_cargo<'a>(
@@ -67,46 +72,46 @@ impl CargoServe {
     fn prepare(mut command: Command, directory: &Path) -> Self {
         command.current_dir(directory).stdin(Stdio::null());
         command.env("CARGO", cargo());
-        // Of the test, not of what it runs.
+        // These describe the test's own package, not the package that it runs.
         for (name, _) in env::vars_os().filter(|(name, _)| is_of_this_build(name)) {
             command.env_remove(name);
         }
         command.env("CARGO_TARGET_DIR", fixtures_target());
-        // Built once and thrown away.
+        // Fixtures are built once and thrown away.
         command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
         command.env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
         for setting in SETTINGS {
             command.env_remove(setting);
         }
-        // Without a slash at the end.
+        // Removes a slash at the end.
         Self { command, directory: directory.components().collect() }
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Removes a variable of its environment.
+    /// Removes an environment variable.
     #[must_use]
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// Sets its standard output. What goes there is not in [`Finished`].
+    /// Sets the standard output, which is then not part of [`Finished`].
     #[must_use]
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.command.stdout(stdout);
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the command to its end.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If the command cannot be started.
     #[must_use]
     pub fn finish(mut self) -> Finished {
         let Output { status, stdout, stderr } =
@@ -120,19 +125,19 @@ impl CargoServe {
         }
     }
 
-    /// Starts it, and waits until it serves.
+    /// Starts the command, and waits until it serves.
     ///
     /// # Panics
-    /// If it ends instead.
+    /// If the command ends instead.
     #[must_use]
     pub fn start(self) -> Server {
         Server::start(self.command)
     }
 
-    /// Starts it, and does not wait until it serves.
+    /// Starts the command, and does not wait until it serves.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If the command cannot be started.
     #[must_use]
     pub fn begin(self) -> Server {
         Server::begin(self.command)
@@ -140,7 +145,7 @@ impl CargoServe {
 }
 
 impl std::fmt::Display for Finished {
-    /// For snapshots.
+    /// Writes the outcome for a snapshot.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let code = self.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
         write!(f, "exit code: {code}")?;
@@ -153,13 +158,13 @@ impl std::fmt::Display for Finished {
     }
 }
 
-/// What cargo tells a test about its own package.
+/// Returns true for a variable in which cargo describes the test's own package.
 fn is_of_this_build(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name == "CARGO_MANIFEST_DIR"
 }
 
-/// Whether a line is one of cargo's, with a verb that ends in its twelfth column.
+/// Returns true for a progress line of cargo, with a verb that ends in the twelfth column.
 fn is_progress(line: &str) -> bool {
     const OURS: [&str; 7] =
         ["Starting", "Serving", "Stopping", "Waiting", "Created", "Changed", "Wrote"];
@@ -172,7 +177,7 @@ fn is_progress(line: &str) -> bool {
         && !OURS.contains(&verb)
 }
 
-/// The text with the paths of this machine replaced.
+/// Returns the text with the paths of this machine replaced.
 fn steady(text: &str, directory: &Path) -> String {
     let directory = directory.to_string_lossy();
     let repository = repository().to_string_lossy();

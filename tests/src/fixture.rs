@@ -14,20 +14,20 @@ use crate::command::CargoServe;
 use crate::repository::shared_target;
 use crate::repository::{fixtures_target, repository};
 
-/// How the manifests of fixtures reach the crates of this repository.
+/// The beginning of a path from the manifest of a fixture to the crates of this repository.
 const TO_REPOSITORY: &str = "\"../../../";
 
-/// How an entry of a lock file begins.
+/// The beginning of an entry of a lock file.
 const PACKAGE: &str = "[[package]]\n";
 
-/// A copy of a package in `fixtures/`; removed when it is dropped.
+/// A copy of a package in `fixtures/`. It is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Fixture {
     directory: PathBuf,
 }
 
 impl Fixture {
-    /// A copy below this repository's target directory.
+    /// Creates a copy below this repository's target directory.
     ///
     /// # Panics
     /// If there is no such fixture, or it cannot be copied.
@@ -36,8 +36,8 @@ impl Fixture {
         Self::copy(name, &fixtures_target().join("copies"))
     }
 
-    /// A copy that tests which change nothing in it have together: it is built once. To
-    /// ask for features is a change, too, of the launcher.
+    /// Returns a copy that is shared by the tests that do not change it, and is built only once.
+    /// A test that asks for features changes the launcher, and needs its own copy.
     ///
     /// # Panics
     /// If there is no such fixture, or it cannot be copied.
@@ -52,7 +52,7 @@ impl Fixture {
         })
     }
 
-    /// A copy that is far from this repository.
+    /// Creates a copy outside of this repository.
     ///
     /// # Panics
     /// If there is no such fixture, or it cannot be copied.
@@ -61,28 +61,28 @@ impl Fixture {
         Self::copy(name, &env::temp_dir())
     }
 
-    /// An empty directory that is far from any package.
+    /// Creates an empty directory outside of any package.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If the directory cannot be created.
     #[must_use]
     pub fn empty() -> Self {
         Self::make(&env::temp_dir(), "empty")
     }
 
-    /// A directory for this test, which has the same name in every run: what cargo builds
-    /// for it takes the place of what it built before. A test has one of each name.
+    /// Creates a directory for this test. It has the same name in every run, so that a build
+    /// replaces the previous build. A test has at most one directory of each name.
     fn make(parent: &Path, name: &str) -> Self {
         let thread = std::thread::current();
         let test = thread.name().expect("a test's thread has its name").replace("::", "-");
-        // Checkouts share the temporary directory.
+        // Several clones share the temporary directory.
         let mut hasher = DefaultHasher::new();
         repository().hash(&mut hasher);
         let directory = parent.join(format!("serve-{name}-{test}-{:08x}", hasher.finish() >> 32));
-        // What a run that was cut short has left.
+        // An interrupted run may have left one.
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).expect("a directory can be made");
-        // On some systems the temporary directory is a link.
+        // On some systems the temporary directory is a symbolic link.
         Self { directory: directory.canonicalize().expect("the directory was just made") }
     }
 
@@ -90,7 +90,7 @@ impl Fixture {
         let fixture = Self::make(parent, name);
         let source = repository().join("tests").join("fixtures").join(name);
         copy_directory(&source, &fixture.directory);
-        // The versions which are here already, so that all fixtures share what they build.
+        // With the versions of this repository, fixtures share their built dependencies.
         let lock = fs::read_to_string(repository().join("Cargo.lock")).expect("a lock file");
         let pinned = fs::read_to_string(fixture.path("pinned.lock")).unwrap_or_default();
         let lock = packages(&pinned).fold(lock, |lock, package| pin(&lock, package));
@@ -98,34 +98,33 @@ impl Fixture {
         fixture
     }
 
-    /// The directory of the copy.
+    /// Returns the directory of the copy.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// A file of the copy.
+    /// Returns the path of a file of the copy.
     #[must_use]
     pub fn path(&self, file: &str) -> PathBuf {
         self.directory.join(file)
     }
 
-    /// What is in a file of the copy.
+    /// Returns the content of a file of the copy.
     ///
     /// # Panics
-    /// If it cannot be read.
+    /// If the file cannot be read.
     #[must_use]
     pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.path(file))
             .unwrap_or_else(|error| panic!("cannot read {file}: {error}"))
     }
 
-    /// Where launchers are if `CARGO_TARGET_DIR` is the returned directory: in the copy, as
-    /// for a package of one's own. It is [`shared_target`] by another name, so that nothing
-    /// is built twice.
+    /// Returns a target directory in the copy, as an ordinary package has it. It is a symbolic link
+    /// to [`shared_target`], so that nothing is built twice.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If the link cannot be created.
     #[cfg(unix)]
     #[must_use]
     pub fn own_target(&self) -> PathBuf {
@@ -138,20 +137,20 @@ impl Fixture {
     /// Replaces text in a file of the copy.
     ///
     /// # Panics
-    /// If the text is not there.
+    /// If the file does not contain the text.
     pub fn edit(&self, file: &str, old: &str, new: &str) {
         let text = self.read(file);
         assert!(text.contains(old), "{file} does not contain {old:?}");
         fs::write(self.path(file), text.replace(old, new)).expect("a file can be written");
     }
 
-    /// `cargo serve` in the directory of the copy.
+    /// Creates a `cargo serve` command in the directory of the copy.
     #[must_use]
     pub fn serve<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> CargoServe {
         self.serve_in("", arguments)
     }
 
-    /// `cargo serve` in a directory of the copy.
+    /// Creates a `cargo serve` command in a subdirectory of the copy.
     #[must_use]
     pub fn serve_in<'a>(
         &self,
@@ -161,7 +160,7 @@ impl Fixture {
         CargoServe::new(&self.path(directory), arguments)
     }
 
-    /// Cargo itself in a directory of the copy.
+    /// Creates a cargo command in a subdirectory of the copy.
     #[must_use]
     pub fn cargo<'a>(
         &self,
@@ -174,17 +173,17 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        // What is left is overwritten or swept with the target directory.
+        // The next run overwrites files that are left.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// The entries of a lock file.
+/// Returns the entries of a lock file.
 fn packages(lock: &str) -> impl Iterator<Item = &str> {
     lock.split("\n\n").filter(|entry| entry.starts_with(PACKAGE)).map(str::trim_end)
 }
 
-/// The lock file with this entry in place of that for the same package.
+/// Returns the lock file with `entry` in place of the entry for the same package.
 fn pin(lock: &str, entry: &str) -> String {
     let name = |entry: &str| entry.lines().nth(1).map(str::to_owned);
     let old = packages(lock).find(|other| name(other) == name(entry));
@@ -199,7 +198,7 @@ fn copy_directory(from: &Path, to: &Path) {
         let entry = entry.expect("a directory can be read");
         let target = to.join(entry.file_name());
         if entry.file_type().expect("an entry has a type").is_dir() {
-            // Made by running a fixture by hand.
+            // The result of running a fixture by hand.
             if entry.file_name() != "target" {
                 copy_directory(&entry.path(), &target);
             }
@@ -212,10 +211,10 @@ fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// The manifest for a place from which this repository is not where it was.
+/// Returns the manifest with absolute paths to this repository.
 fn relocated(manifest: &str) -> String {
     let root = repository().to_string_lossy().replace('\\', "/");
-    // From the package of a workspace it is one step more.
+    // The members of a workspace are one directory deeper.
     manifest
         .replace("\"../../../../", &format!("\"{root}/"))
         .replace(TO_REPOSITORY, &format!("\"{root}/"))

@@ -1,10 +1,10 @@
-//! A client that knows just enough HTTP/1.1 to show that nothing else is needed.
+//! A minimal HTTP/1.1 client.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A server that is silent for so long is stuck.
+/// The time after which a silent server counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A status and a body.
@@ -60,7 +60,7 @@ fn parse(answer: &str) -> Option<Answer> {
     Some(Answer { status, body: if chunked { joined(body) } else { body.to_owned() } })
 }
 
-/// The chunks of a body, without their lengths.
+/// Joins the chunks of a body.
 fn joined(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((length, rest)) = body.split_once("\r\n") {

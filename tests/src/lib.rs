@@ -1,9 +1,9 @@
-//! What tests with several processes share: the real `cargo-serve`, copies of fixture
-//! packages to run it on, and the servers it starts.
+//! Tools for tests with several processes: the real `cargo-serve`, copies of fixture packages
+//! to run it on, and the servers that it starts.
 //!
 //! A fixture is a package in `fixtures/`, with a workspace of its own. Tests run copies,
 //! so that the source tree stays clean and tests stay apart. All copies are built in one
-//! target directory, so that what they depend on is built once.
+//! target directory, so that their dependencies are built once.
 
 mod command;
 mod fixture;

@@ -1,4 +1,4 @@
-//! A `cargo serve run` that is up.
+//! A running `cargo serve run`.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use crate::http::{self, Answer};
 
-/// A fixture's first build takes minutes on a slow machine; silence for so long is an
-/// error.
+/// The time after which silence is an error. The first build of a fixture takes minutes on a slow
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A running server; killed if it is dropped without [`stop`](Self::stop).
+/// A running server. It is killed if it is dropped without [`stop`](Self::stop).
 pub struct Server {
     child: Child,
     lines: Receiver<String>,
-    /// All that was said on stderr so far.
+    /// The standard error so far.
     said: String,
     address: SocketAddr,
 }
@@ -39,7 +39,7 @@ impl Server {
             .expect("cargo-serve can be run");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = mpsc::channel();
-        // Ends with its pipe.
+        // The thread ends when the pipe is closed.
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -51,10 +51,10 @@ impl Server {
         Self { child, lines, said: String::new(), address }
     }
 
-    /// Waits until the program, or the next one under `--watch`, says where it serves.
+    /// Waits until the program, or the next program under `--watch`, prints its address.
     ///
     /// # Panics
-    /// If it ends instead.
+    /// If the program ends instead.
     pub fn wait_until_up(&mut self) {
         let line = self.wait_for("/-/healthz");
         let url = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
@@ -64,7 +64,7 @@ impl Server {
         assert_eq!(healthy.status, 200, "{healthy:?}");
     }
 
-    /// Waits until a line that contains `text` is said, and returns that line.
+    /// Waits for a line with `text` on standard error, and returns that line.
     ///
     /// # Panics
     /// If the program ends instead.
@@ -78,7 +78,7 @@ impl Server {
         }
     }
 
-    /// The next line on stderr, until the last.
+    /// Returns the next line of standard error; `None` after the last.
     fn next_line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => {
@@ -91,19 +91,19 @@ impl Server {
         }
     }
 
-    /// What was said on stderr so far.
+    /// Returns the standard error so far.
     #[must_use]
     pub fn said(&self) -> &str {
         &self.said
     }
 
-    /// Where it serves.
+    /// Returns the address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The process that was started, which is the server itself.
+    /// Returns the id of the started process, which becomes the server itself.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -127,40 +127,40 @@ impl Server {
         http::request(self.address, "POST", path, body)
     }
 
-    /// Asks it to stop as a supervisor does, with SIGTERM, and waits until it has.
+    /// Stops the server with SIGTERM, as a supervisor does, and waits until it has ended.
     ///
     /// # Panics
-    /// If it does not stop.
+    /// If the server does not end.
     #[cfg(unix)]
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the server.
     ///
     /// # Panics
-    /// If it has ended already.
+    /// If the server has ended already.
     #[cfg(unix)]
     pub fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).expect("the server is running");
     }
 
-    /// Waits until it has ended.
+    /// Waits until the server has ended.
     ///
     /// # Panics
-    /// If it does not end.
+    /// If the server does not end.
     pub fn wait(&mut self) -> ExitStatus {
-        // Its pipe closes with it, and with all that it has started.
+        // The pipe is closed when the server and all processes that it has started have ended.
         while self.next_line().is_some() {}
         self.child.wait().expect("the server was started here")
     }
 
-    /// What it has printed on stdout, once it has ended.
+    /// Returns the standard output of a server that has ended.
     ///
     /// # Panics
-    /// If that is not text.
+    /// If the output is not text.
     pub fn printed(&mut self) -> String {
         let mut printed = String::new();
         if let Some(mut stdout) = self.child.stdout.take() {
@@ -172,7 +172,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended.
+        // The server may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -27,14 +27,16 @@ pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
     output::write_in_background().map_err(Error::Runtime)?;
     // The output of the command is the result, not its logs.
     logging::start(arguments.log.filter(LevelFilter::WARN, &process_variables)?);
-    let selected = select::application(Some(&arguments.path))?;
+    let (selected, method) = select::method(arguments.method())?;
     let application = select::build(selected, &arguments.with)?;
     let name = selected.full_name();
-    executor::block_on(async |workers| call(arguments, &workers, name, application).await)
+    let call = Call::of(arguments, method);
+    executor::block_on(async |workers| run_call(arguments, call, &workers, name, application).await)
 }
 
-async fn call(
+async fn run_call(
     arguments: &CallArguments,
+    call: Call,
     workers: &Workers,
     name: String,
     application: AnyApplication,
@@ -42,7 +44,6 @@ async fn call(
     let mut stop = Stop::listen().map_err(Error::Runtime)?;
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
-    let call = Call::of(arguments);
     // Replicas may take long to start: a typing mistake is reported before that.
     application.check_call(&call.method, &call.values).map_err(|error| {
         let ingress = graph.deployments.iter().find(|node| node.ingress);
@@ -94,15 +95,15 @@ struct Call {
 }
 
 impl Call {
-    fn of(arguments: &CallArguments) -> Self {
+    fn of(arguments: &CallArguments, method: String) -> Self {
         let mut values = Values::new();
-        for Assignment { key, value } in &arguments.values {
-            values.entry(key.clone()).or_default().push(value.clone());
+        for Assignment { key, value } in arguments.values() {
+            values.entry(key).or_default().push(value);
         }
         let mut options = CallOptions::new();
         options.multiplexed_model_id.clone_from(&arguments.model);
         options.session_id.clone_from(&arguments.session);
-        Self { method: arguments.method.clone(), values, options, json: arguments.json }
+        Self { method, values, options, json: arguments.json }
     }
 
     /// Makes the call and prints each result as it arrives.

@@ -45,6 +45,13 @@ pub(super) enum Error {
     #[diagnostic(code(serve::application_not_found), help("name one of these:{applications}"))]
     WhichApplication { applications: String },
 
+    #[error("the call names the application `{application}`, but no method")]
+    #[diagnostic(
+        code(serve::method_not_found),
+        help("name a method of its ingress after the application, as in `{application} METHOD`")
+    )]
+    NoMethod { application: String },
+
     #[error("several applications are called `{path}`:\n{places}")]
     #[diagnostic(
         code(serve::application_not_found),
@@ -143,7 +150,7 @@ pub(super) enum Error {
         code(serve::runtime),
         help("call it from a plain `fn main() -> ExitCode`, without `#[tokio::main]`")
     )]
-    InsideTokio,
+    CalledFromAsync,
 
     #[error("the runtime did not start")]
     #[diagnostic(code(serve::runtime))]
@@ -231,14 +238,14 @@ impl Failure for Error {
             | Self::NeverFits { .. }
             | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
             Self::PortTaken { .. } | Self::Address { .. } => exit_code::ADDRESS_UNAVAILABLE,
-            Self::UnknownMethod { .. } => exit_code::METHOD_NOT_FOUND,
+            Self::UnknownMethod { .. } | Self::NoMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,
             Self::TimedOut { .. } => exit_code::TIMED_OUT,
             Self::Output(error) => error.exit_code(),
             Self::Variable(error) => error.exit_code(),
             Self::Format(error) => error.exit_code(),
             Self::Write { .. } => exit_code::OUTPUT_FAILED,
-            Self::InsideTokio | Self::Runtime(_) | Self::Json(_) => exit_code::FAILED,
+            Self::CalledFromAsync | Self::Runtime(_) | Self::Json(_) => exit_code::FAILED,
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn block_on(
     command: impl AsyncFnOnce(Workers) -> Result<u8, Error>,
 ) -> Result<u8, Error> {
     if Handle::try_current().is_ok() {
-        return Err(Error::InsideTokio);
+        return Err(Error::CalledFromAsync);
     }
     let mut workers = Builder::new_multi_thread();
     if let Some(count) = worker_threads(&process_variables)? {
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn async_code_is_told_why_it_cannot_call_main() {
         let outcome = block_on(async |_| block_on(async |_| Ok(0)));
-        assert!(matches!(outcome, Err(Error::InsideTokio)), "{outcome:?}");
+        assert!(matches!(outcome, Err(Error::CalledFromAsync)), "{outcome:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serve_core::dynamic::{AnyApplication, BuildError, RegisteredApplication, reg
 use super::error::Error;
 use super::error_chain::ErrorChain;
 use super::schema::{self, Field};
-use crate::arguments::{ApplicationPath, Assignment, repeated};
+use crate::arguments::{ApplicationPath, Assignment, Method, repeated};
 use crate::suggest::{self, same_package};
 use crate::{PACKAGE_VARIABLE, output};
 
@@ -19,6 +19,40 @@ pub(super) fn application(
     match path {
         Some(path) => find(&registered(), path, home.as_deref()),
         None => only(&registered(), home.as_deref()),
+    }
+}
+
+/// Returns the application to call, and the name of its method.
+pub(super) fn method(
+    method: Method<'_>,
+) -> Result<(&'static RegisteredApplication, String), Error> {
+    match method {
+        Method::Of(path, method) => Ok((application(Some(path))?, method.to_owned())),
+        Method::Alone(path) => method_alone(&registered(), path, home().as_deref()),
+    }
+}
+
+/// Returns the method that one word names: a method of the only application.
+fn method_alone<'r>(
+    registered: &[&'r RegisteredApplication],
+    path: &ApplicationPath,
+    home: Option<&str>,
+) -> Result<(&'r RegisteredApplication, String), Error> {
+    let of_package = |known: &&&RegisteredApplication| match &path.package {
+        Some(package) => same_package(known.package, package),
+        None => true,
+    };
+    let known: Vec<_> = registered.iter().filter(of_package).copied().collect();
+    let word = &path.application;
+    match only(&known, home) {
+        Ok(only) if only.name != word && !same_package(only.package, word) => {
+            Ok((only, word.clone()))
+        }
+        only => match find(registered, path, home) {
+            Ok(found) => Err(Error::NoMethod { application: found.full_name() }),
+            Err(unknown) if known.is_empty() => Err(unknown),
+            Err(_) => only.map(|only| (only, word.clone())),
+        },
     }
 }
 
@@ -262,6 +296,25 @@ mod tests {
           hello:language_classifier
         ");
         assert!(only(None, &[]).expect_err("none").starts_with("no application is linked"));
+    }
+
+    #[test]
+    fn a_method_alone_is_one_of_the_only_application() {
+        let call = |path: &str, home: &str| {
+            let registered = registered();
+            let registered: Vec<&RegisteredApplication> = registered.iter().collect();
+            method_alone(&registered, &path.parse().expect("a path"), Some(home))
+                .map(|(application, method)| format!("{}.{method}", application.full_name()))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(call("lines", "ocr"), Ok("ocr:read.lines".to_owned()));
+        assert_eq!(call("ocr:lines", "hello"), Ok("ocr:read.lines".to_owned()));
+        // An application is no method.
+        let no_method = "the call names the application `ocr:read`, but no method".to_owned();
+        assert_eq!(call("read", "ocr"), Err(no_method.clone()));
+        assert_eq!(call("ocr:read", "hello"), Err(no_method));
+        assert!(call("lines", "hello").expect_err("two").contains("several applications"));
+        assert!(call("other:lines", "ocr").expect_err("none").contains("`other:lines`"));
     }
 
     #[test]

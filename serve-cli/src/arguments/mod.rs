@@ -5,18 +5,18 @@
 
 mod application;
 mod assignment;
+mod call;
 mod environment;
 mod graph;
 mod http;
 mod log;
 mod node;
 
-use std::time::Duration;
-
 use clap::Args;
 
 pub(crate) use application::{ApplicationArguments, ApplicationPath};
 pub(crate) use assignment::{Assignment, repeated};
+pub(crate) use call::{CallArguments, Method};
 pub(crate) use environment::{BadVariable, Variables, first_set, process_variables};
 pub(crate) use graph::{GraphArguments, GraphFormat, UnknownEnding, ending};
 pub(crate) use http::HttpArguments;
@@ -57,47 +57,6 @@ pub(crate) struct ListArguments {
     /// Print the list as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A method to call once.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct CallArguments {
-    /// The application; without PACKAGE, an application of the package in this directory
-    #[arg(value_name = "[PACKAGE:]APP")]
-    pub(crate) path: ApplicationPath,
-
-    /// The method of the ingress deployment
-    pub(crate) method: String,
-
-    /// Values for the method's parameters
-    #[arg(value_name = "KEY=VALUE")]
-    pub(crate) values: Vec<Assignment>,
-
-    /// A value for the application's argument
-    #[arg(long = "with", value_name = "KEY=VALUE")]
-    pub(crate) with: Vec<Assignment>,
-
-    /// The id of the model that the call is for, if the ingress has several models
-    #[arg(long, value_name = "ID")]
-    pub(crate) model: Option<String>,
-
-    /// The session that the call belongs to
-    #[arg(long, value_name = "ID")]
-    pub(crate) session: Option<String>,
-
-    /// Give up if the call takes longer than this, for example 30s
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// Print strings as JSON, too
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) log: LogArguments,
-
-    #[command(flatten)]
-    pub(crate) node: NodeArguments,
 }
 
 fn route_prefix(text: &str) -> Result<String, String> {

@@ -134,7 +134,8 @@ Examples:
   cargo serve run --port 9000 --watch --release";
 
 const CALL_EXAMPLES: &str = "\
-Example:
+Examples:
+  cargo serve call greet name=Dora             # of the only application here
   cargo serve call hello:language_classifier greet language=spanish name=Dora";
 
 const BUILD_EXAMPLES: &str = "\

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::arguments::{
     ApplicationArguments, ApplicationPath, Assignment, CallArguments, GraphArguments,
-    HttpArguments, ListArguments, LogArguments, NodeArguments, RunArguments,
+    HttpArguments, ListArguments, LogArguments, Method, NodeArguments, RunArguments,
 };
 
 impl RunArguments {
@@ -105,7 +105,11 @@ impl CallArguments {
         }
         line.extend(self.log.to_command_line());
         line.extend(self.node.to_command_line());
-        line.extend(positional(Some(&self.path), Some(&self.method), &self.values));
+        let (path, method) = match self.method() {
+            Method::Of(path, method) => (path, Some(method)),
+            Method::Alone(path) => (path, None),
+        };
+        line.extend(positional(Some(path), method, &self.values()));
         line
     }
 }
@@ -156,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_forwarded_command_line_is_parsed_to_the_same_arguments() {
-        let lines: [&[&str]; 10] = [
+        let lines: [&[&str]; 12] = [
+            &["call", "greet", "name=Dora"],
+            &["call", "hello:app", "greet"],
             &["run", "app"],
             &["run"],
             &["run", "greeting=Hi", "times=2", "--log", "warn,hyper=debug"],

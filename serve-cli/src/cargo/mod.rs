@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::arguments::process_variables;
+use crate::arguments::{Method, process_variables};
 use crate::failure::conclude;
 use crate::parse::parse;
 use crate::{exit_code, output};
@@ -89,7 +89,10 @@ fn run(command: Command) -> Result<u8, Error> {
         }
         Command::Call { call, cargo } => {
             call.log.filter(LevelFilter::WARN, &process_variables)?;
-            let selection = Selection::of(Some(&call.path), &cargo)?;
+            let selection = match call.method() {
+                Method::Of(path, _) => Selection::of(Some(path), &cargo)?,
+                Method::Alone(path) => Selection::package(cargo.package(path.package.as_deref())?),
+            };
             start_program(&cargo, selection, call.to_command_line())
         }
         Command::Build { package, output, cargo } => {

@@ -68,8 +68,8 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<u8, Error> {
 fn next_steps(directory: &Path, has_clone: bool) -> String {
     let literal = output::LITERAL;
     let step = |words: fmt::Arguments<'_>| format!("\n  {literal}{words}{literal:#}");
-    let enter = step(format_args!("cd {}", directory.display()));
-    let run = step(format_args!("cargo serve run language_classifier"));
+    let enter = step(format_args!("cd {}", output::printable(&directory.display().to_string())));
+    let run = step(format_args!("cargo serve run"));
     if has_clone {
         return format!("{enter}{run}\n");
     }
@@ -168,7 +168,7 @@ edition = \"2024\"
 
         Then:
 
-          cargo serve run language_classifier
+          cargo serve run
         "#);
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -38,8 +39,34 @@ pub(crate) fn write_in_background() -> io::Result<()> {
         let queue = Queue::start(anstream::stderr(), CAPACITY, PATIENCE)?;
         // Another thread may have started one; ours then waits for nothing, forever.
         let _ = QUEUE.set(queue);
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            // The usual hook writes to stderr itself, on the thread that panics.
+            if is_writable() {
+                previous(panic);
+            } else {
+                write(format!("a thread {panic}\n"));
+            }
+        }));
     }
     Ok(())
+}
+
+/// Returns true if a short write to stderr would not wait.
+#[cfg(unix)]
+fn is_writable() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let stderr = io::stderr();
+    let mut files = [PollFd::new(&stderr, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !matches!(poll(&mut files, Some(&now)), Ok(0))
+}
+
+/// Returns true: this platform does not tell.
+#[cfg(not(unix))]
+fn is_writable() -> bool {
+    true
 }
 
 /// Writes a text to stderr, or puts it into the queue.

@@ -16,7 +16,7 @@ use super::blocking;
 use super::error::{CallError, UpstreamError};
 use super::stream::ResponseStream;
 use super::wire::attachment::{AttachedStream, Attachment};
-use super::wire::payload::{Payload, Session};
+use super::wire::payload::{Payload, PayloadScope};
 use crate::deployment::Anywhere;
 
 /// A stream as an argument of a call.
@@ -169,14 +169,14 @@ where
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::Error;
-        if !Session::is_open() {
+        if !PayloadScope::is_open() {
             return Err(S::Error::custom("an `InputStream` can be sent only as part of a call"));
         }
         let items = self.items.lock().take();
         let items = items.ok_or_else(|| S::Error::custom("an `InputStream` can be sent once"))?;
         let items = items.map(|item| Payload::of::<Anywhere, T>(&item?)).boxed();
         let stream = Attachment::Stream(Arc::new(AttachedStream::new(items)));
-        let index = Session::attach(stream).expect("the session is open");
+        let index = PayloadScope::attach(stream).expect("the session is open");
         serializer.serialize_u64(index)
     }
 }
@@ -187,7 +187,7 @@ where
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let index = u64::deserialize(deserializer)?;
-        let items = match Session::attachment(index) {
+        let items = match PayloadScope::attachment(index) {
             Some(Attachment::Stream(stream)) => stream.take(),
             _ => None,
         };
@@ -196,7 +196,7 @@ where
                 "an `InputStream` can be read only as part of the call it came in",
             )
         })?;
-        let directory = Session::directory();
+        let directory = PayloadScope::directory();
         Ok(Self::of_results(items.map(move |item| item?.read::<Anywhere, T>(directory.as_ref()))))
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod request;
 pub(crate) mod request_ids;
 pub(crate) mod response;
 pub(crate) mod runtime_context;
+pub(crate) mod stopping;
 pub(crate) mod stream;
 pub(crate) mod wire;
 

@@ -18,7 +18,7 @@ use super::error::{CallError, UpstreamError};
 use super::pending::panic_message;
 use super::response::Response;
 use super::wire::attachment::{AttachedObject, Attachment};
-use super::wire::payload::{Payload, Session};
+use super::wire::payload::{Payload, PayloadScope};
 use crate::deployment::Anywhere;
 
 /// A shareable reference to a `T` that may not exist yet.
@@ -225,7 +225,7 @@ where
             Object::Elsewhere { owner, .. } => Arc::clone(owner),
             Object::Here(_) | Object::Coming(_) => Arc::new(Owned(self.clone())),
         };
-        match Session::attach(Attachment::Object(object)) {
+        match PayloadScope::attach(Attachment::Object(object)) {
             Some(index) => serializer.serialize_u64(index),
             None => Err(serde::ser::Error::custom(
                 "an `ObjectRef` can be serialized only as part of a call",
@@ -240,13 +240,13 @@ where
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let index = u64::deserialize(deserializer)?;
-        let Some(Attachment::Object(object)) = Session::attachment(index) else {
+        let Some(Attachment::Object(object)) = PayloadScope::attachment(index) else {
             return Err(serde::de::Error::custom(
                 "an `ObjectRef` can be read only as part of the call it came in",
             ));
         };
         match object.local() {
-            None => Ok(Self::elsewhere(object, Session::directory())),
+            None => Ok(Self::elsewhere(object, PayloadScope::directory())),
             Some(local) => local.downcast_ref().cloned().ok_or_else(|| {
                 serde::de::Error::custom("an `ObjectRef` was read as one of another type")
             }),

@@ -7,6 +7,7 @@ use std::task::Poll;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::request_ids::RequestIds;
+use super::stopping::Stopping;
 
 /// The state that all calls of one runtime share. Handles keep this state, so that calls can be
 /// made from any thread.
@@ -21,6 +22,8 @@ pub(crate) struct RuntimeContext {
     /// True if the sweeper begins calls that stand too long. On a single thread, nothing could run
     /// such calls sooner anyway.
     pub(crate) sweeps: bool,
+    /// The moment at which the runtime begins to shut down.
+    pub(crate) stopping: Stopping,
 }
 
 /// The methods that are polled in place, if their callers allow that.
@@ -38,7 +41,8 @@ impl RuntimeContext {
     pub(crate) fn new(tokio: Handle, seed: u64) -> Self {
         let sweeps = tokio.runtime_flavor() != RuntimeFlavor::CurrentThread;
         let (ids, in_place) = (Arc::new(RequestIds::new(seed)), InPlace::Earned);
-        Self { tokio, ids, clock_waits: false, in_place, sweeps }
+        let stopping = Stopping::default();
+        Self { tokio, ids, clock_waits: false, in_place, sweeps, stopping }
     }
 }
 

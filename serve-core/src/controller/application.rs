@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::assignment::{AssignedApplication, AssignedRoute};
 use super::decide::Deploys;
 use super::error::DeployFailure;
-use super::shared;
+use super::serde_arc;
 use super::spec::{DeploymentId, Spec};
 use crate::application::{BlueprintId, Outline};
 use crate::time::Moment;
@@ -88,7 +88,7 @@ pub(super) struct OngoingDeploy {
 pub(super) struct DeploymentChange {
     pub(super) name: String,
     pub(super) deployment: DeploymentId,
-    #[serde(with = "shared")]
+    #[serde(with = "serde_arc")]
     pub(super) spec: Arc<Spec>,
     /// The previous spec of the deployment, or `None` if the deployment is new.
     pub(super) before: Option<Spec>,

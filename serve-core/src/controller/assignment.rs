@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::shared;
+use super::serde_arc;
 use super::spec::{DeploymentId, Spec};
 use crate::application::BlueprintId;
 use crate::error::Error;
@@ -63,7 +63,7 @@ impl From<&Spec> for AssignedSpec {
 /// A replica that a node must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AssignedReplica {
-    #[serde(with = "shared")]
+    #[serde(with = "serde_arc")]
     pub(crate) id: Arc<str>,
     pub(crate) rank: usize,
     pub(crate) version: u64,

@@ -1,4 +1,4 @@
-//! [`Controller`]: the loop around [`State`]. The loop receives commands and reports, advances the
+//! [`Controller`]: the loop around [`ControllerState`]. The loop receives commands and reports, advances the
 //! state, and stores the decisions, which nodes act on.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use super::assignment::{ASSIGNMENTS, REPORTS};
 use super::autoscaler::Loads;
 use super::error::DeployError;
 use super::leadership::Leadership;
-use super::state::State;
+use super::state::ControllerState;
 use super::status::{ApplicationDetails, ApplicationStatus};
 use super::store::{ControlStore, Entry, StoreError, StoreRevision};
 use crate::application::{Blueprints, Outline, Plan};
@@ -51,7 +51,7 @@ pub(crate) struct Controller {
 struct Shared {
     surroundings: Surroundings,
     /// The state. Only the loop writes to it.
-    state: RwLock<State>,
+    state: RwLock<ControllerState>,
     /// True while the state equals the stored state: the controller has loaded the state that its
     /// predecessor stored, and all its own decisions are written.
     stored: AtomicBool,
@@ -104,8 +104,10 @@ enum Command {
 impl Controller {
     /// Starts a controller, which takes the lead and continues from the stored state.
     pub(crate) fn start(surroundings: &Surroundings) -> Self {
-        let state =
-            State::new(Arc::clone(&surroundings.blueprints), surroundings.incarnation.clone());
+        let state = ControllerState::new(
+            Arc::clone(&surroundings.blueprints),
+            surroundings.incarnation.clone(),
+        );
         let shared = Arc::new(Shared {
             surroundings: surroundings.clone(),
             state: RwLock::new(state),
@@ -180,7 +182,7 @@ impl Controller {
 
     /// Returns `true` if no deployment runs or is stopping.
     pub(crate) fn is_empty(&self) -> bool {
-        self.stored(State::is_empty).unwrap_or(false)
+        self.stored(ControllerState::is_empty).unwrap_or(false)
     }
 
     /// Returns `true` if an application has this status, and everything that nodes need to act on
@@ -190,7 +192,7 @@ impl Controller {
     }
 
     /// Calls `look` with the state, if the state equals the stored state.
-    fn stored<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
+    fn stored<T>(&self, look: impl FnOnce(&ControllerState) -> T) -> Option<T> {
         let state = self.shared.state.read();
         // The flag is cleared before the state changes, so that a change which is not yet stored is
         // not seen.
@@ -281,7 +283,7 @@ impl Shared {
         }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut ControllerState) -> T) -> T {
         act(&mut self.state.write())
     }
 
@@ -326,7 +328,7 @@ impl Shared {
                 *self.assigned.lock() = revision;
             }
         }
-        let forgotten = self.with(State::is_stored);
+        let forgotten = self.with(ControllerState::is_stored);
         if !forgotten.is_empty() {
             // These plans contain user values, whose drops may block, panic, or call `status`.
             self.surroundings.tokio.spawn(async move { drop(forgotten) });
@@ -369,7 +371,7 @@ impl Shared {
                 })
             }
             Command::ShutDown { answer } => {
-                self.with(State::shut_down);
+                self.with(ControllerState::shut_down);
                 Box::new(move || {
                     let _ = answer.send(());
                 })

@@ -13,7 +13,7 @@ use super::assignment::{
 use super::decide::{
     self, Replacements, ReplicaChanges, Scaling, StartFailures, StatusEvent, StatusInfo, Verdict,
 };
-use super::shared;
+use super::serde_arc;
 use super::spec::Spec;
 use super::status::{
     AutoscalingDecision, DeadReplica, DeploymentStatus, ReplicaState, StatusTrigger,
@@ -48,12 +48,12 @@ pub(super) struct DeploymentState {
 /// The stored state of a deployment, except for its assignment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeploymentRecord {
-    #[serde(with = "shared")]
+    #[serde(with = "serde_arc")]
     pub(super) application: Arc<str>,
-    #[serde(with = "shared")]
+    #[serde(with = "serde_arc")]
     pub(super) name: Arc<str>,
     pub(super) type_name: String,
-    #[serde(with = "shared")]
+    #[serde(with = "serde_arc")]
     pub(super) spec: Arc<Spec>,
     pub(super) deployed_at: Moment,
     pub(super) status_info: StatusInfo,

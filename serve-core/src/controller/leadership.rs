@@ -88,13 +88,13 @@ impl Leadership {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::{Batch, MemoryStore};
+    use super::super::store::{MemoryStore, WriteBatch};
     use super::*;
 
     const TTL: Duration = Duration::from_secs(15);
 
     async fn may_write(store: &MemoryStore, leadership: &Leadership) -> bool {
-        let batch = Batch { fence: leadership.fence(), ..Batch::default() };
+        let batch = WriteBatch { fence: leadership.fence(), ..WriteBatch::default() };
         store.put(batch).await.is_ok()
     }
 

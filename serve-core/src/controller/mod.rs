@@ -2,7 +2,7 @@
 //! reports, and the decisions that bring the observed state towards the desired state.
 //!
 //! Nothing in this module holds a replica or a router. [`Controller`] is the loop: it receives
-//! commands and the reports of nodes, advances [`State`](state::State) with the pure functions of
+//! commands and the reports of nodes, advances [`ControllerState`](state::ControllerState) with the pure functions of
 //! `decide`, and writes the decisions to the [`ControlStore`]. Nodes act on the assignments in the
 //! store. Everything that a controller knows can be read from the store and the reports, so that
 //! another controller can continue at any time.
@@ -14,14 +14,14 @@ mod autoscaler;
 mod controller;
 mod decide;
 mod deployment;
-mod details;
 mod error;
 mod leadership;
-mod shared;
+mod serde_arc;
 mod shortage;
 mod spec;
 mod state;
 mod status;
+mod status_view;
 mod store;
 mod stored;
 #[cfg(test)]
@@ -46,6 +46,6 @@ pub use status::{
     ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeploymentDetails,
     DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status, StatusTrigger,
 };
-pub(crate) use store::{Batch, ControlStore, MemoryStore, StoreRevision, Watch, read};
+pub(crate) use store::{ControlStore, MemoryStore, StoreRevision, Watch, WriteBatch, read};
 #[cfg(test)]
 pub(crate) use store::{Entry, Expected, StoreError};

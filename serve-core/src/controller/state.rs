@@ -1,6 +1,6 @@
-//! [`State`]: the complete knowledge of a controller as plain data.
+//! [`ControllerState`]: the complete knowledge of a controller as plain data.
 //!
-//! Commands and reports change the state, and [`State::advance`] decides what follows. The
+//! Commands and reports change the state, and [`ControllerState::advance`] decides what follows. The
 //! transitions of applications are in `transitions`, what a successor needs is in `stored`, and what
 //! users see is in `details`. Nothing in these modules waits, reads a clock, or reaches a replica.
 
@@ -25,7 +25,7 @@ const FAILED_KEPT: usize = 128;
 
 /// The complete knowledge of a controller.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ControllerState {
     pub(super) applications: BTreeMap<String, ApplicationState>,
     pub(super) deployments: BTreeMap<DeploymentId, DeploymentState>,
     pub(super) retirements: Vec<Retirement>,
@@ -73,7 +73,7 @@ pub(super) struct Stored {
     pub(super) common: Common,
 }
 
-impl State {
+impl ControllerState {
     pub(super) fn new(blueprints: Arc<Blueprints>, incarnation: Option<String>) -> Self {
         Self {
             applications: BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! The stored form of a [`State`]: what a successor needs, and how the successor continues from it.
+//! The stored form of a [`ControllerState`]: what a successor needs, and how the successor continues from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use super::application::{Activity, ApplicationState};
 use super::assignment::{ASSIGNMENTS, Assignment, ROUTES};
 use super::deployment::{DeploymentRecord, DeploymentState};
 use super::spec::{DeploymentId, Spec};
-use super::state::State;
-use super::store::{Batch, Entry, read};
+use super::state::ControllerState;
+use super::store::{Entry, WriteBatch, read};
 use crate::application::{BlueprintId, Plan};
 
 /// The prefix of the keys of applications. The application's name follows.
@@ -18,7 +18,7 @@ const DEPLOYMENTS: &str = "state.deployment.";
 const RETIREMENTS: &str = "state.retirements";
 const COMMON: &str = "state.common";
 
-impl State {
+impl ControllerState {
     /// Continues from the state that another controller has stored.
     pub(super) fn restore(&mut self, entries: &BTreeMap<String, Entry>) {
         let blueprints = Arc::clone(&self.blueprints);
@@ -76,9 +76,9 @@ impl State {
 
     /// Returns what a successor needs and the store does not have yet. The flag is `true` if a node
     /// has to act on it.
-    pub(super) fn unstored(&self) -> (Batch, bool) {
-        let mut batch = Batch::default();
-        let mut assigned = Batch::default();
+    pub(super) fn unstored(&self) -> (WriteBatch, bool) {
+        let mut batch = WriteBatch::default();
+        let mut assigned = WriteBatch::default();
         for name in &self.unstored_applications {
             let known = self.stored.applications.get(name);
             let Some(application) = self.applications.get(name) else {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::assignment::{DeploymentReport, ReplicaReport, deployment_report, replica_report};
 use super::autoscaler::Loads;
 use super::spec::DeploymentId;
-use super::state::State;
+use super::state::ControllerState;
 use super::status::ReplicaState;
 use super::store::{Change, Entry, StoreRevision};
 use crate::application::{AnyApplication, Blueprints, Outline, Plan};
@@ -50,7 +50,7 @@ fn change(key: String, value: &impl Serialize) -> Change {
 }
 
 struct World {
-    state: State,
+    state: ControllerState,
     blueprints: Arc<Blueprints>,
     now: Moment,
 }
@@ -58,7 +58,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let blueprints = Arc::<Blueprints>::default();
-        let state = State::new(Arc::clone(&blueprints), None);
+        let state = ControllerState::new(Arc::clone(&blueprints), None);
         Self { state, blueprints, now: WallClock::of_a_test().now() }
     }
 

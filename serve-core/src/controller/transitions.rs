@@ -10,11 +10,11 @@ use super::application::{
 use super::deployment::{DeploymentState, SpecError};
 use super::error::DeployFailure;
 use super::spec::{DeploymentId, Spec};
-use super::state::State;
+use super::state::ControllerState;
 use crate::application::Outline;
 use crate::time::Moment;
 
-impl State {
+impl ControllerState {
     /// Makes one transition of an application. Returns `false` if there is no transition to make.
     pub(super) fn step(&mut self, name: &str, now: Moment) -> bool {
         let Some(application) = self.applications.get_mut(name) else { return false };

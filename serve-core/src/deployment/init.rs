@@ -63,7 +63,8 @@ impl<T> fmt::Debug for Init<T> {
     message = "expected this to be `{T}`",
     label = "this cannot become `{T}`",
     note = "`bind` takes a value of the constructor's parameter type, or, for a handle `XHandle`, \
-            the result of `X::bind(...)`; also in a `Vec`, an `Option` or a `HashMap<String, _>`"
+            the result of `X::bind(...)`; also in a `Vec`, an `Option` or a `HashMap<String, _>`",
+    note = "a constructor takes another deployment `X` as its handle, `XHandle`"
 )]
 pub trait IntoInit<T, Marker> {
     /// Converts the value into a recipe that creates one `T` for each replica.
@@ -82,9 +83,33 @@ pub enum ByBound {}
 #[derive(Debug)]
 pub enum ByText {}
 
-impl<T: Clone + Send + Sync + 'static> IntoInit<T, ByValue> for T {
+impl<T> IntoInit<T, ByValue> for T
+where
+    ByValue: Copies<T>,
+{
     fn into_init(self) -> Init<T> {
-        Init::value(move |_| self.clone())
+        ByValue::init(self)
+    }
+}
+
+/// Implemented by [`ByValue`] for every value that can be cloned for each replica. (If the trait
+/// were implemented by the value's type, the compiler would propose to take a reference.)
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be an argument of `bind`",
+    label = "each replica gets a clone of this value",
+    note = "derive `Clone` for `{T}`, which must also be `Send`, `Sync` and `'static`; or pass it in an \
+            `Arc`; or create it in the constructor, from values that can be cloned"
+)]
+pub trait Copies<T> {
+    /// Converts the value into a recipe that clones it.
+    fn init(value: T) -> Init<T>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> Copies<T> for ByValue {
+    fn init(value: T) -> Init<T> {
+        Init::value(move |_| value.clone())
     }
 }
 

@@ -35,7 +35,7 @@ pub use content_of::{
 };
 pub(crate) use digest::digest;
 pub use digest::{ContentHash, build_id};
-pub use init::{ByBound, ByText, ByValue, Init, IntoInit};
+pub use init::{ByBound, ByText, ByValue, Copies, Init, IntoInit};
 pub use link::{Link, Wiring};
 pub use named::{NamedPolicy, NamedRouter};
 pub use options::{DeploymentOptions, OptionsError};

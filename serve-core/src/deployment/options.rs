@@ -291,6 +291,48 @@ pub enum OptionsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deployment::AUTOSCALING;
+    use crate::deployment::AutoscalingConfig;
+    use humantime::format_duration;
+
+    /// The table's defaults are text, for the guide and for the schema. The accessors decide.
+    #[test]
+    fn the_table_has_the_defaults_in_force() {
+        let options = DeploymentOptions::default();
+        let in_force = [
+            ("num_replicas", options.num_replicas().to_string()),
+            ("max_ongoing_requests", options.max_ongoing_requests().to_string()),
+            ("health_check_period", format_duration(options.health_check_period()).to_string()),
+            ("health_check_timeout", format_duration(options.health_check_timeout()).to_string()),
+            (
+                "graceful_shutdown_timeout",
+                format_duration(options.graceful_shutdown_timeout()).to_string(),
+            ),
+            ("max_constructor_retry_count", options.max_constructor_retry_count().to_string()),
+            ("rolling_update_percentage", options.rolling_update_percentage().to_string()),
+            ("max_surge_percent", options.max_surge_percent().to_string()),
+        ];
+        for (name, value) in in_force {
+            let row = OPTIONS.iter().find(|row| row.name == name).expect(name);
+            assert_eq!(row.default, value, "{name}");
+        }
+        let config = AutoscalingConfig::new();
+        let seconds = |duration| format_duration(duration).to_string();
+        let in_force = [
+            ("min_replicas", config.min_replicas.to_string()),
+            ("max_replicas", config.max_replicas.to_string()),
+            ("target_ongoing_requests", config.target_ongoing_requests.to_string()),
+            ("upscale_delay", seconds(config.upscale_delay)),
+            ("downscale_delay", seconds(config.downscale_delay)),
+            ("look_back_period", seconds(config.look_back_period)),
+        ];
+        for (name, value) in in_force {
+            let row = AUTOSCALING.iter().find(|row| row.name == name).expect(name);
+            let default = humantime::parse_duration(row.default)
+                .map_or_else(|_| row.default.to_owned(), seconds);
+            assert_eq!(default, value, "{name}");
+        }
+    }
 
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {

@@ -18,7 +18,7 @@ use super::handle::Client;
 use super::retry::{self, Retry};
 use super::served::TargetFuture;
 use super::start::start;
-use super::typed::{spawn, yields};
+use super::typed_call::{spawn, yields};
 use crate::call::stream::STREAM_CAPACITY;
 use crate::call::wire::text::{TextError, TextSource};
 use crate::call::{CallError, CallOptions, Response};
@@ -169,7 +169,7 @@ pub(crate) fn read_call(
     Ok((method, args))
 }
 
-/// Starts a call without its types. The counterpart of `typed::call` and `typed::stream`.
+/// Starts a call without its types. The counterpart of `typed_call::call` and `typed_call::stream`.
 fn call_by_name<T: Send + 'static>(
     client: &Client,
     method: &'static dyn AnyMethod,

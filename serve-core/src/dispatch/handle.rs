@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::start::Head;
 use crate::call::CallOptions;
 use crate::call::request::RequestDetails;
-use crate::call::wire::payload::Session;
+use crate::call::wire::payload::PayloadScope;
 use crate::deployment::{Deployment, HandleOf, Link};
 use crate::replica::Scope;
 use crate::router::Router;
@@ -132,7 +132,7 @@ impl<'de, D: Deployment> Deserialize<'de> for Handle<D> {
     fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
         use serde::de::Error;
         let Address { application, deployment } = Address::deserialize(deserializer)?;
-        let directory = Session::directory().or_else(Scope::directory).ok_or_else(|| {
+        let directory = PayloadScope::directory().or_else(Scope::directory).ok_or_else(|| {
             De::Error::custom("a handle can be read only inside a running deployment")
         })?;
         let link = directory.find(&application, &deployment, std::any::TypeId::of::<D>());
@@ -147,8 +147,7 @@ impl<'de, D: Deployment> Deserialize<'de> for Handle<D> {
 
 /// The methods that every handle has besides those of its deployment.
 ///
-/// They are in a trait so that a method of the deployment that has the same name, such as
-/// `options`, takes precedence.
+/// A method of a deployment cannot have the name of one of them: `#[handle]` refuses it.
 pub trait DeploymentHandle: HandleOf + Serialize {
     /// The [`Handle`] that this handle wraps.
     #[doc(hidden)]

@@ -17,7 +17,7 @@ mod serving;
 mod start;
 mod task;
 mod timed;
-mod typed;
+mod typed_call;
 
 pub(crate) use by_name::read_call;
 pub use by_name::{AnyHandle, ByNameError};
@@ -29,4 +29,4 @@ pub(crate) use serving::Serving;
 #[cfg(feature = "http")]
 pub(crate) use start::{Head, start};
 pub use task::{Task, start_task};
-pub use typed::{call, future_sizes, stream};
+pub use typed_call::{call, future_sizes, stream};

@@ -5,6 +5,8 @@
 //! when the socket is dropped, by whichever task holds the socket then. The socket ends when the
 //! replica ends, and when its peer takes nothing of the bytes to send.
 
+use std::fmt;
+use std::iter::Sum;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
@@ -19,13 +21,70 @@ use crate::replica::{Replica, Scope, WakeAtEnd};
 pub(crate) struct Connection {
     /// The number of requests whose answers are not complete.
     ongoing: AtomicUsize,
+    /// The number of requests whose bodies have not arrived completely.
+    uploading: AtomicUsize,
+    /// The number of answers of unknown length that are being sent.
+    streaming: AtomicUsize,
     /// Set by every sign that the peer is there: requests, and bytes that are sent.
     active: AtomicBool,
+    /// The number of requests that have begun.
+    begun: AtomicUsize,
+    /// Set once the peer has begun the connection as HTTP/2.
+    http2: AtomicBool,
+    /// The answer that hyper itself gave to bytes that are no request.
+    refusal: Mutex<Option<(u16, Arc<str>)>>,
     /// Set when the proxy closes the connection with requests in progress.
     cut_off: AtomicBool,
     /// Set once `upgrade` holds a slot.
     upgraded: AtomicBool,
     upgrade: Mutex<Upgrade>,
+    /// The number of upgraded sockets of the whole proxy.
+    sockets: Arc<AtomicUsize>,
+}
+
+/// The requests on a number of connections, by what each of them waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) uploading: usize,
+    pub(crate) answering: usize,
+    pub(crate) streaming: usize,
+    pub(crate) sockets: usize,
+}
+
+impl Counts {
+    /// The number of requests.
+    pub(crate) fn requests(&self) -> usize {
+        self.uploading + self.answering + self.streaming
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, one| Self {
+            uploading: sum.uploading + one.uploading,
+            answering: sum.answering + one.answering,
+            streaming: sum.streaming + one.streaming,
+            sockets: sum.sockets + one.sockets,
+        })
+    }
+}
+
+impl fmt::Display for Counts {
+    /// Writes the counts that are not 0: "2 requests being uploaded, 1 stream".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            (self.uploading, "request being uploaded", "requests being uploaded"),
+            (self.answering, "request being answered", "requests being answered"),
+            (self.streaming, "stream", "streams"),
+            (self.sockets, "WebSocket", "WebSockets"),
+        ];
+        let mut separator = "";
+        for (count, one, several) in kinds.into_iter().filter(|(count, ..)| *count > 0) {
+            write!(f, "{separator}{count} {}", if count == 1 { one } else { several })?;
+            separator = ", ";
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -49,11 +108,73 @@ pub(crate) enum Half {
 }
 
 impl Connection {
+    /// Creates the state of a new connection. `sockets` counts the upgraded sockets of the proxy.
+    pub(crate) fn new(sockets: &Arc<AtomicUsize>) -> Self {
+        Self { sockets: Arc::clone(sockets), ..Self::default() }
+    }
+
     /// Counts a request as ongoing until the result is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Ongoing {
         self.ongoing.fetch_add(1, Ordering::Relaxed);
         self.active.store(true, Ordering::Relaxed);
-        Ongoing(Arc::clone(self))
+        self.count();
+        Ongoing { connection: Arc::clone(self), streams: false }
+    }
+
+    /// Counts the body of a request as being uploaded until the result is dropped.
+    pub(crate) fn begin_upload(self: &Arc<Self>) -> Uploading {
+        self.uploading.fetch_add(1, Ordering::Relaxed);
+        Uploading(Arc::clone(self))
+    }
+
+    /// Counts a request that is answered at once.
+    pub(crate) fn count(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of requests that have begun on this connection.
+    pub(crate) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// True on an HTTP/1 connection on which no request waits for its answer, and which was not
+    /// upgraded.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        let busy = self.ongoing.load(Ordering::Relaxed) > 0 || self.is_http2();
+        !busy && !self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// True while the answer to a request is not complete, unless the socket was upgraded.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.ongoing.load(Ordering::Relaxed) > 0 && !self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Records that the peer speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
+    /// Records the status and the id with which hyper's parser refused the peer's bytes.
+    pub(crate) fn note_refusal(&self, status: u16, request_id: Arc<str>) {
+        *self.refusal.lock() = Some((status, request_id));
+    }
+
+    /// Returns the status and the id with which the peer's bytes were refused, if they were.
+    pub(crate) fn take_refusal(&self) -> Option<(u16, Arc<str>)> {
+        self.refusal.lock().take()
+    }
+
+    /// Returns the requests on this connection, by what they wait for.
+    pub(crate) fn counts(&self) -> Counts {
+        let ongoing = self.ongoing.load(Ordering::Relaxed);
+        let streaming = self.streaming.load(Ordering::Relaxed).min(ongoing);
+        // A request that is uploaded while its answer is sent is counted as a stream.
+        let uploading = self.uploading.load(Ordering::Relaxed).min(ongoing - streaming);
+        Counts { uploading, answering: ongoing - streaming - uploading, streaming, sockets: 0 }
     }
 
     /// True if no request is in progress, and nothing has happened since the last call of this
@@ -62,11 +183,11 @@ impl Connection {
         !self.active.swap(false, Ordering::Relaxed) && self.ongoing.load(Ordering::Relaxed) == 0
     }
 
-    /// Marks the connection as closed by the proxy, whose grace period is over. Returns the number
-    /// of requests that lose their answers.
-    pub(crate) fn cut_off(&self) -> usize {
+    /// Marks the connection as closed by the proxy, whose grace period is over. Returns the requests
+    /// that lose their answers.
+    pub(crate) fn cut_off(&self) -> Counts {
         self.cut_off.store(true, Ordering::Relaxed);
-        self.ongoing.load(Ordering::Relaxed)
+        self.counts()
     }
 
     /// True once the proxy closes the connection: its clients have not left by themselves.
@@ -82,6 +203,9 @@ impl Connection {
     /// Frees the slot of an upgraded request: the socket is closed.
     pub(crate) fn close(&self) {
         let held = std::mem::replace(&mut *self.upgrade.lock(), Upgrade::Closed);
+        if matches!(held, Upgrade::Held { .. }) {
+            self.sockets.fetch_sub(1, Ordering::Relaxed);
+        }
         // After the lock is released, because freeing a slot wakes other tasks.
         drop(held);
     }
@@ -92,6 +216,7 @@ impl Connection {
         if matches!(*upgrade, Upgrade::None) {
             *upgrade = Upgrade::Held { replica, _slot: slot, reader: None, writer: None };
             self.upgraded.store(true, Ordering::Release);
+            self.sockets.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -118,12 +243,37 @@ impl Connection {
 }
 
 /// A request whose answer is not complete. See [`Connection::begin`].
-pub(crate) struct Ongoing(Arc<Connection>);
+pub(crate) struct Ongoing {
+    connection: Arc<Connection>,
+    streams: bool,
+}
+
+impl Ongoing {
+    /// Counts the request as a stream from now on.
+    pub(crate) fn streams(mut self) -> Self {
+        if !std::mem::replace(&mut self.streams, true) {
+            self.connection.streaming.fetch_add(1, Ordering::Relaxed);
+        }
+        self
+    }
+}
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
-        self.0.ongoing.fetch_sub(1, Ordering::Relaxed);
-        self.0.active.store(true, Ordering::Relaxed);
+        if self.streams {
+            self.connection.streaming.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.connection.ongoing.fetch_sub(1, Ordering::Relaxed);
+        self.connection.active.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A body that has not arrived completely. See [`Connection::begin_upload`].
+pub(crate) struct Uploading(Arc<Connection>);
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.uploading.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -103,6 +103,12 @@ impl EndpointInfo {
         info
     }
 
+    /// Returns the index of the parameter that has this name and is found in this place.
+    pub(crate) fn index_of(&self, place: ParamPlace, name: &str) -> Option<usize> {
+        let index = self.method.param_names.iter().position(|known| *known == name)?;
+        (self.places[index] == place).then_some(index)
+    }
+
     /// Returns the parameter that is the whole body. The boolean is true if the parameter takes raw
     /// bytes.
     pub(crate) fn body_param(&self) -> Option<(usize, bool)> {

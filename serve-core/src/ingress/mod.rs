@@ -17,12 +17,12 @@
 //!
 //! A request passes `Proxy` (the socket), `HttpService` (the choice of the application),
 //! [`MountedApp`](routing::mounted_app::MountedApp) (the choice of the endpoint) and an
-//! [`Endpoint`](endpoint::typed::Endpoint), which reads the arguments, makes the call and sends the
+//! [`Endpoint`](endpoint::method_endpoint::Endpoint), which reads the arguments, makes the call and sends the
 //! result. `HttpClient` reaches everything except for the socket, too.
 //!
 //! # Error responses
-//! The response to a rejected request (400, 405, 413, 415, 422, 408 for a body that stops coming,
-//! and 507 for a stream that is too long for one JSON array) has a JSON body that names the fault
+//! The response to a rejected request (400, 403, 405, 413, 415, 422, 408 for a body that stops
+//! coming, and 507 for a stream that is too long for one JSON array) has a JSON body that names the fault
 //! and what was expected; see `response::rejection`. The response to a failed call (a method's own
 //! status, 404, 408, 500, 503) is its message as text; see `response::call_failure`. In a stream
 //! that has begun, both are `{"error": {"status": .., "message": ..}}`.

@@ -6,17 +6,23 @@
 //!
 //! ```text
 //! MARKER {
-//!     INDEX #[ATTRIBUTE].. fn STUB(&self, PARAMETER: TYPE, ..) -> RESPONSE = call self;
-//!     NAME(PARAMETER: TYPE = "TYPE AS WRITTEN", ..) -> One(OK, ERR) = "RETURN TYPE AS WRITTEN"
+//!     INDEX #[ATTRIBUTE].. fn NAME(&self, PARAMETER: IMPL TYPE, ..) -> RESPONSE = call self;
+//!     (PARAMETER: TYPE = "TYPE AS WRITTEN", ..) -> One(OK, ERR) = "RETURN TYPE AS WRITTEN"
 //!     "DOC" [VERB PATH] [RETRIES AND LIMITS OF BATCHES]
-//!     |CELL| -> FUTURE { BODY }
+//!     HOW |CELL| -> FUTURE { BODY }
 //!     mock NAME<F, A>(ITEM, TURN) "DOC OF THE MOCK"
 //! }
 //! ```
 //!
-//! The compiler reports a mistake where the tokens come from that it finds wrong. Therefore the
-//! attribute macro passes whole what may be wrong, with the span of the user's own code: the
-//! parameters of the stub, the future of a method, the call of the user's method.
+//! The first line is the head of the handle's method and how it starts the call, `call` or
+//! `stream`. `MARKER` is the type that stands for the method. `HOW` is `direct`, or `(batched ..)`
+//! with what the batcher needs; a method that returns a stream has `|CELL, ITEMS|`. `TURN` is the
+//! function that turns what the method returns into the result of its call.
+//!
+//! The compiler reports a mistake at the span of the tokens that it finds wrong, and mentions the
+//! macro if one of them is written here. Therefore the attribute macro passes whole what may be
+//! wrong, with the span of the user's own code: the head of the handle's method, the future, the
+//! call of the user's method.
 
 /// The types that stand for the methods of a block, the methods of the handle, and those of the
 /// mock.
@@ -614,6 +620,8 @@ macro_rules! __bind {
         impl $owner {
             $($(#[$cfg])? $crate::__bind_one! { $owner, $doc, $bind $constructor })*
         }
+
+        $($(#[$cfg])? $crate::__taken! { $constructor })*
     };
 }
 
@@ -631,7 +639,8 @@ macro_rules! __bind_one {
     (
         $owner:ty, $doc:literal,
         $bind:ident(
-            <$($marker:ident),*> $params:tt [$($arg:ident: $ty:ty),*] $how:tt ($new:expr)
+            <$($marker:ident),*> $params:tt [$($arg:ident: $ty:ty),*] $checks:tt
+            $how:tt ($new:expr)
         )
     ) => {
         #[doc = $doc]
@@ -657,23 +666,38 @@ macro_rules! __bind_one {
     };
 }
 
+/// The check that a constructor takes other deployments by their handles.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __taken {
+    ({ $default:expr }) => {};
+    ((<$($marker:ident),*> $params:tt $args:tt [$($check:expr),*] $how:tt $new:tt)) => {
+        const _: fn() = || {
+            #[allow(unused_imports, reason = "there may be no parameter")]
+            use $crate::__private::TakenOtherwise as _;
+            $($check;)*
+        };
+    };
+}
+
 /// The result of a constructor.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __made {
-    ([blocking $how:ident] ($new:expr)) => {
-        $crate::__private::blocking_constructor(move || $crate::__made! { [$how] ($new) }).await
+    ([blocking $($how:tt)+] ($new:expr)) => {
+        $crate::__private::blocking_constructor(move || $crate::__made! { [$($how)+] ($new) }).await
     };
-    ([plain] ($new:expr)) => {
-        ::core::result::Result::Ok($new)
-    };
-    ([fallible] ($new:expr)) => {
+    ([plain $made:ident ($instance:expr)] ($new:expr)) => {{
+        let $made = $new;
+        ::core::result::Result::Ok($instance)
+    }};
+    ([fallible $made:ident ($instance:expr) $error:ident ($raised:expr)] ($new:expr)) => {
         match $crate::__private::Fallible::into_result($new) {
-            ::core::result::Result::Ok(made) => ::core::result::Result::Ok(made),
-            ::core::result::Result::Err(error) => {
+            ::core::result::Result::Ok($made) => ::core::result::Result::Ok($instance),
+            ::core::result::Result::Err($error) => {
                 #[allow(unused_imports, reason = "one of the two fits")]
                 use $crate::__private::{RaiseDisplay as _, RaiseInto as _};
-                ::core::result::Result::Err((&&$crate::__private::Raised::new(error)).raise())
+                ::core::result::Result::Err($raised)
             }
         }
     };

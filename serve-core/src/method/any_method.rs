@@ -19,7 +19,7 @@ use crate::deployment::ArgumentsByPlace;
 /// A value whose type only its method knows.
 pub type AnyValue = Box<dyn Any + Send>;
 
-/// The [`StreamSink`] of a streaming method's items, without its types.
+/// The [`StreamSink`](super::StreamSink) of a streaming method's items, without its types.
 pub type AnySink = Box<dyn Any + Send>;
 
 /// The items of a streaming method, each the method's `Ok` or `Err`.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::directory::{NodeDirectory, WeakDirectory};
-use super::hosted;
+use super::hosted_loop;
 use super::local_node::LocalNode;
 use super::replica_starter::ReplicaStarter;
 use super::resources::NodeResources;
@@ -118,6 +118,6 @@ fn assign(node: &Arc<LocalNode>, id: DeploymentId, assignment: Option<Assignment
     match assignment.map(Arc::new) {
         None => node.directory.forget(id),
         Some(assignment) if node.directory.is_hosted(id) => node.directory.assign(id, assignment),
-        Some(assignment) => hosted::start(node, id, assignment),
+        Some(assignment) => hosted_loop::start(node, id, assignment),
     }
 }

@@ -43,6 +43,7 @@ impl RunningReplica {
 
     /// Directs new calls to other replicas from now on.
     pub(super) fn retire(&self) {
+        self.replica.begin_draining();
         self.router.retire(self.key, &self.replica);
     }
 

@@ -11,8 +11,9 @@ use super::{Agent, NoSubstitutes, NodeDirectory, NodeResources};
 use crate::application::{AnyApplication, Blueprints, Plan};
 use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
-    ASSIGNMENTS, AssignedReplica, AssignedSpec, Assignment, Batch, DeploymentId, DeploymentReport,
-    MemoryStore, ReplicaReport, Resources, Surroundings, deployment_report, read, replica_report,
+    ASSIGNMENTS, AssignedReplica, AssignedSpec, Assignment, DeploymentId, DeploymentReport,
+    MemoryStore, ReplicaReport, Resources, Surroundings, WriteBatch, deployment_report, read,
+    replica_report,
 };
 use crate::prelude::*;
 use crate::time::WallClock;
@@ -81,7 +82,7 @@ impl World {
 
     /// Assigns, and waits until the node has nothing left to do.
     async fn assign(&self) {
-        let mut batch = Batch::default();
+        let mut batch = WriteBatch::default();
         batch.put(ID.key(ASSIGNMENTS), &self.assignment);
         self.surroundings.store.put(batch).await.expect("a store in memory");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -137,7 +138,7 @@ async fn a_deployment_that_is_not_assigned_any_more_leaves_no_report() {
     world.add_replica(0);
     world.assign().await;
     assert_eq!(world.surroundings.reports.keys("").await.expect("keys").len(), 2);
-    let mut batch = Batch::default();
+    let mut batch = WriteBatch::default();
     batch.delete(ID.key(ASSIGNMENTS));
     world.surroundings.store.put(batch).await.expect("a store in memory");
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;

@@ -18,6 +18,7 @@ mod paused_clock;
 #[expect(clippy::module_inception, reason = "the replica is what this module is named after")]
 mod replica;
 mod scope;
+mod shutting_down;
 mod slot;
 mod spawned;
 mod target;
@@ -37,6 +38,7 @@ pub(crate) use replica::Replica;
 pub(crate) use replica::WakeAtEnd;
 pub(crate) use scope::{Entered, Scope, Seat};
 pub use scope::{batch_contexts, context, replica_context};
+pub use shutting_down::shutting_down;
 pub use slot::Slot;
 pub(crate) use slot::SlotOwner;
 pub use spawned::{in_context, spawn};

@@ -5,10 +5,10 @@
 
 mod admission;
 mod first_polls;
-mod in_place;
 mod load_window;
 mod member;
-mod members;
+mod membership;
+mod method_calls;
 mod policy;
 mod queue;
 mod queued;
@@ -16,8 +16,8 @@ mod retry_budget;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
 
-pub(crate) use in_place::BegunCalls;
 #[cfg(test)]
 pub(crate) use load_window::LoadWindow;
+pub(crate) use method_calls::BegunCalls;
 pub(crate) use queued::{Placement, QueuedCall};
 pub(crate) use router::{Called, Load, RouteRequest, Router, RouterState, Term, wanted};

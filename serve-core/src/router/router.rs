@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, Admitted, Freed};
 use super::first_polls::FirstPolls;
-use super::in_place::{BegunCalls, MethodCalls};
 use super::load_window::LoadWindow;
 use super::member::Member;
+use super::method_calls::{BegunCalls, MethodCalls};
 use super::policy::{Routing, is_choosing};
 use super::queue::Waiting;
 use super::queued::{Placement, QueuedCall};

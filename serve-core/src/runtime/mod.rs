@@ -8,11 +8,14 @@ use std::any::{Any, TypeId};
 use std::fmt;
 #[cfg(feature = "http")]
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Handle as Tokio;
+use tokio::time::{Instant, interval_at};
 
 use self::control_plane::ControlPlane;
 pub(crate) use self::control_plane::Parts;
@@ -26,6 +29,12 @@ use crate::ingress::{HttpService, Proxy};
 use crate::method::Handlers;
 use crate::node::NoSubstitutes;
 use crate::time::WallClock;
+
+/// The time after which the log first says which replicas a shutdown waits for: replicas that stop
+/// within it are not worth a line.
+const FIRST_REPORT: Duration = Duration::from_secs(1);
+/// The period of further such lines: four times in the default grace period.
+const REPORT: Duration = Duration::from_secs(5);
 
 /// Hosts replicas in one process. Cheap to clone.
 ///
@@ -73,6 +82,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let plane = Arc::clone(&self.plane);
         let tokio = plane.context().tokio.clone();
+        plane.context().stopping.begin();
         #[cfg(feature = "http")]
         drop(self.proxy.take());
         // If the tokio runtime itself is shutting down, this future is dropped together with
@@ -389,8 +399,10 @@ impl Runtime {
     }
 
     /// Stops everything: HTTP takes no new requests, running requests end, and then applications
-    /// stop as with [`Runtime::delete`]. Nothing can be run afterwards.
+    /// stop as with [`Runtime::delete`]. Nothing can be run afterwards. User code hears of the
+    /// shutdown by [`shutting_down`](crate::shutting_down()), and the log says what is waited for.
     pub async fn shutdown(&self) {
+        self.lease.plane.context().stopping.begin();
         #[cfg(feature = "http")]
         {
             self.lease.http_service.drain();
@@ -398,7 +410,45 @@ impl Runtime {
                 proxy.shut_down(self.lease.plane.directory().longest_grace()).await;
             }
         }
-        self.lease.plane.shut_down().await;
+        let mut reports = interval_at(Instant::now() + FIRST_REPORT, REPORT);
+        let mut stopped = pin!(self.lease.plane.shut_down());
+        loop {
+            tokio::select! {
+                () = &mut stopped => return,
+                _ = reports.tick() => self.report_shutdown(),
+            }
+        }
+    }
+
+    /// Logs the replicas that a shutdown waits for.
+    fn report_shutdown(&self) {
+        let status = self.status();
+        let deployments = status.applications.iter().flat_map(|(application, details)| {
+            details.deployments.iter().map(move |(name, details)| (application, name, details))
+        });
+        let (mut replicas, mut names) = (0, Vec::new());
+        for (application, name, details) in deployments {
+            if !details.replicas.is_empty() {
+                let (count, calls) = (details.replicas.len(), details.ongoing + details.queued);
+                replicas += count;
+                names.push(format!("`{name}` of `{application}`: {count}, with {calls} calls"));
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        #[cfg(feature = "http")]
+        let sockets = self.lease.proxy.as_ref().map_or(0, Proxy::sockets);
+        #[cfg(not(feature = "http"))]
+        let sockets = 0;
+        let sockets = match sockets {
+            0 => String::new(),
+            1 => " and 1 WebSocket".to_owned(),
+            sockets => format!(" and {sockets} WebSockets"),
+        };
+        let what = if replicas == 1 { "replica" } else { "replicas" };
+        let names = names.join(", ");
+        tracing::info!("shutting down: waiting for {replicas} {what} to drain{sockets} ({names})");
     }
 
     /// Returns the address on which HTTP is served, if HTTP is enabled.

@@ -22,8 +22,8 @@ use tokio::time::{sleep, timeout};
 use super::{Parts, Runtime};
 use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::controller::{
-    ApplicationStatus, Batch, ControlStore, DeployError, DeploymentStatus, Entry, Expected,
-    MemoryStore, ReplicaState, Resources, StoreError, StoreRevision, Watch,
+    ApplicationStatus, ControlStore, DeployError, DeploymentStatus, Entry, Expected, MemoryStore,
+    ReplicaState, Resources, StoreError, StoreRevision, Watch, WriteBatch,
 };
 use crate::node::NoSubstitutes;
 use crate::prelude::*;
@@ -57,7 +57,7 @@ impl ControlStore for StoppingStore {
         self.store.get(key)
     }
 
-    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<StoreRevision, StoreError>> {
+    fn put(&self, batch: WriteBatch) -> BoxFuture<'_, Result<StoreRevision, StoreError>> {
         let fenced = batch.fence.clone();
         let Some((key, _)) = fenced else { return self.store.put(batch) };
         let stop = {

@@ -11,7 +11,7 @@ mod faults;
 mod mock;
 mod record;
 mod runtime;
-mod target;
+mod test_target;
 #[cfg(test)]
 mod wire_simulation;
 

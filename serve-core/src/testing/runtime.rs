@@ -13,7 +13,7 @@ use super::deployed::Deployed;
 use super::faults::Faults;
 use super::mock::{Answers, IntoMock};
 use super::record::{CallRecord, Records};
-use super::target::TestTarget;
+use super::test_target::TestTarget;
 use crate::application::PlanNode;
 use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::call::{CallError, ReplicaContext};

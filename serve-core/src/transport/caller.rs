@@ -19,10 +19,10 @@ use crate::replica::{Call, Replica, Scope, Target};
 
 /// The calls that an end made and that are not answered, by their numbers.
 #[derive(Default)]
-pub(super) struct OpenCalls(Mutex<HashMap<u64, Waiting>>);
+pub(super) struct OpenCalls(Mutex<HashMap<u64, OpenAnswer>>);
 
 /// The caller's side of a call that is not answered.
-struct Waiting {
+struct OpenAnswer {
     answer: oneshot::Sender<Answer>,
     /// The sender for the items of a stream. The channel is unbounded, but holds no more items
     /// than were granted, and thus than the consumer has room for.
@@ -187,7 +187,7 @@ impl Target for RemoteTarget {
         };
         let kept: Kept = Arc::new(Mutex::new(Some(payload)));
         let number = self.caller.number();
-        let waiting = Waiting { answer, items: sender, arguments: Arc::clone(&kept) };
+        let waiting = OpenAnswer { answer, items: sender, arguments: Arc::clone(&kept) };
         self.caller.open.0.lock().insert(number, waiting);
         let open = OpenCall::new(&self.caller, number, &deadline);
         let grant = self.host.grants.grant(slot);

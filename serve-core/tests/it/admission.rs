@@ -1,23 +1,21 @@
-//! Who runs, who waits and who is turned away.
+//! Which calls run, which are queued and which are rejected.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::gauges::Gauge;
+use crate::support::runtimes;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use parking_lot::Mutex;
 use serve_core::prelude::*;
 use tokio::time::sleep;
 
-/// What the calls of a test did.
+/// The calls of a test: their order, and how many ran at a time.
 #[derive(Clone, Default)]
 struct Log {
-    order: Arc<Mutex<Vec<usize>>>,
-    running: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
+    order: Events<usize>,
+    running: Gauge,
 }
 
 #[deployment]
@@ -32,44 +30,42 @@ impl Worker {
     }
 
     pub async fn work(&self, number: usize) -> usize {
-        let running = self.log.running.fetch_add(1, Ordering::SeqCst) + 1;
-        self.log.most.fetch_max(running, Ordering::SeqCst);
-        self.log.order.lock().push(number);
+        let _running = self.log.running.enter();
+        self.log.order.note(number);
         sleep(Duration::from_millis(10)).await;
-        self.log.running.fetch_sub(1, Ordering::SeqCst);
         number
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_calls_made_in_one_loop_are_served_in_that_order() -> Result<()> {
+async fn calls_are_served_in_the_order_made() -> Result<()> {
     let log = Log::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let worker = runtime.run(Worker::bind(log.clone())).await?;
     let calls: Vec<_> = (0..1000).map(|number| worker.work(number)).collect();
     for (number, call) in calls.into_iter().enumerate() {
         assert_eq!(call.await?, number);
     }
-    assert_eq!(*log.order.lock(), (0..1000).collect::<Vec<_>>());
-    assert_eq!(log.most.load(Ordering::SeqCst), 100);
+    assert_eq!(log.order.seen(), (0..1000).collect::<Vec<_>>());
+    assert_eq!(log.running.most(), 100);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_calls_on_one_slot_run_strictly_one_at_a_time_in_order() -> Result<()> {
+async fn one_slot_runs_one_call_at_a_time() -> Result<()> {
     let log = Log::default();
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(log.clone()).max_ongoing_requests(1)).await?;
     let calls = (0..10).map(|number| worker.work(number));
     join_all(calls.collect::<Vec<_>>()).await;
-    assert_eq!(*log.order.lock(), (0..10).collect::<Vec<_>>());
-    assert_eq!(log.most.load(Ordering::SeqCst), 1);
+    assert_eq!(log.order.seen(), (0..10).collect::<Vec<_>>());
+    assert_eq!(log.running.most(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn n_slots_and_m_queue_places_accept_exactly_n_plus_m() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn slots_plus_queue_is_the_most_accepted() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let bound = Worker::bind(Log::default()).num_replicas(2).max_ongoing_requests(3);
     let worker = runtime.run(bound.max_queued_requests(5)).await?;
     let results = join_all((0..40).map(|number| worker.work(number)).collect::<Vec<_>>()).await;
@@ -83,9 +79,9 @@ async fn n_slots_and_m_queue_places_accept_exactly_n_plus_m() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_queued_response_frees_its_place_at_once_and_never_runs() -> Result<()> {
+async fn dropping_a_queued_response_frees_its_place() -> Result<()> {
     let log = Log::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let bound = Worker::bind(log.clone()).max_ongoing_requests(1).max_queued_requests(1);
     let worker = runtime.run(bound).await?;
     let running = worker.work(0);
@@ -97,14 +93,14 @@ async fn a_dropped_queued_response_frees_its_place_at_once_and_never_runs() -> R
     let in_its_place = worker.work(3);
     assert_eq!(running.await?, 0);
     assert_eq!(in_its_place.await?, 3);
-    assert_eq!(*log.order.lock(), [0, 3]);
+    assert_eq!(log.order.seen(), [0, 3]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_says_so_and_frees_its_slot() -> Result<()> {
+async fn cancelled_calls_report_it_and_free_their_slots() -> Result<()> {
     let log = Log::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let worker = runtime.run(Worker::bind(log.clone()).max_ongoing_requests(1)).await?;
     let (running, queued) = (worker.work(0), worker.work(1));
     sleep(Duration::from_millis(1)).await;
@@ -113,7 +109,7 @@ async fn a_cancelled_call_says_so_and_frees_its_slot() -> Result<()> {
     assert_eq!(running.await, Err(CallError::Cancelled));
     assert_eq!(queued.await, Err(CallError::Cancelled));
     assert_eq!(worker.work(2).await?, 2);
-    assert_eq!(*log.order.lock(), [0, 2]);
+    assert_eq!(log.order.seen(), [0, 2]);
     Ok(())
 }
 
@@ -130,8 +126,8 @@ impl Fragile {
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_own_call_and_leaves_the_replica_up() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_panic_fails_only_its_own_call() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let fragile = runtime.run(Fragile::bind()).await?;
     assert_eq!(fragile.call(true).await, Err(CallError::Panicked("told to".to_owned())));
     assert_eq!(fragile.call(false).await, Ok(7));
@@ -157,8 +153,8 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mutable_deployment_runs_one_call_at_a_time_like_an_actor() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn mut_self_methods_run_one_at_a_time() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counter = runtime.actor(Counter::bind(10)).await?;
     let calls = join_all((0..50).map(|_| counter.add(1)).collect::<Vec<_>>()).await;
     let results: Vec<i64> = calls.into_iter().collect::<std::result::Result<_, _>>()?;

@@ -1,28 +1,22 @@
-//! `docs/architecture.md` says where things are; the sources say whether that is so.
+//! `docs/architecture.md` agrees with the source files.
+
+use crate::support::repository::{self, next_table, quoted};
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
-/// A common call is at most so long.
+/// The sources of the core.
+const SRC: &str = "serve-core/src";
+
+/// The most functions and files that a common call passes through.
 const FUNCTIONS: usize = 25;
 const FILES: usize = 12;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn page() -> String {
-    fs::read_to_string(root().join("../docs/architecture.md")).expect("the page is there")
-}
 
 /// The rows `| `function` | `file` | .. |` of the first table below this heading.
 fn way<'a>(page: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
     let section = page.split("\n## ").find(|section| section.starts_with(heading));
     let section = section.expect("the page has this section");
-    let rows = section.lines().skip_while(|line| !line.starts_with("|---"));
-    rows.skip(1)
-        .take_while(|line| line.starts_with('|'))
+    next_table(&mut section.lines())
         .map(|row| {
             let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
             let function = cells.next().expect("a row has a function");
@@ -32,8 +26,8 @@ fn way<'a>(page: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
 }
 
 #[test]
-fn the_way_of_a_call_is_short_and_its_functions_are_where_the_page_says() {
-    let page = page();
+fn call_path_is_short_and_documented_correctly() {
+    let page = repository::read("docs/architecture.md");
     let way = way(&page, "The way of a call");
     assert!(way.len() > 15, "the table was not found: {way:?}");
     assert!(way.len() <= FUNCTIONS, "{} functions", way.len());
@@ -43,8 +37,8 @@ fn the_way_of_a_call_is_short_and_its_functions_are_where_the_page_says() {
 }
 
 #[test]
-fn the_functions_on_the_way_of_a_request_are_where_the_page_says() {
-    let page = page();
+fn request_path_is_documented_correctly() {
+    let page = repository::read("docs/architecture.md");
     let way = way(&page, "The way of a request");
     assert!(way.len() > 12, "the table was not found: {way:?}");
     check_functions(&way);
@@ -52,8 +46,7 @@ fn the_functions_on_the_way_of_a_request_are_where_the_page_says() {
 
 fn check_functions(way: &[(&str, &str)]) {
     for (function, file) in way {
-        let source = fs::read_to_string(root().join("src").join(file));
-        let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let source = repository::read(&format!("{SRC}/{file}"));
         let defines = [format!("fn {function}("), format!("fn {function}<")];
         assert!(
             defines.iter().any(|definition| source.contains(definition)),
@@ -62,21 +55,20 @@ fn check_functions(way: &[(&str, &str)]) {
     }
 }
 
-/// Files that the page names in running text: `folder/file.rs`.
+/// Files that the page names in its text: `folder/file.rs`.
 #[test]
-fn every_file_that_the_page_names_is_there() {
-    let page = page();
-    let names = page.split('`').skip(1).step_by(2);
-    let files: Vec<_> = names.filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
+fn files_named_in_the_page_exist() {
+    let page = repository::read("docs/architecture.md");
+    let files: Vec<_> =
+        quoted(&page).filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
     assert!(files.len() > 30, "{files:?}");
     for file in files {
-        let from = if file.starts_with("serve-") { ".." } else { "src" };
-        assert!(root().join(from).join(file).exists(), "there is no {file}");
+        let from = if file.starts_with("serve-") { "." } else { SRC };
+        assert!(repository::path(from).join(file).exists(), "there is no {file}");
     }
 }
 
-/// The modules of the crate, in the order in which they may use each other, with what stands
-/// beside each of them.
+/// The modules of the crate: each may use those of earlier rows.
 const ORDER: [&[&str]; 16] = [
     &["error", "time"],
     &["observe"],
@@ -96,7 +88,7 @@ const ORDER: [&[&str]; 16] = [
     &["private", "prelude", "macros", "lib"],
 ];
 
-/// What uses a module above itself all the same, and why.
+/// Modules that use a later module, each with its reason.
 const EXCEPTIONS: [(&str, &str); 3] = [
     // A `Bound` and a policy are told apart by what a call carries.
     ("deployment", "call"),
@@ -110,22 +102,10 @@ fn place(module: &str) -> Option<usize> {
     ORDER.iter().position(|modules| modules.contains(&module))
 }
 
-fn sources(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a source directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
-fn a_module_uses_only_those_above_it_in_the_table() {
-    let src = root().join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
+fn modules_use_only_modules_above_them() {
+    let src = repository::path(SRC);
+    let files = repository::files(SRC, ".rs");
     let mut faults = BTreeSet::new();
     for file in files {
         let relative = file.strip_prefix(&src).expect("below src");
@@ -165,10 +145,8 @@ const DATA: [(&str, &str); 1] = [
 ];
 
 #[test]
-fn the_controller_holds_neither_replicas_nor_routers() {
-    let src = root().join("src/controller");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
+fn controller_holds_no_replicas_or_routers() {
+    let files = repository::files(&format!("{SRC}/controller"), ".rs");
     assert!(files.len() > 15, "{files:?}");
     // The simulation of a load is for tests alone.
     for file in files.iter().filter(|file| !file.ends_with("simulation.rs")) {

@@ -1,4 +1,8 @@
-//! Replicas that follow the load: real deployments, on a virtual clock.
+//! Replicas that follow the load: real deployments on a paused clock.
+
+use crate::support::clocks::seconds;
+use crate::support::runtimes::mock_runtime;
+use crate::support::status::{application, deployment};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +16,7 @@ use serve_core::prelude::*;
 use serve_core::status::{ApplicationStatus, DeploymentDetails, DeploymentStatus, StatusTrigger};
 use tokio::time::{Instant, sleep, sleep_until};
 
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// Works until it is told to stop.
+/// Works for a time, or until the call is dropped.
 #[deployment(name = "Model", num_replicas = "auto")]
 #[derive(Default)]
 struct Model;
@@ -34,14 +34,14 @@ impl Model {
 }
 
 fn details(runtime: &Runtime) -> DeploymentDetails {
-    runtime.status().applications["default"].deployments["Model"].clone()
+    deployment(runtime, "Model")
 }
 
 fn target(runtime: &Runtime) -> usize {
     details(runtime).target_num_replicas
 }
 
-/// What was decided, as (seconds, from, to).
+/// The decisions, as (seconds, from, to).
 fn decided(runtime: &Runtime) -> Vec<(f64, usize, usize)> {
     let decisions = details(runtime).autoscaling_decisions;
     let shown = |AutoscalingDecision { at, from, to, .. }: &AutoscalingDecision| {
@@ -54,20 +54,19 @@ fn holds(model: &ModelHandle, number: usize) -> Vec<Response<()>> {
     (0..number).map(|_| model.hold()).collect()
 }
 
-/// A load is met as it is: what is wanted follows it without a window worth the name.
+/// The model with this autoscaling.
+fn scaled(config: AutoscalingConfig) -> Bound<Model> {
+    Model::bind().autoscaling(config)
+}
+
+/// Autoscaling that follows the load almost at once, by a look-back period of 10 ms.
 fn prompt() -> AutoscalingConfig {
     AutoscalingConfig::auto().look_back_period(Duration::from_millis(10))
 }
 
-async fn start(config: AutoscalingConfig) -> Result<(MockRuntime, ModelHandle)> {
-    let runtime = MockRuntime::builder().start();
-    let model = runtime.run(Model::bind().autoscaling(config)).await?;
-    Ok((runtime, model))
-}
-
 #[tokio::test(start_paused = true)]
-async fn more_replicas_start_once_they_have_been_wanted_for_their_delay() -> Result<()> {
-    let (runtime, model) = start(prompt()).await?;
+async fn upscale_waits_for_its_delay() -> Result<()> {
+    let (runtime, model) = mock_runtime(scaled(prompt())).await?;
     sleep(seconds(100)).await;
     let _calls = holds(&model, 7);
     sleep(Duration::from_millis(29_900)).await;
@@ -85,8 +84,8 @@ async fn more_replicas_start_once_they_have_been_wanted_for_their_delay() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn fewer_replicas_run_once_they_have_been_unwanted_for_their_delay() -> Result<()> {
-    let (runtime, model) = start(prompt().initial_replicas(5)).await?;
+async fn downscale_waits_for_its_delay() -> Result<()> {
+    let (runtime, model) = mock_runtime(scaled(prompt().initial_replicas(5))).await?;
     let calls = holds(&model, 10);
     sleep(seconds(100)).await;
     drop(calls);
@@ -101,8 +100,8 @@ async fn fewer_replicas_run_once_they_have_been_unwanted_for_their_delay() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wish_that_does_not_last_starts_and_stops_nothing() -> Result<()> {
-    let (runtime, model) = start(prompt().initial_replicas(2)).await?;
+async fn short_load_changes_are_ignored() -> Result<()> {
+    let (runtime, model) = mock_runtime(scaled(prompt().initial_replicas(2))).await?;
     let steady = holds(&model, 3);
     for _ in 0..20 {
         let burst = holds(&model, 20);
@@ -122,8 +121,8 @@ async fn a_wish_that_does_not_last_starts_and_stops_nothing() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_the_defaults_a_step_of_the_load_is_met_after_about_half_a_minute() -> Result<()> {
-    let (runtime, model) = start(AutoscalingConfig::auto()).await?;
+async fn defaults_follow_a_step_in_half_a_minute() -> Result<()> {
+    let (runtime, model) = mock_runtime(scaled(AutoscalingConfig::auto())).await?;
     sleep(seconds(300)).await;
     let _calls = holds(&model, 20);
     sleep(seconds(300)).await;
@@ -136,16 +135,17 @@ async fn with_the_defaults_a_step_of_the_load_is_met_after_about_half_a_minute()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_factor_takes_more_or_less_than_what_is_wanted() -> Result<()> {
+async fn scaling_factors_amplify_and_dampen() -> Result<()> {
     for (factor, first) in [(1.0, 5), (0.5, 3), (2.0, 9)] {
         let at_once = prompt().upscale_delay(Duration::ZERO).upscaling_factor(factor);
-        let (runtime, model) = start(at_once.downscale_delay(seconds(3_000))).await?;
+        let (runtime, model) =
+            mock_runtime(scaled(at_once.downscale_delay(seconds(3_000)))).await?;
         let _calls = holds(&model, 10);
         sleep(seconds(1)).await;
         assert_eq!(decided(&runtime)[0].2, first, "{factor}");
     }
     let soft = prompt().initial_replicas(16).downscaling_factor(0.5).downscale_delay(seconds(60));
-    let (runtime, model) = start(soft).await?;
+    let (runtime, model) = mock_runtime(scaled(soft)).await?;
     let _calls = holds(&model, 2);
     sleep(seconds(3_000)).await;
     let steps: Vec<_> = decided(&runtime).iter().map(|(_, _, to)| *to).collect();
@@ -154,9 +154,9 @@ async fn a_factor_takes_more_or_less_than_what_is_wanted() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bounds_hold_whatever_the_load() -> Result<()> {
+async fn bounds_hold_under_any_load() -> Result<()> {
     let config = prompt().min_replicas(2).max_replicas(6).initial_replicas(3);
-    let (runtime, model) = start(config).await?;
+    let (runtime, model) = mock_runtime(scaled(config)).await?;
     assert_eq!(target(&runtime), 3, "`initial_replicas`");
     let calls = holds(&model, 1_000);
     sleep(seconds(60)).await;
@@ -168,7 +168,7 @@ async fn the_bounds_hold_whatever_the_load() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_counts_of_the_look_back_period_is_its_mean_its_least_or_its_most() -> Result<()> {
+async fn aggregation_uses_the_mean_min_or_max() -> Result<()> {
     for (aggregation, replicas) in
         [(Aggregation::Mean, 5), (Aggregation::Min, 2), (Aggregation::Max, 8)]
     {
@@ -176,7 +176,7 @@ async fn what_counts_of_the_look_back_period_is_its_mean_its_least_or_its_most()
             .aggregation(aggregation)
             .look_back_period(seconds(40))
             .upscale_delay(seconds(80));
-        let (runtime, model) = start(config).await?;
+        let (runtime, model) = mock_runtime(scaled(config)).await?;
         let _steady = holds(&model, 4);
         // Half of the time 12 more: 16 at most, 4 at least, 10 on average.
         for _ in 0..20 {
@@ -191,10 +191,11 @@ async fn what_counts_of_the_look_back_period_is_its_mean_its_least_or_its_most()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longer_the_look_back_period_the_later_is_a_load_seen() -> Result<()> {
+async fn longer_look_back_delays_the_reaction() -> Result<()> {
     for look_back in [10.0, 100.0, 1_000.0] {
         let period = Duration::from_secs_f64(look_back);
-        let (runtime, model) = start(AutoscalingConfig::auto().look_back_period(period)).await?;
+        let (runtime, model) =
+            mock_runtime(scaled(AutoscalingConfig::auto().look_back_period(period))).await?;
         sleep(period).await;
         let _calls = holds(&model, 20);
         sleep(seconds(3_000)).await;
@@ -208,7 +209,7 @@ async fn the_longer_the_look_back_period_the_later_is_a_load_seen() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_count_like_calls_that_run() -> Result<()> {
+async fn queued_calls_count_as_load() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Model::bind().autoscaling(prompt()).max_ongoing_requests(1);
     let model = runtime.run(bound).await?;
@@ -222,7 +223,7 @@ async fn calls_that_wait_count_like_calls_that_run() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_whose_arguments_have_not_arrived_do_not_count() -> Result<()> {
+async fn calls_awaiting_arguments_are_not_load() -> Result<()> {
     #[deployment]
     #[derive(Default)]
     struct Slow;
@@ -267,8 +268,8 @@ async fn calls_whose_arguments_have_not_arrived_do_not_count() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redeploy_with_other_autoscaling_keeps_the_number_of_replicas() -> Result<()> {
-    let (runtime, model) = start(prompt()).await?;
+async fn changing_autoscaling_keeps_the_replica_count() -> Result<()> {
+    let (runtime, model) = mock_runtime(scaled(prompt())).await?;
     let calls = holds(&model, 12);
     sleep(seconds(60)).await;
     let before = details(&runtime);
@@ -292,7 +293,7 @@ async fn a_redeploy_with_other_autoscaling_keeps_the_number_of_replicas() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_that_becomes_autoscaled_begins_with_what_it_has() -> Result<()> {
+async fn enabling_autoscaling_keeps_the_replica_count() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Model::bind().num_replicas(7)).await?;
     runtime.run(Model::bind().autoscaling(prompt())).await?;
@@ -313,9 +314,9 @@ async fn a_deployment_that_becomes_autoscaled_begins_with_what_it_has() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_says_what_was_decided_and_why() -> Result<()> {
+async fn status_lists_decisions_and_reasons() -> Result<()> {
     let config = prompt().max_replicas(8).downscale_delay(seconds(60));
-    let (runtime, model) = start(config).await?;
+    let (runtime, model) = mock_runtime(scaled(config)).await?;
     let calls = holds(&model, 50);
     sleep(seconds(40)).await;
     drop(calls);
@@ -336,7 +337,7 @@ async fn the_status_says_what_was_decided_and_why() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_replicas_are_added_the_status_is_upscaling_and_says_why() -> Result<()> {
+async fn status_is_upscaling_while_replicas_start() -> Result<()> {
     #[deployment(name = "Model")]
     struct SlowToStart;
 
@@ -361,7 +362,7 @@ async fn while_replicas_are_added_the_status_is_upscaling_and_says_why() -> Resu
     assert_eq!(status.status_trigger, StatusTrigger::Autoscaling);
     assert_eq!(status.message, status.autoscaling_decisions[0].reason);
     // Only what an operator asks for takes an application out of RUNNING.
-    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     sleep(seconds(20)).await;
     assert_eq!(details(&runtime).status, DeploymentStatus::Healthy);
     drop(calls);
@@ -393,7 +394,7 @@ fn to_zero() -> AutoscalingConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_finds_no_replica_waits_for_the_first_without_a_delay() -> Result<()> {
+async fn a_call_at_zero_starts_a_replica_at_once() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let began = Instant::now();
     let model = runtime.run(Waking::bind(Arc::default()).autoscaling(to_zero())).await?;
@@ -421,9 +422,9 @@ async fn a_call_that_finds_no_replica_waits_for_the_first_without_a_delay() -> R
     Ok(())
 }
 
-/// A policy of one's own is asked each second: a call must not wait for the next time.
+/// A custom policy is asked each second: a call must not wait for that.
 #[tokio::test(start_paused = true)]
-async fn a_call_wakes_a_deployment_at_once_whatever_its_policy() -> Result<()> {
+async fn a_call_wakes_a_deployment_under_any_policy() -> Result<()> {
     let config = to_zero().downscale_to_zero_delay(Duration::ZERO);
     let policy = |context: &AutoscalingContext<'_>| if context.total() > 0 { 1.0 } else { 0.0 };
     let runtime = MockRuntime::builder().start();
@@ -442,7 +443,7 @@ async fn a_call_wakes_a_deployment_at_once_whatever_its_policy() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_has_its_limit_also_where_no_replica_runs() -> Result<()> {
+async fn queue_limit_holds_at_zero_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Waking::bind(Arc::default()).autoscaling(to_zero()).max_queued_requests(3);
     let model = runtime.run(bound).await?;
@@ -459,7 +460,7 @@ async fn the_queue_has_its_limit_also_where_no_replica_runs() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_while_a_replica_starts_leaves_nothing_behind() -> Result<()> {
+async fn leaving_while_a_replica_starts_leaks_nothing() -> Result<()> {
     let started = Arc::<AtomicUsize>::default();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(Waking::bind(Arc::clone(&started)).autoscaling(to_zero())).await?;
@@ -480,9 +481,9 @@ async fn who_leaves_while_a_replica_starts_leaves_nothing_behind() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_deployment_goes_to_zero_under_a_call() -> Result<()> {
+async fn no_scale_to_zero_during_a_call() -> Result<()> {
     let config = to_zero().downscale_to_zero_delay(Duration::ZERO).aggregation(Aggregation::Min);
-    let (runtime, model) = start(config).await?;
+    let (runtime, model) = mock_runtime(scaled(config)).await?;
     model.work(seconds(4_000)).await?;
     assert_eq!(decided(&runtime).len(), 1, "it woke: {:?}", decided(&runtime));
     Ok(())
@@ -490,7 +491,7 @@ async fn no_deployment_goes_to_zero_under_a_call() -> Result<()> {
 
 // Idleness.
 
-/// As the default one does, and counts how often it is asked.
+/// The default policy, which counts how often it is asked.
 struct Counted(Arc<AtomicUsize>);
 
 impl AutoscalingPolicy for Counted {
@@ -505,7 +506,7 @@ impl AutoscalingPolicy for Counted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_nothing_changes_nothing_is_decided() -> Result<()> {
+async fn idle_deployments_decide_nothing() -> Result<()> {
     let asked = Arc::<AtomicUsize>::default();
     let runtime = MockRuntime::builder().start();
     let bound = Model::bind().autoscaling(AutoscalingConfig::auto().min_replicas(0));
@@ -537,7 +538,7 @@ async fn while_nothing_changes_nothing_is_decided() -> Result<()> {
 // Policies.
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_sees_the_deployment_its_load_the_time_and_the_rules() -> Result<()> {
+async fn a_policy_sees_load_time_and_config() -> Result<()> {
     let seen = Arc::<Mutex<Vec<String>>>::default();
     let log = Arc::clone(&seen);
     let policy = move |context: &AutoscalingContext<'_>| {
@@ -575,19 +576,20 @@ async fn a_policy_sees_the_deployment_its_load_the_time_and_the_rules() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_may_go_by_the_clock() -> Result<()> {
-    // Office hours: eight replicas from 8 to 18 o'clock.
-    let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() / 3_600 % 24 {
+async fn a_policy_may_follow_the_clock() -> Result<()> {
+    // Office hours: eight replicas from 8 to 18 o'clock, on days whose hours have five minutes. The
+    // policy is asked each second.
+    let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() / 300 % 24 {
         8..18 => 8.0,
         _ => 1.0,
     };
     let runtime = MockRuntime::builder().start();
     runtime.run(Model::bind().autoscaling_policy(policy)).await?;
-    sleep(seconds(48 * 3_600)).await;
+    sleep(seconds(48 * 300)).await;
     let decided: Vec<_> =
         decided(&runtime).iter().map(|(at, _, to)| ((at / 60.0).round(), *to)).collect();
-    let (open, closed) = (8.0 * 60.0, 18.0 * 60.0);
-    let day = 24.0 * 60.0;
+    let (open, closed) = (8.0 * 5.0, 18.0 * 5.0);
+    let day = 24.0 * 5.0;
     // The delays are half a minute and ten.
     let expected =
         [(open + 1.0, 8), (closed + 10.0, 1), (day + open + 1.0, 8), (day + closed + 10.0, 1)];
@@ -599,7 +601,7 @@ async fn a_policy_may_go_by_the_clock() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_panics_or_talks_nonsense_does_no_harm() -> Result<()> {
+async fn a_broken_policy_does_no_harm() -> Result<()> {
     let policy = |context: &AutoscalingContext<'_>| match context.now.as_secs() {
         0..100 => 4.0,
         100..200 => panic!("the broker is gone"),
@@ -654,7 +656,7 @@ impl Plain {
 }
 
 #[tokio::test(start_paused = true)]
-async fn auto_is_one_to_a_hundred_replicas_with_two_calls_on_each() -> Result<()> {
+async fn auto_is_1_to_100_replicas_with_2_calls_each() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let by_macro = runtime.run(Application::new(Model::bind()).name("macro")).await?;
     let bound = Plain::bind().autoscaling(AutoscalingConfig::auto());
@@ -673,11 +675,10 @@ async fn auto_is_one_to_a_hundred_replicas_with_two_calls_on_each() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn auto_is_what_autoscaling_starts_from_where_both_are_given() -> Result<()> {
+async fn autoscaling_options_refine_auto() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let refined = runtime.run(Refined::bind()).await?;
-    let target =
-        || runtime.status().applications["default"].deployments["Refined"].target_num_replicas;
+    let target = || deployment(&runtime, "Refined").target_num_replicas;
     assert_eq!(target(), 2);
     let _calls: Vec<_> = (0..400).map(|_| refined.hold()).collect();
     sleep(seconds(300)).await;

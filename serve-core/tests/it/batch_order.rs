@@ -1,7 +1,8 @@
-//! A batch's items stand in the order in which their calls were admitted, wherever the calls
-//! come from; and each item's context can be had.
+//! The items of a batch are in the order in which their calls were admitted, whatever kind of call
+//! they come from, and each item has its context.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::runtimes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +10,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
-use parking_lot::Mutex;
 use serve_core::batching::batch_contexts;
 use serve_core::dynamic::AnyHandle;
 use serve_core::prelude::*;
 use tokio::time::{Instant, sleep};
 
-type Items = Arc<Mutex<Vec<u64>>>;
+type Items = Events<u64>;
 
 #[deployment]
 struct Model {
@@ -31,7 +31,7 @@ impl Model {
 
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub async fn embed(&self, items: Vec<u64>) -> Vec<u64> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         sleep(self.took).await;
         items
     }
@@ -39,20 +39,20 @@ impl Model {
     #[blocking]
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub fn compute(&self, items: Vec<u64>) -> Vec<u64> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         items
     }
 
     #[retry(max = 1)]
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub async fn steady(&self, items: Vec<u64>) -> Vec<u64> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         items
     }
 
     #[batch(max_batch_size = 8, batch_wait_timeout = "1ms")]
     pub fn tokens(&self, items: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
-        self.items.lock().extend(&items);
+        self.items.note_all(items.iter().copied());
         futures::stream::iter([items.into_iter().map(Some).collect()])
     }
 }
@@ -61,7 +61,7 @@ const CALLS: u64 = 100;
 
 async fn model(slots: usize) -> Result<(Runtime, ModelHandle, Items)> {
     let items = Items::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let bound = Model::bind(Arc::clone(&items), Duration::from_millis(1));
     let model = runtime.run(bound.max_ongoing_requests(slots)).await?;
     Ok((runtime, model, items))
@@ -70,7 +70,7 @@ async fn model(slots: usize) -> Result<(Runtime, ModelHandle, Items)> {
 /// Tokio runs the task that a worker spawned last before the others, so several workers are
 /// where an order that depends on tasks shows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
+async fn item_order_is_call_order_on_several_workers() -> Result<()> {
     for slots in [1_000, 16, 8] {
         let (_runtime, model, items) = model(slots).await?;
         for _ in 0..20 {
@@ -81,14 +81,14 @@ async fn calls_in_a_row_are_items_in_a_row_on_several_workers() -> Result<()> {
                     async move { join_all((0..CALLS).map(|item| model.embed(item))).await },
                 );
             assert!(calls.await.is_ok_and(|calls| calls.iter().all(Result::is_ok)));
-            assert_eq!(std::mem::take(&mut *items.lock()), Vec::from_iter(0..CALLS), "{slots}");
+            assert_eq!(items.take(), Vec::from_iter(0..CALLS), "{slots}");
         }
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
+async fn item_order_holds_for_every_kind_of_batch() -> Result<()> {
     let (runtime, model, items) = model(16).await?;
     let named: AnyHandle = runtime
         .run_any(serve_core::dynamic::AnyApplication::from(
@@ -99,7 +99,7 @@ async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
         let kinds = tokio::spawn({
             let (model, items, named) = (model.clone(), Arc::clone(&items), named.clone());
             async move {
-                let taken = || std::mem::take(&mut *items.lock());
+                let taken = || items.take();
                 join_all((0..CALLS).map(|item| model.compute(item))).await;
                 let blocking = taken();
                 let streams = (0..CALLS).map(|item| model.tokens(item).collect::<Vec<_>>());
@@ -123,9 +123,9 @@ async fn so_are_those_of_every_kind_of_batch_and_calls_by_name() -> Result<()> {
     Ok(())
 }
 
-/// Two things at once: calls wait for slots while replicas die under those before them.
+/// Calls wait for slots while replicas die under earlier calls.
 #[tokio::test(start_paused = true)]
-async fn calls_that_go_elsewhere_keep_their_order_ahead_of_later_ones() -> Result<()> {
+async fn rerouted_calls_stay_ahead_of_later_calls() -> Result<()> {
     let (items, took) = (Items::default(), Duration::from_millis(1));
     let runtime = MockRuntime::builder().start();
     let bound = Model::bind(Arc::clone(&items), took).max_ongoing_requests(4);
@@ -136,7 +136,7 @@ async fn calls_that_go_elsewhere_keep_their_order_ahead_of_later_ones() -> Resul
     for (item, call) in (0..).zip(calls) {
         assert_eq!(call.await?, item);
     }
-    assert_eq!(*items.lock(), Vec::from_iter(0..20));
+    assert_eq!(items.seen(), Vec::from_iter(0..20));
     Ok(())
 }
 
@@ -186,7 +186,7 @@ impl Contexts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_items_context_can_be_had_in_the_order_of_the_items() -> Result<()> {
+async fn batch_contexts_follow_the_item_order() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let contexts = runtime.run(Contexts::bind()).await?;
     let of = |item: u64| {

@@ -1,7 +1,8 @@
-//! What each call gets of a batch: its row of whatever the method returns; and batched
-//! methods over HTTP and as mocks.
+//! The results of batched methods: one row for each call, also over HTTP and from mocks.
 
-use crate::by_environment;
+use crate::support::clocks::ms;
+use crate::support::runtimes;
+use crate::support::status::total_load;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,17 +11,6 @@ use futures::future::{join, join_all};
 use futures::stream;
 use serve_core::prelude::*;
 use tokio::time::{Instant, sleep};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// Calls that run and that wait for a slot.
-fn load(runtime: &Runtime) -> (usize, usize) {
-    let applications = runtime.status().applications;
-    let deployments = applications["default"].deployments.values();
-    deployments.fold((0, 0), |(ongoing, queued), one| (ongoing + one.ongoing, queued + one.queued))
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Odd(u64);
@@ -31,7 +21,7 @@ impl fmt::Display for Odd {
     }
 }
 
-/// One that no copy is made of.
+/// An error that cannot be cloned.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Unique(u64);
 
@@ -63,7 +53,7 @@ impl Kinds {
         }
     }
 
-    /// An alias says no less.
+    /// The result is an alias.
     #[batch]
     pub async fn by_alias(&self, items: Vec<u64>) -> serve_core::Result<Vec<u64>> {
         if items.len() > 2 {
@@ -72,7 +62,7 @@ impl Kinds {
         Ok(items)
     }
 
-    /// As many results as `n` says, whatever it was given.
+    /// Returns `n` results, however many items there are.
     #[batch(max_batch_size = 3)]
     pub async fn some(&self, n: Vec<usize>) -> Vec<usize> {
         vec![0; n[0]]
@@ -125,7 +115,7 @@ impl Kinds {
             .map(move |n| to.iter().map(|to| (n <= *to).then(|| turn(n))).collect())
     }
 
-    /// One step is as it should be, the second is too short or a panic.
+    /// The first step is correct, the second is too short or panics.
     #[batch]
     pub fn breaks(&self, panics: Vec<bool>) -> impl Stream<Item = Vec<Option<u64>>> {
         stream::iter([1, 2]).map(move |n| {
@@ -136,7 +126,7 @@ impl Kinds {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_kind_of_result_comes_back_row_by_row() -> Result<()> {
+async fn each_call_receives_its_own_row() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
 
@@ -164,7 +154,7 @@ async fn each_kind_of_result_comes_back_row_by_row() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_number_of_results_fails_every_call_of_the_batch() -> Result<()> {
+async fn a_wrong_result_count_fails_the_whole_batch() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     for n in [0, 2, 4] {
@@ -178,7 +168,7 @@ async fn another_number_of_results_fails_every_call_of_the_batch() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_fails_every_call_of_its_batch_and_no_other() -> Result<()> {
+async fn a_panic_fails_its_batch_only() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let failed = Err(CallError::Panicked("there is a 13".to_owned()));
@@ -186,13 +176,13 @@ async fn a_panic_fails_every_call_of_its_batch_and_no_other() -> Result<()> {
     assert_eq!(answers, [failed.clone(), failed.clone(), Ok(3), Ok(4)]);
     let answers = join_all([1, 13, 3, 4].map(|item| kinds.compute(item))).await;
     assert_eq!(answers, [failed.clone(), failed, Ok(32), Ok(42)]);
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
 /// Three batches in a row, not three calls of one.
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_panics_counts_once_towards_the_health_of_its_replica() -> Result<()> {
+async fn a_batch_panic_counts_once_for_health() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let replica = || {
@@ -213,7 +203,7 @@ async fn a_batch_that_panics_counts_once_towards_the_health_of_its_replica() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_stream_of_a_batch_ends_when_its_own_items_do() -> Result<()> {
+async fn batched_streams_end_independently() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let began = Instant::now();
@@ -231,12 +221,12 @@ async fn each_stream_of_a_batch_ends_when_its_own_items_do() -> Result<()> {
     assert_eq!(two, [Ok(1), Ok(2)]);
     let failed = Err(CallError::App(Unique(3)));
     assert_eq!(four, [Ok(1), Ok(2), failed, Ok(4)]);
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_is_too_short_or_a_panic_is_the_last_item_of_every_stream() -> Result<()> {
+async fn a_bad_step_ends_every_stream_of_the_batch() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     for (panics, expected) in [(true, "told to"), (false, "a batch of 2 and returned 1")] {
@@ -246,7 +236,7 @@ async fn a_step_that_is_too_short_or_a_panic_is_the_last_item_of_every_stream() 
             assert!(said.contains(expected), "{said}");
         }
     }
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
@@ -294,7 +284,7 @@ impl Lengths {
 
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
-async fn requests_share_batches() -> Result<()> {
+async fn http_requests_share_batches() -> Result<()> {
     use serde_json::json;
     let runtime = MockRuntime::builder().start();
     runtime.run(Lengths::bind()).await?;
@@ -324,7 +314,7 @@ async fn requests_share_batches() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_one_call_and_not_a_batch() -> Result<()> {
+async fn mocks_answer_calls_not_batches() -> Result<()> {
     let mock = KindsMock::new()
         .halves(|item: u64| async move { if item == 0 { Err(Unique(0)) } else { Ok(item + 1) } })
         .by_alias(|item: u64| async move { Ok(item + 2) })
@@ -346,9 +336,9 @@ async fn a_mock_answers_one_call_and_not_a_batch() -> Result<()> {
     Ok(())
 }
 
-/// An argument that comes from another call is waited for before the batch is joined.
+/// A call joins its batch once its arguments have arrived.
 #[tokio::test(start_paused = true)]
-async fn responses_are_arguments_of_a_batched_method() -> Result<()> {
+async fn responses_can_be_batched_arguments() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let kinds = runtime.run(Kinds::bind()).await?;
     let eight = kinds.all_halves(16);
@@ -370,8 +360,8 @@ impl Counts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn an_unread_batched_stream_ends_after_10_s() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let began = Instant::now();
     let (unread, read) = (counts.up_to(100), counts.up_to(100));
@@ -391,8 +381,8 @@ async fn a_stream_that_is_not_read_ends_after_ten_seconds_and_the_others_go_on()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_slowly_read_batched_stream_completes() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let (slow, fast) = (counts.up_to(60), counts.up_to(60));
     let slowly = slow.then(|item| async {
@@ -405,8 +395,8 @@ async fn a_stream_that_is_read_slowly_comes_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_no_reader_is_left_of_ends() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_batch_without_readers_ends() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counts = runtime.run(Counts::bind()).await?;
     let unread = counts.up_to(u64::MAX);
     let other = counts.up_to(3);

@@ -1,39 +1,30 @@
-//! Calls that share runs of a method: when a batch closes, who is in it, and what each call
-//! gets of it.
+//! Calls that share a run of a method: when a batch closes, which calls are in it, and what each
+//! call receives.
 
-use crate::by_environment;
+use crate::support::cases::cases;
+use crate::support::clocks::{ms, settle, until};
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::log::Log;
+use crate::support::runtimes::{self, mock_runtime, paused};
+use crate::support::status::{deployment, total_load};
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
 use futures::stream;
-use parking_lot::Mutex;
 use proptest::prelude::*;
 use serve_core::prelude::*;
-use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Level;
 
 /// The batches that ran, in order, each with its items.
-type Batches = Arc<Mutex<Vec<Vec<u64>>>>;
+type Batches = Events<Vec<u64>>;
 
-fn taken(batches: &Batches) -> Vec<Vec<u64>> {
-    std::mem::take(&mut *batches.lock())
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// Calls that run and that wait for a slot.
-fn load(runtime: &Runtime) -> (usize, usize) {
-    let applications = runtime.status().applications;
-    let deployments = applications["default"].deployments.values();
-    deployments.fold((0, 0), |(ongoing, queued), one| (ongoing + one.ongoing, queued + one.queued))
-}
-
-/// Every batch of it takes 100 ms.
+/// Most of its batches take 100 ms.
 #[deployment]
 struct Embedder(Batches);
 
@@ -45,35 +36,35 @@ impl Embedder {
 
     #[batch(max_batch_size = 64)]
     pub async fn embed(&self, items: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         sleep(ms(100)).await;
         items.into_iter().map(|item| item * 10).collect()
     }
 
     #[batch(max_batch_size = 2, max_concurrent_batches = 2)]
     pub async fn by_twos(&self, items: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         sleep(ms(100)).await;
         items
     }
 
     #[batch]
     pub async fn by_default(&self, items: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         sleep(ms(100)).await;
         items
     }
 
     #[batch(max_batch_size = 10, batch_size_fn = weigh)]
     pub async fn weighed(&self, names: Vec<String>, weights: Vec<u64>) -> Vec<String> {
-        self.0.lock().push(weights);
+        self.0.note(weights);
         sleep(ms(100)).await;
         names
     }
 
     #[batch(max_batch_size = 3, batch_wait_timeout = "1h")]
     pub async fn patient(&self, items: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         items
     }
 }
@@ -83,15 +74,9 @@ fn weigh(_: &String, weight: &u64) -> usize {
     usize::try_from(*weight).unwrap()
 }
 
-async fn embedder(bound: Bound<Embedder>) -> Result<(MockRuntime, EmbedderHandle)> {
-    let runtime = MockRuntime::builder().start();
-    let handle = runtime.run(bound).await?;
-    Ok((runtime, handle))
-}
-
 /// Ray Serve 2.60 makes 41 batches of this and takes 4.16 s.
 #[tokio::test(start_paused = true)]
-async fn two_hundred_calls_2_ms_apart_are_few_batches_and_keep_their_order() -> Result<()> {
+async fn steady_calls_form_few_batches_in_order() -> Result<()> {
     let batches = Batches::default();
     let runtime = MockRuntime::builder().start();
     let embedder = runtime.run(Embedder::bind(Arc::clone(&batches))).await?;
@@ -104,7 +89,7 @@ async fn two_hundred_calls_2_ms_apart_are_few_batches_and_keep_their_order() -> 
     for (item, call) in (0..).zip(calls) {
         assert_eq!(call.await?, item * 10);
     }
-    let (took, batches) = (began.elapsed(), taken(&batches));
+    let (took, batches) = (began.elapsed(), batches.take());
     let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
     println!("{} batches in {took:?}: {sizes:?}", sizes.len());
     assert!(sizes.len() <= 8 && took <= ms(800), "{took:?}: {sizes:?}");
@@ -113,32 +98,30 @@ async fn two_hundred_calls_2_ms_apart_are_few_batches_and_keep_their_order() -> 
     Ok(())
 }
 
-/// A batch that ends frees slots, and the calls that waited for those are in time for the
-/// next one.
+/// A batch that ends frees slots, and the calls that waited for them join the next batch.
 #[tokio::test(start_paused = true)]
-async fn under_load_every_batch_is_full() -> Result<()> {
+async fn batches_are_full_under_load() -> Result<()> {
     for slots in [64, 100, 1000] {
         let batches = Batches::default();
         let bound = Embedder::bind(Arc::clone(&batches)).max_ongoing_requests(slots);
-        let (runtime, embedder) = embedder(bound).await?;
+        let (runtime, embedder) = mock_runtime(bound).await?;
         let began = Instant::now();
         let calls: Vec<_> = (0..640).map(|item| embedder.embed(item)).collect();
         join_all(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let (took, batches) = (began.elapsed(), taken(&batches));
+        let (took, batches) = (began.elapsed(), batches.take());
         let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
         assert_eq!(sizes, [64; 10], "{slots} slots");
         assert_eq!(batches.concat(), Vec::from_iter(0..640), "{slots} slots");
         assert_eq!(took, ms(1000), "{slots} slots");
-        assert_eq!(load(&runtime), (0, 0));
+        assert_eq!(total_load(&runtime), (0, 0));
     }
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_closes_when_it_is_full_or_its_first_item_has_waited_and_only_when_it_can_run()
--> Result<()> {
+async fn a_batch_closes_when_full_or_timed_out() -> Result<()> {
     let batches = Batches::default();
-    let (_runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
+    let (_runtime, embedder) = mock_runtime(Embedder::bind(Arc::clone(&batches))).await?;
     let began = Instant::now();
     assert_eq!(embedder.by_default(1).await?, 1);
     assert_eq!(began.elapsed(), ms(110), "10 ms of waiting, 100 ms of work");
@@ -147,7 +130,7 @@ async fn a_batch_closes_when_it_is_full_or_its_first_item_has_waited_and_only_wh
     let began = Instant::now();
     join_all((0..8).map(|item| embedder.by_default(item))).await;
     assert_eq!(began.elapsed(), ms(100));
-    assert_eq!(taken(&batches), [vec![1], (0..8).collect()]);
+    assert_eq!(batches.take(), [vec![1], (0..8).collect()]);
 
     // What comes while a batch runs grows into one, and goes at once when that ends.
     let began = Instant::now();
@@ -158,24 +141,24 @@ async fn a_batch_closes_when_it_is_full_or_its_first_item_has_waited_and_only_wh
         others.push(embedder.by_default(item));
         sleep(ms(20)).await;
     }
-    assert_eq!(taken(&batches), [[1]]);
+    assert_eq!(batches.take(), [[1]]);
     first.await?;
     join_all(others).await;
     assert_eq!(began.elapsed(), ms(210));
-    assert_eq!(taken(&batches), [[2, 3, 4, 5]]);
+    assert_eq!(batches.take(), [[2, 3, 4, 5]]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_batches_run_at_a_time_as_may() -> Result<()> {
+async fn max_concurrent_batches_is_reached() -> Result<()> {
     let batches = Batches::default();
-    let (_runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
+    let (_runtime, embedder) = mock_runtime(Embedder::bind(Arc::clone(&batches))).await?;
     let began = Instant::now();
     let calls: Vec<_> = (0..8).map(|item| embedder.by_twos(item)).collect();
     sleep(ms(50)).await;
-    assert_eq!(taken(&batches), [[0, 1], [2, 3]]);
+    assert_eq!(batches.take(), [[0, 1], [2, 3]]);
     sleep(ms(100)).await;
-    assert_eq!(taken(&batches), [[4, 5], [6, 7]]);
+    assert_eq!(batches.take(), [[4, 5], [6, 7]]);
     join_all(calls).await;
     assert_eq!(began.elapsed(), ms(200));
     Ok(())
@@ -183,24 +166,22 @@ async fn as_many_batches_run_at_a_time_as_may() -> Result<()> {
 
 /// Ray Serve 2.60 runs them as `[a] [c, d] [g, b] [e]`.
 #[tokio::test(start_paused = true)]
-async fn weights_fill_a_batch_and_nobody_is_overtaken() -> Result<()> {
+async fn weights_fill_a_batch_without_overtaking() -> Result<()> {
     let batches = Batches::default();
-    let (_runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
+    let (_runtime, embedder) = mock_runtime(Embedder::bind(Arc::clone(&batches))).await?;
     let calls = [("a", 6), ("b", 6), ("c", 3), ("d", 3), ("e", 9), ("g", 1)]
         .map(|(name, weight)| embedder.weighed(name, weight));
     let names: Vec<_> = join_all(calls).await.into_iter().collect::<Result<_, _>>()?;
     assert_eq!(names, ["a", "b", "c", "d", "e", "g"]);
-    assert_eq!(taken(&batches), [vec![6], vec![6, 3], vec![3], vec![9, 1]]);
+    assert_eq!(batches.take(), [vec![6], vec![6, 3], vec![3], vec![9, 1]]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_size_fn_that_panics_or_weighs_too_much_fails_its_caller_alone() -> Result<()> {
+async fn a_bad_batch_size_fn_fails_only_its_caller() -> Result<()> {
     let batches = Batches::default();
-    let (runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
-    let replica = runtime.status().applications["default"].deployments["Embedder"].replicas[0]
-        .replica_id
-        .clone();
+    let (runtime, embedder) = mock_runtime(Embedder::bind(Arc::clone(&batches))).await?;
+    let replica = deployment(&runtime, "Embedder").replicas[0].replica_id.clone();
     // More in a row than a replica survives of a method's own.
     for _ in 0..5 {
         let (before, panics) = (embedder.weighed("a", 1), embedder.weighed("b", 13));
@@ -211,37 +192,37 @@ async fn a_batch_size_fn_that_panics_or_weighs_too_much_fails_its_caller_alone()
         assert!(said.contains("weighs 11") && said.contains("max_batch_size = 10"), "{said}");
         assert_eq!((before.await?.as_str(), after.await?.as_str()), ("a", "d"));
     }
-    assert_eq!(taken(&batches), vec![vec![1, 1]; 5]);
-    let replicas = &runtime.status().applications["default"].deployments["Embedder"].replicas;
+    assert_eq!(batches.take(), vec![vec![1, 1]; 5]);
+    let replicas = &deployment(&runtime, "Embedder").replicas;
     assert_eq!(replicas[0].replica_id, replica, "it is the same one");
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_before_its_batch_runs_is_not_in_it() -> Result<()> {
+async fn a_call_dropped_early_is_not_in_the_batch() -> Result<()> {
     let batches = Batches::default();
     let bound = Embedder::bind(Arc::clone(&batches)).max_ongoing_requests(3);
-    let (runtime, embedder) = embedder(bound).await?;
+    let (runtime, embedder) = mock_runtime(bound).await?;
     let (first, second) = (embedder.patient(1), embedder.patient(2));
     sleep(ms(1)).await;
-    assert_eq!(load(&runtime), (2, 0));
+    assert_eq!(total_load(&runtime), (2, 0));
     drop(first);
     yield_now().await;
-    assert_eq!(load(&runtime), (1, 0), "its slot is free");
+    assert_eq!(total_load(&runtime), (1, 0), "its slot is free");
     let third = embedder.patient(3);
     sleep(ms(1)).await;
-    assert!(taken(&batches).is_empty(), "two are not enough");
+    assert!(batches.take().is_empty(), "two are not enough");
     let fourth = embedder.patient(4);
     assert_eq!((second.await?, third.await?, fourth.await?), (2, 3, 4));
-    assert_eq!(taken(&batches), [[2, 3, 4]]);
+    assert_eq!(batches.take(), [[2, 3, 4]]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_passes_while_a_call_waits_for_its_batch() -> Result<()> {
+async fn a_deadline_passes_while_a_batch_fills() -> Result<()> {
     let batches = Batches::default();
-    let (runtime, embedder) = embedder(Embedder::bind(Arc::clone(&batches))).await?;
+    let (runtime, embedder) = mock_runtime(Embedder::bind(Arc::clone(&batches))).await?;
     let began = Instant::now();
     let hasty = embedder.options(CallOptions::new().timeout(Duration::from_secs(60)));
     let (late, patient) = join(hasty.patient(1), embedder.patient(2)).await;
@@ -249,20 +230,19 @@ async fn a_deadline_passes_while_a_call_waits_for_its_batch() -> Result<()> {
     assert_eq!(patient?, 2);
     // Its own hour, not that of the first, which came a moment before.
     assert_eq!(began.elapsed(), Duration::from_secs(3600));
-    assert_eq!(taken(&batches), [[2]]);
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(batches.take(), [[2]]);
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_fails_its_batch_and_those_that_wait_for_a_slot_go_elsewhere() -> Result<()>
-{
+async fn a_killed_replica_fails_only_its_running_batch() -> Result<()> {
     let batches = Batches::default();
     let bound = Embedder::bind(Arc::clone(&batches)).max_ongoing_requests(2);
-    let (runtime, embedder) = embedder(bound).await?;
+    let (runtime, embedder) = mock_runtime(bound).await?;
     let calls: Vec<_> = (0..4).map(|item| embedder.by_twos(item)).collect();
     sleep(ms(50)).await;
-    assert_eq!(load(&runtime), (2, 2));
+    assert_eq!(total_load(&runtime), (2, 2));
     assert!(runtime.kill_replica::<Embedder>(0));
     let mut answers = join_all(calls).await.into_iter();
     for _ in 0..2 {
@@ -270,12 +250,12 @@ async fn a_killed_replica_fails_its_batch_and_those_that_wait_for_a_slot_go_else
         assert!(matches!(answer, Err(CallError::Unavailable { started: true, .. })), "{answer:?}");
     }
     assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, [2, 3]);
-    assert_eq!(taken(&batches), [[0, 1], [2, 3]]);
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(batches.take(), [[0, 1], [2, 3]]);
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
-/// What a batch does, as seen from outside.
+/// The course of a batch.
 #[derive(Clone, Debug, PartialEq)]
 enum Event {
     Began(usize),
@@ -283,8 +263,8 @@ enum Event {
     Dropped,
 }
 
-/// Says what becomes of a batch.
-struct Watch(mpsc::UnboundedSender<Event>, bool);
+/// Notes the end of a batch.
+struct Watch(Events<Event>, bool);
 
 impl Watch {
     fn end(mut self) {
@@ -294,25 +274,22 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let _ = self.0.send(if self.1 { Event::Ended } else { Event::Dropped });
+        self.0.note(if self.1 { Event::Ended } else { Event::Dropped });
     }
 }
 
-/// Blocking batches wait for a word here.
-type Gate = Arc<Mutex<std::sync::mpsc::Receiver<()>>>;
-
 #[deployment]
-struct Watched(mpsc::UnboundedSender<Event>, Gate);
+struct Watched(Events<Event>, Gate);
 
 #[handle]
 impl Watched {
-    fn new(events: mpsc::UnboundedSender<Event>, gate: Gate) -> Self {
+    fn new(events: Events<Event>, gate: Gate) -> Self {
         Self(events, gate)
     }
 
     fn begin(&self, n: usize) -> Watch {
-        let _ = self.0.send(Event::Began(n));
-        Watch(self.0.clone(), false)
+        self.0.note(Event::Began(n));
+        Watch(Arc::clone(&self.0), false)
     }
 
     #[batch(max_batch_size = 2)]
@@ -339,7 +316,7 @@ impl Watched {
     #[blocking]
     pub fn compute(&self, items: Vec<u64>) -> Vec<u64> {
         let watch = self.begin(items.len());
-        let _ = self.1.lock().recv();
+        self.1.pass();
         watch.end();
         items
     }
@@ -348,37 +325,36 @@ impl Watched {
 struct Watching {
     runtime: MockRuntime,
     watched: WatchedHandle,
-    events: mpsc::UnboundedReceiver<Event>,
-    gate: std::sync::mpsc::Sender<()>,
+    events: Events<Event>,
+    go: Sender<()>,
 }
 
 async fn watched() -> Result<Watching> {
-    let (events, seen) = mpsc::unbounded_channel();
-    let (gate, waits) = std::sync::mpsc::channel();
-    let runtime = MockRuntime::builder().start();
-    let bound = Watched::bind(events, Arc::new(Mutex::new(waits)));
-    let watched = runtime.run(bound.max_ongoing_requests(4)).await?;
-    Ok(Watching { runtime, watched, events: seen, gate })
+    let events = Events::default();
+    let (gate, go) = gate();
+    let bound = Watched::bind(Arc::clone(&events), gate);
+    let (runtime, watched) = mock_runtime(bound.max_ongoing_requests(4)).await?;
+    Ok(Watching { runtime, watched, events, go })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_dropped_with_the_last_of_its_callers_and_not_before() -> Result<()> {
-    let Watching { runtime, watched, mut events, .. } = watched().await?;
+async fn a_batch_is_dropped_with_its_last_caller() -> Result<()> {
+    let Watching { runtime, watched, events, .. } = watched().await?;
     let (first, second) = (watched.work(1), watched.work(2));
-    assert_eq!(events.recv().await, Some(Event::Began(2)));
+    assert_eq!(events.next().await, Event::Began(2));
     drop(first);
     assert_eq!(second.await?, 2);
-    assert_eq!(events.recv().await, Some(Event::Ended));
+    assert_eq!(events.next().await, Event::Ended);
 
     let began = Instant::now();
     let (first, second) = (watched.work(1), watched.work(2));
-    assert_eq!(events.recv().await, Some(Event::Began(2)));
+    assert_eq!(events.next().await, Event::Began(2));
     drop(first);
     let second = timeout(ms(50), second).await;
     assert!(second.is_err(), "it takes longer");
-    assert_eq!(events.recv().await, Some(Event::Dropped));
+    assert_eq!(events.next().await, Event::Dropped);
     assert_eq!(began.elapsed(), ms(50));
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
 
     // And the next batch runs.
     assert_eq!(join_all([watched.work(3), watched.work(4)]).await, [Ok(3), Ok(4)]);
@@ -386,8 +362,8 @@ async fn a_batch_is_dropped_with_the_last_of_its_callers_and_not_before() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_dropped_stops_the_batch_if_it_is_the_last() -> Result<()> {
-    let Watching { runtime, watched, mut events, .. } = watched().await?;
+async fn the_last_dropped_stream_stops_its_batch() -> Result<()> {
+    let Watching { runtime, watched, events, .. } = watched().await?;
     let (mut first, mut second) = (watched.items(1), watched.items(2));
     assert_eq!(first.next().await, Some(Ok(1)));
     drop(first);
@@ -395,17 +371,17 @@ async fn a_stream_that_is_dropped_stops_the_batch_if_it_is_the_last() -> Result<
         assert_eq!(second.next().await, Some(Ok(n)), "the other one goes on");
     }
     drop(second);
-    assert_eq!(events.recv().await, Some(Event::Began(2)));
-    assert_eq!(events.recv().await, Some(Event::Dropped));
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(events.next().await, Event::Began(2));
+    assert_eq!(events.next().await, Event::Dropped);
+    assert_eq!(total_load(&runtime), (0, 0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_read_stops_its_batch_until_it_is_read_or_dropped() -> Result<()> {
-    let Watching { watched, mut events, .. } = watched().await?;
+async fn an_unread_stream_holds_up_its_batch() -> Result<()> {
+    let Watching { watched, events, .. } = watched().await?;
     let (first, mut second) = (watched.items(1), watched.items(2));
-    assert_eq!(events.recv().await, Some(Event::Began(2)));
+    assert_eq!(events.next().await, Event::Began(2));
     let mut got = 0;
     while let Ok(item) = timeout(Duration::from_secs(5), second.next()).await {
         assert!(matches!(item, Some(Ok(_))));
@@ -421,27 +397,21 @@ async fn a_stream_that_is_not_read_stops_its_batch_until_it_is_read_or_dropped()
 
 /// Compute work cannot be stopped, so it keeps its slots.
 #[tokio::test(start_paused = true)]
-async fn a_blocking_batch_keeps_its_slots_until_it_returns() -> Result<()> {
-    let Watching { runtime, watched, mut events, gate } = watched().await?;
+async fn a_blocking_batch_keeps_its_slots() -> Result<()> {
+    let Watching { runtime, watched, events, go } = watched().await?;
     let (first, second) = (watched.compute(1), watched.compute(2));
-    assert_eq!(events.recv().await, Some(Event::Began(2)));
+    assert_eq!(events.next().await, Event::Began(2));
     let waiting = watched.compute(3);
-    while load(&runtime).0 < 3 {
-        yield_now().await;
-    }
+    until("the third call has a slot", || total_load(&runtime).0 == 3).await;
     drop((first, second, waiting));
-    for _ in 0..10 {
-        yield_now().await;
-    }
-    assert_eq!(load(&runtime), (2, 0), "one had not begun");
-    gate.send(()).unwrap();
-    assert_eq!(events.recv().await, Some(Event::Ended));
-    while load(&runtime).0 > 0 {
-        yield_now().await;
-    }
-    gate.send(()).unwrap();
+    settle().await;
+    assert_eq!(total_load(&runtime), (2, 0), "one had not begun");
+    go.send(()).unwrap();
+    assert_eq!(events.next().await, Event::Ended);
+    until("the slots are free", || total_load(&runtime).0 == 0).await;
+    go.send(()).unwrap();
     assert_eq!(join_all([watched.compute(4), watched.compute(5)]).await, [Ok(4), Ok(5)]);
-    assert_eq!(load(&runtime), (0, 0), "who has its result finds its slot free");
+    assert_eq!(total_load(&runtime), (0, 0), "a caller that has its result finds its slot free");
     Ok(())
 }
 
@@ -451,7 +421,7 @@ struct Tuning {
     wait_ms: u64,
 }
 
-/// Its batches are as its user config says.
+/// Its user config sets the limits of its batches.
 #[deployment]
 struct Tuned(Batches);
 
@@ -470,13 +440,13 @@ impl Tuned {
 
     #[batch(max_batch_size = 8, batch_wait_timeout = "1h")]
     pub async fn work(&self, items: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         items
     }
 
     #[batch(max_batch_size = 8)]
     pub async fn other(&self, items: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         items
     }
 }
@@ -486,7 +456,7 @@ fn tuning(size: usize, wait_ms: u64) -> serde_json::Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_tunes_batches_without_a_restart() -> Result<()> {
+async fn user_config_tunes_batches_in_place() -> Result<()> {
     let batches = Batches::default();
     // The same one each time: nobody can tell whether two such arguments are alike.
     let bound = Tuned::bind(Arc::clone(&batches));
@@ -501,13 +471,13 @@ async fn a_user_config_tunes_batches_without_a_restart() -> Result<()> {
     let began = Instant::now();
     join_all((0..5).map(|item| tuned.work(item))).await;
     assert_eq!(began.elapsed(), ms(50));
-    assert_eq!(taken(&batches), [vec![0, 1], vec![2, 3], vec![4]]);
+    assert_eq!(batches.take(), [vec![0, 1], vec![2, 3], vec![4]]);
 
     runtime.run(bound().user_config(tuning(4, 70))).await?;
     let began = Instant::now();
     join_all((0..5).map(|item| tuned.work(item))).await;
     assert_eq!(began.elapsed(), ms(70));
-    assert_eq!(taken(&batches), [vec![0, 1, 2, 3], vec![4]]);
+    assert_eq!(batches.take(), [vec![0, 1, 2, 3], vec![4]]);
     assert_eq!(replica(), first);
 
     // 0 goes back to what the attribute says, and other methods are as they were.
@@ -516,46 +486,9 @@ async fn a_user_config_tunes_batches_without_a_restart() -> Result<()> {
     sleep(ms(1)).await;
     join_all((0..9).map(|item| tuned.work(item))).await;
     join_all((0..9).map(|item| tuned.other(item))).await;
-    assert_eq!(taken(&batches).iter().map(Vec::len).collect::<Vec<_>>(), [1, 8, 8, 1]);
+    assert_eq!(batches.take().iter().map(Vec::len).collect::<Vec<_>>(), [1, 8, 8, 1]);
     assert!(serve_core::batching::Batching::of("work").is_none(), "there is no replica here");
     Ok(())
-}
-
-/// Keeps the warnings.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Fields(String::new());
-        event.record(&mut fields);
-        self.0.lock().push(fields.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-struct Fields(String);
-
-impl tracing::field::Visit for Fields {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        use std::fmt::Write as _;
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
 }
 
 /// One call at a time.
@@ -577,14 +510,10 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deploy_warns_of_batches_that_can_never_be_full() -> Result<()> {
+async fn deploy_warns_of_unfillable_batches() -> Result<()> {
     let bound = |slots| Embedder::bind(Batches::default()).max_ongoing_requests(slots);
-    let warnings = Warnings::default();
-    // With a single subscriber, `tracing` asks that of the thread which meets an event first, and
-    // remembers the answer. That thread may be another test's.
-    let _second = tracing::Dispatch::new(Warnings::default());
-    let _default = tracing::subscriber::set_default(warnings.clone());
-    let take = || std::mem::take(&mut *warnings.0.lock());
+    let warnings = Log::of(|metadata| *metadata.level() == Level::WARN);
+    let take = || warnings.take_texts();
     let runtime = MockRuntime::builder().start();
 
     // 64 and 1, 2 and 2, 8 and 1, 3 and 1. How many items a weight is, nobody knows.
@@ -625,14 +554,14 @@ impl Models {
 
     #[batch(max_concurrent_batches = 8)]
     pub async fn times(&self, items: Vec<u64>) -> Result<Vec<u64>> {
-        self.0.lock().push(items.clone());
+        self.0.note(items.clone());
         let factor = self.1.current().await?;
         Ok(items.into_iter().map(|item| item * *factor).collect())
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_of_different_models_share_no_batch() -> Result<()> {
+async fn models_do_not_share_batches() -> Result<()> {
     let batches = Batches::default();
     let runtime = MockRuntime::builder().start();
     let models = runtime.run(Models::bind(Arc::clone(&batches))).await?;
@@ -642,14 +571,14 @@ async fn calls_of_different_models_share_no_batch() -> Result<()> {
         join_all(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?,
         [3, 4, 9, 8, 15, 12]
     );
-    assert_eq!(taken(&batches), [[1, 3, 5], [2, 4, 6]]);
+    assert_eq!(batches.take(), [[1, 3, 5], [2, 4, 6]]);
     Ok(())
 }
 
-/// On the real clock, where threads race: calls come, are dropped and end at the same time.
+/// On the real clock, where threads race: calls are made, are dropped and end at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn batches_on_several_threads_lose_no_call() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn threads_lose_no_batched_call() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let mixed = runtime.run(Mixed::bind().max_queued_requests(100_000)).await?;
     let callers = (0..8_u64).map(|caller| {
         let mixed = mixed.clone();
@@ -673,12 +602,7 @@ async fn batches_on_several_threads_lose_no_call() -> Result<()> {
         caller.unwrap();
     }
     // A dropped call gives its slot back when its task is next run.
-    let freed = async {
-        while load(&runtime) != (0, 0) {
-            yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(60), freed).await.expect("every slot is free in the end");
+    until("every slot is free", || total_load(&runtime) == (0, 0)).await;
     Ok(())
 }
 
@@ -741,7 +665,7 @@ fn heavy(item: &u64) -> usize {
     if *item == 9 { 3 } else { 1 }
 }
 
-/// A call that was made, and what it says at its end.
+/// A call, which ends with its error if it fails.
 type Made = std::pin::Pin<Box<dyn Future<Output = Option<CallError>>>>;
 
 async fn run(steps: Vec<Step>) -> Result<()> {
@@ -790,10 +714,10 @@ async fn run(steps: Vec<Step>) -> Result<()> {
         assert!(known, "{error:?}");
     }
     sleep(Duration::from_secs(3600)).await;
-    assert_eq!(load(&runtime), (0, 0));
+    assert_eq!(total_load(&runtime), (0, 0));
     // All slots are there, and every batch closes.
     let calls: Vec<_> = (0..11).map(|_| mixed.value(1)).collect();
-    assert_eq!(load(&runtime), (8, 3));
+    assert_eq!(total_load(&runtime), (8, 3));
     for answer in join_all(calls).await {
         assert_eq!(answer?, 1);
     }
@@ -813,14 +737,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(cases(60)))]
 
     #[test]
-    fn whatever_ends_batched_calls_every_slot_comes_back(
+    fn slots_are_freed_however_batched_calls_end(
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let mut tokio = tokio::runtime::Builder::new_current_thread();
-        let tokio = tokio.enable_time().start_paused(true).build().unwrap();
-        tokio.block_on(run(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+        paused().block_on(run(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
     }
 }

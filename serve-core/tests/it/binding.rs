@@ -1,4 +1,6 @@
-//! What `bind` takes, and which deployments it makes.
+//! The arguments of `bind`, and the deployments that result.
+
+use crate::support::status::{application, deployment};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,7 +71,7 @@ impl Team {
 }
 
 #[tokio::test(start_paused = true)]
-async fn containers_of_bound_deployments_become_containers_of_handles() -> Result<()> {
+async fn containers_of_bounds_become_containers_of_handles() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let by_name = HashMap::from([("b".to_owned(), adder(5)), ("a".to_owned(), adder(4))]);
     let team =
@@ -82,7 +84,7 @@ async fn containers_of_bound_deployments_become_containers_of_handles() -> Resul
     Ok(())
 }
 
-/// No deployment: an empty container says whether it would hold handles or bound ones.
+/// No deployment, but the type of one.
 fn nobody() -> Option<Bound<Adder>> {
     None
 }
@@ -106,7 +108,7 @@ impl Plain {
 }
 
 #[tokio::test(start_paused = true)]
-async fn plain_values_that_are_empty_need_no_type_spelled_out() -> Result<()> {
+async fn empty_plain_values_need_no_type_annotation() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let plain = runtime.run(Plain::bind(None, vec![], HashMap::new())).await?;
     assert_eq!(plain.all().await?, (None, vec![], HashMap::new()));
@@ -139,11 +141,11 @@ impl Pair {
 }
 
 fn names(runtime: &Runtime) -> Vec<String> {
-    runtime.status().applications["default"].deployments.keys().cloned().collect()
+    application(runtime).deployments.keys().cloned().collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_bound_given_to_two_parents_is_one_deployment() -> Result<()> {
+async fn a_shared_bound_is_one_deployment() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let shared = adder(1);
     let pair = runtime.run(Pair::bind(shared.clone(), shared)).await?;
@@ -153,7 +155,7 @@ async fn one_bound_given_to_two_parents_is_one_deployment() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_of_one_type_get_numbers_after_their_names() -> Result<()> {
+async fn equal_names_are_numbered() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let pair = runtime.run(Pair::bind(adder(1), adder(2))).await?;
     // As in Ray Serve: the first that is reached keeps the plain name.
@@ -169,7 +171,7 @@ async fn two_of_one_type_get_numbers_after_their_names() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_given_by_hand_is_kept_and_given_once() -> Result<()> {
+async fn explicit_names_are_kept_and_unique() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let pair = runtime.run(Pair::bind(adder(1), adder(2).name("Adder"))).await?;
     assert_eq!(pair.names().await?, ("Adder_1".to_owned(), "Adder".to_owned()));
@@ -186,14 +188,14 @@ async fn a_name_given_by_hand_is_kept_and_given_once() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_are_changed_on_the_bound_deployment() -> Result<()> {
+async fn options_are_set_on_the_bound() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let made = Arc::<AtomicUsize>::default();
     let bound = Adder::bind(1, Arc::clone(&made)).num_replicas(5).name("es");
     let adder = runtime.run(bound).await?;
     // The constructor's argument is cloned for each replica.
     assert_eq!(adder.made().await?, 5);
-    let status = &runtime.status().applications["default"].deployments["es"];
+    let status = deployment(&runtime, "es");
     assert_eq!((status.target_num_replicas, status.replicas.len()), (5, 5));
     for refused in
         [Adder::bind(1, made.clone()).num_replicas(0), Adder::bind(1, made).max_ongoing_requests(0)]
@@ -230,7 +232,7 @@ impl Later {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_constructor_may_be_left_out_or_be_async_and_fail() -> Result<()> {
+async fn constructors_may_be_absent_async_or_fallible() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let later = runtime.run(Later::bind(Spanish::bind(), "Dora")).await?;
     assert_eq!(later.greeting().await?, "Hola Dora");

@@ -1,16 +1,15 @@
-//! `#[blocking] fn new`: a constructor that computes, on a thread of its own.
+//! `#[blocking] fn new`: a constructor that computes on its own thread.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::runtimes;
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 
-use parking_lot::Mutex;
 use serve_core::prelude::*;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
-
-type Go = Arc<Mutex<mpsc::Receiver<Step>>>;
 
 /// How a constructor is to end.
 enum Step {
@@ -21,30 +20,28 @@ enum Step {
 
 #[deployment(max_constructor_retry_count = 1)]
 struct Model {
-    events: UnboundedSender<String>,
+    events: Events,
     made_on: thread::ThreadId,
     replica: String,
 }
 
 impl Drop for Model {
     fn drop(&mut self) {
-        let _ = self.events.send("dropped".to_owned());
+        self.events.note("dropped");
     }
 }
 
 #[handle]
 impl Model {
-    /// Loads until it is told how that ends.
+    /// Loads until the test says how the load ends.
     #[blocking]
-    fn new(events: UnboundedSender<String>, go: Go) -> Result<Self> {
+    fn new(events: Events, gate: Gate<Step>) -> Result<Self> {
         let replica = replica_context().expect("a constructor has its replica");
-        let _ = events.send("loading".to_owned());
-        let step = go.lock().recv();
-        drop(go);
-        match step {
-            Ok(Step::Refused) => return Err(Error::msg("no weights")),
-            Ok(Step::Panic) => panic!("bad weights"),
-            Ok(Step::Made) | Err(_) => {}
+        events.note("loading");
+        match gate.pass() {
+            Some(Step::Refused) => return Err(Error::msg("no weights")),
+            Some(Step::Panic) => panic!("bad weights"),
+            Some(Step::Made) | None => {}
         }
         let made_on = thread::current().id();
         let replica = format!("{} {}", replica.deployment(), replica.rank());
@@ -57,19 +54,19 @@ impl Model {
     }
 }
 
-fn model() -> (Bound<Model>, UnboundedReceiver<String>, mpsc::Sender<Step>) {
-    let (sender, events) = unbounded_channel();
-    let (go, gone) = mpsc::channel();
-    (Model::bind(sender, Arc::new(Mutex::new(gone))), events, go)
+fn model() -> (Bound<Model>, Events, Sender<Step>) {
+    let events = Events::default();
+    let (gate, go) = gate();
+    (Model::bind(Arc::clone(&events), gate), events, go)
 }
 
-/// The one async worker of the test goes on while it loads.
+/// The only async worker of the test keeps running during the load.
 #[tokio::test]
-async fn it_runs_on_no_async_worker_and_knows_its_replica() -> Result<()> {
-    let (bound, mut events, go) = model();
-    let runtime = by_environment::runtime().await?;
+async fn it_runs_off_the_async_workers() -> Result<()> {
+    let (bound, events, go) = model();
+    let runtime = runtimes::by_environment().await?;
     let told = tokio::spawn(async move {
-        assert_eq!(events.recv().await.as_deref(), Some("loading"));
+        assert_eq!(events.next().await, "loading");
         go.send(Step::Made).unwrap();
     });
     let model = runtime.run(bound).await?;
@@ -79,11 +76,11 @@ async fn it_runs_on_no_async_worker_and_knows_its_replica() -> Result<()> {
 }
 
 #[tokio::test]
-async fn its_error_and_its_panic_are_failed_starts() -> Result<()> {
+async fn errors_and_panics_are_failed_starts() -> Result<()> {
     for (step, said) in [(Step::Refused, "no weights"), (Step::Panic, "panicked: bad weights")] {
         let (bound, _events, go) = model();
         go.send(step)?;
-        let runtime = by_environment::runtime().await?;
+        let runtime = runtimes::by_environment().await?;
         let failed = runtime.run(bound).await.expect_err("it cannot start");
         assert!(failed.to_string().contains(said), "{failed}");
     }
@@ -91,18 +88,18 @@ async fn its_error_and_its_panic_are_failed_starts() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_deploy_that_is_given_up_does_not_wait_for_it() -> Result<()> {
-    let (bound, mut events, go) = model();
-    let runtime = by_environment::runtime().await?;
+async fn an_abandoned_deploy_does_not_wait_for_it() -> Result<()> {
+    let (bound, events, go) = model();
+    let runtime = runtimes::by_environment().await?;
     let mut deploy = Box::pin(runtime.run(bound));
     tokio::select! {
         _ = &mut deploy => panic!("it is loading"),
-        event = events.recv() => assert_eq!(event.as_deref(), Some("loading")),
+        event = events.next() => assert_eq!(event, "loading"),
     }
     drop(deploy);
     runtime.shutdown().await;
     go.send(Step::Made)?;
-    assert_eq!(events.recv().await.as_deref(), Some("dropped"), "on its own thread");
+    assert_eq!(events.next().await, "dropped", "on its own thread");
     Ok(())
 }
 
@@ -123,7 +120,7 @@ impl Quick {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_paused_clock_waits_for_it() -> Result<()> {
+async fn paused_clock_waits_for_it() -> Result<()> {
     let began = Instant::now();
     let runtime = MockRuntime::builder().start();
     let quick = runtime.run(Quick::bind(3_u64).num_replicas(4)).await?;

@@ -1,59 +1,40 @@
-//! `#[blocking]` methods that return an iterator: a stream that is made on a compute thread.
+//! `#[blocking]` methods that return an iterator: streams made on a compute thread.
 
-use crate::by_environment;
+use crate::support::clocks::until;
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::runtimes;
+use crate::support::status::load;
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serve_core::prelude::*;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, advance, sleep};
 
 /// Items that a producer makes before it waits: 16 places, and the one that it holds.
 const AHEAD: usize = 17;
 
-/// A model that notes what it does, and goes on when it is told to.
+/// A model that notes its steps, and continues when the test says so.
 #[deployment(max_ongoing_requests = 1)]
 struct Model {
-    events: UnboundedSender<String>,
-    go: Arc<Mutex<mpsc::Receiver<()>>>,
+    events: Events,
+    gate: Gate,
     suffix: String,
-}
-
-/// Notes its end.
-struct Noted<'a>(&'a UnboundedSender<String>);
-
-impl Noted<'_> {
-    fn note(&self, event: String) {
-        let _ = self.0.send(event);
-    }
-}
-
-impl Drop for Noted<'_> {
-    fn drop(&mut self) {
-        self.note("iterator dropped".to_owned());
-    }
 }
 
 impl Drop for Model {
     fn drop(&mut self) {
-        self.note("instance dropped");
-    }
-}
-
-impl Model {
-    fn note(&self, event: &str) {
-        let _ = self.events.send(event.to_owned());
+        self.events.note("instance dropped");
     }
 }
 
 #[handle]
 impl Model {
-    fn new(events: UnboundedSender<String>, go: Arc<Mutex<mpsc::Receiver<()>>>) -> Self {
-        Self { events, go, suffix: "!".to_owned() }
+    fn new(events: Events, gate: Gate) -> Self {
+        Self { events, gate, suffix: "!".to_owned() }
     }
 
     /// Borrows the instance, and is not `Send`.
@@ -64,14 +45,15 @@ impl Model {
         words.into_iter().map(move |word| format!("{word}{suffix}"))
     }
 
-    /// Waits for a word before each item.
+    /// Waits at the gate before each item.
     #[blocking]
     pub fn steps(&self, to: u32) -> impl Iterator<Item = u32> + '_ {
-        self.note("began");
-        let noted = Noted(&self.events);
+        self.events.note("began");
+        let noted = self.events.note_on_drop("iterator dropped");
         (0..to).inspect(move |step| {
-            noted.note(format!("step {step}"));
-            let _ = self.go.lock().recv();
+            let _ = &noted;
+            self.events.note(format!("step {step}"));
+            self.gate.pass();
         })
     }
 
@@ -82,7 +64,7 @@ impl Model {
 
     #[blocking]
     pub fn refused(&self, why: Option<String>) -> Result<impl Iterator<Item = u32> + '_, String> {
-        let noted = Noted(&self.events);
+        let noted = self.events.note_on_drop("iterator dropped");
         match why {
             Some(why) => Err(why),
             None => Ok((0..2).inspect(move |_| {
@@ -101,7 +83,7 @@ impl Model {
 
     #[blocking]
     pub fn panics(&self, after: u32) -> impl Iterator<Item = u32> {
-        let noted = Noted(&self.events);
+        let noted = self.events.note_on_drop("iterator dropped");
         (0..).inspect(move |item| {
             let _ = &noted;
             assert!(*item < after, "told to");
@@ -125,13 +107,13 @@ impl Model {
 }
 
 struct Told {
-    events: UnboundedReceiver<String>,
+    events: Events,
     go: mpsc::Sender<()>,
 }
 
 impl Told {
-    async fn next(&mut self) -> String {
-        self.events.recv().await.expect("the test has a sender too")
+    async fn next(&self) -> String {
+        self.events.next().await
     }
 
     fn go(&self) {
@@ -140,20 +122,15 @@ impl Told {
 }
 
 fn model() -> (Bound<Model>, Told) {
-    let (sender, events) = unbounded_channel();
-    let (go, gone) = mpsc::channel();
-    (Model::bind(sender, Arc::new(Mutex::new(gone))), Told { events, go })
-}
-
-fn load(status: &serve_core::status::Status) -> (usize, usize) {
-    let model = &status.applications["default"].deployments["Model"];
-    (model.ongoing, model.queued)
+    let events = Events::default();
+    let (gate, go) = gate();
+    (Model::bind(Arc::clone(&events), gate), Told { events, go })
 }
 
 #[tokio::test]
-async fn an_iterator_is_a_stream_made_on_the_replicas_own_thread() -> Result<()> {
+async fn iterators_run_on_the_replicas_own_thread() -> Result<()> {
     let (bound, _told) = model();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let model = runtime.run(bound).await?;
     let words: Vec<String> = model.words("a b c").try_collect().await?;
     assert_eq!(words, ["a!", "b!", "c!"]);
@@ -180,8 +157,8 @@ async fn an_iterator_is_a_stream_made_on_the_replicas_own_thread() -> Result<()>
 
 /// Over the long path too, with and without a wire.
 #[tokio::test(start_paused = true)]
-async fn errors_are_items_and_the_first_may_be_the_only_one() -> Result<()> {
-    let (bound, mut told) = model();
+async fn errors_are_stream_items() -> Result<()> {
+    let (bound, told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound).await?;
     let words: Vec<String> = model.words("a b c").try_collect().await?;
@@ -204,15 +181,15 @@ async fn errors_are_items_and_the_first_may_be_the_only_one() -> Result<()> {
     for _ in 0..3 {
         assert_eq!(told.next().await, "iterator dropped");
     }
-    assert_eq!(load(&runtime.status()), (0, 0));
+    assert_eq!(load(&runtime, "Model"), (0, 0));
     assert!(model.idle().await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_panic_is_the_last_item() -> Result<()> {
-    let (bound, mut told) = model();
-    let runtime = by_environment::runtime().await?;
+    let (bound, told) = model();
+    let runtime = runtimes::by_environment().await?;
     let model = runtime.run(bound).await?;
     let items: Vec<_> = model.panics(2_u32).collect().await;
     assert_eq!(items, [Ok(0), Ok(1), Err(CallError::Panicked("told to".to_owned()))]);
@@ -223,7 +200,7 @@ async fn a_panic_is_the_last_item() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn three_panics_in_a_row_replace_the_replica() -> Result<()> {
-    let (bound, mut told) = model();
+    let (bound, told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound).await?;
     for _ in 0..3 {
@@ -236,10 +213,9 @@ async fn three_panics_in_a_row_replace_the_replica() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its_slot() -> Result<()>
-{
-    let (bound, mut told) = model();
-    let runtime = by_environment::runtime().await?;
+async fn dropping_a_stream_stops_it_and_frees_its_slot() -> Result<()> {
+    let (bound, told) = model();
+    let runtime = runtimes::by_environment().await?;
     let model = runtime.run(bound).await?;
     let mut steps = model.steps(1000_u32);
     told.go();
@@ -250,7 +226,7 @@ async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its
     drop(steps);
     let second = model.steps(1_u32);
     tokio::task::yield_now().await;
-    assert_eq!(load(&runtime.status()), (1, 1), "the thread still computes");
+    assert_eq!(load(&runtime, "Model"), (1, 1), "the thread still computes");
     told.go();
     assert_eq!(told.next().await, "iterator dropped", "and not a second step");
     assert_eq!((told.next().await, told.next().await), ("began".into(), "step 0".into()));
@@ -261,8 +237,8 @@ async fn a_dropped_stream_stops_its_producer_at_the_next_item_and_then_frees_its
 
 /// On the real runtime: from a `MockRuntime`, an item may be on its way, and is cancelled with it.
 #[tokio::test]
-async fn a_cancelled_stream_gives_what_was_made() -> Result<()> {
-    let (bound, mut told) = model();
+async fn a_cancelled_stream_yields_finished_items() -> Result<()> {
+    let (bound, told) = model();
     let runtime = Runtime::builder().start().await?;
     let model = runtime.run(bound).await?;
     let steps = model.steps(1000_u32);
@@ -281,8 +257,8 @@ async fn a_cancelled_stream_gives_what_was_made() -> Result<()> {
 
 #[tokio::test]
 async fn a_detached_stream_runs_to_its_end() -> Result<()> {
-    let (bound, mut told) = model();
-    let runtime = by_environment::runtime().await?;
+    let (bound, told) = model();
+    let runtime = runtimes::by_environment().await?;
     let model = runtime.run(bound).await?;
     model.steps(40_u32).detach();
     (0..40).for_each(|_| told.go());
@@ -294,38 +270,33 @@ async fn a_detached_stream_runs_to_its_end() -> Result<()> {
     Ok(())
 }
 
-/// On the real runtime: a `MockRuntime` has a thread for each job, so none would wait.
+/// On the real runtime: a `MockRuntime` has a thread for each job, so no job waits.
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_never_begins() -> Result<()> {
-    let (bound, mut told) = model();
+async fn an_abandoned_stream_never_begins() -> Result<()> {
+    let (bound, told) = model();
     let runtime = Runtime::builder().start().await?;
     // Two slots and one thread.
     let model = runtime.run(bound.max_ongoing_requests(2)).await?;
     let first = model.steps(1_u32);
     assert_eq!((told.next().await, told.next().await), ("began".into(), "step 0".into()));
     let second = model.steps(1_u32);
-    while load(&runtime.status()) != (2, 0) {
-        tokio::task::yield_now().await;
-    }
+    until("the second call has a slot", || load(&runtime, "Model") == (2, 0)).await;
     // Its job waits for the thread by now.
     tokio::task::yield_now().await;
     drop(second);
     // Its slot is free with its job, though the thread is busy.
-    while load(&runtime.status()) != (1, 0) {
-        tokio::task::yield_now().await;
-    }
+    until("its slot is free", || load(&runtime, "Model") == (1, 0)).await;
     told.go();
     assert_eq!(first.try_collect::<Vec<_>>().await?, [0]);
     assert_eq!(told.next().await, "iterator dropped");
     assert_eq!(model.words("a").try_collect::<Vec<_>>().await?, ["a!"], "on the same thread");
-    assert!(told.events.try_recv().is_err(), "the second has not begun");
+    assert_eq!(told.events.take(), [""; 0], "the second has not begun");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_fails_the_stream_at_once_and_stops_the_producer_at_the_next_item() -> Result<()>
-{
-    let (bound, mut told) = model();
+async fn a_deadline_fails_the_stream_at_once() -> Result<()> {
+    let (bound, told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound.request_timeout(Duration::from_secs(5))).await?;
     let mut steps = model.steps(1000_u32);
@@ -337,7 +308,7 @@ async fn a_deadline_fails_the_stream_at_once_and_stops_the_producer_at_the_next_
     advance(Duration::from_secs(6)).await;
     assert_eq!(steps.next().await, Some(Err(CallError::DeadlineExceeded)));
     assert_eq!(steps.next().await, None);
-    assert_eq!(load(&runtime.status()), (1, 0), "the thread still computes");
+    assert_eq!(load(&runtime, "Model"), (1, 0), "the thread still computes");
     told.go();
     assert_eq!(told.next().await, "iterator dropped");
     assert!(model.idle().await?);
@@ -345,9 +316,8 @@ async fn a_deadline_fails_the_stream_at_once_and_stops_the_producer_at_the_next_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_stops_the_producer_and_its_instance_is_dropped_after_the_iterator()
--> Result<()> {
-    let (bound, mut told) = model();
+async fn instance_outlives_the_iterator_when_killed() -> Result<()> {
+    let (bound, told) = model();
     let runtime = MockRuntime::builder().start();
     let model = runtime.run(bound).await?;
     let mut steps = model.steps(1000_u32);
@@ -393,7 +363,7 @@ impl Ahead {
 
 /// On the real runtime: a `MockRuntime` holds one item more, on its way to the consumer.
 #[tokio::test]
-async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()> {
+async fn a_producer_stays_within_the_buffer() -> Result<()> {
     let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
     let runtime = Runtime::builder().start().await?;
     let ahead = runtime.run(Ahead::bind(read.clone(), most.clone(), made)).await?;
@@ -410,8 +380,7 @@ async fn a_producer_is_never_further_ahead_than_there_are_places() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_clock_waits_for_what_computes_and_not_for_what_waits_for_its_consumer()
--> Result<()> {
+async fn paused_clock_waits_for_computing_producers() -> Result<()> {
     let [read, most, made] = <[Arc<AtomicUsize>; 3]>::default();
     let runtime = MockRuntime::builder().start();
     let bound = Ahead::bind(read, most, made.clone());
@@ -438,8 +407,7 @@ async fn a_paused_clock_waits_for_what_computes_and_not_for_what_waits_for_its_c
     let rest: Vec<_> = slow.collect().await;
     assert!(rest.len() < AHEAD + 4, "{rest:?}");
     assert_eq!(rest.last(), Some(&Err(CallError::DeadlineExceeded)));
-    let status = &runtime.status().applications["default"].deployments["Ahead"];
-    assert_eq!((status.ongoing, status.queued), (0, 0));
+    assert_eq!(load(&runtime, "Ahead"), (0, 0));
     Ok(())
 }
 
@@ -466,8 +434,8 @@ impl Counter {
 }
 
 #[tokio::test]
-async fn it_may_borrow_the_instance_for_itself() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn iterators_may_borrow_the_instance_mutably() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counter = runtime.run(Counter::bind(0_u64)).await?;
     let (up, get, more) = (counter.up(50), counter.get(), counter.up(2));
     let all: Vec<u64> = up.try_collect().await?;
@@ -494,7 +462,7 @@ impl Reader {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_with_a_stream() -> Result<()> {
+async fn mocks_answer_with_streams() -> Result<()> {
     let (bound, _told) = model();
     let mock = ModelMock::new().words(|text| futures::stream::iter([format!("mocked {text}")]));
     let runtime = MockRuntime::builder().mock(mock).start();
@@ -505,9 +473,9 @@ async fn a_mock_answers_with_a_stream() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_compute_thread_reads_what_another_makes() -> Result<()> {
+async fn compute_threads_may_read_each_others_streams() -> Result<()> {
     let (bound, _told) = model();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let reader = runtime.run(Reader::bind(bound)).await?;
     let text = vec!["word"; 100].join(" ");
     assert_eq!(reader.shout(text).try_collect::<Vec<_>>().await?, vec!["WORD!"; 100]);
@@ -519,14 +487,15 @@ mod http {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::support::clocks::settle;
 
     #[deployment(max_ongoing_requests = 1)]
-    struct Generator(UnboundedSender<String>, Arc<Mutex<mpsc::Receiver<()>>>);
+    struct Generator(Events, Gate);
 
     #[handle]
     impl Generator {
-        fn new(events: UnboundedSender<String>, go: Arc<Mutex<mpsc::Receiver<()>>>) -> Self {
-            Self(events, go)
+        fn new(events: Events, gate: Gate) -> Self {
+            Self(events, gate)
         }
 
         #[post("/generate")]
@@ -545,21 +514,22 @@ mod http {
         #[get("/steps")]
         #[blocking]
         pub fn steps(&self) -> impl Iterator<Item = HashMap<String, u32>> {
-            let noted = Noted(&self.0);
+            let noted = self.0.note_on_drop("iterator dropped");
             (0..).map(move |step| {
-                noted.note(format!("step {step}"));
-                let _ = self.1.lock().recv();
+                let _ = &noted;
+                self.0.note(format!("step {step}"));
+                self.1.pass();
                 HashMap::from([("step".to_owned(), step)])
             })
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_sent_as_a_stream_is() -> Result<()> {
-        let (events, mut noted) = unbounded_channel();
-        let (go, gone) = mpsc::channel();
+    async fn endpoints_send_iterators_as_streams() -> Result<()> {
+        let noted = Events::default();
+        let (gate, go) = gate();
         let runtime = MockRuntime::builder().start();
-        let generator = Generator::bind(events, Arc::new(Mutex::new(gone)));
+        let generator = Generator::bind(Arc::clone(&noted), gate);
         runtime.run(generator).await?;
         let http = runtime.http();
         let ask =
@@ -573,15 +543,13 @@ mod http {
         go.send(())?;
         let mut chunks = http.get("/steps").await?.chunks();
         assert_eq!(chunks.next().await.unwrap()?, "{\"step\":0}\n");
-        assert_eq!(noted.recv().await.unwrap(), "step 0");
-        assert_eq!(noted.recv().await.unwrap(), "step 1");
+        assert_eq!(noted.next().await, "step 0");
+        assert_eq!(noted.next().await, "step 1");
         drop(chunks);
         // What tells the method passes through a few tasks.
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         go.send(())?;
-        assert_eq!(noted.recv().await.unwrap(), "iterator dropped");
+        assert_eq!(noted.next().await, "iterator dropped");
         assert_eq!(ask("Hola").await?.text().await?, "Hola ", "its slot is free");
         Ok(())
     }

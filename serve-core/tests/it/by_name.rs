@@ -1,4 +1,4 @@
-//! Calls by name, as `cargo serve call` makes them: they keep to what holds for any call.
+//! Calls by name, as `cargo serve call` makes them, follow the rules of all calls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,7 +69,7 @@ async fn outcome(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deployments_request_timeout_holds() {
+async fn request_timeout_applies() {
     let runtime = MockRuntime::builder().start();
     let clock = clock(&runtime).await;
     let begun = Instant::now();
@@ -81,7 +81,7 @@ async fn the_deployments_request_timeout_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_decided_when_the_call_is_made_and_freed_when_it_is_dropped() {
+async fn a_place_is_taken_when_the_call_is_made() {
     let runtime = MockRuntime::builder().start();
     let clock = clock(&runtime).await;
     let wait = || clock.call("wait", &arguments("seconds", "1")).unwrap();
@@ -95,7 +95,7 @@ async fn a_place_is_decided_when_the_call_is_made_and_freed_when_it_is_dropped()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batched_method_takes_one_item_by_name() {
+async fn a_batched_method_takes_one_item() {
     let runtime = MockRuntime::builder().start();
     let clock = clock(&runtime).await;
     let doubled = outcome(&clock, "double", &arguments("numbers", "21")).await;
@@ -103,7 +103,7 @@ async fn a_batched_method_takes_one_item_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_options_reach_the_method_and_their_timeout_is_the_one_that_holds() {
+async fn call_options_reach_the_method() {
     let runtime = MockRuntime::builder().start();
     let clock = clock(&runtime).await;
     let asking = clock.options(CallOptions::new().multiplexed_model_id("small"));
@@ -152,7 +152,7 @@ impl Relay {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_by_name_of_a_marked_method_runs_again_when_its_replica_dies() {
+async fn retry_methods_run_again() {
     let runtime = MockRuntime::builder().start();
     let clock = clock(&runtime).await;
     let call = clock.call("steady", &arguments("seconds", "1")).expect("such a method");
@@ -167,7 +167,7 @@ async fn a_call_by_name_of_a_marked_method_runs_again_when_its_replica_dies() {
 /// Its siblings are the calls of typed handles, tasks, actors and routed requests: all of them
 /// start in the same function.
 #[tokio::test(start_paused = true)]
-async fn a_call_from_within_a_method_keeps_its_callers_request_and_deadline() -> Result<()> {
+async fn nested_calls_keep_request_and_deadline() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let clock = clock(&runtime).await;
     let relay = Application::new(Relay::bind(clock.clone())).name("relay");
@@ -188,7 +188,7 @@ async fn a_call_from_within_a_method_keeps_its_callers_request_and_deadline() ->
 }
 
 #[test]
-fn a_call_is_checked_before_anything_is_deployed() {
+fn calls_are_checked_before_deploying() {
     let application = AnyApplication::from(Clock::bind().name("Watch").into_application());
     let problem = |method: &str, arguments: &BTreeMap<String, Vec<String>>| {
         application.check_call(method, arguments).err().map(|error| error.to_string())

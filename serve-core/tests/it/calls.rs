@@ -1,6 +1,10 @@
-//! What a call, its response and its stream can do, and what stops them.
+//! Operations on calls, responses and streams, and what ends a call.
 
-use crate::by_environment;
+use crate::support::clocks::{MS, settle};
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::runtimes;
+use crate::support::status::load;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +14,6 @@ use parking_lot::Mutex;
 use serve_core::prelude::*;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
-
-type Events = Arc<Mutex<Vec<String>>>;
-
-/// Notes when it is dropped.
-struct Note(Events, String);
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        self.0.lock().push(format!("{} dropped", self.1));
-    }
-}
-
-fn take(events: &Events) -> Vec<String> {
-    std::mem::take(&mut *events.lock())
-}
 
 #[deployment(max_ongoing_requests = 2)]
 struct Worker(Events);
@@ -36,14 +25,14 @@ impl Worker {
     }
 
     pub async fn work(&self, name: String, ms: u64) -> String {
-        self.0.lock().push(format!("{name} began"));
-        let note = Note(Arc::clone(&self.0), name);
+        self.0.note(format!("{name} began"));
+        let _note = self.0.note_on_drop(format!("{name} dropped"));
         sleep(Duration::from_millis(ms)).await;
-        note.1.clone()
+        name
     }
 
     pub async fn join(&self, one: String, two: String) -> String {
-        self.0.lock().push(format!("{one}+{two}"));
+        self.0.note(format!("{one}+{two}"));
         format!("{one}+{two}")
     }
 
@@ -52,7 +41,7 @@ impl Worker {
     }
 
     pub fn count(&self, to: u64) -> impl Stream<Item = u64> {
-        let note = Note(Arc::clone(&self.0), "count".to_owned());
+        let note = self.0.note_on_drop("count dropped");
         futures::stream::iter(0..to).then(move |number| {
             let _note = &note;
             async move {
@@ -102,20 +91,13 @@ impl Caller {
 
 async fn worker() -> Result<(Runtime, WorkerHandle, Events)> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let worker = runtime.run(Worker::bind(Arc::clone(&events))).await?;
     Ok((runtime, worker, events))
 }
 
-fn load(runtime: &Runtime, deployment: &str) -> (usize, usize) {
-    let status = &runtime.status().applications["default"].deployments[deployment];
-    (status.ongoing, status.queued)
-}
-
-const MS: Duration = Duration::from_millis(1);
-
 #[tokio::test(start_paused = true)]
-async fn a_call_starts_at_once_and_its_response_is_a_future_that_can_be_moved() -> Result<()> {
+async fn calls_start_at_once_and_responses_can_be_moved() -> Result<()> {
     fn future<T>(response: T) -> T
     where
         T: Future<Output = Result<String, CallError>> + Unpin + Send + 'static,
@@ -125,7 +107,7 @@ async fn a_call_starts_at_once_and_its_response_is_a_future_that_can_be_moved() 
     let (_runtime, worker, events) = worker().await?;
     let mut response = future(worker.work("a", 5));
     sleep(MS).await;
-    assert_eq!(take(&events), ["a began"]);
+    assert_eq!(events.take(), ["a began"]);
     // Polled, left alone, and polled again.
     assert_eq!((&mut response).now_or_never(), None);
     assert_eq!(response.await?, "a");
@@ -135,14 +117,14 @@ async fn a_call_starts_at_once_and_its_response_is_a_future_that_can_be_moved() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_does_not_use_the_response_up_and_comes_late_to_no_harm() -> Result<()> {
+async fn cancel_keeps_the_response_usable() -> Result<()> {
     let (_runtime, worker, events) = worker().await?;
     let response = worker.work("a", 5);
     sleep(MS).await;
     response.cancel();
     response.cancel();
     assert_eq!(response.await, Err(CallError::Cancelled));
-    assert_eq!(take(&events), ["a began", "a dropped"]);
+    assert_eq!(events.take(), ["a began", "a dropped"]);
     let response = worker.work("b", 5);
     sleep(10 * MS).await;
     response.cancel();
@@ -168,9 +150,9 @@ impl Last {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_turn_has_come_gives_its_slot_back_before_the_drop_returns() -> Result<()> {
+async fn drop_frees_a_granted_slot_before_it_returns() -> Result<()> {
     let ends = Arc::<Notify>::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let last = runtime.run(Last::bind(Arc::clone(&ends))).await?;
     // A task, which is woken before the call that the slot passes to.
     let test = tokio::spawn(async move {
@@ -189,26 +171,26 @@ async fn a_call_whose_turn_has_come_gives_its_slot_back_before_the_drop_returns(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_for_its_arguments_is_neither_queued_nor_ongoing() -> Result<()> {
+async fn calls_awaiting_arguments_hold_no_place() -> Result<()> {
     let (runtime, worker, events) = worker().await?;
     let (a, b) = (worker.work("a", 5), worker.work("b", 10));
     let joined = worker.join(a, b);
     sleep(MS).await;
     assert_eq!(load(&runtime, "Worker"), (2, 0));
     assert_eq!(joined.await?, "a+b");
-    assert_eq!(take(&events).last().unwrap(), "a+b");
+    assert_eq!(events.take().last().unwrap(), "a+b");
     // Dropping it drops what it waits for.
     let joined = worker.join(worker.work("c", 1000), "now");
     sleep(MS).await;
     drop(joined);
     sleep(MS).await;
-    assert_eq!(take(&events), ["c began", "c dropped"]);
+    assert_eq!(events.take(), ["c began", "c dropped"]);
     assert_eq!(load(&runtime, "Worker"), (0, 0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_argument_that_fails_ends_the_call_and_the_other_arguments() -> Result<()> {
+async fn the_first_failed_argument_ends_the_call() -> Result<()> {
     let (_runtime, worker, events) = worker().await?;
     let failed = worker.options(CallOptions::new().timeout(3 * MS)).work("late", 1000);
     let error = worker.join(worker.work("slow", 1000), failed).await.unwrap_err();
@@ -218,16 +200,16 @@ async fn the_first_argument_that_fails_ends_the_call_and_the_other_arguments() -
     assert_eq!((error.status(), error.is_retryable()), (408, false));
     assert_eq!(Error::from(error).status(), Some(408));
     sleep(MS).await;
-    let mut events = take(&events);
+    let mut events = events.take();
     events.sort();
     assert_eq!(events, ["late began", "late dropped", "slow began", "slow dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_covers_the_queue_and_frees_the_place() -> Result<()> {
+async fn a_deadline_covers_queueing() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let bound = Worker::bind(Arc::clone(&events)).max_ongoing_requests(1).request_timeout(20 * MS);
     let worker = runtime.run(bound).await?;
     let began = Instant::now();
@@ -240,13 +222,13 @@ async fn a_deadline_covers_the_queue_and_frees_the_place() -> Result<()> {
     assert_eq!(began.elapsed(), 20 * MS);
     assert_eq!(load(&runtime, "Worker"), (1, 0));
     assert_eq!(held.await?, "held");
-    assert_eq!(take(&events), ["held began", "held dropped"]);
+    assert_eq!(events.take(), ["held began", "held dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_earlier_of_a_calls_deadline_and_its_callers_holds() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn the_earlier_deadline_applies() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Events::default()))).await?;
     let in_ten = caller.options(CallOptions::new().timeout(10 * MS));
     assert_eq!(in_ten.left(None).await?, Some(10 * MS));
@@ -258,26 +240,26 @@ async fn the_earlier_of_a_calls_deadline_and_its_callers_holds() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_outlives_its_caller_but_not_its_own_deadline() -> Result<()> {
+async fn detached_calls_outlive_their_caller() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let worker = Worker::bind(Arc::clone(&events)).max_ongoing_requests(100);
     let caller = runtime.run(Caller::bind(worker)).await?;
     let late = caller.options(CallOptions::new().timeout(10 * MS)).leave_behind(50).await;
     assert!(matches!(late, Err(CallError::DeadlineExceeded)), "{late:?}");
     sleep(MS).await;
-    assert_eq!(take(&events).last().unwrap(), "forgotten dropped");
+    assert_eq!(events.take().last().unwrap(), "forgotten dropped");
     sleep(25 * MS).await;
-    assert_eq!(take(&events), ["own dropped"]);
+    assert_eq!(events.take(), ["own dropped"]);
     sleep(25 * MS).await;
-    assert_eq!(take(&events), ["detached dropped"]);
+    assert_eq!(events.take(), ["detached dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_stream_stops_its_producer_down_the_tree() -> Result<()> {
+async fn dropping_a_stream_stops_nested_producers() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let caller = runtime.run(Caller::bind(Worker::bind(Arc::clone(&events)))).await?;
     let mut items = caller.relay(1_000_000);
     assert!(matches!(items.next().await, Some(Ok(0))));
@@ -285,14 +267,14 @@ async fn a_dropped_stream_stops_its_producer_down_the_tree() -> Result<()> {
     drop(items);
     sleep(MS).await;
     assert_eq!((load(&runtime, "Caller"), load(&runtime, "Worker")), ((0, 0), (0, 0)));
-    assert_eq!(take(&events), ["count dropped"]);
+    assert_eq!(events.take(), ["count dropped"]);
     let all: Vec<u64> = caller.relay(50).map(|item| item.unwrap()).collect().await;
     assert_eq!(all, (0..50).collect::<Vec<_>>());
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocking_wait_in_async_code_is_refused_and_cancels() -> Result<()> {
+async fn blocking_waits_in_async_code_are_refused() -> Result<()> {
     let (runtime, worker, events) = worker().await?;
     assert_eq!(worker.work("a", 5).result(), Err(CallError::BlockingInAsync));
     let late = worker.work("b", 5).result_timeout(Duration::from_secs(9));
@@ -301,12 +283,12 @@ async fn a_blocking_wait_in_async_code_is_refused_and_cancels() -> Result<()> {
     assert_eq!(items, [Err(CallError::BlockingInAsync)]);
     sleep(MS).await;
     assert_eq!(load(&runtime, "Worker"), (0, 0));
-    assert_eq!(take(&events), [""; 0]);
+    assert_eq!(events.take(), [""; 0]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_the_calls_own_and_what_ran_beside_it_goes_on() -> Result<()> {
+async fn a_panic_leaves_other_calls_running() -> Result<()> {
     let (runtime, worker, _) = worker().await?;
     let beside = worker.work("beside", 5);
     assert_eq!(worker.panic("told to").await, Err(CallError::Panicked("told to".to_owned())));
@@ -315,28 +297,24 @@ async fn a_panic_is_the_calls_own_and_what_ran_beside_it_goes_on() -> Result<()>
     Ok(())
 }
 
-/// Compute work that waits until it is told to go on.
+/// Compute work that waits at a gate.
 #[deployment(max_ongoing_requests = 1)]
 struct Heavy {
-    began: tokio::sync::mpsc::UnboundedSender<()>,
-    go: Arc<Mutex<std::sync::mpsc::Receiver<u32>>>,
+    events: Events,
+    gate: Gate<u32>,
     worker: WorkerHandle,
 }
 
 #[handle]
 impl Heavy {
-    fn new(
-        began: tokio::sync::mpsc::UnboundedSender<()>,
-        go: Arc<Mutex<std::sync::mpsc::Receiver<u32>>>,
-        worker: WorkerHandle,
-    ) -> Self {
-        Self { began, go, worker }
+    fn new(events: Events, gate: Gate<u32>, worker: WorkerHandle) -> Self {
+        Self { events, gate, worker }
     }
 
     #[blocking]
     pub fn compute(&self) -> u32 {
-        let _ = self.began.send(());
-        self.go.lock().recv().unwrap_or_default()
+        self.events.note("began");
+        self.gate.pass().unwrap_or_default()
     }
 
     /// Compute work may wait for calls.
@@ -350,11 +328,10 @@ impl Heavy {
 
 /// The paused clock waits for a thread that computes, not for one that waits itself.
 #[tokio::test(start_paused = true)]
-async fn on_a_paused_clock_too_compute_work_waits_for_calls() -> Result<()> {
-    let (began, _) = tokio::sync::mpsc::unbounded_channel();
-    let (_go, gone) = std::sync::mpsc::channel();
+async fn compute_work_waits_for_calls_on_a_paused_clock() -> Result<()> {
+    let (gate, _go) = gate();
     let runtime = MockRuntime::builder().start();
-    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let bound = Heavy::bind(Events::default(), gate, Worker::bind(Events::default()));
     let heavy = runtime.run(bound).await?;
     let (began, (name, items)) = (tokio::time::Instant::now(), heavy.call().await?);
     assert_eq!((name.as_str(), items.len()), ("from compute", 20));
@@ -363,20 +340,20 @@ async fn on_a_paused_clock_too_compute_work_waits_for_calls() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_blocking_method_is_not_interrupted_and_keeps_its_slot_until_it_returns() -> Result<()> {
-    let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
-    let (go, gone) = std::sync::mpsc::channel();
-    let runtime = by_environment::runtime().await?;
-    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+async fn blocking_methods_keep_their_slot_until_they_return() -> Result<()> {
+    let events = Events::default();
+    let (gate, go) = gate();
+    let runtime = runtimes::by_environment().await?;
+    let bound = Heavy::bind(Arc::clone(&events), gate, Worker::bind(Events::default()));
     let heavy = runtime.run(bound).await?;
     let first = heavy.compute();
-    beginnings.recv().await.unwrap();
+    events.next().await;
     drop(first);
     let second = heavy.compute();
     tokio::task::yield_now().await;
     assert_eq!(load(&runtime, "Heavy"), (1, 1), "the first still has the slot");
     go.send(1)?;
-    beginnings.recv().await.unwrap();
+    events.next().await;
     go.send(2)?;
     assert_eq!(second.await?, 2);
     assert_eq!(heavy.call().await?, ("from compute".to_owned(), (0..20).collect()));
@@ -415,8 +392,8 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_mutable_method_all_run_in_order_and_a_stream_counts_until_it_ends() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn mut_self_serializes_calls_and_streams() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counter = runtime.run(Counter::bind(0_u64).max_ongoing_requests(50)).await?;
     let (first, up, get, last) =
         (counter.add(1), counter.up(100), counter.get(), counter.add(1000));
@@ -461,19 +438,19 @@ async fn a_task_is_cancelled_with_its_response() -> Result<()> {
     // Its result goes on into a call, without a wait in between.
     assert_eq!(worker.work(kept, 0).await?, "kept");
     assert_eq!(long::remote(worker.work("through", 0)).await?, "through");
-    assert!(take(&events).contains(&"through began".to_owned()));
+    assert!(events.take().contains(&"through began".to_owned()));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_longer_than_time_is_none() -> Result<()> {
+async fn an_endless_timeout_is_no_timeout() -> Result<()> {
     let (_runtime, worker, _) = worker().await?;
     let patient = worker.options(CallOptions::new().timeout(Duration::MAX));
     assert_eq!(patient.work("Dora", 1).await, Ok("Dora".to_owned()));
     Ok(())
 }
 
-/// A call that makes the next one and lets it go, as a clockwork does.
+/// Each call makes the next one and detaches it.
 #[deployment(request_timeout = "1h")]
 struct Clock(Arc<Notify>);
 
@@ -491,11 +468,11 @@ impl Clock {
     }
 }
 
-/// If each held the deadline of the one before, to drop the last would end the process.
+/// If each call kept the deadline of the one before, dropping the last would overflow the stack.
 #[tokio::test]
-async fn a_call_that_makes_the_next_one_may_go_on_for_ever() -> Result<()> {
+async fn chained_detached_calls_never_overflow() -> Result<()> {
     let done = Arc::<Notify>::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let clock = runtime.run(Clock::bind(Arc::clone(&done))).await?;
     clock.tick(100_000, clock.clone()).detach();
     done.notified().await;
@@ -503,23 +480,16 @@ async fn a_call_that_makes_the_next_one_may_go_on_for_ever() -> Result<()> {
     Ok(())
 }
 
-/// Lets the tasks of what was dropped end.
-async fn settle() {
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// On the real runtime: only there two calls share a compute thread.
 #[tokio::test]
-async fn a_blocking_call_that_has_not_begun_gives_its_slot_back() -> Result<()> {
-    let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
-    let (go, gone) = std::sync::mpsc::channel();
+async fn a_waiting_blocking_call_frees_its_slot() -> Result<()> {
+    let events = Events::default();
+    let (gate, go) = gate();
     let runtime = Runtime::builder().start().await?;
-    let bound = Heavy::bind(began, Arc::new(Mutex::new(gone)), Worker::bind(Events::default()));
+    let bound = Heavy::bind(Arc::clone(&events), gate, Worker::bind(Events::default()));
     let heavy = runtime.run(bound.max_ongoing_requests(2)).await?;
     let running = heavy.compute();
-    beginnings.recv().await.unwrap();
+    events.next().await;
     // It has a slot, and waits for the thread.
     let waiting = heavy.compute();
     settle().await;
@@ -529,6 +499,6 @@ async fn a_blocking_call_that_has_not_begun_gives_its_slot_back() -> Result<()> 
     assert_eq!(load(&runtime, "Heavy"), (1, 0));
     go.send(7)?;
     assert_eq!(running.await?, 7);
-    assert!(beginnings.try_recv().is_err(), "the second has not begun");
+    assert_eq!(events.take(), [""; 0], "the second has not begun");
     Ok(())
 }

@@ -1,25 +1,13 @@
-//! Calls that feed, carry and cancel other calls.
+//! Calls that pass their results on, carry a deadline and cancel other calls.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::runtimes;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serve_core::prelude::*;
 use serve_core::task;
 use tokio::time::sleep;
-
-type Events = Arc<Mutex<Vec<String>>>;
-
-/// Notes when it is dropped.
-struct Note(Events, &'static str);
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        self.0.lock().push(self.1.to_owned());
-    }
-}
 
 #[deployment]
 struct Leaf(Events);
@@ -31,13 +19,13 @@ impl Leaf {
     }
 
     pub async fn add(&self, a: i64, b: i64) -> i64 {
-        self.0.lock().push(format!("add {a} {b}"));
+        self.0.note(format!("add {a} {b}"));
         a + b
     }
 
     pub async fn forever(&self) {
-        let _note = Note(Arc::clone(&self.0), "leaf dropped");
-        self.0.lock().push("leaf started".to_owned());
+        let _note = self.0.note_on_drop("leaf dropped");
+        self.0.note("leaf started");
         std::future::pending::<()>().await;
     }
 
@@ -67,7 +55,7 @@ impl Middle {
     }
 
     pub async fn forever(&self) -> Result<()> {
-        let _note = Note(Arc::clone(&self.events), "middle dropped");
+        let _note = self.events.note_on_drop("middle dropped");
         Ok(self.leaf.forever().await?)
     }
 
@@ -103,8 +91,8 @@ impl Top {
 }
 
 #[tokio::test(start_paused = true)]
-async fn un_awaited_responses_are_arguments() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn unawaited_responses_are_arguments() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     assert_eq!(leaf.add(leaf.add(1, 2), leaf.add(3, 4)).await?, 10);
     Ok(())
@@ -113,18 +101,18 @@ async fn un_awaited_responses_are_arguments() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn one_response_feeds_two_calls() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let leaf = runtime.run(Leaf::bind(events.clone())).await?;
     let five = leaf.add(2, 3).object_ref();
     let (a, b) = (leaf.add(five.clone(), 10), leaf.add(&five, 20));
     assert_eq!((a.await?, b.await?, *five.get().await?), (15, 25, 5));
-    assert_eq!(events.lock().iter().filter(|event| *event == "add 2 3").count(), 1);
+    assert_eq!(events.seen().iter().filter(|event| *event == "add 2 3").count(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_failure_names_both_deployments() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn upstream_failures_name_both_deployments() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     let error = leaf.add(leaf.fail(404), 1).await.unwrap_err();
     let CallError::Upstream(upstream) = &error else { panic!("{error:?}") };
@@ -136,36 +124,36 @@ async fn an_upstream_failure_names_both_deployments() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_response_cancels_the_callee_and_its_callees() -> Result<()> {
+async fn dropping_a_response_cancels_the_call_tree() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events.clone())).await?;
     let call = middle.forever();
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(*events.lock(), ["leaf started"]);
+    assert_eq!(events.seen(), ["leaf started"]);
     drop(call);
     sleep(Duration::from_millis(1)).await;
-    let mut dropped = events.lock()[1..].to_vec();
+    let mut dropped = events.seen()[1..].to_vec();
     dropped.sort();
     assert_eq!(dropped, ["leaf dropped", "middle dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_goes_on_and_is_free_of_its_callers_deadline() -> Result<()> {
+async fn detached_calls_ignore_the_callers_deadline() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let leaf = runtime.run(Leaf::bind(events.clone())).await?;
     leaf.forever().detach();
     sleep(Duration::from_secs(3600)).await;
-    assert_eq!(*events.lock(), ["leaf started"]);
+    assert_eq!(events.seen(), ["leaf started"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_reaches_the_third_hop_with_what_is_left_of_it() -> Result<()> {
+async fn deadlines_propagate_over_three_hops() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let middle = Middle::bind(Leaf::bind(events.clone()), events.clone());
     let top = runtime.run(Top::bind(middle)).await?;
     let hurried = top.options(CallOptions::new().timeout(Duration::from_secs(5)));
@@ -178,9 +166,9 @@ async fn a_deadline_reaches_the_third_hop_with_what_is_left_of_it() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_calls_of_a_request_share_its_id() -> Result<()> {
+async fn calls_share_the_request_id() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events)).await?;
     let call = middle.request_ids();
     let id = call.request_id();
@@ -193,9 +181,9 @@ async fn all_calls_of_a_request_share_its_id() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callees_own_status_does_not_survive() -> Result<()> {
+async fn a_callees_status_is_not_passed_on() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let middle = runtime.run(Middle::bind(Leaf::bind(events.clone()), events)).await?;
     let CallError::App(error) = middle.fail(404).await.unwrap_err() else { panic!("not its own") };
     assert_eq!(error.status(), None);
@@ -204,8 +192,8 @@ async fn a_callees_own_status_does_not_survive() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_handle_works_from_a_thread_without_tokio() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn handles_work_on_threads_without_tokio() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     assert_eq!(leaf.add(1, 1).result(), Err(CallError::BlockingInAsync));
     let (done, result) = tokio::sync::oneshot::channel();
@@ -227,7 +215,7 @@ async fn shout(text: String) -> String {
 
 #[tokio::test]
 async fn tasks_compose_with_calls() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let leaf = runtime.run(Leaf::bind(Events::default())).await?;
     let mine = leaf.options(CallOptions::new().request_id("mine"));
     assert_eq!(shout::remote(mine.request_id()).await?, "MINE");

@@ -1,5 +1,9 @@
-//! Random deploys, scalings to zero, changes of the config, deaths and failing versions, all at
-//! once: every deploy ends, the newest good version and config are everywhere, nothing is lost.
+//! Random deploys, scaling to zero, config changes, deaths and failing versions at the same time:
+//! every deploy ends, the newest good version and config run everywhere, and no call is lost.
+
+use crate::support::cases::cases;
+use crate::support::clocks::A_DAY;
+use crate::support::runtimes::paused;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
@@ -14,10 +18,9 @@ use serve_core::status::{ApplicationStatus, ReplicaState};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-const SEEDS: u64 = 1_000;
-const A_DAY: Duration = Duration::from_secs(86_400);
+const SEEDS: u32 = 100;
 
-/// A version of the deployment, and how it behaves.
+/// A version of the deployment and its behaviour.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Version {
     number: u32,
@@ -25,7 +28,7 @@ struct Version {
     start: Duration,
 }
 
-/// The user config of the deployment, and how it is taken.
+/// A user config of the deployment, and how the deployment takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Config {
     number: u32,
@@ -74,7 +77,7 @@ impl Model {
     }
 }
 
-/// One deploy that was asked for.
+/// A deploy that was requested.
 struct Deploy {
     version: Version,
     config: Config,
@@ -212,13 +215,10 @@ async fn scenario(seed: u64) {
 }
 
 #[test]
-fn every_deploy_ends_the_newest_good_one_is_everywhere_and_nothing_is_lost() {
-    for seed in 0..SEEDS {
-        let tokio =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        let tokio = tokio.expect("a runtime");
+fn random_deploys_end_and_lose_no_call() {
+    for seed in 0..u64::from(cases(SEEDS)) {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            tokio.block_on(scenario(seed));
+            paused().block_on(scenario(seed));
         }));
         assert!(ended.is_ok(), "with seed {seed}");
     }

@@ -1,5 +1,8 @@
-//! Deploys end: whatever scales, dies, is refused or fits nowhere meanwhile, `run` returns, and
-//! the newest good version and configuration are everywhere.
+//! Deploys end: `run` returns while replicas scale, die, are refused or do not fit, and the newest
+//! good version and config run everywhere.
+
+use crate::support::clocks::{A_DAY, seconds};
+use crate::support::status::{application, deployment, running_ids};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,15 +11,8 @@ use std::time::Duration;
 use serve_core::DeployError;
 use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::status::{ApplicationDetails, ApplicationStatus, DeploymentDetails, ReplicaState};
+use serve_core::status::{ApplicationDetails, ApplicationStatus};
 use tokio::time::{Instant, sleep, timeout};
-
-/// Longer than any deploy here takes.
-const A_DAY: Duration = Duration::from_secs(86_400);
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 #[deployment]
 struct Model {
@@ -51,19 +47,6 @@ impl Model {
     }
 }
 
-fn application(runtime: &MockRuntime) -> ApplicationDetails {
-    runtime.status().application("default").expect("it was run").clone()
-}
-
-fn deployment(runtime: &MockRuntime, name: &str) -> DeploymentDetails {
-    application(runtime).deployment(name).expect("it was deployed").clone()
-}
-
-fn running(runtime: &MockRuntime, name: &str) -> usize {
-    let replicas = deployment(runtime, name).replicas.into_iter();
-    replicas.filter(|replica| replica.state == ReplicaState::Running).count()
-}
-
 /// Runs an application, and fails the test if that does not end.
 async fn run<A: IntoApplication<Deployment = Model>>(
     runtime: &MockRuntime,
@@ -73,7 +56,7 @@ async fn run<A: IntoApplication<Deployment = Model>>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_ends_at_every_moment_of_scaling_to_zero_and_back() -> Result<()> {
+async fn updates_end_while_scaling_to_zero() -> Result<()> {
     let config = AutoscalingConfig::auto().min_replicas(0).downscale_delay(seconds(600));
     for moment in (0..=720).step_by(10) {
         let runtime = MockRuntime::builder().start();
@@ -91,7 +74,7 @@ async fn an_update_ends_at_every_moment_of_scaling_to_zero_and_back() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_config_is_not_refused_because_a_replica_ends_while_it_takes_it() -> Result<()> {
+async fn a_dying_replica_does_not_refuse_a_config() -> Result<()> {
     for moment in 0..25 {
         for dead in 0..3 {
             let runtime = MockRuntime::builder().start();
@@ -109,14 +92,14 @@ async fn a_good_config_is_not_refused_because_a_replica_ends_while_it_takes_it()
             for _ in 0..12 {
                 assert_eq!(handle.threshold().await?, 2, "{dead} died after {moment} s");
             }
-            assert_eq!(running(&runtime, "Model"), 3);
+            assert_eq!(running_ids(&runtime, "Model").len(), 3);
         }
     }
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_config_is_not_refused_because_a_replica_is_scaled_away_meanwhile() -> Result<()> {
+async fn a_downscaled_replica_does_not_refuse_a_config() -> Result<()> {
     for moment in 0..25 {
         let runtime = MockRuntime::builder().start();
         let config = AutoscalingConfig::new().min_replicas(1).max_replicas(4).initial_replicas(4);
@@ -126,13 +109,13 @@ async fn a_good_config_is_not_refused_because_a_replica_is_scaled_away_meanwhile
         sleep(seconds(5 + moment)).await;
         let handle = run(&runtime, model().user_config(2)).await?;
         sleep(seconds(600)).await;
-        assert_eq!((handle.threshold().await?, running(&runtime, "Model")), (2, 1));
+        assert_eq!((handle.threshold().await?, running_ids(&runtime, "Model").len()), (2, 1));
     }
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_config_is_refused_though_a_replica_ends_meanwhile() -> Result<()> {
+async fn a_bad_config_is_refused_although_a_replica_dies() -> Result<()> {
     for moment in 0..25 {
         let runtime = MockRuntime::builder().start();
         let model = || Model::bind(1, Duration::ZERO).num_replicas(3);
@@ -148,7 +131,7 @@ async fn a_bad_config_is_refused_though_a_replica_ends_meanwhile() -> Result<()>
         for _ in 0..12 {
             assert_eq!(handle.threshold().await?, 1);
         }
-        assert_eq!(running(&runtime, "Model"), 3);
+        assert_eq!(running_ids(&runtime, "Model").len(), 3);
     }
     Ok(())
 }
@@ -178,7 +161,7 @@ impl Picky {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_deploy_of_which_some_replicas_start_fails_and_these_serve() -> Result<()> {
+async fn a_partial_first_deploy_fails_and_serves() -> Result<()> {
     for good in 1..4 {
         let runtime = MockRuntime::builder().start();
         let births = Births { good, ..Births::default() };
@@ -194,11 +177,11 @@ async fn a_first_deploy_of_which_some_replicas_start_fails_and_these_serve() -> 
         assert!(message.contains("there is no licence left"), "{message}");
 
         let handle = runtime.get_app_handle::<Picky>("default")?;
-        assert_eq!((handle.pick().await?, running(&runtime, "Picky")), (1, good));
+        assert_eq!((handle.pick().await?, running_ids(&runtime, "Picky").len()), (1, good));
         // The others are tried again, ever more slowly.
         births.mended.store(1, Ordering::SeqCst);
         sleep(seconds(64)).await;
-        assert_eq!(running(&runtime, "Picky"), 4);
+        assert_eq!(running_ids(&runtime, "Picky").len(), 4);
         assert!(runtime.kill_replica::<Picky>(0));
         assert_eq!(handle.pick().await?, 1);
     }
@@ -206,7 +189,7 @@ async fn a_first_deploy_of_which_some_replicas_start_fails_and_these_serve() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_of_which_some_replicas_start_fails_and_goes_back() -> Result<()> {
+async fn a_partial_update_fails_and_rolls_back() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let old = Births { good: usize::MAX, ..Births::default() };
     let handle = runtime.run(Picky::bind(old).num_replicas(4)).await?;
@@ -215,13 +198,13 @@ async fn an_update_of_which_some_replicas_start_fails_and_goes_back() -> Result<
     let failed = timeout(A_DAY, update).await.expect("a deploy ends").map(drop);
     assert!(matches!(failed, Err(DeployError::Constructor { .. })), "{failed:?}");
     sleep(seconds(100)).await;
-    assert_eq!((handle.pick().await?, running(&runtime, "Picky")), (1, 4));
+    assert_eq!((handle.pick().await?, running_ids(&runtime, "Picky").len()), (1, 4));
     assert_eq!(application(&runtime).status, ApplicationStatus::DeployFailed);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_never_fit_is_refused_at_once_and_changes_nothing() -> Result<()> {
+async fn impossible_resources_are_refused_at_once() -> Result<()> {
     let runtime =
         MockRuntime::builder().num_cpus(2.0).num_gpus(1).memory(1_000).resource("tpu", 2.0).start();
     let model = |version: u32| Model::bind(version, Duration::ZERO);
@@ -279,7 +262,7 @@ impl Caller {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handles_find_what_was_deleted_and_run_again() -> Result<()> {
+async fn handles_find_a_redeployed_application() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let model = |version: u32| Model::bind(version, Duration::ZERO);
     let first = run(&runtime, model(1)).await?;
@@ -303,8 +286,7 @@ async fn handles_find_what_was_deleted_and_run_again() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handles_find_a_deployment_that_an_update_left_out_and_another_brought_back() -> Result<()>
-{
+async fn handles_find_a_deployment_added_back() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let model = |version: u32| Model::bind(version, Duration::ZERO);
     let with = |version: u32| Application::new(Caller::bind(model(version)));
@@ -322,7 +304,7 @@ async fn handles_find_a_deployment_that_an_update_left_out_and_another_brought_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_of_another_type_under_the_same_name_is_another() -> Result<()> {
+async fn another_type_under_a_name_is_another_deployment() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let handle = run(&runtime, Model::bind(1, Duration::ZERO).name("it")).await?;
     runtime.delete("default").await?;
@@ -338,7 +320,7 @@ async fn a_deployment_of_another_type_under_the_same_name_is_another() -> Result
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_is_looked_up_and_waited_for() -> Result<()> {
+async fn statuses_can_be_looked_up_and_awaited() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     assert_eq!(runtime.status().application("default"), None);
     let statuses = async {
@@ -364,7 +346,7 @@ async fn a_status_is_looked_up_and_waited_for() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_of_a_deploy_says_what_it_waits_for() -> Result<()> {
+async fn status_names_what_a_deploy_waits_for() -> Result<()> {
     let runtime = MockRuntime::builder().num_cpus(2.0).start();
     let model = |version: u32| Model::bind(version, seconds(60)).num_cpus(1.0).num_replicas(2);
     let named =
@@ -414,7 +396,7 @@ async fn the_status_of_a_deploy_says_what_it_waits_for() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_config_that_gives_way_is_not_served_once_the_newer_deploy_has_ended() -> Result<()> {
+async fn a_superseded_config_is_not_served() -> Result<()> {
     for moment in 1..20 {
         let runtime = MockRuntime::builder().start();
         let model = |config: usize| Model::bind(1, Duration::ZERO).user_config(config);
@@ -456,7 +438,7 @@ impl Stubborn {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deploys_that_are_asked_for_during_a_deletion_end_with_the_newest_of_them() -> Result<()> {
+async fn deploys_during_a_deletion_end_with_the_newest() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Stubborn::bind(1)).await?;
     let at = async |moment: u64, version: u32| {
@@ -482,7 +464,7 @@ async fn deploys_that_are_asked_for_during_a_deletion_end_with_the_newest_of_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_deletion_wins_over_a_deploy_that_was_asked_for_before_it() -> Result<()> {
+async fn a_deletion_wins_over_earlier_deploys() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Stubborn::bind(1)).await?;
     let again = async {
@@ -503,7 +485,7 @@ async fn the_last_deletion_wins_over_a_deploy_that_was_asked_for_before_it() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_deployment_was_bound_to_is_dropped_with_it() -> Result<()> {
+async fn arguments_are_dropped_with_their_deployment() -> Result<()> {
     /// Serde cannot write it.
     #[derive(Clone)]
     struct Client(Arc<()>);
@@ -566,7 +548,7 @@ impl Bombed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn values_whose_drop_panics_stop_neither_the_controller_nor_the_node() -> Result<()> {
+async fn panicking_drops_stop_nothing() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bombed = |pause| Bombed::bind(Bomb(Arc::new(AtomicUsize::new(1))), pause);
     let handle = runtime.run(bombed(Duration::ZERO).num_replicas(2)).await?;
@@ -592,7 +574,7 @@ async fn values_whose_drop_panics_stop_neither_the_controller_nor_the_node() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn autoscaling_that_an_update_turns_on_knows_the_load_from_the_start() -> Result<()> {
+async fn enabled_autoscaling_knows_the_load_at_once() -> Result<()> {
     #[deployment(max_ongoing_requests = 2)]
     #[derive(Default)]
     struct Busy;
@@ -612,7 +594,7 @@ async fn autoscaling_that_an_update_turns_on_knows_the_load_from_the_start() -> 
     let autoscaling = autoscaling.downscale_delay(Duration::ZERO);
     runtime.run(Busy::bind().autoscaling(autoscaling)).await?;
     for _ in 0..100 {
-        assert_eq!(running(&runtime, "Busy"), 8);
+        assert_eq!(running_ids(&runtime, "Busy").len(), 8);
         sleep(seconds(1)).await;
     }
     drop(calls);
@@ -637,7 +619,7 @@ impl Quick {
 /// Races between the caller, the controller and the node: on the paused clock of one thread there
 /// are none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn on_several_threads_each_deploy_and_deletion_ends_and_has_taken_effect() -> Result<()> {
+async fn deploys_and_deletions_end_on_several_threads() -> Result<()> {
     let runtime = Runtime::builder().num_cpus(1_000.0).start().await?;
     let minute = seconds(60);
     for round in 0..150 {
@@ -660,7 +642,7 @@ async fn on_several_threads_each_deploy_and_deletion_ends_and_has_taken_effect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_whose_instance_panics_when_it_is_dropped_has_failed() {
+async fn a_start_with_a_panicking_drop_has_failed() {
     #[deployment]
     struct Refuses(Arc<AtomicUsize>);
 
@@ -696,7 +678,7 @@ async fn a_start_whose_instance_panics_when_it_is_dropped_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_nobody_has_is_gone() -> Result<()> {
+async fn an_actor_without_handles_is_gone() -> Result<()> {
     #[deployment]
     struct Actor(Arc<()>);
 

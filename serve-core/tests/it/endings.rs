@@ -1,17 +1,16 @@
-//! How applications end, whatever stands in the way: calls that wait for a replica that is
-//! still to come, deletes that nobody waits for, code that blocks its thread.
+//! Applications end although calls wait for a replica, nobody awaits the delete, or code blocks its
+//! thread.
 
-use crate::by_environment;
+use crate::support::clocks::SECOND;
+use crate::support::events::Events;
+use crate::support::gates::{Gate, gate};
+use crate::support::runtimes;
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serve_core::prelude::*;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Takes a while to start.
 #[deployment]
@@ -36,8 +35,8 @@ fn from_zero() -> Bound<Slow> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn delete_waits_for_the_waking_call() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let slow = runtime.run(from_zero()).await?;
     let call = slow.hi();
     sleep(Duration::from_millis(10)).await;
@@ -49,8 +48,8 @@ async fn a_delete_ends_when_the_call_that_woke_the_deployment_has() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_that_is_deleted_takes_no_new_call_though_a_replica_comes() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_deployment_being_deleted_takes_no_calls() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let slow = runtime.run(from_zero()).await?;
     let call = slow.hi();
     sleep(Duration::from_millis(10)).await;
@@ -66,7 +65,7 @@ async fn a_deployment_that_is_deleted_takes_no_new_call_though_a_replica_comes()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_of_what_was_deleted_while_a_replica_came_never_waits_for_ever() -> Result<()> {
+async fn calls_to_a_deleted_deployment_end() -> Result<()> {
     for run in 0..32 {
         let runtime = MockRuntime::builder().seed(run).start();
         let slow = runtime.run(Slow::bind(SECOND)).await?;
@@ -93,8 +92,8 @@ impl Work {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_dropped_delete_completes() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let work = runtime.run(Work::bind()).await?;
     let _call = work.work(5 * SECOND);
     sleep(Duration::from_millis(1)).await;
@@ -107,8 +106,8 @@ async fn a_delete_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_dropped_shutdown_completes() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let work = runtime.run(Work::bind()).await?;
     let _call = work.work(5 * SECOND);
     sleep(Duration::from_millis(1)).await;
@@ -119,8 +118,8 @@ async fn a_shutdown_that_nobody_waits_for_goes_on_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grace_longer_than_time_lets_calls_end() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn an_endless_grace_lets_calls_end() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let work = runtime.run(Work::bind().graceful_shutdown_timeout(Duration::MAX)).await?;
     let call = work.work(SECOND);
     sleep(Duration::from_millis(1)).await;
@@ -129,48 +128,30 @@ async fn a_grace_longer_than_time_lets_calls_end() -> Result<()> {
     Ok(())
 }
 
-/// Blocks a thread, until whoever holds the other end lets it go.
-#[derive(Clone)]
-struct Block {
-    begun: Arc<Notify>,
-    go: Arc<Mutex<mpsc::Receiver<()>>>,
-}
-
-impl Block {
-    fn new() -> (Self, mpsc::Sender<()>) {
-        let (go, told) = mpsc::channel();
-        (Self { begun: Arc::default(), go: Arc::new(Mutex::new(told)) }, go)
-    }
-
-    fn thread(&self) {
-        self.begun.notify_one();
-        // An end that is gone lets it go, too: a test that fails ends.
-        let _ = self.go.lock().recv();
-    }
-}
-
 /// Blocks the thread that it is made on, as only a `#[blocking]` constructor should.
 #[deployment(graceful_shutdown_timeout = "100ms")]
 struct Loads;
 
 #[handle]
 impl Loads {
-    fn new(block: Block) -> Self {
-        block.thread();
+    fn new(events: Events, gate: Gate) -> Self {
+        events.note("blocked");
+        gate.pass();
         Self
     }
 
     pub async fn hi(&self) {}
 }
 
-/// That the shutdown returns at all says that it did not wait: only then the constructor goes on.
+/// The constructor continues only after the shutdown, so a shutdown that returns did not wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_shutdown_does_not_wait_for_a_constructor_that_blocks_its_thread() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
-    let (block, go) = Block::new();
-    let (other, loads) = (runtime.clone(), Loads::bind(block.clone()));
+async fn shutdown_ignores_a_blocking_constructor() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
+    let events = Events::default();
+    let (gate, go) = gate();
+    let (other, loads) = (runtime.clone(), Loads::bind(Arc::clone(&events), gate));
     let deploying = tokio::spawn(async move { other.run(loads).await.is_ok() });
-    block.begun.notified().await;
+    events.next().await;
     runtime.shutdown().await;
     assert!(!deploying.await.expect("it does not panic"));
     drop(go);
@@ -179,12 +160,12 @@ async fn a_shutdown_does_not_wait_for_a_constructor_that_blocks_its_thread() -> 
 
 /// Blocks its thread when it is shut down.
 #[deployment(graceful_shutdown_timeout = "100ms")]
-struct Saves(Block);
+struct Saves(Events, Gate);
 
 #[handle]
 impl Saves {
-    fn new(block: Block) -> Self {
-        Self(block)
+    fn new(events: Events, gate: Gate) -> Self {
+        Self(events, gate)
     }
 
     pub async fn hi(&self) -> u32 {
@@ -193,19 +174,21 @@ impl Saves {
 
     #[shutdown]
     fn save(&self) {
-        self.0.thread();
+        self.0.note("blocked");
+        self.1.pass();
     }
 }
 
-/// As above: only after the delete the thread goes on.
+/// The thread continues only after the delete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_delete_does_not_wait_for_a_shutdown_that_blocks_its_thread() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
-    let (block, go) = Block::new();
-    let saves = runtime.run(Saves::bind(block.clone())).await?;
+async fn delete_ignores_a_blocking_shutdown_method() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
+    let events = Events::default();
+    let (gate, go) = gate();
+    let saves = runtime.run(Saves::bind(Arc::clone(&events), gate)).await?;
     assert_eq!(saves.hi().await, Ok(1));
     runtime.delete("default").await?;
-    block.begun.notified().await;
+    events.next().await;
     assert!(runtime.status().applications.is_empty());
     drop(go);
     Ok(())

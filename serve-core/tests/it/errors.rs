@@ -1,4 +1,4 @@
-//! What a failed call says, and what becomes of it under `?`.
+//! The contents of call errors, and their conversion by `?`.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn unavailable<E>(started: bool) -> CallError<E> {
     CallError::Unavailable { deployment: "Leaf".to_owned(), started, reason: "gone".to_owned() }
 }
 
-/// What `?` makes of an error, in a function like any method.
+/// The error that `?` makes of another error in a method.
 fn raised<E: std::error::Error + Send + Sync + 'static>(error: E) -> Error {
     let method = || -> Result<()> {
         Err(error)?;
@@ -39,7 +39,7 @@ fn raised<E: std::error::Error + Send + Sync + 'static>(error: E) -> Error {
 }
 
 #[test]
-fn an_error_is_a_message_its_causes_and_perhaps_a_status() {
+fn an_error_has_a_message_causes_and_a_status() {
     let error = Error::msg("no such paper");
     assert_eq!((error.to_string().as_str(), error.status()), ("no such paper", None));
     let error = error.with_status(404).context("cannot greet");
@@ -50,7 +50,7 @@ fn an_error_is_a_message_its_causes_and_perhaps_a_status() {
 }
 
 #[test]
-fn any_standard_error_becomes_one_with_its_causes() {
+fn standard_errors_convert_with_their_causes() {
     let method = || -> Result<u16> { Ok(parse("x")?) };
     let error = method().unwrap_err();
     assert_eq!(chain(&error), ["no such port", "invalid digit found in string"]);
@@ -59,7 +59,7 @@ fn any_standard_error_becomes_one_with_its_causes() {
 }
 
 #[test]
-fn an_error_travels_whole() {
+fn errors_survive_serialization() {
     let error = raised(overloaded::<String>()).context("cannot greet");
     let sent = serde_json::to_string(&error).unwrap();
     let come: Error = serde_json::from_str(&sent).unwrap();
@@ -68,7 +68,7 @@ fn an_error_travels_whole() {
 }
 
 #[test]
-fn a_calls_error_is_a_standard_error_whatever_the_methods_own_is() {
+fn call_errors_are_standard_errors() {
     fn standard<E: std::error::Error + Send + Sync + Clone + PartialEq + 'static>() {}
     standard::<CallError>();
     standard::<CallError<String>>();
@@ -76,7 +76,7 @@ fn a_calls_error_is_a_standard_error_whatever_the_methods_own_is() {
 }
 
 #[test]
-fn a_calls_own_status_survives_the_question_mark() {
+fn call_statuses_survive_the_question_mark() {
     assert_eq!(raised(overloaded::<Error>()).status(), Some(503));
     assert_eq!(raised(overloaded::<Error>()).retry_after(), Some(Duration::from_secs(1)));
     assert_eq!(raised(unavailable::<String>(true)).status(), Some(503));
@@ -91,7 +91,7 @@ fn a_calls_own_status_survives_the_question_mark() {
 }
 
 #[test]
-fn a_callees_own_status_does_not_but_its_causes_do() {
+fn causes_survive_the_question_mark() {
     let own = Error::msg("no such paper").with_status(404).context("cannot look it up");
     let error = raised(CallError::App(own));
     assert_eq!(error.status(), None);
@@ -102,7 +102,7 @@ fn a_callees_own_status_does_not_but_its_causes_do() {
 }
 
 #[test]
-fn each_failure_says_whether_it_may_have_run_and_whether_to_try_again() {
+fn failures_tell_whether_to_retry() {
     let rows: [(CallError<String>, bool, bool, u16); 10] = [
         (CallError::App("no".to_owned()), true, false, 500),
         (CallError::DeadlineExceeded, true, false, 408),

@@ -1,4 +1,11 @@
-//! Replicas that die at any moment, and the faults that a test can make.
+//! Replicas that die at any moment, and the faults that a test can inject.
+
+use crate::support::cases::cases;
+use crate::support::clocks::until;
+use crate::support::events::Events;
+use crate::support::panics::panic_message;
+use crate::support::runtimes::paused;
+use crate::support::status::{deployment, load};
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,15 +22,16 @@ use tokio::runtime::Handle as Tokio;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
-const RUNS: u64 = 60;
+const RUNS: u32 = 20;
 const CALLS: u64 = 100;
-const KILLS: usize = 1_000;
+/// Replicas that are killed in a run, on average.
+const KILLS: usize = 16;
 
 const REPLICAS: usize = 3;
 const SLOTS: usize = 2;
 const PLACES: usize = 4;
 
-/// How often each call's method was begun: the truth, which its error must agree with.
+/// How often the method of each call began, which the error of the call must agree with.
 #[derive(Default)]
 struct Ledger(Mutex<HashMap<u64, usize>>);
 
@@ -36,7 +44,7 @@ impl Ledger {
         self.0.lock().get(&id).copied().unwrap_or_default()
     }
 
-    /// What must hold of a call, however it ended.
+    /// Checks the rules that hold for a call however it ended.
     fn check<T, E: std::fmt::Debug>(
         &self,
         id: u64,
@@ -152,7 +160,7 @@ impl Front {
 struct Patience(Option<u64>);
 
 impl Patience {
-    /// What became of the call; none if it was dropped.
+    /// The outcome of the call; none if it was dropped.
     async fn wait<T>(self, call: impl Future<Output = T>) -> Option<T> {
         match self.0 {
             None => Some(call.await),
@@ -256,7 +264,7 @@ fn alive() -> usize {
     Tokio::current().metrics().num_alive_tasks()
 }
 
-/// One run. Gives the replicas that were killed.
+/// One run. Returns the number of replicas that were killed.
 async fn run(seed: u64) -> Result<usize> {
     let before = alive();
     let mut random = SmallRng::seed_from_u64(seed);
@@ -296,16 +304,15 @@ async fn run(seed: u64) -> Result<usize> {
 }
 
 #[test]
-fn killed_replicas_leave_nothing_behind_and_calls_say_whether_they_ran() {
-    let kills: usize = (0..RUNS)
+fn killed_replicas_leak_nothing() {
+    let runs = cases(RUNS);
+    let kills: usize = (0..u64::from(runs))
         .map(|seed| {
-            let mut tokio = tokio::runtime::Builder::new_current_thread();
-            let tokio = tokio.enable_time().start_paused(true).build().unwrap();
-            let ran = catch_unwind(AssertUnwindSafe(|| tokio.block_on(run(seed))));
+            let ran = catch_unwind(AssertUnwindSafe(|| paused().block_on(run(seed))));
             ran.unwrap_or_else(|_| panic!("with seed {seed}")).expect("a mock runtime starts")
         })
         .sum();
-    assert!(kills >= KILLS, "only {kills} replicas were killed");
+    assert!(kills >= KILLS * runs as usize, "only {kills} replicas were killed");
 }
 
 #[deployment(num_replicas = 2)]
@@ -334,7 +341,7 @@ impl Echo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_is_replaced_and_an_unknown_one_is_none() -> Result<()> {
+async fn a_killed_replica_is_replaced() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     assert!(!runtime.kill_replica::<Echo>(2), "there are 0 and 1");
@@ -361,7 +368,7 @@ async fn a_killed_replica_is_replaced_and_an_unknown_one_is_none() -> Result<()>
     }
     assert!(served > 0 && ended > 0, "{served} were served, {ended} ended");
     sleep(Duration::from_secs(60)).await;
-    let details = &runtime.status().applications["default"].deployments["Echo"];
+    let details = deployment(&runtime, "Echo");
     let mut ranks: Vec<_> = details.replicas.iter().map(|replica| replica.rank).collect();
     ranks.sort_unstable();
     assert_eq!(ranks, [0, 1]);
@@ -370,7 +377,7 @@ async fn a_killed_replica_is_replaced_and_an_unknown_one_is_none() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_holds_calls_of_one_method_until_it_is_taken_back() -> Result<()> {
+async fn a_delay_holds_one_methods_calls() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     runtime.delay::<Echo>("echo", Duration::from_secs(2));
@@ -392,7 +399,7 @@ async fn a_delay_holds_calls_of_one_method_until_it_is_taken_back() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_calls_fail_one_after_the_other() -> Result<()> {
+async fn the_next_calls_fail_as_told() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     let unavailable = CallError::Unavailable {
@@ -414,31 +421,26 @@ async fn the_next_calls_fail_one_after_the_other() -> Result<()> {
     Ok(())
 }
 
-/// What a panic said.
-fn message(result: std::thread::Result<()>) -> String {
-    *result.expect_err("it panics").downcast::<String>().expect("a panic with a message")
-}
-
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_a_method_that_there_is_not_is_refused() {
+async fn faults_of_unknown_methods_are_refused() {
     let runtime = MockRuntime::builder().start();
     let told = "`Echo` has no method `ecko`; its methods are `echo`, `letters`, `rank`, `compute`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Echo>("ecko", Duration::from_secs(1)));
-    assert_eq!(message(catch_unwind(delay)), told);
+    assert_eq!(panic_message(delay), told);
     let fail = AssertUnwindSafe(|| runtime.fail_next::<Echo>("ecko", CallError::ObjectLost));
-    assert_eq!(message(catch_unwind(fail)), told);
+    assert_eq!(panic_message(fail), told);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
+async fn faults_of_unknown_deployments_are_refused() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Echo::bind()).await?;
     let told =
         "there is no deployment `Late`, so the fault would never fire; the deployments are `Echo`";
     let delay = AssertUnwindSafe(|| runtime.delay::<Late>("hi", Duration::from_secs(1)));
-    assert_eq!(message(catch_unwind(delay)), told);
+    assert_eq!(panic_message(delay), told);
     let fail = AssertUnwindSafe(|| runtime.fail_next::<Late>("hi", CallError::ObjectLost));
-    assert_eq!(message(catch_unwind(fail)), told);
+    assert_eq!(panic_message(fail), told);
     drop(runtime);
 
     // Before anything is deployed it may still come.
@@ -452,7 +454,7 @@ async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
     runtime.fail_next::<Late>("hi", CallError::ObjectLost);
     let line = line!() - 1;
     runtime.run(Echo::bind()).await?;
-    let told = message(catch_unwind(AssertUnwindSafe(|| drop(runtime))));
+    let told = panic_message(|| drop(runtime));
     assert!(told.starts_with("the fault of `Late` (at "), "{told}");
     assert!(told.contains(&format!("{}:{line}:", file!())), "{told}");
     assert!(
@@ -465,7 +467,7 @@ async fn a_fault_of_a_deployment_that_there_is_not_is_refused() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_reach_mocks_too() -> Result<()> {
+async fn faults_apply_to_mocks() -> Result<()> {
     let mock = EchoMock::new().echo(|text: String| async move { Ok(text) });
     let runtime = MockRuntime::builder().mock(mock).start();
     let echo = runtime.run(Echo::bind()).await?;
@@ -484,17 +486,17 @@ async fn faults_reach_mocks_too() -> Result<()> {
 }
 
 #[deployment]
-struct Batched(Arc<Mutex<Vec<Vec<u64>>>>);
+struct Batched(Events<Vec<u64>>);
 
 #[handle]
 impl Batched {
-    fn new(batches: Arc<Mutex<Vec<Vec<u64>>>>) -> Self {
+    fn new(batches: Events<Vec<u64>>) -> Self {
         Self(batches)
     }
 
     #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
     pub async fn one(&self, numbers: Vec<u64>) -> Vec<u64> {
-        self.0.lock().push(numbers.clone());
+        self.0.note(numbers.clone());
         sleep(Duration::from_secs(1)).await;
         numbers
     }
@@ -507,16 +509,16 @@ impl Batched {
 
     #[batch(max_batch_size = 10, batch_wait_timeout = "1s")]
     pub fn many(&self, numbers: Vec<u64>) -> impl Stream<Item = Vec<Option<u64>>> {
-        self.0.lock().push(numbers.clone());
+        self.0.note(numbers.clone());
         let step: Vec<_> = numbers.into_iter().map(Some).collect();
         futures::stream::iter([step.clone(), step])
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
+async fn calls_of_an_unstarted_batch_are_rerouted() -> Result<()> {
     let runtime = MockRuntime::builder().start();
-    let batches = Arc::<Mutex<Vec<Vec<u64>>>>::default();
+    let batches = Events::default();
     let batched = runtime.run(Batched::bind(Arc::clone(&batches))).await?;
     let (one, two, many) = (batched.one(1), batched.one(2), batched.many(3));
     let compute = batched.compute(6);
@@ -530,7 +532,7 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
     assert_eq!((one.await?, two.await?, late.await?), (1, 2, 4));
     assert_eq!(many.try_collect::<Vec<_>>().await?, [3, 3]);
     assert_eq!(compute.await?, 6);
-    let ran = std::mem::take(&mut *batches.lock());
+    let ran = batches.take();
     assert_eq!(ran, [vec![1, 2, 4], vec![3]], "each once");
 
     // One that had begun is lost.
@@ -543,7 +545,7 @@ async fn calls_whose_batch_had_not_begun_go_to_another_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batched_call_is_not_held_on_a_replica_that_died() -> Result<()> {
+async fn delayed_batched_calls_leave_a_dead_replica() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let batched = runtime.run(Batched::bind(Arc::default())).await?;
     runtime.delay::<Batched>("one", Duration::from_secs(3_600));
@@ -577,7 +579,7 @@ impl Dropped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_though_what_it_held_panics_when_its_replica_dies() -> Result<()> {
+async fn a_panicking_drop_does_not_keep_a_killed_call() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let dropped = runtime.run(Dropped::bind()).await?;
@@ -608,16 +610,14 @@ impl Late {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_again_gives_its_place_back_before_its_drop_returns() -> Result<()> {
+async fn a_requeued_call_frees_its_place_when_dropped() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let late = runtime.run(Late::bind()).await?;
-    let queued = || runtime.status().applications["default"].deployments["Late"].queued;
+    let queued = || load(&runtime, "Late").1;
     // They have not begun, and go to the next replica, which is still to come.
     let (call, other) = (late.hi(), late.hi());
     runtime.kill_replica::<Late>(0);
-    while queued() != 2 {
-        yield_now().await;
-    }
+    until("both calls wait again", || queued() == 2).await;
     drop(call);
     assert_eq!(queued(), 1);
     assert_eq!(other.await, Ok(1));

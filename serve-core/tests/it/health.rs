@@ -1,4 +1,6 @@
-//! Replicas that are not fit to go on, how they end, and what is said of it.
+//! Unhealthy replicas, their replacement, and their status.
+
+use crate::support::status::{application, deployment, ids};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ fn me() -> String {
     replica_context().expect("a replica is current").replica_id().to_owned()
 }
 
-/// How a check fails.
+/// The way in which a check fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ill {
     Says,
@@ -91,37 +93,25 @@ impl Drop for Patient {
     }
 }
 
-fn details(runtime: &MockRuntime, deployment: &str) -> DeploymentDetails {
-    runtime.status().applications["default"].deployments[deployment].clone()
-}
-
-fn ids(runtime: &MockRuntime) -> Vec<String> {
-    let replicas = details(runtime, "Patient").replicas.into_iter();
-    replicas
-        .filter(|replica| replica.state != ReplicaState::Stopping)
-        .map(|replica| replica.replica_id)
-        .collect()
-}
-
 #[tokio::test(start_paused = true)]
-async fn three_failed_checks_in_a_row_replace_a_replica_and_fewer_do_not() -> Result<()> {
+async fn three_failed_checks_replace_a_replica() -> Result<()> {
     for ill in [Ill::Says, Ill::Panics, Ill::Hangs] {
         let ward = Ward::default();
         let runtime = MockRuntime::builder().start();
         let _patient = runtime.run(Patient::bind(ward.clone()).num_replicas(2)).await?;
-        let before = ids(&runtime);
+        let before = ids(&runtime, "Patient");
         ward.infect(&before[0], &[ill, ill]);
         sleep(Duration::from_secs(100)).await;
-        assert_eq!(ids(&runtime), before, "{ill:?} twice");
-        assert_eq!(details(&runtime, "Patient").status, DeploymentStatus::Healthy);
+        assert_eq!(ids(&runtime, "Patient"), before, "{ill:?} twice");
+        assert_eq!(deployment(&runtime, "Patient").status, DeploymentStatus::Healthy);
         assert!(ward.ill.lock()[&before[0]].is_empty());
 
         ward.infect(&before[0], &[ill, ill, ill]);
         sleep(Duration::from_secs(100)).await;
-        let after = ids(&runtime);
+        let after = ids(&runtime, "Patient");
         assert_eq!(after.len(), 2, "{ill:?}");
         assert!(!after.contains(&before[0]) && after.contains(&before[1]), "{ill:?}: {after:?}");
-        let details = details(&runtime, "Patient");
+        let details = deployment(&runtime, "Patient");
         assert_eq!(details.status, DeploymentStatus::Healthy);
         assert_eq!(details.status_trigger, StatusTrigger::Unspecified);
         let [dead] = &details.recent_dead_replicas[..] else { panic!("{details:?}") };
@@ -134,11 +124,11 @@ async fn three_failed_checks_in_a_row_replace_a_replica_and_fewer_do_not() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_come_once_a_period_and_a_success_between_begins_anew() -> Result<()> {
+async fn a_passed_check_resets_the_count() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let _patient = runtime.run(Patient::bind(ward.clone())).await?;
-    let before = ids(&runtime);
+    let before = ids(&runtime, "Patient");
     assert_eq!(ward.checks.lock()[&before[0]], 1, "once before the first call");
     sleep(Duration::from_secs(1_000)).await;
     let checks = ward.checks.lock()[&before[0]];
@@ -148,32 +138,32 @@ async fn checks_come_once_a_period_and_a_success_between_begins_anew() -> Result
         ward.infect(&before[0], &[Ill::Says, Ill::Says]);
         sleep(Duration::from_secs(50)).await;
     }
-    assert_eq!(ids(&runtime), before);
+    assert_eq!(ids(&runtime, "Patient"), before);
     // Another period holds at once.
     runtime.run(Patient::bind(ward.clone()).health_check_period(Duration::from_secs(1))).await?;
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_of_an_ill_replica_come_to_no_harm() -> Result<()> {
+async fn callers_of_an_unhealthy_replica_are_served() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let bound = Patient::bind(ward.clone()).num_replicas(2).max_ongoing_requests(1);
     let patient = runtime.run(bound).await?;
-    let before = ids(&runtime);
+    let before = ids(&runtime, "Patient");
     ward.infect(&before[0], &[Ill::Says; 3]);
     // Until the third check fails, calls of 8 s on both; some are always waiting.
     let mut calls: Vec<_> = (0..24).map(|_| patient.rest(8_000)).collect();
     let mut unhealthy = None;
     for second in 0..60 {
         sleep(Duration::from_secs(1)).await;
-        let details = details(&runtime, "Patient");
+        let details = deployment(&runtime, "Patient");
         if details.status == DeploymentStatus::Unhealthy && unhealthy.is_none() {
             unhealthy = Some(second);
             assert_eq!(details.status_trigger, StatusTrigger::HealthCheckFailed);
             assert!(details.message.contains(&before[0]), "{}", details.message);
             assert!(details.message.contains("feverish"), "{}", details.message);
-            let app = runtime.status().applications["default"].status;
+            let app = application(&runtime).status;
             assert_eq!(app, ApplicationStatus::Unhealthy);
         }
     }
@@ -214,12 +204,12 @@ impl Slow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_is_unhealthy_until_the_replacement_runs() -> Result<()> {
+async fn unhealthy_until_the_replacement_runs() -> Result<()> {
     let well = Arc::new(Mutex::new(true));
     let runtime = MockRuntime::builder().start();
     let slow = runtime.run(Slow::bind(Arc::clone(&well))).await?;
     let standing = || {
-        let details = details(&runtime, "Slow");
+        let details = deployment(&runtime, "Slow");
         (details.status, details.status_trigger)
     };
     let healthy = (DeploymentStatus::Healthy, StatusTrigger::ConfigUpdateCompleted);
@@ -244,7 +234,7 @@ async fn a_deployment_is_unhealthy_until_the_replacement_runs() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_check_that_fails_is_a_start_that_failed() -> Result<()> {
+async fn a_failed_first_check_is_a_failed_start() -> Result<()> {
     #[deployment]
     #[derive(Default)]
     struct Stillborn;
@@ -265,18 +255,18 @@ async fn a_first_check_that_fails_is_a_start_that_failed() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_panics_in_a_row_replace_a_replica_without_harm_to_its_other_calls() -> Result<()> {
+async fn panics_replace_a_replica_but_spare_other_calls() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let patient = runtime.run(Patient::bind(ward.clone())).await?;
-    let before = ids(&runtime);
+    let before = ids(&runtime, "Patient");
     let running = patient.rest(9_000);
     for fall in 0..3 {
         assert_eq!(patient.fall().await, Err(CallError::Panicked("it fell".to_owned())), "{fall}");
     }
     assert_ne!(patient.rest(1).await?, before[0]);
     assert_eq!(running.await?, before[0]);
-    let dead = &details(&runtime, "Patient").recent_dead_replicas;
+    let dead = &deployment(&runtime, "Patient").recent_dead_replicas;
     assert!(dead[0].reason.contains("3 calls in a row panicked"), "{dead:?}");
     Ok(())
 }
@@ -286,10 +276,10 @@ async fn a_killed_replica_is_replaced_and_named() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let patient = runtime.run(Patient::bind(ward.clone()).num_replicas(3)).await?;
-    let before = ids(&runtime);
+    let before = ids(&runtime, "Patient");
     assert!(runtime.kill_replica::<Patient>(1));
     sleep(Duration::from_millis(1)).await;
-    let details = details(&runtime, "Patient");
+    let details = deployment(&runtime, "Patient");
     assert_eq!(details.recent_dead_replicas[0].replica_id, before[1]);
     let mut ranks: Vec<usize> = details.replicas.iter().map(|replica| replica.rank).collect();
     ranks.sort_unstable();
@@ -301,23 +291,23 @@ async fn a_killed_replica_is_replaced_and_named() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_ten_that_failed_are_kept() -> Result<()> {
+async fn status_keeps_the_last_ten_failures() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let _patient = runtime.run(Patient::bind(Ward::default())).await?;
     let mut killed = Vec::new();
     for _ in 0..13 {
-        killed.extend(ids(&runtime));
+        killed.extend(ids(&runtime, "Patient"));
         assert!(runtime.kill_replica::<Patient>(0));
         sleep(Duration::from_secs(1)).await;
     }
-    let dead = details(&runtime, "Patient").recent_dead_replicas;
+    let dead = deployment(&runtime, "Patient").recent_dead_replicas;
     let dead: Vec<_> = dead.into_iter().map(|dead| dead.replica_id).collect();
     assert_eq!(dead, killed[3..]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_is_called_once_on_each_drained_replica() -> Result<()> {
+async fn shutdown_runs_once_on_each_drained_replica() -> Result<()> {
     let ward = Ward::default();
     let runtime = MockRuntime::builder().start();
     let bind = || Patient::bind(ward.clone());
@@ -326,7 +316,7 @@ async fn shutdown_is_called_once_on_each_drained_replica() -> Result<()> {
     let mut gone = Vec::new();
 
     // Scaling down.
-    let first = ids(&runtime);
+    let first = ids(&runtime, "Patient");
     let running: Vec<_> = (0..30).map(|_| patient.rest(5_000)).collect();
     sleep(Duration::from_millis(1)).await;
     let stopping = |details: DeploymentDetails| {
@@ -335,30 +325,30 @@ async fn shutdown_is_called_once_on_each_drained_replica() -> Result<()> {
     let meanwhile = async {
         sleep(Duration::from_secs(4)).await;
         assert_eq!(ward.shut_down(), [""; 0], "calls still run there");
-        assert_eq!(stopping(details(&runtime, "Patient")), 2);
-        assert_eq!(details(&runtime, "Patient").status, DeploymentStatus::Downscaling);
+        assert_eq!(stopping(deployment(&runtime, "Patient")), 2);
+        assert_eq!(deployment(&runtime, "Patient").status, DeploymentStatus::Downscaling);
     };
     let began = Instant::now();
     let (scaled, ()) = futures::join!(runtime.run(bound.clone().num_replicas(1)), meanwhile);
     scaled?;
     assert_eq!(began.elapsed().as_millis(), 4_999, "as soon as those that are too many are gone");
-    let now = ids(&runtime);
+    let now = ids(&runtime, "Patient");
     gone.extend(first.iter().filter(|id| !now.contains(id)).cloned());
     assert_eq!(ward.shut_down(), gone);
-    assert_eq!(details(&runtime, "Patient").status, DeploymentStatus::Healthy);
+    assert_eq!(deployment(&runtime, "Patient").status, DeploymentStatus::Healthy);
     for call in running {
         call.await?;
     }
 
     // Another version.
-    gone.extend(ids(&runtime));
+    gone.extend(ids(&runtime, "Patient"));
     runtime.run(bind()).await?;
     sleep(Duration::from_millis(1)).await;
     gone.sort();
     assert_eq!(ward.shut_down(), gone);
 
     // The end of the runtime.
-    gone.extend(ids(&runtime));
+    gone.extend(ids(&runtime, "Patient"));
     let began = Instant::now();
     let last = patient.rest(7_000);
     sleep(Duration::from_millis(1)).await;
@@ -412,7 +402,7 @@ impl Lingering {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_and_shutdown_share_one_time_and_what_exceeds_it_is_dropped() -> Result<()> {
+async fn calls_and_shutdown_share_the_grace_period() -> Result<()> {
     // How long the call and the hook would take, how long the end does, and how far the
     // hook gets.
     let rows: [(u64, u64, u64, &[&str]); 5] = [
@@ -472,7 +462,7 @@ impl Actor {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_is_at_work_is_not_ill() -> Result<()> {
+async fn a_busy_actor_is_healthy() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let actor = runtime.run(Actor::bind()).await?;
     // Each takes longer than three checks may.
@@ -482,11 +472,11 @@ async fn an_actor_that_is_at_work_is_not_ill() -> Result<()> {
         counts.push(call.await?);
     }
     assert_eq!(counts, [1, 2, 3, 4, 5], "by one instance");
-    assert!(details(&runtime, "Actor").recent_dead_replicas.is_empty());
+    assert!(deployment(&runtime, "Actor").recent_dead_replicas.is_empty());
     // While a check that hangs by itself is ill.
     actor.infect().await?;
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(details(&runtime, "Actor").recent_dead_replicas.len(), 1);
+    assert_eq!(deployment(&runtime, "Actor").recent_dead_replicas.len(), 1);
     assert_eq!(actor.think(1).await?, 1);
     Ok(())
 }
@@ -510,13 +500,13 @@ impl Drop for Brittle {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_whose_drop_panics_is_gone_all_the_same() -> Result<()> {
+async fn an_instance_whose_drop_panics_is_gone() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let brittle = runtime.run(Brittle::bind().num_replicas(2)).await?;
     assert_eq!(brittle.work().await?, 1);
     runtime.run(Brittle::bind().num_replicas(1)).await?;
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(details(&runtime, "Brittle").replicas.len(), 1);
+    assert_eq!(deployment(&runtime, "Brittle").replicas.len(), 1);
     runtime.delete("default").await?;
     assert!(runtime.status().applications.is_empty());
     Ok(())

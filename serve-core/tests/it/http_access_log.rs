@@ -1,21 +1,16 @@
-//! What is logged of requests: a line for each in the access log, and what went wrong.
+//! The log of requests: a line for each in the access log, and warnings.
 #![cfg(feature = "http")]
 
-use std::fmt::Write as _;
-use std::sync::Arc;
+use crate::support::clocks::until;
+use crate::support::http::{get_request, http2, listening, send};
+use crate::support::log::Log;
+use crate::support::status::load;
+
 use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use parking_lot::Mutex;
-use serve_core::Bytes;
 use serve_core::prelude::*;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
-use tracing::field::{Field, Visit};
-use tracing::span;
+use tracing::{Level, Metadata};
 
 #[deployment]
 struct Slow;
@@ -41,7 +36,7 @@ impl Slow {
     }
 }
 
-/// Passes on what its callee's deadline gives, and has an error of its own.
+/// Passes on the missed deadline of its callee, and has its own error.
 #[deployment]
 struct Front {
     slow: SlowHandle,
@@ -65,67 +60,25 @@ impl Front {
     }
 }
 
-/// Keeps the lines of the access log, or the warnings and errors.
-#[derive(Clone, Default)]
-struct Lines {
-    kept: Arc<Mutex<Vec<String>>>,
-    warnings: bool,
+/// True for the lines of the access log.
+fn is_access(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == "serve_core::access"
 }
 
-impl Lines {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.kept.lock())
-    }
+/// True for the warnings and errors of the framework.
+fn is_warning(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("serve_core") && *metadata.level() <= Level::WARN
 }
 
-struct Text {
-    text: String,
-    message: bool,
-}
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        match field.name() {
-            "message" if !self.message => {}
-            "request_id" => {}
-            name => write!(self.text, "{name}={value:?} ").unwrap(),
-        }
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        if self.warnings {
-            metadata.target().starts_with("serve_core") && *metadata.level() <= tracing::Level::WARN
-        } else {
-            metadata.target() == "serve_core::access"
-        }
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = Text { text: String::new(), message: self.warnings };
-        event.record(&mut text);
-        self.kept.lock().push(text.text.trim().to_owned());
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
+/// The lines of the access log, without the parts that differ from run to run.
+fn access_lines(log: &Log) -> Vec<String> {
+    log.take().iter().map(|line| line.without(&["message", "request_id"])).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Result<()> {
-    let lines = Lines::default();
-    let _default = tracing::subscriber::set_default(lines.clone());
-    let take = || lines.take();
+async fn each_request_has_a_line() -> Result<()> {
+    let log = Log::of(is_access);
+    let take = || access_lines(&log);
     let runtime = MockRuntime::builder().start();
     runtime.run(Application::new(Slow::bind()).route_prefix("/slow")).await?;
     let http = runtime.http();
@@ -158,63 +111,58 @@ async fn each_request_has_a_line_and_499_is_for_clients_that_went_away() -> Resu
     Ok(())
 }
 
-/// What is the server's fault is in the log with its reason, whoever gave it its status; what
-/// is the client's is not.
+/// Failures of the server are logged with their reason, wherever their status comes from; failures
+/// of the client are not.
 #[tokio::test(start_paused = true)]
-async fn a_failure_that_is_no_fault_of_the_client_is_a_warning() -> Result<()> {
-    let lines = Lines { warnings: true, ..Lines::default() };
-    let _default = tracing::subscriber::set_default(lines.clone());
+async fn server_failures_are_warnings() -> Result<()> {
+    let log = Log::of(is_warning);
     let runtime = MockRuntime::builder().start();
     runtime.run(Front::bind(Slow::bind())).await?;
     let http = runtime.http();
     assert_eq!(http.get("/late").await?.status(), 408);
-    let late = lines.take();
+    let late = log.take_texts();
     assert!(
         matches!(&late[..], [line] if line.contains("deadline") && line.contains("408")),
         "{late:?}"
     );
     for (status, lines_of) in [(404, 0), (409, 0), (503, 1), (502, 1)] {
         assert_eq!(http.get(format!("/status/{status}")).await?.status(), status);
-        let said = lines.take();
+        let said = log.take_texts();
         assert_eq!(said.len(), lines_of, "{said:?}");
         assert!(said.iter().all(|line| line.contains("on purpose")), "{said:?}");
     }
     Ok(())
 }
 
-/// What is logged of two requests that do not end, one over each version of HTTP, when the
-/// runtime shuts down.
-async fn cut_off(lines: Lines) -> Result<Vec<String>> {
-    let _default = tracing::subscriber::set_default(lines.clone());
-    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+/// Shuts a runtime down while two requests run that do not end, one over each version of HTTP.
+async fn cut_off() -> Result<()> {
+    let (runtime, address) = listening().await?;
     let slow = Slow::bind().graceful_shutdown_timeout(Duration::from_secs(5));
     runtime.run(slow).await?;
-    let address = runtime.http_address().unwrap();
-    let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(b"GET /wait/9999 HTTP/1.1\r\nhost: here\r\n\r\n").await?;
-    let io = TokioIo::new(TcpStream::connect(address).await?);
-    let (mut client, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-    tokio::spawn(connection);
-    let request = http::Request::get("http://here/wait/9999").body(Empty::<Bytes>::new())?;
-    let waiting = tokio::spawn(client.send_request(request));
-    while runtime.status().applications["default"].deployments["Slow"].ongoing < 2 {
-        tokio::task::yield_now().await;
-    }
+    let _socket = send(address, "/wait/9999").await;
+    let mut client = http2(address).await;
+    let waiting = tokio::spawn(client.send_request(get_request("/wait/9999")));
+    until("both requests run", || load(&runtime, "Slow").0 == 2).await;
     tokio::time::pause();
     runtime.shutdown().await;
     tokio::time::resume();
     assert!(waiting.await.unwrap().is_err(), "its connection is closed");
-    Ok(lines.take())
+    Ok(())
 }
 
 #[tokio::test]
-async fn requests_that_the_shutdown_cuts_off_are_503_and_their_number_is_a_warning() -> Result<()> {
-    let access = cut_off(Lines::default()).await?;
+async fn requests_cut_off_by_shutdown_are_503() -> Result<()> {
+    let log = Log::of(is_access);
+    cut_off().await?;
+    let access = access_lines(&log);
+    drop(log);
     assert_eq!(access.len(), 2, "{access:?}");
     let expected = r#"method="GET" route="/wait/{seconds}" status=503 "#;
     assert!(access.iter().all(|line| line.starts_with(expected)), "{access:?}");
 
-    let warnings = cut_off(Lines { warnings: true, ..Lines::default() }).await?;
+    let log = Log::of(is_warning);
+    cut_off().await?;
+    let warnings = log.take_texts();
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(warning.contains("2 requests were cut off") && warning.contains("5s"), "{warning}");
     Ok(())

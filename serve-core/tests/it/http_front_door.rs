@@ -1,4 +1,4 @@
-//! Which application and which endpoint a request reaches, and what goes with it.
+//! Which application and endpoint a request reaches, and with what context.
 #![cfg(feature = "http")]
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn at(name: &str, prefix: &str) -> Application<Where> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_prefix_wins_and_moves_off_the_path() -> Result<()> {
+async fn the_longest_prefix_wins() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     for (name, prefix) in [("root", "/"), ("a", "/a"), ("ab", "/a/b")] {
         runtime.run(at(name, prefix)).await?;
@@ -86,7 +86,7 @@ async fn the_longest_prefix_wins_and_moves_off_the_path() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn operators_ask_for_health_and_routes() -> Result<()> {
+async fn health_and_routes_are_served() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
     for path in ["/-/healthz", "/-/routes"] {
@@ -110,7 +110,7 @@ async fn operators_ask_for_health_and_routes() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_path_is_404_and_says_what_there_is() -> Result<()> {
+async fn unknown_paths_are_404_with_the_known_routes() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
     let nothing = http.get("/nothing").await?;
@@ -147,7 +147,7 @@ impl Slow {
     }
 }
 
-/// Begins to deploy an application, whose replica starts when it is told to.
+/// Begins to deploy an application whose replica starts on notice.
 async fn starting(
     runtime: &MockRuntime,
     name: &str,
@@ -163,7 +163,7 @@ async fn starting(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_starts_is_503_until_it_runs() -> Result<()> {
+async fn a_starting_application_is_503() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
     let (go, running) = starting(&runtime, "slow", "/slow").await;
@@ -181,7 +181,7 @@ async fn an_application_that_starts_is_503_until_it_runs() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_serves_the_prefix_of_what_starts() -> Result<()> {
+async fn a_running_application_keeps_its_prefix() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
     runtime.run(at("root", "/")).await?;
@@ -196,7 +196,7 @@ async fn what_runs_serves_the_prefix_of_what_starts() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_that_start_cannot_have_one_prefix() -> Result<()> {
+async fn starting_applications_cannot_share_a_prefix() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let (go, running) = starting(&runtime, "first", "/").await;
     let refused = runtime.run(at("second", "/")).await.unwrap_err().to_string();
@@ -227,7 +227,7 @@ async fn a_wrong_method_is_405_with_allow() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn head_is_answered_as_get_without_the_body() -> Result<()> {
+async fn head_is_get_without_the_body() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(at("root", "/")).await?;
     let response = runtime.http().request("HEAD", "/").await?;
@@ -245,7 +245,7 @@ async fn head_is_answered_as_get_without_the_body() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_id_is_taken_or_made_and_always_returned() -> Result<()> {
+async fn request_ids_are_kept_or_made_and_returned() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(at("root", "/")).await?;
     let http = runtime.http();
@@ -270,7 +270,7 @@ async fn a_request_id_is_taken_or_made_and_always_returned() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn model_session_and_trace_go_into_the_context() -> Result<()> {
+async fn headers_set_model_session_and_trace() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(at("math", "/math")).await?;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -293,37 +293,6 @@ async fn model_session_and_trace_go_into_the_context() -> Result<()> {
             "session": "s1",
             "trace": trace,
         })
-    );
-    Ok(())
-}
-
-#[deployment]
-struct Clash;
-
-#[handle]
-impl Clash {
-    fn new() -> Self {
-        Self
-    }
-
-    #[get("/x/{a}")]
-    pub async fn one(&self, a: u32) -> u32 {
-        a
-    }
-
-    #[get("/x/{b}")]
-    pub async fn two(&self, b: u32) -> u32 {
-        b
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn endpoints_that_get_in_each_others_way_are_not_deployed() -> Result<()> {
-    let runtime = MockRuntime::builder().start();
-    let refused = runtime.run(Clash::bind()).await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "application `default`: `one` and `two` are both the endpoint GET /x/{b}; change one of them"
     );
     Ok(())
 }

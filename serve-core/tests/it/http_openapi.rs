@@ -1,4 +1,4 @@
-//! What an application says of itself: `/openapi.json` and `/docs`.
+//! The description of an application: `/openapi.json` and `/docs`.
 #![cfg(feature = "http")]
 
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn described() -> Result<(MockRuntime, Value)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_names_the_application_and_every_endpoint() -> Result<()> {
+async fn document_names_application_and_endpoints() -> Result<()> {
     let (_runtime, document) = described().await?;
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["title"], "books");
@@ -105,7 +105,7 @@ async fn the_document_names_the_application_and_every_endpoint() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_are_the_properties_of_the_body() -> Result<()> {
+async fn fields_are_properties_of_the_body() -> Result<()> {
     let (_runtime, document) = described().await?;
     let greet = &document["paths"]["/greet"]["post"];
     assert_eq!(greet["operationId"], "greet");
@@ -146,7 +146,7 @@ async fn fields_are_the_properties_of_the_body() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn path_and_query_parameters_and_whole_bodies_are_described() -> Result<()> {
+async fn paths_queries_and_whole_bodies_are_described() -> Result<()> {
     let (_runtime, document) = described().await?;
     let paper = &document["paths"]["/papers/{id}"]["get"];
     let parameters = paper["parameters"].as_array().unwrap();
@@ -190,7 +190,7 @@ async fn path_and_query_parameters_and_whole_bodies_are_described() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_say_all_that_they_can_be_sent_as() -> Result<()> {
+async fn streams_list_all_their_media_types() -> Result<()> {
     let (_runtime, document) = described().await?;
     let types = |path: &str| {
         let content = &document["paths"][path]["get"]["responses"]["200"]["content"];
@@ -204,7 +204,7 @@ async fn streams_say_all_that_they_can_be_sent_as() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_docs_page_is_whole_in_itself() -> Result<()> {
+async fn docs_page_is_self_contained() -> Result<()> {
     let (runtime, _) = described().await?;
     let response = runtime.http().get("/books/docs").await?;
     assert_eq!(response.status(), 200);
@@ -237,7 +237,7 @@ impl Renaming {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_with_two_names_for_one_place_is_described_once() -> Result<()> {
+async fn differently_named_segments_are_one_path() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Renaming::bind()).await?;
     let document: Value = runtime.http().get("/openapi.json").await?.json().await?;
@@ -274,7 +274,7 @@ impl Own {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_users_endpoint_on_the_same_path_wins() -> Result<()> {
+async fn user_endpoints_win_over_docs() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Own::bind()).await?;
     let http = runtime.http();

@@ -1,5 +1,7 @@
-//! Where an endpoint's parameters come from, and what a client is told that gets one wrong.
+//! The parameters of endpoints, and the errors for wrong ones.
 #![cfg(feature = "http")]
+
+use crate::support::runtimes::mock_runtime;
 
 use std::collections::BTreeMap;
 
@@ -92,8 +94,7 @@ impl Desk {
 }
 
 async fn desk() -> Result<(MockRuntime, HttpClient)> {
-    let runtime = MockRuntime::builder().start();
-    runtime.run(Desk::bind()).await?;
+    let (runtime, _) = mock_runtime(Desk::bind()).await?;
     let http = runtime.http();
     Ok((runtime, http))
 }
@@ -108,7 +109,7 @@ async fn error(response: HttpResponse) -> Result<(u16, Value)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_parameter_is_a_key_of_the_json_object() -> Result<()> {
+async fn parameters_are_keys_of_the_json_object() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let response = http.post("/greet").json(json!({"name": "Dora", "language": "french"})).await?;
     assert_eq!(response.status(), 200);
@@ -117,7 +118,7 @@ async fn each_parameter_is_a_key_of_the_json_object() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn json_comes_as_application_json_plus_json_or_without_a_type() -> Result<()> {
+async fn json_content_types_are_accepted() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let body = r#"{"language": "spanish", "name": "Dora"}"#;
     assert_eq!(http.post("/greet").body(body).await?.status(), 200);
@@ -135,7 +136,7 @@ async fn json_comes_as_application_json_plus_json_or_without_a_type() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_variant_names_the_field_and_those_there_are() -> Result<()> {
+async fn an_unknown_variant_lists_the_known_ones() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let response = http.post("/greet").json(json!({"language": "german", "name": "Dora"})).await?;
     assert_eq!(
@@ -151,7 +152,7 @@ async fn an_unknown_variant_names_the_field_and_those_there_are() -> Result<()> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_unknown_and_ill_typed_fields_are_422_and_say_what_was_expected() -> Result<()> {
+async fn wrong_fields_are_422_with_what_was_expected() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let rows = [
         (
@@ -188,7 +189,7 @@ async fn missing_unknown_and_ill_typed_fields_are_422_and_say_what_was_expected(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_field_is_named_by_its_path() -> Result<()> {
+async fn nested_fields_are_named_by_path() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let ok = json!({"name": "a", "tags": []});
     let rows = [
@@ -206,7 +207,7 @@ async fn a_nested_field_is_named_by_its_path() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_not_json_is_400_whatever_else_is_wrong_with_it() -> Result<()> {
+async fn malformed_json_is_400() -> Result<()> {
     let (_runtime, http) = desk().await?;
     for body in ["nothing", "{", "{\"language\": \"german\", ", "[1,", "{} {}", "\u{0}"] {
         let (status, error) = error(http.post("/greet").body(body).await?).await?;
@@ -239,7 +240,7 @@ async fn a_body_that_is_not_json_is_400_whatever_else_is_wrong_with_it() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_without_a_body_has_no_fields() -> Result<()> {
+async fn a_missing_body_has_no_fields() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let (status, error) = error(http.post("/greet").await?).await?;
     assert_eq!((status, error["field"].as_str()), (422, Some("language")));
@@ -251,7 +252,7 @@ async fn a_request_without_a_body_has_no_fields() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_get_reads_its_query_as_the_types_ask() -> Result<()> {
+async fn query_values_follow_the_parameter_types() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let rows = [
         // A bare key is true; a repeated one a list; an unknown one is ignored.
@@ -270,7 +271,7 @@ async fn a_get_reads_its_query_as_the_types_ask() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn path_and_query_parameters_that_do_not_fit_are_422() -> Result<()> {
+async fn wrong_path_and_query_values_are_422() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let rows = [
         (
@@ -316,7 +317,7 @@ async fn path_and_body_parameters_mix() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_is_decoded_and_may_have_a_tail() -> Result<()> {
+async fn paths_are_decoded_and_may_have_a_tail() -> Result<()> {
     let (_runtime, http) = desk().await?;
     assert_eq!(http.get("/files/a/b%20c/%C3%A4").await?.text().await?, "a/b c/ä");
     assert_eq!(http.get("/files/%ff").await?.status(), 422);
@@ -324,7 +325,7 @@ async fn a_path_is_decoded_and_may_have_a_tail() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_body_is_one_parameter_and_the_others_are_in_the_query() -> Result<()> {
+async fn a_whole_body_is_one_parameter() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let item = json!({"name": "a", "tags": [1]});
     let response = http.post("/item?dry").json(&item).await?;
@@ -340,7 +341,7 @@ async fn a_whole_body_is_one_parameter_and_the_others_are_in_the_query() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn raw_bytes_come_under_any_type_and_up_to_the_limit() -> Result<()> {
+async fn raw_bytes_have_any_type_and_a_limit() -> Result<()> {
     let (_runtime, http) = desk().await?;
     for content_type in ["image/png", "application/json"] {
         let request = http.post("/size?unit=B").header("content-type", content_type);

@@ -1,67 +1,42 @@
-//! The front door on a real socket: both versions of HTTP, clients that go away, shutdown
-//! and WebSockets.
+//! The front door on a real socket: both HTTP versions, disconnecting clients, shutdown and
+//! WebSockets.
 #![cfg(feature = "http")]
+
+use crate::support::clocks::until;
+use crate::support::gauges::Gauge;
+use crate::support::http::{ask, get_request, http2, listening, read, send};
+use crate::support::status::load;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http_body_util::BodyExt;
+use serve_core::StartError;
 use serve_core::axum::Router;
 use serve_core::axum::extract::WebSocketUpgrade;
 use serve_core::axum::extract::ws::WebSocket;
 use serve_core::axum::routing::get;
 use serve_core::prelude::*;
-use serve_core::{Bytes, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Calls that run, at each depth, and a way to wait for a number of them.
-#[derive(Clone)]
-struct Running(Arc<watch::Sender<usize>>);
-
-struct Run(Running);
-
-impl Running {
-    fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-
-    fn begin(&self) -> Run {
-        self.0.send_modify(|count| *count += 1);
-        Run(self.clone())
-    }
-
-    async fn reaches(&self, count: usize) {
-        let mut counts = self.0.subscribe();
-        let reached = counts.wait_for(|now| *now == count);
-        timeout(Duration::from_secs(10), reached).await.expect("in time").unwrap();
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
-    }
-}
-
 #[deployment]
 struct Leaf {
-    running: Running,
+    running: Gauge,
 }
 
 #[handle]
 impl Leaf {
-    fn new(running: Running) -> Self {
+    fn new(running: Gauge) -> Self {
         Self { running }
     }
 
     pub async fn wait(&self) {
-        let _run = self.running.begin();
+        let _run = self.running.enter();
         std::future::pending::<()>().await;
     }
 }
@@ -69,17 +44,17 @@ impl Leaf {
 #[deployment]
 struct Middle {
     leaf: LeafHandle,
-    running: Running,
+    running: Gauge,
 }
 
 #[handle]
 impl Middle {
-    fn new(leaf: LeafHandle, running: Running) -> Self {
+    fn new(leaf: LeafHandle, running: Gauge) -> Self {
         Self { leaf, running }
     }
 
     pub async fn wait(&self) -> Result<()> {
-        let _run = self.running.begin();
+        let _run = self.running.enter();
         Ok(self.leaf.wait().await?)
     }
 }
@@ -87,13 +62,13 @@ impl Middle {
 #[deployment(max_ongoing_requests = 2, graceful_shutdown_timeout = "100ms")]
 struct Front {
     middle: MiddleHandle,
-    running: Running,
+    running: Gauge,
     go: watch::Receiver<bool>,
 }
 
 #[handle]
 impl Front {
-    fn new(middle: MiddleHandle, running: Running, go: watch::Receiver<bool>) -> Self {
+    fn new(middle: MiddleHandle, running: Gauge, go: watch::Receiver<bool>) -> Self {
         Self { middle, running, go }
     }
 
@@ -104,20 +79,20 @@ impl Front {
 
     #[get("/wait")]
     pub async fn wait(&self) -> Result<()> {
-        let _run = self.running.begin();
+        let _run = self.running.enter();
         Ok(self.middle.wait().await?)
     }
 
     #[get("/go")]
     pub async fn wait_for_go(&self) -> String {
-        let _run = self.running.begin();
+        let _run = self.running.enter();
         self.go.clone().wait_for(|go| *go).await.unwrap();
         "gone".to_owned()
     }
 
     #[get("/stream")]
     pub fn stream(&self) -> impl Stream<Item = String> {
-        let run = self.running.begin();
+        let run = self.running.enter();
         let first = futures::stream::iter(["first\n".to_owned()]);
         first.chain(futures::stream::pending()).map(move |item| {
             let _run = &run;
@@ -143,56 +118,22 @@ async fn echo(mut socket: WebSocket) {
 struct Served {
     runtime: Runtime,
     address: SocketAddr,
-    running: Running,
+    running: Gauge,
     go: watch::Sender<bool>,
 }
 
 async fn serve() -> Result<Served> {
-    let running = Running::new();
+    let running = Gauge::default();
     let (go, gone) = watch::channel(false);
-    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+    let (runtime, address) = listening().await?;
     let leaf = Leaf::bind(running.clone());
     let middle = Middle::bind(leaf, running.clone());
     runtime.run(Front::bind(middle, running.clone(), gone)).await?;
-    let address = runtime.http_address().unwrap();
     Ok(Served { runtime, address, running, go })
 }
 
-/// A request over a connection of its own.
-async fn send(address: SocketAddr, path: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    ask(&mut socket, path).await;
-    socket
-}
-
-async fn ask(socket: &mut TcpStream, path: &str) {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
-}
-
-/// What comes next, at once or after a while; empty at the end.
-async fn read(socket: &mut TcpStream) -> String {
-    let mut buffer = vec![0; 4096];
-    let read = timeout(Duration::from_secs(10), socket.read(&mut buffer)).await.expect("in time");
-    String::from_utf8(buffer[..read.unwrap_or(0)].to_vec()).unwrap()
-}
-
-type Http2 = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
-
-async fn http2(address: SocketAddr) -> Http2 {
-    let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let (client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-fn get_request(path: &str) -> http::Request<Empty<Bytes>> {
-    http::Request::get(format!("http://here{path}")).body(Empty::new()).unwrap()
-}
-
 #[tokio::test]
-async fn both_versions_of_http_are_served_on_one_port() -> Result<()> {
+async fn one_port_serves_both_http_versions() -> Result<()> {
     let served = serve().await?;
     let mut socket = send(served.address, "/").await;
     let response = read(&mut socket).await;
@@ -213,7 +154,7 @@ async fn both_versions_of_http_are_served_on_one_port() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_disconnects_cancels_the_whole_tree() -> Result<()> {
+async fn disconnecting_cancels_the_call_tree() -> Result<()> {
     let served = serve().await?;
     let socket = send(served.address, "/wait").await;
     served.running.reaches(3).await;
@@ -231,7 +172,7 @@ async fn a_client_that_disconnects_cancels_the_whole_tree() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_disconnects_in_a_stream_stops_it() -> Result<()> {
+async fn disconnecting_stops_a_stream() -> Result<()> {
     let served = serve().await?;
     let mut socket = send(served.address, "/stream").await;
     let mut got = String::new();
@@ -251,7 +192,7 @@ async fn a_client_that_disconnects_in_a_stream_stops_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn shutdown_lets_running_requests_end_and_takes_no_new_connections() -> Result<()> {
+async fn shutdown_drains_and_refuses_new_connections() -> Result<()> {
     let served = serve().await?;
     let mut idle = send(served.address, "/").await;
     read(&mut idle).await;
@@ -271,7 +212,7 @@ async fn shutdown_lets_running_requests_end_and_takes_no_new_connections() -> Re
 }
 
 #[tokio::test]
-async fn shutdown_does_not_wait_for_ever() -> Result<()> {
+async fn shutdown_does_not_wait_forever() -> Result<()> {
     let served = serve().await?;
     let mut waiting = send(served.address, "/wait").await;
     served.running.reaches(3).await;
@@ -285,7 +226,7 @@ async fn shutdown_does_not_wait_for_ever() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_an_error_that_names_it() -> Result<()> {
+async fn a_taken_port_is_named_in_the_error() -> Result<()> {
     let served = serve().await?;
     let error = Runtime::builder().http(served.address).start().await.unwrap_err();
     assert!(matches!(error, StartError::Listen { address, .. } if address == served.address));
@@ -294,7 +235,7 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_happens_is_closed() -> Result<()> {
+async fn idle_connections_are_closed() -> Result<()> {
     let served = serve().await?;
     let mut idle = TcpStream::connect(served.address).await?;
     idle.write_all(b"GET / HT").await?;
@@ -311,21 +252,8 @@ async fn a_connection_on_which_nothing_happens_is_closed() -> Result<()> {
     Ok(())
 }
 
-fn ongoing(runtime: &Runtime) -> usize {
-    runtime.status().applications["default"].deployments["Front"].ongoing
-}
-
-async fn ongoing_reaches(runtime: &Runtime, count: usize) {
-    let reached = async {
-        while ongoing(runtime) != count {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(10), reached).await.expect("in time");
-}
-
 #[tokio::test]
-async fn a_websocket_holds_its_slot_until_the_socket_closes() -> Result<()> {
+async fn a_websocket_holds_its_slot_until_closed() -> Result<()> {
     use tokio_tungstenite::tungstenite::Message;
     let served = serve().await?;
     let url = format!("ws://{}/ws", served.address);
@@ -333,9 +261,9 @@ async fn a_websocket_holds_its_slot_until_the_socket_closes() -> Result<()> {
     assert!(response.headers().contains_key("x-request-id"));
     socket.send(Message::text("Hola")).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("Hola"));
-    assert_eq!(ongoing(&served.runtime), 1);
+    assert_eq!(load(&served.runtime, "Front").0, 1);
     drop(socket);
-    ongoing_reaches(&served.runtime, 0).await;
+    until("the socket has its slot", || load(&served.runtime, "Front").0 == 0).await;
     Ok(())
 }
 
@@ -344,7 +272,7 @@ async fn a_websocket_ends_with_its_replica() -> Result<()> {
     let served = serve().await?;
     let url = format!("ws://{}/ws", served.address);
     let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
-    ongoing_reaches(&served.runtime, 1).await;
+    until("the socket has its slot", || load(&served.runtime, "Front").0 == 1).await;
     // It drains for 100 ms, then the replica ends.
     served.runtime.delete("default").await?;
     let end = timeout(Duration::from_secs(10), socket.next()).await.expect("in time");
@@ -353,7 +281,7 @@ async fn a_websocket_ends_with_its_replica() -> Result<()> {
 }
 
 #[tokio::test]
-async fn head_is_answered_without_a_body_over_both_versions() -> Result<()> {
+async fn head_has_no_body_over_both_versions() -> Result<()> {
     let served = serve().await?;
     let mut client = http2(served.address).await;
     for (path, status) in [("/nowhere", 404), ("/-/healthz", 200), ("/stream", 200), ("/", 200)] {

@@ -1,5 +1,7 @@
-//! What a client gets for what a method returns.
+//! The responses that the results of methods become.
 #![cfg(feature = "http")]
+
+use crate::support::runtimes::mock_runtime;
 
 use std::fmt;
 use std::time::Duration;
@@ -175,8 +177,7 @@ impl Desk {
 }
 
 async fn desk() -> Result<(MockRuntime, HttpClient)> {
-    let runtime = MockRuntime::builder().start();
-    runtime.run(Desk::bind(Narrow::bind())).await?;
+    let (runtime, _) = mock_runtime(Desk::bind(Narrow::bind())).await?;
     let http = runtime.http();
     Ok((runtime, http))
 }
@@ -184,7 +185,7 @@ async fn desk() -> Result<(MockRuntime, HttpClient)> {
 const TEXT: &str = "text/plain; charset=utf-8";
 
 #[tokio::test(start_paused = true)]
-async fn the_type_decides_how_a_result_is_sent() -> Result<()> {
+async fn the_return_type_decides_the_format() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let rows: [(&str, &str, &[u8]); 5] = [
         ("/text", TEXT, b"Hola"),
@@ -203,7 +204,7 @@ async fn the_type_decides_how_a_result_is_sent() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_has_the_status_it_says_and_its_text_as_the_body() -> Result<()> {
+async fn errors_set_the_status_and_the_body() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let rows = [
         ("/paper/7", 404, "no paper 7"),
@@ -221,7 +222,7 @@ async fn an_error_has_the_status_it_says_and_its_text_as_the_body() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_status_is_500_and_leaks_nothing() -> Result<()> {
+async fn errors_without_a_status_are_500_and_hidden() -> Result<()> {
     let (_runtime, http) = desk().await?;
     for path in
         ["/plain", "/error", "/panic", "/unwritable", "/callee?what=error", "/callee?what=panic"]
@@ -241,7 +242,7 @@ async fn what_has_no_status_is_500_and_leaks_nothing() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overloaded_callees_503_survives_with_retry_after() -> Result<()> {
+async fn a_callees_503_is_passed_on_with_retry_after() -> Result<()> {
     let (_runtime, http) = desk().await?;
     let response = http.get("/callee?what=overloaded").await?;
     assert_eq!(response.status(), 503);
@@ -266,7 +267,7 @@ impl Busy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overloaded_endpoint_is_503_with_retry_after() -> Result<()> {
+async fn overload_is_503_with_retry_after() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Busy::bind()).await?;
     let http = runtime.http();
@@ -296,7 +297,7 @@ async fn the_timeout_header_sets_the_deadline() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deployments_timeout_is_for_requests_that_bring_none() -> Result<()> {
+async fn request_timeout_is_the_default_deadline() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Desk::bind(Narrow::bind()).request_timeout(Duration::from_secs(5));
     runtime.run(bound).await?;
@@ -311,7 +312,7 @@ async fn the_deployments_timeout_is_for_requests_that_bring_none() -> Result<()>
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_gone_before_its_answer_is_503() -> Result<()> {
+async fn a_lost_replica_is_503() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Desk::bind(Narrow::bind()).graceful_shutdown_timeout(Duration::from_secs(2));
     runtime.run(bound).await?;
@@ -325,7 +326,7 @@ async fn what_is_gone_before_its_answer_is_503() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_is_still_a_method_of_its_handle() -> Result<()> {
+async fn endpoints_are_handle_methods() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let desk = runtime.run(Desk::bind(Narrow::bind())).await?;
     assert_eq!(desk.text().await?, "Hola");
@@ -334,7 +335,7 @@ async fn an_endpoint_is_still_a_method_of_its_handle() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_application_has_no_route_and_a_mocked_one_has() -> Result<()> {
+async fn deleted_has_no_route_but_mocked_has() -> Result<()> {
     let mock = DeskMock::new().text(|| async { "mocked".to_owned() });
     let runtime = MockRuntime::builder().mock(mock).start();
     runtime.run(Desk::bind(Narrow::bind())).await?;

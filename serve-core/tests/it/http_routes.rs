@@ -1,5 +1,8 @@
-//! `#[routes]`: an axum router of the user's own is served as calls are.
+//! `#[routes]`: requests to a custom axum router are served like calls.
 #![cfg(feature = "http")]
+
+use crate::support::gauges::Gauge;
+use crate::support::status::load;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,23 +20,8 @@ use tokio::time::sleep;
 #[derive(Default)]
 struct Counts {
     made: AtomicUsize,
-    alive: AtomicUsize,
+    alive: Gauge,
     dropped: AtomicUsize,
-}
-
-struct Alive(Arc<Counts>);
-
-impl Alive {
-    fn new(counts: &Arc<Counts>) -> Self {
-        counts.alive.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(counts))
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 #[deployment]
@@ -110,14 +98,14 @@ async fn item_route() -> String {
 }
 
 async fn slow(State(site): State<Arc<Site>>) -> &'static str {
-    let _alive = Alive::new(&site.counts);
+    let _alive = site.counts.alive.enter();
     sleep(Duration::from_secs(10)).await;
     "slow"
 }
 
 /// Three chunks, each a second after the other, which know whose request they serve.
 async fn body(State(site): State<Arc<Site>>) -> impl IntoResponse {
-    let alive = Alive::new(&site.counts);
+    let alive = site.counts.alive.enter();
     let chunks = futures::stream::unfold((0, site, alive), |(at, site, alive)| async move {
         if at == 3 {
             return None;
@@ -142,7 +130,7 @@ async fn site(prefix: &str) -> Result<(MockRuntime, Arc<Counts>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_routed_request_has_context_like_any_call() -> Result<()> {
+async fn requests_have_a_context() -> Result<()> {
     let (runtime, counts) = site("/site").await?;
     let http = runtime.http();
     for _ in 0..2 {
@@ -167,7 +155,7 @@ async fn a_routed_request_has_context_like_any_call() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn typed_endpoints_win_and_what_nobody_knows_is_404() -> Result<()> {
+async fn typed_endpoints_win_over_routes() -> Result<()> {
     let (runtime, _) = site("/").await?;
     let http = runtime.http();
     assert_eq!(http.get("/typed").await?.text().await?, "typed");
@@ -182,7 +170,7 @@ async fn typed_endpoints_win_and_what_nobody_knows_is_404() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_routed_request_takes_a_slot_until_its_body_ends() -> Result<()> {
+async fn a_request_holds_its_slot_until_its_body_ends() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     let http = runtime.http();
     let mut chunks = http.get("/body").header("x-request-id", "dora").await?.chunks();
@@ -197,41 +185,41 @@ async fn a_routed_request_takes_a_slot_until_its_body_ends() -> Result<()> {
     assert_eq!(rest, ["dora\n", "dora\n"]);
     assert_eq!(waiting.await.unwrap()?.text().await?, "typed");
     assert_eq!(began.elapsed(), Duration::from_secs(2));
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_routed_request_cancels_it_and_frees_its_place() -> Result<()> {
+async fn dropping_a_request_frees_its_place() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     let http = runtime.http();
     let running = tokio::spawn(http.get("/slow").into_future());
     let queued = tokio::spawn(http.get("/slow").into_future());
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 1);
+    assert_eq!(counts.alive.now(), 1);
     queued.abort();
     assert!(queued.await.is_err());
-    assert_eq!(runtime.status().applications["default"].deployments["Site"].queued, 0);
+    assert_eq!(load(&runtime, "Site").1, 0);
     running.abort();
     assert!(running.await.is_err());
     assert_eq!(http.get("/typed").await?.status(), 200);
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     // In the middle of a body too.
     let mut chunks = http.get("/body").await?.chunks();
     chunks.next().await.unwrap()?;
     drop(chunks);
     assert_eq!(http.get("/typed").await?.status(), 200);
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_and_a_panic_end_a_routed_request() -> Result<()> {
+async fn deadlines_and_panics_end_a_request() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     let http = runtime.http();
     let late = http.get("/slow").header("x-request-timeout-seconds", "2").await?;
     assert_eq!(late.status(), 408);
-    assert_eq!(counts.alive.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.alive.now(), 0);
     let broken = http.get("/body").header("x-request-timeout-seconds", "1.5").await?;
     assert_eq!(broken.status(), 200);
     assert!(broken.text().await.is_err());
@@ -243,7 +231,7 @@ async fn a_deadline_and_a_panic_end_a_routed_request() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deployments_timeout_holds_for_a_routed_request_that_brings_none() -> Result<()> {
+async fn request_timeout_is_the_default_deadline() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bound = Site::bind(Echo::bind(), Arc::<Counts>::default());
     runtime.run(bound.request_timeout(Duration::from_secs(5))).await?;
@@ -257,7 +245,7 @@ async fn the_deployments_timeout_holds_for_a_routed_request_that_brings_none() -
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_routes_do_not_outlive_their_replica() -> Result<()> {
+async fn routes_end_with_their_replica() -> Result<()> {
     let (runtime, counts) = site("/").await?;
     assert_eq!(runtime.http().get("/items/7").await?.status(), 200);
     runtime.delete("default").await?;
@@ -267,7 +255,7 @@ async fn the_routes_do_not_outlive_their_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_are_served_but_not_by_a_mock() -> Result<()> {
+async fn mocks_do_not_serve_routes() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     runtime.run(Site::bind(Echo::bind(), Arc::<Counts>::default())).await?;
     assert_eq!(runtime.http().get("/items/7").await?.status(), 200);

@@ -1,10 +1,12 @@
-//! HTTP peers that stand still: what they hold is free after a while, and those that only
-//! rest keep it.
+//! HTTP peers that stall lose what they hold after a while; peers that only rest keep it.
 #![cfg(feature = "http")]
+
+use crate::support::clocks::{SECOND, advance_until};
+use crate::support::http::listening;
+use crate::support::status::total_load;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Empty};
@@ -16,9 +18,7 @@ use serve_core::axum::routing::{get, post};
 use serve_core::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
-
-const SECOND: Duration = Duration::from_secs(1);
+use tokio::time::sleep;
 
 /// WebSockets that send, and are not done yet.
 static SENDING: AtomicUsize = AtomicUsize::new(0);
@@ -55,27 +55,12 @@ async fn flood(mut socket: WebSocket) {
     SENDING.fetch_sub(1, Ordering::SeqCst);
 }
 
-fn ongoing(runtime: &Runtime) -> usize {
-    runtime.status().applications["default"].deployments.values().map(|one| one.ongoing).sum()
-}
-
-/// Waits on the paused clock, with time for the sockets between its steps. Gives how long it
-/// took; fails after `most`.
-async fn until(most: Duration, what: &str, holds: impl Fn() -> bool) -> Duration {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < most, "{what}: not after {:?}", began.elapsed());
-        sleep(Duration::from_millis(10)).await;
-    }
-    began.elapsed()
-}
-
 async fn served(request: &str) -> Result<(Runtime, TcpStream)> {
-    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+    let (runtime, address) = listening().await?;
     runtime.run(Web::bind()).await?;
-    let mut socket = TcpStream::connect(runtime.http_address().unwrap()).await?;
+    let mut socket = TcpStream::connect(address).await?;
     socket.write_all(request.as_bytes()).await?;
-    until(50 * SECOND, "the request runs", || ongoing(&runtime) == 1).await;
+    advance_until(50 * SECOND, "the request runs", || total_load(&runtime).0 == 1).await;
     Ok((runtime, socket))
 }
 
@@ -88,9 +73,9 @@ fn upload(content_type: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_to_a_route_that_stops_coming_gives_its_slot_back() -> Result<()> {
+async fn a_stalled_upload_frees_its_slot() -> Result<()> {
     let (runtime, mut socket) = served(&upload("text/plain")).await?;
-    let took = until(70 * SECOND, "the slot is free", || ongoing(&runtime) == 0).await;
+    let took = advance_until(70 * SECOND, "the slot is free", || total_load(&runtime).0 == 0).await;
     assert!(took > 9 * SECOND, "{took:?}");
     let mut answer = vec![0; 1024];
     let read = socket.read(&mut answer).await?;
@@ -100,26 +85,27 @@ async fn an_upload_to_a_route_that_stops_coming_gives_its_slot_back() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_grpc_may_rest() -> Result<()> {
+async fn grpc_streams_may_rest() -> Result<()> {
     let (runtime, _socket) = served(&upload("application/grpc")).await?;
     sleep(600 * SECOND).await;
-    assert_eq!(ongoing(&runtime), 1);
+    assert_eq!(total_load(&runtime).0, 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_its_stream_loses_its_connection() -> Result<()> {
+async fn an_unread_stream_closes_the_connection() -> Result<()> {
     let (runtime, _socket) = served("GET /forever HTTP/1.1\r\nhost: here\r\n\r\n").await?;
-    let took = until(120 * SECOND, "the slot is free", || ongoing(&runtime) == 0).await;
+    let took =
+        advance_until(120 * SECOND, "the slot is free", || total_load(&runtime).0 == 0).await;
     assert!(took >= 50 * SECOND, "{took:?}");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_does_not_read_a_stream_loses_that_one_only() -> Result<()> {
-    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
+async fn an_unread_http2_stream_is_reset_alone() -> Result<()> {
+    let (runtime, address) = listening().await?;
     runtime.run(Web::bind()).await?;
-    let socket = TokioIo::new(TcpStream::connect(runtime.http_address().unwrap()).await?);
+    let socket = TokioIo::new(TcpStream::connect(address).await?);
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), socket).await.unwrap();
     tokio::spawn(connection);
@@ -128,27 +114,27 @@ async fn an_http2_client_that_does_not_read_a_stream_loses_that_one_only() -> Re
     };
     let unread = client.send_request(request("/forever")).await.unwrap();
     let resting = client.send_request(request("/rests")).await.unwrap();
-    assert_eq!(ongoing(&runtime), 2);
-    let took = until(200 * SECOND, "a slot is free", || ongoing(&runtime) == 1).await;
+    assert_eq!(total_load(&runtime).0, 2);
+    let took = advance_until(200 * SECOND, "a slot is free", || total_load(&runtime).0 == 1).await;
     assert!(took >= 50 * SECOND, "{took:?}");
     let other = client.send_request(request("/nowhere")).await.unwrap();
     assert_eq!(other.status(), 404);
     let broken = unread.into_body().collect().await;
     assert!(broken.is_err(), "it looks whole");
     sleep(SECOND).await;
-    assert_eq!(ongoing(&runtime), 1, "what rests goes on");
+    assert_eq!(total_load(&runtime).0, 1, "what rests goes on");
     drop(resting);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_has_nothing_to_send_may_rest() -> Result<()> {
+async fn streams_without_items_may_rest() -> Result<()> {
     let (runtime, mut socket) = served("GET /rests HTTP/1.1\r\nhost: here\r\n\r\n").await?;
     let mut read = vec![0; 4096];
     let read_now = socket.read(&mut read).await?;
     assert!(read_now > 0);
     sleep(3600 * SECOND).await;
-    assert_eq!(ongoing(&runtime), 1);
+    assert_eq!(total_load(&runtime).0, 1);
     Ok(())
 }
 
@@ -156,20 +142,19 @@ const UPGRADE: &str = "GET /flood HTTP/1.1\r\nhost: here\r\nconnection: upgrade\
      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn a_websocket_that_is_stuck_in_a_write_ends_with_its_replica_or_with_its_peers_time()
--> Result<()> {
+async fn a_stuck_websocket_write_ends() -> Result<()> {
     let sending = || SENDING.load(Ordering::SeqCst);
     let (runtime, _socket) = served(UPGRADE).await?;
-    until(50 * SECOND, "it sends", || sending() == 1).await;
+    advance_until(50 * SECOND, "it sends", || sending() == 1).await;
     // It drains for 100 ms, then the replica ends.
     runtime.delete("default").await?;
-    let took = until(30 * SECOND, "it ends with its replica", || sending() == 0).await;
+    let took = advance_until(30 * SECOND, "it ends with its replica", || sending() == 0).await;
     assert!(took < 10 * SECOND, "{took:?}");
 
     let (runtime, _socket) = served(UPGRADE).await?;
-    until(50 * SECOND, "it sends", || sending() == 1).await;
-    let took = until(120 * SECOND, "its peer reads nothing", || sending() == 0).await;
+    advance_until(50 * SECOND, "it sends", || sending() == 1).await;
+    let took = advance_until(120 * SECOND, "its peer reads nothing", || sending() == 0).await;
     assert!(took >= 50 * SECOND, "{took:?}");
-    until(SECOND, "its slot is free", || ongoing(&runtime) == 0).await;
+    advance_until(SECOND, "its slot is free", || total_load(&runtime).0 == 0).await;
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! How streams are sent, and what stops them.
+//! The framing of streams, and what stops them.
 #![cfg(feature = "http")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::support::gauges::Gauge;
+use crate::support::runtimes::mock_runtime;
+
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -13,27 +14,12 @@ use tokio::time::sleep;
 
 #[deployment]
 struct Source {
-    alive: Arc<AtomicUsize>,
-}
-
-struct Alive(Arc<AtomicUsize>);
-
-impl Alive {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    alive: Gauge,
 }
 
 #[handle]
 impl Source {
-    fn new(alive: Arc<AtomicUsize>) -> Self {
+    fn new(alive: Gauge) -> Self {
         Self { alive }
     }
 
@@ -61,7 +47,7 @@ impl Source {
     /// Without an end.
     #[get("/megabytes")]
     pub fn megabytes(&self) -> impl Stream<Item = String> {
-        let alive = Alive::new(&self.alive);
+        let alive = self.alive.enter();
         futures::stream::repeat_with(move || {
             let _alive = &alive;
             "x".repeat(1 << 20)
@@ -75,7 +61,7 @@ impl Source {
 
     #[get("/refused")]
     pub async fn refused(&self) -> Result<impl Stream<Item = u32>> {
-        if self.alive.load(Ordering::SeqCst) < 100 {
+        if self.alive.now() < 100 {
             return Err(Error::msg("not now").with_status(409));
         }
         Ok(futures::stream::empty())
@@ -83,7 +69,7 @@ impl Source {
 
     #[get("/ticks")]
     pub fn ticks(&self) -> impl Stream<Item = u64> {
-        let alive = Alive::new(&self.alive);
+        let alive = self.alive.enter();
         futures::stream::unfold((0, alive), |(tick, alive)| async move {
             sleep(Duration::from_secs(1)).await;
             Some((tick, (tick + 1, alive)))
@@ -91,16 +77,15 @@ impl Source {
     }
 }
 
-async fn source() -> Result<(MockRuntime, HttpClient, Arc<AtomicUsize>)> {
-    let alive = Arc::new(AtomicUsize::new(0));
-    let runtime = MockRuntime::builder().start();
-    runtime.run(Source::bind(Arc::clone(&alive))).await?;
+async fn source() -> Result<(MockRuntime, HttpClient, Gauge)> {
+    let alive = Gauge::default();
+    let (runtime, _) = mock_runtime(Source::bind(alive.clone())).await?;
     let http = runtime.http();
     Ok((runtime, http, alive))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_sent_as_the_client_accepts() -> Result<()> {
+async fn accept_decides_the_framing() -> Result<()> {
     let (_runtime, http, _) = source().await?;
     let rows: [(&str, &str, &str, &[u8]); 10] = [
         ("/numbers?to=3", "*/*", "application/x-ndjson", b"0\n1\n2\n"),
@@ -129,7 +114,7 @@ async fn a_stream_is_sent_as_the_client_accepts() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_in_the_first_place_has_its_status() -> Result<()> {
+async fn a_first_error_sets_the_status() -> Result<()> {
     let (_runtime, http, _) = source().await?;
     for accept in ["*/*", "application/json", "text/event-stream"] {
         for (path, status, body) in
@@ -147,7 +132,7 @@ async fn an_error_in_the_first_place_has_its_status() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_error_is_an_event_or_a_line_and_breaks_what_is_raw() -> Result<()> {
+async fn a_later_error_is_an_event_a_line_or_a_break() -> Result<()> {
     let (_runtime, http, _) = source().await?;
     let error = r#"{"error":{"status":404,"message":"no such number"}}"#;
     let lines = http.get("/failing?after=1").await?;
@@ -171,7 +156,7 @@ async fn a_later_error_is_an_event_or_a_line_and_breaks_what_is_raw() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn chunks_come_as_they_are_made_and_dropping_them_stops_the_method() -> Result<()> {
+async fn chunks_arrive_as_they_are_made() -> Result<()> {
     let (_runtime, http, alive) = source().await?;
     let began = tokio::time::Instant::now();
     let mut chunks = http.get("/ticks").await?.chunks();
@@ -179,20 +164,20 @@ async fn chunks_come_as_they_are_made_and_dropping_them_stops_the_method() -> Re
         assert_eq!(chunks.next().await.unwrap()?, format!("{tick}\n"));
         assert_eq!(began.elapsed(), Duration::from_secs(tick + 1));
     }
-    assert_eq!(alive.load(Ordering::SeqCst), 1);
+    assert_eq!(alive.now(), 1);
     drop(chunks);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.now(), 0);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_before_the_first_item_stops_the_method_too() -> Result<()> {
+async fn leaving_before_the_first_item_stops_the_method() -> Result<()> {
     let (_runtime, http, alive) = source().await?;
     let request = http.get("/ticks").send();
     assert!(tokio::time::timeout(Duration::from_millis(10), request).await.is_err());
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.now(), 0);
     Ok(())
 }
 
@@ -204,12 +189,12 @@ async fn a_deadline_ends_a_stream_with_an_error() -> Result<()> {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[..2], [json!(0), json!(1)]);
     assert_eq!(lines[2]["error"]["status"], 408);
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(alive.now(), 0);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_without_an_end_is_no_array() -> Result<()> {
+async fn endless_streams_are_not_collected() -> Result<()> {
     let (_runtime, http, alive) = source().await?;
     let response = http.get("/megabytes").header("accept", "application/json").await?;
     assert_eq!(response.status(), 507);
@@ -219,6 +204,6 @@ async fn a_stream_without_an_end_is_no_array() -> Result<()> {
     let message = error["error"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("64 MiB") && message.contains("application/x-ndjson"), "{message}");
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0, "the method goes on");
+    assert_eq!(alive.now(), 0, "the method goes on");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The identity of deployments: which content is the same, in this process and in others.
+//! The identity of deployments: which content counts as equal, within a process and across
+//! processes.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -84,7 +85,7 @@ fn hash(bound: Bound<Model>) -> ContentHash {
 }
 
 #[test]
-fn equal_content_has_one_hash_in_every_process_and_build() {
+fn equal_content_has_one_hash_everywhere() {
     let hashes = hashes(front([model(), model().num_replicas(2)]));
     let told: BTreeMap<String, String> =
         hashes.into_iter().map(|(name, hash)| (name, hash.to_string())).collect();
@@ -100,7 +101,7 @@ fn equal_content_has_one_hash_in_every_process_and_build() {
     if env::var_os("SERVE_TEST_SECOND_PROCESS").is_none() {
         let this = env::current_exe().expect("a test is a program");
         let mut second = Command::new(this);
-        second.args(["--exact", "identity::equal_content_has_one_hash_in_every_process_and_build"]);
+        second.args(["--exact", "identity::equal_content_has_one_hash_everywhere"]);
         let status = second.env("SERVE_TEST_SECOND_PROCESS", "1").output().expect("it runs").status;
         assert!(status.success());
     }
@@ -152,7 +153,7 @@ fn each_option_changes_the_hash() {
 }
 
 #[test]
-fn each_argument_changes_the_hash_and_so_do_the_handles_and_the_application() {
+fn arguments_handles_and_name_change_the_hash() {
     let with = |change: fn(&mut Weights)| {
         let mut weights = weights();
         change(&mut weights);
@@ -201,7 +202,7 @@ impl Counter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_argument_that_changes_while_it_is_shared_counts_by_identity() -> Result<()> {
+async fn shared_mutable_arguments_compare_by_identity() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let (hits, client) = (Arc::<AtomicUsize>::default(), Arc::<Client>::default());
     let bound = |hits: &Arc<AtomicUsize>, client: &Arc<Client>| {
@@ -239,7 +240,7 @@ fn counting(arguments: CounterArguments) -> Application<Counter> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_registered_application_such_an_argument_counts_by_its_type() -> Result<()> {
+async fn registered_applications_compare_them_by_type() -> Result<()> {
     let counting = registered().into_iter().find(|app| app.name == "counting").expect("it is here");
     let build = |generation: u32| {
         let arguments: Map<_, _> =
@@ -263,7 +264,7 @@ async fn in_a_registered_application_such_an_argument_counts_by_its_type() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_two_replicas_have_one_id_not_even_in_two_runtimes() -> Result<()> {
+async fn replica_ids_are_unique_across_runtimes() -> Result<()> {
     #[deployment(num_replicas = 3)]
     #[derive(Default)]
     struct Named;

@@ -1,7 +1,8 @@
-//! Replicas that nobody calls: they start in a time that follows their number, and cost no
-//! task, no timer and no wake-up.
+//! Idle replicas: they start in time proportional to their number, and cost no task, no timer and no
+//! wake-up.
 
-use crate::by_environment;
+use crate::support::runtimes;
+use crate::support::status::deployment;
 
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ fn activity() -> (usize, u64) {
 
 /// Tasks of an application's replicas, and what an hour of idling adds to the wake-ups.
 async fn idling(deploy: impl AsyncFnOnce(&Runtime) -> Result<()>) -> Result<(usize, u64)> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     deploy(&runtime).await?;
     // What was under way has ended.
     sleep(Duration::from_secs(1)).await;
@@ -72,7 +73,7 @@ async fn idle_replicas_have_no_task_and_no_timer() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_asked_for_its_health_wakes_for_that_alone() -> Result<()> {
+async fn health_checks_are_the_only_wake_ups() -> Result<()> {
     let checked = async |runtime: &Runtime| {
         runtime.run(Checked::bind()).await?;
         Ok(())
@@ -86,9 +87,9 @@ async fn who_is_asked_for_its_health_wakes_for_that_alone() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_replicas_start_and_stop() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let adder = runtime.run(Adder::bind(1).num_replicas(5000)).await?;
-    let replicas = &runtime.status().applications["default"].deployments["Adder"].replicas;
+    let replicas = deployment(&runtime, "Adder").replicas;
     let ranks: Vec<usize> = replicas.iter().map(|replica| replica.rank).collect();
     assert_eq!(ranks, (0..5000).collect::<Vec<_>>());
     assert_eq!(adder.add(1).await?, 2);

@@ -1,8 +1,10 @@
-//! Calls that are polled in place, on the task of their caller, before they get a task of their
-//! own. Each test runs with and without, on one thread and on two workers: what a program sees is
-//! the same.
+//! Calls that are polled in place, on the task of their caller, before they get their own task. Each
+//! test runs with and without, on one thread and on two workers: a program cannot tell them apart.
 
-use std::collections::BTreeMap;
+use crate::support::events::Events;
+use crate::support::runtimes::threads;
+use crate::support::status::deployment;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
@@ -11,7 +13,6 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use serve_core::prelude::*;
 use serve_core::replica_context;
-use serve_core::status::MethodDetails;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -20,11 +21,10 @@ tokio::task_local! {
     static MARK: u32;
 }
 
-/// What happened, in order.
+/// What the methods share with their test.
 #[derive(Default)]
 struct Seen {
-    events: Mutex<Vec<String>>,
-    changed: Notify,
+    events: Events,
     /// Lets waiting methods go on.
     go: Notify,
     count: AtomicUsize,
@@ -33,38 +33,7 @@ struct Seen {
 
 type See = Arc<Seen>;
 
-impl Seen {
-    fn note(&self, event: impl Into<String>) {
-        self.events.lock().push(event.into());
-        self.changed.notify_waiters();
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.events.lock())
-    }
-
-    /// Waits until so many events happened, and takes them.
-    async fn taken(&self, number: usize) -> Vec<String> {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.events.lock().len() >= number {
-                return self.take();
-            }
-            changed.await;
-        }
-    }
-}
-
-struct OnDrop(See, &'static str);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.note(self.1);
-    }
-}
-
-/// Its drop panics.
+/// A value whose drop panics.
 #[derive(Clone)]
 struct Bomb;
 
@@ -86,7 +55,7 @@ impl One {
     }
 
     pub async fn note(&self, what: String) {
-        self.see.note(what);
+        self.see.events.note(what);
     }
 }
 
@@ -102,7 +71,7 @@ impl Mutable {
     }
 
     pub async fn note(&mut self, what: String) {
-        self.see.note(what);
+        self.see.events.note(what);
     }
 }
 
@@ -118,7 +87,7 @@ impl Leaf {
     }
 
     pub async fn note(&self, what: String) {
-        self.see.note(what);
+        self.see.events.note(what);
     }
 
     pub async fn count(&self) -> usize {
@@ -139,12 +108,12 @@ impl Leaf {
         let _ = sender.expect("it is sent once").send(());
     }
 
-    /// Ends when it is told to.
+    /// Ends on notice.
     pub async fn wait(&self) {
-        let _dropped = OnDrop(Arc::clone(&self.see), "dropped");
-        self.see.note("began");
+        let _dropped = self.see.events.note_on_drop("dropped");
+        self.see.events.note("began");
         self.see.go.notified().await;
-        self.see.note("went on");
+        self.see.events.note("went on");
     }
 
     pub async fn fail(&self) {
@@ -286,14 +255,6 @@ fn ways() -> impl Iterator<Item = Way> {
 }
 
 impl Way {
-    fn tokio(self) -> tokio::runtime::Runtime {
-        let mut builder = match self.workers {
-            1 => Builder::new_current_thread(),
-            _ => Builder::new_multi_thread(),
-        };
-        builder.worker_threads(self.workers).enable_all().build().expect("threads can start")
-    }
-
     async fn graph(self) -> (Runtime, TopHandle, See) {
         let see = See::default();
         let runtime = Runtime::builder().in_place(self.in_place).start().await.unwrap();
@@ -308,10 +269,6 @@ impl Way {
         let top = runtime.run(top).await.unwrap();
         (runtime, top, see)
     }
-}
-
-fn details(runtime: &Runtime, deployment: &str) -> BTreeMap<String, MethodDetails> {
-    runtime.status().applications["default"].deployments[deployment].methods.clone()
 }
 
 /// Runs `inner` inside a method, each way.
@@ -337,7 +294,7 @@ fn run<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     for way in ways {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner = inner.clone();
             let inner: Inner = Arc::new(move |handles| Box::pin(inner(handles)));
@@ -350,7 +307,7 @@ fn run<F>(
 }
 
 #[test]
-fn a_response_that_is_dropped_before_it_is_polled_never_runs_its_call() {
+fn a_response_dropped_unpolled_never_runs() {
     everywhere(|Handles { see, leaf, one, .. }| async move {
         drop(leaf.note("never".to_owned()));
         drop(one.note("never".to_owned()));
@@ -360,53 +317,53 @@ fn a_response_that_is_dropped_before_it_is_polled_never_runs_its_call() {
         one.note("the slot is free".to_owned()).await.unwrap();
         // Two calls at once have tasks, which tokio may have begun before they are dropped on
         // another worker; not so a call that alone was made.
-        assert_eq!(see.take(), ["the slot is free"]);
+        assert_eq!(see.events.take(), ["the slot is free"]);
     });
 }
 
 #[test]
-fn dropping_a_response_after_its_first_poll_stops_the_whole_tree() {
+fn dropping_a_polled_response_stops_the_call_tree() {
     everywhere(|Handles { see, middle, .. }| async move {
         let mut response = middle.wait();
         assert!(futures::poll!(&mut response).is_pending());
-        assert_eq!(see.taken(1).await, ["began"]);
+        assert_eq!(see.events.take_when(1).await, ["began"]);
         drop(response);
-        assert_eq!(see.taken(1).await, ["dropped"]);
+        assert_eq!(see.events.take_when(1).await, ["dropped"]);
     });
 }
 
 #[test]
-fn a_call_that_is_not_awaited_begins_when_its_caller_suspends() {
+fn unawaited_calls_begin_when_the_caller_suspends() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = leaf.note("callee".to_owned());
-        assert_eq!(see.taken(1).await, ["callee"]);
+        assert_eq!(see.events.take_when(1).await, ["callee"]);
         response.await.unwrap();
         let mut response = leaf.wait();
-        assert_eq!(see.taken(1).await, ["began"]);
+        assert_eq!(see.events.take_when(1).await, ["began"]);
         assert!(futures::poll!(&mut response).is_pending());
         see.go.notify_one();
         response.await.unwrap();
-        assert_eq!(see.take(), ["went on", "dropped"]);
+        assert_eq!(see.events.take(), ["went on", "dropped"]);
     });
 }
 
 #[test]
-fn a_detached_a_shared_and_a_forgotten_call_run() {
+fn detached_shared_and_forgotten_calls_run() {
     everywhere(|Handles { see, leaf, .. }| async move {
         leaf.note("detached".to_owned()).detach();
-        assert_eq!(see.taken(1).await, ["detached"]);
+        assert_eq!(see.events.take_when(1).await, ["detached"]);
         let reference = leaf.count().object_ref();
         let shared = reference.clone();
         drop(reference);
         assert_eq!(*shared.get().await.unwrap(), 0);
         std::mem::forget(leaf.note("forgotten".to_owned()));
-        assert_eq!(see.taken(1).await, ["forgotten"]);
+        assert_eq!(see.events.take_when(1).await, ["forgotten"]);
         assert_eq!(leaf.add(leaf.count(), leaf.add(1, 2)).await.unwrap(), 4);
     });
 }
 
 #[test]
-fn a_panic_is_the_calls_and_leaves_the_caller_as_it_was() {
+fn a_panic_fails_only_the_call() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let request = context().request_id().to_owned();
         for _ in 0..2 {
@@ -416,14 +373,14 @@ fn a_panic_is_the_calls_and_leaves_the_caller_as_it_was() {
             assert_eq!(context().request_id(), request);
         }
         leaf.note("served".to_owned()).await.unwrap();
-        assert_eq!(see.take(), ["served"]);
+        assert_eq!(see.events.take(), ["served"]);
     });
 }
 
 #[test]
 fn three_panics_in_a_row_replace_the_replica() {
     for way in ways() {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner: Inner = Arc::new(|Handles { leaf, .. }| {
                 Box::pin(async move {
@@ -446,7 +403,7 @@ fn three_panics_in_a_row_replace_the_replica() {
 }
 
 #[test]
-fn what_panics_when_it_is_dropped_harms_only_its_call() {
+fn a_panicking_drop_fails_only_its_call() {
     everywhere(|Handles { leaf, .. }| async move {
         let exploded = leaf.explode().await;
         assert!(matches!(exploded, Err(CallError::Panicked(_))), "{exploded:?}");
@@ -456,7 +413,7 @@ fn what_panics_when_it_is_dropped_harms_only_its_call() {
 }
 
 #[test]
-fn a_lock_that_is_held_while_a_call_is_made_is_no_deadlock() {
+fn a_held_lock_does_not_deadlock() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = {
             let _held = see.lock.lock();
@@ -467,7 +424,7 @@ fn a_lock_that_is_held_while_a_call_is_made_is_no_deadlock() {
 }
 
 #[test]
-fn calls_at_once_run_side_by_side() {
+fn concurrent_calls_run_side_by_side() {
     on_two_workers(|Handles { leaf, .. }| async move {
         // Each blocks its thread until the other one has begun.
         let barrier = Arc::new(Barrier::new(2));
@@ -479,22 +436,22 @@ fn calls_at_once_run_side_by_side() {
 }
 
 #[test]
-fn calls_begin_in_the_order_in_which_they_were_made_where_order_is_promised() {
+fn ordered_calls_begin_in_order() {
     everywhere(|Handles { see, one, mutable, .. }| async move {
         for _ in 0..20 {
             let (a, b) = (one.note("a".to_owned()), one.note("b".to_owned()));
             b.await.unwrap();
             a.await.unwrap();
-            assert_eq!(see.take(), ["a", "b"]);
+            assert_eq!(see.events.take(), ["a", "b"]);
             mutable.note("a".to_owned()).await.unwrap();
             mutable.note("b".to_owned()).await.unwrap();
-            assert_eq!(see.take(), ["a", "b"]);
+            assert_eq!(see.events.take(), ["a", "b"]);
         }
     });
 }
 
 #[test]
-fn a_response_may_be_polled_by_another_task_and_on_another_thread() {
+fn responses_may_move_to_other_tasks() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let response = leaf.identity();
         let elsewhere = tokio::spawn(response).await.unwrap().unwrap();
@@ -517,7 +474,7 @@ fn a_response_may_be_polled_by_another_task_and_on_another_thread() {
 }
 
 #[test]
-fn a_call_knows_its_own_context_and_its_request_is_known_before_and_after() {
+fn calls_have_their_own_context() {
     everywhere(|Handles { leaf, .. }| async move {
         let request = context().request_id().to_owned();
         let mut response = leaf.identity();
@@ -533,38 +490,38 @@ fn a_call_knows_its_own_context_and_its_request_is_known_before_and_after() {
 }
 
 #[test]
-fn a_passed_deadline_keeps_a_call_from_beginning() {
+fn a_passed_deadline_prevents_the_call() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let late = leaf.options(CallOptions::new().timeout(Duration::ZERO));
         let ended = late.note("never".to_owned()).await;
         assert!(matches!(ended, Err(CallError::DeadlineExceeded)), "{ended:?}");
-        assert!(see.take().is_empty());
+        assert!(see.events.take().is_empty());
         let soon = leaf.options(CallOptions::new().timeout(Duration::from_millis(5)));
         let ended = soon.wait().await;
         assert!(matches!(ended, Err(CallError::DeadlineExceeded)), "{ended:?}");
-        assert_eq!(see.taken(2).await, ["began", "dropped"]);
+        assert_eq!(see.events.take_when(2).await, ["began", "dropped"]);
     });
 }
 
 #[test]
-fn waiting_for_a_result_in_async_code_is_refused_and_the_call_never_runs() {
+fn blocking_waits_in_async_code_are_refused() {
     everywhere(|Handles { see, leaf, .. }| async move {
         let refused = leaf.note("never".to_owned()).result();
         assert!(matches!(refused, Err(CallError::BlockingInAsync)));
         assert_eq!(leaf.lock().await.unwrap(), 7);
-        assert!(see.take().is_empty());
+        assert!(see.events.take().is_empty());
     });
 }
 
 #[test]
-fn calls_call_themselves_to_any_depth() {
+fn calls_may_recurse_to_any_depth() {
     everywhere(|Handles { leaf, .. }| async move {
         assert_eq!(leaf.deeper(leaf.clone(), 2_000).await.unwrap(), 2_000);
     });
 }
 
 #[test]
-fn a_method_that_only_makes_calls_lets_other_tasks_run() {
+fn call_loops_let_other_tasks_run() {
     everywhere(|Handles { leaf, .. }| async move {
         let ticks = Arc::new(AtomicUsize::new(0));
         let ticked = Arc::clone(&ticks);
@@ -582,7 +539,7 @@ fn a_method_that_only_makes_calls_lets_other_tasks_run() {
 }
 
 #[test]
-fn a_caller_that_blocks_its_thread_for_its_callee_gets_it() {
+fn callers_may_block_on_their_callee() {
     on_two_workers(|Handles { leaf, .. }| async move {
         let (sender, received) = mpsc::channel();
         let response = leaf.send(sender);
@@ -598,10 +555,10 @@ fn a_caller_that_blocks_its_thread_for_its_callee_gets_it() {
 }
 
 #[test]
-fn a_runtime_that_shuts_down_drops_the_calls_that_stand() {
+fn shutdown_drops_suspended_calls() {
     for in_place in [true, false] {
         let way = Way { workers: 2, in_place };
-        let tokio = way.tokio();
+        let tokio = threads(way.workers);
         let (runtime, top, _) = tokio.block_on(way.graph());
         let (made, is_made) = mpsc::channel();
         let (go, goes) = mpsc::channel::<()>();
@@ -626,11 +583,11 @@ fn a_runtime_that_shuts_down_drops_the_calls_that_stand() {
     }
 }
 
-/// What differs: until its first suspension, a call in place sees its caller's task.
+/// The one difference: until its first suspension, a call in place sees the task of its caller.
 #[test]
-fn task_locals_and_the_task_are_the_callers_until_the_first_suspension() {
+fn task_locals_are_the_callers_until_suspension() {
     for way in ways() {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (_runtime, top, _) = way.graph().await;
             let Way { in_place, .. } = way;
             let inner: Inner = Arc::new(move |Handles { leaf, .. }| {
@@ -649,9 +606,9 @@ fn task_locals_and_the_task_are_the_callers_until_the_first_suspension() {
 }
 
 #[test]
-fn status_says_how_many_calls_ran_in_place() {
+fn status_counts_calls_in_place() {
     for way in ways() {
-        way.tokio().block_on(async {
+        threads(way.workers).block_on(async {
             let (runtime, top, _) = way.graph().await;
             let inner: Inner = Arc::new(|Handles { see, leaf, .. }| {
                 Box::pin(async move {
@@ -666,13 +623,13 @@ fn status_says_how_many_calls_ran_in_place() {
             });
             top.run(inner).await.unwrap();
             let in_place = u64::from(way.in_place);
-            let methods = details(&runtime, "Leaf");
+            let methods = deployment(&runtime, "Leaf").methods;
             let count = methods["count"];
             assert_eq!(count.in_place, 3 * in_place, "{way:?}");
             assert_eq!(count.spawned, 4 * (1 - in_place), "{way:?}");
             let wait = methods["wait"];
             assert_eq!((wait.in_place, wait.spawned), (in_place, 1 - in_place), "{way:?}");
-            let top = details(&runtime, "Top")["run"];
+            let top = deployment(&runtime, "Top").methods["run"];
             assert_eq!((top.in_place, top.spawned), (0, 1), "made outside of any method");
         });
     }
@@ -681,7 +638,7 @@ fn status_says_how_many_calls_ran_in_place() {
 /// The replica of a call ends between the making of the call and its first poll, or while the
 /// call waits after its first poll.
 #[tokio::test(start_paused = true)]
-async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
+async fn calls_outlive_a_replica_only_before_they_begin() {
     for in_place in [true, false] {
         let see = See::default();
         let runtime = Arc::new(MockRuntime::builder().mode(Mode::Local).in_place(in_place).start());
@@ -703,16 +660,16 @@ async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
                 let ended = response.await;
                 // Both were killed if the call had been on the other one.
                 assert!(ended.is_ok(), "{ended:?}");
-                assert_eq!(see.take(), ["elsewhere"]);
+                assert_eq!(see.events.take(), ["elsewhere"]);
                 let mut response = leaf.wait();
                 assert!(futures::poll!(&mut response).is_pending());
-                assert_eq!(see.taken(1).await, ["began"]);
+                assert_eq!(see.events.take_when(1).await, ["began"]);
                 while world.kill_replica::<Leaf>(0) || world.kill_replica::<Leaf>(1) {}
                 let ended = response.await;
                 let Err(CallError::Unavailable { started: true, .. }) = ended else {
                     panic!("{ended:?}");
                 };
-                assert_eq!(see.taken(1).await, ["dropped"]);
+                assert_eq!(see.events.take_when(1).await, ["dropped"]);
             })
         });
         top.run(inner).await.unwrap();
@@ -720,7 +677,7 @@ async fn a_call_survives_the_end_of_its_replica_only_before_it_began() {
 }
 
 #[test]
-fn a_method_in_place_that_only_makes_calls_lets_other_tasks_run_too() {
+fn nested_call_loops_let_other_tasks_run() {
     everywhere(|Handles { middle, see, .. }| async move {
         let flag = Arc::clone(&see);
         let flagging = tokio::spawn(async move {
@@ -735,7 +692,7 @@ fn a_method_in_place_that_only_makes_calls_lets_other_tasks_run_too() {
 }
 
 #[test]
-fn a_response_that_was_polled_once_and_kept_has_begun_its_call() {
+fn a_kept_response_has_begun_its_call() {
     everywhere(|Handles { leaf, .. }| async move {
         // More often than the budget of a task lasts.
         for _ in 0..1_000 {
@@ -753,7 +710,7 @@ fn a_response_that_was_polled_once_and_kept_has_begun_its_call() {
 }
 
 #[test]
-fn a_cancelled_response_is_passed_on_as_one_and_keeps_its_names() {
+fn cancelled_responses_keep_their_names() {
     everywhere(|Handles { leaf, .. }| async move {
         let request = context().request_id().to_owned();
         for _ in 0..2 {
@@ -779,7 +736,7 @@ fn a_cancelled_response_is_passed_on_as_one_and_keeps_its_names() {
 }
 
 #[test]
-fn a_method_runs_on_its_own_runtime_whatever_blocks_on_it() {
+fn methods_run_on_their_own_runtime() {
     on_two_workers(|Handles { leaf, .. }| async move {
         let here = tokio::runtime::Handle::current().id();
         let there = tokio::task::block_in_place(|| {
@@ -794,7 +751,7 @@ fn a_method_runs_on_its_own_runtime_whatever_blocks_on_it() {
 
 /// A mock that asserts fails its call, not the method that made the call.
 #[tokio::test(start_paused = true)]
-async fn a_mock_that_panics_at_once_fails_its_call_only() {
+async fn a_panicking_mock_fails_only_its_call() {
     for in_place in [true, false] {
         let mock = LoggingMock::new().log(|| -> std::future::Ready<()> { panic!("asserted") });
         let runtime =
@@ -871,25 +828,25 @@ impl Pipeline {
 
 /// On the real clock, because on a paused one nothing is timed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_is_polled_in_place_once_it_has_earned_that_and_until_it_computes() {
+async fn short_methods_are_promoted_to_in_place() {
     let runtime = Runtime::builder().start().await.unwrap();
     let pipeline = runtime.run(Pipeline::bind(Varying::bind())).await.unwrap();
     pipeline.work(50).await.unwrap();
-    assert_eq!(details(&runtime, "Varying")["work"].in_place, 0);
+    assert_eq!(deployment(&runtime, "Varying").methods["work"].in_place, 0);
     // Another program may interrupt a poll, which looks like a long one then.
-    while details(&runtime, "Varying")["work"].in_place == 0 {
+    while deployment(&runtime, "Varying").methods["work"].in_place == 0 {
         pipeline.work(64).await.unwrap();
     }
-    let before = details(&runtime, "Varying")["work"];
+    let before = deployment(&runtime, "Varying").methods["work"];
     // The sweeper sees the first poll that is as long as this one.
     pipeline.turn_long(1).await.unwrap();
     pipeline.work(1).await.unwrap();
-    let turned = details(&runtime, "Varying")["work"];
+    let turned = deployment(&runtime, "Varying").methods["work"];
     pipeline.work(100).await.unwrap();
-    let after = details(&runtime, "Varying")["work"];
+    let after = deployment(&runtime, "Varying").methods["work"];
     assert_eq!(after.in_place, turned.in_place, "{before:?} {turned:?} {after:?}");
     pipeline.suspend(1_000).await.unwrap();
-    let suspending = details(&runtime, "Varying")["suspend"];
+    let suspending = deployment(&runtime, "Varying").methods["suspend"];
     assert_eq!((suspending.in_place, suspending.spawned), (0, 1_000));
 }
 
@@ -942,7 +899,7 @@ impl Front {
 /// the same task.
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn an_endpoint_runs_on_the_task_of_its_connection() -> Result<()> {
+async fn endpoints_run_on_the_connections_task() -> Result<()> {
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
     for in_place in [true, false] {

@@ -1,9 +1,15 @@
 //! Programs that calls in place must not break: methods that turn slow, callers that never yield,
-//! deep stacks, panics of others, filters of the log; and deadlines of methods that do not await.
+//! deep stacks, panics of callers, log filters, and deadlines of methods that do not await.
+
+use crate::support::clocks::seconds;
+use crate::support::gates::{Gate, gate};
+use crate::support::log::second_subscriber;
+use crate::support::runtimes::threads;
+use crate::support::status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,25 +17,11 @@ use futures::stream::Stream;
 use parking_lot::Mutex;
 use serve_core::prelude::*;
 use serve_core::status::ApplicationStatus;
-use tokio::runtime::Builder;
 use tokio::time::Instant;
 
-fn tokio(workers: usize) -> tokio::runtime::Runtime {
-    let mut builder = match workers {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    if workers > 1 {
-        builder.worker_threads(workers);
-    }
-    builder.enable_all().build().unwrap()
-}
-
 fn in_place(runtime: &Runtime, deployment: &str, method: &str) -> u64 {
-    let status = runtime.status();
-    let deployment = status.application("default").unwrap().deployment(deployment).unwrap();
     // A method that was never called is not there.
-    deployment.methods.get(method).map_or(0, |method| method.in_place)
+    status::deployment(runtime, deployment).methods.get(method).map_or(0, |method| method.in_place)
 }
 
 /// Computes for `time`, as far as the clock tells.
@@ -99,9 +91,9 @@ impl Round {
 }
 
 #[test]
-fn a_method_that_turns_slow_goes_back_to_tasks_whatever_its_caller_calls_in_turn() {
+fn slow_methods_are_demoted_to_tasks() {
     for quick in [0, 1, 3, 7, 15, 31] {
-        tokio(1).block_on(async {
+        threads(1).block_on(async {
             let runtime = Runtime::builder().start().await.unwrap();
             let slow = Arc::<AtomicBool>::default();
             let round = Round::bind(Quick::bind(), Turning::bind(Arc::clone(&slow)));
@@ -160,9 +152,9 @@ impl<'de> Deserialize<'de> for Stop {
 }
 
 #[test]
-fn a_loop_over_cancelled_calls_lets_other_tasks_run() {
+fn loops_of_cancelled_calls_yield() {
     for in_place in [true, false] {
-        tokio(1).block_on(async {
+        threads(1).block_on(async {
             let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
             let careless = runtime.run(Careless::bind(Quick::bind())).await.unwrap();
             let stop = Stop::default();
@@ -200,9 +192,9 @@ impl Deep {
 }
 
 #[test]
-fn deep_calls_with_large_futures_leave_the_stack_alone() {
+fn deep_calls_do_not_overflow_the_stack() {
     for in_place in [true, false] {
-        tokio(2).block_on(async {
+        threads(2).block_on(async {
             let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
             let own = Arc::default();
             let deep = runtime.run(Deep::bind(Arc::clone(&own))).await.unwrap();
@@ -242,9 +234,9 @@ impl Panics {
 }
 
 #[test]
-fn a_replica_is_not_blamed_for_the_panics_of_its_callers() {
+fn callers_panics_do_not_count_against_a_replica() {
     for in_place in [true, false] {
-        tokio(1).block_on(async {
+        threads(1).block_on(async {
             let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
             let panics = runtime.run(Panics::bind(Quick::bind())).await.unwrap();
             for _ in 0..10 {
@@ -262,26 +254,26 @@ fn a_replica_is_not_blamed_for_the_panics_of_its_callers() {
 /// Blocks its thread until it is let go.
 #[deployment(local)]
 struct Blocks {
-    go: Arc<Mutex<Receiver<()>>>,
+    gate: Gate,
 }
 
 #[handle]
 impl Blocks {
-    fn new(go: Arc<Mutex<Receiver<()>>>) -> Self {
-        Self { go }
+    fn new(gate: Gate) -> Self {
+        Self { gate }
     }
 
     pub async fn block(&self) -> u64 {
         // Long enough for a caller that waits for it to be found out.
-        let _ = self.go.lock().recv_timeout(Duration::from_secs(20));
+        self.gate.pass_within(seconds(20));
         7
     }
 
     pub fn items(&self) -> impl Stream<Item = u64> + use<> {
-        let go = Arc::clone(&self.go);
+        let gate = self.gate.clone();
         futures::stream::iter(0..2).map(move |number| {
             if number == 1 {
-                let _ = go.lock().recv_timeout(Duration::from_secs(20));
+                gate.pass_within(seconds(20));
             }
             number
         })
@@ -290,14 +282,14 @@ impl Blocks {
 
 /// The handle with a deadline of 20 ms, and the way to let the method go.
 async fn blocks(runtime: &Runtime) -> (BlocksHandle, Sender<()>) {
-    let (go, gone) = channel();
-    let blocks = runtime.run(Blocks::bind(Arc::new(Mutex::new(gone)))).await.unwrap();
+    let (gate, go) = gate();
+    let blocks = runtime.run(Blocks::bind(gate)).await.unwrap();
     (blocks.options(CallOptions::new().timeout(Duration::from_millis(20))), go)
 }
 
 #[test]
-fn a_caller_hears_of_its_deadline_though_the_method_does_not_await() {
-    tokio(3).block_on(async {
+fn deadlines_reach_callers_of_blocked_methods() {
+    threads(3).block_on(async {
         let runtime = Runtime::builder().start().await.unwrap();
         let (blocks, go) = blocks(&runtime).await;
         assert_eq!(blocks.block().await, Err(CallError::DeadlineExceeded));
@@ -372,7 +364,7 @@ impl std::io::Write for Lines {
 }
 
 #[test]
-fn no_filter_of_the_log_puts_a_callees_events_into_its_callers_span() {
+fn log_filters_keep_callee_events_separate() {
     for in_place in [true, false] {
         for filter in ["my_app=info", "info", "serve_core=info,my_app=info"] {
             let lines = Lines::default();
@@ -382,11 +374,9 @@ fn no_filter_of_the_log_puts_a_callees_events_into_its_callers_span() {
                 .with_ansi(false)
                 .with_env_filter(filter)
                 .finish();
-            // With a single subscriber, `tracing` asks that of the thread which meets an event first,
-            // and remembers the answer. That thread may be another test's.
-            let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+            let _second = second_subscriber(tracing_subscriber::registry());
             let _default = tracing::subscriber::set_default(subscriber);
-            tokio(1).block_on(async {
+            threads(1).block_on(async {
                 let runtime = Runtime::builder().in_place(in_place).start().await.unwrap();
                 let spans = runtime.run(Spans::bind(Logs::bind())).await.unwrap();
                 spans.log().await.unwrap();

@@ -1,5 +1,8 @@
-//! Random programs of calls, joins, selects, drops, panics and deadlines, run with calls in place
-//! and without: what can be seen of a program is the same.
+//! Random programs of calls, joins, selects, drops, panics and deadlines look the same with calls in
+//! place and without.
+
+use crate::support::cases::cases;
+use crate::support::runtimes::paused;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +59,7 @@ enum Dropped {
     AtTheEnd(u64),
 }
 
-/// What was seen: of each call, by its path, when it began, ended, was dropped, and what its
-/// caller got.
+/// For each call, by its path: when it began, ended or was dropped, and what its caller received.
 #[derive(Debug)]
 struct Log {
     start: Instant,
@@ -268,12 +270,7 @@ fn programs() -> impl Strategy<Value = Program> {
 
 /// Runs a program on a paused clock. Returns what was seen of each call, by the call's path.
 fn seen(program: &Program, in_place: bool) -> Vec<(String, String)> {
-    let tokio = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime can start");
-    tokio.block_on(async {
+    paused().block_on(async {
         let runtime = MockRuntime::builder().mode(Mode::Local).in_place(in_place).start();
         let node = runtime.run(Node::bind()).await.expect("nothing keeps it from running");
         let log = Arc::new(Log { start: Instant::now(), events: Mutex::default() });
@@ -290,10 +287,10 @@ fn seen(program: &Program, in_place: bool) -> Vec<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(100), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_program_looks_the_same_with_calls_in_place(program in programs()) {
+    fn programs_look_the_same_in_place(program in programs()) {
         prop_assert_eq!(seen(&program, false), seen(&program, true));
     }
 }

@@ -1,6 +1,7 @@
-//! Streams as arguments: client streams, and streams both ways.
+//! Streams as arguments: client streams, and streams in both directions.
 
-use crate::by_environment;
+use crate::support::gauges::Gauge;
+use crate::support::runtimes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,47 +17,39 @@ use tokio::time::{sleep, timeout};
 const AHEAD: usize = 16 + 1;
 
 #[derive(Clone, Default)]
-struct Gauge {
+struct Sources {
     /// Items that were made.
     made: Arc<AtomicUsize>,
     /// Sources that live.
-    live: Arc<AtomicUsize>,
+    live: Gauge,
 }
 
-struct Living(Gauge);
-
-impl Drop for Living {
-    fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Gauge {
+impl Sources {
     fn made(&self) -> usize {
         self.made.load(Ordering::SeqCst)
     }
 
     fn live(&self) -> usize {
-        self.live.load(Ordering::SeqCst)
+        self.live.now()
     }
 
     /// The numbers from 0, counted as they are made.
     fn numbers(&self) -> impl Stream<Item = u64> + Send + 'static {
-        self.live.fetch_add(1, Ordering::SeqCst);
-        let living = Living(self.clone());
+        let (made, living) = (Arc::clone(&self.made), self.live.enter());
         stream::iter(0..).inspect(move |_| {
-            living.0.made.fetch_add(1, Ordering::SeqCst);
+            let _ = &living;
+            made.fetch_add(1, Ordering::SeqCst);
         })
     }
 }
 
 #[deployment]
-struct Source(Gauge);
+struct Source(Sources);
 
 #[handle]
 impl Source {
-    fn new(gauge: Gauge) -> Self {
-        Self(gauge)
+    fn new(sources: Sources) -> Self {
+        Self(sources)
     }
 
     pub fn numbers(&self) -> impl Stream<Item = u64> {
@@ -168,25 +161,25 @@ struct Test {
     pipe: PipeHandle,
     source: SourceHandle,
     sink: SinkHandle,
-    gauge: Gauge,
+    sources: Sources,
 }
 
 async fn start() -> Result<Test> {
-    let gauge = Gauge::default();
+    let sources = Sources::default();
     let runtime = MockRuntime::builder().start();
-    let pipe = runtime.run(Pipe::bind(Source::bind(gauge.clone()), Sink::bind())).await?;
+    let pipe = runtime.run(Pipe::bind(Source::bind(sources.clone()), Sink::bind())).await?;
     let source = runtime.get_deployment_handle::<Source>("default", "Source")?;
     let sink = runtime.get_deployment_handle::<Sink>("default", "Sink")?;
-    Ok(Test { runtime, pipe, source, sink, gauge })
+    Ok(Test { runtime, pipe, source, sink, sources })
 }
 
-/// Long enough for everything to come to rest.
+/// Waits until everything has come to rest.
 async fn rest() {
     sleep(Duration::from_secs(10)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_stream_a_response_and_an_input_are_arguments() -> Result<()> {
+async fn streams_responses_and_inputs_are_arguments() -> Result<()> {
     let test = start().await?;
     assert_eq!(test.sink.sum(stream::iter([1, 2, 3])).await?, 6);
     assert_eq!(test.sink.sum(InputStream::new(stream::iter([4, 5]))).await?, 9);
@@ -203,65 +196,65 @@ async fn any_stream_a_response_and_an_input_are_arguments() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_pulled_as_it_is_read() -> Result<()> {
+async fn streams_are_pulled_as_they_are_read() -> Result<()> {
     let test = start().await?;
-    assert_eq!(test.sink.few(test.gauge.numbers(), 3).await?, [0, 1, 2]);
-    assert_eq!(test.gauge.made(), 3, "no more than was read");
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sink.few(test.sources.numbers(), 3).await?, [0, 1, 2]);
+    assert_eq!(test.sources.made(), 3, "no more than was read");
+    assert_eq!(test.sources.live(), 0);
 
-    let call = test.sink.hold(test.gauge.numbers());
+    let call = test.sink.hold(test.sources.numbers());
     rest().await;
-    assert_eq!(test.gauge.made(), 3, "nobody reads");
+    assert_eq!(test.sources.made(), 3, "nobody reads");
     drop(call);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_stops_producers_all_the_way_up() -> Result<()> {
+async fn slow_consumers_hold_back_all_producers() -> Result<()> {
     let test = start().await?;
     let mut numbers = test.pipe.doubled_twice();
     for expected in [0, 4, 8] {
         assert_eq!(numbers.next().await.expect("it has no end")?, expected);
     }
     rest().await;
-    let made = test.gauge.made();
+    let made = test.sources.made();
     assert!((3..=3 + 4 * AHEAD).contains(&made), "{made} for three that were read");
     rest().await;
-    assert_eq!(test.gauge.made(), made, "it stands still");
+    assert_eq!(test.sources.made(), made, "it stands still");
     for _ in 0..100 {
         numbers.next().await.expect("it has no end")?;
     }
     rest().await;
-    assert_eq!(test.gauge.made(), made + 100, "one for one");
+    assert_eq!(test.sources.made(), made + 100, "one for one");
     drop(numbers);
     rest().await;
-    assert_eq!(test.gauge.live(), 0, "the end of it ended all of it");
+    assert_eq!(test.sources.live(), 0, "the end of it ended all of it");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_the_call_that_it_was_given_to() -> Result<()> {
+async fn a_stream_ends_with_its_call() -> Result<()> {
     let test = start().await?;
     // Dropped.
     let call = test.sink.hold(test.source.numbers());
     rest().await;
-    assert_eq!((test.gauge.live(), test.gauge.made()), (1, AHEAD));
+    assert_eq!((test.sources.live(), test.sources.made()), (1, AHEAD));
     drop(call);
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
     // Out of time.
     let hasty = test.sink.options(CallOptions::new().timeout(Duration::from_secs(1)));
     let late = hasty.hold(test.source.numbers()).await;
     assert_eq!(late, Err(CallError::DeadlineExceeded));
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
     // Down a tree.
     let call = test.pipe.hold();
     rest().await;
-    assert_eq!(test.gauge.live(), 1);
+    assert_eq!(test.sources.live(), 1);
     drop(call);
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
     // Its replica died.
     let call = test.sink.hold(test.source.numbers());
     rest().await;
@@ -269,40 +262,40 @@ async fn a_stream_ends_with_the_call_that_it_was_given_to() -> Result<()> {
     let error = call.await.unwrap_err();
     assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_a_queued_call_waits_with_it_and_leaves_with_it() -> Result<()> {
+async fn a_stream_waits_and_leaves_with_its_call() -> Result<()> {
     let test = start().await?;
     let full = [test.sink.hold(stream::empty()), test.sink.hold(stream::empty())];
     let queued = test.sink.sum(test.source.numbers().take(20).map(|item| item.unwrap_or(0)));
-    let passed = test.sink.sum(test.gauge.numbers());
+    let passed = test.sink.sum(test.sources.numbers());
     let ahead = test.sink.sum(test.source.numbers());
     rest().await;
-    assert_eq!(test.gauge.made(), 2 * AHEAD, "two producers are ahead, and wait");
+    assert_eq!(test.sources.made(), 2 * AHEAD, "two producers are ahead, and wait");
     drop((passed, ahead));
     rest().await;
-    assert_eq!(test.gauge.live(), 1);
+    assert_eq!(test.sources.live(), 1);
     drop(full);
     assert_eq!(queued.await?, (0..20).sum::<u64>(), "none was lost");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_a_stream_stops_its_source_and_goes_on() -> Result<()> {
+async fn dropping_a_stream_stops_its_source() -> Result<()> {
     let test = start().await?;
     let call = test.sink.one_and_on(test.source.numbers());
     rest().await;
-    assert_eq!(test.gauge.live(), 0, "while the call still runs");
-    assert!(test.gauge.made() <= 1 + AHEAD);
+    assert_eq!(test.sources.live(), 0, "while the call still runs");
+    assert!(test.sources.made() <= 1 + AHEAD);
     assert_eq!(call.await?, Some(0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_at_the_source_arrives_as_an_item() -> Result<()> {
+async fn source_failures_arrive_as_items() -> Result<()> {
     let test = start().await?;
     let transcript = test.sink.transcript(test.source.fails_at(2)).await?;
     let failed = Err("`Source.fails_at` failed: no 2".to_owned());
@@ -311,7 +304,7 @@ async fn what_fails_at_the_source_arrives_as_an_item() -> Result<()> {
     let CallError::App(error) = error else { panic!("{error:?}") };
     assert_eq!(error.to_string(), "`Source.fails_at` failed: no 2");
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
 
     // Its replica dies: what it had made still comes.
     let call = test.sink.few(test.source.numbers(), 1_000);
@@ -331,27 +324,27 @@ async fn what_fails_at_the_source_arrives_as_an_item() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocking_method_reads_it_on_its_thread() -> Result<()> {
+async fn blocking_methods_read_streams() -> Result<()> {
     let test = start().await?;
     assert_eq!(test.sink.sum_blocking(stream::iter(0..100)).await?, 4_950);
     let error = test.sink.sum_blocking(test.source.fails_at(50)).await.unwrap_err();
     assert!(error.to_string().contains("no 50"), "{error}");
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
     // Elsewhere it would stop other calls, the source among them.
     let test = start().await?;
     let items = test.sink.blocks(test.source.numbers()).await?;
     assert_eq!(items, [Err(CallError::<Error>::BlockingInAsync.to_string())]);
     rest().await;
-    assert_eq!(test.gauge.live(), 0);
+    assert_eq!(test.sources.live(), 0);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_blocking_method_reads_it_on_a_thread_of_its_replica() -> Result<()> {
-    let gauge = Gauge::default();
-    let runtime = by_environment::runtime().await?;
-    let pipe = Pipe::bind(Source::bind(gauge), Sink::bind());
+async fn blocking_methods_read_on_the_replicas_thread() -> Result<()> {
+    let sources = Sources::default();
+    let runtime = runtimes::by_environment().await?;
+    let pipe = Pipe::bind(Source::bind(sources), Sink::bind());
     let _pipe = runtime.run(pipe).await?;
     let sink = runtime.get_deployment_handle::<Sink>("default", "Sink")?;
     assert_eq!(sink.sum_blocking(stream::iter(0..1_000)).await?, 499_500);
@@ -359,12 +352,14 @@ async fn a_blocking_method_reads_it_on_a_thread_of_its_replica() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_a_stream_unread_stops_its_source_and_goes_on() -> Result<()> {
+async fn dropping_an_unread_stream_stops_its_source() -> Result<()> {
     let test = start().await?;
-    let calls =
-        [test.sink.none_and_on(test.source.numbers()), test.sink.none_and_on(test.gauge.numbers())];
+    let calls = [
+        test.sink.none_and_on(test.source.numbers()),
+        test.sink.none_and_on(test.sources.numbers()),
+    ];
     rest().await;
-    assert_eq!(test.gauge.live(), 0, "while the calls still run");
+    assert_eq!(test.sources.live(), 0, "while the calls still run");
     for call in calls {
         call.await?;
     }
@@ -372,7 +367,7 @@ async fn a_callee_that_drops_a_stream_unread_stops_its_source_and_goes_on() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_streams_own_code_ends_the_call_that_reads_it() -> Result<()> {
+async fn a_stream_panic_ends_the_reading_call() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let sink = runtime.run(Sink::bind()).await?;
@@ -400,7 +395,7 @@ impl Stuck {
 
 /// Only a request from outside brings a timeout of its own.
 #[tokio::test(start_paused = true)]
-async fn a_call_that_a_stream_makes_has_the_timeout_of_its_callee() -> Result<()> {
+async fn a_streams_calls_have_the_callees_timeout() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let sink = runtime.run(Sink::bind()).await?;

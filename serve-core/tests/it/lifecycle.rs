@@ -1,17 +1,15 @@
-//! How deployments start and stop, and where blocking work runs.
+//! The start and the stop of deployments, and the threads of blocking methods.
 
-use crate::by_environment;
+use crate::support::events::Events;
+use crate::support::runtimes;
+use crate::support::status::application;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serve_core::DeployError;
 use serve_core::prelude::*;
 use serve_core::status::ApplicationStatus;
 use tokio::time::sleep;
-
-type Events = Arc<Mutex<Vec<String>>>;
 
 #[deployment]
 struct Callee(Events);
@@ -24,13 +22,13 @@ impl Callee {
 
     pub async fn work(&self) -> u32 {
         sleep(Duration::from_secs(1)).await;
-        self.0.lock().push("callee worked".to_owned());
+        self.0.note("callee worked");
         7
     }
 
     #[shutdown]
     async fn stop(&self) {
-        self.0.lock().push("callee shut down".to_owned());
+        self.0.note("callee shut down");
     }
 }
 
@@ -54,21 +52,21 @@ impl Caller {
 
     #[shutdown]
     fn stop(&self) {
-        self.events.lock().push("caller shut down".to_owned());
+        self.events.note("caller shut down");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_drains_callers_before_callees() -> Result<()> {
     let events = Events::default();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let caller = runtime.run(Caller::bind(Callee::bind(events.clone()), events.clone())).await?;
     let call = caller.work();
     sleep(Duration::from_millis(1)).await;
     runtime.shutdown().await;
     assert_eq!(call.await?, 14);
     assert_eq!(
-        *events.lock(),
+        events.seen(),
         ["callee worked", "callee worked", "caller shut down", "callee shut down"]
     );
     let late = caller.work().await;
@@ -92,8 +90,8 @@ impl Stubborn {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_never_takes_longer_than_its_timeout() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn draining_ends_at_its_timeout() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let stubborn = runtime.run(Stubborn::bind()).await?;
     let call = stubborn.forever();
     sleep(Duration::from_millis(1)).await;
@@ -120,15 +118,15 @@ impl Picky {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redeploy_is_followed_by_old_handles_and_a_failed_one_changes_nothing() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn old_handles_follow_a_redeploy() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let picky = runtime.run(Picky::bind(1u32)).await?;
     runtime.run(Picky::bind(2u32).num_replicas(3)).await?;
     assert_eq!(picky.number().await?, 2);
     let failed = runtime.run(Picky::bind(13u32)).await.expect_err("13 is refused");
     assert!(failed.to_string().ends_with("unlucky"), "{failed}");
     assert_eq!(picky.number().await?, 2);
-    let status = &runtime.status().applications["default"];
+    let status = &application(&runtime);
     assert_eq!(status.status, ApplicationStatus::DeployFailed);
     assert!(status.message.contains("unlucky"));
     assert_eq!(status.deployments["Picky"].replicas.len(), 3);
@@ -154,8 +152,8 @@ impl Heavy {
 }
 
 #[tokio::test]
-async fn blocking_methods_run_on_the_replicas_own_threads_with_their_context() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn blocking_methods_keep_their_context() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let heavy = runtime.run(Heavy::bind()).await?;
     let call = heavy.thread(false);
     let id = call.request_id();

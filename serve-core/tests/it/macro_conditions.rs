@@ -1,8 +1,8 @@
-//! What is not there under a `cfg` leaves nothing behind: not in the handle, not in the
-//! mock, not over HTTP, and not in how calls run.
+//! Items that a `cfg` removes leave nothing behind: not in the handle, the mock, the endpoints or the
+//! way calls run.
 #![cfg(feature = "http")]
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::sync::Arc;
 
@@ -32,6 +32,11 @@ impl Sparse {
     #[cfg(test)]
     pub async fn there(&self) -> u64 {
         self.start + 1
+    }
+
+    #[cfg(any())]
+    pub async fn there(&self, nothing: Nothing) -> Nothing {
+        nothing
     }
 
     #[cfg(any())]
@@ -83,8 +88,8 @@ impl Sparse {
 struct Absent<T>(T);
 
 #[tokio::test(start_paused = true)]
-async fn an_absent_method_leaves_nothing_behind() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn an_absent_method_leaves_nothing() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let sparse = runtime.run(Sparse::bind(1)).await?;
     assert_eq!(sparse.start().await?, 1);
     assert_eq!(sparse.there().await?, 2);
@@ -116,8 +121,8 @@ impl Exclusive {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conditional_mut_self_method_that_is_there_makes_calls_run_one_at_a_time() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_present_mut_self_method_serializes_calls() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let exclusive = runtime.run(Exclusive::bind()).await?;
     let (one, two) = (exclusive.alone(), exclusive.alone());
     assert_eq!((one.await?, two.await?), (0, 0));
@@ -125,7 +130,7 @@ async fn a_conditional_mut_self_method_that_is_there_makes_calls_run_one_at_a_ti
 }
 
 #[test]
-fn mut_self_counts_only_where_its_method_is_there() {
+fn an_absent_mut_self_method_has_no_effect() {
     fn concurrent<D: serve_core::__private::Handlers>() -> bool {
         std::any::type_name::<D::Cell>().contains("Shared")
     }
@@ -134,7 +139,7 @@ fn mut_self_counts_only_where_its_method_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_has_the_methods_that_are_there() -> Result<()> {
+async fn mocks_have_the_present_methods() -> Result<()> {
     let mock = SparseMock::new().there(|| async { 7 });
     let runtime = MockRuntime::builder().mock(mock).start();
     let sparse = runtime.run(Sparse::bind(1)).await?;

@@ -1,4 +1,4 @@
-//! The macros under lints that a careful crate denies: what is generated gives no warning.
+//! Generated code has no warnings under the lints of a careful crate.
 #![cfg(feature = "http")]
 #![deny(
     missing_docs,
@@ -13,7 +13,7 @@
     clippy::pedantic
 )]
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use serve_core::prelude::*;
 
@@ -119,8 +119,8 @@ async fn visit(shop: &ShopHandle) -> Result<Price> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn generated_code_gives_no_warning() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn generated_code_has_no_warnings() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let shop = runtime.run(two_things()).await?;
     assert_eq!(visit(&shop).await?, Price(10));
     assert_eq!(shop.count().await?, 2);

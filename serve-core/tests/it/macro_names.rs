@@ -1,13 +1,13 @@
-//! Names and types that a user is free to choose: methods called like the framework's own,
-//! raw identifiers, `Self`, aliases of `Result`, and deployments wherever items may be.
+//! Names and types that users may choose: methods named like those of the framework, raw identifiers,
+//! `Self`, aliases of `Result`, and deployments in any module or body.
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::collections::HashMap;
 
 use serve_core::prelude::*;
 
-/// Its methods are called like those of handles, mocks and std traits.
+/// Its methods are called like those of mocks, std traits and generated code.
 #[deployment(name = "chosen")]
 struct Framework;
 
@@ -15,14 +15,6 @@ struct Framework;
 impl Framework {
     fn new() -> Self {
         Self
-    }
-
-    pub async fn options(&self, of: String) -> String {
-        format!("options of {of}")
-    }
-
-    pub async fn clone(&self) -> u8 {
-        1
     }
 
     pub async fn name(&self) -> String {
@@ -53,21 +45,15 @@ impl Framework {
         6
     }
 
-    pub async fn deployment_name(&self) -> u8 {
-        7
-    }
-
     pub async fn r#loop(&self, r#type: u8) -> u8 {
         r#type
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn methods_may_have_names_that_no_handle_has() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let handle = runtime.run(Framework::bind()).await?;
-    assert_eq!(handle.options("x").await?, "options of x");
-    assert_eq!(handle.clone().await?, 1);
     assert_eq!(handle.name().await?, "mine");
     assert_eq!(handle.handle().await?, 2);
     assert_eq!(handle.mock().await?, 3);
@@ -75,16 +61,14 @@ async fn a_users_method_wins_over_the_frameworks_of_the_same_name() -> Result<()
     assert_eq!(handle.connect().await?, 4);
     assert_eq!(handle.default().await?, 5);
     assert_eq!(handle.run().await?, 6);
-    assert_eq!(handle.deployment_name().await?, 7);
     assert_eq!(handle.r#loop(8).await?, 8);
-    assert_eq!(DeploymentHandle::deployment_name(&handle), "chosen");
-    let other = DeploymentHandle::options(&handle, CallOptions::new());
-    assert_eq!(Clone::clone(&other).handle().await?, 2);
+    assert_eq!(handle.deployment_name(), "chosen");
+    assert_eq!(handle.options(CallOptions::new()).clone().handle().await?, 2);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn mocks_take_all_names_too() -> Result<()> {
+async fn mocks_accept_all_names() -> Result<()> {
     let mock = FrameworkMock::new()
         .mock_named(|name: String| async move { name + "!" })
         .default(|| async { 50 })
@@ -135,7 +119,7 @@ impl Point {
 
 #[tokio::test(start_paused = true)]
 async fn self_in_a_signature_is_the_deployment() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let point = runtime.run(Point::bind(1)).await?;
     assert_eq!(point.itself().await?, Point::new(1));
     let named = HashMap::from([("a".to_owned(), Point::new(3))]);
@@ -186,14 +170,14 @@ impl Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_is_one_under_any_alias() -> Result<()> {
+async fn result_aliases_are_recognized() -> Result<()> {
     fn app<T, E>(result: Result<T, CallError<E>>) -> Option<E> {
         match result {
             Err(CallError::App(error)) => Some(error),
             _ => None,
         }
     }
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let failing = runtime.run(Failing::bind()).await?;
     assert_eq!(app(failing.ours().await).map(|error| error.to_string()), Some("ours".to_owned()));
     assert_eq!(app(failing.two().await), Some("two".to_owned()));
@@ -234,7 +218,7 @@ mod private {
 struct Caller(private::InsideHandle);
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_may_be_in_a_module_or_in_a_body() -> Result<()> {
+async fn deployments_may_be_in_modules_and_bodies() -> Result<()> {
     #[deployment]
     struct Local(private::InsideHandle);
 
@@ -250,7 +234,7 @@ async fn a_deployment_may_be_in_a_module_or_in_a_body() -> Result<()> {
     }
 
     let inside = private::Inside::bind();
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let local = runtime.run(Local::bind(inside.clone())).await?;
     assert_eq!(local.two().await?, 2);
     let caller = Caller(runtime.run(Application::from(inside).name("other")).await?);

@@ -1,7 +1,8 @@
-//! The tests of the core, in one program: sixty programs would be linked for as long as they run.
+//! The tests of the core, in one program: linking sixty programs would take as long as the tests.
 //!
-//! `cargo test -p serve-core --test it updates::` runs one file of them. What needs a program of its
-//! own stands beside this one: `ui.rs` (compilers), `local_only.rs` (a counting allocator) and
+//! `cargo test -p serve-core --test it updates::` runs one file. `SERVE_TEST_CASES=10` multiplies the
+//! cases of tests of random programs, as CI does. Helpers are in `support`. Tests that need their own
+//! program are beside this one: `ui.rs` (compilers), `local_only.rs` (a counting allocator) and
 //! `macro_hygiene.rs` (a crate without a prelude).
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -17,7 +18,6 @@ mod binding;
 mod blocking_constructors;
 mod blocking_streams;
 mod blocking_threads;
-mod by_environment;
 mod by_name;
 mod call_traces;
 mod calls;
@@ -30,12 +30,17 @@ mod errors;
 mod faults;
 mod health;
 mod http_access_log;
+mod http_clients;
 mod http_front_door;
+mod http_heads;
+mod http_inputs;
 mod http_openapi;
 mod http_parameters;
 mod http_proxy;
 mod http_results;
+mod http_results_broken;
 mod http_routes;
+mod http_shutdown;
 mod http_stalls;
 mod http_streams;
 mod identity;
@@ -48,6 +53,7 @@ mod lifecycle;
 mod macro_conditions;
 mod macro_lints;
 mod macro_names;
+mod macro_paths;
 mod mocks;
 mod multiplexed;
 mod object_refs;
@@ -63,6 +69,7 @@ mod spawned;
 mod start_failures;
 mod statuses;
 mod streams;
+mod support;
 mod troubleshooting;
 mod updates;
 mod wire;

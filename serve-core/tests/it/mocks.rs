@@ -1,6 +1,7 @@
-//! The mock runtime: answers instead of deployments, and what was asked of them.
+//! The mock runtime: answers in place of deployments, and the record of calls.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::support::panics::panic_message;
+
 use std::time::Duration;
 
 use serve_core::prelude::*;
@@ -77,7 +78,7 @@ fn classifier() -> Application<Classifier> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_and_its_calls_are_recorded() -> Result<()> {
+async fn mocks_answer_and_record_calls() -> Result<()> {
     let spanish = SpanishResponderMock::new()
         .say_hello(|name: String| async move { format!("¡Hola, {name}!") });
     let runtime = MockRuntime::builder().mock(spanish).seed(7).start();
@@ -95,7 +96,7 @@ async fn a_mock_answers_and_its_calls_are_recorded() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mocks_fail_stream_and_take_their_time() -> Result<()> {
+async fn mocks_can_fail_stream_and_delay() -> Result<()> {
     let spanish = SpanishResponderMock::new()
         .translate(|text: String| async move {
             sleep(Duration::from_secs(3600)).await;
@@ -119,7 +120,7 @@ async fn mocks_fail_stream_and_take_their_time() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_without_an_answer_fails_and_says_which() -> Result<()> {
+async fn an_unmocked_method_fails_by_name() -> Result<()> {
     let runtime = MockRuntime::builder().mock(SpanishResponderMock::new()).start();
     let classifier = runtime.run(classifier()).await?;
     let error = classifier.unmocked().await.unwrap_err().to_string();
@@ -130,7 +131,7 @@ async fn a_method_without_an_answer_fails_and_says_which() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_is_the_same_run() -> Result<()> {
+async fn equal_seeds_give_equal_runs() -> Result<()> {
     async fn run(seed: u64) -> Result<Vec<String>> {
         let runtime = MockRuntime::builder().mock(SpanishResponderMock::new()).seed(seed).start();
         let classifier = runtime.run(classifier()).await?;
@@ -147,7 +148,7 @@ async fn the_same_seed_is_the_same_run() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_no_deployment_has_is_a_panic_at_the_end() -> Result<()> {
+async fn an_unknown_mock_name_panics_at_the_end() -> Result<()> {
     let start = |name| {
         let named = SpanishResponderMock::new().named(name);
         let named = named.say_hello(|name: String| async move { name });
@@ -171,8 +172,7 @@ async fn a_name_that_no_deployment_has_is_a_panic_at_the_end() -> Result<()> {
     let line = line!() - 1;
     let runtime = MockRuntime::builder().mock(other).mock(nobody).start();
     runtime.run(named()).await?;
-    let told = catch_unwind(AssertUnwindSafe(|| drop(runtime))).unwrap_err();
-    let told = told.downcast::<String>().expect("a panic with a message");
+    let told = panic_message(|| drop(runtime));
     assert!(told.starts_with("the mock of `SpanishResponder` named `nobody` (at "), "{told}");
     assert!(told.contains(&format!("{}:{line}:", file!())), "{told}");
     assert!(told.ends_with("was never used; the deployments were `Classifier`, `es`"), "{told}");

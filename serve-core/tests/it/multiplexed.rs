@@ -1,7 +1,7 @@
 //! Models on demand, inside running deployments.
 #![cfg(feature = "http")]
 
-use crate::by_environment;
+use crate::support::runtimes::{self, mock_runtime};
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -71,9 +71,9 @@ fn asking(id: &str) -> CallOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_gets_the_model_that_it_names() -> Result<()> {
+async fn a_call_uses_the_model_it_names() -> Result<()> {
     let loads = Arc::new(AtomicUsize::new(0));
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     for id in ["a", "b", "a", "b"] {
         assert_eq!(models.options(asking(id)).answer().await?, format!("model {id} on 0"));
@@ -85,9 +85,9 @@ async fn a_call_gets_the_model_that_it_names() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_others_wait_for_outlives_the_deadline_of_its_first_caller() -> Result<()> {
+async fn a_shared_load_outlives_its_first_caller() -> Result<()> {
     let loads = Arc::new(AtomicUsize::new(0));
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     let hurried = models.options(asking("a").timeout(Duration::from_millis(100)));
     let patient = models.options(asking("a"));
@@ -184,16 +184,10 @@ impl TranslatorHandle {
     }
 }
 
-async fn translator(bound: Bound<Translator>) -> Result<(MockRuntime, TranslatorHandle)> {
-    let runtime = MockRuntime::builder().start();
-    let handle = runtime.run(bound).await?;
-    Ok((runtime, handle))
-}
-
 #[tokio::test(start_paused = true)]
-async fn the_model_that_was_asked_for_the_longest_ago_leaves() -> Result<()> {
+async fn the_least_recently_used_model_is_evicted() -> Result<()> {
     let shelf = Shelf::default();
-    let (runtime, translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     for (models, left) in [(&["1", "2", "3"][..], ["2", "3"]), (&["2", "4"], ["2", "4"])] {
         for model in models {
             assert_eq!(translator.of(model).translate(0).await?.model, *model);
@@ -208,9 +202,9 @@ async fn the_model_that_was_asked_for_the_longest_ago_leaves() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_leaves_while_calls_use_it_is_dropped_after_the_last_of_them() -> Result<()> {
+async fn an_evicted_model_lives_until_its_last_call() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 1)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 1)).await?;
     let (short, long) = (translator.of("1").translate(10), translator.of("1").translate(20));
     sleep(Duration::from_secs(2)).await;
     translator.of("2").translate(0).await?;
@@ -232,10 +226,9 @@ async fn a_model_that_leaves_while_calls_use_it_is_dropped_after_the_last_of_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_first_calls_load_a_model_once_and_different_models_load_at_the_same_time() -> Result<()>
-{
+async fn concurrent_first_calls_load_a_model_once() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 3)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 3)).await?;
     let began = Instant::now();
     let mut calls: Vec<_> = (0..10).map(|_| translator.of("1").translate(0)).collect();
     calls.extend(["2", "3"].map(|model| translator.of(model).translate(0)));
@@ -248,9 +241,9 @@ async fn ten_first_calls_load_a_model_once_and_different_models_load_at_the_same
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_fails_evicts_nothing_and_tells_everyone_who_waits() -> Result<()> {
+async fn a_failed_load_evicts_nothing() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     for model in ["1", "2"] {
         translator.of(model).translate(0).await?;
     }
@@ -269,9 +262,9 @@ async fn a_load_that_fails_evicts_nothing_and_tells_everyone_who_waits() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_away_takes_its_load_along_only_if_nobody_else_waits() -> Result<()> {
+async fn a_load_is_cancelled_with_its_last_caller() -> Result<()> {
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     let first = translator.of("1").translate(0);
     sleep(Duration::from_millis(200)).await;
     let others: Vec<_> = (0..3).map(|_| translator.of("1").translate(0)).collect();
@@ -293,7 +286,7 @@ async fn a_caller_that_goes_away_takes_its_load_along_only_if_nobody_else_waits(
 }
 
 #[tokio::test(start_paused = true)]
-async fn compute_work_waits_for_its_model_and_shares_its_load() -> Result<()> {
+async fn compute_work_shares_loads() -> Result<()> {
     let (runtime, loads) = (MockRuntime::builder().start(), Arc::default());
     let models = runtime.run(Models::bind(Store::bind(), Arc::clone(&loads))).await?;
     let (es, began) = (models.options(asking("es")), Instant::now());
@@ -309,9 +302,9 @@ async fn compute_work_waits_for_its_model_and_shares_its_load() -> Result<()> {
 
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
-async fn a_request_names_its_model_in_a_header() -> Result<()> {
+async fn a_header_names_the_model() -> Result<()> {
     let shelf = Shelf::default();
-    let (runtime, _translator) = translator(Translator::bind(shelf.clone(), 2)).await?;
+    let (runtime, _translator) = mock_runtime(Translator::bind(shelf.clone(), 2)).await?;
     let http = runtime.http();
     for header in ["serve_multiplexed_model_id", "Serve-Multiplexed-Model-Id"] {
         let request = http.post("/translate").header(header, "es").json(0);
@@ -339,10 +332,10 @@ async fn a_request_names_its_model_in_a_header() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_go_to_a_replica_that_has_the_model() -> Result<()> {
+async fn calls_go_to_replicas_with_the_model() -> Result<()> {
     let shelf = Shelf::default();
     let bound = Translator::bind(shelf.clone(), 4).num_replicas(4);
-    let (_runtime, translator) = translator(bound).await?;
+    let (_runtime, translator) = mock_runtime(bound).await?;
     let mut homes = BTreeSet::new();
     for model in ["1", "2", "3", "4"] {
         let home = translator.of(model).translate(0).await?.replica;
@@ -369,10 +362,10 @@ async fn calls_go_to_a_replica_that_has_the_model() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_does_not_wait_for_a_busy_replica_that_has_its_model() -> Result<()> {
+async fn calls_do_not_wait_for_a_busy_replica() -> Result<()> {
     let shelf = Shelf::default();
     let bound = Translator::bind(shelf.clone(), 4).num_replicas(2).max_ongoing_requests(1);
-    let (_runtime, translator) = translator(bound).await?;
+    let (_runtime, translator) = mock_runtime(bound).await?;
     let home = translator.of("1").translate(0).await?.replica;
     let began = Instant::now();
     let busy = translator.of("1").translate(60);
@@ -389,10 +382,10 @@ async fn a_call_does_not_wait_for_a_busy_replica_that_has_its_model() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_died_is_not_preferred() -> Result<()> {
+async fn a_dead_replica_is_not_preferred() -> Result<()> {
     let shelf = Shelf::default();
     let bound = Translator::bind(shelf.clone(), 4).num_replicas(2);
-    let (runtime, translator) = translator(bound).await?;
+    let (runtime, translator) = mock_runtime(bound).await?;
     let home = translator.of("1").translate(0).await?.replica;
     let running = translator.of("1").translate(60);
     sleep(Duration::from_millis(1)).await;
@@ -410,9 +403,9 @@ async fn a_replica_that_died_is_not_preferred() -> Result<()> {
 /// A load that ends on a replica that is on its way out says nothing of the one that comes
 /// after it.
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_drains_has_no_say_in_routing() -> Result<()> {
+async fn a_draining_replica_does_not_affect_routing() -> Result<()> {
     let shelf = Shelf::default();
-    let (runtime, translator) = translator(Translator::bind(shelf.clone(), 4)).await?;
+    let (runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), 4)).await?;
     let old = translator.of("1").translate(0);
     sleep(Duration::from_millis(100)).await;
     // Bound anew, so that the replica is another.
@@ -435,14 +428,14 @@ async fn a_replica_that_drains_has_no_say_in_routing() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_for_no_model_fails_the_deploy_and_there_may_be_no_limit() -> Result<()> {
+async fn zero_models_fail_the_deploy() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let refused = runtime.run(Translator::bind(Shelf::default(), 0)).await.unwrap_err();
     let said = format!("{refused:#}");
     assert!(said.contains("room for 0 models") && said.contains("usize::MAX"), "{said}");
 
     let shelf = Shelf::default();
-    let (_runtime, translator) = translator(Translator::bind(shelf.clone(), usize::MAX)).await?;
+    let (_runtime, translator) = mock_runtime(Translator::bind(shelf.clone(), usize::MAX)).await?;
     for model in 0..100 {
         translator.of(&model.to_string()).translate(0).await?;
     }
@@ -471,7 +464,7 @@ impl Front {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_model_goes_along_with_the_request_and_binds_nobody_who_has_no_models() -> Result<()> {
+async fn the_model_id_travels_with_the_request() -> Result<()> {
     let shelf = Shelf::default();
     let runtime = MockRuntime::builder().start();
     let bound = Front::bind(Translator::bind(shelf.clone(), 2)).num_replicas(4);
@@ -493,7 +486,7 @@ thread_local! {
 }
 
 #[test]
-fn room_for_no_model_is_a_mistake_of_the_line_that_says_so() {
+fn zero_models_panic_at_the_callers_line() {
     // It stays in place, because others may panic meanwhile; each thread has its own note.
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

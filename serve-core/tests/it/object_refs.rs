@@ -1,8 +1,9 @@
 //! References to results that may not exist yet.
 
+use crate::support::gauges::Gauge;
+use crate::support::runtimes::mock_runtime;
+
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serve_core::prelude::*;
@@ -47,24 +48,16 @@ impl fmt::Display for Unlike {
 }
 
 #[deployment]
-struct Store(Arc<AtomicUsize>);
-
-struct Ran(Arc<AtomicUsize>);
-
-impl Drop for Ran {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
+struct Store(Gauge);
 
 #[handle]
 impl Store {
-    fn new(ended: Arc<AtomicUsize>) -> Self {
-        Self(ended)
+    fn new(running: Gauge) -> Self {
+        Self(running)
     }
 
     pub async fn slow(&self, value: u64) -> u64 {
-        let _ran = Ran(Arc::clone(&self.0));
+        let _running = self.0.enter();
         sleep(Duration::from_secs(1)).await;
         value
     }
@@ -113,27 +106,26 @@ impl Store {
     }
 }
 
-async fn store() -> Result<(MockRuntime, StoreHandle, Arc<AtomicUsize>)> {
-    let ended = Arc::new(AtomicUsize::new(0));
-    let runtime = MockRuntime::builder().start();
-    let store = runtime.run(Store::bind(Arc::clone(&ended))).await?;
-    Ok((runtime, store, ended))
+async fn store() -> Result<(MockRuntime, StoreHandle, Gauge)> {
+    let running = Gauge::default();
+    let (runtime, store) = mock_runtime(Store::bind(running.clone())).await?;
+    Ok((runtime, store, running))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reference_is_awaited_shared_and_passed_as_a_value() -> Result<()> {
-    let (_runtime, store, ended) = store().await?;
+async fn references_can_be_awaited_shared_and_passed() -> Result<()> {
+    let (_runtime, store, running) = store().await?;
     let five = store.slow(5).object_ref();
     let six = ObjectRef::put(6_u64);
     assert_eq!(store.add(&five, six.clone()).await?, 11);
     assert_eq!(store.add(five.clone(), 1).await?, 6);
     assert_eq!((*five.get().await?, five.clone().await?, (&five).await?), (5, 5, 5));
-    assert_eq!(ended.load(Ordering::SeqCst), 1, "it ran once");
+    assert_eq!(running.left(), 1, "it ran once");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_reference_the_callee_starts_at_once_also_if_they_are_nested() -> Result<()> {
+async fn callees_start_before_references_are_ready() -> Result<()> {
     let (_runtime, store, _) = store().await?;
     let parts = vec![store.slow(2).object_ref(), ObjectRef::put(3)];
     let batch = Batch { name: "batch".to_owned(), parts };
@@ -145,22 +137,22 @@ async fn by_reference_the_callee_starts_at_once_also_if_they_are_nested() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_call_behind_a_reference_is_cancelled_with_its_last_clone() -> Result<()> {
-    let (_runtime, store, ended) = store().await?;
+async fn the_last_clone_cancels_the_call() -> Result<()> {
+    let (_runtime, store, running) = store().await?;
     let one = store.slow(1).object_ref();
     let two = one.clone();
     sleep(Duration::from_millis(1)).await;
     drop(one);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(ended.load(Ordering::SeqCst), 0);
+    assert_eq!(running.left(), 0);
     drop(two);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert_eq!(running.left(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_producers_own_error_is_inside_upstream_for_everyone_who_waits() -> Result<()> {
+async fn producer_errors_reach_every_waiter() -> Result<()> {
     let (_runtime, store, _) = store().await?;
     let failed = store.fail().object_ref();
     for _ in 0..2 {
@@ -176,7 +168,7 @@ async fn the_producers_own_error_is_inside_upstream_for_everyone_who_waits() -> 
 }
 
 #[test]
-fn outside_of_a_call_a_reference_cannot_be_serialized() {
+fn references_serialize_only_within_calls() {
     let error = serde_json::to_string(&ObjectRef::put(1)).unwrap_err();
     assert!(error.to_string().contains("only as part of a call"), "{error}");
 }
@@ -221,34 +213,34 @@ impl Hub {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reference_that_is_not_ready_is_awaited_by_several_at_once() -> Result<()> {
-    let ended = Arc::new(AtomicUsize::new(0));
+async fn several_tasks_await_a_pending_reference() -> Result<()> {
+    let running = Gauge::default();
     let runtime = MockRuntime::builder().start();
-    let hub = runtime.run(Hub::bind(Store::bind(Arc::clone(&ended)))).await?;
+    let hub = runtime.run(Hub::bind(Store::bind(running.clone()))).await?;
     let store = runtime.get_deployment_handle::<Store>("default", "Store")?;
     assert_eq!(hub.fan_out(store.slow(5)).await?, 25);
-    assert_eq!(ended.load(Ordering::SeqCst), 1, "it ran once");
+    assert_eq!(running.left(), 1, "it ran once");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_the_last_reference_cancels_the_call_and_goes_on() -> Result<()> {
+async fn a_callee_may_drop_the_last_reference() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
-        let ended = Arc::new(AtomicUsize::new(0));
+        let running = Gauge::default();
         let runtime = MockRuntime::builder().mode(mode).start();
-        let store = runtime.run(Store::bind(Arc::clone(&ended))).await?;
+        let store = runtime.run(Store::bind(running.clone())).await?;
         let call = store.drop_and_on(store.slow(1));
         sleep(Duration::from_millis(500)).await;
-        assert_eq!(ended.load(Ordering::SeqCst), 1, "{mode:?}: before it has its value");
+        assert_eq!(running.left(), 1, "{mode:?}: before it has its value");
         call.await?;
     }
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_values_own_code_is_an_error_for_everyone_who_waits() -> Result<()> {
+async fn a_value_panic_is_an_error_for_every_waiter() -> Result<()> {
     let runtime = MockRuntime::builder().mode(Mode::Wire).start();
-    let store = runtime.run(Store::bind(Arc::default())).await?;
+    let store = runtime.run(Store::bind(Gauge::default())).await?;
     for done in ["written", "read"] {
         let twice = store.twice(ObjectRef::put(Unlike(done.to_owned())));
         let ended = timeout(Duration::from_secs(60), twice).await.expect("it does not hang");
@@ -259,9 +251,9 @@ async fn a_panic_of_the_values_own_code_is_an_error_for_everyone_who_waits() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_may_hold_references_and_handles() -> Result<()> {
+async fn errors_may_hold_references_and_handles() -> Result<()> {
     let runtime = MockRuntime::builder().start();
-    let hub = runtime.run(Hub::bind(Store::bind(Arc::default()))).await?;
+    let hub = runtime.run(Hub::bind(Store::bind(Gauge::default()))).await?;
     let CallError::App(failed) = hub.fail().await.unwrap_err() else { panic!("its own error") };
     assert_eq!(*failed.why.get().await?, 42);
     assert_eq!(failed.store.add(1, 2).await?, 3);
@@ -269,7 +261,7 @@ async fn an_error_may_hold_references_and_handles() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_is_one_of_its_errors_own_code() -> Result<()> {
+async fn an_error_panic_is_an_error_for_every_waiter() -> Result<()> {
     let (_runtime, store, _) = store().await?;
     let failed = store.unlike().object_ref();
     let both = futures::future::join(failed.get(), failed.get());

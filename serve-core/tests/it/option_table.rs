@@ -1,9 +1,10 @@
-//! The table of options is what the macro, `Bound`, config files, the schema and the guide say.
-//! An option that one of these lacks is found.
+//! The table of options agrees with the macro, `Bound`, config files, the schema and the guide: an
+//! option that is missing in one of them is detected.
+
+use crate::support::repository::{self, next_table, quoted};
+use crate::support::routers::First;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use serve_core::dynamic::AnyApplication;
 use serve_core::options::DeploymentOptions;
 use serve_core::options::{AUTOSCALING, GivenIn, OPTIONS, OnUpdate, OptionInfo};
 use serve_core::prelude::*;
-use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
+use serve_core::routing::RequestRouting;
 
 /// The options that only the attribute has, because they are words to the macro.
 const WORDS: [&str; 2] = ["local", "crate"];
@@ -34,15 +35,6 @@ impl Configured {
     fn configure(&self, _config: u32) {}
 }
 
-#[derive(Default)]
-struct First;
-
-impl RequestRouter for First {
-    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
-        all.iter().next()
-    }
-}
-
 serve_core::routing::register_request_router!("first", First);
 
 #[derive(Default)]
@@ -56,27 +48,17 @@ impl AutoscalingPolicy for OneForTen {
 
 serve_core::autoscaling::register_autoscaling_policy!("one_for_ten", OneForTen);
 
-fn file(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The names between backticks of a text.
-fn quoted(text: &str) -> BTreeSet<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
 /// The options that `#[deployment]` says it takes.
 fn in_the_macro() -> BTreeSet<String> {
-    let said = file("tests/ui/option_misspelt.stderr");
+    let said = repository::read("serve-core/tests/ui/option_misspelt.stderr");
     let (_, said) = said.split_once("the options are").expect("it lists them");
     let said = said.lines().next().unwrap_or_default();
-    quoted(said).into_iter().filter(|name| !WORDS.contains(name)).map(str::to_owned).collect()
+    quoted(said).filter(|name| !WORDS.contains(name)).map(str::to_owned).collect()
 }
 
 /// The options of the tables of `docs/deployments.md` that come after the heading.
 fn in_the_guide(heading: &str, tables: usize) -> BTreeSet<String> {
-    let guide = file("../docs/deployments.md");
+    let guide = repository::read("docs/deployments.md");
     let (_, text) = guide.split_once(heading).expect("the heading is there");
     let name = |line: &str| {
         let cell = line.split('|').nth(1)?.split('`').nth(1)?;
@@ -86,8 +68,7 @@ fn in_the_guide(heading: &str, tables: usize) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut lines = text.lines();
     for _ in 0..tables {
-        let rows = lines.by_ref().skip_while(|line| !line.starts_with("|---"));
-        names.extend(rows.skip(1).take_while(|line| line.starts_with('|')).filter_map(name));
+        names.extend(next_table(&mut lines).filter_map(name));
     }
     names.retain(|name| !WORDS.contains(&name.as_str()));
     names
@@ -158,7 +139,7 @@ fn of_the_attribute() -> Vec<OptionInfo<DeploymentOptions>> {
 }
 
 #[test]
-fn the_macro_bound_the_schema_the_graph_and_the_guide_have_every_option_and_no_other() {
+fn every_place_has_exactly_the_tables_options() {
     let (none, nothing) = (Vec::<&str>::new(), Vec::<String>::new());
     assert_eq!(missing(&of_the_attribute(), &in_the_macro()), none);
     assert_eq!(unknown(&of_the_attribute(), &in_the_macro()), nothing);
@@ -176,7 +157,7 @@ fn the_macro_bound_the_schema_the_graph_and_the_guide_have_every_option_and_no_o
 }
 
 #[test]
-fn an_option_that_is_added_to_the_table_alone_is_found_missing_everywhere() {
+fn an_option_only_in_the_table_is_detected() {
     let mut table = OPTIONS.to_vec();
     let mut added = table[1];
     added.name = "max_batches";
@@ -196,8 +177,8 @@ fn an_option_that_is_added_to_the_table_alone_is_found_missing_everywhere() {
 }
 
 #[test]
-fn the_guide_has_the_defaults_of_the_table() {
-    let guide = file("../docs/deployments.md");
+fn the_guide_shows_the_tables_defaults() {
+    let guide = repository::read("docs/deployments.md");
     let row = |name: &str| {
         let is_of = |line: &&str| {
             let rest = line.strip_prefix("| `").map(|cell| cell.trim_start_matches('.'));
@@ -219,7 +200,7 @@ fn read(value: Value) -> Result<DeploymentOptions, String> {
 }
 
 #[test]
-fn a_config_file_has_every_option_and_ray_serves_names() {
+fn config_files_take_ray_serves_names() {
     let ours = json!({
         "name": "scorer", "num_replicas": 3, "max_ongoing_requests": 7, "max_queued_requests": 0,
         "request_timeout": "1m 30s", "num_cpus": 0.5, "num_gpus": 0.25, "memory": "2GiB",
@@ -257,7 +238,7 @@ fn a_config_file_has_every_option_and_ray_serves_names() {
 }
 
 #[test]
-fn every_fault_of_a_config_is_told_with_its_keys_and_what_would_be_right() {
+fn config_errors_name_the_key_and_the_remedy() {
     let faults = read(json!({
         "num_replica": 3,
         "max_ongoing_requests": "many",
@@ -287,7 +268,7 @@ fn every_fault_of_a_config_is_told_with_its_keys_and_what_would_be_right() {
 }
 
 #[test]
-fn a_later_layer_wins_and_a_number_of_replicas_and_autoscaling_end_each_other() {
+fn later_layers_override_earlier_ones() {
     let read = |value| read(value).expect("known");
     let base = read(json!({ "num_replicas": 3, "max_ongoing_requests": 5, "name": "a" }));
     let layer = read(json!({ "autoscaling": { "max_replicas": 4 }, "max_ongoing_requests": 9 }));
@@ -337,7 +318,7 @@ proptest! {
 
 /// What an update of each option does, as a runtime does it.
 #[tokio::test(start_paused = true)]
-async fn an_update_of_an_option_does_what_the_table_says() -> Result<()> {
+async fn updates_do_what_the_table_says() -> Result<()> {
     #[deployment]
     #[derive(Default)]
     struct Configured;

@@ -1,5 +1,7 @@
-//! Every option of a deployment, by each of its ways in: the attribute, and what `bind`
-//! returns. What each of them does is shown by the tests of its topic.
+//! Every option of a deployment, set by the attribute and on the `Bound`. The effect of an option is
+//! tested with its topic.
+
+use crate::support::routers::First;
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -10,17 +12,7 @@ use serve_core::autoscaling::{Aggregation, AutoscalingContext};
 use serve_core::dynamic::AnyApplication;
 use serve_core::options::{DeploymentOptions, OptionsError};
 use serve_core::prelude::*;
-use serve_core::routing::{Candidate, Candidates, RequestRouter, RequestRouting, RoutedCall};
-
-/// Always the first.
-#[derive(Debug, Default)]
-struct First;
-
-impl RequestRouter for First {
-    fn choose<'a>(&self, _: &RoutedCall<'_>, all: &Candidates<'a>) -> Option<Candidate<'a>> {
-        all.iter().next()
-    }
-}
+use serve_core::routing::RequestRouting;
 
 #[deployment]
 #[derive(Default)]
@@ -109,7 +101,7 @@ fn shown<D: Deployment>(bound: &Bound<D>) -> String {
 }
 
 #[test]
-fn without_options_the_defaults_hold() {
+fn defaults_apply_without_options() {
     let options = Plain::options();
     assert_eq!(options, DeploymentOptions::default());
     assert_eq!(Plain::NAME, "Plain");
@@ -134,7 +126,7 @@ fn without_options_the_defaults_hold() {
 }
 
 #[test]
-fn what_the_attribute_says_is_what_the_options_are() {
+fn the_attribute_sets_the_options() {
     let options = Full::options();
     assert_eq!(Full::NAME, "scorer");
     assert_eq!(options.num_replicas, Some(3));
@@ -160,7 +152,7 @@ fn what_the_attribute_says_is_what_the_options_are() {
 }
 
 #[test]
-fn what_is_set_on_a_bound_deployment_is_the_same() {
+fn the_bound_sets_the_same_options() {
     let bound = Plain::bind()
         .num_replicas(3)
         .max_ongoing_requests(7)
@@ -183,7 +175,7 @@ fn what_is_set_on_a_bound_deployment_is_the_same() {
 }
 
 #[test]
-fn autoscaling_is_the_same_by_both_ways() {
+fn attribute_and_bound_agree_on_autoscaling() {
     let config = AutoscalingConfig::new()
         .min_replicas(0)
         .max_replicas(10)
@@ -213,7 +205,7 @@ fn autoscaling_is_the_same_by_both_ways() {
 }
 
 #[test]
-fn what_is_set_last_holds() {
+fn the_last_setting_wins() {
     let fixed = Auto::bind().autoscaling_policy(|_: &AutoscalingContext<'_>| 1.0).num_replicas(2);
     assert_eq!(shown(&fixed), shown(&Plain::bind().num_replicas(2)));
     let scaled = Plain::bind().num_replicas(2).autoscaling(AutoscalingConfig::auto());
@@ -221,7 +213,7 @@ fn what_is_set_last_holds() {
 }
 
 #[test]
-fn a_graph_shows_what_its_deployments_ask_for() -> Result<()> {
+fn graphs_show_the_options() -> Result<()> {
     let graph = |bound: Bound<Scaled>| AnyApplication::from(Application::new(bound)).graph();
     let node = graph(Scaled::bind())?.deployments.remove(0);
     assert_eq!(node.num_replicas, 4);
@@ -251,7 +243,7 @@ fn a_graph_shows_what_its_deployments_ask_for() -> Result<()> {
 type Nonsense = (fn(Bound<Plain>) -> Bound<Plain>, &'static str);
 
 #[tokio::test(start_paused = true)]
-async fn nonsense_is_refused_before_anything_starts() -> Result<()> {
+async fn invalid_options_are_refused_before_the_start() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let cases: [Nonsense; 16] = [
         (|it| it.name("a#b"), "`name` is \"a#b\""),
@@ -290,7 +282,7 @@ async fn nonsense_is_refused_before_anything_starts() -> Result<()> {
 }
 
 #[test]
-fn a_fixed_number_and_autoscaling_exclude_each_other() {
+fn num_replicas_and_autoscaling_are_exclusive() {
     let mut options = Auto::options();
     options.num_replicas = Some(2);
     assert_eq!(options.check(), Err(OptionsError::FixedAndAutoscaled));

@@ -1,5 +1,6 @@
-//! What replicas reserve of their node, who waits for room, and the places that replicas
-//! have.
+//! The resources that replicas reserve, the wait for room, and the ranks of replicas.
+
+use crate::support::status::{deployment_of, replicas_in};
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -45,7 +46,7 @@ fn named(bound: Bound<Job>, name: &str) -> Application<Job> {
 }
 
 fn details(runtime: &MockRuntime, application: &str) -> DeploymentDetails {
-    runtime.status().applications[application].deployments["Job"].clone()
+    deployment_of(runtime, application, "Job")
 }
 
 fn waiting(runtime: &MockRuntime, application: &str) -> Vec<ReplicaDetails> {
@@ -68,7 +69,7 @@ async fn gpus(handle: &JobHandle, replicas: usize) -> Result<Vec<Vec<String>>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whole_gpus_are_each_replicas_own_and_come_back() -> Result<()> {
+async fn whole_gpus_are_exclusive_and_returned() -> Result<()> {
     let runtime = MockRuntime::builder().num_gpus(4).start();
     let handle = runtime.run(job().num_gpus(2.0).num_replicas(2)).await?;
     for round in 0..5 {
@@ -87,7 +88,7 @@ async fn whole_gpus_are_each_replicas_own_and_come_back() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parts_of_a_gpu_share_it() -> Result<()> {
+async fn fractional_gpus_share_a_device() -> Result<()> {
     let runtime = MockRuntime::builder().num_gpus(2).start();
     let handle = runtime.run(job().num_gpus(0.5).num_replicas(4)).await?;
     let seen = gpus(&handle, 4).await?;
@@ -100,7 +101,7 @@ async fn parts_of_a_gpu_share_it() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_of_gpus_are_those_that_the_runtime_was_given() -> Result<()> {
+async fn gpu_ids_are_those_given_to_the_runtime() -> Result<()> {
     let runtime = Runtime::builder().gpu_ids(["GPU-a", "GPU-b"]).start().await?;
     let handle = runtime.run(job().num_gpus(1.0).num_replicas(2)).await?;
     assert_eq!(gpus(&handle, 2).await?, [["GPU-a"], ["GPU-b"]]);
@@ -108,7 +109,7 @@ async fn ids_of_gpus_are_those_that_the_runtime_was_given() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fits_nowhere_waits_and_says_for_what_until_there_is_room() -> Result<()> {
+async fn a_replica_without_room_waits_and_says_why() -> Result<()> {
     let runtime =
         MockRuntime::builder().num_cpus(4.0).num_gpus(1).memory(1_000).resource("tpu", 2.0).start();
     let everything = || job().num_cpus(3.5).num_gpus(1.0).memory(900).resource("tpu", 1.5);
@@ -144,7 +145,7 @@ async fn what_fits_nowhere_waits_and_says_for_what_until_there_is_room() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_out_of_reach_gives_way_to_what_is_not() -> Result<()> {
+async fn waiting_replicas_do_not_block_smaller_ones() -> Result<()> {
     let runtime = MockRuntime::builder().num_gpus(2).start();
     let first = runtime.run(named(job().num_gpus(1.0), "first")).await?;
     let too_much = runtime.run(job().num_gpus(2.0));
@@ -160,7 +161,7 @@ async fn what_is_out_of_reach_gives_way_to_what_is_not() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_on_a_full_node_makes_its_own_room_and_fails_no_call() -> Result<()> {
+async fn an_update_on_a_full_node_makes_room() -> Result<()> {
     for (replicas, surge) in [(1, 0.0), (1, 100.0), (3, 0.0), (3, 100.0)] {
         let runtime = MockRuntime::builder().num_cpus(f64::from(replicas)).start();
         let bind = |version: u32| {
@@ -190,7 +191,7 @@ async fn an_update_on_a_full_node_makes_its_own_room_and_fails_no_call() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_has_no_more_replicas_of_a_deployment_than_it_may() -> Result<()> {
+async fn max_replicas_per_node_holds() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let limited = |replicas| job().max_replicas_per_node(2).num_replicas(replicas);
     let handle = runtime.run(limited(2)).await?;
@@ -207,15 +208,12 @@ async fn a_node_has_no_more_replicas_of_a_deployment_than_it_may() -> Result<()>
 }
 
 fn ranks(runtime: &MockRuntime) -> Vec<usize> {
-    let replicas = details(runtime, "default").replicas.into_iter();
-    let lasting = replicas.filter(|replica| replica.state != ReplicaState::Stopping);
-    let mut ranks: Vec<usize> = lasting.map(|replica| replica.rank).collect();
-    ranks.sort_unstable();
-    ranks
+    let lasting = replicas_in(runtime, "Job", |state| state != ReplicaState::Stopping);
+    lasting.into_iter().map(|replica| replica.rank).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn ranks_have_no_gaps_whatever_happens() -> Result<()> {
+async fn ranks_have_no_gaps() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bind = |version: u32, replicas| {
         Job::bind(version).max_ongoing_requests(1).num_replicas(replicas).max_surge_percent(50.0)
@@ -283,7 +281,7 @@ impl Cruncher {
 }
 
 #[tokio::test]
-async fn blocking_methods_have_as_many_threads_as_cpus_rounded_up() -> Result<()> {
+async fn compute_threads_are_cpus_rounded_up() -> Result<()> {
     let runtime = Runtime::builder().num_cpus(8.0).start().await?;
     let cruncher = runtime.run(Cruncher::bind()).await?;
     let calls: Vec<_> = (0..3).map(|_| cruncher.meet()).collect();

@@ -1,4 +1,8 @@
-//! Calls that run again, and those that do not.
+//! Calls that are retried, and calls that are not.
+
+use crate::support::clocks::ms;
+use crate::support::events::Events;
+use crate::support::status::load;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The rank and the id of each replica that a method began on, in order.
-type Begun = Arc<Mutex<Vec<(usize, String)>>>;
+type Begun = Events<(usize, String)>;
 
-/// How many copies were made of it.
+/// How many copies of a `Text` were made.
 static COPIES: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -40,7 +44,7 @@ impl Worker {
 
     async fn begin(&self, ms: u64) {
         let replica = replica_context().expect("a method runs in a replica");
-        self.begun.lock().push((replica.rank(), replica.replica_id().to_owned()));
+        self.begun.note((replica.rank(), replica.replica_id().to_owned()));
         sleep(Duration::from_millis(ms)).await;
     }
 
@@ -73,7 +77,7 @@ impl Worker {
         text
     }
 
-    /// What another died of is its own affair.
+    /// The failure of a callee is not a reason to retry.
     #[retry(max = 2)]
     pub async fn asks(&self, other: CalleeHandle) -> Result<u64> {
         self.begin(0).await;
@@ -114,12 +118,12 @@ impl Test {
     }
 
     fn times(&self) -> usize {
-        self.begun.lock().len()
+        self.begun.len()
     }
 
     /// Kills the replica that a method last began on.
     fn kill_last(&self) {
-        let rank = self.begun.lock().last().expect("a method has begun").0;
+        let rank = self.begun.seen().last().expect("a method has begun").0;
         assert!(self.runtime.kill_replica::<Worker>(rank));
     }
 
@@ -129,19 +133,15 @@ impl Test {
     }
 
     fn queued(&self) -> usize {
-        self.runtime.status().applications["default"].deployments["Worker"].queued
+        load(&self.runtime, "Worker").1
     }
 }
 
-async fn ms(ms: u64) {
-    sleep(Duration::from_millis(ms)).await;
-}
-
 #[tokio::test(start_paused = true)]
-async fn a_call_that_had_begun_runs_elsewhere_only_if_its_method_is_marked() -> Result<()> {
+async fn begun_calls_move_only_with_retry() -> Result<()> {
     let test = Test::start(3, 10).await?;
     let (unmarked, marked) = (test.worker.once(10), test.worker.again(10));
-    ms(5).await;
+    sleep(ms(5)).await;
     for rank in 0..3 {
         test.runtime.kill_replica::<Worker>(rank);
     }
@@ -149,18 +149,18 @@ async fn a_call_that_had_begun_runs_elsewhere_only_if_its_method_is_marked() -> 
     assert!(matches!(error, CallError::Unavailable { started: true, .. }), "{error:?}");
     assert!(error.may_have_run() && !error.is_retryable());
     assert_eq!(marked.await?, 10);
-    let begun = test.begun.lock().clone();
+    let begun = test.begun.seen();
     assert_eq!(begun.len(), 3, "once, and twice");
     assert!(begun[2].1 != begun[0].1 && begun[2].1 != begun[1].1, "elsewhere: {begun:?}");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_runs_again_as_often_as_max_says() -> Result<()> {
+async fn max_limits_the_retries() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let call = test.worker.again(10);
     for time in 1..=3 {
-        ms(5).await;
+        sleep(ms(5)).await;
         assert_eq!(test.times(), time);
         test.kill_last();
     }
@@ -171,7 +171,7 @@ async fn it_runs_again_as_often_as_max_says() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_had_not_begun_goes_elsewhere_whatever_its_method() -> Result<()> {
+async fn unbegun_calls_always_move() -> Result<()> {
     let test = Test::start(1, 2).await?;
     // They have slots, and their tasks have not run.
     let calls: Vec<_> = (0..4).map(|_| test.worker.once(10)).collect();
@@ -185,7 +185,7 @@ async fn a_call_that_had_not_begun_goes_elsewhere_whatever_its_method() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_go_elsewhere_keep_their_order() -> Result<()> {
+async fn rerouted_calls_keep_their_order() -> Result<()> {
     let test = Test::start(2, 1).await?;
     let order = Arc::<Mutex<Vec<u64>>>::default();
     let calls: Vec<_> = (0..4)
@@ -209,7 +209,7 @@ async fn calls_that_go_elsewhere_keep_their_order() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
+async fn the_methods_own_failures_are_not_retried() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let error = test.worker.fails("no").await.unwrap_err();
     assert!(matches!(&error, CallError::App(own) if own.to_string() == "no"), "{error:?}");
@@ -222,7 +222,7 @@ async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
     let callee = Application::new(Callee::bind()).name("callee");
     let callee = test.runtime.run(callee).await?;
     let call = test.worker.asks(callee);
-    ms(5).await;
+    sleep(ms(5)).await;
     assert!(test.runtime.kill_replica::<Callee>(0));
     let error = call.await.unwrap_err();
     assert!(matches!(&error, CallError::App(own) if own.status() == Some(503)), "{error:?}");
@@ -231,7 +231,7 @@ async fn the_methods_own_failures_are_no_reason_to_run_again() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn overload_is_the_whole_deployments_and_told_at_once() -> Result<()> {
+async fn overload_is_not_retried() -> Result<()> {
     let test = Test::start(1, 1).await?;
     let mut calls: Vec<_> = (0..3).map(|_| test.worker.again(10)).collect();
     let refused = test.worker.again(10).await.unwrap_err();
@@ -239,7 +239,7 @@ async fn overload_is_the_whole_deployments_and_told_at_once() -> Result<()> {
     assert!(refused.is_retryable() && !refused.may_have_run());
 
     // One that runs again had a place, and is never overloaded: it is the first in line.
-    ms(5).await;
+    sleep(ms(5)).await;
     test.kill_last();
     let began = Instant::now();
     assert_eq!(calls.remove(0).await?, 10);
@@ -256,7 +256,7 @@ async fn all_tries_share_one_deadline() -> Result<()> {
     let hasty = test.worker.options(CallOptions::new().timeout(Duration::from_millis(15)));
     let began = Instant::now();
     let call = hasty.again(10);
-    ms(9).await;
+    sleep(ms(9)).await;
     test.kill_last();
     assert_eq!(call.await, Err(CallError::DeadlineExceeded));
     assert_eq!(began.elapsed(), Duration::from_millis(15));
@@ -266,7 +266,7 @@ async fn all_tries_share_one_deadline() -> Result<()> {
     let test = Test::start(1, 10).await?;
     let hasty = test.worker.options(CallOptions::new().timeout(Duration::from_millis(15)));
     let call = hasty.again(10);
-    ms(5).await;
+    sleep(ms(5)).await;
     test.replace_none();
     test.kill_last();
     let error = call.await.unwrap_err();
@@ -276,40 +276,40 @@ async fn all_tries_share_one_deadline() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_call_does_not_run_again() -> Result<()> {
+async fn a_cancelled_call_is_not_retried() -> Result<()> {
     let test = Test::start(1, 1).await?;
     test.replace_none();
     let call = test.worker.again(10);
-    ms(5).await;
+    sleep(ms(5)).await;
     test.kill_last();
-    ms(1).await;
+    sleep(ms(1)).await;
     assert_eq!(test.queued(), 1, "it waits for another replica");
     drop(call);
     assert_eq!(test.queued(), 0, "its place is free before the drop returns");
     test.starts.add_permits(1);
-    ms(1_000).await;
+    sleep(ms(1_000)).await;
     assert_eq!(test.times(), 1);
 
     let call = test.worker.again(10);
-    ms(5).await;
+    sleep(ms(5)).await;
     test.starts.add_permits(1);
     test.kill_last();
     call.cancel();
     assert_eq!(call.await, Err(CallError::Cancelled));
-    ms(1_000).await;
+    sleep(ms(1_000)).await;
     assert_eq!(test.times(), 2);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_deployment_goes_away_says_that_it_had_begun() -> Result<()> {
+async fn a_deleted_deployments_calls_report_started() -> Result<()> {
     // While it waits for another replica.
     let test = Test::start(1, 1).await?;
     test.replace_none();
     let call = test.worker.again(10);
-    ms(5).await;
+    sleep(ms(5)).await;
     test.kill_last();
-    ms(1).await;
+    sleep(ms(1)).await;
     let (deleted, outcome) = tokio::join!(test.runtime.delete("default"), call);
     deleted?;
     let error = outcome.unwrap_err();
@@ -318,7 +318,7 @@ async fn a_call_whose_deployment_goes_away_says_that_it_had_begun() -> Result<()
     // When its time to drain is over, and nothing is left to run on.
     let test = Test::start(1, 1).await?;
     let call = test.worker.again(3_600_000);
-    ms(5).await;
+    sleep(ms(5)).await;
     let (deleted, outcome) =
         tokio::join!(test.runtime.delete("default"), timeout(Duration::from_secs(60), call));
     deleted?;
@@ -329,7 +329,7 @@ async fn a_call_whose_deployment_goes_away_says_that_it_had_begun() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn arguments_are_copied_once_for_each_further_try_and_else_never() -> Result<()> {
+async fn arguments_are_copied_only_for_retries() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let copies = || COPIES.swap(0, Ordering::SeqCst);
     let text = || Text("hello".to_owned());
@@ -340,7 +340,7 @@ async fn arguments_are_copied_once_for_each_further_try_and_else_never() -> Resu
     for deaths in 1..=2 {
         let call = test.worker.copied(text());
         for _ in 0..deaths {
-            ms(5).await;
+            sleep(ms(5)).await;
             test.kill_last();
         }
         assert_eq!(call.await?, text());
@@ -350,11 +350,11 @@ async fn arguments_are_copied_once_for_each_further_try_and_else_never() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_argument_from_another_call_is_made_once() -> Result<()> {
+async fn arguments_from_calls_are_made_once() -> Result<()> {
     let test = Test::start(2, 10).await?;
     let first = test.worker.once(20);
     let call = test.worker.again(first);
-    ms(30).await;
+    sleep(ms(30)).await;
     assert_eq!(test.times(), 2);
     test.kill_last();
     assert_eq!(call.await?, 20);
@@ -363,18 +363,18 @@ async fn an_argument_from_another_call_is_made_once() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_runs_again_too() -> Result<()> {
+async fn detached_calls_are_retried() -> Result<()> {
     let test = Test::start(2, 10).await?;
     test.worker.again(10).detach();
-    ms(5).await;
+    sleep(ms(5)).await;
     test.kill_last();
-    ms(5).await;
+    sleep(ms(5)).await;
     assert_eq!(test.times(), 2);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_of_a_marked_method_is_asked_again() -> Result<()> {
+async fn mocks_of_retry_methods_are_asked_again() -> Result<()> {
     let died = || CallError::Unavailable {
         deployment: "Worker".to_owned(),
         started: true,
@@ -418,7 +418,7 @@ async fn retries_have_a_budget() -> Result<()> {
     }
     // A hundred that are free (ten a second, for ten seconds), and one for each five calls.
     assert_eq!(tries(&runtime), 200 + 100 + 40);
-    ms(1_000).await;
+    sleep(ms(1_000)).await;
     for _ in 0..20 {
         assert!(worker.fails("").await.is_err());
     }
@@ -427,7 +427,7 @@ async fn retries_have_a_budget() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_waits_leaves_when_its_response_is_cancelled() -> Result<()> {
+async fn a_waiting_retry_leaves_when_cancelled() -> Result<()> {
     let test = Test::start(1, 1).await?;
     let (running, waiting) = (test.worker.once(10), test.worker.again(10));
     assert_eq!(test.queued(), 1);
@@ -436,7 +436,7 @@ async fn one_that_waits_leaves_when_its_response_is_cancelled() -> Result<()> {
     // The same where its argument came first.
     let other = Test::start(1, 1).await?;
     let waiting = test.worker.again(other.worker.once(1));
-    ms(2).await;
+    sleep(ms(2)).await;
     assert_eq!(test.queued(), 1);
     drop(waiting);
     assert_eq!(test.queued(), 0);

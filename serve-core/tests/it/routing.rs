@@ -1,6 +1,7 @@
-//! Which replica gets a call.
+//! The choice of a replica for a call.
 
-use crate::by_environment;
+use crate::support::runtimes;
+use crate::support::status::{application, deployment};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +56,7 @@ fn by_rank(ranks: impl IntoIterator<Item = usize>) -> BTreeMap<usize, usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_choices_spread_calls_and_spare_the_slow() -> Result<()> {
+async fn two_choices_spread_calls_and_spare_slow_replicas() -> Result<()> {
     async fn counts(seed: u64, slow: bool) -> Result<BTreeMap<usize, usize>> {
         let runtime = MockRuntime::builder().seed(seed).start();
         let worker = runtime.run(worker(RequestRouting::PowerOfTwoChoices, 4, 100)).await?;
@@ -83,7 +84,7 @@ async fn two_choices_spread_calls_and_spare_the_slow() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn round_robin_is_exact_and_skips_who_is_full() -> Result<()> {
+async fn round_robin_is_exact_and_skips_full_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(worker(RequestRouting::RoundRobin, 3, 4)).await?;
     let mut ranks = Vec::new();
@@ -119,7 +120,7 @@ async fn homes(worker: &WorkerHandle) -> Result<Vec<String>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_stays_with_its_replica_and_few_move_when_one_goes() -> Result<()> {
+async fn sessions_stay_and_few_move() -> Result<()> {
     for routing in [RequestRouting::ConsistentHash, RequestRouting::PowerOfTwoChoices] {
         let runtime = MockRuntime::builder().start();
         let handle = runtime.run(worker(routing.clone(), 4, 10)).await?;
@@ -151,7 +152,7 @@ async fn a_session_stays_with_its_replica_and_few_move_when_one_goes() -> Result
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_nobody_keeps_does_not_move_a_session() -> Result<()> {
+async fn an_unknown_model_does_not_move_a_session() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(worker(RequestRouting::PowerOfTwoChoices, 4, 10)).await?;
     let before = homes(&worker).await?;
@@ -161,7 +162,7 @@ async fn a_model_that_nobody_keeps_does_not_move_a_session() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_whose_replica_is_full_goes_to_another_and_comes_back() -> Result<()> {
+async fn a_session_leaves_a_full_replica_and_returns() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(worker(RequestRouting::ConsistentHash, 3, 1)).await?;
     let mine = worker.options(session("dora"));
@@ -176,7 +177,7 @@ async fn a_session_whose_replica_is_full_goes_to_another_and_comes_back() -> Res
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_without_a_session_spread_under_consistent_hash_too() -> Result<()> {
+async fn consistent_hash_spreads_calls_without_a_session() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(worker(RequestRouting::ConsistentHash, 3, 100)).await?;
     let calls: Vec<_> = (0..90).map(|_| worker.work(1)).collect();
@@ -186,14 +187,14 @@ async fn calls_without_a_session_spread_under_consistent_hash_too() -> Result<()
     Ok(())
 }
 
-/// What a router was asked, and told.
+/// The calls that a router saw.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     asked: usize,
     removed: Vec<String>,
 }
 
-/// One for each deployment that is routed by it, because tests run side by side.
+/// Defines a router for one deployment, because tests run side by side.
 macro_rules! router {
     ($router:ident, $seen:ident, |$call:ident, $candidates:ident| $choose:expr) => {
         static $seen: Mutex<Seen> = Mutex::new(Seen { asked: 0, removed: Vec::new() });
@@ -269,7 +270,7 @@ impl Maker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_of_ones_own_sees_the_typed_arguments() -> Result<()> {
+async fn custom_routers_see_typed_arguments() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let jobs = runtime.run(Jobs::bind()).await?;
     let maker = runtime.run(Application::new(Maker::bind()).name("maker").route_prefix("/m"));
@@ -305,7 +306,7 @@ impl Badly {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_names_nobody_leaves_the_choice() -> Result<()> {
+async fn a_router_without_a_choice_uses_the_default() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let badly = runtime.run(Badly::bind()).await?;
     for how in 0..4 {
@@ -345,11 +346,11 @@ impl Telling {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_is_told_once_of_each_replica_that_goes() -> Result<()> {
+async fn routers_are_notified_of_removed_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let telling = runtime.run(Telling::bind()).await?;
     let ids = |runtime: &MockRuntime| -> BTreeSet<String> {
-        let details = &runtime.status().applications["default"].deployments["Telling"];
+        let details = deployment(runtime, "Telling");
         details.replicas.iter().map(|replica| replica.replica_id.clone()).collect()
     };
     let told = || {
@@ -411,10 +412,10 @@ impl Versioned {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_sees_replicas_that_come_and_go_and_ranks_that_change() -> Result<()> {
+async fn routers_see_current_replicas_and_ranks() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let running = |runtime: &MockRuntime| -> Vec<(usize, String)> {
-        let details = &runtime.status().applications["default"].deployments["Versioned"];
+        let details = deployment(runtime, "Versioned");
         let takes_calls = |state| matches!(state, ReplicaState::Running | ReplicaState::Updating);
         let replicas = details.replicas.iter().filter(|replica| takes_calls(replica.state));
         let mut all: Vec<_> =
@@ -466,7 +467,7 @@ async fn a_router_sees_replicas_that_come_and_go_and_ranks_that_change() -> Resu
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_policy_holds_from_the_next_deploy_on() -> Result<()> {
+async fn a_redeploy_changes_the_policy() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let handle = runtime.run(worker(RequestRouting::ConsistentHash, 3, 10)).await?;
     let mine = handle.options(session("dora"));
@@ -512,8 +513,8 @@ impl Named {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_by_name_is_routed_like_any_other() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn calls_by_name_are_routed_alike() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let application = Application::from(Named::bind()).into();
     let named = runtime.run_any(application).await?;
     let arguments = BTreeMap::from([("text".to_owned(), vec!["a long text".to_owned()])]);
@@ -539,8 +540,8 @@ impl RequestRouter for Unmade {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_panics_when_it_is_made_is_refused_and_changes_nothing() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_router_that_panics_in_new_is_refused() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let plain = || worker(RequestRouting::PowerOfTwoChoices, 1, 10);
     let running = runtime.run(plain()).await?;
     let failed = runtime.run(plain().request_router(RequestRouting::custom::<Unmade>())).await;
@@ -551,7 +552,7 @@ async fn a_router_that_panics_when_it_is_made_is_refused_and_changes_nothing() -
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(running.work(1).await?.0, 0);
-    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     Ok(())
 }
 
@@ -581,8 +582,8 @@ impl RequestRouter for CallsItself {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_calls_its_own_deployment_is_an_error_and_no_deadlock() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_router_calling_itself_does_not_deadlock() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let bound = || worker(RequestRouting::custom::<CallsItself>(), 1, 10);
     let worker = runtime.run(bound()).await?;
     *BY_ITSELF.lock() = Some(worker.clone());

@@ -1,37 +1,26 @@
 //! The runtime as a library: running, looking up, replacing and deleting applications.
 
-use crate::by_environment;
+use crate::support::events::{Events, NoteOnDrop};
+use crate::support::runtimes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serve_core::DeployError;
 use serve_core::prelude::*;
 use serve_core::status::{ApplicationStatus, DeploymentStatus, ReplicaState};
 use tokio::time::sleep;
 
-type Events = Arc<Mutex<Vec<String>>>;
-
-/// Says when it is dropped.
-struct Note(Events, &'static str);
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        self.0.lock().push(format!("{} dropped", self.1));
-    }
-}
-
 #[deployment]
 struct Leaf {
     number: u32,
-    _note: Note,
+    _note: NoteOnDrop,
 }
 
 #[handle]
 impl Leaf {
     fn new(events: Events, number: u32) -> Self {
-        Self { number, _note: Note(events, "leaf") }
+        Self { number, _note: events.note_on_drop("leaf dropped") }
     }
 
     pub async fn number(&self) -> u32 {
@@ -42,13 +31,13 @@ impl Leaf {
 #[deployment]
 struct Top {
     leaf: LeafHandle,
-    _note: Note,
+    _note: NoteOnDrop,
 }
 
 #[handle]
 impl Top {
     fn new(leaf: LeafHandle, events: Events) -> Self {
-        Self { leaf, _note: Note(events, "top") }
+        Self { leaf, _note: events.note_on_drop("top dropped") }
     }
 
     pub async fn number(&self) -> Result<u32> {
@@ -56,17 +45,16 @@ impl Top {
     }
 }
 
+/// Long enough for everything that was dropped to end.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
 fn top(events: &Events, number: u32) -> Bound<Top> {
     Top::bind(Leaf::bind(Arc::clone(events), number), Arc::clone(events))
 }
 
-async fn settle() {
-    sleep(Duration::from_secs(60)).await;
-}
-
 #[tokio::test(start_paused = true)]
-async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn run_returns_a_typed_handle() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let events = Events::default();
     let by_default: TopHandle = runtime.run(top(&events, 1)).await?;
     let math = Application::new(top(&events, 2)).name("math").route_prefix("/math");
@@ -93,8 +81,8 @@ async fn a_bound_deployment_or_an_application_runs_and_its_handle_has_its_type()
 }
 
 #[tokio::test(start_paused = true)]
-async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn handle_lookups_check_the_type() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let _top = runtime.run(top(&Events::default(), 7)).await?;
     assert_eq!(runtime.get_app_handle::<Top>("default")?.number().await?, 7);
     assert_eq!(runtime.get_deployment_handle::<Leaf>("default", "Leaf")?.number().await?, 7);
@@ -113,15 +101,15 @@ async fn handles_are_looked_up_by_name_and_checked_for_their_type() -> Result<()
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn old_handles_follow_a_redeploy() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let events = Events::default();
     let old = runtime.run(top(&events, 1)).await?;
     let old_leaf = runtime.get_deployment_handle::<Leaf>("default", "Leaf")?;
     let new = runtime.run(top(&events, 2)).await?;
     assert_eq!((old.number().await?, new.number().await?, old_leaf.number().await?), (2, 2, 2));
-    settle().await;
-    let mut dropped = std::mem::take(&mut *events.lock());
+    sleep(A_MINUTE).await;
+    let mut dropped = events.take();
     dropped.sort();
     assert_eq!(dropped, ["leaf dropped"], "the version before is gone, and `Top` is the same");
 
@@ -137,37 +125,36 @@ async fn old_handles_follow_a_redeploy_or_are_unavailable_if_the_type_changed() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_lives_until_the_runtime_and_every_handle_outside_are_dropped() -> Result<()>
-{
-    let runtime = by_environment::runtime().await?;
+async fn handles_keep_an_application_alive() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let events = Events::default();
     let handle = runtime.run(top(&events, 1)).await?;
     let other = runtime.get_deployment_handle::<Leaf>("default", "Leaf")?;
     drop(runtime.clone());
     drop(runtime);
-    settle().await;
+    sleep(A_MINUTE).await;
     assert_eq!(handle.number().await?, 1);
     // A clone, and one with options, keeps as much alive as the handle itself.
     let last = handle.clone().options(CallOptions::new().session_id("dora"));
     drop((handle, other));
-    settle().await;
+    sleep(A_MINUTE).await;
     assert_eq!(last.number().await?, 1);
-    assert_eq!(*events.lock(), [""; 0]);
+    assert_eq!(events.seen(), [""; 0]);
     drop(last);
-    settle().await;
+    sleep(A_MINUTE).await;
     // The handle inside the graph keeps nothing alive. Callers go before callees.
-    assert_eq!(*events.lock(), ["top dropped", "leaf dropped"]);
+    assert_eq!(events.seen(), ["top dropped", "leaf dropped"]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn delete_and_shutdown_remove_applications() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let events = Events::default();
     let handle = runtime.run(Application::new(top(&events, 1)).name("math")).await?;
     let kept = runtime.run(Leaf::bind(Events::default(), 5)).await?;
     runtime.delete("math").await?;
-    assert_eq!(*events.lock(), ["top dropped", "leaf dropped"]);
+    assert_eq!(events.seen(), ["top dropped", "leaf dropped"]);
     let gone = handle.number().await.unwrap_err();
     assert!(matches!(gone, CallError::Unavailable { started: false, .. }), "{gone:?}");
     assert!(gone.is_retryable() && !gone.may_have_run());
@@ -185,8 +172,8 @@ async fn a_deleted_application_is_gone_and_so_is_all_after_shutdown() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn an_actor_ends_with_its_handle() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let events = Events::default();
     let actor = runtime.actor(Leaf::bind(Arc::clone(&events), 9)).await?;
     let other = runtime.actor(Leaf::bind(Events::default(), 8)).await?;
@@ -194,11 +181,11 @@ async fn an_actor_stands_outside_any_application_and_ends_with_its_handle() -> R
     assert!(runtime.status().applications.is_empty());
     let clone = actor.clone();
     drop(actor);
-    settle().await;
+    sleep(A_MINUTE).await;
     assert_eq!(clone.number().await?, 9);
     drop(clone);
-    settle().await;
-    assert_eq!(*events.lock(), ["leaf dropped"]);
+    sleep(A_MINUTE).await;
+    assert_eq!(events.seen(), ["leaf dropped"]);
     Ok(())
 }
 
@@ -222,7 +209,7 @@ mod routed {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_application_without_endpoints_claims_no_route() -> Result<()> {
+    async fn applications_without_endpoints_claim_no_route() -> Result<()> {
         let runtime = MockRuntime::builder().start();
         let events = Events::default();
         runtime.run(Application::new(top(&events, 1)).name("one")).await?;

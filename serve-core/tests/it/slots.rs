@@ -1,4 +1,9 @@
-//! No slot is ever lost, whatever ends a call: over the real runtime, on any schedule.
+//! Slots are freed however calls end, on any schedule.
+
+use crate::support::cases::cases;
+use crate::support::gauges::Gauge;
+use crate::support::runtimes::paused;
+use crate::support::status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,29 +18,6 @@ const REPLICAS: usize = 2;
 const SLOTS: usize = 2;
 const PLACES: usize = 3;
 
-/// Calls that run on one replica, and the most that ever did.
-#[derive(Default)]
-struct Gauge {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-struct Running<'a>(&'a Gauge);
-
-impl Gauge {
-    fn enter(&self) -> Running<'_> {
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
-        Running(self)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// The most that any replica ever ran at once.
 type Most = Arc<AtomicUsize>;
 
@@ -47,7 +29,7 @@ struct Back {
 
 impl Drop for Back {
     fn drop(&mut self) {
-        self.most.fetch_max(self.gauge.most.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.most.fetch_max(self.gauge.most(), Ordering::SeqCst);
     }
 }
 
@@ -205,7 +187,7 @@ fn application(most: &Most, grace: Duration) -> Bound<Front> {
 }
 
 fn load(runtime: &Runtime) -> Vec<(usize, usize)> {
-    let deployments = &runtime.status().applications["default"].deployments;
+    let deployments = status::application(runtime).deployments;
     deployments.values().map(|one| (one.ongoing, one.queued)).collect()
 }
 
@@ -262,12 +244,10 @@ async fn run(steps: Vec<Step>) -> Result<()> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(cases(60)))]
 
     #[test]
-    fn whatever_ends_calls_every_slot_comes_back(steps in prop::collection::vec(step(), 1..60)) {
-        let mut tokio = tokio::runtime::Builder::new_current_thread();
-        let tokio = tokio.enable_time().start_paused(true).build().unwrap();
-        tokio.block_on(run(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+    fn slots_are_freed_however_calls_end(steps in prop::collection::vec(step(), 1..60)) {
+        paused().block_on(run(steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
     }
 }

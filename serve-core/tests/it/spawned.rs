@@ -1,6 +1,6 @@
 //! Tasks that a method spawns: what they keep of the method's call, and what ends them.
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,7 +78,7 @@ struct Root {
     leaf: LeafHandle,
     alive: Arc<AtomicUsize>,
     go: Arc<Notify>,
-    late: Late,
+    late: Arc<Mutex<Vec<Result<Seen, CallError>>>>,
 }
 
 type Late = Arc<Mutex<Vec<Result<Seen, CallError>>>>;
@@ -135,7 +135,7 @@ impl Root {
     }
 
     #[blocking]
-    pub fn on_a_thread(&self) -> Vec<Seen> {
+    pub fn seen_by_a_thread(&self) -> Vec<Seen> {
         let here = seen();
         let task = tokio::runtime::Handle::current().block_on(spawn(async { seen() }));
         vec![here, task.expect("it does not panic")]
@@ -227,12 +227,12 @@ fn told(deployment: &str) -> Seen {
 
 #[tokio::test]
 async fn a_task_keeps_the_context_of_its_call() -> Result<()> {
-    let test = test(by_environment::runtime().await?).await?;
+    let test = test(runtimes::by_environment().await?).await?;
     for (way, seen) in test.told().see().await? {
         let deployment = if way == "leaf of task" { "Leaf" } else { "Root" };
         assert_eq!(seen, told(deployment), "{way}");
     }
-    assert_eq!(test.told().on_a_thread().await?, [told("Root"), told("Root")]);
+    assert_eq!(test.told().seen_by_a_thread().await?, [told("Root"), told("Root")]);
     let items: Vec<_> = test.told().items().try_collect().await?;
     assert_eq!(items, [told("Root")]);
     let of_batch = test.told().of_a_batch(1_u32).await?;

@@ -1,4 +1,7 @@
-//! Versions that do not start: what is tried, what serves meanwhile, and what is said.
+//! Versions that do not start: the attempts, the old version meanwhile, and the messages.
+
+use crate::support::clocks::each_ms_during;
+use crate::support::status::{application, deployment, running_ids};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +12,11 @@ use serve_core::DeployError;
 use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
 use serve_core::status::{
-    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState,
-    StatusTrigger,
+    ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState, StatusTrigger,
 };
 use tokio::time::{Instant, sleep};
 
-/// What the next constructors do, each in turn; once there are no more, the last does all.
+/// What the next constructors do; the last entry repeats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Birth {
     Works,
@@ -73,33 +75,19 @@ impl Child {
     }
 }
 
-fn application(runtime: &MockRuntime) -> ApplicationDetails {
-    runtime.status().applications["default"].clone()
-}
-
 fn child(runtime: &MockRuntime) -> DeploymentDetails {
-    application(runtime).deployments["Child"].clone()
-}
-
-fn ids(runtime: &MockRuntime) -> Vec<String> {
-    let replicas = child(runtime).replicas;
-    let running = replicas.into_iter().filter(|replica| replica.state == ReplicaState::Running);
-    running.map(|replica| replica.replica_id).collect()
+    deployment(runtime, "Child")
 }
 
 /// Makes a call each 5 ms until `change` is done.
 async fn under_load<T>(handle: &ChildHandle, change: impl Future<Output = T>) -> (T, Vec<u32>) {
     let mut calls = Vec::new();
-    let load = async {
-        loop {
+    let changed = each_ms_during(change, |ms| {
+        if ms % 5 == 0 {
             calls.push(handle.version());
-            sleep(Duration::from_millis(5)).await;
         }
-    };
-    let changed = tokio::select! {
-        changed = change => changed,
-        () = load => unreachable!("the load does not end"),
-    };
+    })
+    .await;
     let mut versions = Vec::new();
     for call in calls {
         versions.push(call.await.expect("no call fails"));
@@ -108,7 +96,7 @@ async fn under_load<T>(handle: &ChildHandle, change: impl Future<Output = T>) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() -> Result<()> {
+async fn the_old_version_serves_while_the_new_fails() -> Result<()> {
     for (birth, replicas, why) in [
         (Birth::Fails, 1, "the model is missing"),
         (Birth::Fails, 4, "the model is missing"),
@@ -118,7 +106,7 @@ async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() 
         let runtime = MockRuntime::builder().start();
         let good = Births::new(1, &[Birth::Works]);
         let handle = runtime.run(Child::bind(good).num_replicas(replicas)).await?;
-        let before = ids(&runtime);
+        let before = running_ids(&runtime, "Child");
         let bad = Births::new(2, &[birth]);
         let update = runtime.run(Child::bind(bad.clone()).num_replicas(replicas));
         let (failed, versions) = under_load(&handle, update).await;
@@ -138,8 +126,8 @@ async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() 
         assert_eq!(status.status_trigger, StatusTrigger::ReplicaStartupFailed);
         assert!(status.message.contains(why), "{}", status.message);
         assert!(status.recent_dead_replicas.iter().all(|dead| dead.reason.contains(why)));
-        let kept = ids(&runtime).iter().filter(|id| before.contains(id)).count();
-        assert_eq!(ids(&runtime).len(), replicas);
+        let kept = running_ids(&runtime, "Child").iter().filter(|id| before.contains(id)).count();
+        assert_eq!(running_ids(&runtime, "Child").len(), replicas);
         // With four, the one that made room for the new version's first is made again.
         assert!(kept >= replicas - usize::from(replicas > 1), "{kept} of {replicas}");
         assert_eq!(handle.version().await?, 1);
@@ -158,21 +146,21 @@ async fn while_a_new_version_fails_the_old_one_serves_and_the_status_says_why() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_version_is_asked_for_again_after_a_failure_and_restarts_nothing() -> Result<()> {
+async fn rolling_back_restarts_nothing() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let good = Child::bind(Births::new(1, &[Birth::Works]));
     let _handle = runtime.run(good.clone()).await?;
-    let before = ids(&runtime);
+    let before = running_ids(&runtime, "Child");
     assert!(runtime.run(Child::bind(Births::new(2, &[Birth::Fails]))).await.is_err());
     runtime.run(good).await?;
-    assert_eq!(ids(&runtime), before);
+    assert_eq!(running_ids(&runtime, "Child"), before);
     assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     assert_eq!(child(&runtime).status, DeploymentStatus::Healthy);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_hangs_gives_way_to_the_end_of_the_application() -> Result<()> {
+async fn a_hanging_update_yields_to_deletion() -> Result<()> {
     for shuts_down in [false, true] {
         let runtime = MockRuntime::builder().start();
         let handle = runtime.run(Child::bind(Births::new(1, &[Birth::Works]))).await?;
@@ -207,7 +195,7 @@ async fn a_new_version_that_hangs_gives_way_to_the_end_of_the_application() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_version_that_hangs_gives_way_too() -> Result<()> {
+async fn a_hanging_first_version_yields_to_deletion() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let deploy = runtime.run(Child::bind(Births::new(1, &[Birth::Hangs])));
     let end = async {
@@ -223,7 +211,7 @@ async fn a_first_version_that_hangs_gives_way_too() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_hangs_gives_way_to_the_next() -> Result<()> {
+async fn a_hanging_version_yields_to_the_next() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let first = runtime.run(Child::bind(Births::new(1, &[Birth::Hangs])));
     let others = async {
@@ -273,7 +261,7 @@ const SIX_FAIL: [Birth; 7] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deployed_is_not_given_up_though_it_was_asked_for_again() -> Result<()> {
+async fn a_repeated_deploy_is_not_given_up() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &[&[Birth::Works][..], &SIX_FAIL].concat());
     let bound = Child::bind(births.clone());
@@ -293,7 +281,7 @@ async fn what_was_deployed_is_not_given_up_though_it_was_asked_for_again() -> Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_replica_of_what_began_with_none_is_tried_until_it_starts() -> Result<()> {
+async fn a_first_start_from_zero_is_tried_until_it_works() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &SIX_FAIL);
     let none_at_first = AutoscalingConfig::auto().min_replicas(0);
@@ -311,7 +299,7 @@ async fn the_first_replica_of_what_began_with_none_is_tried_until_it_starts() ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_deploys_at_once_the_last_runs_and_all_get_its_handle() -> Result<()> {
+async fn the_last_of_many_deploys_runs() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let deploys = (1..=10)
         .map(|version| runtime.run(Child::bind(Births::new(version, &[Birth::TakesTenSeconds]))));
@@ -321,12 +309,12 @@ async fn of_many_deploys_at_once_the_last_runs_and_all_get_its_handle() -> Resul
     }
     assert!(began.elapsed() < Duration::from_secs(21), "{:?}", began.elapsed());
     assert_eq!(application(&runtime).status, ApplicationStatus::Running);
-    assert_eq!(ids(&runtime).len(), 1);
+    assert_eq!(running_ids(&runtime, "Child").len(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_deploy_fails_after_so_many_tries_with_pauses_between() -> Result<()> {
+async fn a_first_deploy_fails_after_its_tries() -> Result<()> {
     for (replicas, limit, tries) in [(1, 20, 3), (2, 20, 6), (5, 20, 15), (1, 1, 1), (1, 2, 2)] {
         let runtime = MockRuntime::builder().start();
         let births = Births::new(1, &[Birth::Fails]);
@@ -363,7 +351,7 @@ async fn a_first_deploy_fails_after_so_many_tries_with_pauses_between() -> Resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_constructor_that_fails_twice_and_then_works_is_deployed() -> Result<()> {
+async fn a_constructor_may_fail_twice() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &[Birth::Fails, Birth::Panics, Birth::Works]);
     let handle = runtime.run(Child::bind(births.clone())).await?;
@@ -378,7 +366,7 @@ async fn a_constructor_that_fails_twice_and_then_works_is_deployed() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_has_started_is_tried_until_it_starts_again() -> Result<()> {
+async fn a_proven_version_is_tried_until_it_starts() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let mut plan = vec![Birth::Works];
     plan.extend([Birth::Fails; 7]);
@@ -403,15 +391,15 @@ async fn a_version_that_has_started_is_tried_until_it_starts_again() -> Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_replicas_that_do_not_start_leave_as_many_as_there_were() -> Result<()> {
+async fn a_failed_upscale_keeps_the_old_replicas() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let births = Births::new(1, &[Birth::Works, Birth::Fails]);
     let bound = Child::bind(births.clone());
     let handle = runtime.run(bound.clone()).await?;
-    let before = ids(&runtime);
+    let before = running_ids(&runtime, "Child");
     let (failed, _) = under_load(&handle, runtime.run(bound.num_replicas(3))).await;
     assert!(failed.map(drop).expect_err("no more start").to_string().contains("model is missing"));
-    assert_eq!(ids(&runtime), before);
+    assert_eq!(running_ids(&runtime, "Child"), before);
     assert_eq!(child(&runtime).target_num_replicas, 1);
     assert_eq!(application(&runtime).status, ApplicationStatus::DeployFailed);
     assert_eq!(handle.version().await?, 1);
@@ -436,7 +424,7 @@ impl Parent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_deployments_the_status_names_the_one_that_failed() -> Result<()> {
+async fn status_names_the_failed_deployment() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let bind = |version, birth| Parent::bind(Child::bind(Births::new(version, &[birth])));
     let failed = runtime.run(bind(1, Birth::Fails)).await.map(drop).expect_err("it fails");

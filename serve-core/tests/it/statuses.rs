@@ -1,4 +1,4 @@
-//! What a deployment's and its application's status go through, by Ray Serve's own table.
+//! The statuses of deployments and applications follow the table of Ray Serve.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn standing(runtime: &MockRuntime) -> Option<Standing> {
     Some([text(parts[0])?, text(parts[1])?, text(parts[2])?])
 }
 
-/// Where `step` and the 20 s after it lead through.
+/// The statuses during `step` and the 20 s after it.
 async fn path(runtime: &MockRuntime, step: impl Future<Output = ()>) -> Vec<Standing> {
     let mut seen: Vec<Standing> = standing(runtime).into_iter().collect();
     let mut step = std::pin::pin!(async {
@@ -55,8 +55,8 @@ async fn path(runtime: &MockRuntime, step: impl Future<Output = ()>) -> Vec<Stan
     }
 }
 
-/// Whether Ray Serve's table has an event that leads from one to the other. It has no rows
-/// for updates, fewer replicas, failed checks and the end.
+/// True if the table of Ray Serve has an event that leads from one status to the other. The table
+/// has no rows for updates, downscaling, failed checks and deletion.
 fn is_in_the_table(table: &Value, from: &Standing, to: &Standing) -> bool {
     let without_rows = [
         ["UPDATING", "CONFIG_UPDATE_STARTED"],
@@ -74,7 +74,7 @@ fn is_in_the_table(table: &Value, from: &Standing, to: &Standing) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_step_is_ray_serves() -> Result<()> {
+async fn transitions_are_those_of_ray_serve() -> Result<()> {
     const STARTED: [&str; 2] = ["UPDATING", "CONFIG_UPDATE_STARTED"];
     const COMPLETED: [&str; 2] = ["HEALTHY", "CONFIG_UPDATE_COMPLETED"];
     let table: Value = serde_json::from_str(include_str!("../vectors/status_machine.json"))?;
@@ -149,7 +149,7 @@ async fn each_step_is_ray_serves() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_is_written_with_ray_serves_names() -> Result<()> {
+async fn statuses_use_ray_serves_names() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(1u32).num_replicas(2)).await?;
     let calls: Vec<_> = (0..5).map(|_| worker.work(1)).collect();

@@ -1,6 +1,6 @@
-//! Methods that give many values.
+//! Methods that return many values.
 
-use crate::by_environment;
+use crate::support::runtimes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,8 +37,8 @@ impl Counting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_gives_its_items_and_frees_its_slot() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn a_finished_stream_frees_its_slot() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counting = runtime.run(Counting::bind(Arc::default())).await?;
     let items: Vec<usize> = counting.count(100).try_collect().await?;
     assert_eq!(items, (0..100).collect::<Vec<_>>());
@@ -47,9 +47,9 @@ async fn a_stream_gives_its_items_and_frees_its_slot() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_stops_its_producer_and_a_dropped_one_ends_it() -> Result<()> {
+async fn slow_consumers_hold_back_the_producer() -> Result<()> {
     let made = Arc::new(AtomicUsize::new(0));
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let counting = runtime.run(Counting::bind(made.clone())).await?;
     let mut stream = counting.count(1_000_000);
     assert_eq!(stream.next().await, Some(Ok(0)));
@@ -62,7 +62,7 @@ async fn a_slow_consumer_stops_its_producer_and_a_dropped_one_ends_it() -> Resul
 
 #[tokio::test(start_paused = true)]
 async fn a_streams_own_error_is_its_first_item() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+    let runtime = runtimes::by_environment().await?;
     let counting = runtime.run(Counting::bind(Arc::default())).await?;
     let items: Vec<_> = counting.refused().collect().await;
     assert!(matches!(&items[..], [Err(CallError::App(error))] if error.to_string() == "not today"));
@@ -70,8 +70,8 @@ async fn a_streams_own_error_is_its_first_item() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stream_is_read_by_synchronous_code() -> Result<()> {
-    let runtime = by_environment::runtime().await?;
+async fn synchronous_code_can_read_streams() -> Result<()> {
+    let runtime = runtimes::by_environment().await?;
     let counting = runtime.run(Counting::bind(Arc::default())).await?;
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {

@@ -1,30 +1,11 @@
-//! The guide's page about messages has messages that there are.
+//! The messages in the troubleshooting page exist.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The text of every file below a directory that ends so.
-fn texts(directory: &Path, ending: &str) -> String {
-    let mut text = String::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            text += &texts(&path, ending);
-        } else if path.to_str().is_some_and(|name| name.ends_with(ending)) {
-            text += &fs::read_to_string(&path).unwrap();
-        }
-    }
-    text
-}
+use crate::support::repository::{self, texts};
 
 /// Source text, with each string in one line, as it is printed.
 fn source() -> String {
-    let core = texts(&repository().join("serve-core/src"), ".rs");
-    let text = core + &texts(&repository().join("serve-cli/src"), ".rs");
+    let core = texts("serve-core/src", ".rs");
+    let text = core + &texts("serve-cli/src", ".rs");
     let mut parts = text.split("\\\n");
     let mut whole = parts.next().unwrap().to_owned();
     for part in parts {
@@ -47,18 +28,18 @@ fn messages<'p>(page: &'p str, heading: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// Those of which a part between two `…` is nowhere in `text`.
+/// The messages of which a part between two `…` does not occur in `text`.
 fn unknown<'p>(messages: &[&'p str], text: &str) -> Vec<&'p str> {
     let known = |message: &str| message.split('…').all(|part| text.contains(part));
     messages.iter().copied().filter(|message| !known(message)).collect()
 }
 
 #[test]
-fn its_messages_are_real() {
-    let page = fs::read_to_string(repository().join("docs/troubleshooting.md")).unwrap();
+fn messages_in_the_guide_are_real() {
+    let page = repository::read("docs/troubleshooting.md");
 
     let compiler = messages(&page, "It does not compile");
-    let said = texts(&repository().join("serve-core/tests/ui"), ".stderr");
+    let said = texts("serve-core/tests/ui", ".stderr");
     assert!(compiler.len() > 20, "the table was read");
     assert_eq!(unknown(&compiler, &said), [""; 0]);
 

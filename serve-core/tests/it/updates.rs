@@ -1,5 +1,9 @@
-//! Redeploys: what restarts and what stays, how versions replace each other under load, and
-//! what a user config does.
+//! Redeploys: what restarts and what stays, how versions replace each other under load, and the user
+//! config.
+
+use crate::support::clocks::each_ms_during;
+use crate::support::events::Events;
+use crate::support::status::{application, deployment, ids};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,28 +13,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 use serve_core::autoscaling::AutoscalingConfig;
 use serve_core::prelude::*;
-use serve_core::status::{
-    ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaState, StatusTrigger,
-};
+use serve_core::status::{ApplicationStatus, DeploymentStatus, ReplicaState, StatusTrigger};
 use tokio::time::{Instant, sleep};
-
-type Events = Arc<Mutex<Vec<String>>>;
-
-fn details(runtime: &MockRuntime, deployment: &str) -> DeploymentDetails {
-    runtime.status().applications["default"].deployments[deployment].clone()
-}
-
-/// The ids of the replicas that are not on their way out.
-fn ids(runtime: &MockRuntime, deployment: &str) -> Vec<String> {
-    let replicas = details(runtime, deployment).replicas;
-    let mut ids: Vec<String> = replicas
-        .into_iter()
-        .filter(|replica| replica.state != ReplicaState::Stopping)
-        .map(|replica| replica.replica_id)
-        .collect();
-    ids.sort();
-    ids
-}
 
 /// Takes a second to start.
 #[deployment]
@@ -59,27 +43,21 @@ async fn under_load<T>(
     mut look: impl FnMut(usize, usize),
 ) -> (T, Vec<Response<u32>>) {
     let mut calls = Vec::new();
-    let load = async {
-        for ms in 0_u64.. {
-            if ms % 5 == 0 {
-                calls.push(worker.work(30));
-            }
-            let replicas = details(runtime, "Worker").replicas;
-            let of = |state| replicas.iter().filter(|replica| replica.state == state).count();
-            let running = of(ReplicaState::Running);
-            look(running, running + of(ReplicaState::Starting));
-            sleep(Duration::from_millis(1)).await;
+    let changed = each_ms_during(change, |ms| {
+        if ms % 5 == 0 {
+            calls.push(worker.work(30));
         }
-    };
-    let changed = tokio::select! {
-        changed = change => changed,
-        () = load => unreachable!("the load does not end"),
-    };
+        let replicas = deployment(runtime, "Worker").replicas;
+        let of = |state| replicas.iter().filter(|replica| replica.state == state).count();
+        let running = of(ReplicaState::Running);
+        look(running, running + of(ReplicaState::Starting));
+    })
+    .await;
     (changed, calls)
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_under_load_fails_no_call_and_keeps_to_its_bounds() -> Result<()> {
+async fn updates_under_load_fail_no_call() -> Result<()> {
     // Replicas, the part that is replaced at a time, the surge in percent; then how many
     // serve at least, and how many there are at most.
     let settings = [
@@ -123,7 +101,7 @@ async fn an_update_under_load_fails_no_call_and_keeps_to_its_bounds() -> Result<
             versions.push(call.await?);
         }
         assert_eq!((versions[0], before.await?), (1, 1), "{setting:?}: calls end where they began");
-        let replicas_now = details(&runtime, "Worker");
+        let replicas_now = deployment(&runtime, "Worker");
         assert_eq!(ids(&runtime, "Worker").len(), replicas, "{setting:?}");
         assert_eq!(replicas_now.status, DeploymentStatus::Healthy);
         assert_eq!(replicas_now.status_trigger, StatusTrigger::ConfigUpdateCompleted);
@@ -140,7 +118,7 @@ async fn an_update_under_load_fails_no_call_and_keeps_to_its_bounds() -> Result<
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_of_one_of_two_changes_the_number_of_replicas_too() -> Result<()> {
+async fn an_update_may_also_change_the_replica_count() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(1u32).num_replicas(6)).await?;
     for (version, replicas) in [(2u32, 2), (3, 9), (4, 1)] {
@@ -234,7 +212,7 @@ fn front(leaf: Bound<Leaf>) -> Bound<Front> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_changed_restarts() -> Result<()> {
+async fn only_changed_deployments_restart() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let handle = runtime.run(front(leaf(1))).await?;
     let all = || ["Front", "Leaf", "Other"].map(|deployment| ids(&runtime, deployment));
@@ -266,7 +244,7 @@ async fn only_what_changed_restarts() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_change_in_place_does() -> Result<()> {
+async fn in_place_options_do_not_restart() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let handle = runtime.run(front(leaf(1))).await?;
     let before = ids(&runtime, "Leaf");
@@ -290,7 +268,7 @@ async fn what_can_change_in_place_does() -> Result<()> {
     for (option, changed) in in_place {
         runtime.run(front(changed)).await?;
         assert_eq!(ids(&runtime, "Leaf"), before, "{option}");
-        let leaf = details(&runtime, "Leaf");
+        let leaf = deployment(&runtime, "Leaf");
         assert_eq!(leaf.status, DeploymentStatus::Healthy, "{option}");
     }
     assert_eq!(handle.total().await?, 105);
@@ -298,7 +276,7 @@ async fn what_can_change_in_place_does() -> Result<()> {
     runtime.run(front(leaf(1).user_config(Tuning::by(5)).num_replicas(4))).await?;
     let more = ids(&runtime, "Leaf");
     assert!(more.len() == 4 && before.iter().all(|id| more.contains(id)), "{more:?}");
-    let trigger = |runtime: &MockRuntime| details(runtime, "Leaf").status_trigger;
+    let trigger = |runtime: &MockRuntime| deployment(runtime, "Leaf").status_trigger;
     assert_eq!(trigger(&runtime), StatusTrigger::UpscaleCompleted);
     runtime.run(front(leaf(1).user_config(Tuning::by(5)).num_replicas(1))).await?;
     sleep(seconds(1)).await;
@@ -311,15 +289,21 @@ async fn what_can_change_in_place_does() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_changes_in_place_holds_at_once() -> Result<()> {
+async fn changed_limits_apply_at_once() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let worker = runtime.run(Worker::bind(1u32).max_ongoing_requests(1)).await?;
     let calls: Vec<_> = (0..6).map(|_| worker.work(1_000)).collect();
     sleep(Duration::from_millis(1)).await;
-    assert_eq!((details(&runtime, "Worker").ongoing, details(&runtime, "Worker").queued), (1, 5));
+    assert_eq!(
+        (deployment(&runtime, "Worker").ongoing, deployment(&runtime, "Worker").queued),
+        (1, 5)
+    );
     runtime.run(Worker::bind(1u32).max_ongoing_requests(4)).await?;
     sleep(Duration::from_millis(1)).await;
-    assert_eq!((details(&runtime, "Worker").ongoing, details(&runtime, "Worker").queued), (4, 2));
+    assert_eq!(
+        (deployment(&runtime, "Worker").ongoing, deployment(&runtime, "Worker").queued),
+        (4, 2)
+    );
     for call in calls {
         call.await?;
     }
@@ -350,7 +334,7 @@ impl Step {
 
     #[shutdown]
     fn stop(&self) {
-        self.events.lock().push(format!("{} stopped", self.name));
+        self.events.note(format!("{} stopped", self.name));
     }
 }
 
@@ -372,12 +356,12 @@ impl Last {
 
     #[shutdown]
     fn stop(&self) {
-        self.events.lock().push("last stopped".to_owned());
+        self.events.note("last stopped");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_update_removes_stops_after_those_who_still_call_it() -> Result<()> {
+async fn removed_deployments_stop_after_their_callers() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bind = |next, name: &str| Step::bind(next, name, Arc::clone(&events)).name("Step");
@@ -392,10 +376,10 @@ async fn what_an_update_removes_stops_after_those_who_still_call_it() -> Result<
     assert_eq!(running.await?, "old, last", "the old caller still has its callee");
     assert_eq!(after.await?, "new");
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(*events.lock(), ["old stopped", "last stopped"]);
+    assert_eq!(events.seen(), ["old stopped", "last stopped"]);
     let gone = last.go().await.expect_err("it was removed");
     assert!(matches!(gone, CallError::Unavailable { started: false, .. }), "{gone:?}");
-    assert!(!runtime.status().applications["default"].deployments.contains_key("Last"));
+    assert!(!application(&runtime).deployments.contains_key("Last"));
     Ok(())
 }
 
@@ -417,7 +401,7 @@ impl Walker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_failed_update_had_added_stops_after_those_who_still_call_it() -> Result<()> {
+async fn a_failed_updates_additions_stop_after_callers() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bind = |next, name: &str| Step::bind(next, name, Arc::clone(&events)).name("Step");
@@ -434,8 +418,8 @@ async fn what_a_failed_update_had_added_stops_after_those_who_still_call_it() ->
     assert_eq!(served?, "new, last");
     assert_eq!(walker.go().await?, "old");
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(*events.lock(), ["old stopped", "new stopped", "last stopped"]);
-    assert!(!runtime.status().applications["default"].deployments.contains_key("Last"));
+    assert_eq!(events.seen(), ["old stopped", "new stopped", "last stopped"]);
+    assert!(!application(&runtime).deployments.contains_key("Last"));
     Ok(())
 }
 
@@ -459,14 +443,14 @@ struct Clerk {
 #[handle]
 impl Clerk {
     fn new(events: Events) -> Self {
-        events.lock().push("made".to_owned());
+        events.note("made");
         Self { orders: Mutex::new("none".to_owned()), events }
     }
 
     #[reconfigure]
     async fn take(&self, orders: Orders) -> Result<()> {
         sleep(Duration::from_secs(orders.takes_s)).await;
-        self.events.lock().push(format!("told {}", orders.text));
+        self.events.note(format!("told {}", orders.text));
         if orders.fails {
             return Err(Error::msg(format!("{} makes no sense", orders.text)));
         }
@@ -475,26 +459,26 @@ impl Clerk {
     }
 
     pub async fn orders(&self) -> String {
-        self.events.lock().push("asked".to_owned());
+        self.events.note("asked");
         self.orders.lock().clone()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_comes_before_the_first_call_and_without_a_restart() -> Result<()> {
+async fn user_config_precedes_calls_without_a_restart() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bound = Clerk::bind(Arc::clone(&events));
     let clerk = runtime.run(bound.clone().user_config(orders("a"))).await?;
     assert_eq!(clerk.orders().await?, "a");
-    assert_eq!(*events.lock(), ["made", "told a", "asked"]);
+    assert_eq!(events.seen(), ["made", "told a", "asked"]);
     let before = ids(&runtime, "Clerk");
 
     let update = runtime.run(bound.clone().user_config(orders("b")));
     let meanwhile = async {
         sleep(Duration::from_millis(500)).await;
-        assert_eq!(details(&runtime, "Clerk").replicas[0].state, ReplicaState::Updating);
-        assert_eq!(details(&runtime, "Clerk").status, DeploymentStatus::Updating);
+        assert_eq!(deployment(&runtime, "Clerk").replicas[0].state, ReplicaState::Updating);
+        assert_eq!(deployment(&runtime, "Clerk").status, DeploymentStatus::Updating);
         clerk.orders().await
     };
     let (updated, served) = futures::join!(update, meanwhile);
@@ -502,20 +486,19 @@ async fn a_user_config_comes_before_the_first_call_and_without_a_restart() -> Re
     assert_eq!(served?, "a", "calls are served meanwhile");
     assert_eq!(clerk.orders().await?, "b");
     assert_eq!(ids(&runtime, "Clerk"), before);
-    events.lock().clear();
+    events.take();
     runtime.run(bound.clone().user_config(orders("b"))).await?;
-    assert_eq!(*events.lock(), [""; 0], "the same config is not given again");
+    assert_eq!(events.seen(), [""; 0], "the same config is not given again");
 
     // What was given cannot be taken back.
     runtime.run(bound).await?;
     assert_eq!(clerk.orders().await?, "none");
-    assert_ne!(ids(&runtime, "Clerk"), before);
+    assert!(ids(&runtime, "Clerk").iter().all(|id| !before.contains(id)));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_of_the_wrong_type_changes_nothing_and_the_error_names_the_field()
--> Result<()> {
+async fn a_mistyped_user_config_names_the_field() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let refused = |config: serde_json::Value| {
         let runtime = &runtime;
@@ -538,7 +521,7 @@ async fn a_user_config_of_the_wrong_type_changes_nothing_and_the_error_names_the
     let before = ids(&runtime, "Leaf");
     refused(json!({ "factor": -1, "labels": [] })).await;
     assert_eq!(ids(&runtime, "Leaf"), before);
-    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
     assert_eq!(handle.total().await?, 101);
 
     let unasked = runtime.run(Worker::bind(1u32).user_config(1)).await;
@@ -548,7 +531,7 @@ async fn a_user_config_of_the_wrong_type_changes_nothing_and_the_error_names_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_config_that_is_refused_leaves_the_one_before() -> Result<()> {
+async fn a_refused_user_config_leaves_the_old_one() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bound = Clerk::bind(Arc::clone(&events)).num_replicas(2);
@@ -571,31 +554,31 @@ async fn a_user_config_that_is_refused_leaves_the_one_before() -> Result<()> {
         "application `default`: `Clerk` refuses its user config: nonsense makes no sense"
     );
     assert_eq!(ids(&runtime, "Clerk"), before, "nothing restarts");
-    let status = &runtime.status().applications["default"];
+    let status = &application(&runtime);
     assert_eq!(status.status, ApplicationStatus::DeployFailed);
     assert!(status.message.contains("nonsense makes no sense"), "{}", status.message);
     let shown = &status.deployments["Clerk"];
     assert_eq!(shown.status, DeploymentStatus::DeployFailed);
     assert!(shown.message.contains("nonsense makes no sense"), "{}", shown.message);
-    let told = events.lock().iter().filter(|event| *event == "told a").count();
+    let told = events.seen().iter().filter(|event| *event == "told a").count();
     assert_eq!(told, 4, "each is given the config from before again");
 
     runtime.run(bound.user_config(orders("c"))).await?;
     assert_eq!(clerk.orders().await?, "c");
     assert_eq!(ids(&runtime, "Clerk"), before);
-    assert_eq!(runtime.status().applications["default"].status, ApplicationStatus::Running);
-    assert_eq!(details(&runtime, "Clerk").status, DeploymentStatus::Healthy);
+    assert_eq!(application(&runtime).status, ApplicationStatus::Running);
+    assert_eq!(deployment(&runtime, "Clerk").status, DeploymentStatus::Healthy);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_user_config_that_is_refused_fails_the_deploy() -> Result<()> {
+async fn a_refused_first_user_config_fails_the_deploy() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let events = Events::default();
     let bad = Orders { fails: true, ..orders("nonsense") };
     let failed = runtime.run(Clerk::bind(Arc::clone(&events)).user_config(bad)).await;
     let failed = failed.map(drop).expect_err("it is refused").to_string();
     assert!(failed.contains("user config") && failed.ends_with("makes no sense"), "{failed}");
-    assert_eq!(events.lock().iter().filter(|event| *event == "made").count(), 3);
+    assert_eq!(events.seen().iter().filter(|event| *event == "made").count(), 3);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Every serde type survives the trip, and nothing but its bytes makes it.
+//! Every serde type survives the wire, and nothing but its bytes crosses it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -119,7 +119,7 @@ impl Echo {
         values
     }
 
-    pub async fn options(&self, options: Options, none: Option<()>) -> (Option<()>, Options) {
+    pub async fn optional(&self, options: Options, none: Option<()>) -> (Option<()>, Options) {
         (none, options)
     }
 
@@ -161,7 +161,7 @@ impl Echo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_hard_serde_types_survive_the_wire() -> Result<()> {
+async fn hard_serde_types_survive_the_wire() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let echo = runtime.run(Echo::bind()).await?;
     let value = json!({ "a": [1, -2.5, null, true, "x"], "b": { "c": {} } });
@@ -213,7 +213,7 @@ impl fmt::Display for Placed {
     }
 }
 
-/// What the callee was given or gave, in order. It keeps them, so that no place is used again.
+/// The texts that the callee received or returned, in order, kept so that no place is used again.
 type Places = Arc<Mutex<Vec<Placed>>>;
 
 #[deployment]
@@ -357,7 +357,7 @@ async fn ways(mode: Mode) -> Result<(Vec<&'static str>, Vec<&'static str>)> {
 
 /// The places are kept until they were compared, so two of them are the same only if the text is.
 #[tokio::test(start_paused = true)]
-async fn what_crosses_a_wire_is_never_the_same_in_memory() -> Result<()> {
+async fn values_never_share_memory_across_the_wire() -> Result<()> {
     let (shared, apart) = ways(Mode::Local).await?;
     assert_eq!(apart, [""; 0], "in one process everything is passed as it is");
     assert_eq!(shared.len(), 17, "{shared:?}");
@@ -368,7 +368,7 @@ async fn what_crosses_a_wire_is_never_the_same_in_memory() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_arrive_as_they_were_sent() -> Result<()> {
+async fn options_arrive_as_sent() -> Result<()> {
     for mode in [Mode::Local, Mode::Wire] {
         let runtime = MockRuntime::builder().mode(mode).start();
         let echo = runtime.run(Echo::bind()).await?;
@@ -389,12 +389,15 @@ async fn options_arrive_as_they_were_sent() -> Result<()> {
                     option.map(|inner| inner.map(|_| true)),
                 )]),
             };
-            assert_eq!(echo.options(options.clone(), Some(())).await?, (Some(()), options.clone()));
+            assert_eq!(
+                echo.optional(options.clone(), Some(())).await?,
+                (Some(()), options.clone())
+            );
             let either = Some(Either::Tuple(option.map(|_| ()), option));
             let external =
                 option.map(|to| to.map(|_| Change::Field { from: Some(()), to: option }));
             let others = Options { either, external, ..options };
-            assert_eq!(echo.options(others.clone(), None).await?, (None, others));
+            assert_eq!(echo.optional(others.clone(), None).await?, (None, others));
             let error = option.map(|inner| inner.map(|_| "text".to_owned()));
             let refused = echo.failing(error.clone()).await;
             assert_eq!(refused, Err(CallError::App(Refused(error.clone()))));
@@ -410,7 +413,7 @@ async fn options_arrive_as_they_were_sent() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_deep_a_value_is_an_error_of_the_call() -> Result<()> {
+async fn too_deep_values_are_call_errors() -> Result<()> {
     let runtime = MockRuntime::builder().mode(Mode::Wire).start();
     let echo = runtime.run(Echo::bind()).await?;
     // The arguments are the first level.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serve_core::prelude::*;
 
 #[deployment]
@@ -14,6 +16,16 @@ impl Adder {
 
     #[check_health]
     async fn disk_is_there(&self) {}
+
+    #[routes]
+    pub fn routes(self: Arc<Self>) -> serve_core::axum::Router {
+        serve_core::axum::Router::new()
+    }
+
+    #[routes]
+    pub fn others(self: Arc<Self>) -> serve_core::axum::Router {
+        serve_core::axum::Router::new()
+    }
 }
 
 fn main() {}

@@ -2,11 +2,13 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Type;
 use syn::spanned::Spanned;
 
 use super::model::{Constructor, Model};
 use crate::cfg::Cfg;
 use crate::hygiene;
+use crate::signature;
 
 /// Generates `bind` for each constructor, and one that uses `Default` where there is no
 /// constructor.
@@ -51,17 +53,33 @@ fn with(constructor: &Constructor, model: &Model) -> TokenStream {
         let (name, ty) = (&parameter.name, &parameter.ty);
         quote! { #name: #ty }
     });
-    let how = if *fallible {
-        quote! { fallible }
-    } else {
-        quote! { plain }
-    };
+    // The spans are those of the types, where the compiler reports a deployment in place of its handle.
+    let checks = parameters.iter().filter_map(|parameter| {
+        let ty = syn::parse2::<Type>(parameter.ty.clone()).ok()?;
+        let inside = ["Vec", "Option"].iter().find_map(|name| signature::argument_of(&ty, name));
+        let ty = inside.unwrap_or(ty);
+        let private = model.private_at(ty.span());
+        Some(quote_spanned! { ty.span() => #private::Taken::<#ty>::check() })
+    });
+    // The span is that of the return type, where the compiler reports one that is not allowed.
+    let span = constructor.returns.span();
+    let private = model.private_at(span);
+    let made = hygiene::local("made", span);
+    let instance = quote_spanned! { span => #private::Constructed::<#owner>::constructed(#made) };
     let blocking = is_blocking.then(|| quote! { blocking });
     let names = parameters.iter().map(|parameter| &parameter.name);
     let awaited = is_async.then(|| quote_spanned! { new.span() => .await });
-    let made = quote_spanned! { new.span() => #owner::#new(#(#names),*) #awaited };
+    let called = model.owner_at(new.span());
+    let call = quote_spanned! { new.span() => #called::#new(#(#names),*) #awaited };
+    let how = if *fallible {
+        let error = hygiene::local("error", span);
+        let raised = quote_spanned! { span => (&&#private::Raised::new(#error)).raise() };
+        quote! { fallible #made (#instance) #error (#raised) }
+    } else {
+        quote! { plain #made (#instance) }
+    };
     quote! {
         #cfg
-        #bind(<#(#markers),*>(#(#arguments),*) [#(#types),*] [#blocking #how] (#made))
+        #bind(<#(#markers),*>(#(#arguments),*) [#(#types),*] [#(#checks),*] [#blocking #how] (#call))
     }
 }

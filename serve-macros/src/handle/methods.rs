@@ -146,8 +146,8 @@ fn run(method: &Method, model: &Model) -> TokenStream {
 
 /// Generates the variable that holds the instance, and the call of the user's method on it.
 pub(super) fn call(method: &Method, model: &Model) -> (TokenStream, TokenStream) {
-    let owner = &model.owner;
     let (names, name) = (method.parameter_names(), &method.name);
+    let owner = model.owner_at(name.span());
     let (this, cell) = (hygiene::local("this", name.span()), hygiene::local("cell", name.span()));
     let (mutable, receiver) = if method.mutable {
         (Some(quote! { mut }), quote_spanned! { name.span() => &mut *#this })

@@ -6,14 +6,14 @@
 //! | `read` | from syntax to the model, and what is wrong with it |
 //! | `methods`, `batch` | each method: its types, how it runs, its stub and its mock |
 //! | `bind` | `bind`, for each constructor |
-//! | `interface` | the runtime's interface to the block |
+//! | `handlers` | the runtime's interface to the block |
 //!
 //! The code that is the same for every block is in `serve-core/src/macros/handle.rs`, in hidden
 //! `macro_rules!`, whose grammar is described there.
 
 mod batch;
 mod bind;
-mod interface;
+mod handlers;
 mod methods;
 mod model;
 mod read;
@@ -59,9 +59,9 @@ pub(crate) fn outside(name: &str, item: &TokenStream) -> TokenStream {
 
 fn generate(model: &Model) -> TokenStream {
     let (krate, private) = (&model.krate, model.private());
-    let (cell, user_config) = (interface::cell(model), interface::user_config(model));
-    let (handlers, methods, bind) =
-        (interface::handlers(model), methods::all(model), bind::all(model));
+    let (cell, user_config) = (handlers::cell(model), handlers::user_config(model));
+    let (handlers, methods) = (handlers::handlers(model), methods::all(model));
+    let bind = (!model.bind_exists).then(|| bind::all(model));
     quote! {
         const _: () = {
             use #krate::__private as #private;

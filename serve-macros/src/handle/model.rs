@@ -21,6 +21,8 @@ pub(super) struct Model {
     pub(super) constructors: Vec<Constructor>,
     /// The conditions of the constructors that are faulty, for which there is no `bind`.
     pub(super) faulty_constructors: Vec<Cfg>,
+    /// True if the block has a function called `bind`, so that none is generated.
+    pub(super) bind_exists: bool,
     pub(super) hooks: Vec<Hook>,
     pub(super) routes: Vec<Routes>,
     /// The conditions of each `&mut self` method. If there is such a method, calls run one at
@@ -93,6 +95,8 @@ pub(super) struct Constructor {
     /// True if the constructor runs on a thread of its own.
     pub(super) is_blocking: bool,
     pub(super) fallible: bool,
+    /// The return type, or the name of a constructor that returns nothing.
+    pub(super) returns: TokenStream,
     pub(super) parameters: Vec<Parameter>,
 }
 
@@ -155,6 +159,11 @@ impl Model {
         quote! { __serve }
     }
 
+    /// Returns the deployment's type for the call of a function, which the compiler shows at `span`.
+    pub(super) fn owner_at(&self, span: Span) -> TokenStream {
+        crate::signature::shown_at(self.owner.to_token_stream(), span)
+    }
+
     /// Returns the same path with a span of the user's code, so that the compiler points there.
     pub(super) fn private_at(&self, span: Span) -> TokenStream {
         crate::signature::respan(self.private(), span)
@@ -202,7 +211,7 @@ impl Method {
             Shape::Value => self.returns.err.is_some(),
             Shape::Stream { item_result, .. } => item_result,
         };
-        format_ident!("{}", if fallible { "fallible" } else { "infallible" })
+        Ident::new(if fallible { "fallible" } else { "infallible" }, self.name.span())
     }
 
     pub(super) fn parameter_names(&self) -> Vec<&Ident> {

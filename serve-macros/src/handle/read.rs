@@ -5,7 +5,9 @@
 //! [`Role`]; a marker that changes how a method runs is read in [`method`].
 
 use quote::ToTokens;
-use syn::{Attribute, FnArg, Path, Receiver, ReceiverKind, Safety, Signature, Type, Visibility};
+use syn::{
+    Attribute, FnArg, Ident, Path, Receiver, ReceiverKind, Safety, Signature, Type, Visibility,
+};
 
 use super::batch;
 use super::model::{Constructor, Hook, Kind, Method, Model, Routes, When};
@@ -21,6 +23,10 @@ const BARE: [&str; 5] = ["blocking", "check_health", "reconfigure", "shutdown", 
 
 /// The markers of methods that the runtime itself calls.
 const HOOKS: [&str; 3] = ["check_health", "reconfigure", "shutdown"];
+
+/// The methods that every handle has: those of the core's `DeploymentHandle`, and `clone`. A method
+/// of the same name would hide them.
+const OF_EVERY_HANDLE: [&str; 4] = ["options", "deployment_name", "application_name", "clone"];
 
 /// The number of retries of a method marked `#[retry]` without a number.
 const RETRIES: usize = 2;
@@ -41,7 +47,9 @@ enum Role {
     /// A function that is not called by Serve: a private one, or one without a receiver.
     Own,
     /// A function called `bind`, which is already reported as an error.
-    Reserved,
+    Bind,
+    /// A constructor that is already reported as an error.
+    FaultyConstructor,
 }
 
 /// Converts the block. Returns `None` if the block cannot be that of a deployment.
@@ -53,21 +61,19 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
         );
         return None;
     }
-    const GENERIC: &str = "a deployment has no generic parameters, because its replicas are started by name: \
-         wrap the types you need: `struct ScorerOfDogs(Scorer<Dog>);`";
-    if !block.generics.params.is_empty() {
-        errors.at(&block.generics, GENERIC);
+    if let Some(message) = signature::parameters_of_a_deployment(&block.generics) {
+        errors.at(&block.generics, message);
         return None;
     }
-    let owner = match &block.self_type {
+    let owner = match signature::ungrouped(&block.self_type) {
         Type::Path(path) if path.qself.is_none() => path.path.clone(),
         _ => {
             errors.at(&block.self_type, "`#[handle]` goes on the `impl` block of a struct");
             return None;
         }
     };
-    if !owner.segments.last()?.arguments.is_empty() {
-        errors.at(&owner, GENERIC);
+    if let Some(message) = signature::arguments_of_a_deployment(&owner.segments.last()?.arguments) {
+        errors.at(&owner, message);
         return None;
     }
     let mut model = Model {
@@ -76,6 +82,7 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
         methods: Vec::new(),
         constructors: Vec::new(),
         faulty_constructors: Vec::new(),
+        bind_exists: false,
         hooks: Vec::new(),
         routes: Vec::new(),
         exclusive: Vec::new(),
@@ -86,7 +93,25 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
             function(read, &cfg, &mut model, errors);
         });
     }
+    routes_are_shared(&mut model, errors);
     Some(model)
+}
+
+/// Reports an error if a block has both `#[routes]` and a `&mut self` method.
+fn routes_are_shared(model: &mut Model, errors: &mut Errors) {
+    let Model { routes, exclusive, .. } = model;
+    let Some(exclusive) = Cfg::any_of(&exclusive.iter().collect::<Vec<_>>()) else { return };
+    for Routes { cfg, name } in &*routes {
+        errors.under(&cfg.and(&exclusive), |errors| {
+            errors.at(
+                name,
+                "a deployment with a `&mut self` method has no `#[routes]`, because all requests \
+                 would share the instance: let the methods take `&self`, with a `Mutex` or atomics \
+                 for the state",
+            );
+        });
+    }
+    routes.retain(|routes| !routes.cfg.is_always() || !exclusive.is_always());
 }
 
 fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Errors) -> Option<()> {
@@ -94,25 +119,64 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
     let cfg = cfg.clone();
     match role(function, errors)? {
         Role::Own => {}
-        Role::Reserved => model.faulty_constructors.push(cfg),
-        Role::Constructor => match constructor(function, cfg.clone(), model, errors) {
-            Some(read) => model.constructors.push(read),
-            None => model.faulty_constructors.push(cfg),
-        },
-        Role::Routes => model.routes.push(routes(function, cfg, errors)?),
+        Role::Bind => model.bind_exists |= cfg.is_always(),
+        Role::FaultyConstructor => model.faulty_constructors.push(cfg),
+        Role::Constructor => {
+            let earlier = model.constructors.iter().map(|constructor| &constructor.cfg);
+            let cfg = alone(&cfg, earlier)?;
+            match constructor(function, cfg.clone(), model, errors) {
+                Some(read) => model.constructors.push(read),
+                None => model.faulty_constructors.push(cfg),
+            }
+        }
+        Role::Routes => {
+            let read = routes(function, cfg, errors)?;
+            let others = model.routes.iter().map(|other| (&other.cfg, &other.name));
+            only_one("routes", (&read.cfg, &read.name), others, errors)?;
+            model.routes.push(read);
+        }
         Role::Hook => {
             let read = hook(function, cfg, model, errors)?;
-            only_one(&read, model, errors)?;
+            let marker = read.when.marker();
+            let others = model.hooks.iter().filter(|other| other.when.marker() == marker);
+            let others = others.map(|other| (&other.cfg, &other.name));
+            only_one(marker, (&read.cfg, &read.name), others, errors)?;
             model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
             model.hooks.push(read);
         }
         Role::Method => {
+            let name = &function.signature.ident;
+            let named = model.methods.iter().filter(|method| method.name == *name);
+            let cfg = alone(&cfg, named.map(|method| &method.cfg))?;
             let read = method(function, cfg, model, errors)?;
+            endpoint_alone(&read, model, errors);
             model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
             model.methods.push(read);
         }
     }
     Some(())
+}
+
+/// Returns the condition of a function for which none of the `earlier` functions of the same name
+/// exists; `None` if one of them always exists. The compiler reports that there are two.
+fn alone<'a>(cfg: &Cfg, earlier: impl Iterator<Item = &'a Cfg>) -> Option<Cfg> {
+    let earlier: Vec<_> = earlier.collect();
+    Some(cfg.and(&Cfg::none_of(&earlier)?))
+}
+
+/// Reports an error if requests cannot tell the endpoint apart from that of another method.
+fn endpoint_alone(method: &Method, model: &Model, errors: &mut Errors) {
+    let Some(endpoint) = &method.endpoint else { return };
+    for other in &model.methods {
+        let clash = other.endpoint.as_ref().and_then(|one| endpoint.clash(one, &other.name));
+        let Some(message) = clash else { continue };
+        let both = other.cfg.and(&method.cfg);
+        errors.under(&both, |errors| errors.at(&endpoint.path, message));
+        if both.is_always() {
+            // One error is enough.
+            return;
+        }
+    }
 }
 
 /// Reports faults of the markers that do not depend on the function.
@@ -149,6 +213,10 @@ fn marker_name(marker: &Attribute) -> String {
 /// Returns the role of the function; `None` if its markers are not allowed on it.
 fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
     let ident = &function.signature.ident;
+    if ident == "bind" {
+        errors.at(ident, "`bind` is generated by `#[handle]`: give this function another name");
+        return Some(Role::Bind);
+    }
     if !matches!(function.signature.inputs.first(), Some(FnArg::Receiver(_))) {
         // A constructor may have only this marker.
         let allowed = |marker: &&Attribute| ident == "new" && marker_name(marker) == "blocking";
@@ -162,10 +230,6 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
                 ),
             );
             return None;
-        }
-        if ident == "bind" {
-            errors.at(ident, "`bind` is generated by `#[handle]`: give this function another name");
-            return Some(Role::Reserved);
         }
         return Some(if ident == "new" { Role::Constructor } else { Role::Own });
     }
@@ -185,9 +249,19 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
         return Some(if marker == "routes" { Role::Routes } else { Role::Hook });
     }
     if matches!(function.visibility, Visibility::Public(_)) {
-        if ident == "bind" {
-            errors.at(ident, "`bind` is generated by `#[handle]`: give this method another name");
-            return Some(Role::Reserved);
+        if ident == "new" && returns_instance(&function.signature) {
+            errors.at(
+                function.signature.inputs.first(),
+                "`new` is the constructor, which creates the instance: leave out the receiver",
+            );
+            return Some(Role::FaultyConstructor);
+        }
+        if OF_EVERY_HANDLE.iter().any(|name| ident == name) {
+            errors.at(
+                ident,
+                format!("every handle has a method `{ident}`: give this method another name"),
+            );
+            return None;
         }
         return Some(Role::Method);
     }
@@ -200,6 +274,12 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
         return None;
     }
     Some(Role::Own)
+}
+
+/// Returns true for a function that returns `Self`, or a `Result` of it.
+fn returns_instance(signature: &Signature) -> bool {
+    let syn::ReturnType::Type(_, ty) = &signature.output else { return false };
+    matches!(signature::success(ty), Type::Path(path) if path.path.is_ident("Self"))
 }
 
 /// Returns true for the receiver `&mut self` and false for `&self`; `None` for any other.
@@ -237,26 +317,27 @@ fn routes(function: &Function, cfg: Cfg, errors: &mut Errors) -> Option<Routes> 
     Some(Routes { cfg, name: ident.clone() })
 }
 
-/// Reports an error if there is another hook of the same kind. The error applies only where the
-/// conditions of both hold, so hooks whose conditions exclude each other are allowed.
-fn only_one(hook: &Hook, model: &Model, errors: &mut Errors) -> Option<()> {
-    let kind = std::mem::discriminant(&hook.when);
+/// Reports an error if there is another function with the same marker, of which a deployment has
+/// one. The error applies only where the conditions of both hold, so functions whose conditions
+/// exclude each other are allowed.
+fn only_one<'a>(
+    marker: &str,
+    (cfg, name): (&Cfg, &Ident),
+    others: impl Iterator<Item = (&'a Cfg, &'a Ident)>,
+    errors: &mut Errors,
+) -> Option<()> {
     let mut healthy = true;
-    for other in &model.hooks {
-        if std::mem::discriminant(&other.when) != kind {
-            continue;
-        }
-        errors.under(&other.cfg.and(&hook.cfg), |errors| {
+    for (other_cfg, other) in others {
+        errors.under(&other_cfg.and(cfg), |errors| {
             errors.at(
-                &hook.name,
+                name,
                 format!(
-                    "`{}` already is the `#[{}]` method: a deployment has at most one, which may call other methods",
-                    other.name,
-                    hook.when.marker()
+                    "`{other}` already is the `#[{marker}]` method: a deployment has at most one, which \
+                     may call other methods"
                 ),
             );
         });
-        healthy &= !other.cfg.is_always() && !hook.cfg.is_always();
+        healthy &= !other_cfg.is_always() && !cfg.is_always();
     }
     healthy.then_some(())
 }
@@ -321,7 +402,13 @@ fn constructor(
     if !signature.generics.params.is_empty() {
         errors.at(
             &signature.generics,
-            "a constructor has no generic parameters, because `bind` stores its arguments for every replica",
+            if signature::only_lifetimes(&signature.generics) {
+                "a constructor has no lifetime parameters, because `bind` stores its arguments for \
+                 every replica: take owned types, like `String` instead of `&'a str`"
+            } else {
+                "a constructor has no generic parameters, because `bind` stores its arguments for \
+                 every replica"
+            },
         );
         return None;
     }
@@ -340,12 +427,17 @@ fn constructor(
         );
         return None;
     }
+    let returns = match &signature.output {
+        syn::ReturnType::Type(_, ty) => ty.to_token_stream(),
+        syn::ReturnType::Default => signature.ident.to_token_stream(),
+    };
     Some(Constructor {
         cfg,
         name: signature.ident.clone(),
         is_async,
         is_blocking: blocking.is_some(),
         fallible,
+        returns,
         parameters,
     })
 }
@@ -358,8 +450,14 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
     if !generics.params.is_empty() {
         errors.at(
             generics,
-            "a method of a handle has no generic parameters, because it is called by name, also from \
-             other processes: write one method for each type, or take an enum",
+            if signature::only_lifetimes(generics) {
+                "a method of a handle has no lifetime parameters, because its arguments and results \
+                 travel between replicas: take and return owned types, like `String` instead of \
+                 `&'a str`"
+            } else {
+                "a method of a handle has no generic parameters, because it is called by name, also \
+                 from other processes: write one method for each type, or take an enum"
+            },
         );
         return None;
     }

@@ -16,6 +16,33 @@ fn an_unknown_feature_is_found_before_anything_is_built() {
     ");
 }
 
+#[test]
+fn the_options_of_cargo_reach_cargo() {
+    let library = Fixture::shared("library");
+    let list = |options: &[&'static str]| {
+        library.serve(["list"].into_iter().chain(options.iter().copied())).finish()
+    };
+    let usual = ["-p", "greeter", "-v", "-j", "2", "--profile", "dev", "--offline"];
+    let more = ["--config", "net.retry=1", "--keep-going", "--color", "never"];
+    let finished = list(&[&usual[..], &more[..]].concat());
+    assert_eq!(finished.code, Some(0), "{finished}");
+    let quiet = list(&["-q"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""), "{quiet}");
+    // What only cargo can refuse has reached it.
+    for (option, value) in [
+        ("-Z", "nonsense"),
+        ("-j", "nonsense"),
+        ("--profile", "nonsense"),
+        ("--target", "nonsense"),
+        ("--config", "nonsense"),
+        ("--target-dir", ""),
+    ] {
+        let refused = list(&[option, value]);
+        assert_ne!(refused.code, Some(0), "{option}: {refused}");
+        assert!(!refused.stderr.contains("unexpected argument"), "{option}: {refused}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_launcher_is_written_only_when_it_changes() {

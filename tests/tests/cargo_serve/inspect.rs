@@ -16,7 +16,7 @@ fn applications_are_listed_for_people() {
         src/lib.rs:89
     greeter:numbers
         An application that returns numbers as they came.
-        src/lib.rs:259
+        src/lib.rs:264
     greeter:scorer
         An application that needs a GPU.
         src/lib.rs:206

@@ -13,6 +13,7 @@ mod new_and_eject;
 mod output;
 #[cfg(unix)]
 mod packages;
+mod published;
 #[cfg(unix)]
 mod run;
 #[cfg(unix)]

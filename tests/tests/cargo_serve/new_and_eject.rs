@@ -17,7 +17,7 @@ fn a_new_package_passes_its_test_and_runs() {
          Created the package `hola`. Next:
 
       cd hola
-      cargo serve run language_classifier
+      cargo serve run
     ");
     std::fs::copy(serve_tests::repository().join("Cargo.lock"), here.path("hola/Cargo.lock"))
         .expect("a lock file");

@@ -59,6 +59,8 @@ fn the_only_application_of_a_package_needs_no_name() {
         let server = workspace.serve_in(directory, command).start();
         assert_eq!(answer_then_stop(server), "hello from a member");
     }
+    let called = workspace.serve_in("service", ["call", "greet"]).finish();
+    assert_eq!(called.stdout, "hello from a member\n", "{called}");
     let drawn = workspace.serve(["graph"]).finish();
     assert_eq!(drawn.stdout, "Greeter   1 replica   GET /\n", "{drawn}");
 }

@@ -30,6 +30,29 @@ fn the_banner_shows_graph_routes_and_addresses() {
 }
 
 #[test]
+fn settings_come_from_the_environment_and_options_win() {
+    let library = Fixture::shared("library");
+    // The test itself gives `--port 0`, which wins over the variable.
+    let run = |options: &[&'static str]| {
+        let command = ["run", "spanish"].into_iter().chain(options.iter().copied());
+        let command = library.serve(command).env("PORT", "1").env("SERVE_HTTP_HOST", "0.0.0.0");
+        let mut server = command.env("SERVE_LOG", "off").start();
+        server.wait_for("Press Ctrl-C");
+        assert_eq!(server.get("/?name=Dora").status, 200);
+        assert!(server.stop().success());
+        server.said().to_owned()
+    };
+    let said = run(&[]);
+    assert!(said.contains("Listening on 0.0.0.0:"), "{said}");
+    assert!(said.contains("open to everyone who can reach this machine"), "{said}");
+    assert!(!said.contains("GET / 200"), "{said}");
+    let said = run(&["--host", "127.0.0.1", "--log", "info"]);
+    assert!(said.contains("Listening on 127.0.0.1:"), "{said}");
+    assert!(said.contains("for this machine only"), "{said}");
+    assert!(said.contains("GET / 200"), "{said}");
+}
+
+#[test]
 fn an_application_without_endpoints_says_so() {
     let library = Fixture::shared("library");
     let mut server = library.serve(["run", "greeter:translator"]).start();

@@ -128,6 +128,27 @@ fn signals_end_a_start_whose_progress_cannot_be_written() {
     drop(reader);
 }
 
+/// The usual report of a panic goes to stderr, from the thread that panics.
+#[test]
+fn a_panic_that_cannot_be_reported_blocks_no_worker() {
+    let library = Fixture::shared("library");
+    let program = built(&library, "panicking-server");
+    let (reader, stderr) = full_pipe();
+    let address = free_address();
+    let port = address.port().to_string();
+    let mut command = Command::new(program);
+    command.args(["run", "numbers", "--port", &port]).env("TOKIO_WORKER_THREADS", "1");
+    let server = Running(command.stderr(stderr).spawn().expect("the program can be run"));
+    wait_until_up(address);
+    for _ in 0..2 {
+        assert_eq!(request(address, "GET", "/panic", "").status, 500);
+    }
+    assert_eq!(request(address, "GET", "/double?number=1", "").body, "1.0");
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().code(), Some(0));
+    drop(reader);
+}
+
 #[test]
 fn dropped_lines_are_counted_once_the_reader_goes_on() {
     let library = Fixture::shared("library");

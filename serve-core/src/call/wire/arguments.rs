@@ -200,6 +200,10 @@ macro_rules! arguments {
                         while let Some(index) = map.next_key_seed(NameSeed(self.names))? {
                             match index {
                                 $(Some($index) => {
+                                    if $name.is_some() {
+                                        let name = self.names.known[$index];
+                                        return Err(serde::de::Error::duplicate_field(name));
+                                    }
                                     $name = Some(map.next_value::<Incoming<L, $name>>()?.0);
                                 })*
                                 _ => {

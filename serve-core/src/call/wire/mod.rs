@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod attachment;
+pub(crate) mod echo;
 mod message_pack;
 pub(crate) mod payload;
 pub(crate) mod text;

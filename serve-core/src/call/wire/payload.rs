@@ -28,7 +28,8 @@ use crate::deployment::{Anywhere, InProcess};
             and own its data",
     note = "an `Arc<T>` needs serde's feature `rc`: \
             `serde = {{ version = \"1\", features = [\"derive\", \"rc\"] }}`",
-    note = "or keep the deployment in its callers' process: `#[deployment(local)]`"
+    note = "or keep the deployment in its callers' process: `#[deployment(local)]`",
+    note = "for an error, return `serve_core::Result<T>`: `?` turns any standard error into its error"
 )]
 pub trait Wire<L>: Send + Sized + 'static {
     /// Writes the value, or fails if the deployment's calls stay in their process.
@@ -152,7 +153,8 @@ impl Payload {
     }
 
     pub(crate) fn write(value: &impl Serialize) -> Result<Self, CallError> {
-        let (written, session) = Session::run(Session::default(), || message_pack::to_bytes(value));
+        let (written, session) =
+            PayloadScope::run(PayloadScope::default(), || message_pack::to_bytes(value));
         match written {
             Ok(bytes) => Ok(Self { bytes: bytes.into(), attachments: session.attachments }),
             Err(error) => Err(CallError::Codec(error.to_string())),
@@ -173,14 +175,14 @@ impl Payload {
         seed: S,
     ) -> Result<T, CallError> {
         let attachments = self.attachments.clone();
-        let session = Session { attachments, directory: directory.cloned() };
-        let (read, _) = Session::run(session, || message_pack::from_bytes(&self.bytes, seed));
+        let session = PayloadScope { attachments, directory: directory.cloned() };
+        let (read, _) = PayloadScope::run(session, || message_pack::from_bytes(&self.bytes, seed));
         read.map_err(|error| CallError::Codec(error.to_string()))
     }
 }
 
 thread_local! {
-    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
+    static SESSION: RefCell<Option<PayloadScope>> = const { RefCell::new(None) };
 }
 
 /// The state of writing or reading one payload: its attachments, and the directory in which
@@ -188,15 +190,15 @@ thread_local! {
 ///
 /// Kept in a thread-local, because serde cannot pass state to values inside of other values.
 #[derive(Default)]
-pub(crate) struct Session {
+pub(crate) struct PayloadScope {
     attachments: Vec<Attachment>,
     directory: Option<Arc<dyn Directory>>,
 }
 
-impl Session {
+impl PayloadScope {
     fn run<R>(session: Self, f: impl FnOnce() -> R) -> (R, Self) {
         /// Restores the outer session, also if `f` panics.
-        struct Restore(Option<Session>);
+        struct Restore(Option<PayloadScope>);
         impl Drop for Restore {
             fn drop(&mut self) {
                 SESSION.set(self.0.take());

@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, IntoDeserializer, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
-use serde_json::de::IoRead;
 
 use super::arguments::{Missing, ParamSource};
+use super::echo::{shown, shown_message};
+
+/// The depth to which a text is read: that of `serde_json`. One text is read as a list of one item,
+/// as an `Option` and as a newtype, so a type that contains itself would be read without end.
+const DEPTH: u8 = 128;
 
 /// Parameters by name, each written as text once or several times.
 #[derive(Debug)]
@@ -48,7 +52,10 @@ impl ParamSource for TextSource<'_> {
             None | Some([]) => T::deserialize(Missing::<TextFault>::new(name)),
             Some(values) => T::deserialize(Text::new(values)),
         };
-        read.map_err(|TextFault(message)| TextError { name, message })
+        read.map_err(|TextFault(message)| TextError {
+            name,
+            message: shown_message(&message).into_owned(),
+        })
     }
 }
 
@@ -74,11 +81,23 @@ impl serde::de::Error for TextFault {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<'a> {
     values: &'a [String],
+    /// The number of types around the value.
+    depth: u8,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(values: &'a [String]) -> Self {
-        Self { values }
+        Self { values, depth: 0 }
+    }
+
+    /// Returns the same text for a type inside of the type that it is read as.
+    fn inner(self) -> Result<Self, TextFault> {
+        if self.depth == DEPTH {
+            return Err(TextFault(format!(
+                "the type contains itself more than {DEPTH} times, and the value never ends"
+            )));
+        }
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 
     fn single(self) -> Result<&'a str, TextFault> {
@@ -88,30 +107,47 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn json<'de, V: Visitor<'de>>(self, visitor: V, what: &str) -> Result<V::Value, TextFault> {
+    /// Reads the text as JSON.
+    fn json<T>(
+        self,
+        what: &str,
+        read: impl FnOnce(&mut Json<'a>) -> Read<T>,
+    ) -> Result<T, TextFault> {
         let text = self.single()?;
-        read_json(text, |json| json.deserialize_any(visitor)).map_err(|fault| {
-            fault.unwrap_or_else(|| {
-                TextFault(format!("invalid value `{text}`, expected {what} as JSON"))
-            })
-        })
+        if !is_json(text) {
+            return Err(unfit(text, format_args!("{what} as JSON")));
+        }
+        json(text, read)
     }
 }
 
-/// Reads JSON from the text itself, not from a [`serde_json::Value`], which has no 128-bit integers.
-/// The error is `None` if the text is not JSON.
-fn read_json<'t, T>(
-    text: &'t str,
-    read: impl FnOnce(&mut serde_json::Deserializer<IoRead<&'t [u8]>>) -> serde_json::Result<T>,
-) -> Result<T, Option<TextFault>> {
-    // A visitor cannot borrow from the text, so the text is read as a stream.
+/// A deserializer of JSON. It reads bytes, and borrows nothing of them, so that it serves every
+/// lifetime.
+type Json<'a> = serde_json::Deserializer<serde_json::de::IoRead<&'a [u8]>>;
+type Read<T> = Result<T, serde_json::Error>;
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Reads JSON right into a type, so that a key that is given twice is an error as in a body.
+fn json<'a, T>(text: &'a str, read: impl FnOnce(&mut Json<'a>) -> Read<T>) -> Result<T, TextFault> {
     let mut json = serde_json::Deserializer::from_reader(text.as_bytes());
-    read(&mut json).and_then(|value| json.end().map(|()| value)).map_err(|error| {
-        // The place within the text is of no use without the text.
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        error.is_data().then(|| TextFault(message.to_owned()))
-    })
+    read(&mut json).map_err(|error| TextFault(without_position(&error)))
+}
+
+/// Returns the message without "at line 1 column 13", which says less than the name of the field.
+pub(crate) fn without_position(error: &serde_json::Error) -> String {
+    let mut message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    if let Some(bare) = message.strip_suffix(&position) {
+        message.truncate(bare.len());
+    }
+    message
+}
+
+fn unfit(text: &str, expected: impl fmt::Display) -> TextFault {
+    TextFault(format!("invalid value `{}`, expected {expected}", shown(text)))
 }
 
 macro_rules! parsed {
@@ -120,7 +156,7 @@ macro_rules! parsed {
             let text = self.single()?;
             match text.parse::<$type>() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(TextFault(format!("invalid value `{text}`, expected {}", $what))),
+                Err(_) => Err(unfit(text, $what)),
             }
         }
     )*};
@@ -150,16 +186,17 @@ impl<'de> Deserializer<'de> for Text<'_> {
             // A bare key, `?verbose`, is true.
             "true" | "1" | "" => visitor.visit_bool(true),
             "false" | "0" => visitor.visit_bool(false),
-            text => Err(TextFault(format!("invalid value `{text}`, expected true or false"))),
+            text => Err(unfit(text, "true or false")),
         }
     }
 
     /// Reads a value for a type that accepts anything: JSON if the text is JSON, else the text.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
         let [text] = self.values else { return self.deserialize_seq(visitor) };
-        match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(value) => value.deserialize_any(visitor).map_err(TextFault::custom),
-            Err(_) => visitor.visit_str(text),
+        if is_json(text) {
+            json(text, |json| json.deserialize_any(visitor))
+        } else {
+            visitor.visit_str(text)
         }
     }
 
@@ -184,13 +221,13 @@ impl<'de> Deserializer<'de> for Text<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
-        visitor.visit_some(self)
+        visitor.visit_some(self.inner()?)
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
         match self.single()? {
             "" | "null" => visitor.visit_unit(),
-            text => Err(TextFault(format!("invalid value `{text}`, expected nothing"))),
+            text => Err(unfit(text, "nothing")),
         }
     }
 
@@ -207,7 +244,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, TextFault> {
-        visitor.visit_newtype_struct(self)
+        visitor.visit_newtype_struct(self.inner()?)
     }
 
     /// Reads a list: from a repeated key, from JSON in brackets, or from one item.
@@ -215,10 +252,13 @@ impl<'de> Deserializer<'de> for Text<'_> {
         if let [text] = self.values
             && text.trim_start().starts_with('[')
         {
-            return self.json(visitor, "a list");
+            return self.json("a list", |json| json.deserialize_seq(visitor));
         }
-        let items =
-            self.values.iter().map(|value| TextItem(Text::new(std::slice::from_ref(value))));
+        let depth = self.inner()?.depth;
+        let items = self
+            .values
+            .iter()
+            .map(|value| TextItem(Text { values: std::slice::from_ref(value), depth }));
         visitor.visit_seq(serde::de::value::SeqDeserializer::new(items))
     }
 
@@ -240,16 +280,16 @@ impl<'de> Deserializer<'de> for Text<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TextFault> {
-        self.json(visitor, "an object")
+        self.json("an object", |json| json.deserialize_map(visitor))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, TextFault> {
-        self.json(visitor, "an object")
+        self.json("an object", |json| json.deserialize_struct(name, fields, visitor))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -260,9 +300,7 @@ impl<'de> Deserializer<'de> for Text<'_> {
     ) -> Result<V::Value, TextFault> {
         let text = self.single()?;
         if text.trim_start().starts_with('{') {
-            let read = read_json(text, |json| json.deserialize_enum(name, variants, visitor));
-            let invalid = || TextFault(format!("invalid value `{text}`, expected JSON"));
-            return read.map_err(|fault| fault.unwrap_or_else(invalid));
+            return self.json("a variant", |json| json.deserialize_enum(name, variants, visitor));
         }
         visitor.visit_enum(StrDeserializer::<TextFault>::new(text))
     }

@@ -7,7 +7,7 @@
 //! | module | decides |
 //! |---|---|
 //! | `deploys` | which deploy of an application goes on, and how the last one ended |
-//! | `status` | a deployment's status, and its application's |
+//! | `status_machine` | a deployment's status, and its application's |
 //! | `autoscale` | how many replicas a load asks for |
 //! | `rollout` | which replicas start and which stop |
 //! | `replacements` | which replicas that serve are replaced now |
@@ -26,7 +26,7 @@ mod resources;
 mod rollout;
 mod shortage;
 mod start_failures;
-mod status;
+mod status_machine;
 
 pub(crate) use autoscale::{
     Asked, Decision, LoggedDecision, Observed, Scaling, decide as autoscale,
@@ -39,4 +39,4 @@ pub(crate) use resources::{Capacity, Demand, Grant, Resources};
 pub(crate) use rollout::{ReplicaChanges, ReplicaView, RolloutInput, rollout};
 pub(crate) use shortage::{Reservations, shortage};
 pub(crate) use start_failures::{StartFailures, Verdict};
-pub(crate) use status::{StatusEvent, StatusInfo, application_status};
+pub(crate) use status_machine::{StatusEvent, StatusInfo, application_status};

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Batch, Change, ControlStore, Entry, Expected, StoreError, StoreRevision, Watch, Write,
+    Change, ControlStore, Entry, Expected, StoreError, StoreRevision, Watch, Write, WriteBatch,
 };
 use crate::time;
 
@@ -117,7 +117,7 @@ impl ControlStore for MemoryStore {
         ready(Ok(found)).boxed()
     }
 
-    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<StoreRevision, StoreError>> {
+    fn put(&self, batch: WriteBatch) -> BoxFuture<'_, Result<StoreRevision, StoreError>> {
         let put = self.with(|contents| {
             if let Some((key, revision)) = &batch.fence {
                 let fenced = |_| StoreError::Fenced(key.clone());
@@ -263,8 +263,8 @@ mod tests {
         Write { key: key.to_owned(), value, expected }
     }
 
-    fn batch(writes: Vec<Write>) -> Batch {
-        Batch { writes, fence: None }
+    fn batch(writes: Vec<Write>) -> WriteBatch {
+        WriteBatch { writes, fence: None }
     }
 
     async fn value(store: &MemoryStore, key: &str) -> Option<String> {
@@ -296,7 +296,8 @@ mod tests {
         let store = MemoryStore::default();
         let mine = store.create("lead", "a".into(), None).await.unwrap();
         let fence = Some(("lead".to_owned(), mine));
-        let write = || Batch { writes: vec![put("x", "1", Expected::Any)], fence: fence.clone() };
+        let write =
+            || WriteBatch { writes: vec![put("x", "1", Expected::Any)], fence: fence.clone() };
         store.put(write()).await.unwrap();
         assert!(store.create("lead", "b".into(), None).await.is_err(), "it is taken");
         store.delete("lead", Expected::Any).await.unwrap();

@@ -37,7 +37,7 @@ pub(crate) enum Expected {
     Revision(StoreRevision),
 }
 
-/// One write of a [`Batch`]. A write without a value deletes the key.
+/// One write of a [`WriteBatch`]. A write without a value deletes the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) key: String,
@@ -47,14 +47,14 @@ pub(crate) struct Write {
 
 /// Writes that are applied together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub(crate) struct WriteBatch {
     pub(crate) writes: Vec<Write>,
     /// The key, and its revision, from which the writer derives the right to write. Once the key
     /// has another revision, or none, the store refuses the batch.
     pub(crate) fence: Option<(String, StoreRevision)>,
 }
 
-impl Batch {
+impl WriteBatch {
     /// Stores a value, regardless of the previous value.
     pub(crate) fn put(&mut self, key: String, value: &impl Serialize) {
         let value = serde_json::to_vec(value).expect("what is stored is plain data");
@@ -87,7 +87,7 @@ pub(crate) trait ControlStore: fmt::Debug + Send + Sync {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
 
     /// Applies all writes of a batch, or none.
-    fn put(&self, batch: Batch) -> BoxFuture<'_, Result<StoreRevision, StoreError>>;
+    fn put(&self, batch: WriteBatch) -> BoxFuture<'_, Result<StoreRevision, StoreError>>;
 
     /// Stores a value under a key that must be absent. With a `ttl`, the key expires unless it is
     /// renewed.
@@ -127,7 +127,7 @@ pub(crate) trait Watch: Send {
     fn next(&mut self) -> BoxFuture<'_, (Vec<Change>, StoreRevision)>;
 }
 
-/// Deserializes a value that [`Batch::put`] wrote.
+/// Deserializes a value that [`WriteBatch::put`] wrote.
 ///
 /// # Panics
 /// If the value has another type.

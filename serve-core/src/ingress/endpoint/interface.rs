@@ -10,8 +10,8 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::routed::{Routes, RoutesMethod};
-use super::typed::{Endpoint, TypedEndpoint};
+use super::method_endpoint::{Endpoint, TypedEndpoint};
+use super::routed::{MakeRoutes, RoutesMethod};
 use crate::call::Arguments;
 use crate::deployment::{Anywhere, Link};
 use crate::ingress::endpoint_info::{EndpointInfo, EndpointSpec};
@@ -45,7 +45,7 @@ pub(crate) struct Declared {
 /// The interface of a deployment over HTTP: its typed endpoints and its `#[routes]`.
 pub struct HttpInterface {
     pub(crate) endpoints: Vec<Declared>,
-    pub(crate) routes: Option<Arc<dyn Routes>>,
+    pub(crate) routes: Option<Arc<dyn MakeRoutes>>,
 }
 
 impl HttpInterface {

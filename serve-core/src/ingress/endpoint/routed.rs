@@ -34,6 +34,7 @@ use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::body::without_long_pauses;
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::response::into_response::InPieces;
 use crate::method::{Handlers, InstanceCell, Shared};
 use crate::replica::{Replica, Scope};
 use crate::router::{Called, RouteRequest, Router};
@@ -42,7 +43,7 @@ use crate::router::{Called, RouteRequest, Router};
 const NAME: &str = "routes";
 
 /// Creates the axum router of a replica.
-pub(crate) trait Routes: Send + Sync {
+pub(crate) trait MakeRoutes: Send + Sync {
     /// Returns the replica's own router, created when it is first asked for, or `None` if the
     /// replica's instance is not in this process.
     fn of(&self, replica: &Replica) -> Option<axum::Router>;
@@ -59,7 +60,7 @@ impl<D> RoutesMethod<D> {
     }
 }
 
-impl<D> Routes for RoutesMethod<D>
+impl<D> MakeRoutes for RoutesMethod<D>
 where
     D: Handlers<Cell = Shared<D>> + Sync,
 {
@@ -112,7 +113,7 @@ enum Part {
 /// Serves a request by the routes of some replica.
 pub(crate) async fn serve(
     router: &Arc<Router>,
-    routes: &Arc<dyn Routes>,
+    routes: &Arc<dyn MakeRoutes>,
     prefix: &Arc<str>,
     incoming: Incoming,
     body: Body,
@@ -122,7 +123,9 @@ pub(crate) async fn serve(
     match parts.next().await {
         Some(Ok(Part::Whole(response))) => response,
         Some(Ok(Part::Head(head, size))) => {
-            Response::from_parts(head, Body::new(RoutedBody { parts, size }))
+            let mut response = Response::from_parts(head, Body::new(RoutedBody { parts, size }));
+            response.extensions_mut().insert(InPieces);
+            response
         }
         Some(Ok(Part::Frame(_))) | None => CallFailure::internal().into_response(),
         Some(Err(error)) => CallFailure::of_call(&error, NAME, &id).into_response(),
@@ -133,7 +136,7 @@ pub(crate) async fn serve(
 /// returns.
 fn start_routed(
     router: &Arc<Router>,
-    routes: &Arc<dyn Routes>,
+    routes: &Arc<dyn MakeRoutes>,
     prefix: &Arc<str>,
     incoming: Incoming,
     body: Body,
@@ -177,7 +180,7 @@ fn wanted(_: &(Incoming, Body)) -> RouteRequest<'_> {
 /// Serves the request on a replica until the response's body ends.
 async fn serve_on(
     replica: Arc<Replica>,
-    routes: Arc<dyn Routes>,
+    routes: Arc<dyn MakeRoutes>,
     prefix: Arc<str>,
     (incoming, body): (Incoming, Body),
     parts: mpsc::Sender<Outcome<Part, Infallible>>,

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 
-use crate::ingress::endpoint::typed::Endpoint;
+use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint_info::EndpointInfo;
 use crate::ingress::openapi::document::{About, document};
 use crate::ingress::request::incoming::Incoming;

@@ -113,6 +113,11 @@ pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
     }
 }
 
+/// True if the headers declare a JSON body.
+pub(crate) fn is_sent_as_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(is_json)
+}
+
 fn is_json(content_type: &HeaderValue) -> bool {
     let Ok(content_type) = content_type.to_str() else { return false };
     let essence = content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim();

@@ -10,13 +10,15 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use percent_encoding::percent_decode;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::call::wire::arguments::{Missing, Names};
-use crate::call::wire::text::{Text, TextFault};
+use crate::call::wire::echo::shown;
+use crate::call::wire::text::{Text, TextFault, without_position};
 use crate::call::{Arguments, ParamSource};
 use crate::deployment::Anywhere;
 use crate::ingress::endpoint_info::{EndpointInfo, ParamPlace};
@@ -51,6 +53,9 @@ impl BodyUse {
         }
     }
 }
+
+/// The message for a body that is declared as JSON, and is empty.
+const EMPTY: &str = "the body is empty, expected JSON";
 
 /// The parts of one request that its arguments are read from.
 pub(crate) struct Input<'a> {
@@ -94,27 +99,30 @@ impl Input<'_> {
         A::read(&mut Source::new(self)?)
     }
 
-    /// True if the request sends no body, and therefore no fields: a missing parameter is then
-    /// reported by name. A request that declares its body as JSON has to send JSON.
+    /// True if the request sends no body, and therefore no fields.
     fn has_no_body(&self) -> bool {
-        self.body.is_empty() && !self.head.headers.contains_key(CONTENT_TYPE)
+        self.body.is_empty()
+    }
+
+    /// True if the request declares a body, but sends none.
+    fn lacks_body(&self) -> bool {
+        self.has_no_body() && self.head.headers.contains_key(CONTENT_TYPE)
     }
 }
 
 /// The source of the parameters of one request.
 struct Source<'a> {
     input: &'a Input<'a>,
-    query: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The values in the query, in order, each with the index of its parameter.
+    query: Vec<(usize, String)>,
+    /// The values in the body, by the index of the parameter.
+    fields: Vec<Option<&'a RawValue>>,
 }
 
 impl<'a> Source<'a> {
     fn new(input: &'a Input<'a>) -> Result<Self, Rejection> {
-        let in_query = input.info.places.contains(&ParamPlace::Query);
-        let query = match input.head.uri.query() {
-            Some(query) if in_query => form_urlencoded::parse(query.as_bytes()).collect(),
-            _ => Vec::new(),
-        };
+        let query = input.head.uri.query().unwrap_or_default();
+        let query = query_values(input.info, query)?;
         let has_fields = matches!(input.body_use, BodyUse::AllFields | BodyUse::SomeFields);
         let fields = if has_fields && !input.has_no_body() {
             fields(input.info, input.body)?
@@ -128,6 +136,12 @@ impl<'a> Source<'a> {
         let info = self.input.info;
         let name = info.method.param_names[index];
         T::deserialize(Missing::<TextFault>::new(name)).map_err(|TextFault(mut message)| {
+            // A request that declares its body as JSON has to send JSON, if anything of it is
+            // needed. Without a declaration, the missing parameter says more.
+            let in_body = matches!(info.places[index], ParamPlace::Field | ParamPlace::Body);
+            if in_body && self.input.lacks_body() {
+                return Rejection::not_json(EMPTY);
+            }
             if let Some(expected) = expected(info, index) {
                 message.push_str(", expected ");
                 message.push_str(&expected);
@@ -160,13 +174,13 @@ impl ParamSource for Source<'_> {
                 }
             }
             ParamPlace::Query => {
-                let values = self.query.iter().filter(|(key, _)| key == name);
-                let values: Vec<String> = values.map(|(_, value)| value.to_string()).collect();
+                let values = self.query.iter().filter(|(of, _)| *of == index);
+                let values: Vec<String> = values.map(|(_, value)| value.clone()).collect();
                 if values.is_empty() { self.missing(index) } else { self.text(index, &values) }
             }
-            ParamPlace::Field => match self.fields.iter().rev().find(|(key, _)| key == name) {
-                Some((_, value)) => json(value.get().as_bytes(), name),
-                None => self.missing(index),
+            ParamPlace::Field => match self.fields.get(index) {
+                Some(Some(value)) => json(value.get().as_bytes(), name),
+                _ => self.missing(index),
             },
             ParamPlace::Body if input.body_use == BodyUse::Raw => {
                 T::deserialize(RawBody(input.body.clone()))
@@ -186,24 +200,53 @@ impl ParamSource for Source<'_> {
     }
 }
 
-/// Returns the values of a JSON object by key, unparsed.
+/// Returns the values of the parameters that are in the query. Other keys are ignored, but have to be
+/// text, because a key that is not text cannot be told apart from a parameter.
+fn query_values(info: &EndpointInfo, query: &str) -> Result<Vec<(usize, String)>, Rejection> {
+    let mut values = Vec::new();
+    if !info.places.contains(&ParamPlace::Query) {
+        return Ok(values);
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let Some(key) = decoded(key) else {
+            let message = format!("invalid key `{}`, expected UTF-8", shown(key));
+            return Err(Rejection::unfit("query", None, message));
+        };
+        let Some(index) = info.index_of(ParamPlace::Query, &key) else { continue };
+        let Some(value) = decoded(value) else {
+            let field = key.into_owned();
+            return Err(Rejection::unfit("query", field, "invalid value, expected UTF-8"));
+        };
+        values.push((index, value.into_owned()));
+    }
+    Ok(values)
+}
+
+/// Decodes a part of a query, as HTML forms encode it. Returns `None` if the part is not UTF-8.
+fn decoded(part: &str) -> Option<Cow<'_, str>> {
+    if !part.contains(['+', '%']) {
+        return Some(Cow::Borrowed(part));
+    }
+    let spaced = part.replace('+', " ");
+    String::from_utf8(percent_decode(spaced.as_bytes()).collect()).ok().map(Cow::Owned)
+}
+
+/// Returns the values of a JSON object, unparsed, by the index of their parameter.
 fn fields<'a>(
     info: &EndpointInfo,
     body: &'a Bytes,
-) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, Rejection> {
+) -> Result<Vec<Option<&'a RawValue>>, Rejection> {
     check_encoding(body)?;
-    let known: Vec<&'static str> = info
-        .places
-        .iter()
-        .zip(info.method.param_names)
-        .filter(|(place, _)| **place == ParamPlace::Field)
-        .map(|(_, name)| *name)
-        .collect();
     let list = || {
-        let names = known.iter().map(|name| format!("`{name}`")).collect();
+        let fields = info.places.iter().zip(info.method.param_names);
+        let fields = fields.filter(|(place, _)| **place == ParamPlace::Field);
+        let names = fields.map(|(_, name)| format!("`{name}`")).collect();
         alternatives(names).unwrap_or_else(|| "nothing".to_owned())
     };
-    let Fields(fields) = serde_json::from_slice(body).map_err(|error| {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = FieldsSeed(info).deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+    let Fields { values, unknown, twice } = read.map_err(|error| {
         if error.classify() != Category::Data {
             return not_json(body, &error);
         }
@@ -214,12 +257,17 @@ fn fields<'a>(
         let message = format!("{}, with {}", without_position(&error), list());
         Rejection::unfit("body", None, message)
     })?;
-    match fields.iter().find(|(key, _)| !known.contains(&&**key)) {
-        Some((unknown, _)) => {
-            let message = format!("unknown field `{unknown}`, expected {}", list());
-            Err(Rejection::unfit("body", unknown.to_string(), message))
+    if let Some(unknown) = unknown {
+        let message = format!("unknown field `{}`, expected {}", shown(&unknown), list());
+        return Err(Rejection::unfit("body", unknown.into_owned(), message));
+    }
+    match twice {
+        Some(index) => {
+            let name = info.method.param_names[index];
+            let message = format!("duplicate field `{name}`");
+            Err(Rejection::unfit("body", name.to_owned(), message))
         }
-        None => Ok(fields),
+        None => Ok(values),
     }
 }
 
@@ -242,7 +290,7 @@ fn check_encoding(body: &[u8]) -> Result<(), Rejection> {
 
 fn not_json(body: &[u8], error: &serde_json::Error) -> Rejection {
     if body.is_empty() {
-        return Rejection::not_json("the body is empty, expected JSON");
+        return Rejection::not_json(EMPTY);
     }
     Rejection::not_json(format!("the body is not JSON: {error}"))
 }
@@ -271,40 +319,50 @@ fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, Rejection> {
     })
 }
 
-/// Returns the message without "at line 1 column 13", which says less than the field's path.
-fn without_position(error: &serde_json::Error) -> String {
-    let mut message = error.to_string();
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    if let Some(bare) = message.strip_suffix(&position) {
-        message.truncate(bare.len());
-    }
-    message
+/// The fields of a JSON object. Its size depends on the endpoint, not on the body.
+struct Fields<'a> {
+    /// The values as they are written, by the index of their parameter.
+    values: Vec<Option<&'a RawValue>>,
+    /// The first key that is not a parameter.
+    unknown: Option<Cow<'a, str>>,
+    /// The first parameter that has two values.
+    twice: Option<usize>,
 }
 
-/// A JSON object whose values stay as they are written.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// Reads [`Fields`] for an endpoint.
+struct FieldsSeed<'a>(&'a EndpointInfo);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
+impl<'de> DeserializeSeed<'de> for FieldsSeed<'_> {
+    type Value = Fields<'de>;
 
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Fields<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de> Visitor<'de> for FieldsSeed<'_> {
+    type Value = Fields<'de>;
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut fields = Vec::new();
-                while let Some(Key(key)) = map.next_key()? {
-                    fields.push((key, map.next_value()?));
-                }
-                Ok(Fields(fields))
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let Self(info) = self;
+        let values = vec![None; info.places.len()];
+        let mut fields = Fields { values, unknown: None, twice: None };
+        // The object is read to its end even if it is at fault, because the rest may not be JSON.
+        while let Some(Key(key)) = map.next_key()? {
+            let Some(index) = info.index_of(ParamPlace::Field, &key) else {
+                fields.unknown.get_or_insert(key);
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if fields.values[index].replace(map.next_value()?).is_some() {
+                fields.twice.get_or_insert(index);
             }
         }
-
-        deserializer.deserialize_map(Entries)
+        Ok(fields)
     }
 }
 

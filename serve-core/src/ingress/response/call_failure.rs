@@ -13,6 +13,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::call::CallError;
+use crate::call::wire::echo::shown_log;
 use crate::error::{CallErrorKind, Error};
 use crate::ingress::response::rejection::ErrorBody;
 use crate::method::Method;
@@ -50,20 +51,20 @@ impl CallFailure {
             Some(status) if !status.is_informational() => {
                 if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
                     let (method, status) = (M::INFO.name, status.as_u16());
-                    tracing::warn!(request_id, method, status, "{}", whole(&error));
+                    tracing::warn!(request_id, method, status, "{}", logged(&error));
                 }
                 Self { status, message: error.to_string().into(), retry_after }
             }
             _ => {
                 let method = M::INFO.name;
-                tracing::error!(request_id, method, "the method failed: {}", whole(&error));
+                tracing::error!(request_id, method, "the method failed: {}", logged(&error));
                 Self::internal()
             }
         }
     }
 
     /// Creates the failure of a call that is not the method's own error.
-    pub(crate) fn of_call<E: std::fmt::Display>(
+    pub(crate) fn of_call<E: fmt::Display + 'static>(
         error: &CallError<E>,
         method: &str,
         request_id: &str,
@@ -74,11 +75,12 @@ impl CallFailure {
         };
         match StatusCode::from_u16(error.status()) {
             Ok(status) if status != StatusCode::INTERNAL_SERVER_ERROR => {
-                tracing::warn!(request_id, method, status = status.as_u16(), "{error}");
+                let status_sent = status.as_u16();
+                tracing::warn!(request_id, method, status = status_sent, "{}", logged(error));
                 Self { status, message: error.to_string().into(), retry_after }
             }
             _ => {
-                tracing::error!(request_id, method, "the call failed: {error}");
+                tracing::error!(request_id, method, "the call failed: {}", logged(error));
                 Self::internal()
             }
         }
@@ -119,12 +121,14 @@ impl CallFailure {
     }
 }
 
-/// Formats an error for the log; an [`Error`] is shown with its causes.
-fn whole<E: fmt::Display + 'static>(error: &E) -> String {
-    match (error as &dyn Any).downcast_ref::<Error>() {
+/// Formats an error for the log; an [`Error`] is shown with its causes. Errors of user code may repeat
+/// anything of a request.
+fn logged<E: fmt::Display + 'static>(error: &E) -> String {
+    let text = match (error as &dyn Any).downcast_ref::<Error>() {
         Some(error) => format!("{error:?}"),
         None => error.to_string(),
-    }
+    };
+    shown_log(&text).into_owned()
 }
 
 /// Returns whole seconds, rounded up, as `Retry-After` requires.

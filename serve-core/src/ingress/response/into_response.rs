@@ -10,6 +10,7 @@ use http::{HeaderValue, Response};
 use serde::Serialize;
 
 use crate::error::same;
+use crate::ingress::response::json;
 
 /// The form in which values of a type are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,10 @@ impl ResultKind {
     }
 }
 
+/// The mark of a response whose body is produced piece by piece, even if its length is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InPieces;
+
 /// Creates the response for a value.
 ///
 /// # Errors
@@ -62,7 +67,7 @@ pub(crate) fn answer<T: Serialize + 'static>(
         ResultKind::Text => same::<T, String>(value).map(Body::from).ok(),
         ResultKind::Raw => same::<T, Bytes>(value).map(Body::from).ok(),
         ResultKind::Empty => None,
-        ResultKind::Json => Some(Body::from(serde_json::to_vec(&value)?)),
+        ResultKind::Json => Some(Body::from(json::to_vec(&value)?)),
     };
     let mut response = Response::new(body.unwrap_or_default());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind.content_type()));

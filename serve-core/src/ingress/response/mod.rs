@@ -3,5 +3,6 @@
 pub(crate) mod call_failure;
 pub(crate) mod framing;
 pub(crate) mod into_response;
+pub(crate) mod json;
 pub(crate) mod rejection;
 pub(crate) mod streaming;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `field` is a path into the input (`items[2].name`), `in` is `path`, `query` or `body`; both are
-//! left out if the whole request is at fault.
+//! left out if the whole request is at fault. What both repeat of the request is shortened, and has
+//! no invisible characters.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use axum::body::Body;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
+
+use crate::call::wire::echo::{shown, shown_message};
 
 /// A rejected request. Except for 507, a request is rejected before any method runs.
 #[derive(Debug, PartialEq)]
@@ -64,6 +67,23 @@ impl Rejection {
         Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 
+    /// 400: the `Host` header is missing or invalid.
+    pub(crate) fn bad_host(message: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 403: the request comes from a page of another host.
+    pub(crate) fn foreign_origin(origin: &HeaderValue, host: Option<&str>) -> Self {
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let message = format!(
+            "the request comes from a page of `{}` (`Origin`), expected one of `{}` (`Host`); other \
+             pages may only send JSON, with its content type",
+            shown(&origin),
+            shown(host.unwrap_or_default()),
+        );
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
     /// 422: a parameter is missing, unknown or ill-typed.
     pub(crate) fn unfit(
         place: &'static str,
@@ -97,7 +117,8 @@ impl Rejection {
     /// 415: the body is not sent as JSON.
     pub(crate) fn not_sent_as_json(content_type: &HeaderValue) -> Self {
         let sent = String::from_utf8_lossy(content_type.as_bytes());
-        let message = format!("the body is sent as `{sent}`, expected `application/json`");
+        let message =
+            format!("the body is sent as `{}`, expected `application/json`", shown(&sent));
         Self { place: Some("body"), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message) }
     }
 
@@ -114,13 +135,16 @@ impl Rejection {
     /// 405: the method is not allowed; `allow` lists the methods that are.
     pub(crate) fn wrong_method(method: &http::Method, allow: HeaderValue) -> Self {
         let allowed = String::from_utf8_lossy(allow.as_bytes());
+        let method = shown(method.as_str());
         let message = format!("the method {method} is not allowed here, expected {allowed}");
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let mut body = ErrorBody::new(self.status, &self.message);
-        body.error.field = self.field.as_deref();
+        let message = shown_message(&self.message);
+        let field = self.field.as_deref().map(shown);
+        let mut body = ErrorBody::new(self.status, &message);
+        body.error.field = field.as_deref();
         body.error.place = self.place;
         let mut response = Response::new(Body::from(body.to_json()));
         *response.status_mut() = self.status;

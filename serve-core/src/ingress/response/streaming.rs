@@ -1,6 +1,7 @@
 //! Converts a stream into a response: server-sent events, a JSON array, one JSON value per line, or
 //! text and bytes as they are produced.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,11 +13,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response};
 use serde::Serialize;
 
+use crate::call::pending::panic_message;
+use crate::call::wire::echo::shown_log;
 use crate::call::{CallError, ResponseStream};
 use crate::error::same;
 use crate::ingress::response::call_failure::CallFailure;
 use crate::ingress::response::framing::Framing;
 use crate::ingress::response::into_response::ResultKind;
+use crate::ingress::response::json;
 use crate::ingress::response::rejection::Rejection;
 use crate::method::Streaming;
 
@@ -85,7 +89,19 @@ impl<M: Streaming> Framed<M>
 where
     M::Ok: Serialize,
 {
+    /// Converts an item into a chunk, or into the failure that ends the stream. A panic of user code
+    /// that runs here, such as `Serialize`, is a failure too: the items before it are sent.
     fn frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, CallFailure> {
+        catch_unwind(AssertUnwindSafe(|| self.try_frame(item))).unwrap_or_else(|panic| {
+            let (request_id, method) = (&*self.id, M::INFO.name);
+            let panic = panic_message(&*panic);
+            let panic = shown_log(&panic);
+            tracing::error!(request_id, method, "sending an item of the stream panicked: {panic}");
+            Err(CallFailure::internal())
+        })
+    }
+
+    fn try_frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, CallFailure> {
         let chunk = match item {
             Ok(item) => {
                 chunk(item, self.framing).map_err(|error| CallError::Codec(error.to_string()))
@@ -164,9 +180,9 @@ fn chunk<T: Serialize + 'static>(item: T, framing: Framing) -> Result<Bytes, ser
     match framing {
         Framing::Text => return Ok(same::<T, String>(item).map(Bytes::from).unwrap_or_default()),
         Framing::Raw => return Ok(same::<T, Bytes>(item).unwrap_or_default()),
-        Framing::List => return serde_json::to_vec(&item).map(Bytes::from),
+        Framing::List => return json::to_vec(&item).map(Bytes::from),
         Framing::Lines => {
-            let mut line = serde_json::to_vec(&item)?;
+            let mut line = json::to_vec(&item)?;
             line.push(b'\n');
             return Ok(line.into());
         }
@@ -174,7 +190,7 @@ fn chunk<T: Serialize + 'static>(item: T, framing: Framing) -> Result<Bytes, ser
     }
     Ok(match same::<T, String>(item) {
         Ok(text) => event(None, &text),
-        Err(item) => event(None, &serde_json::to_string(&item)?),
+        Err(item) => event(None, &String::from_utf8_lossy(&json::to_vec(&item)?)),
     })
 }
 

@@ -11,9 +11,10 @@ use crate::application::EndpointError;
 use crate::call::callee::Callee;
 use crate::call::request::Request;
 use crate::call::request_ids::RequestIds;
+use crate::call::wire::echo::shown;
 use crate::ingress::endpoint::interface::{Declared, HttpInterface};
-use crate::ingress::endpoint::routed::{self, Routes};
-use crate::ingress::endpoint::typed::Endpoint;
+use crate::ingress::endpoint::method_endpoint::Endpoint;
+use crate::ingress::endpoint::routed::{self, MakeRoutes};
 use crate::ingress::endpoint_info::EndpointInfo;
 use crate::ingress::openapi::pages::{self, Page};
 use crate::ingress::prefix::{below, joined};
@@ -31,14 +32,14 @@ pub(crate) struct MountedApp {
     prefix: Arc<str>,
     router: Arc<Router>,
     paths: PathRouter,
-    endpoints: Vec<Served>,
+    endpoints: Vec<MountedEndpoint>,
     /// The index in `endpoints` of the first built-in page.
     first_page: usize,
-    routes: Option<Arc<dyn Routes>>,
+    routes: Option<Arc<dyn MakeRoutes>>,
 }
 
 /// An endpoint and its route, including the prefix.
-struct Served {
+struct MountedEndpoint {
     endpoint: Arc<dyn Endpoint>,
     route: Arc<str>,
     /// The names of the path's parameters, in order.
@@ -89,15 +90,15 @@ impl MountedApp {
             |(path, _): &(&'static str, Page)| Declaration { verb: &Method::GET, path, name: path };
         let paths = PathRouter::of(declared.iter().map(declaration).chain(pages.iter().map(page)))?;
         let first_page = declared.len();
-        let mut endpoints: Vec<Served> = declared
+        let mut endpoints: Vec<MountedEndpoint> = declared
             .into_iter()
-            .map(|Declared { info, connect }| Served {
+            .map(|Declared { info, connect }| MountedEndpoint {
                 endpoint: connect(link.clone()),
                 route: joined(&prefix, info.path),
                 names: info.path_names.clone(),
             })
             .collect();
-        endpoints.extend(pages.into_iter().map(|(path, page)| Served {
+        endpoints.extend(pages.into_iter().map(|(path, page)| MountedEndpoint {
             endpoint: Arc::new(page),
             route: joined(&prefix, path),
             names: Vec::new(),
@@ -147,7 +148,7 @@ impl MountedApp {
         let Some(number) = entry.endpoint(&incoming.head.method) else {
             return Next::RoutesThen(wrong_method(entry, &incoming.head.method));
         };
-        let Served { endpoint, route, names } = &self.endpoints[number];
+        let MountedEndpoint { endpoint, route, names } = &self.endpoints[number];
         for (at, value) in values.enumerate() {
             match percent_decode_str(value).decode_utf8() {
                 Ok(value) => incoming.path.push(value.into_owned()),
@@ -181,9 +182,11 @@ impl MountedApp {
     fn not_found(&self, path: &str) -> Response<Body> {
         let docs = joined(&self.prefix, "/docs");
         let message = format!(
-            "path `{path}` not found: no endpoint of application `{}` (route prefix `{}`) has it; \
+            "path `{}` not found: no endpoint of application `{}` (route prefix `{}`) has it; \
              {docs} lists them",
-            self.application, self.prefix,
+            shown(path),
+            self.application,
+            self.prefix,
         );
         CallFailure::new(StatusCode::NOT_FOUND, message).into_response()
     }

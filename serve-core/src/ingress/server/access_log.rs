@@ -1,19 +1,23 @@
 //! The access log: one line per request, written when the response is complete, the client is gone,
 //! or the proxy has cut off the request.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response};
 use hyper::body::{Frame, SizeHint};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::call::request::Request;
+use crate::call::wire::echo::shown;
 use crate::ingress::connection::{Connection, Ongoing};
+use crate::ingress::response::into_response::InPieces;
 
 /// nginx's "client closed request". This status is never sent, because nobody is there to read it.
 const CLIENT_GONE: u16 = 499;
@@ -32,6 +36,7 @@ struct Line {
     method: Method,
     /// The request, which knows its route once it has found one.
     request: Request,
+    /// The path, as it is shown.
     path: String,
     request_id: Arc<str>,
     began: Instant,
@@ -57,7 +62,7 @@ impl AccessRecord {
         let line = began.map(|began| Line {
             method: head.method.clone(),
             request: request.clone(),
-            path: head.uri.path().to_owned(),
+            path: shown(head.uri.path()).into_owned(),
             request_id: Arc::clone(request_id),
             began,
             connection: connection.cloned(),
@@ -72,19 +77,20 @@ impl AccessRecord {
 
     fn write(&mut self, status: u16) {
         let Some(line) = self.line.take() else { return };
+        // Any token of any length is a method.
+        let method = shown(line.method.as_str());
         // If no route matched, the path itself is logged.
         let route = line.request.route().map_or(line.path.as_str(), |route| route);
         // In whole microseconds: the digits after them are noise.
         let ms = line.began.elapsed().as_micros() as f64 / 1000.0;
         tracing::info!(
             target: "serve_core::access",
-            method = line.method.as_str(),
+            method = &*method,
             route,
             status,
             ms,
             request_id = &*line.request_id,
-            "{} {route} {status} {ms:.1}ms",
-            line.method,
+            "{method} {route} {status} {ms:.1}ms",
         );
     }
 }
@@ -97,20 +103,53 @@ impl Drop for AccessRecord {
     }
 }
 
-/// Returns the response, with the end of its body watched. A response whose body has a known length
-/// is complete now.
+/// Logs the answer that hyper's parser gave to bytes that are no request. `error` is the error with
+/// which the connection ended.
+pub(crate) fn log_refusal(connection: &Connection, error: Option<Box<dyn Error + Send + Sync>>) {
+    let Some(error) = error else { return };
+    let error = error.downcast_ref::<hyper::Error>().filter(|error| error.is_parse());
+    let Some(error) = error else { return };
+    // Where earlier requests were still being answered, hyper closes the connection instead.
+    let (status, request_id) = connection.take_refusal().unwrap_or_else(|| (400, Arc::from("-")));
+    tracing::info!(
+        target: "serve_core::access",
+        method = "-",
+        route = "-",
+        status,
+        ms = 0.0,
+        request_id = &*request_id,
+        "- - {status} 0.0ms: {error}",
+    );
+}
+
+/// The time for which a broken body waits before it breaks, so that the data before the fault is
+/// sent: hyper drops what it has not written yet when a body fails. Long for a socket that takes
+/// data, and short for a client that waits for the end.
+const LAST_DATA: Duration = Duration::from_millis(20);
+
+/// Returns the response, with the end of its body watched. A response whose body is complete is
+/// complete now.
 pub(crate) fn watch(
-    response: Response<Body>,
+    mut response: Response<Body>,
     access: AccessRecord,
     ongoing: Option<Ongoing>,
+    multiplexed: bool,
 ) -> Response<Body> {
     let status = response.status().as_u16();
-    if response.body().size_hint().exact().is_some() {
+    let length = response.body().size_hint().exact();
+    let in_pieces = response.extensions_mut().remove::<InPieces>().is_some();
+    if response.body().is_end_stream() || (length.is_some() && !in_pieces) {
         access.complete(status);
-        return response;
+        // An HTTP/2 connection is not idle while a client takes an answer.
+        return match ongoing.filter(|_| multiplexed && length != Some(0)) {
+            Some(ongoing) => {
+                response.map(|body| Body::new(Watched::new(body, status, None, Some(ongoing))))
+            }
+            None => response,
+        };
     }
-    response
-        .map(|body| Body::new(Watched { body, status, access: Some(access), _ongoing: ongoing }))
+    let ongoing = ongoing.map(Ongoing::streams);
+    response.map(|body| Body::new(Watched::new(body, status, Some(access), ongoing)))
 }
 
 /// A body whose end is logged.
@@ -118,7 +157,29 @@ struct Watched {
     body: Body,
     status: u16,
     access: Option<AccessRecord>,
+    /// The number of bytes that are left, if the length of the body is known.
+    left: Option<u64>,
+    /// The fault of the body, and the time until it breaks.
+    fault: Option<(axum::Error, Pin<Box<Sleep>>)>,
     _ongoing: Option<Ongoing>,
+}
+
+impl Watched {
+    fn new(
+        body: Body,
+        status: u16,
+        access: Option<AccessRecord>,
+        ongoing: Option<Ongoing>,
+    ) -> Self {
+        let left = body.size_hint().exact();
+        Self { body, status, access, left, fault: None, _ongoing: ongoing }
+    }
+
+    fn complete(&mut self) {
+        if let Some(access) = self.access.take() {
+            access.complete(self.status);
+        }
+    }
 }
 
 impl HttpBody for Watched {
@@ -129,18 +190,31 @@ impl HttpBody for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if !matches!(frame, Some(Ok(_)))
-            && let Some(access) = self.access.take()
-        {
-            access.complete(self.status);
+        if self.fault.is_none() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            let Some(Err(fault)) = frame else {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                let length = data.map_or(0, |data| data.len() as u64);
+                self.left = self.left.map(|left| left.saturating_sub(length));
+                // hyper does not poll a body of known length for its end.
+                if frame.is_none() || self.left == Some(0) {
+                    self.complete();
+                }
+                return Poll::Ready(frame);
+            };
+            self.complete();
+            self.fault = Some((fault, Box::pin(sleep(LAST_DATA))));
         }
-        Poll::Ready(frame)
+        if let Some((_, wait)) = &mut self.fault {
+            ready!(wait.as_mut().poll(cx));
+        }
+        Poll::Ready(self.fault.take().map(|(fault, _)| Err(fault)))
     }
 
     fn is_end_stream(&self) -> bool {
-        // Never true early: the end of the body would not be polled, and not be seen.
-        false
+        // A body of unknown length is never at its end early: its end would not be polled, and not
+        // be seen.
+        self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -2,6 +2,8 @@
 
 pub(crate) mod access_log;
 pub(crate) mod proxy;
+pub(crate) mod refusal;
 pub(crate) mod service;
 pub(crate) mod socket;
 pub(crate) mod stalled_body;
+pub(crate) mod upload;

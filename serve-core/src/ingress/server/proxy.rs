@@ -6,9 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,11 +17,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
-use tokio::time::{Instant, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, interval, interval_at, sleep, sleep_until, timeout};
 
-use crate::ingress::connection::Connection;
+use crate::ingress::connection::{Connection, Counts};
+use crate::ingress::server::access_log::log_refusal;
 use crate::ingress::server::service::HttpService;
 use crate::ingress::server::socket::Socket;
+use crate::ingress::server::upload::Upload;
 use crate::time;
 
 /// The idle time after which a connection is closed: 90 s (Ray Serve's `keep_alive_timeout_s`), or
@@ -31,6 +33,16 @@ const IDLE: Duration = Duration::from_secs(90);
 /// The time in which the peer of an idle connection has to close it: long enough for a request that
 /// was already on its way.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// The time that an HTTP/2 peer which has sent no request has, in a shutdown, to answer the frame that
+/// announces the end: several round trips around the world. A peer that has sent requests may still
+/// receive an answer, and has [`GOODBYE`].
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The time that connections have to end after they were cut off: as long as a replica has after its
+/// grace period, if its code blocks the thread.
+const AFTER_ABORT: Duration = Duration::from_secs(1);
+/// The period at which the log says what a shutdown waits for: four times in the default grace
+/// period.
+const REPORT: Duration = Duration::from_secs(5);
 /// The period at which an HTTP/2 peer is pinged.
 const PING: Duration = Duration::from_secs(20);
 /// The idle time after which the system begins to probe the peer of a socket. A peer that vanished
@@ -52,6 +64,10 @@ pub(crate) struct Proxy {
     local_addr: SocketAddr,
     /// Set once the proxy is to stop.
     stop: watch::Sender<Option<Stop>>,
+    /// Closed once the proxy has stopped. The receivers of `stop` may live longer: a method that
+    /// computes on the task of its connection keeps that task until the method returns.
+    stopped: watch::Receiver<()>,
+    sockets: Arc<AtomicUsize>,
 }
 
 /// The order to stop.
@@ -74,10 +90,21 @@ impl Proxy {
     pub(crate) async fn start(address: SocketAddr, service: Arc<HttpService>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let local_addr = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(None);
+        let (stop, stops) = watch::channel(None);
+        let (stopping, stopped) = watch::channel(());
+        let sockets = Arc::<AtomicUsize>::default();
+        let connections = Connections::new(Arc::clone(&sockets));
         // The task ends itself once stopped, and nothing else can keep the proxy's port.
-        tokio::spawn(accept(listener, service, stopped));
-        Ok(Self { local_addr, stop })
+        tokio::spawn(async move {
+            accept(listener, service, connections, stops).await;
+            drop(stopping);
+        });
+        Ok(Self { local_addr, stop, stopped, sockets })
+    }
+
+    /// The number of WebSockets that are open. They end with their replicas.
+    pub(crate) fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
@@ -85,11 +112,12 @@ impl Proxy {
     }
 
     /// Stops accepting connections, lets running requests continue for `grace`, then closes every
-    /// connection, and logs the number of requests that this cuts off. Returns when all connections
-    /// are closed.
+    /// connection, and logs the requests that this cuts off. Returns when no request is running, or
+    /// when the grace period is over.
     pub(crate) async fn shut_down(&self, grace: Duration) {
         self.stop.send_replace(Some(Stop::after(grace)));
-        self.stop.closed().await;
+        let mut stopped = self.stopped.clone();
+        while stopped.changed().await.is_ok() {}
     }
 }
 
@@ -106,9 +134,9 @@ impl Drop for Proxy {
 async fn accept(
     listener: TcpListener,
     service: Arc<HttpService>,
+    mut connections: Connections,
     mut stopped: watch::Receiver<Option<Stop>>,
 ) {
-    let mut connections = Connections::default();
     let stop = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -125,29 +153,39 @@ async fn accept(
     };
     drop(listener);
     let mut over = pin!(sleep_until(stop.by));
+    let mut reports = interval(REPORT);
     loop {
         tokio::select! {
             one = connections.one_closes() => if !one { return },
-            () = &mut over => return connections.cut_off(stop.grace),
+            () = &mut over => break,
+            _ = reports.tick() => connections.report(stop),
         }
     }
+    connections.cut_off(stop.grace);
+    // A method that computes on the task of its connection cannot be stopped.
+    let _ = timeout(AFTER_ABORT, async { while connections.one_closes().await {} }).await;
 }
 
 /// The open connections. Dropping `Connections` closes them.
-#[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
     open: HashMap<task::Id, Arc<Connection>>,
+    /// The number of upgraded sockets, which are not among `tasks`.
+    sockets: Arc<AtomicUsize>,
 }
 
 impl Connections {
+    fn new(sockets: Arc<AtomicUsize>) -> Self {
+        Self { tasks: JoinSet::new(), open: HashMap::new(), sockets }
+    }
+
     fn serve(
         &mut self,
         stream: TcpStream,
         service: &Arc<HttpService>,
         stopped: &watch::Receiver<Option<Stop>>,
     ) {
-        let connection = Arc::new(Connection::default());
+        let connection = Arc::new(Connection::new(&self.sockets));
         let serving = serve(stream, Arc::clone(&connection), Arc::clone(service), stopped.clone());
         self.open.insert(self.tasks.spawn(serving).id(), connection);
     }
@@ -160,15 +198,25 @@ impl Connections {
         true
     }
 
-    /// Closes the remaining connections, and logs the number of requests that had not ended after
-    /// `grace`.
-    fn cut_off(self, grace: Duration) {
-        let requests: usize = self.open.values().map(|connection| connection.cut_off()).sum();
+    /// Logs what a shutdown waits for.
+    fn report(&self, stop: Stop) {
+        let counts: Counts = self.open.values().map(|connection| connection.counts()).sum();
+        if counts.requests() > 0 {
+            let left = stop.by.saturating_duration_since(Instant::now());
+            tracing::info!("shutting down: waiting for {counts}, for at most {left:.0?}");
+        }
+    }
+
+    /// Closes the remaining connections, and logs the requests that had not ended after `grace`.
+    fn cut_off(&mut self, grace: Duration) {
+        let counts: Counts = self.open.values().map(|connection| connection.cut_off()).sum();
+        self.tasks.abort_all();
+        let requests = counts.requests();
         if requests > 0 {
             let what = if requests == 1 { "request was" } else { "requests were" };
             tracing::warn!(
-                "{requests} {what} cut off, not ended {grace:?} after the shutdown began; \
-                 `Runtime::shutdown` waits for the longest `graceful_shutdown_timeout`"
+                "{requests} {what} cut off ({counts}), not ended {grace:?} after the shutdown \
+                 began; `Runtime::shutdown` waits for the longest `graceful_shutdown_timeout`"
             );
         }
     }
@@ -199,13 +247,14 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-    let io = TokioIo::new(Socket::new(stream, Arc::clone(&connection)));
+    let ids = Arc::clone(service.ids());
+    let io = TokioIo::new(Socket::new(stream, Arc::clone(&connection), ids));
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request: http::Request<Incoming>| {
             let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
             async move {
-                let request = request.map(Body::new);
+                let request = request.map(|body| Upload::counted(body, &connection));
                 Ok::<_, Infallible>(service.respond_on(request, Some(connection)).await)
             }
         })
@@ -219,8 +268,8 @@ async fn serve(
     let (mut stopping, mut leaving) = (false, false);
     loop {
         tokio::select! {
-            // The peer's own errors end here; they concern nobody else.
-            _ = serving.as_mut() => return,
+            // Most errors are the peer's own, and concern nobody else.
+            ended = serving.as_mut() => return log_refusal(&connection, ended.err()),
             _ = looks.tick() => if connection.is_idle() {
                 // A peer that is in the middle of a request's head gets no more time.
                 if leaving {
@@ -232,7 +281,20 @@ async fn serve(
             },
             _ = stops(&mut stopped), if !stopping => {
                 stopping = true;
+                let new = connection.begun() == 0;
+                // On a new connection, hyper would wait for the rest of a request's head.
+                if new && !connection.is_http2() {
+                    return;
+                }
                 serving.as_mut().graceful_shutdown();
+                if connection.is_http2() {
+                    // hyper waits until the peer answers, which a silent peer never does. From now
+                    // on, the connection is idle unless something happens on it.
+                    leaving = true;
+                    connection.is_idle();
+                    let period = if new { FAREWELL } else { GOODBYE };
+                    looks = interval_at(Instant::now() + period, period);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::body::{Body, HttpBody as _};
 use futures::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -17,10 +18,14 @@ use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::request::{Request, RequestDetails};
 use crate::call::request_ids::RequestIds;
+use crate::call::wire::echo::{shown, shown_log};
 use crate::ingress::connection::Connection;
+use crate::ingress::request::host::{check_host, check_origin};
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::request::metadata::Metadata;
 use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::response::into_response::InPieces;
+use crate::ingress::response::rejection::Rejection;
 use crate::ingress::routing::mounted_app::MountedApp;
 use crate::ingress::routing::route_table::RouteTable;
 use crate::ingress::server::access_log::{AccessRecord, watch};
@@ -43,7 +48,7 @@ pub(crate) struct HttpService {
     starting: ArcSwap<RouteTable<String>>,
     draining: AtomicBool,
     /// The ids of requests that belong to no application.
-    ids: RequestIds,
+    ids: Arc<RequestIds>,
 }
 
 impl HttpService {
@@ -52,7 +57,7 @@ impl HttpService {
             apps: ArcSwapOption::empty(),
             starting: ArcSwap::from_pointee(RouteTable::new([])),
             draining: AtomicBool::new(false),
-            ids: RequestIds::new(rand::random()),
+            ids: Arc::new(RequestIds::new(rand::random())),
         }
     }
 
@@ -76,6 +81,11 @@ impl HttpService {
         self.starting.store(Arc::new(RouteTable::new(starting)));
     }
 
+    /// The ids of requests that belong to no application.
+    pub(crate) fn ids(&self) -> &Arc<RequestIds> {
+        &self.ids
+    }
+
     /// Makes `/-/healthz` report that this process goes away. Requests are answered as before.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -95,7 +105,10 @@ impl HttpService {
         let head_only = request.method() == Method::HEAD;
         let to_be_sent = |response| if head_only { without_body(response) } else { response };
         if request.uri().path().starts_with("/-/") {
-            return to_be_sent(self.operate(&request));
+            if let Some(connection) = &connection {
+                connection.count();
+            }
+            return to_be_sent(self.operate(&request, connection.is_some()));
         }
         let began = AccessRecord::begin();
         let ongoing = connection.as_ref().map(Connection::begin);
@@ -114,22 +127,25 @@ impl HttpService {
         let by = metadata.timeout.and_then(|timeout| time::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
         let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
-        let response = match app {
-            Some(app) => {
+        let response = match (checked(&head, connection.is_some()), app) {
+            (Err(rejection), _) => rejection.into_response(),
+            (Ok(()), Some(app)) => {
                 let path = Vec::new();
                 let incoming =
                     Incoming { head, request, id: Arc::clone(&id), deadline, path, connection };
                 serve(&app, incoming, body).await
             }
-            None => self.no_app(head.uri.path()),
+            (Ok(()), None) => self.no_app(head.uri.path()),
         };
         let response = to_be_sent(with_id(response, &id));
-        let response = if multiplexed && response.body().size_hint().exact().is_none() {
+        let in_pieces = response.body().size_hint().exact().is_none()
+            || response.extensions().get::<InPieces>().is_some();
+        let response = if multiplexed && in_pieces {
             response.map(|body| Body::new(StalledBody::new(body)))
         } else {
             response
         };
-        watch(response, access, ongoing)
+        watch(response, access, ongoing, multiplexed)
     }
 
     fn id(&self, metadata: &Metadata<'_>, app: Option<&MountedApp>) -> Arc<str> {
@@ -155,14 +171,17 @@ impl HttpService {
             [] => "no application has a route".to_owned(),
             prefixes => format!("the route prefixes are {} (see /-/routes)", prefixes.join(", ")),
         };
-        CallFailure::new(StatusCode::NOT_FOUND, format!("path `{path}` not found: {there_are}"))
-            .into_response()
+        let message = format!("path `{}` not found: {there_are}", shown(path));
+        CallFailure::new(StatusCode::NOT_FOUND, message).into_response()
     }
 
     /// Answers the paths for operators, which belong to no application.
-    fn operate(&self, request: &http::Request<Body>) -> Response<Body> {
+    fn operate(&self, request: &http::Request<Body>, has_socket: bool) -> Response<Body> {
         let metadata = Metadata::of(request.headers());
         let id = self.id(&metadata, None);
+        if has_socket && let Err(rejection) = check_host(request.headers(), request.version()) {
+            return with_id(rejection.into_response(), &id);
+        }
         let response = match request.uri().path() {
             "/-/healthz" => self.health().map(|()| Response::new(Body::from("success"))),
             "/-/routes" => self.health_of_routes().map(|apps| {
@@ -199,6 +218,15 @@ impl HttpService {
     }
 }
 
+/// Checks the parts of a head that say where a request goes and where it comes from. A request without
+/// a socket needs no host.
+fn checked(head: &Parts, has_socket: bool) -> Result<(), Rejection> {
+    if has_socket {
+        check_host(&head.headers, head.version)?;
+    }
+    check_origin(head)
+}
+
 /// Answers a request, with a 500 if that panics. Calls run in tasks of their own, but user code
 /// also runs here, where arguments are read and results are written.
 async fn serve(app: &MountedApp, incoming: Incoming, body: Body) -> Response<Body> {
@@ -206,7 +234,8 @@ async fn serve(app: &MountedApp, incoming: Incoming, body: Body) -> Response<Bod
     match AssertUnwindSafe(app.serve(incoming, body)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            tracing::error!(request_id = &*id, "answering panicked: {}", panic_message(&*panic));
+            let panic = panic_message(&*panic);
+            tracing::error!(request_id = &*id, "answering panicked: {}", shown_log(&panic));
             CallFailure::internal().into_response()
         }
     }

@@ -77,7 +77,7 @@ pub(crate) struct Call<M: Batched> {
     caller: Caller<M>,
     request: Request,
     deadline: Option<Arc<Deadline>>,
-    seat: Arc<Mutex<Seat>>,
+    seat: Arc<Mutex<ItemState>>,
     /// The scope that holds the call's slot, if the slot is held until the batch returns and not
     /// only until the caller leaves.
     slot: Option<Scope>,
@@ -94,7 +94,7 @@ pub(crate) enum Caller<M: Batched> {
 }
 
 /// The state of a call's item.
-enum Seat {
+enum ItemState {
     Waiting,
     /// The item is in a running batch that this many callers wait for.
     Running {
@@ -110,7 +110,7 @@ enum Seat {
 pub(crate) struct Place<M: Batched> {
     batcher: Arc<Batcher<M>>,
     number: u64,
-    seat: Arc<Mutex<Seat>>,
+    seat: Arc<Mutex<ItemState>>,
     args: Unbegun<M>,
 }
 
@@ -154,7 +154,7 @@ impl<M: Batched> Batcher<M> {
             None => (Request::default(), None),
         });
         let model = request.multiplexed_model_id().cloned();
-        let seat = Arc::new(Mutex::new(Seat::Waiting));
+        let seat = Arc::new(Mutex::new(ItemState::Waiting));
         let slot = if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
         let args = Arc::new(Mutex::new(Some(args)));
         let kept = Arc::clone(&args);
@@ -215,11 +215,11 @@ impl<M: Batched> Batcher<M> {
         let callers = Arc::new(AtomicUsize::new(1));
         calls.retain(|call| {
             let mut seat = call.seat.lock();
-            let waits = matches!(*seat, Seat::Waiting);
+            let waits = matches!(*seat, ItemState::Waiting);
             if waits {
                 callers.fetch_add(1, Ordering::Relaxed);
                 let batch = M::INTERRUPTIBLE.then(|| abort.clone());
-                *seat = Seat::Running { callers: Arc::clone(&callers), batch };
+                *seat = ItemState::Running { callers: Arc::clone(&callers), batch };
             }
             waits
         });
@@ -272,11 +272,11 @@ impl<M: Batched> Drop for Place<M> {
         let left = self.batcher.state.lock().queue.leave(self.number);
         // After the lock, because the item holds the user's values.
         drop(left);
-        Seat::leave(&self.seat);
+        ItemState::leave(&self.seat);
     }
 }
 
-impl Seat {
+impl ItemState {
     /// Records that the caller is gone. An interruptible batch ends with the last of its callers.
     fn leave(seat: &Mutex<Self>) {
         let was = std::mem::replace(&mut *seat.lock(), Self::Left);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{Batched, Batcher, Call, Caller, CellOf, Item, Place, Run, Seat};
+use super::{Batched, Batcher, Call, Caller, CellOf, Item, ItemState, Place, Run};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::reschedule;
@@ -283,7 +283,7 @@ struct Reader<M: Batched> {
     items: mpsc::Sender<Item<M>>,
     /// A place that is reserved for the error that may end the stream.
     last: mpsc::OwnedPermit<Item<M>>,
-    seat: Arc<Mutex<Seat>>,
+    seat: Arc<Mutex<ItemState>>,
 }
 
 impl<M: Batched> Reader<M> {
@@ -294,7 +294,7 @@ impl<M: Batched> Reader<M> {
 
     fn end_stalled(self, replica: &Replica) {
         // The batch need not run for this caller any more.
-        Seat::leave(&self.seat);
+        ItemState::leave(&self.seat);
         self.end(CallError::Unavailable {
             deployment: replica.context.deployment().to_owned(),
             started: true,
@@ -315,7 +315,7 @@ impl<M: Batched> Caller<M> {
         }
     }
 
-    fn many((caller, seat): (Self, Arc<Mutex<Seat>>)) -> Option<Reader<M>> {
+    fn many((caller, seat): (Self, Arc<Mutex<ItemState>>)) -> Option<Reader<M>> {
         let Self::Many(items) = caller else { return None };
         // There is always a free place, unless the caller is gone.
         let last = items.clone().try_reserve_owned().ok()?;
@@ -323,7 +323,7 @@ impl<M: Batched> Caller<M> {
     }
 }
 
-type Seated<M> = (Caller<M>, Arc<Mutex<Seat>>);
+type Seated<M> = (Caller<M>, Arc<Mutex<ItemState>>);
 type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<Seated<M>>, Vec<Scope>);
 
 /// Returns the arguments and the callers, in the same order, and the slots that the batch holds, or

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 
-use super::members::{Members, View};
+use super::custom_members::{Members, View};
 use crate::call::pending::panic_message;
 use crate::deployment::{Candidates, RequestRouter, RoutedCall};
 use crate::router::admission::Admission;

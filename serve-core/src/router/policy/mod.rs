@@ -4,7 +4,7 @@
 //! power of two choices decides.
 
 mod custom;
-mod members;
+mod custom_members;
 mod models;
 mod ring;
 

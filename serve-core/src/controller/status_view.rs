@@ -1,4 +1,4 @@
-//! The user-visible side of a [`State`]: the outcomes of deploys, and the status.
+//! The user-visible side of a [`ControllerState`]: the outcomes of deploys, and the status.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use super::controller::DeployEnd;
 use super::decide::application_status;
 use super::deployment::{ReplicaPhase, ReplicaRecord};
 use super::error::{DeployError, DeployFailure};
-use super::state::State;
+use super::state::ControllerState;
 use super::status::{
     ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
 };
 use crate::time::WallClock;
 
-impl State {
+impl ControllerState {
     /// Returns the outcome of a deploy, if the deploy has ended.
     pub(super) fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
         let failed = |failure: DeployFailure| DeployEnd::Failed(failure.into_error(name));

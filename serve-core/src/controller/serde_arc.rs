@@ -1,4 +1,4 @@
-//! Support for `#[serde(with = "shared")]`, which stores an `Arc` as its contents. Serde's own
+//! Support for `#[serde(with = "serde_arc")]`, which stores an `Arc` as its contents. Serde's own
 //! feature for this is not enabled, because it would make every `Arc` in users' types serializable.
 
 use std::sync::Arc;

@@ -26,8 +26,8 @@ use crate::application::{BlueprintId, Plan, PlanNode};
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::reschedule;
 use crate::controller::{
-    AssignedReplica, Assignment, Batch, DeploymentId, DeploymentReport, ReplicaReport,
-    UNKNOWN_CONFIG, deployment_report, replica_report, starved_batches,
+    AssignedReplica, Assignment, DeploymentId, DeploymentReport, ReplicaReport, UNKNOWN_CONFIG,
+    WriteBatch, deployment_report, replica_report, starved_batches,
 };
 use crate::deployment::Wiring;
 use crate::error::Error;
@@ -380,6 +380,9 @@ impl HostedLoop {
 
     fn retire(&mut self, reason: String) {
         self.router.refuse(self.term, &reason);
+        for running in self.replicas.values().filter_map(|replica| replica.running.as_ref()) {
+            running.replica.begin_draining();
+        }
         let grace = self.grace();
         self.give_up.get_or_insert_with(|| time::after_at_most(Instant::now(), grace));
         let (router, term) = (Arc::clone(&self.router), self.term);
@@ -778,7 +781,7 @@ impl HostedLoop {
 
     /// Reports the changes since the last report.
     async fn publish(&mut self) {
-        let mut batch = Batch::default();
+        let mut batch = WriteBatch::default();
         for (number, report) in std::mem::take(&mut self.unreported) {
             let key = replica_report(self.id, number);
             match report {
@@ -796,7 +799,7 @@ impl HostedLoop {
 
     /// Deletes all reports, because the deployment is no longer assigned.
     async fn withdraw(self) {
-        let mut batch = Batch::default();
+        let mut batch = WriteBatch::default();
         for number in self.replicas.keys() {
             batch.delete(replica_report(self.id, *number));
         }
@@ -808,7 +811,7 @@ impl HostedLoop {
     }
 }
 
-async fn write(node: &LocalNode, router: &Router, batch: Batch) {
+async fn write(node: &LocalNode, router: &Router, batch: WriteBatch) {
     if let Err(error) = node.reports.put(batch).await {
         tracing::error!(
             deployment = &**router.name(),

@@ -74,8 +74,8 @@ fn hooks(model: &Model) -> Option<TokenStream> {
 }
 
 fn arm(hook: &Hook, model: &Model) -> TokenStream {
-    let owner = &model.owner;
     let Hook { name, is_async, mutable, .. } = hook;
+    let owner = model.owner_at(name.span());
     let cfg = hook.cfg.attribute();
     let this = hygiene::local("this", name.span());
     let (pattern, receiver) = if *mutable {
@@ -132,6 +132,7 @@ fn http(model: &Model) -> Option<TokenStream> {
         .collect();
     let routes = model.routes.iter().map(|Routes { cfg, name }| {
         let cfg = cfg.attribute();
+        let owner = model.owner_at(name.span());
         let make = quote_spanned! { name.span() => #owner::#name };
         quote! { #cfg routes (#make) }
     });
