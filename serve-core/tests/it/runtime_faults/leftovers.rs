@@ -171,16 +171,23 @@ async fn a_config_arrives_everywhere_whatever_else_changes() -> Result<()> {
 /// Some replicas start and others fail, while the number of replicas changes or one of them dies.
 #[tokio::test(start_paused = true)]
 async fn a_deploy_of_which_some_replicas_fail_ends_whatever_else_changes() -> Result<()> {
+    /// Has a licence, and gives it back.
     #[deployment]
-    struct Licensed;
+    struct Licensed(Arc<Mutex<usize>>);
+
+    impl Drop for Licensed {
+        fn drop(&mut self) {
+            *self.0.lock() += 1;
+        }
+    }
 
     #[handle]
     impl Licensed {
         async fn new(licences: Arc<Mutex<usize>>) -> Result<Self> {
             sleep(seconds(1)).await;
-            let left = &mut *licences.lock();
-            *left = left.checked_sub(1).ok_or_else(|| Error::msg("no licence"))?;
-            Ok(Self)
+            let left = licences.lock().checked_sub(1).ok_or_else(|| Error::msg("no licence"))?;
+            *licences.lock() = left;
+            Ok(Self(licences))
         }
 
         pub async fn hi(&self) -> u32 {
@@ -189,7 +196,7 @@ async fn a_deploy_of_which_some_replicas_fail_ends_whatever_else_changes() -> Re
     }
 
     let scaling = AutoscalingConfig::new().min_replicas(4).max_replicas(6);
-    for change in ["kill", "autoscaled", "more licences"] {
+    for change in ["kill", "fewer", "autoscaled", "more licences"] {
         let (runtime, licences) = (MockRuntime::builder().start(), Arc::new(Mutex::new(2)));
         let bound = Licensed::bind(Arc::clone(&licences));
         let first = match change {
@@ -200,15 +207,19 @@ async fn a_deploy_of_which_some_replicas_fail_ends_whatever_else_changes() -> Re
             sleep(seconds(2)).await;
             match change {
                 "kill" => drop(runtime.kill_replica::<Licensed>(0)),
+                // The first deploy gives way: its replicas stop, and others start in their place.
+                "fewer" => return Some(runtime.run(bound.clone().num_replicas(2)).await.map(drop)),
                 "more licences" => *licences.lock() = 10,
                 _ => {}
             }
+            None
         };
         let deploy = timeout(A_DAY, runtime.run(first));
-        let (deployed, ()) = futures::join!(deploy, changes);
+        let (deployed, changed) = futures::join!(deploy, changes);
         let deployed = deployed.expect("a deploy ends").map(drop);
         match change {
             "more licences" => assert!(deployed.is_ok(), "{deployed:?}"),
+            "fewer" => assert!(matches!(changed, Some(Ok(()))), "{changed:?}"),
             _ => assert!(deployed.is_err_and(|error| error.to_string().contains("no licence"))),
         }
         let handle = runtime.get_app_handle::<Licensed>("default")?;
@@ -361,7 +372,11 @@ async fn items_keep_order_and_context_by_model_though_their_replica_dies() -> Re
             let calls: Vec<_> = (0..60)
                 .map(|item: u64| {
                     let options = CallOptions::new().request_id(format!("request {item}"));
-                    let options = options.multiplexed_model_id(["a", "b"][(item % 2) as usize]);
+                    let options = options.multiplexed_model_id(if item.is_multiple_of(2) {
+                        "a"
+                    } else {
+                        "b"
+                    });
                     (item, batcher.options(options).embed(item))
                 })
                 .collect();
