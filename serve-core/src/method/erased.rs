@@ -20,7 +20,7 @@ use super::sink::{ItemPlace, ItemWriter, StreamSink};
 use super::typed::{Method, Streaming, Unary};
 use crate::call::context::Directory;
 use crate::call::wire::arguments::{ArgumentsSeed, NamedArguments};
-use crate::call::wire::payload::Outgoing;
+use crate::call::wire::payload::OutgoingValue;
 use crate::call::wire::text::{TextError, TextSource};
 use crate::call::{Arguments, CallError, ErrorCodec, Payload, Wire};
 use crate::deployment::{ArgumentsByPlace, Deployment};
@@ -198,13 +198,13 @@ where
 
     fn show_ok(&self, value: &AnyValue) -> Result<Value, CallError> {
         let value: &M::Ok = typed_ref(value);
-        serde_json::to_value(Outgoing::<LocalityOf<M>, _>::new(value))
+        serde_json::to_value(OutgoingValue::<LocalityOf<M>, _>::new(value))
             .map_err(|error| CallError::Codec(error.to_string()))
     }
 
     fn json_ok(&self, value: &AnyValue) -> Result<String, CallError> {
         let value: &M::Ok = typed_ref(value);
-        serde_json::to_string(&Outgoing::<LocalityOf<M>, _>::new(value))
+        serde_json::to_string(&OutgoingValue::<LocalityOf<M>, _>::new(value))
             .map_err(|error| CallError::Codec(error.to_string()))
     }
 

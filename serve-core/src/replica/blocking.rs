@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::resume_unwind;
 
-use super::compute::{Caller, on_own_thread};
+use super::compute::{JobCaller, on_own_thread};
 use super::scope::Scope;
 use crate::call::CallError;
 use crate::error::Error;
@@ -83,7 +83,7 @@ pub struct BlockingSink<'a, T, E> {
     /// Weak, so that the stream ends with the call's task, which holds the strong sink, even
     /// while this thread still computes.
     items: WeakStreamSink<T, E>,
-    caller: &'a mut Caller<()>,
+    caller: &'a mut JobCaller<()>,
 }
 
 impl<T, E> BlockingSink<'_, T, E> {

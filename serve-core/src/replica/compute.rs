@@ -101,17 +101,17 @@ impl Compute {
         self.run_for(|_| job())
     }
 
-    /// Runs `job` as [`run`](Self::run) does, with its [`Caller`]: the job can ask if its caller
+    /// Runs `job` as [`run`](Self::run) does, with its [`JobCaller`]: the job can ask if its caller
     /// still waits, and may wait for its caller itself.
     pub(crate) fn run_for<R: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Caller<R>) -> R + Send + 'static,
+        job: impl FnOnce(&mut JobCaller<R>) -> R + Send + 'static,
     ) -> BoxFuture<'static, Result<R, String>> {
         let (done, result) = oneshot::channel();
         let (unbegun, begin) = Unbegun::of(job);
         self.submit(Box::new(move || {
             if let Some(job) = begin() {
-                Caller { done }.run(job);
+                JobCaller { done }.run(job);
             }
         }));
         Box::pin(async move { unbegun.outcome(result).await })
@@ -216,11 +216,11 @@ pub(super) async fn on_own_thread<R: Send + 'static>(
 }
 
 /// The caller that waits for a job.
-pub(crate) struct Caller<R> {
+pub(crate) struct JobCaller<R> {
     done: oneshot::Sender<Result<R, String>>,
 }
 
-impl<R> Caller<R> {
+impl<R> JobCaller<R> {
     /// True if the caller does not wait for the job any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.done.is_closed()

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visito
 use serde::ser::SerializeMap;
 use serde::{Deserializer, Serialize, Serializer};
 
-use super::payload::{Incoming, Outgoing, Wire};
+use super::payload::{IncomingValue, OutgoingValue, Wire};
 
 /// A source from which the parameters of a call are read one by one: a query, a JSON object, a
 /// command line.
@@ -171,7 +171,7 @@ macro_rules! arguments {
             ) -> Result<S::Ok, S::Error> {
                 #[allow(unused_mut, reason = "one macro for every length")]
                 let mut map = serializer.serialize_map(Some($length))?;
-                $(map.serialize_entry(names[$index], &Outgoing::<L, $name>::new(&self.$index))?;)*
+                $(map.serialize_entry(names[$index], &OutgoingValue::<L, $name>::new(&self.$index))?;)*
                 map.end()
             }
 
@@ -204,7 +204,7 @@ macro_rules! arguments {
                                         let name = self.names.known[$index];
                                         return Err(serde::de::Error::duplicate_field(name));
                                     }
-                                    $name = Some(map.next_value::<Incoming<L, $name>>()?.0);
+                                    $name = Some(map.next_value::<IncomingValue<L, $name>>()?.0);
                                 })*
                                 _ => {
                                     map.next_value::<IgnoredAny>()?;
@@ -223,7 +223,7 @@ macro_rules! arguments {
 
             #[allow(unused_variables, reason = "one macro for every length")]
             fn read<P: ParamSource>(source: &mut P) -> Result<Self, P::Error> {
-                Ok(($(source.param::<Incoming<L, $name>>($index)?.0,)*))
+                Ok(($(source.param::<IncomingValue<L, $name>>($index)?.0,)*))
             }
 
             fn traits() -> Vec<ParamTraits> {

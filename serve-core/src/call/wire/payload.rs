@@ -65,24 +65,24 @@ impl<T: Send + 'static> Wire<InProcess> for T {
 }
 
 /// A `Wire<L>` value that serde can write.
-pub(crate) struct Outgoing<'a, L, T>(&'a T, PhantomData<L>);
+pub(crate) struct OutgoingValue<'a, L, T>(&'a T, PhantomData<L>);
 
-impl<'a, L, T> Outgoing<'a, L, T> {
+impl<'a, L, T> OutgoingValue<'a, L, T> {
     pub(crate) fn new(value: &'a T) -> Self {
         Self(value, PhantomData)
     }
 }
 
-impl<L, T: Wire<L>> Serialize for Outgoing<'_, L, T> {
+impl<L, T: Wire<L>> Serialize for OutgoingValue<'_, L, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.encode(serializer)
     }
 }
 
 /// A `Wire<L>` value that serde can read.
-pub(crate) struct Incoming<L, T>(pub(crate) T, PhantomData<L>);
+pub(crate) struct IncomingValue<L, T>(pub(crate) T, PhantomData<L>);
 
-impl<'de, L, T: Wire<L>> Deserialize<'de> for Incoming<L, T> {
+impl<'de, L, T: Wire<L>> Deserialize<'de> for IncomingValue<L, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::decode(deserializer).map(|value| Self(value, PhantomData))
     }
@@ -149,7 +149,7 @@ impl fmt::Debug for Payload {
 
 impl Payload {
     pub(crate) fn of<L, T: Wire<L>>(value: &T) -> Result<Self, CallError> {
-        Self::write(&Outgoing::<L, T>::new(value))
+        Self::write(&OutgoingValue::<L, T>::new(value))
     }
 
     pub(crate) fn write(value: &impl Serialize) -> Result<Self, CallError> {
@@ -166,7 +166,7 @@ impl Payload {
         &self,
         directory: Option<&Arc<dyn Directory>>,
     ) -> Result<T, CallError> {
-        self.read_with(directory, PhantomData::<Incoming<L, T>>).map(|incoming| incoming.0)
+        self.read_with(directory, PhantomData::<IncomingValue<L, T>>).map(|incoming| incoming.0)
     }
 
     pub(crate) fn read_with<S: for<'de> DeserializeSeed<'de, Value = T> + Clone, T>(

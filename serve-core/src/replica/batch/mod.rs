@@ -62,19 +62,19 @@ pub(crate) struct Batcher<M: Batched> {
 }
 
 /// Runs a batch, and sends each call its items.
-type Run<M> = fn(Arc<Replica>, Vec<Call<M>>) -> BoxFuture<'static, ()>;
+type Run<M> = fn(Arc<Replica>, Vec<QueuedItem<M>>) -> BoxFuture<'static, ()>;
 
 struct State<M: Batched> {
-    queue: BatchQueue<Call<M>>,
+    queue: BatchQueue<QueuedItem<M>>,
     /// The instant at which the timer fires, if a timer is set.
     timer: Option<Instant>,
 }
 
 /// One call that waits for its batch, or runs in it.
-pub(crate) struct Call<M: Batched> {
+pub(crate) struct QueuedItem<M: Batched> {
     cell: CellOf<M>,
     args: Unbegun<M>,
-    caller: Caller<M>,
+    caller: ItemReceiver<M>,
     request: Request,
     deadline: Option<Arc<Deadline>>,
     seat: Arc<Mutex<ItemState>>,
@@ -88,7 +88,7 @@ pub(crate) struct Call<M: Batched> {
 type Unbegun<M> = Arc<Mutex<Option<<M as Method>::Args>>>;
 
 /// The caller that waits for a call's items.
-pub(crate) enum Caller<M: Batched> {
+pub(crate) enum ItemReceiver<M: Batched> {
     One(oneshot::Sender<Item<M>>),
     Many(mpsc::Sender<Item<M>>),
 }
@@ -134,7 +134,7 @@ impl<M: Batched> Batcher<M> {
         self: &Arc<Self>,
         cell: CellOf<M>,
         args: M::Args,
-        caller: Caller<M>,
+        caller: ItemReceiver<M>,
     ) -> Result<Place<M>, CallError<M::Err>> {
         let limits = self.overrides.over(M::LIMITS);
         // This calls the user's function: a panic in it concerns this caller only.
@@ -158,8 +158,15 @@ impl<M: Batched> Batcher<M> {
         let slot = if M::INTERRUPTIBLE { None } else { Scope::lend_slot().map(|(_, scope)| scope) };
         let args = Arc::new(Mutex::new(Some(args)));
         let kept = Arc::clone(&args);
-        let call =
-            Call { cell, args: kept, caller, request, deadline, seat: Arc::clone(&seat), slot };
+        let call = QueuedItem {
+            cell,
+            args: kept,
+            caller,
+            request,
+            deadline,
+            seat: Arc::clone(&seat),
+            slot,
+        };
         let now = Instant::now();
         let mut state = self.state.lock();
         let number = state.queue.push(call, weight, model, now);
@@ -206,7 +213,7 @@ impl<M: Batched> Batcher<M> {
         });
     }
 
-    fn start(self: &Arc<Self>, mut calls: Vec<Call<M>>) {
+    fn start(self: &Arc<Self>, mut calls: Vec<QueuedItem<M>>) {
         let ended = Finished(Arc::clone(self));
         // A replica that is gone takes its calls with it.
         let Some(replica) = self.replica.upgrade() else { return };

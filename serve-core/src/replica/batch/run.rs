@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{Batched, Batcher, Call, Caller, CellOf, Item, ItemState, Place, Run};
+use super::{Batched, Batcher, CellOf, Item, ItemReceiver, ItemState, Place, QueuedItem, Run};
 use crate::call::CallError;
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::reschedule;
@@ -54,7 +54,10 @@ pub fn batched<M: BatchedUnary>(
     args: M::Args,
 ) -> impl Future<Output = BatchedReply<M::Ok, M>> + Send {
     let (caller, item) = oneshot::channel();
-    BatchedCall { joined: Joined::<M>::new(cell, args, Caller::One(caller), run_unary::<M>), item }
+    BatchedCall {
+        joined: Joined::<M>::new(cell, args, ItemReceiver::One(caller), run_unary::<M>),
+        item,
+    }
 }
 
 /// The future of [`batched`]. A separate type, because an async block would hold most of it twice.
@@ -96,7 +99,7 @@ pub fn batched_stream<M: BatchedStreaming>(
 ) -> impl Future<Output = BatchedReply<(), M>> + Send {
     // One place more, for the error that may end the stream.
     let (caller, mut given) = mpsc::channel(STREAM_CAPACITY + 1);
-    let joined = Joined::<M>::new(cell, args, Caller::Many(caller), run_streaming::<M>);
+    let joined = Joined::<M>::new(cell, args, ItemReceiver::Many(caller), run_streaming::<M>);
     async move {
         match joined {
             Ok(joined) => {
@@ -122,7 +125,7 @@ impl<M: Batched> Joined<M> {
     fn new(
         cell: CellOf<M>,
         args: M::Args,
-        caller: Caller<M>,
+        caller: ItemReceiver<M>,
         run: Run<M>,
     ) -> Result<Self, Box<CallError<M::Err>>> {
         let replica = Scope::current(|scope| scope?.replica().cloned())
@@ -155,7 +158,7 @@ impl<M: Batched> Joined<M> {
 
 fn run_unary<M: BatchedUnary>(
     replica: Arc<Replica>,
-    calls: Vec<Call<M>>,
+    calls: Vec<QueuedItem<M>>,
 ) -> BoxFuture<'static, ()> {
     async move {
         let Some((cell, args, callers, slots)) = split(calls) else { return };
@@ -189,12 +192,13 @@ fn run_unary<M: BatchedUnary>(
 
 fn run_streaming<M: BatchedStreaming>(
     replica: Arc<Replica>,
-    calls: Vec<Call<M>>,
+    calls: Vec<QueuedItem<M>>,
 ) -> BoxFuture<'static, ()> {
     async move {
         // A streaming batch is not `#[blocking]`, so there are no slots.
         let Some((cell, args, callers, _)) = split(calls) else { return };
-        let mut readers: Vec<Option<Reader<M>>> = callers.into_iter().map(Caller::many).collect();
+        let mut readers: Vec<Option<Reader<M>>> =
+            callers.into_iter().map(ItemReceiver::many).collect();
         let run = async {
             let mut steps = pin!(M::run_batch(cell, args));
             while let Some(step) = steps.next().await {
@@ -307,7 +311,7 @@ impl<M: Batched> Reader<M> {
     }
 }
 
-impl<M: Batched> Caller<M> {
+impl<M: Batched> ItemReceiver<M> {
     fn one(self) -> Option<oneshot::Sender<Item<M>>> {
         match self {
             Self::One(caller) => Some(caller),
@@ -323,13 +327,13 @@ impl<M: Batched> Caller<M> {
     }
 }
 
-type Seated<M> = (Caller<M>, Arc<Mutex<ItemState>>);
+type Seated<M> = (ItemReceiver<M>, Arc<Mutex<ItemState>>);
 type Parts<M> = (CellOf<M>, Vec<<M as Method>::Args>, Vec<Seated<M>>, Vec<Scope>);
 
 /// Returns the arguments and the callers, in the same order, and the slots that the batch holds, or
 /// `None` if no call is left. Begins the calls: a call whose arguments were taken back takes no
 /// part.
-fn split<M: Batched>(calls: Vec<Call<M>>) -> Option<Parts<M>> {
+fn split<M: Batched>(calls: Vec<QueuedItem<M>>) -> Option<Parts<M>> {
     let cell = calls.first()?.cell.clone();
     let n = calls.len();
     let (mut args, mut callers) = (Vec::with_capacity(n), Vec::with_capacity(n));

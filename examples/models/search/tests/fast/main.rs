@@ -13,8 +13,8 @@ use search::embed::EmbedMock;
 use search::ingress::SearchHandle;
 use search::vectors::{DIMENSIONS, Embedding, pooled};
 use search::{Options, search};
-use serve_core::testing::HttpClient;
 use serve_core::prelude::*;
+use serve_core::testing::HttpClient;
 use tempfile::TempDir;
 
 /// A runtime with the application over two documents, `fox` and `race`.
