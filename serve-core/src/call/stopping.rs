@@ -14,7 +14,7 @@ pub(crate) struct Stopping {
 }
 
 impl Stopping {
-    /// Lets the moment come.
+    /// Marks the moment as come, and wakes the tasks that wait for it.
     pub(crate) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
         self.begins.notify_waiters();

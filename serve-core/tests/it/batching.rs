@@ -421,7 +421,7 @@ struct Tuning {
     wait_ms: u64,
 }
 
-/// Its user config sets the limits of its batches.
+/// A deployment whose user config sets the limits of its batches.
 #[deployment]
 struct Tuned(Batches);
 

@@ -31,7 +31,7 @@ const REPLICAS: usize = 3;
 const SLOTS: usize = 2;
 const PLACES: usize = 4;
 
-/// How often the method of each call began, which the error of the call must agree with.
+/// The number of times that the method of each call began, which the error of the call must agree with.
 #[derive(Default)]
 struct Ledger(Mutex<HashMap<u64, usize>>);
 

@@ -34,7 +34,7 @@ async fn serve() -> Result<Runtime> {
     Ok(runtime)
 }
 
-/// What the server answers until it closes the connection.
+/// The bytes that the server sends until it closes the connection.
 async fn answer(runtime: &Runtime, request: &[u8]) -> Result<String> {
     let mut socket = TcpStream::connect(runtime.http_address().unwrap()).await?;
     // The server may answer before it has read everything, and close.

@@ -1,4 +1,4 @@
-//! What a shutdown waits for, what it does not wait for, and how user code hears of it.
+//! Shutdown: the requests that it waits for, the connections that it closes, and `shutting_down`.
 #![cfg(feature = "http")]
 
 use std::sync::Arc;

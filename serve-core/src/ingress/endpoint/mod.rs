@@ -1,4 +1,4 @@
-//! What answers a request: a typed endpoint, or the `#[routes]` of a replica.
+//! The endpoints that answer requests: a typed endpoint, or the `#[routes]` of a replica.
 
 pub(crate) mod interface;
 pub(crate) mod method_endpoint;

@@ -40,7 +40,7 @@ pub(crate) fn completed(written: &[u8], status: StatusCode, request_id: &Arc<str
     whole.into()
 }
 
-/// Says what is wrong. The numbers are hyper's: `MAX_URI_LEN`, `DEFAULT_MAX_BUFFER_SIZE` and
+/// The sentence for a status that the parser answered by itself. The numbers are hyper's: `MAX_URI_LEN`, `DEFAULT_MAX_BUFFER_SIZE` and
 /// `DEFAULT_MAX_HEADERS`.
 fn sentence(status: StatusCode) -> &'static str {
     match status {
