@@ -70,7 +70,7 @@ impl<T, E> StreamSink<T, E> {
     /// Makes the task that forwards a stream yield after each item.
     ///
     /// A worker of tokio keeps the task that it woke last for itself, and no other worker takes it.
-    /// The task that is ready is the consumer of the item. If the method computes for long before the next item, the
+    /// Here that task is the consumer of the item. If the method computes for long before the next item, the
     /// consumer would not run meanwhile, and not hear of its deadline either.
     pub(crate) fn yielding(mut self, yields: bool) -> Self {
         self.yields = yields;
