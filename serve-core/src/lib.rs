@@ -189,9 +189,16 @@ pub mod dynamic {
     pub use crate::method::{MethodInfo, ParamInfo};
 }
 
+/// HTTP: the options of the port and of the requests of an application.
+#[cfg(feature = "http")]
+pub mod http {
+    pub use crate::application::{HttpOptions, ParseRateError, Rate};
+}
+
 /// The options of deployments as data: their table, and their form in a config file.
 #[doc(hidden)]
 pub mod options {
+    pub use crate::application::{HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};
     pub use crate::deployment::{
         AUTOSCALING, ContentHash, DeploymentOptions, GivenIn, OPTIONS, OnUpdate, OptionFault,
         OptionInfo, OptionsError, ValueKind, build_id,

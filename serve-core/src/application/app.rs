@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::http_options::HttpOptions;
 use crate::deployment::{AnyBound, Bound, Deployment};
 use crate::dispatch::{ByNameError, read_call};
 use crate::replica::deployment_of;
@@ -18,12 +19,18 @@ pub struct Application<D> {
     bound: Bound<D>,
     name: String,
     route_prefix: Option<String>,
+    http_options: HttpOptions,
 }
 
 impl<D: Deployment> Application<D> {
     /// Creates an application with the ingress `ingress`.
     pub fn new(ingress: Bound<D>) -> Self {
-        Self { bound: ingress, name: "default".to_owned(), route_prefix: Some("/".to_owned()) }
+        Self {
+            bound: ingress,
+            name: "default".to_owned(),
+            route_prefix: Some("/".to_owned()),
+            http_options: HttpOptions::new(),
+        }
     }
 
     /// Sets the name of the application in the runtime; default `default`. Running a name again is
@@ -45,6 +52,14 @@ impl<D: Deployment> Application<D> {
         self.route_prefix = None;
         self
     }
+
+    /// Sets the options of the application's HTTP requests. They override those of the runtime;
+    /// [`Runtime::run`](crate::Runtime::run) rejects options of the port.
+    #[cfg(feature = "http")]
+    pub fn http_options(mut self, options: HttpOptions) -> Self {
+        self.http_options = options;
+        self
+    }
 }
 
 impl<D: Deployment> From<Bound<D>> for Application<D> {
@@ -59,6 +74,7 @@ impl<D> Clone for Application<D> {
             bound: self.bound.clone(),
             name: self.name.clone(),
             route_prefix: self.route_prefix.clone(),
+            http_options: self.http_options.clone(),
         }
     }
 }
@@ -109,6 +125,7 @@ pub struct AnyApplication {
     pub(crate) ingress: AnyBound,
     pub(crate) name: String,
     pub(crate) route_prefix: Option<String>,
+    pub(crate) http_options: HttpOptions,
     /// The registered application from which this application was built.
     pub(crate) source: Option<Source>,
 }
@@ -152,7 +169,7 @@ impl AnyApplication {
 
 impl<D: Deployment> From<Application<D>> for AnyApplication {
     fn from(application: Application<D>) -> Self {
-        let Application { bound, name, route_prefix } = application;
-        Self { ingress: bound.erase(), name, route_prefix, source: None }
+        let Application { bound, name, route_prefix, http_options } = application;
+        Self { ingress: bound.erase(), name, route_prefix, http_options, source: None }
     }
 }

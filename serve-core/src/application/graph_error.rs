@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::deployment::OptionsError;
+use crate::deployment::{OptionFault, OptionsError};
 
 /// The error of a graph that cannot be deployed. Nothing was changed.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -44,4 +44,7 @@ pub enum GraphError {
         /// The reason why the user config does not fit.
         reason: String,
     },
+    /// Options of HTTP are invalid.
+    #[error("the HTTP options are invalid: {}", OptionFault::in_all(.0))]
+    HttpOptions(Vec<OptionFault>),
 }

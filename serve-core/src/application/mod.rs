@@ -6,6 +6,7 @@ mod blueprints;
 mod endpoint_error;
 mod graph;
 mod graph_error;
+mod http_options;
 mod outline;
 mod plan;
 mod registry;
@@ -15,6 +16,9 @@ pub(crate) use blueprints::{BlueprintId, Blueprints};
 pub use endpoint_error::EndpointError;
 pub use graph::{Graph, GraphNode};
 pub use graph_error::GraphError;
+#[cfg(feature = "http")]
+pub(crate) use http_options::HttpSettings;
+pub use http_options::{HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};
 pub(crate) use outline::Outline;
 pub(crate) use plan::{Plan, PlanNode};
 pub use registry::{BuildError, RegisteredApplication, no_argument, read_argument, registered};

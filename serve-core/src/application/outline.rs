@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::Source;
 use super::blueprints::BlueprintId;
+use super::http_options::HttpOptions;
 use super::plan::{Plan, PlanNode};
 use crate::deployment::ContentHash;
 
@@ -16,6 +17,7 @@ pub(crate) struct Outline {
     /// The build that created the plan. Empty if no other process uses the store.
     pub(crate) build_id: String,
     pub(crate) route_prefix: Option<String>,
+    pub(crate) http_options: HttpOptions,
     /// The route prefix, if the ingress has endpoints.
     pub(crate) claim: Option<String>,
     /// The registered application that the plan was built from.
@@ -46,6 +48,7 @@ impl Outline {
             blueprint,
             build_id: build_id.to_owned(),
             route_prefix: plan.route_prefix.clone(),
+            http_options: plan.http_options.clone(),
             claim: plan.claim().map(str::to_owned),
             source: plan.source.clone(),
             deployments: plan.nodes.iter().map(node).collect(),

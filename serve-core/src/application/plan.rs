@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::app::{AnyApplication, Source};
 use super::graph::{Graph, GraphNode};
 use super::graph_error::GraphError;
+use super::http_options::HttpOptions;
 use crate::deployment::{AnyBound, BoundId, Content, ContentHash, DeploymentOptions, MadeRouter};
 use crate::replica::{AnyDeployment, deployment_of};
 
@@ -17,6 +18,7 @@ use crate::replica::{AnyDeployment, deployment_of};
 pub(crate) struct Plan {
     pub(crate) application: String,
     pub(crate) route_prefix: Option<String>,
+    pub(crate) http_options: HttpOptions,
     /// The registered application from which the plan was built.
     pub(crate) source: Option<Source>,
     pub(crate) nodes: Vec<PlanNode>,
@@ -118,6 +120,7 @@ impl Plan {
         if let Some(prefix) = &application.route_prefix {
             check_prefix(prefix)?;
         }
+        application.http_options.check_for_application().map_err(GraphError::HttpOptions)?;
         let mut walk = Walk { leaf, seen: HashMap::new(), callees_first: Vec::new() };
         walk.visit(&application.ingress);
         let mut order = walk.callees_first;
@@ -165,6 +168,7 @@ impl Plan {
         Ok(Self {
             application: name.clone(),
             route_prefix: application.route_prefix.clone(),
+            http_options: application.http_options.clone(),
             source: application.source.clone(),
             nodes,
         })

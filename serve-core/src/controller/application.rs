@@ -206,7 +206,8 @@ impl ApplicationState {
             Some((_, before)) => *before,
             None => *self.deployments.get(name)?,
         };
-        Some(AssignedRoute { prefix: plan.claim.clone()?, ingress })
+        let http_options = plan.http_options.clone();
+        Some(AssignedRoute { prefix: plan.claim.clone()?, ingress, http_options })
     }
 
     /// Returns the prefix under which HTTP requests will reach the application, if they do not yet.

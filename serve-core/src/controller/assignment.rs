@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::serde_arc;
 use super::spec::{DeploymentId, Spec};
-use crate::application::BlueprintId;
+use crate::application::{BlueprintId, HttpOptions};
 use crate::error::Error;
 
 /// The prefix of the keys of assignments. The deployment's number follows.
@@ -75,7 +75,7 @@ pub(crate) struct AssignedReplica {
 }
 
 /// The data by which a node finds an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AssignedApplication {
     /// The deployment to which handles of the application lead, once the application was deployed.
     pub(crate) ingress: Option<String>,
@@ -88,10 +88,11 @@ pub(crate) struct AssignedApplication {
 }
 
 /// The deployment that HTTP requests under a prefix reach.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AssignedRoute {
     pub(crate) prefix: String,
     pub(crate) ingress: DeploymentId,
+    pub(crate) http_options: HttpOptions,
 }
 
 /// The report of a node on a deployment.

@@ -17,8 +17,8 @@ mod named;
 mod options;
 mod options_table;
 mod request_router;
-mod setting;
-mod table;
+pub(crate) mod setting;
+pub(crate) mod table;
 
 pub use autoscaling::AUTOSCALING;
 pub use autoscaling::{

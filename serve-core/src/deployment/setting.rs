@@ -55,6 +55,14 @@ pub enum ValueKind {
     Policy,
     /// Any JSON value.
     Json,
+    /// `true` or `false`.
+    Flag,
+    /// A text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// A number of events in a period, such as `100/s`.
+    Rate,
 }
 
 impl ValueKind {
@@ -66,7 +74,7 @@ impl ValueKind {
     #[must_use]
     pub fn rust_type(self) -> &'static str {
         match self {
-            Self::Name | Self::Router | Self::Policy => "String",
+            Self::Name | Self::Router | Self::Policy | Self::Text => "String",
             Self::Count { .. } | Self::Replicas | Self::Limit => "usize",
             Self::Number { .. } | Self::Gpus => "f64",
             Self::Duration { .. } => "Duration",
@@ -75,6 +83,9 @@ impl ValueKind {
             Self::Autoscaling => "AutoscalingConfig",
             Self::Aggregation => "Aggregation",
             Self::Json => "serde_json::Value",
+            Self::Flag => "bool",
+            Self::Texts => "Vec<String>",
+            Self::Rate => "Rate",
         }
     }
 
@@ -123,14 +134,17 @@ impl ValueKind {
             }),
             Self::Autoscaling => AutoscalingConfig::json_schema(schemas),
             Self::Aggregation => Aggregation::json_schema(schemas),
-            Self::Router | Self::Policy => json_schema!({ "type": "string" }),
+            Self::Router | Self::Policy | Self::Text => json_schema!({ "type": "string" }),
             Self::Json => json_schema!({}),
+            Self::Flag => json_schema!({ "type": "boolean" }),
+            Self::Texts => json_schema!({ "type": "array", "items": { "type": "string" } }),
+            Self::Rate => json_schema!({ "type": "string", "pattern": "^[0-9]+/(s|min|h)$" }),
         }
     }
 }
 
 /// A value of an option that a config file can hold.
-pub(super) trait Setting: Sized {
+pub(crate) trait Setting: Sized {
     /// Reads the value. The error says what was expected.
     fn read(value: Value) -> Result<Self, String>;
 
@@ -278,6 +292,31 @@ impl Setting for BTreeMap<String, f64> {
 
     fn write(&self) -> Value {
         self.iter().map(|(name, amount)| (name.clone(), amount.write())).collect()
+    }
+}
+
+impl Setting for bool {
+    fn read(value: Value) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| format!("{value} is neither `true` nor `false`"))
+    }
+
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+impl Setting for Vec<String> {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            // One text is a list of one.
+            Value::String(text) => Ok(vec![text]),
+            Value::Array(values) => values.into_iter().map(String::read).collect(),
+            other => Err(format!("{other} is not a list of strings")),
+        }
+    }
+
+    fn write(&self) -> Value {
+        self.iter().map(String::as_str).collect()
     }
 }
 

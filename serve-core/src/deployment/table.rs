@@ -30,8 +30,8 @@ pub struct OptionInfo<C: 'static> {
     pub on_update: OnUpdate,
     /// The places where the option can be given.
     pub given_in: GivenIn,
-    pub(super) get: fn(&C) -> Option<Value>,
-    pub(super) set: fn(&mut C, Value) -> Result<(), Vec<OptionFault>>,
+    pub(crate) get: fn(&C) -> Option<Value>,
+    pub(crate) set: fn(&mut C, Value) -> Result<(), Vec<OptionFault>>,
 }
 
 impl<C> Clone for OptionInfo<C> {
@@ -90,7 +90,7 @@ impl fmt::Display for OptionFault {
 
 impl OptionFault {
     /// Creates a fault of the value itself.
-    pub(super) fn here(message: String) -> Vec<Self> {
+    pub(crate) fn here(message: String) -> Vec<Self> {
         vec![Self { path: String::new(), message }]
     }
 
@@ -103,14 +103,14 @@ impl OptionFault {
     }
 
     /// Joins all faults into one sentence.
-    pub(super) fn in_all(faults: &[Self]) -> String {
+    pub(crate) fn in_all(faults: &[Self]) -> String {
         let faults: Vec<String> = faults.iter().map(Self::to_string).collect();
         faults.join("; ")
     }
 }
 
 /// Reads the options of a map. All faults are reported at once.
-pub(super) fn read<C: Default>(
+pub(crate) fn read<C: Default>(
     table: &[OptionInfo<C>],
     map: Map<String, Value>,
 ) -> Result<C, Vec<OptionFault>> {
@@ -172,13 +172,13 @@ fn unknown<C>(table: &[OptionInfo<C>], key: &str) -> String {
 }
 
 /// Returns the options that are set, by name.
-pub(super) fn write<C>(table: &[OptionInfo<C>], options: &C) -> Map<String, Value> {
+pub(crate) fn write<C>(table: &[OptionInfo<C>], options: &C) -> Map<String, Value> {
     let set = |option: &OptionInfo<C>| Some((option.name.to_owned(), (option.get)(options)?));
     table.iter().filter_map(set).collect()
 }
 
 /// Returns the JSON Schema of the options.
-pub(super) fn schema<C>(
+pub(crate) fn schema<C>(
     table: &[OptionInfo<C>],
     schemas: &mut schemars::SchemaGenerator,
 ) -> Schema {
@@ -219,7 +219,7 @@ impl<C> OptionInfo<C> {
     }
 
     /// Returns the value of the option, if it is set.
-    pub(super) fn value(&self, options: &C) -> Option<Value> {
+    pub(crate) fn value(&self, options: &C) -> Option<Value> {
         (self.get)(options)
     }
 }
@@ -252,4 +252,5 @@ macro_rules! plain {
     };
 }
 
-pub(super) use {optional, plain};
+pub(crate) use optional;
+pub(super) use plain;

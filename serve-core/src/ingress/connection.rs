@@ -10,21 +10,24 @@ use std::iter::Sum;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::application::HttpSettings;
 use crate::replica::{Replica, Scope, WakeAtEnd};
 
 /// The state that the requests on one socket share.
-#[derive(Default)]
 pub(crate) struct Connection {
+    settings: Arc<HttpSettings>,
     /// The number of requests whose answers are not complete.
     ongoing: AtomicUsize,
     /// The number of requests whose bodies have not arrived completely.
     uploading: AtomicUsize,
     /// The number of answers of unknown length that are being sent.
     streaming: AtomicUsize,
+    /// Set once a part of a request has arrived on an HTTP/1 connection without requests, until that
+    /// request begins.
+    hearing: AtomicBool,
     /// Set by every sign that the peer is there: requests, and bytes that are sent.
     active: AtomicBool,
     /// The number of requests that have begun.
@@ -87,12 +90,15 @@ impl fmt::Display for Counts {
     }
 }
 
-#[derive(Default)]
 enum Upgrade {
-    #[default]
     None,
     /// The slot that the socket holds.
-    Held { replica: Arc<Replica>, _slot: Scope, reader: Woken, writer: Woken },
+    Held {
+        replica: Arc<Replica>,
+        _slot: Scope,
+        reader: Woken,
+        writer: Woken,
+    },
     /// The socket is closed.
     Closed,
 }
@@ -109,8 +115,27 @@ pub(crate) enum Half {
 
 impl Connection {
     /// Creates the state of a new connection. `sockets` counts the upgraded sockets of the proxy.
-    pub(crate) fn new(sockets: &Arc<AtomicUsize>) -> Self {
-        Self { sockets: Arc::clone(sockets), ..Self::default() }
+    pub(crate) fn new(settings: &Arc<HttpSettings>, sockets: &Arc<AtomicUsize>) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            ongoing: AtomicUsize::new(0),
+            uploading: AtomicUsize::new(0),
+            streaming: AtomicUsize::new(0),
+            hearing: AtomicBool::new(false),
+            active: AtomicBool::new(false),
+            begun: AtomicUsize::new(0),
+            http2: AtomicBool::new(false),
+            refusal: Mutex::new(None),
+            cut_off: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
+            upgrade: Mutex::new(Upgrade::None),
+            sockets: Arc::clone(sockets),
+        }
+    }
+
+    /// The settings of the port.
+    pub(crate) fn settings(&self) -> &HttpSettings {
+        &self.settings
     }
 
     /// Counts a request as ongoing until the result is dropped.
@@ -129,6 +154,7 @@ impl Connection {
 
     /// Counts a request that is answered at once.
     pub(crate) fn count(&self) {
+        self.hearing.store(false, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -142,6 +168,20 @@ impl Connection {
     pub(crate) fn is_between_requests(&self) -> bool {
         let busy = self.ongoing.load(Ordering::Relaxed) > 0 || self.is_http2();
         !busy && !self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Records that bytes of the peer were read.
+    pub(crate) fn note_read(&self) {
+        if self.ongoing.load(Ordering::Relaxed) == 0 {
+            self.hearing.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the number of requests that have begun, if a part of the head of the next one has
+    /// arrived on an HTTP/1 connection.
+    pub(crate) fn partial_head(&self) -> Option<usize> {
+        let hears = self.is_between_requests() && self.hearing.load(Ordering::Relaxed);
+        hears.then(|| self.begun())
     }
 
     /// True while the answer to a request is not complete, unless the socket was upgraded.
@@ -276,8 +316,3 @@ impl Drop for Uploading {
         self.0.uploading.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-/// The longest time for which a peer may take nothing of the bytes that wait for it. After this
-/// time the peer loses its connection, as in nginx (`send_timeout`): it would hold the bytes and
-/// its slot forever. A stream that has nothing to send may rest for any time.
-pub(crate) const STALL: Duration = Duration::from_secs(60);

@@ -13,9 +13,6 @@ use crate::deployment::Anywhere;
 use crate::ingress::response::into_response::ResultKind;
 use crate::method::{Method, MethodInfo};
 
-/// The default limit of an endpoint's body in bytes: 2 MiB, as in axum.
-const DEFAULT_MAX_BODY: usize = 2 << 20;
-
 /// The place where a parameter of an endpoint is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamPlace {
@@ -48,7 +45,7 @@ pub struct EndpointSpec<M: Method> {
     pub path: &'static str,
     /// The place of each parameter, in the order of the signature.
     pub places: &'static [ParamPlace],
-    /// The limit of the body in bytes; 2 MiB if `None`.
+    /// The limit of the body in bytes; `None` means the limit of the application.
     pub max_body: Option<usize>,
     /// The status of the method's own error; `None` means 500 without details.
     pub status: fn(&M::Err) -> Option<u16>,
@@ -73,7 +70,8 @@ pub(crate) struct EndpointInfo {
     pub(crate) method: MethodInfo,
     pub(crate) places: &'static [ParamPlace],
     pub(crate) traits: Vec<ParamTraits>,
-    pub(crate) max_body: usize,
+    /// The endpoint's own limit of the body in bytes.
+    pub(crate) max_body: Option<usize>,
     pub(crate) result: ResultKind,
     /// True if the method has an error of its own.
     pub(crate) fallible: bool,
@@ -93,7 +91,7 @@ impl EndpointInfo {
             method: M::INFO,
             places: spec.places,
             traits: <M::Args as Arguments<Anywhere>>::traits(),
-            max_body: spec.max_body.unwrap_or(DEFAULT_MAX_BODY),
+            max_body: spec.max_body,
             result: ResultKind::of::<M::Ok>(),
             fallible: TypeId::of::<M::Err>() != TypeId::of::<Infallible>(),
             params: spec.params,

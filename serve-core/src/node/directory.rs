@@ -173,6 +173,7 @@ impl NodeDirectory {
                 prefix: route.prefix.clone(),
                 ingress: Arc::clone(&hosted.deployment_type),
                 link: Link::new(Arc::clone(&hosted.router)),
+                http_options: route.http_options.clone(),
             })
         };
         let starting = |(name, application): (&String, &AssignedApplication)| {

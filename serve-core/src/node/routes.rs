@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::application::HttpOptions;
 use crate::deployment::Link;
 use crate::replica::AnyDeployment;
 
@@ -18,4 +19,5 @@ pub(crate) struct Route {
     pub(crate) prefix: String,
     pub(crate) ingress: Arc<dyn AnyDeployment>,
     pub(crate) link: Link,
+    pub(crate) http_options: HttpOptions,
 }

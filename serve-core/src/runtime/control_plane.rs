@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::application::{AnyApplication, Blueprints, Outline, Plan, PlanNode};
+use crate::application::{AnyApplication, Blueprints, HttpOptions, Outline, Plan, PlanNode};
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn ControlStore>,
     pub(crate) clock: WallClock,
     pub(crate) on_routes: OnRoutes,
+    /// The options of HTTP. They have been checked.
+    pub(crate) http_options: HttpOptions,
 }
 
 impl Parts {
@@ -67,6 +69,7 @@ impl Parts {
             store: Arc::new(MemoryStore::default()),
             clock: WallClock::of_a_test(),
             on_routes: Box::new(drop),
+            http_options: HttpOptions::new(),
         }
     }
 }

@@ -19,9 +19,11 @@ use tokio::time::{Instant, interval_at};
 
 use self::control_plane::ControlPlane;
 pub(crate) use self::control_plane::Parts;
+use crate::application::HttpOptions;
 use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::controller::{ApplicationStatus, DeployError, Resources, Status};
+use crate::deployment::OptionFault;
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
@@ -104,6 +106,9 @@ pub enum StartError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// Options of HTTP are invalid.
+    #[error("the HTTP options are invalid: {}", OptionFault::in_all(.0))]
+    HttpOptions(Vec<OptionFault>),
     /// No tokio runtime is current.
     #[error("no tokio runtime is current; start the Serve runtime from async code")]
     NoTokio,
@@ -115,6 +120,7 @@ pub enum StartError {
 pub struct RuntimeBuilder {
     #[cfg(feature = "http")]
     http: Option<SocketAddr>,
+    http_options: HttpOptions,
     resources: Resources,
     in_place: InPlace,
 }
@@ -124,6 +130,7 @@ impl Default for RuntimeBuilder {
         Self {
             #[cfg(feature = "http")]
             http: None,
+            http_options: HttpOptions::new(),
             resources: Resources::of_this_machine(),
             in_place: InPlace::Earned,
         }
@@ -136,6 +143,14 @@ impl RuntimeBuilder {
     #[cfg(feature = "http")]
     pub fn http(mut self, address: impl Into<SocketAddr>) -> Self {
         self.http = Some(address.into());
+        self
+    }
+
+    /// Sets the options of the HTTP port, and the defaults of the options that applications have for
+    /// their requests.
+    #[cfg(feature = "http")]
+    pub fn http_options(mut self, options: HttpOptions) -> Self {
+        self.http_options = options;
         self
     }
 
@@ -184,17 +199,20 @@ impl RuntimeBuilder {
     /// Starts the runtime on the current tokio runtime.
     ///
     /// # Errors
-    /// If the runtime cannot listen on the HTTP address, or no tokio runtime is current.
+    /// If an option of HTTP is invalid, the runtime cannot listen on the HTTP address, or no tokio
+    /// runtime is current.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_async, reason = "HTTP needs it"))]
     pub async fn start(self) -> Result<Runtime, StartError> {
         let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
+        self.http_options.check().map_err(StartError::HttpOptions)?;
         let seed = rand::random();
         let mut context = RuntimeContext::new(tokio, seed);
         context.in_place = self.in_place;
         let incarnation = Some(format!("{:08x}", rand::random::<u32>()));
         let substitutes = Arc::new(NoSubstitutes);
         let parts = Parts::in_memory(context, seed, substitutes, self.resources);
-        let parts = Parts { incarnation, clock: WallClock::new(), ..parts };
+        let http_options = self.http_options;
+        let parts = Parts { incarnation, clock: WallClock::new(), http_options, ..parts };
         let runtime = Runtime::assemble(parts);
         #[cfg(feature = "http")]
         if let Some(address) = self.http {
@@ -212,7 +230,7 @@ impl Runtime {
 
     pub(crate) fn assemble(parts: Parts) -> Self {
         #[cfg(feature = "http")]
-        let http_service = Arc::new(HttpService::new());
+        let http_service = Arc::new(HttpService::new(parts.http_options.clone()));
         #[cfg(feature = "http")]
         let parts = {
             let http_service = Arc::clone(&http_service);

@@ -14,11 +14,13 @@ use super::faults::Faults;
 use super::mock::{Answers, IntoMock};
 use super::record::{CallRecord, Records};
 use super::test_target::TestTarget;
+use crate::application::HttpOptions;
 use crate::application::PlanNode;
 use crate::call::runtime_context::{InPlace, RuntimeContext};
 use crate::call::{CallError, ReplicaContext};
 use crate::controller::Resources;
 use crate::deployment::Deployment;
+use crate::deployment::OptionFault;
 use crate::method::Handlers;
 use crate::node::Substitutes;
 use crate::replica::{AnyDeployment, Target};
@@ -124,6 +126,7 @@ pub struct MockRuntimeBuilder {
     mode: Mode,
     in_place: bool,
     resources: Resources,
+    http_options: HttpOptions,
 }
 
 impl Default for MockRuntimeBuilder {
@@ -138,7 +141,14 @@ impl Default for MockRuntimeBuilder {
             Ok(in_place) => in_place,
             Err(invalid) => panic!("{invalid}"),
         };
-        Self { mocks: Vec::new(), seed: 0, mode, in_place, resources: Resources::plenty() }
+        Self {
+            mocks: Vec::new(),
+            seed: 0,
+            mode,
+            in_place,
+            resources: Resources::plenty(),
+            http_options: HttpOptions::new(),
+        }
     }
 }
 
@@ -200,10 +210,18 @@ impl MockRuntimeBuilder {
         self
     }
 
+    /// Sets the defaults of the options that applications have for their HTTP requests. Options of
+    /// the port that concern a socket have no effect, because there is none.
+    #[cfg(feature = "http")]
+    pub fn http_options(mut self, options: HttpOptions) -> Self {
+        self.http_options = options;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Panics
-    /// Panics if called outside of a tokio runtime.
+    /// Panics if called outside of a tokio runtime, or if an option of HTTP is invalid.
     #[must_use]
     pub fn start(self) -> MockRuntime {
         let wire = (self.mode == Mode::Wire).then(|| {
@@ -240,7 +258,10 @@ impl MockRuntimeBuilder {
         });
         let substitutes = Arc::clone(&world) as Arc<dyn Substitutes>;
         let parts = Parts::in_memory(runtime, self.seed, substitutes, self.resources);
-        let runtime = Runtime::assemble(parts);
+        if let Err(faults) = self.http_options.check() {
+            panic!("the HTTP options are invalid: {}", OptionFault::in_all(&faults));
+        }
+        let runtime = Runtime::assemble(Parts { http_options: self.http_options, ..parts });
         MockRuntime { runtime, world }
     }
 }

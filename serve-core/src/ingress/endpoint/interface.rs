@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::method_endpoint::{Endpoint, TypedEndpoint};
 use super::routed::{MakeRoutes, RoutesMethod};
+use crate::application::HttpSettings;
 use crate::call::Arguments;
 use crate::deployment::{Anywhere, Link};
 use crate::ingress::endpoint_info::{EndpointInfo, EndpointSpec};
@@ -36,10 +37,13 @@ impl<T: JsonSchema> EndpointType for T {
     }
 }
 
+/// Connects an endpoint to a running deployment.
+type Connect = Box<dyn FnOnce(Link, Arc<HttpSettings>) -> Arc<dyn Endpoint> + Send + Sync>;
+
 /// An endpoint that is not connected to a running deployment yet.
 pub(crate) struct Declared {
     pub(crate) info: Arc<EndpointInfo>,
-    pub(crate) connect: Box<dyn FnOnce(Link) -> Arc<dyn Endpoint> + Send + Sync>,
+    pub(crate) connect: Connect,
 }
 
 /// The interface of a deployment over HTTP: its typed endpoints and its `#[routes]`.
@@ -65,8 +69,8 @@ impl HttpInterface {
     {
         let info = Arc::new(EndpointInfo::of(&spec));
         let connected = Arc::clone(&info);
-        let connect = Box::new(move |link| {
-            Arc::new(TypedEndpoint::<M, One>::new(connected, spec.status, link))
+        let connect = Box::new(move |link, settings| {
+            Arc::new(TypedEndpoint::<M, One>::new(connected, spec.status, link, settings))
                 as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { info, connect });
@@ -83,8 +87,8 @@ impl HttpInterface {
     {
         let info = Arc::new(EndpointInfo::of(&spec));
         let connected = Arc::clone(&info);
-        let connect = Box::new(move |link| {
-            Arc::new(TypedEndpoint::<M, Many>::new(connected, spec.status, link))
+        let connect = Box::new(move |link, settings| {
+            Arc::new(TypedEndpoint::<M, Many>::new(connected, spec.status, link, settings))
                 as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { info, connect });

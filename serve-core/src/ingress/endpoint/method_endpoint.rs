@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use serde::Serialize;
 
+use crate::application::HttpSettings;
 use crate::call::argument::Here;
 use crate::call::{Arguments, CallError};
 use crate::deployment::{Anywhere, Link};
@@ -40,6 +41,7 @@ pub(crate) struct TypedEndpoint<M: Method, S> {
     body_use: BodyUse,
     status: fn(&M::Err) -> Option<u16>,
     handle: Handle<M::Deployment>,
+    settings: Arc<HttpSettings>,
     shape: PhantomData<fn() -> S>,
 }
 
@@ -51,9 +53,10 @@ where
         info: Arc<EndpointInfo>,
         status: fn(&M::Err) -> Option<u16>,
         link: Link,
+        settings: Arc<HttpSettings>,
     ) -> Self {
         let body_use = BodyUse::of(&info);
-        Self { info, body_use, status, handle: Handle::connect(link), shape: PhantomData }
+        Self { info, body_use, status, handle: Handle::connect(link), settings, shape: PhantomData }
     }
 
     /// Returns the arguments of the request, or an error response if the request does not fit them.
@@ -70,7 +73,7 @@ where
     }
 
     async fn body(&self, incoming: &Incoming, body: Body) -> Result<Bytes, Response<Body>> {
-        let reading = read_body(&self.info, self.body_use, &incoming.head, body);
+        let reading = read_body(&self.info, self.body_use, &incoming.head, body, &self.settings);
         // The call keeps the deadline itself; here it applies to a body that does not arrive.
         let read = match incoming.deadline.as_ref().and_then(|deadline| deadline.at()) {
             None => reading.await,
@@ -163,7 +166,8 @@ where
                 Err(response) => return response,
             };
             let items = Self::within(&incoming, || stream::<M>(&self.handle, Here(arguments)));
-            streaming::respond::<M>(items, self.status, &incoming.head.headers, &incoming.id).await
+            let (headers, id) = (&incoming.head.headers, &incoming.id);
+            streaming::respond::<M>(items, self.status, headers, id, &self.settings).await
         })
     }
 }

@@ -31,7 +31,6 @@ use crate::call::{CallError, ResponseStream};
 use crate::dispatch::{Head, Plain, Serving, start};
 use crate::ingress::connection::Connection;
 use crate::ingress::prefix::{below, joined};
-use crate::ingress::request::body::without_long_pauses;
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::response::call_failure::CallFailure;
 use crate::ingress::response::into_response::InPieces;
@@ -195,7 +194,6 @@ async fn serve_on(
             reason: "its `#[routes]` are served only by an instance in this process".to_owned(),
         });
     };
-    let body = without_long_pauses(&head.headers, body);
     let mut request = http::Request::from_parts(head, body);
     strip(&prefix, &mut request);
     request.extensions_mut().insert(note);

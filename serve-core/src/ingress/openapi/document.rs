@@ -18,6 +18,8 @@ pub(crate) struct About {
     pub(crate) prefix: String,
     /// The ingress deployment.
     pub(crate) deployment: String,
+    /// The limit of a body whose endpoint sets none, in bytes.
+    pub(crate) max_body: usize,
 }
 
 /// Returns the description of an application with these endpoints.
@@ -42,7 +44,7 @@ pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value 
         let first = *firsts.entry(numbered(info.path)).or_insert(info);
         let path = paths.entry(templated(first.path)).or_insert_with(|| json!({}));
         path[info.verb.as_str().to_lowercase()] =
-            operation::describe(info, &first.path_names, params, result, &about.deployment);
+            operation::describe(info, &first.path_names, params, result, about);
     }
     components::retain_used(&mut schemas, &paths);
     let mut document = json!({

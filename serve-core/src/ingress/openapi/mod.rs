@@ -2,7 +2,7 @@
 
 mod bounds;
 mod components;
-mod document;
+pub(crate) mod document;
 mod operation;
 pub(crate) mod pages;
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::document::About;
 use super::{INPUT_ERROR, SCHEMAS};
 use crate::ingress::endpoint_info::{EndpointInfo, ParamPlace};
 use crate::ingress::response::framing::Framing;
@@ -15,11 +16,11 @@ pub(crate) fn describe(
     path_names: &[&'static str],
     params: Vec<Value>,
     result: Value,
-    tag: &str,
+    about: &About,
 ) -> Value {
     let mut operation = Map::new();
     operation.insert("operationId".into(), info.method.name.into());
-    operation.insert("tags".into(), json!([tag]));
+    operation.insert("tags".into(), json!([about.deployment]));
     let doc = info.method.doc.trim();
     if !doc.is_empty() {
         let summary = doc.split_once(". ").map_or(doc, |(first, _)| first);
@@ -34,7 +35,7 @@ pub(crate) fn describe(
     if let Some(body) = request_body(info, &params) {
         operation.insert("requestBody".into(), body);
     }
-    operation.insert("responses".into(), responses(info, result));
+    operation.insert("responses".into(), responses(info, result, about.max_body));
     operation.into()
 }
 
@@ -92,7 +93,7 @@ fn request_body(info: &EndpointInfo, schemas: &[Value]) -> Option<Value> {
     )
 }
 
-fn responses(info: &EndpointInfo, result: Value) -> Value {
+fn responses(info: &EndpointInfo, result: Value, max_body: usize) -> Value {
     let mut responses = Map::new();
     responses.insert("200".into(), success(info, result));
     let rejected = |description: &str| {
@@ -110,7 +111,8 @@ fn responses(info: &EndpointInfo, result: Value) -> Value {
         responses.insert("415".into(), rejected("The body is not sent as JSON."));
     }
     if reads_json || info.body_param().is_some() {
-        let message = format!("The body is larger than {} bytes.", info.max_body);
+        let message =
+            format!("The body is larger than {} bytes.", info.max_body.unwrap_or(max_body));
         responses.insert("413".into(), rejected(&message));
     }
     if !info.places.is_empty() {

@@ -41,16 +41,9 @@ pub(crate) enum Page {
 
 /// Returns the pages of an application, by path.
 pub(crate) fn of(
-    application: &str,
-    prefix: &str,
-    deployment: &str,
+    about: About,
     endpoints: impl Iterator<Item = Arc<EndpointInfo>>,
 ) -> Vec<(&'static str, Page)> {
-    let about = About {
-        application: application.to_owned(),
-        prefix: prefix.to_owned(),
-        deployment: deployment.to_owned(),
-    };
     let description =
         Page::Description { about, endpoints: endpoints.collect(), written: OnceLock::new() };
     vec![("/openapi.json", description), ("/docs", Page::Docs)]

@@ -11,23 +11,72 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::application::HttpSettings;
 use crate::ingress::response::rejection::Rejection;
 
-/// The longest pause of a request's body. A client that sends nothing for this time is given up, as
-/// in nginx (`client_body_timeout`): it would hold its memory and its connection forever.
-const PAUSE: Duration = Duration::from_secs(60);
+/// The time for which a body may arrive at any rate, as in Apache httpd (`RequestReadTimeout`): a
+/// connection that was just opened may be slow.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// The time that the body of a request is waited for. Only waiting counts: a body that nobody reads
+/// may rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// The longest pause; zero for no limit.
+    pause: Duration,
+    /// The least bytes a second, after [`GRACE`]; zero for no limit.
+    rate: u64,
+    waited: Duration,
+    received: u64,
+}
+
+/// The body of a request that arrives too slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooSlow {
+    #[error("no part of the body arrived for {} s", .0.as_secs())]
+    Paused(Duration),
+    #[error("the body arrived at less than {0} bytes a second")]
+    Trickles(u64),
+}
+
+impl Patience {
+    pub(crate) fn new(settings: &HttpSettings) -> Self {
+        let (pause, rate) = (settings.body_timeout, settings.min_body_rate);
+        Self { pause, rate, waited: Duration::ZERO, received: 0 }
+    }
+
+    /// Returns the time for which the next part may be waited for, and the fault if it does not
+    /// arrive within that time. `None` if there is no limit.
+    fn limit(&self) -> Option<(Duration, TooSlow)> {
+        let pause = (!self.pause.is_zero()).then_some((self.pause, TooSlow::Paused(self.pause)));
+        let allowed = GRACE.as_secs_f64() + self.received as f64 / self.rate as f64;
+        let left = (allowed - self.waited.as_secs_f64()).max(0.0);
+        let rate = Duration::try_from_secs_f64(left).ok().filter(|_| self.rate > 0);
+        let rate = rate.map(|left| (left, TooSlow::Trickles(self.rate)));
+        pause.into_iter().chain(rate).min_by_key(|(limit, _)| *limit)
+    }
+
+    fn arrived(&mut self, frame: Option<&Frame<Bytes>>, waited: Duration) {
+        self.waited += waited;
+        self.received += frame.and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+    }
+}
 
 /// Reads the whole body, if the body has at most `limit` bytes. A body that arrives in one piece is
 /// not copied.
-pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejection> {
+pub(crate) async fn collect(
+    mut body: Body,
+    limit: usize,
+    mut patience: Patience,
+) -> Result<Bytes, Rejection> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Rejection::too_large(limit));
     }
     let mut whole = Bytes::new();
     let mut pieces = BytesMut::new();
-    while let Some(frame) = next(&mut body).await? {
+    while let Some(frame) = next(&mut body, &mut patience).await? {
         let frame = frame.map_err(|_| Rejection::broken_body())?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + pieces.len() + data.len() > limit {
@@ -45,36 +94,47 @@ pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Rejec
     Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
 }
 
-async fn next(body: &mut Body) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Rejection> {
+async fn next(
+    body: &mut Body,
+    patience: &mut Patience,
+) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Rejection> {
     // Most bodies are already complete, and need no timer.
-    match body.frame().now_or_never() {
-        Some(frame) => Ok(frame),
-        None => timeout(PAUSE, body.frame()).await.map_err(|_| Rejection::paused_body(PAUSE)),
+    if let Some(frame) = body.frame().now_or_never() {
+        patience.arrived(frame.as_ref().and_then(|frame| frame.as_ref().ok()), Duration::ZERO);
+        return Ok(frame);
     }
+    let began = Instant::now();
+    let frame = match patience.limit() {
+        None => body.frame().await,
+        Some((limit, fault)) => {
+            timeout(limit, body.frame()).await.map_err(|_| Rejection::too_slow(fault))?
+        }
+    };
+    patience.arrived(frame.as_ref().and_then(|frame| frame.as_ref().ok()), began.elapsed());
+    Ok(frame)
 }
 
-/// Wraps the body for a custom router: the body fails if nothing of it arrives for too long.
+/// Wraps the body for a custom router: the body fails if it arrives too slowly.
 ///
 /// A gRPC body is not wrapped, because its streams may rest; over HTTP/2, the proxy's pings find
 /// out whether the client is there.
-pub(crate) fn without_long_pauses(headers: &HeaderMap, body: Body) -> Body {
+pub(crate) fn hurried(headers: &HeaderMap, body: Body, patience: Patience) -> Body {
     let grpc = headers
         .get(CONTENT_TYPE)
         .is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/grpc"));
-    if grpc || body.is_end_stream() { body } else { Body::new(HurriedBody { body, pause: None }) }
+    if grpc || body.is_end_stream() {
+        return body;
+    }
+    Body::new(HurriedBody { body, patience, wait: None })
 }
 
-/// A body that fails if nothing of it arrives for too long.
+/// A body that fails if it arrives too slowly.
 struct HurriedBody {
     body: Body,
-    /// The timer that runs while the next frame is awaited.
-    pause: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// The wait for the next frame: its beginning, and the timer that ends it.
+    wait: Option<(Instant, Option<(Pin<Box<Sleep>>, TooSlow)>)>,
 }
-
-/// The error of a body of which nothing more arrived.
-#[derive(Debug, thiserror::Error)]
-#[error("no part of the body arrived for {} s", PAUSE.as_secs())]
-struct Paused;
 
 impl HttpBody for HurriedBody {
     type Data = Bytes;
@@ -85,13 +145,19 @@ impl HttpBody for HurriedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
-            self.pause = None;
-            return frame;
+        if let Poll::Ready(frame) = frame {
+            let waited = self.wait.take().map_or(Duration::ZERO, |(began, _)| began.elapsed());
+            self.patience.arrived(frame.as_ref().and_then(|frame| frame.as_ref().ok()), waited);
+            return Poll::Ready(frame);
         }
-        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
-        ready!(pause.as_mut().poll(cx));
-        Poll::Ready(Some(Err(axum::Error::new(Paused))))
+        let patience = self.patience;
+        let (_, timer) = self.wait.get_or_insert_with(|| {
+            let limit = patience.limit();
+            (Instant::now(), limit.map(|(limit, fault)| (Box::pin(sleep(limit)), fault)))
+        });
+        let Some((timer, fault)) = timer else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(axum::Error::new(*fault))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -132,12 +198,55 @@ mod tests {
     use super::*;
     use futures::{StreamExt, stream};
     use http::StatusCode;
-    use tokio::time::Instant;
+
+    fn patience(pause: u64, rate: u64) -> Patience {
+        let pause = Duration::from_secs(pause);
+        Patience { pause, rate, waited: Duration::ZERO, received: 0 }
+    }
+
+    fn slowly(bytes: usize, times: usize) -> Body {
+        let piece = move |_| async move {
+            sleep(Duration::from_secs(1)).await;
+            Ok::<_, std::io::Error>(vec![b'x'; bytes])
+        };
+        Body::from_stream(stream::iter(0..times).then(piece))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_arrive_at_its_least_rate() {
+        let whole = collect(slowly(500, 100), 1 << 20, patience(60, 500)).await.unwrap();
+        assert_eq!(whole.len(), 50_000);
+        let began = Instant::now();
+        let trickles = collect(slowly(1, 100), 1 << 20, patience(60, 500)).await.unwrap_err();
+        assert_eq!(trickles.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(began.elapsed().as_secs(), 20, "twenty bytes buy no second");
+        let mut hurried = hurried(&HeaderMap::new(), slowly(1, 100), patience(60, 500));
+        let began = Instant::now();
+        while hurried.frame().await.unwrap().is_ok() {}
+        assert_eq!(began.elapsed().as_secs(), 20);
+        // A reader that takes its time is not the client's fault.
+        let mut read = super::hurried(&HeaderMap::new(), slowly(500, 3), patience(60, 500));
+        sleep(Duration::from_secs(3600)).await;
+        while let Some(frame) = read.frame().await {
+            frame.unwrap();
+            sleep(Duration::from_secs(3600)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_of_zero_is_none() {
+        let stops = stream::iter([Ok::<_, std::io::Error>("a")]).chain(stream::pending());
+        let reading = collect(Body::from_stream(stops), 9, patience(0, 0));
+        assert!(timeout(Duration::from_secs(100_000), reading).await.is_err());
+    }
 
     fn collected(pieces: &'static [&'static str], limit: usize) -> Result<Bytes, StatusCode> {
         let body =
             Body::from_stream(stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(*piece)));
-        collect(body, limit).now_or_never().unwrap().map_err(|rejection| rejection.status)
+        collect(body, limit, patience(60, 0))
+            .now_or_never()
+            .unwrap()
+            .map_err(|rejection| rejection.status)
     }
 
     #[tokio::test(start_paused = true)]
@@ -147,10 +256,10 @@ mod tests {
             sleep(Duration::from_secs(50)).await;
             Ok::<_, std::io::Error>(piece.to_string())
         });
-        assert_eq!(collect(Body::from_stream(pieces), 9).await.unwrap(), "1234");
+        assert_eq!(collect(Body::from_stream(pieces), 9, patience(60, 0)).await.unwrap(), "1234");
         assert_eq!(began.elapsed(), Duration::from_secs(200));
         let stops = stream::iter([Ok::<_, std::io::Error>("a")]).chain(stream::pending());
-        let given_up = collect(Body::from_stream(stops), 9).await.unwrap_err();
+        let given_up = collect(Body::from_stream(stops), 9, patience(60, 0)).await.unwrap_err();
         assert_eq!(given_up.status, StatusCode::REQUEST_TIMEOUT);
         assert_eq!(began.elapsed(), Duration::from_secs(260));
     }
@@ -161,7 +270,7 @@ mod tests {
         assert_eq!(collected(&["abc"], 3).unwrap(), "abc");
         assert_eq!(collected(&["ab", "", "c", "d"], 4).unwrap(), "abcd");
         assert_eq!(collected(&["ab", "cd"], 3), Err(StatusCode::PAYLOAD_TOO_LARGE));
-        let declared = collect(Body::from("abcd"), 3).now_or_never().unwrap();
+        let declared = collect(Body::from("abcd"), 3, patience(60, 0)).now_or_never().unwrap();
         assert_eq!(declared.unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 

@@ -16,13 +16,14 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::application::HttpSettings;
 use crate::call::wire::arguments::{Missing, Names};
 use crate::call::wire::echo::shown;
 use crate::call::wire::text::{Text, TextFault, without_position};
 use crate::call::{Arguments, ParamSource};
 use crate::deployment::Anywhere;
 use crate::ingress::endpoint_info::{EndpointInfo, ParamPlace};
-use crate::ingress::request::body;
+use crate::ingress::request::body::{self, Patience};
 use crate::ingress::request::schema_words::{alternatives, expected};
 use crate::ingress::response::rejection::Rejection;
 
@@ -73,6 +74,7 @@ pub(crate) async fn read_body(
     body_use: BodyUse,
     head: &Parts,
     body: axum::body::Body,
+    settings: &HttpSettings,
 ) -> Result<Bytes, Rejection> {
     match body_use {
         BodyUse::None => return Ok(Bytes::new()),
@@ -81,7 +83,8 @@ pub(crate) async fn read_body(
             body::check_json(&head.headers)?;
         }
     }
-    body::collect(body, info.max_body).await
+    let limit = info.max_body.unwrap_or_else(|| settings.max_body());
+    body::collect(body, limit, Patience::new(settings)).await
 }
 
 impl Input<'_> {

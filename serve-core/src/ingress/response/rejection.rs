@@ -11,7 +11,7 @@
 //! no invisible characters.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::fmt;
 
 use axum::body::Body;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -102,10 +102,9 @@ impl Rejection {
         Self { place: Some("body"), ..Self::new(StatusCode::BAD_REQUEST, "the body ended early") }
     }
 
-    /// 408: nothing more of the body arrived for `pause`.
-    pub(crate) fn paused_body(pause: Duration) -> Self {
-        let message = format!("no part of the body arrived for {} s", pause.as_secs());
-        Self { place: Some("body"), ..Self::new(StatusCode::REQUEST_TIMEOUT, message) }
+    /// 408: the body arrives too slowly.
+    pub(crate) fn too_slow(fault: impl fmt::Display) -> Self {
+        Self { place: Some("body"), ..Self::new(StatusCode::REQUEST_TIMEOUT, fault.to_string()) }
     }
 
     /// 413: the body is larger than the limit.

@@ -5,14 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use serde::Serialize;
+use tokio::time::{Sleep, sleep, timeout};
 
+use crate::application::HttpSettings;
 use crate::call::pending::panic_message;
 use crate::call::wire::echo::shown_log;
 use crate::call::{CallError, ResponseStream};
@@ -29,20 +32,21 @@ use crate::method::Streaming;
 /// exceed the limit.
 const ARRAY_LIMIT: usize = 64 << 20;
 
-/// Sends the items as the client accepts them. Nothing is sent until the first item has arrived, so
-/// that an error in its place has a status of its own.
+/// Sends the items as the client accepts them. For `first_item_timeout`, nothing is sent until the
+/// first item has arrived, so that an error in its place has a status of its own.
 pub(crate) async fn respond<M: Streaming>(
     items: ResponseStream<M::Ok, M::Err>,
     status: fn(&M::Err) -> Option<u16>,
     headers: &HeaderMap,
     request_id: &Arc<str>,
+    settings: &HttpSettings,
 ) -> Response<Body>
 where
     M::Ok: Serialize,
 {
     let framing = Framing::wanted(headers, ResultKind::of::<M::Ok>());
-    let mut framed =
-        Framed::<M> { items, framing, status, id: Arc::clone(request_id), ended: false };
+    let id = Arc::clone(request_id);
+    let mut framed = Framed::<M> { items, framing, status, id, ended: false };
     let body = match framing {
         Framing::List => match framed.gather().await {
             Ok(Some(array)) => Ok(Body::from(array)),
@@ -50,12 +54,11 @@ where
             Ok(None) => return Rejection::too_long_for_an_array(ARRAY_LIMIT).into_response(),
             Err(failure) => Err(failure),
         },
-        _ => match framed.next_item().await {
-            None => Ok(Body::empty()),
-            Some(Ok(first)) => {
-                Ok(Body::from_stream(futures::stream::iter([Ok(first)]).chain(framed)))
-            }
-            Some(Err(failure)) => Err(failure),
+        _ => match timeout(settings.first_item_timeout, framed.next_item()).await {
+            Ok(None) => Ok(Body::empty()),
+            Ok(Some(Ok(first))) => Ok(framed.into_body(Some(first), settings)),
+            Ok(Some(Err(failure))) => Err(failure),
+            Err(_elapsed) => Ok(framed.into_body(None, settings)),
         },
     };
     let body = match body {
@@ -65,11 +68,16 @@ where
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
-    if framing == Framing::Events {
+    if framing != Framing::List {
+        // Proxies pass each item on at once: nginx reads the second header.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     }
     response
 }
+
+/// The header by which nginx is told not to collect a response.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A stream of items as a stream of chunks.
 struct Framed<M: Streaming> {
@@ -109,6 +117,17 @@ where
             Err(error) => Err(error),
         };
         chunk.map_err(|error| CallFailure::of::<M>(error, self.status, &self.id))
+    }
+
+    /// Returns the body of a stream, given the first item if there is one already.
+    fn into_body(self, first: Option<Bytes>, settings: &HttpSettings) -> Body {
+        let beats = self.framing == Framing::Events && !settings.heartbeat_interval.is_zero();
+        let all = futures::stream::iter(first.map(Ok)).chain(self);
+        if beats {
+            Body::from_stream(Heartbeat::new(all, settings.heartbeat_interval))
+        } else {
+            Body::from_stream(all)
+        }
     }
 
     async fn next_item(&mut self) -> Option<Result<Bytes, CallFailure>> {
@@ -172,6 +191,37 @@ where
                 self.last_words(&failure)
             }
         }))
+    }
+}
+
+/// A stream of server-sent events with a comment for each interval in which there is no event:
+/// proxies close connections on which nothing is sent.
+struct Heartbeat<S> {
+    events: S,
+    interval: Duration,
+    /// The timer of the next comment. It begins with the first event that has to be waited for.
+    next: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Heartbeat<S> {
+    fn new(events: S, interval: Duration) -> Self {
+        Self { events, interval, next: None }
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, Broken>> + Unpin> Stream for Heartbeat<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = &mut *self;
+        if let Poll::Ready(event) = this.events.poll_next_unpin(cx) {
+            this.next = None;
+            return Poll::Ready(event);
+        }
+        let next = this.next.get_or_insert_with(|| Box::pin(sleep(this.interval)));
+        ready!(next.as_mut().poll(cx));
+        this.next = None;
+        Poll::Ready(Some(Ok(Bytes::from_static(b": heartbeat\n\n"))))
     }
 }
 

@@ -7,7 +7,7 @@ use http::header::ALLOW;
 use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use crate::application::EndpointError;
+use crate::application::{EndpointError, HttpSettings};
 use crate::call::callee::Callee;
 use crate::call::request::Request;
 use crate::call::request_ids::RequestIds;
@@ -16,8 +16,10 @@ use crate::ingress::endpoint::interface::{Declared, HttpInterface};
 use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint::routed::{self, MakeRoutes};
 use crate::ingress::endpoint_info::EndpointInfo;
+use crate::ingress::openapi::document::About;
 use crate::ingress::openapi::pages::{self, Page};
 use crate::ingress::prefix::{below, joined};
+use crate::ingress::request::body::{Patience, hurried};
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::response::call_failure::CallFailure;
 use crate::ingress::response::rejection::Rejection;
@@ -36,6 +38,7 @@ pub(crate) struct MountedApp {
     /// The index in `endpoints` of the first built-in page.
     first_page: usize,
     routes: Option<Arc<dyn MakeRoutes>>,
+    pub(crate) settings: Arc<HttpSettings>,
 }
 
 /// An endpoint and its route, including the prefix.
@@ -70,17 +73,20 @@ fn declaration(declared: &Declared) -> Declaration<'_> {
 
 impl MountedApp {
     /// Connects the endpoints of an application to its running ingress.
-    pub(crate) fn new(route: Route) -> Result<Self, EndpointError> {
-        let Route { application, prefix, ingress, link } = route;
+    pub(crate) fn new(route: Route, settings: Arc<HttpSettings>) -> Result<Self, EndpointError> {
+        let Route { application, prefix, ingress, link, http_options: _ } = route;
         let router: Arc<Router> = link.clone().open().expect("a link leads to a router");
         let interface = ingress.http().map(HttpInterface::from_any);
         let HttpInterface { endpoints: declared, routes } =
             interface.unwrap_or(HttpInterface { endpoints: Vec::new(), routes: None });
         let typed = PathRouter::of(declared.iter().map(declaration))?;
         let pages: Vec<(&'static str, Page)> = pages::of(
-            &application,
-            &prefix,
-            router.name(),
+            About {
+                application: application.clone(),
+                prefix: prefix.clone(),
+                deployment: router.name().to_string(),
+                max_body: settings.max_body(),
+            },
             declared.iter().map(|one| Arc::clone(&one.info)),
         )
         .into_iter()
@@ -93,7 +99,7 @@ impl MountedApp {
         let mut endpoints: Vec<MountedEndpoint> = declared
             .into_iter()
             .map(|Declared { info, connect }| MountedEndpoint {
-                endpoint: connect(link.clone()),
+                endpoint: connect(link.clone(), Arc::clone(&settings)),
                 route: joined(&prefix, info.path),
                 names: info.path_names.clone(),
             })
@@ -104,7 +110,7 @@ impl MountedApp {
             names: Vec::new(),
         }));
         let (application, prefix) = (application.into(), prefix.into());
-        Ok(Self { application, prefix, router, paths, endpoints, first_page, routes })
+        Ok(Self { application, prefix, router, paths, endpoints, first_page, routes, settings })
     }
 
     /// Creates a request of this application, which supplies the id of an HTTP request that brings
@@ -171,6 +177,7 @@ impl MountedApp {
     /// that the application itself has.
     async fn routed(&self, incoming: Incoming, body: Body) -> Option<Response<Body>> {
         let routes = self.routes.as_ref()?;
+        let body = hurried(&incoming.head.headers, body, Patience::new(&self.settings));
         let known = self.paths.find(below(&self.prefix, incoming.head.uri.path())).is_some();
         let response = routed::serve(&self.router, routes, &self.prefix, incoming, body).await;
         // If the application itself has the path, it answers what the routes do not know.

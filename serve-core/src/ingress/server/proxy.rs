@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, interval, interval_at, sleep, sleep_until, timeout};
 
+use crate::application::HttpSettings;
 use crate::ingress::connection::{Connection, Counts};
 use crate::ingress::server::access_log::log_refusal;
 use crate::ingress::server::service::HttpService;
@@ -26,10 +27,8 @@ use crate::ingress::server::socket::Socket;
 use crate::ingress::server::upload::Upload;
 use crate::time;
 
-/// The idle time after which a connection is closed: 90 s (Ray Serve's `keep_alive_timeout_s`), or
-/// at the latest twice as long, because one look every 90 s costs less than a timer for each
-/// request.
-const IDLE: Duration = Duration::from_secs(90);
+/// The shortest time between two looks at a connection.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 /// The time in which the peer of an idle connection has to close it: long enough for a request that
 /// was already on its way.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -43,8 +42,6 @@ const AFTER_ABORT: Duration = Duration::from_secs(1);
 /// The period at which the log says what a shutdown waits for: four times in the default grace
 /// period.
 const REPORT: Duration = Duration::from_secs(5);
-/// The period at which an HTTP/2 peer is pinged.
-const PING: Duration = Duration::from_secs(20);
 /// The idle time after which the system begins to probe the peer of a socket. A peer that vanished
 /// is given up after some two and a half minutes with Linux's nine probes, one every
 /// [`KEEPALIVE_INTERVAL`]; the system's own default is two hours.
@@ -93,7 +90,7 @@ impl Proxy {
         let (stop, stops) = watch::channel(None);
         let (stopping, stopped) = watch::channel(());
         let sockets = Arc::<AtomicUsize>::default();
-        let connections = Connections::new(Arc::clone(&sockets));
+        let connections = Connections::new(Arc::clone(service.settings()), Arc::clone(&sockets));
         // The task ends itself once stopped, and nothing else can keep the proxy's port.
         tokio::spawn(async move {
             accept(listener, service, connections, stops).await;
@@ -168,6 +165,7 @@ async fn accept(
 
 /// The open connections. Dropping `Connections` closes them.
 struct Connections {
+    settings: Arc<HttpSettings>,
     tasks: JoinSet<()>,
     open: HashMap<task::Id, Arc<Connection>>,
     /// The number of upgraded sockets, which are not among `tasks`.
@@ -175,8 +173,8 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(sockets: Arc<AtomicUsize>) -> Self {
-        Self { tasks: JoinSet::new(), open: HashMap::new(), sockets }
+    fn new(settings: Arc<HttpSettings>, sockets: Arc<AtomicUsize>) -> Self {
+        Self { settings, tasks: JoinSet::new(), open: HashMap::new(), sockets }
     }
 
     fn serve(
@@ -185,7 +183,7 @@ impl Connections {
         service: &Arc<HttpService>,
         stopped: &watch::Receiver<Option<Stop>>,
     ) {
-        let connection = Arc::new(Connection::new(&self.sockets));
+        let connection = Arc::new(Connection::new(&self.settings, &self.sockets));
         let serving = serve(stream, Arc::clone(&connection), Arc::clone(service), stopped.clone());
         self.open.insert(self.tasks.spawn(serving).id(), connection);
     }
@@ -236,6 +234,48 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
+/// The looks at a connection that find out whether it is idle. One look in a while costs less than
+/// timers for each request.
+struct Idleness {
+    /// The time between two looks.
+    period: Duration,
+    /// The number of looks after which a connection without requests is idle; `None` for never.
+    most: Option<u32>,
+    /// The number of looks since something happened.
+    looks: u32,
+    /// The number of requests that had begun at the last look, if a part of the next one's head had
+    /// arrived.
+    head: Option<usize>,
+    /// True if the head of a request is longer on its way than it may be.
+    head_is_late: bool,
+    limits_heads: bool,
+}
+
+impl Idleness {
+    fn new(settings: &HttpSettings) -> Self {
+        let (idle, head) = (settings.keep_alive_timeout, settings.header_read_timeout);
+        let limits = [idle, head].into_iter().filter(|limit| !limit.is_zero());
+        let period = limits.min().unwrap_or(Duration::from_secs(3600)).max(SHORTEST_LOOK);
+        let most = idle.as_nanos().div_ceil(period.as_nanos());
+        let most = (!idle.is_zero()).then(|| u32::try_from(most).unwrap_or(u32::MAX));
+        let limits_heads = !head.is_zero();
+        Self { period, most, looks: 0, head: None, head_is_late: false, limits_heads }
+    }
+
+    /// True if the connection is to be closed.
+    fn look(&mut self, connection: &Connection) -> bool {
+        let before = std::mem::replace(&mut self.head, connection.partial_head());
+        self.head_is_late = self.limits_heads && self.head.is_some() && self.head == before;
+        self.looks = if connection.is_idle() { self.looks + 1 } else { 0 };
+        self.head_is_late || self.most.is_some_and(|most| self.looks >= most)
+    }
+
+    /// From now on, one look suffices.
+    fn expect_the_end(&mut self) {
+        (self.most, self.looks) = (Some(1), 0);
+    }
+}
+
 /// Serves one connection until its peer closes it, it idles, or the proxy stops.
 async fn serve(
     stream: TcpStream,
@@ -260,22 +300,25 @@ async fn serve(
         })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // hyper's own timer would be reset for every request; `IDLE` replaces it.
+    // hyper's own timer would be reset for every request; the looks replace it.
     builder.http1().header_read_timeout(None);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
+    let ping = Some(connection.settings().http2_keep_alive_interval).filter(|it| !it.is_zero());
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(ping);
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
-    let mut looks = interval_at(Instant::now() + IDLE, IDLE);
+    let mut idleness = Idleness::new(connection.settings());
+    let mut looks = interval_at(Instant::now() + idleness.period, idleness.period);
     let (mut stopping, mut leaving) = (false, false);
     loop {
         tokio::select! {
             // Most errors are the peer's own, and concern nobody else.
             ended = serving.as_mut() => return log_refusal(&connection, ended.err()),
-            _ = looks.tick() => if connection.is_idle() {
+            _ = looks.tick() => if idleness.look(&connection) {
                 // A peer that is in the middle of a request's head gets no more time.
-                if leaving {
+                if leaving || idleness.head_is_late {
                     return;
                 }
                 leaving = true;
+                idleness.expect_the_end();
                 serving.as_mut().graceful_shutdown();
                 looks.reset_after(GOODBYE);
             },
@@ -291,6 +334,7 @@ async fn serve(
                     // hyper waits until the peer answers, which a silent peer never does. From now
                     // on, the connection is idle unless something happens on it.
                     leaving = true;
+                    idleness.expect_the_end();
                     connection.is_idle();
                     let period = if new { FAREWELL } else { GOODBYE };
                     looks = interval_at(Instant::now() + period, period);

@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
+use crate::application::{HttpOptions, HttpSettings};
 use crate::call::deadline::Deadline;
 use crate::call::pending::panic_message;
 use crate::call::request::{Request, RequestDetails};
@@ -49,15 +50,21 @@ pub(crate) struct HttpService {
     draining: AtomicBool,
     /// The ids of requests that belong to no application.
     ids: Arc<RequestIds>,
+    /// The options of the port, which are also the defaults of the applications.
+    options: HttpOptions,
+    settings: Arc<HttpSettings>,
 }
 
 impl HttpService {
-    pub(crate) fn new() -> Self {
+    /// Creates a service without applications. The options have been checked.
+    pub(crate) fn new(options: HttpOptions) -> Self {
         Self {
             apps: ArcSwapOption::empty(),
             starting: ArcSwap::from_pointee(RouteTable::new([])),
             draining: AtomicBool::new(false),
             ids: Arc::new(RequestIds::new(rand::random())),
+            settings: Arc::new(HttpSettings::of(&options)),
+            options,
         }
     }
 
@@ -67,7 +74,8 @@ impl HttpService {
         let populated = self.apps.load().is_some() || !open.is_empty() || starting.is_empty();
         let apps = open.into_iter().filter_map(|route| {
             let (application, prefix) = (route.application.clone(), route.prefix.clone());
-            match MountedApp::new(route) {
+            let options = self.options.overridden_by(&route.http_options);
+            match MountedApp::new(route, Arc::new(HttpSettings::of(&options))) {
                 Ok(app) => Some((prefix, Arc::new(app))),
                 Err(error) => {
                     tracing::error!(application, "not reachable over HTTP: {error}");
@@ -84,6 +92,11 @@ impl HttpService {
     /// The ids of requests that belong to no application.
     pub(crate) fn ids(&self) -> &Arc<RequestIds> {
         &self.ids
+    }
+
+    /// The settings of the port.
+    pub(crate) fn settings(&self) -> &Arc<HttpSettings> {
+        &self.settings
     }
 
     /// Makes `/-/healthz` report that this process goes away. Requests are answered as before.
@@ -124,7 +137,8 @@ impl HttpService {
             ..RequestDetails::default()
         });
         let access = AccessRecord::new(began, &head, &request, &id, connection.as_ref());
-        let by = metadata.timeout.and_then(|timeout| time::after(Instant::now(), timeout));
+        let timeout = metadata.timeout.or_else(|| app.as_ref()?.settings.request_timeout);
+        let by = timeout.and_then(|timeout| time::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
         let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
         let response = match (checked(&head, connection.is_some()), app) {
@@ -140,8 +154,10 @@ impl HttpService {
         let response = to_be_sent(with_id(response, &id));
         let in_pieces = response.body().size_hint().exact().is_none()
             || response.extensions().get::<InPieces>().is_some();
-        let response = if multiplexed && in_pieces {
-            response.map(|body| Body::new(StalledBody::new(body)))
+        let may_stall = multiplexed && !self.settings.send_timeout.is_zero();
+        let response = if may_stall && in_pieces {
+            let limit = self.settings.send_timeout;
+            response.map(|body| Body::new(StalledBody::new(body, limit)))
         } else {
             response
         };

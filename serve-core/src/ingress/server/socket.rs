@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use crate::call::request_ids::RequestIds;
-use crate::ingress::connection::{Connection, Half, STALL};
+use crate::ingress::connection::{Connection, Half};
 use crate::ingress::server::refusal;
 
 /// The beginning of every HTTP/2 connection (RFC 9113, section 3.4).
@@ -96,9 +96,13 @@ impl Socket {
             }
             return Poll::Ready(written);
         }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        let limit = self.connection.settings().send_timeout;
+        if limit.is_zero() {
+            return Poll::Pending;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(stall.as_mut().poll(cx));
-        Poll::Ready(Err(stalled()))
+        Poll::Ready(Err(stalled(limit)))
     }
 
     /// Looks at bytes that were read: hyper decides by the first ones which version of HTTP it is.
@@ -203,8 +207,8 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the replica that served this socket ended")
 }
 
-fn stalled() -> io::Error {
-    let message = format!("the peer read nothing for {} s", STALL.as_secs());
+fn stalled(limit: Duration) -> io::Error {
+    let message = format!("the peer read nothing for {} s", limit.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, message)
 }
 
@@ -226,7 +230,11 @@ impl AsyncRead for Socket {
         self.is_reading = read.is_pending();
         if read.is_ready() {
             self.look = None;
-            self.note_read(&buf.filled()[before..]);
+            let read = &buf.filled()[before..];
+            if !read.is_empty() {
+                self.connection.note_read();
+            }
+            self.note_read(read);
         }
         read
     }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
@@ -18,8 +19,6 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use crate::ingress::connection::STALL;
-
 /// The producer's turn: the client waits for more.
 const WAITED_FOR: u8 = 0;
 /// The client's turn: it has a frame to take.
@@ -27,8 +26,8 @@ const TO_BE_TAKEN: u8 = 1;
 /// The client's turn, which a look has already found.
 const SEEN: u8 = 2;
 
-/// A body whose producer is stopped if the client takes no more of it for [`STALL`], at the latest
-/// for twice as long: one look in that time costs less than a timer for each frame.
+/// A body whose producer is stopped if the client takes no more of it for `send_timeout`, at the
+/// latest for twice as long: one look in that time costs less than a timer for each frame.
 pub(crate) struct StalledBody {
     pace: Arc<Pace>,
     size: SizeHint,
@@ -39,15 +38,16 @@ struct Pace {
     /// The body; `None` once it was stopped.
     body: Mutex<Option<Body>>,
     turn: AtomicU8,
+    limit: Duration,
 }
 
 impl StalledBody {
     /// Creates a paced body. Must be called on a tokio runtime.
-    pub(crate) fn new(body: Body) -> Self {
+    pub(crate) fn new(body: Body, limit: Duration) -> Self {
         let size = body.size_hint();
-        let pace = Arc::new(Pace { body: Mutex::new(Some(body)), turn: WAITED_FOR.into() });
+        let pace = Arc::new(Pace { body: Mutex::new(Some(body)), turn: WAITED_FOR.into(), limit });
         // The task ends with the body.
-        let looks = tokio::spawn(stop_where_stalled(Arc::downgrade(&pace))).abort_handle();
+        let looks = tokio::spawn(stop_where_stalled(Arc::downgrade(&pace), limit)).abort_handle();
         Self { pace, size, looks }
     }
 }
@@ -58,9 +58,9 @@ impl Drop for StalledBody {
     }
 }
 
-async fn stop_where_stalled(pace: Weak<Pace>) {
+async fn stop_where_stalled(pace: Weak<Pace>, limit: Duration) {
     loop {
-        sleep(STALL).await;
+        sleep(limit).await;
         let Some(pace) = pace.upgrade() else { return };
         let seen =
             pace.turn.compare_exchange(TO_BE_TAKEN, SEEN, Ordering::Relaxed, Ordering::Relaxed);
@@ -75,8 +75,8 @@ async fn stop_where_stalled(pace: Weak<Pace>) {
 
 /// The error of a body of which the client read nothing for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("the client read nothing for {} s", STALL.as_secs())]
-struct Stalled;
+#[error("the client read nothing for {} s", .0.as_secs())]
+struct Stalled(Duration);
 
 impl HttpBody for StalledBody {
     type Data = Bytes;
@@ -88,7 +88,7 @@ impl HttpBody for StalledBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut body = self.pace.body.lock();
         let Some(body) = &mut *body else {
-            return Poll::Ready(Some(Err(axum::Error::new(Stalled))));
+            return Poll::Ready(Some(Err(axum::Error::new(Stalled(self.pace.limit)))));
         };
         let frame = Pin::new(body).poll_frame(cx);
         let turn = if frame.is_ready() { TO_BE_TAKEN } else { WAITED_FOR };
