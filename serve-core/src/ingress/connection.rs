@@ -7,11 +7,13 @@
 
 use std::fmt;
 use std::iter::Sum;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::application::HttpSettings;
 use crate::replica::{Replica, Scope, WakeAtEnd};
@@ -19,6 +21,14 @@ use crate::replica::{Replica, Scope, WakeAtEnd};
 /// The state that the requests on one socket share.
 pub(crate) struct Connection {
     settings: Arc<HttpSettings>,
+    /// The address of the peer; `None` if the connection has no socket.
+    peer: Option<SocketAddr>,
+    /// The number of looks at the connection that found it idle, without anything in between.
+    idle_looks: AtomicU32,
+    /// Notified once the peer is to lose the connection as soon as no request is in progress.
+    leave: Notify,
+    /// Set once the body of a request was dropped before it had arrived.
+    has_unread_body: AtomicBool,
     /// The number of requests whose answers are not complete.
     ongoing: AtomicUsize,
     /// The number of requests whose bodies have not arrived completely.
@@ -115,9 +125,17 @@ pub(crate) enum Half {
 
 impl Connection {
     /// Creates the state of a new connection. `sockets` counts the upgraded sockets of the proxy.
-    pub(crate) fn new(settings: &Arc<HttpSettings>, sockets: &Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(
+        settings: &Arc<HttpSettings>,
+        sockets: &Arc<AtomicUsize>,
+        peer: Option<SocketAddr>,
+    ) -> Self {
         Self {
             settings: Arc::clone(settings),
+            peer,
+            idle_looks: AtomicU32::new(0),
+            leave: Notify::new(),
+            has_unread_body: AtomicBool::new(false),
             ongoing: AtomicUsize::new(0),
             uploading: AtomicUsize::new(0),
             streaming: AtomicUsize::new(0),
@@ -138,6 +156,46 @@ impl Connection {
         &self.settings
     }
 
+    /// The address of the peer.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Records how many looks have found the connection idle.
+    pub(crate) fn note_looks(&self, looks: u32) {
+        self.idle_looks.store(looks, Ordering::Relaxed);
+    }
+
+    /// Returns how many looks have found the connection idle; `None` if the connection has a request,
+    /// or a part of one.
+    pub(crate) fn idle_looks(&self) -> Option<u32> {
+        let busy = self.ongoing.load(Ordering::Relaxed) > 0
+            || self.upgraded.load(Ordering::Relaxed)
+            || self.partial_head().is_some();
+        (!busy).then(|| self.idle_looks.load(Ordering::Relaxed))
+    }
+
+    /// Asks the task of the connection to close it once no request is in progress.
+    pub(crate) fn ask_to_leave(&self) {
+        self.leave.notify_one();
+    }
+
+    /// Waits until the connection is to be closed.
+    pub(crate) async fn asked_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    /// Records that nobody will read the rest of a request's body.
+    pub(crate) fn note_unread_body(&self) {
+        self.has_unread_body.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the rest of a request's body is still on its way, and nobody will read it. Always
+    /// false for HTTP/2, which can refuse one body alone.
+    pub(crate) fn has_unread_body(&self) -> bool {
+        self.has_unread_body.load(Ordering::Relaxed) && !self.is_http2()
+    }
+
     /// Counts a request as ongoing until the result is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Ongoing {
         self.ongoing.fetch_add(1, Ordering::Relaxed);
@@ -155,6 +213,8 @@ impl Connection {
     /// Counts a request that is answered at once.
     pub(crate) fn count(&self) {
         self.hearing.store(false, Ordering::Relaxed);
+        // The rest of the body of the request before has arrived by now.
+        self.has_unread_body.store(false, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -289,6 +349,11 @@ pub(crate) struct Ongoing {
 }
 
 impl Ongoing {
+    /// See [`Connection::has_unread_body`].
+    pub(crate) fn has_unread_body(&self) -> bool {
+        self.connection.has_unread_body()
+    }
+
     /// Counts the request as a stream from now on.
     pub(crate) fn streams(mut self) -> Self {
         if !std::mem::replace(&mut self.streams, true) {
@@ -310,6 +375,13 @@ impl Drop for Ongoing {
 
 /// A body that has not arrived completely. See [`Connection::begin_upload`].
 pub(crate) struct Uploading(Arc<Connection>);
+
+impl Uploading {
+    /// Records that nobody will read the rest of the body.
+    pub(crate) fn note_unread(&self) {
+        self.0.note_unread_body();
+    }
+}
 
 impl Drop for Uploading {
     fn drop(&mut self) {

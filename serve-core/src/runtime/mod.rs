@@ -7,7 +7,7 @@ mod tests;
 use std::any::{Any, TypeId};
 use std::fmt;
 #[cfg(feature = "http")]
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +106,10 @@ pub enum StartError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The runtime cannot use the HTTP socket that it was given.
+    #[cfg(feature = "http")]
+    #[error("cannot accept connections on the given socket: {0}")]
+    Listener(#[source] std::io::Error),
     /// Options of HTTP are invalid.
     #[error("the HTTP options are invalid: {}", OptionFault::in_all(.0))]
     HttpOptions(Vec<OptionFault>),
@@ -114,12 +118,20 @@ pub enum StartError {
     NoTokio,
 }
 
+/// The place where HTTP is served.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+enum Listen {
+    On(SocketAddr),
+    Bound(TcpListener),
+}
+
 /// Builds a [`Runtime`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct RuntimeBuilder {
     #[cfg(feature = "http")]
-    http: Option<SocketAddr>,
+    http: Option<Listen>,
     http_options: HttpOptions,
     resources: Resources,
     in_place: InPlace,
@@ -142,7 +154,16 @@ impl RuntimeBuilder {
     /// free port; [`Runtime::http_address`] returns it.
     #[cfg(feature = "http")]
     pub fn http(mut self, address: impl Into<SocketAddr>) -> Self {
-        self.http = Some(address.into());
+        self.http = Some(Listen::On(address.into()));
+        self
+    }
+
+    /// Serves HTTP on a socket that is already bound and listens, such as one that a supervisor passes
+    /// on when it restarts the program: no connection is refused meanwhile, because the supervisor
+    /// keeps the socket open. Replaces the address of [`RuntimeBuilder::http`].
+    #[cfg(feature = "http")]
+    pub fn http_listener(mut self, listener: TcpListener) -> Self {
+        self.http = Some(Listen::Bound(listener));
         self
     }
 
@@ -215,8 +236,8 @@ impl RuntimeBuilder {
         let parts = Parts { incarnation, clock: WallClock::new(), http_options, ..parts };
         let runtime = Runtime::assemble(parts);
         #[cfg(feature = "http")]
-        if let Some(address) = self.http {
-            return runtime.listen(address).await;
+        if let Some(listen) = self.http {
+            return runtime.listen(listen).await;
         }
         Ok(runtime)
     }
@@ -249,11 +270,16 @@ impl Runtime {
     }
 
     #[cfg(feature = "http")]
-    async fn listen(mut self, address: SocketAddr) -> Result<Self, StartError> {
+    async fn listen(mut self, listen: Listen) -> Result<Self, StartError> {
         let http_service = Arc::clone(&self.lease.http_service);
-        let proxy = Proxy::start(address, http_service)
-            .await
-            .map_err(|source| StartError::Listen { address, source })?;
+        let proxy = match listen {
+            Listen::On(address) => Proxy::start(address, http_service)
+                .await
+                .map_err(|source| StartError::Listen { address, source })?,
+            Listen::Bound(listener) => {
+                Proxy::listen_on(listener, http_service).map_err(StartError::Listener)?
+            }
+        };
         Arc::get_mut(&mut self.lease).expect("the runtime was just made, and not cloned").proxy =
             Some(proxy);
         Ok(self)
@@ -419,7 +445,15 @@ impl Runtime {
     /// Stops everything: HTTP takes no new requests, running requests end, and then applications
     /// stop as with [`Runtime::delete`]. Nothing can be run afterwards. User code hears of the
     /// shutdown by [`shutting_down`](crate::shutting_down()), and the log says what is waited for.
+    ///
+    /// With the HTTP option `drain_delay`, requests are first served as before for that time, while
+    /// `/-/healthz` already answers 503.
     pub async fn shutdown(&self) {
+        #[cfg(feature = "http")]
+        if let Some(proxy) = &self.lease.proxy {
+            self.lease.http_service.drain();
+            proxy.linger(self.lease.http_service.settings().drain_delay).await;
+        }
         self.lease.plane.context().stopping.begin();
         #[cfg(feature = "http")]
         {

@@ -35,6 +35,7 @@ mod http_front_door;
 mod http_heads;
 mod http_inputs;
 mod http_openapi;
+mod http_options;
 mod http_parameters;
 mod http_proxy;
 mod http_results;

@@ -8,8 +8,10 @@ mod rate;
 mod tests;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
@@ -390,6 +392,14 @@ impl HttpOptions {
         {
             let message = format!("{path:?} must begin with a slash and not end with one");
             fault("root_path", message);
+        }
+        for proxy in self.trusted_proxies.iter().flatten() {
+            if proxy.parse::<IpNet>().is_err() && proxy.parse::<IpAddr>().is_err() {
+                let message = format!(
+                    "{proxy:?} is neither an address nor a network, such as \"10.0.0.0/8\""
+                );
+                fault("trusted_proxies", message);
+            }
         }
         if self.api_keys.iter().flatten().any(|key| key.trim() != key || key.is_empty()) {
             fault("api_keys", "a key is empty, or begins or ends with a space".to_owned());

@@ -6,12 +6,13 @@
 //! ends; after an upgrade, until the socket is closed.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{MatchedPath, OriginalUri};
+use axum::extract::{ConnectInfo, MatchedPath, OriginalUri};
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
 use http::uri::{PathAndQuery, Uri};
@@ -184,7 +185,7 @@ async fn serve_on(
     (incoming, body): (Incoming, Body),
     parts: mpsc::Sender<Outcome<Part, Infallible>>,
 ) -> Result<(), CallError> {
-    let Incoming { head, request, connection, .. } = incoming;
+    let Incoming { head, request, client, connection, .. } = incoming;
     let note = RouteNote { prefix: Arc::clone(&prefix), request };
     // Inside the scope, because user code runs to create the routes.
     let Some(service) = routes.of(&replica) else {
@@ -197,6 +198,14 @@ async fn serve_on(
     let mut request = http::Request::from_parts(head, body);
     strip(&prefix, &mut request);
     request.extensions_mut().insert(note);
+    if let Some(peer) = connection.as_ref().and_then(|connection| connection.peer()) {
+        // A client behind a proxy has an address, but no port that anybody knows.
+        let client = match client {
+            Some(client) if client != peer.ip() => SocketAddr::new(client, 0),
+            _ => peer,
+        };
+        request.extensions_mut().insert(ConnectInfo(client));
+    }
     let Ok(response) = service.oneshot(request).await.map_err(|never: Infallible| match never {});
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(connection) = connection

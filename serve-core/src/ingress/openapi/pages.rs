@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Response};
+use serde_json::Value;
 
 use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint_info::EndpointInfo;
@@ -49,15 +50,30 @@ pub(crate) fn of(
     vec![("/openapi.json", description), ("/docs", Page::Docs)]
 }
 
+/// Returns a document whose server is below the path under which a proxy publishes the port.
+fn published_under(root: &str, prefix: &str, document: &Bytes) -> Bytes {
+    let mut document: Value = serde_json::from_slice(document).expect("a document is JSON");
+    let url = match prefix {
+        "/" => root.to_owned(),
+        prefix => format!("{root}{prefix}"),
+    };
+    document["servers"][0]["url"] = url.into();
+    serde_json::to_vec_pretty(&document).expect("a JSON value is JSON").into()
+}
+
 impl Endpoint for Page {
-    fn serve(self: Arc<Self>, _: Incoming, _: Body) -> BoxFuture<'static, Response<Body>> {
+    fn serve(self: Arc<Self>, incoming: Incoming, _: Body) -> BoxFuture<'static, Response<Body>> {
         let (content_type, body) = match &*self {
             Self::Description { about, endpoints, written } => {
                 let document = written.get_or_init(|| {
                     let document = document(about, endpoints);
                     serde_json::to_vec_pretty(&document).expect("a JSON value is JSON").into()
                 });
-                ("application/json", Body::from(document.clone()))
+                let document = match &incoming.root {
+                    Some(root) => published_under(root, &about.prefix, document),
+                    None => document.clone(),
+                };
+                ("application/json", Body::from(document))
             }
             Self::Docs => ("text/html; charset=utf-8", Body::from(DOCS)),
         };

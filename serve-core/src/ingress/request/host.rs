@@ -6,6 +6,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::ingress::request::body::is_sent_as_json;
+use crate::ingress::request::forwarded::Forwarded;
 use crate::ingress::response::rejection::Rejection;
 
 /// Checks the `Host` header of a request from a socket (RFC 9112, section 3.2): HTTP/1.1 needs one,
@@ -56,20 +57,57 @@ fn is_port(port: &str) -> bool {
 /// Checks the `Origin` header, by which a browser names the page that a request comes from. Pages of
 /// other hosts may not open WebSockets, and may not send what a browser sends for any page without
 /// asking first: requests that change something, unless they are sent as JSON.
-pub(crate) fn check_origin(head: &Parts) -> Result<(), Rejection> {
+pub(crate) fn check_origin(head: &Parts, forwarded: &Forwarded<'_>) -> Result<(), Rejection> {
     if !head.headers.contains_key(ORIGIN) || !needs_same_origin(head) {
         return Ok(());
     }
-    let host = match head.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => head.headers.get(HOST).and_then(|host| host.to_str().ok()),
-    };
+    let host = named_host(head, forwarded);
     for origin in head.headers.get_all(ORIGIN) {
         if !host.is_some_and(|host| is_of_host(origin, host)) {
             return Err(Rejection::foreign_origin(origin, host));
         }
     }
     Ok(())
+}
+
+/// Returns the host that the client has named, with its port.
+fn named_host<'h>(head: &'h Parts, forwarded: &'h Forwarded<'_>) -> Option<&'h str> {
+    match (&forwarded.host, head.uri.authority()) {
+        (Some(host), _) => Some(host),
+        (None, Some(authority)) => Some(authority.as_str()),
+        (None, None) => head.headers.get(HOST).and_then(|host| host.to_str().ok()),
+    }
+}
+
+/// Checks that the host which the client has named is one of those allowed, if any are listed.
+pub(crate) fn check_allowed(
+    head: &Parts,
+    forwarded: &Forwarded<'_>,
+    allowed: &[String],
+) -> Result<(), Rejection> {
+    if allowed.is_empty() {
+        return Ok(());
+    }
+    let host = named_host(head, forwarded).unwrap_or_default();
+    let name = host.parse::<Authority>();
+    let name = name.as_ref().map_or("", |authority| authority.host());
+    if !name.is_empty() && allowed.iter().any(|allowed| allows(allowed, name)) {
+        return Ok(());
+    }
+    Err(Rejection::misdirected(host))
+}
+
+/// True if `allowed` is the host itself, `*`, or `*.` and a domain of the host.
+fn allows(allowed: &str, host: &str) -> bool {
+    let bare = |host: &str| host.trim_end_matches('.').to_ascii_lowercase();
+    let (allowed, host) = (bare(allowed), bare(host));
+    match allowed.strip_prefix('*') {
+        Some("") => true,
+        Some(domain) => {
+            domain.starts_with('.') && host.len() > domain.len() && host.ends_with(domain)
+        }
+        None => allowed == host || format!("[{allowed}]") == host,
+    }
 }
 
 fn needs_same_origin(head: &Parts) -> bool {
@@ -132,6 +170,32 @@ mod tests {
             assert!(!is_host(&HeaderValue::from_str(host).unwrap()), "{host}");
         }
         assert!(!is_host(&HeaderValue::from_bytes(b"h\xff").unwrap()));
+    }
+
+    #[test]
+    fn hosts_are_allowed_by_name_or_by_domain() {
+        for (allowed, host) in [
+            ("a.example", "A.example"),
+            ("a.example", "a.example."),
+            ("*.example", "a.example"),
+            ("*.example", "b.a.example"),
+            ("*", "anything"),
+            ("::1", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert!(allows(allowed, host), "{allowed} {host}");
+        }
+        for (allowed, host) in [
+            ("a.example", "b.a.example"),
+            ("*.example", "example"),
+            ("*.example", ".example"),
+            ("*.example", "badexample"),
+            ("*example", "badexample"),
+            ("", ""),
+        ] {
+            assert!(host.is_empty() || !allows(allowed, host), "{allowed} {host}");
+        }
     }
 
     #[test]

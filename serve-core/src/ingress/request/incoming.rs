@@ -1,5 +1,6 @@
 //! `Incoming`: the head of one HTTP request, as the HTTP service has read it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -18,6 +19,10 @@ pub(crate) struct Incoming {
     pub(crate) deadline: Option<Arc<Deadline>>,
     /// The values of the path's parameters, in order.
     pub(crate) path: Vec<String>,
+    /// The address of the client; `None` if the request came without a socket.
+    pub(crate) client: Option<IpAddr>,
+    /// The path under which a proxy publishes the port, if there is one.
+    pub(crate) root: Option<Arc<str>>,
     /// The connection of the request; `None` if the request came without a socket.
     pub(crate) connection: Option<Arc<Connection>>,
 }

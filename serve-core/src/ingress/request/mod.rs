@@ -1,6 +1,7 @@
 //! A request on its way in: its head, its body, and the arguments in both.
 
 pub(crate) mod body;
+pub(crate) mod forwarded;
 pub(crate) mod host;
 pub(crate) mod incoming;
 pub(crate) mod metadata;

@@ -72,6 +72,12 @@ impl Rejection {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// 421: the request names a host that is not one of the allowed ones.
+    pub(crate) fn misdirected(host: &str) -> Self {
+        let message = format!("no application is served for the host `{}`", shown(host));
+        Self::new(StatusCode::MISDIRECTED_REQUEST, message)
+    }
+
     /// 403: the request comes from a page of another host.
     pub(crate) fn foreign_origin(origin: &HeaderValue, host: Option<&str>) -> Self {
         let origin = String::from_utf8_lossy(origin.as_bytes());

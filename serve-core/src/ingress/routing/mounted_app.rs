@@ -136,6 +136,8 @@ impl MountedApp {
                     id: Arc::clone(&incoming.id),
                     deadline: incoming.deadline.clone(),
                     path: Vec::new(),
+                    client: incoming.client,
+                    root: incoming.root.clone(),
                     connection: None,
                 };
                 match self.routed(incoming, body).await {

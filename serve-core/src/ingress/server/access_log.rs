@@ -2,6 +2,7 @@
 //! or the proxy has cut off the request.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -40,6 +41,7 @@ struct Line {
     path: String,
     request_id: Arc<str>,
     began: Instant,
+    client: Option<IpAddr>,
     /// The connection; `None` for a request without a socket.
     connection: Option<Arc<Connection>>,
 }
@@ -57,6 +59,7 @@ impl AccessRecord {
         head: &Parts,
         request: &Request,
         request_id: &Arc<str>,
+        client: Option<IpAddr>,
         connection: Option<&Arc<Connection>>,
     ) -> Self {
         let line = began.map(|began| Line {
@@ -65,6 +68,7 @@ impl AccessRecord {
             path: shown(head.uri.path()).into_owned(),
             request_id: Arc::clone(request_id),
             began,
+            client,
             connection: connection.cloned(),
         });
         Self { line }
@@ -90,6 +94,7 @@ impl AccessRecord {
             status,
             ms,
             request_id = &*line.request_id,
+            client = line.client.map(tracing::field::display),
             "{method} {route} {status} {ms:.1}ms",
         );
     }

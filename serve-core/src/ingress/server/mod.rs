@@ -1,9 +1,12 @@
 //! The port: connections, and what every request passes through, whatever answers it.
 
 pub(crate) mod access_log;
+pub(crate) mod connections;
 pub(crate) mod proxy;
 pub(crate) mod refusal;
 pub(crate) mod service;
+pub(crate) mod serving;
 pub(crate) mod socket;
 pub(crate) mod stalled_body;
+pub(crate) mod stop;
 pub(crate) mod upload;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::body::{Body, HttpBody as _};
 use futures::FutureExt;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
@@ -20,12 +20,12 @@ use crate::call::pending::panic_message;
 use crate::call::request::{Request, RequestDetails};
 use crate::call::request_ids::RequestIds;
 use crate::call::wire::echo::{shown, shown_log};
-use crate::ingress::connection::Connection;
-use crate::ingress::request::host::{check_host, check_origin};
+use crate::ingress::connection::{Connection, Ongoing};
+use crate::ingress::request::forwarded::{Forwarded, TrustedProxies};
+use crate::ingress::request::host::{check_allowed, check_host, check_origin};
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::request::metadata::Metadata;
 use crate::ingress::response::call_failure::CallFailure;
-use crate::ingress::response::into_response::InPieces;
 use crate::ingress::response::rejection::Rejection;
 use crate::ingress::routing::mounted_app::MountedApp;
 use crate::ingress::routing::route_table::RouteTable;
@@ -53,17 +53,22 @@ pub(crate) struct HttpService {
     /// The options of the port, which are also the defaults of the applications.
     options: HttpOptions,
     settings: Arc<HttpSettings>,
+    trusted: TrustedProxies,
+    root_path: Option<Arc<str>>,
 }
 
 impl HttpService {
     /// Creates a service without applications. The options have been checked.
     pub(crate) fn new(options: HttpOptions) -> Self {
+        let settings = HttpSettings::of(&options);
         Self {
+            trusted: TrustedProxies::new(&settings.trusted_proxies),
+            root_path: settings.root_path.as_deref().map(Arc::from),
             apps: ArcSwapOption::empty(),
             starting: ArcSwap::from_pointee(RouteTable::new([])),
             draining: AtomicBool::new(false),
             ids: Arc::new(RequestIds::new(rand::random())),
-            settings: Arc::new(HttpSettings::of(&options)),
+            settings: Arc::new(settings),
             options,
         }
     }
@@ -136,32 +141,59 @@ impl HttpService {
             trace: metadata.trace.map(Arc::from),
             ..RequestDetails::default()
         });
-        let access = AccessRecord::new(began, &head, &request, &id, connection.as_ref());
+        let peer = connection.as_ref().and_then(|connection| connection.peer());
+        let forwarded = Forwarded::of(&head.headers, peer.map(|peer| peer.ip()), &self.trusted);
+        let (client, root) = (forwarded.client, self.root(&forwarded));
+        let checked = self.checked(&head, &forwarded, connection.is_some());
+        let access = AccessRecord::new(began, &head, &request, &id, client, connection.as_ref());
         let timeout = metadata.timeout.or_else(|| app.as_ref()?.settings.request_timeout);
         let by = timeout.and_then(|timeout| time::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
         let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
-        let response = match (checked(&head, connection.is_some()), app) {
+        let response = match (checked, app) {
             (Err(rejection), _) => rejection.into_response(),
             (Ok(()), Some(app)) => {
                 let path = Vec::new();
+                let id = Arc::clone(&id);
                 let incoming =
-                    Incoming { head, request, id: Arc::clone(&id), deadline, path, connection };
+                    Incoming { head, request, id, deadline, path, client, root, connection };
                 serve(&app, incoming, body).await
             }
             (Ok(()), None) => self.no_app(head.uri.path()),
         };
         let response = to_be_sent(with_id(response, &id));
-        let in_pieces = response.body().size_hint().exact().is_none()
-            || response.extensions().get::<InPieces>().is_some();
-        let may_stall = multiplexed && !self.settings.send_timeout.is_zero();
-        let response = if may_stall && in_pieces {
-            let limit = self.settings.send_timeout;
-            response.map(|body| Body::new(StalledBody::new(body, limit)))
-        } else {
-            response
+        let response = match &ongoing {
+            Some(ongoing) => closed_if_early(response, ongoing),
+            None => response,
         };
-        watch(response, access, ongoing, multiplexed)
+        let response = watch(response, access, ongoing, multiplexed);
+        let may_stall = multiplexed && !self.settings.send_timeout.is_zero();
+        if !may_stall || response.body().is_end_stream() {
+            return response;
+        }
+        // Outermost: a client that takes nothing ends the request as one that has left does.
+        let limit = self.settings.send_timeout;
+        response.map(|body| Body::new(StalledBody::new(body, limit)))
+    }
+
+    /// Checks the parts of a head that say where a request goes and where it comes from. A request
+    /// without a socket needs no host.
+    fn checked(
+        &self,
+        head: &Parts,
+        forwarded: &Forwarded<'_>,
+        has_socket: bool,
+    ) -> Result<(), Rejection> {
+        if has_socket {
+            check_host(&head.headers, head.version)?;
+            check_allowed(head, forwarded, &self.settings.allowed_hosts)?;
+        }
+        check_origin(head, forwarded)
+    }
+
+    /// Returns the path under which a proxy publishes the port, if there is one.
+    fn root(&self, forwarded: &Forwarded<'_>) -> Option<Arc<str>> {
+        forwarded.prefix.map(Arc::from).or_else(|| self.root_path.clone())
     }
 
     fn id(&self, metadata: &Metadata<'_>, app: Option<&MountedApp>) -> Arc<str> {
@@ -234,15 +266,6 @@ impl HttpService {
     }
 }
 
-/// Checks the parts of a head that say where a request goes and where it comes from. A request without
-/// a socket needs no host.
-fn checked(head: &Parts, has_socket: bool) -> Result<(), Rejection> {
-    if has_socket {
-        check_host(&head.headers, head.version)?;
-    }
-    check_origin(head)
-}
-
 /// Answers a request, with a 500 if that panics. Calls run in tasks of their own, but user code
 /// also runs here, where arguments are read and results are written.
 async fn serve(app: &MountedApp, incoming: Incoming, body: Body) -> Response<Body> {
@@ -269,6 +292,17 @@ fn without_body(response: Response<Body>) -> Response<Body> {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
     Response::from_parts(head, Body::empty())
+}
+
+/// Tells an HTTP/1 client whose request was refused before its body had arrived that the connection
+/// ends with the answer. The rest of the body would have to arrive first.
+fn closed_if_early(mut response: Response<Body>, ongoing: &Ongoing) -> Response<Body> {
+    let status = response.status();
+    let refused = status.is_client_error() || status.is_server_error();
+    if refused && ongoing.has_unread_body() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn with_id(mut response: Response<Body>, id: &str) -> Response<Body> {

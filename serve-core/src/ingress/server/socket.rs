@@ -48,7 +48,26 @@ pub(crate) struct Socket {
     /// since.
     begun: Option<usize>,
     refusal: Option<Refusal>,
+    linger: Option<Linger>,
 }
+
+/// The time and the size that the peer's unread bytes are still read for, after the last answer was
+/// sent.
+///
+/// Where bytes of the peer are unread, closing the socket resets the connection, and the peer may
+/// lose the answer that it has not read yet: an early 413, for example. See `lingering_close` of
+/// nginx.
+struct Linger {
+    over: Pin<Box<Sleep>>,
+    /// The number of bytes that are still read.
+    left: usize,
+}
+
+/// nginx's `lingering_time`.
+const LINGER: Duration = Duration::from_secs(30);
+/// The most bytes that are read from a peer after the last answer: as many as a peer sends in a
+/// while before it looks for an answer.
+const LINGER_BYTES: usize = 64 << 20;
 
 /// The completed answer of hyper's parser to bytes that are no request.
 struct Refusal {
@@ -74,6 +93,7 @@ impl Socket {
             look: None,
             begun: Some(0),
             refusal: None,
+            linger: None,
         }
     }
 
@@ -155,6 +175,26 @@ impl Socket {
                 other => return Some(other),
             }
         }
+    }
+
+    /// Reads what the peer still sends, and drops it. Ready once the peer has closed the connection,
+    /// or has had its time.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let linger = self
+            .linger
+            .get_or_insert_with(|| Linger { over: Box::pin(sleep(LINGER)), left: LINGER_BYTES });
+        let mut bytes = [0; 8192];
+        while linger.left > 0 {
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    linger.left = linger.left.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return linger.over.as_mut().poll(cx),
+            }
+        }
+        Poll::Ready(())
     }
 
     /// True if the peer has left while hyper does not read.
@@ -264,7 +304,13 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        if self.connection.has_unread_body() {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -21,10 +21,14 @@ use tokio::time::sleep;
 
 /// The producer's turn: the client waits for more.
 const WAITED_FOR: u8 = 0;
-/// The client's turn: it has a frame to take.
+/// The client's turn: it has a frame to take, or it opens no window for the first one.
 const TO_BE_TAKEN: u8 = 1;
 /// The client's turn, which a look has already found.
 const SEEN: u8 = 2;
+
+/// The largest frame: the most bytes of a response that hyper holds for a client which takes none of
+/// them.
+const LARGEST_FRAME: usize = 64 << 10;
 
 /// A body whose producer is stopped if the client takes no more of it for `send_timeout`, at the
 /// latest for twice as long: one look in that time costs less than a timer for each frame.
@@ -34,9 +38,16 @@ pub(crate) struct StalledBody {
     looks: AbortHandle,
 }
 
+/// The part of a body that nobody has taken yet.
+struct Left {
+    /// The rest of a large frame.
+    frame: Bytes,
+    body: Body,
+}
+
 struct Pace {
-    /// The body; `None` once it was stopped.
-    body: Mutex<Option<Body>>,
+    /// The part of the body that is left; `None` once the body was stopped.
+    left: Mutex<Option<Left>>,
     turn: AtomicU8,
     limit: Duration,
 }
@@ -45,7 +56,8 @@ impl StalledBody {
     /// Creates a paced body. Must be called on a tokio runtime.
     pub(crate) fn new(body: Body, limit: Duration) -> Self {
         let size = body.size_hint();
-        let pace = Arc::new(Pace { body: Mutex::new(Some(body)), turn: WAITED_FOR.into(), limit });
+        let left = Left { frame: Bytes::new(), body };
+        let pace = Arc::new(Pace { left: Mutex::new(Some(left)), turn: TO_BE_TAKEN.into(), limit });
         // The task ends with the body.
         let looks = tokio::spawn(stop_where_stalled(Arc::downgrade(&pace), limit)).abort_handle();
         Self { pace, size, looks }
@@ -65,9 +77,9 @@ async fn stop_where_stalled(pace: Weak<Pace>, limit: Duration) {
         let seen =
             pace.turn.compare_exchange(TO_BE_TAKEN, SEEN, Ordering::Relaxed, Ordering::Relaxed);
         if seen == Err(SEEN) {
-            let body = pace.body.lock().take();
+            let left = pace.left.lock().take();
             // After the lock is released, because dropping the body cancels the call.
-            drop(body);
+            drop(left);
             return;
         }
     }
@@ -86,14 +98,33 @@ impl HttpBody for StalledBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut body = self.pace.body.lock();
-        let Some(body) = &mut *body else {
+        let mut left = self.pace.left.lock();
+        let Some(Left { frame: rest, body }) = &mut *left else {
             return Poll::Ready(Some(Err(axum::Error::new(Stalled(self.pace.limit)))));
         };
-        let frame = Pin::new(body).poll_frame(cx);
+        let frame = if rest.is_empty() {
+            Pin::new(body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(rest)))))
+        };
         let turn = if frame.is_ready() { TO_BE_TAKEN } else { WAITED_FOR };
         self.pace.turn.store(turn, Ordering::Relaxed);
-        frame
+        let split = |frame: Frame<Bytes>| match frame.into_data() {
+            Ok(data) if data.len() > LARGEST_FRAME => {
+                // A copy, because a part of it would keep all of it in memory.
+                let part = Bytes::copy_from_slice(&data[..LARGEST_FRAME]);
+                *rest = data.slice(LARGEST_FRAME..);
+                Frame::data(part)
+            }
+            Ok(data) => Frame::data(data),
+            Err(trailers) => trailers,
+        };
+        frame.map(|frame| frame.map(|frame| frame.map(split)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let left = self.pace.left.lock();
+        left.as_ref().is_some_and(|left| left.frame.is_empty() && left.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

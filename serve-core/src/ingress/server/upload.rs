@@ -17,6 +17,14 @@ pub(crate) struct Upload {
     uploading: Option<Uploading>,
 }
 
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(uploading) = &self.uploading {
+            uploading.note_unread();
+        }
+    }
+}
+
 impl Upload {
     /// Counts a body as being uploaded, unless it is empty.
     pub(crate) fn counted(body: Incoming, connection: &Arc<Connection>) -> Body {
