@@ -225,6 +225,7 @@ mod guide {
         Multiplexing: "docs/multiplexing.md";
         Routing: "docs/routing.md";
         Http: "docs/http.md";
+        HttpPort: "docs/http-port.md";
         Updates: "docs/updates.md";
         Resources: "docs/resources.md";
         Scaling: "docs/scaling.md";

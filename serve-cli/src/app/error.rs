@@ -1,7 +1,6 @@
 //! The errors of a program with applications.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serve_core::dynamic::GraphError;
 use serve_core::status::Shortage;
 
 use super::error_chain::ErrorChain;
-use crate::arguments::{BadVariable, UnknownEnding};
+use crate::arguments::{BadVariable, NotListening, UnknownEnding};
 use crate::exit_code;
 use crate::failure::Failure;
 use crate::output::Unwritten;
@@ -101,25 +100,19 @@ pub(super) enum Error {
         source: Source,
     },
 
-    #[error("port {} of {} is in use", .address.port(), .address.ip())]
-    #[diagnostic(
-        code(serve::address_unavailable),
-        help("stop the program that uses the port, or use another port: `--port {}`; `--port 0` picks a free port", other(*.address))
-    )]
-    PortTaken { address: SocketAddr },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotListening(#[from] NotListening),
 
-    #[error("cannot listen on {address}")]
+    #[error("the socket that was passed on to this program cannot be used")]
     #[diagnostic(
         code(serve::address_unavailable),
         help(
-            "`--host` must be an address of this machine, and ports below 1024 may need privileges"
+            "`LISTEN_FDS` and `LISTEN_PID` are set by systemd and by `cargo serve run --watch`, with a \
+             TCP socket that listens; unset them to open a port instead"
         )
     )]
-    Address {
-        address: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
+    PassedSocket(#[source] io::Error),
 
     #[error(
         "the ingress `{deployment}` of the application `{application}` has no method `{method}`"
@@ -220,11 +213,6 @@ fn more_room(shortage: &Shortage) -> String {
     }
 }
 
-/// Returns a port that is likely to be free, for an example.
-fn other(address: SocketAddr) -> u16 {
-    address.port().checked_add(1).unwrap_or(8000)
-}
-
 impl Failure for Error {
     fn exit_code(&self) -> u8 {
         match self {
@@ -237,7 +225,8 @@ impl Failure for Error {
             | Self::Graph { .. }
             | Self::NeverFits { .. }
             | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
-            Self::PortTaken { .. } | Self::Address { .. } => exit_code::ADDRESS_UNAVAILABLE,
+            Self::NotListening(error) => error.exit_code(),
+            Self::PassedSocket(_) => exit_code::ADDRESS_UNAVAILABLE,
             Self::UnknownMethod { .. } | Self::NoMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,
             Self::TimedOut { .. } => exit_code::TIMED_OUT,

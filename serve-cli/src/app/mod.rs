@@ -12,6 +12,7 @@ mod error_chain;
 mod executor;
 mod graph;
 mod list;
+mod listening;
 mod logging;
 mod node;
 mod progress;

@@ -1,13 +1,12 @@
 //! The Serve runtime of a command: the resources that replicas may reserve, and the work of the
 //! runtime, which is done on the workers.
 
-use std::net::SocketAddr;
-
 use serve_core::dynamic::AnyHandle;
 use serve_core::dynamic::{AnyApplication, Graph};
 use serve_core::{DeployError, Runtime, RuntimeBuilder, StartError};
 
 use super::executor::Workers;
+use super::listening::Listening;
 use super::progress;
 use crate::arguments::NodeArguments;
 
@@ -19,15 +18,15 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Starts the runtime, with HTTP if `address` is given.
+    /// Starts the runtime, with HTTP if a socket is given.
     pub(super) async fn start(
         arguments: &NodeArguments,
         workers: &'a Workers,
-        address: Option<SocketAddr>,
+        listening: Option<Listening>,
     ) -> Result<Self, StartError> {
         let mut builder = builder(arguments);
-        if let Some(address) = address {
-            builder = builder.http(address);
+        if let Some(listening) = listening {
+            builder = listening.apply(builder);
         }
         Ok(Self { workers, runtime: workers.run(builder.start()).await? })
     }

@@ -1,6 +1,5 @@
 //! `run`: serves an application over HTTP until it receives a signal to stop.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use serve_core::StartError;
@@ -11,18 +10,20 @@ use tracing_subscriber::filter::LevelFilter;
 use super::banner::Banner;
 use super::error::Error;
 use super::executor::{self, Workers};
+use super::listening::{Listening, allow_many_connections, tell_ready, tell_stopping};
 use super::node::Node;
 use super::signals::Stop;
 use super::{browser, logging, select};
-use crate::arguments::{RunArguments, process_variables};
+use crate::arguments::{NotListening, RunArguments, process_variables};
 use crate::{exit_code, output};
 
 /// Runs the selected application.
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
-    let address = arguments.http.address(&process_variables)?;
+    let listening = Listening::new(&arguments.http)?;
     // From here on, nothing waits for a reader of stderr: not a request, nor the signals.
     output::write_in_background().map_err(Error::Runtime)?;
     logging::start(arguments.log.filter(LevelFilter::INFO, &process_variables)?);
+    allow_many_connections();
     let selected = select::application(arguments.application.path())?;
     let mut application = select::build(selected, &arguments.application.values())?;
     if let Some(name) = &arguments.name {
@@ -32,12 +33,14 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
         application = application.route_prefix(prefix);
     }
     let name = selected.full_name();
-    executor::block_on(async |workers| serve(arguments, address, &workers, name, application).await)
+    executor::block_on(async |workers| {
+        serve(arguments, listening, &workers, name, application).await
+    })
 }
 
 async fn serve(
     arguments: &RunArguments,
-    address: SocketAddr,
+    listening: Listening,
     workers: &Workers,
     name: String,
     application: AnyApplication,
@@ -46,7 +49,8 @@ async fn serve(
     // Checked before the port is opened: an invalid graph is invalid on any port.
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
-    let node = Node::start(&arguments.node, workers, Some(address))
+    let address = listening.address();
+    let node = Node::start(&arguments.node, workers, Some(listening))
         .await
         .map_err(|error| not_listening(address, error))?;
     output::status("Starting", &name);
@@ -58,9 +62,11 @@ async fn serve(
         () = stop.requested() => return Ok(shut_down(&node, &graph).await),
     }
 
-    let banner = Banner::new(&name, &graph, node.runtime().http_address().unwrap_or(address));
+    let address = node.runtime().http_address().expect("the runtime listens");
+    let banner = Banner::new(&name, &graph, address);
     output::status("Serving", &name);
     output::note(&banner);
+    tell_ready();
     if arguments.open {
         match banner.front_page() {
             Some(page) => browser::open(&page),
@@ -74,6 +80,7 @@ async fn serve(
 /// Shuts down after the requests in progress have ended. A second signal ends the process at
 /// once.
 async fn shut_down(node: &Node<'_>, graph: &Graph) -> u8 {
+    tell_stopping();
     let awaited = awaited(in_progress(&node.runtime().status(), graph));
     output::status("Stopping", format_args!("{awaited}; press Ctrl-C to stop at once"));
     node.shut_down().await;
@@ -97,12 +104,12 @@ fn awaited(requests: usize) -> String {
     }
 }
 
-fn not_listening(address: SocketAddr, error: StartError) -> Error {
-    match error {
-        StartError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
-            Error::PortTaken { address }
+fn not_listening(address: Option<SocketAddr>, error: StartError) -> Error {
+    match (error, address) {
+        (StartError::Listen { source, .. }, Some(address)) => {
+            NotListening::new(address, source).into()
         }
-        StartError::Listen { source, .. } => Error::Address { address, source },
-        other => Error::Runtime(std::io::Error::other(other)),
+        (StartError::Listener(source), _) => Error::PassedSocket(source),
+        (other, _) => Error::Runtime(std::io::Error::other(other)),
     }
 }

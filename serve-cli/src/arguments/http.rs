@@ -1,13 +1,61 @@
 //! The address to listen on, from the command line or the environment.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
+use miette::Diagnostic;
 
 use super::environment::{BadVariable, Variables, first_set};
+use crate::exit_code;
+use crate::failure::Failure;
 
 /// The port if none is given.
 const PORT: u16 = 8000;
+
+/// The error of a socket that cannot be opened.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum NotListening {
+    #[error("port {} of {} is in use", .address.port(), .address.ip())]
+    #[diagnostic(
+        code(serve::address_unavailable),
+        help("stop the program that uses the port, or use another port: `--port {}`; `--port 0` picks a free port", other(*.address))
+    )]
+    PortTaken { address: SocketAddr },
+
+    #[error("cannot listen on {address}")]
+    #[diagnostic(
+        code(serve::address_unavailable),
+        help(
+            "`--host` must be an address of this machine, and ports below 1024 may need privileges"
+        )
+    )]
+    Address {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl NotListening {
+    pub(crate) fn new(address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortTaken { address },
+            _ => Self::Address { address, source },
+        }
+    }
+}
+
+impl Failure for NotListening {
+    fn exit_code(&self) -> u8 {
+        exit_code::ADDRESS_UNAVAILABLE
+    }
+}
+
+/// Returns a port that is likely to be free, for an example.
+fn other(address: SocketAddr) -> u16 {
+    address.port().checked_add(1).unwrap_or(8000)
+}
 
 /// The address to listen on.
 #[derive(Debug, Clone, Default, Args)]

@@ -19,7 +19,7 @@ pub(crate) use assignment::{Assignment, repeated};
 pub(crate) use call::{CallArguments, Method};
 pub(crate) use environment::{BadVariable, Variables, first_set, process_variables};
 pub(crate) use graph::{GraphArguments, GraphFormat, UnknownEnding, ending};
-pub(crate) use http::HttpArguments;
+pub(crate) use http::{HttpArguments, NotListening};
 pub(crate) use log::LogArguments;
 pub(crate) use node::NodeArguments;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use cargo_metadata::camino::Utf8PathBuf;
 use miette::Diagnostic;
 
-use crate::arguments::{BadVariable, UnknownEnding};
+use crate::arguments::{BadVariable, NotListening, UnknownEnding};
 use crate::exit_code;
 use crate::failure::Failure;
 use crate::output::Unwritten;
@@ -59,6 +59,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Variable(#[from] BadVariable),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotListening(#[from] NotListening),
 
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -260,6 +264,7 @@ impl Failure for Error {
             | Self::NoServeCli { .. } => exit_code::NOT_RUNNABLE,
             Self::UnknownFeature { .. } | Self::TwoPackages { .. } => exit_code::USAGE,
             Self::Variable(error) => error.exit_code(),
+            Self::NotListening(error) => error.exit_code(),
             Self::Format(error) => error.exit_code(),
             Self::Output(error) => error.exit_code(),
             Self::File { doing: WRITE | CREATE, .. } => exit_code::OUTPUT_FAILED,

@@ -44,3 +44,4 @@ pub use endpoint_info::{EndpointSpec, ParamPlace};
 pub(crate) use routing::mounted_app::check;
 pub(crate) use server::proxy::Proxy;
 pub(crate) use server::service::HttpService;
+pub(crate) use server::tls::Tls;

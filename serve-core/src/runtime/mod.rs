@@ -27,7 +27,7 @@ use crate::deployment::OptionFault;
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
-use crate::ingress::{HttpService, Proxy};
+use crate::ingress::{HttpService, Proxy, Tls};
 use crate::method::Handlers;
 use crate::node::NoSubstitutes;
 use crate::time::WallClock;
@@ -110,6 +110,10 @@ pub enum StartError {
     #[cfg(feature = "http")]
     #[error("cannot accept connections on the given socket: {0}")]
     Listener(#[source] std::io::Error),
+    /// The certificate of the HTTP port cannot be used.
+    #[cfg(feature = "http")]
+    #[error("the HTTP port has no certificate: {0}")]
+    Certificate(String),
     /// Options of HTTP are invalid.
     #[error("the HTTP options are invalid: {}", OptionFault::in_all(.0))]
     HttpOptions(Vec<OptionFault>),
@@ -160,7 +164,8 @@ impl RuntimeBuilder {
 
     /// Serves HTTP on a socket that is already bound and listens, such as one that a supervisor passes
     /// on when it restarts the program: no connection is refused meanwhile, because the supervisor
-    /// keeps the socket open. Replaces the address of [`RuntimeBuilder::http`].
+    /// keeps the socket open. Connections wait in the socket until the first application can be
+    /// reached. Replaces the address of [`RuntimeBuilder::http`].
     #[cfg(feature = "http")]
     pub fn http_listener(mut self, listener: TcpListener) -> Self {
         self.http = Some(Listen::Bound(listener));
@@ -272,12 +277,14 @@ impl Runtime {
     #[cfg(feature = "http")]
     async fn listen(mut self, listen: Listen) -> Result<Self, StartError> {
         let http_service = Arc::clone(&self.lease.http_service);
+        let tls = Tls::of(http_service.settings())
+            .map_err(|error| StartError::Certificate(error.to_string()))?;
         let proxy = match listen {
-            Listen::On(address) => Proxy::start(address, http_service)
+            Listen::On(address) => Proxy::start(address, tls, http_service)
                 .await
                 .map_err(|source| StartError::Listen { address, source })?,
             Listen::Bound(listener) => {
-                Proxy::listen_on(listener, http_service).map_err(StartError::Listener)?
+                Proxy::listen_on(listener, tls, http_service).map_err(StartError::Listener)?
             }
         };
         Arc::get_mut(&mut self.lease).expect("the runtime was just made, and not cloned").proxy =

@@ -44,6 +44,7 @@ mod http_routes;
 mod http_shutdown;
 mod http_stalls;
 mod http_streams;
+mod http_tls;
 mod identity;
 mod idle_replicas;
 mod in_place;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use serve_core::autoscaling::{AutoscalingConfig, AutoscalingContext, AutoscalingPolicy};
 use serve_core::dynamic::AnyApplication;
 use serve_core::options::DeploymentOptions;
-use serve_core::options::{AUTOSCALING, GivenIn, OPTIONS, OnUpdate, OptionInfo};
+use serve_core::options::{AUTOSCALING, GivenIn, HTTP_OPTIONS, OPTIONS, OnUpdate, OptionInfo};
 use serve_core::prelude::*;
 use serve_core::routing::RequestRouting;
 
@@ -377,4 +377,24 @@ async fn updates_do_what_the_table_says() -> Result<()> {
         assert_eq!(!ids.contains(&before), restarts, "{}", option.name);
     }
     Ok(())
+}
+
+/// The guide has one row for each option of HTTP, with the default in force.
+#[test]
+fn the_guide_shows_the_options_of_http() {
+    let guide = repository::read("docs/http-port.md");
+    let rows: Vec<(String, String)> = guide
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+            let name = cells.next()?.strip_suffix('`')?.to_owned();
+            Some((name, cells.next()?.trim_matches('`').to_owned()))
+        })
+        .filter(|(name, _)| !name.contains([' ', '-']) && name.to_lowercase() == *name)
+        .collect();
+    let table: Vec<(String, String)> = HTTP_OPTIONS
+        .iter()
+        .map(|option| (option.name.to_owned(), option.default.trim_matches('`').to_owned()))
+        .collect();
+    assert_eq!(rows, table);
 }

@@ -1,13 +1,15 @@
 //! `cargo serve run --watch`: builds and starts the program again after every change.
 //!
-//! The running program is replaced only after a successful build: while the source does not
-//! compile, the last working program continues to serve. The old program is asked to stop
-//! (SIGTERM, so it drains) and has stopped before the new one starts, since both use the
-//! same port.
+//! The running program is replaced only by one that serves: while the source does not compile, or
+//! the new program does not start, the last working program continues. Both have the same socket,
+//! which this command opens and passes on. Once the new program serves, the old one is asked to stop
+//! (SIGTERM, so it drains): no request is refused, and none is cut off. On platforms where a socket
+//! cannot be passed on, the old program has stopped before the new one starts.
 
 mod changes;
 mod content_hashes;
 mod dep_info;
+mod hand_over;
 mod program;
 mod sources;
 
@@ -15,8 +17,10 @@ use std::env;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
+use tokio::task::JoinSet;
+
 use crate::app::StopSignal;
-use crate::arguments::RunArguments;
+use crate::arguments::{HttpArguments, RunArguments};
 use crate::failure::show;
 use crate::{exit_code, output};
 
@@ -27,6 +31,7 @@ use super::options::CargoOptions;
 use super::target::{Selection, Target};
 use super::workspace::Workspace;
 use changes::Changes;
+use hand_over::HandOver;
 use program::Program;
 
 /// Runs the application until Ctrl-C, and replaces it whenever its source changes.
@@ -48,43 +53,49 @@ struct Session<'s> {
     arguments: RunArguments,
 }
 
+/// The programs that the session has started.
+#[derive(Default)]
+struct Programs {
+    /// The socket of the programs; `None` before the first one, and where it cannot be passed on.
+    socket: Option<HandOver>,
+    /// The program that serves, or that is the first to.
+    serving: Option<Program>,
+    /// The program that will take its place once it serves, too.
+    next: Option<Program>,
+    /// Programs that still answer the requests that they have.
+    retired: JoinSet<()>,
+}
+
 impl Session<'_> {
     async fn run(mut self) -> Result<u8, Error> {
         let mut stop = StopSignal::listen().map_err(Error::file("listen for signals in", "."))?;
+        let mut programs = Programs::default();
         let mut target = tokio::select! {
             target = self.target() => target?,
-            () = stop.received() => return self.end(None, &mut stop).await,
+            () = stop.received() => return programs.end(&mut stop).await,
         };
         let mut changes = Changes::watch(&target)?;
-        let mut program: Option<Program> = None;
         loop {
             let built = tokio::select! {
                 built = self.build(&target) => built,
-                () = stop.received() => return self.end(program, &mut stop).await,
+                () = stop.received() => return programs.end(&mut stop).await,
             };
             match built {
                 // The change has no effect on the program, as in a comment of a manifest.
-                Ok(built) if built.fresh && program.is_some() => {}
+                Ok(built) if built.fresh && programs.has_newest() => {}
                 Ok(built) => {
-                    if let Some(old) = program.take() {
-                        output::status("Stopping", "the previous build");
-                        if !old.stop(&mut stop).await {
-                            return Ok(exit_code::INTERRUPTED);
-                        }
-                    }
                     changes.learn(&built)?;
-                    program =
-                        Some(Program::start(self.command(&target, &built), &built.executable)?);
+                    let command = self.command(&target, &built);
+                    let started = programs.start(command, &built, &self.arguments.http, &mut stop);
+                    if !started.await? {
+                        return Ok(exit_code::INTERRUPTED);
+                    }
                     // The first program has opened the browser.
                     self.arguments.open = false;
                 }
                 Err(error) => {
                     show(error);
-                    let meanwhile = match program {
-                        Some(_) => "for a change; the last working build continues",
-                        None => "for a change",
-                    };
-                    output::status("Waiting", meanwhile);
+                    output::status("Waiting", programs.meanwhile());
                 }
             }
             target = loop {
@@ -92,18 +103,15 @@ impl Session<'_> {
                     files = changes.next() => {
                         output::status("Changed", summary(&files));
                     }
-                    status = Program::exited(&mut program) => {
-                        output::status("Stopped", format_args!("{status}; waiting for a change"));
-                        continue;
-                    }
-                    () = stop.received() => return self.end(program, &mut stop).await,
+                    () = programs.changed() => continue,
+                    () = stop.received() => return programs.end(&mut stop).await,
                 }
                 tokio::select! {
                     target = self.target() => match target {
                         Ok(target) => break target,
                         Err(error) => show(error),
                     },
-                    () = stop.received() => return self.end(program, &mut stop).await,
+                    () = stop.received() => return programs.end(&mut stop).await,
                 }
             };
             changes.follow(&target)?;
@@ -132,12 +140,96 @@ impl Session<'_> {
         guard.disarm();
         finished.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
     }
+}
 
-    async fn end(&self, program: Option<Program>, stop: &mut StopSignal) -> Result<u8, Error> {
-        let patient = match program {
-            Some(program) => program.stop(stop).await,
-            None => true,
-        };
+impl Programs {
+    /// True if the program that was started last has not ended.
+    fn has_newest(&self) -> bool {
+        self.serving.is_some() || self.next.is_some()
+    }
+
+    /// Describes what is waited for after a failed build.
+    fn meanwhile(&self) -> &'static str {
+        match self.serving {
+            Some(_) => "for a change; the last working build continues",
+            None => "for a change",
+        }
+    }
+
+    /// Starts a program. It takes the place of the one that serves once it serves itself; a program
+    /// that has not come so far by now is given up. Returns false if a second signal ended this.
+    async fn start(
+        &mut self,
+        command: std::process::Command,
+        built: &Built,
+        address: &HttpArguments,
+        stop: &mut StopSignal,
+    ) -> Result<bool, Error> {
+        // The program that was about to serve is older than its source.
+        if let Some(next) = self.next.take() {
+            self.retired.spawn(next.retire());
+        }
+        if self.socket.is_none() {
+            self.socket = HandOver::open(address)?;
+        }
+        if self.socket.is_none()
+            && let Some(old) = self.serving.take()
+        {
+            output::status("Stopping", "the previous build");
+            if !old.stop(stop).await {
+                return Ok(false);
+            }
+        }
+        let program = Program::start(command, &built.executable, self.socket.as_ref())?;
+        if self.serving.is_none() {
+            self.serving = Some(program);
+        } else {
+            self.next = Some(program);
+        }
+        Ok(true)
+    }
+
+    /// Waits until one of the programs has begun to serve, or has ended. Cancel safe.
+    async fn changed(&mut self) {
+        tokio::select! {
+            ready = Program::ready(&mut self.next) => match ready {
+                Ok(()) => {
+                    output::status("Replacing", "the previous build, which ends after its requests");
+                    let old = std::mem::replace(&mut self.serving, self.next.take());
+                    if let Some(old) = old {
+                        self.retired.spawn(old.retire());
+                    }
+                }
+                Err(status) => {
+                    let what = format_args!("{status}; the last working build continues");
+                    output::status("Stopped", what);
+                }
+            },
+            status = Program::exited(&mut self.serving) => {
+                output::status("Stopped", format_args!("{status}; waiting for a change"));
+                self.serving = self.next.take();
+                if self.serving.is_none() {
+                    // Nobody answers: connections are refused, and do not wait.
+                    self.socket = None;
+                }
+            }
+            Some(_) = self.retired.join_next() => {}
+        }
+    }
+
+    /// Ends all programs. A second signal ends them at once.
+    async fn end(mut self, stop: &mut StopSignal) -> Result<u8, Error> {
+        // From now on, connections are refused as soon as no program serves.
+        self.socket = None;
+        let mut patient = true;
+        for program in [self.next, self.serving].into_iter().flatten() {
+            patient &= program.stop(stop).await;
+        }
+        // Programs that retire have been asked already, and have the rest of their time.
+        tokio::select! {
+            () = async { while self.retired.join_next().await.is_some() {} } => {}
+            () = stop.received() => patient = false,
+        }
         Ok(if patient { exit_code::OK } else { exit_code::INTERRUPTED })
     }
 }

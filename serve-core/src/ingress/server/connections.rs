@@ -16,10 +16,12 @@ use crate::ingress::connection::{Connection, Counts};
 use crate::ingress::server::service::HttpService;
 use crate::ingress::server::serving::serve;
 use crate::ingress::server::stop::Stop;
+use crate::ingress::server::tls::Tls;
 
 /// The open connections. Dropping `Connections` closes them.
 pub(crate) struct Connections {
     settings: Arc<HttpSettings>,
+    tls: Option<Tls>,
     tasks: JoinSet<()>,
     open: HashMap<task::Id, Arc<Connection>>,
     /// The number of upgraded sockets, which are not among `tasks`.
@@ -27,8 +29,12 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(settings: Arc<HttpSettings>, sockets: Arc<AtomicUsize>) -> Self {
-        Self { settings, tasks: JoinSet::new(), open: HashMap::new(), sockets }
+    pub(crate) fn new(
+        settings: Arc<HttpSettings>,
+        tls: Option<Tls>,
+        sockets: Arc<AtomicUsize>,
+    ) -> Self {
+        Self { settings, tls, tasks: JoinSet::new(), open: HashMap::new(), sockets }
     }
 
     pub(crate) fn serve(
@@ -39,7 +45,13 @@ impl Connections {
         stopped: &watch::Receiver<Option<Stop>>,
     ) {
         let connection = Arc::new(Connection::new(&self.settings, &self.sockets, Some(peer)));
-        let serving = serve(stream, Arc::clone(&connection), Arc::clone(service), stopped.clone());
+        let serving = serve(
+            stream,
+            self.tls.clone(),
+            Arc::clone(&connection),
+            Arc::clone(service),
+            stopped.clone(),
+        );
         self.open.insert(self.tasks.spawn(serving).id(), connection);
     }
 

@@ -9,4 +9,7 @@ pub(crate) mod serving;
 pub(crate) mod socket;
 pub(crate) mod stalled_body;
 pub(crate) mod stop;
+pub(crate) mod stream;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub(crate) mod tls;
 pub(crate) mod upload;

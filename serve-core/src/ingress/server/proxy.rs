@@ -13,7 +13,8 @@ use tokio::time::{interval, sleep, sleep_until, timeout};
 
 use crate::ingress::server::connections::Connections;
 use crate::ingress::server::service::HttpService;
-use crate::ingress::server::stop::{Stop, stops};
+use crate::ingress::server::stop::{self, Stop, stops};
+use crate::ingress::server::tls::Tls;
 
 /// The time that connections have to end after they were cut off: as long as a replica has after its
 /// grace period, if its code blocks the thread.
@@ -41,36 +42,56 @@ pub(crate) struct Proxy {
     /// computes on the task of its connection keeps that task until the method returns.
     stopped: watch::Receiver<()>,
     sockets: Arc<AtomicUsize>,
+    /// True if the socket lives on after the proxy.
+    hands_over: bool,
 }
 
 impl Proxy {
     /// Listens on an address; port 0 takes a free port.
-    pub(crate) async fn start(address: SocketAddr, service: Arc<HttpService>) -> io::Result<Self> {
-        Self::listen(TcpListener::bind(address).await?, service)
+    pub(crate) async fn start(
+        address: SocketAddr,
+        tls: Option<Tls>,
+        service: Arc<HttpService>,
+    ) -> io::Result<Self> {
+        Self::listen(TcpListener::bind(address).await?, tls, service, false)
     }
 
     /// Serves connections that come to a socket which another part of the program, or another
-    /// program, has bound.
+    /// program, has bound. Connections wait in the socket until an application can be reached.
     pub(crate) fn listen_on(
         listener: std::net::TcpListener,
+        tls: Option<Tls>,
         service: Arc<HttpService>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Self::listen(TcpListener::from_std(listener)?, service)
+        Self::listen(TcpListener::from_std(listener)?, tls, service, true)
     }
 
-    fn listen(listener: TcpListener, service: Arc<HttpService>) -> io::Result<Self> {
+    fn listen(
+        listener: TcpListener,
+        tls: Option<Tls>,
+        service: Arc<HttpService>,
+        hands_over: bool,
+    ) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
         let (stop, stops) = watch::channel(None);
         let (stopping, stopped) = watch::channel(());
         let sockets = Arc::<AtomicUsize>::default();
-        let connections = Connections::new(Arc::clone(service.settings()), Arc::clone(&sockets));
+        let connections =
+            Connections::new(Arc::clone(service.settings()), tls, Arc::clone(&sockets));
         // The task ends itself once stopped, and nothing else can keep the proxy's port.
         tokio::spawn(async move {
+            if hands_over {
+                let mut stopped = stops.clone();
+                tokio::select! {
+                    () = service.is_populated() => {}
+                    _ = stop::stops(&mut stopped) => {}
+                }
+            }
             accept(listener, service, connections, stops).await;
             drop(stopping);
         });
-        Ok(Self { local_addr, stop, stopped, sockets })
+        Ok(Self { local_addr, stop, stopped, sockets, hands_over })
     }
 
     /// The number of WebSockets that are open. They end with their replicas.
@@ -97,7 +118,7 @@ impl Proxy {
     /// connection, and logs the requests that this cuts off. Returns when no request is running, or
     /// when the grace period is over.
     pub(crate) async fn shut_down(&self, grace: Duration) {
-        self.stop.send_replace(Some(Stop::after(grace)));
+        self.stop.send_replace(Some(Stop::after(grace, self.hands_over)));
         let mut stopped = self.stopped.clone();
         while stopped.changed().await.is_ok() {}
     }
@@ -107,7 +128,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.send_if_modified(|stop| {
             let running = stop.is_none();
-            stop.get_or_insert_with(|| Stop::after(GRACE_AFTER_DROP));
+            stop.get_or_insert_with(|| Stop::after(GRACE_AFTER_DROP, self.hands_over));
             running
         });
     }

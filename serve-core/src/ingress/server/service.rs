@@ -12,6 +12,7 @@ use futures::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::application::{HttpOptions, HttpSettings};
@@ -29,7 +30,7 @@ use crate::ingress::response::call_failure::CallFailure;
 use crate::ingress::response::rejection::Rejection;
 use crate::ingress::routing::mounted_app::MountedApp;
 use crate::ingress::routing::route_table::RouteTable;
-use crate::ingress::server::access_log::{AccessRecord, watch};
+use crate::ingress::server::access_log::{self, AccessRecord};
 use crate::ingress::server::stalled_body::StalledBody;
 use crate::node::Routes;
 use crate::time;
@@ -47,6 +48,8 @@ pub(crate) struct HttpService {
     apps: ArcSwapOption<RouteTable<Arc<MountedApp>>>,
     /// The names of the applications that will be reachable once they run.
     starting: ArcSwap<RouteTable<String>>,
+    /// True once an application is reachable, or none that is starting will be.
+    populated: watch::Sender<bool>,
     draining: AtomicBool,
     /// The ids of requests that belong to no application.
     ids: Arc<RequestIds>,
@@ -66,6 +69,7 @@ impl HttpService {
             root_path: settings.root_path.as_deref().map(Arc::from),
             apps: ArcSwapOption::empty(),
             starting: ArcSwap::from_pointee(RouteTable::new([])),
+            populated: watch::Sender::new(false),
             draining: AtomicBool::new(false),
             ids: Arc::new(RequestIds::new(rand::random())),
             settings: Arc::new(settings),
@@ -89,6 +93,7 @@ impl HttpService {
             }
         });
         if populated {
+            self.populated.send_if_modified(|known| !std::mem::replace(known, true));
             self.apps.store(Some(Arc::new(RouteTable::new(apps))));
         }
         self.starting.store(Arc::new(RouteTable::new(starting)));
@@ -97,6 +102,12 @@ impl HttpService {
     /// The ids of requests that belong to no application.
     pub(crate) fn ids(&self) -> &Arc<RequestIds> {
         &self.ids
+    }
+
+    /// Waits until an application is reachable, or none that is starting will be.
+    pub(crate) async fn is_populated(&self) {
+        // The sender is part of `self`.
+        let _ = self.populated.subscribe().wait_for(|populated| *populated).await;
     }
 
     /// The settings of the port.
@@ -163,10 +174,10 @@ impl HttpService {
         };
         let response = to_be_sent(with_id(response, &id));
         let response = match &ongoing {
-            Some(ongoing) => closed_if_early(response, ongoing),
-            None => response,
+            Some(ongoing) if !multiplexed => self.with_end(response, ongoing),
+            _ => response,
         };
-        let response = watch(response, access, ongoing, multiplexed);
+        let response = access_log::watch(response, access, ongoing, multiplexed);
         let may_stall = multiplexed && !self.settings.send_timeout.is_zero();
         if !may_stall || response.body().is_end_stream() {
             return response;
@@ -189,6 +200,20 @@ impl HttpService {
             check_allowed(head, forwarded, &self.settings.allowed_hosts)?;
         }
         check_origin(head, forwarded)
+    }
+
+    /// Tells an HTTP/1 client that the connection ends with this answer: where its request was refused
+    /// before the body had arrived, because the rest would have to arrive first; and where the
+    /// process goes away, so that the next request goes elsewhere.
+    fn with_end(&self, mut response: Response<Body>, ongoing: &Ongoing) -> Response<Body> {
+        let status = response.status();
+        let refused = status.is_client_error() || status.is_server_error();
+        let upgrades = status.is_informational();
+        let goes = self.draining.load(Ordering::Relaxed) && !upgrades;
+        if goes || (refused && ongoing.has_unread_body()) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Returns the path under which a proxy publishes the port, if there is one.
@@ -292,17 +317,6 @@ fn without_body(response: Response<Body>) -> Response<Body> {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
     Response::from_parts(head, Body::empty())
-}
-
-/// Tells an HTTP/1 client whose request was refused before its body had arrived that the connection
-/// ends with the answer. The rest of the body would have to arrive first.
-fn closed_if_early(mut response: Response<Body>, ongoing: &Ongoing) -> Response<Body> {
-    let status = response.status();
-    let refused = status.is_client_error() || status.is_server_error();
-    if refused && ongoing.has_unread_body() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 fn with_id(mut response: Response<Body>, id: &str) -> Response<Body> {

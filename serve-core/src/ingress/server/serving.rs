@@ -20,6 +20,8 @@ use crate::ingress::server::access_log::log_refusal;
 use crate::ingress::server::service::HttpService;
 use crate::ingress::server::socket::Socket;
 use crate::ingress::server::stop::{Stop, stops};
+use crate::ingress::server::stream::Stream;
+use crate::ingress::server::tls::Tls;
 use crate::ingress::server::upload::Upload;
 
 /// The shortest time between two looks at a connection.
@@ -83,6 +85,7 @@ impl Idleness {
 /// Serves one connection until its peer closes it, it idles, or the proxy stops.
 pub(crate) async fn serve(
     stream: TcpStream,
+    tls: Option<Tls>,
     connection: Arc<Connection>,
     service: Arc<HttpService>,
     mut stopped: watch::Receiver<Option<Stop>>,
@@ -91,6 +94,24 @@ pub(crate) async fn serve(
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    let stream = match tls {
+        None => Stream::from(stream),
+        Some(tls) => {
+            let accepted = tokio::select! {
+                accepted = tls.accept(stream) => accepted,
+                _ = stops(&mut stopped) => return,
+            };
+            match accepted {
+                Ok(stream) => Stream::from(stream),
+                // Whoever looks for open ports ends here.
+                Err(error) => {
+                    let peer = connection.peer().map(tracing::field::display);
+                    tracing::debug!(peer, "a TLS handshake failed: {error}");
+                    return;
+                }
+            }
+        }
+    };
     let ids = Arc::clone(service.ids());
     let io = TokioIo::new(Socket::new(stream, Arc::clone(&connection), ids));
     let service = {
@@ -136,9 +157,17 @@ pub(crate) async fn serve(
                 connection.is_idle();
                 looks = interval_at(Instant::now() + FAREWELL, FAREWELL);
             }
-            _ = stops(&mut stopped), if !stopping => {
+            stop = stops(&mut stopped), if !stopping => {
                 stopping = true;
                 let new = connection.begun() == 0;
+                if stop.hands_over && !new && !connection.is_http2() {
+                    // A request may be on its way. Its answer tells the client to connect again.
+                    leaving = true;
+                    idleness.expect_the_end();
+                    connection.is_idle();
+                    looks = interval_at(Instant::now() + FAREWELL, FAREWELL);
+                    continue;
+                }
                 // On a new connection, hyper would wait for the rest of a request's head.
                 if new && !connection.is_http2() {
                     return;

@@ -11,12 +11,12 @@ use bytes::{Buf, Bytes};
 use futures::FutureExt;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use crate::call::request_ids::RequestIds;
 use crate::ingress::connection::{Connection, Half};
 use crate::ingress::server::refusal;
+use crate::ingress::server::stream::Stream;
 
 /// The beginning of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// The socket of a [`Connection`].
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     connection: Arc<Connection>,
     /// The ids of requests that are refused here.
     ids: Arc<RequestIds>,
@@ -78,11 +78,7 @@ struct Refusal {
 }
 
 impl Socket {
-    pub(crate) fn new(
-        stream: TcpStream,
-        connection: Arc<Connection>,
-        ids: Arc<RequestIds>,
-    ) -> Self {
+    pub(crate) fn new(stream: Stream, connection: Arc<Connection>, ids: Arc<RequestIds>) -> Self {
         Self {
             stream,
             connection,
@@ -101,7 +97,7 @@ impl Socket {
     fn write(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.connection.has_ended(Half::Write, cx.waker()) {
             return Poll::Ready(Err(ended()));
@@ -186,7 +182,7 @@ impl Socket {
         let mut bytes = [0; 8192];
         while linger.left > 0 {
             let mut buf = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+            match self.stream.poll_read_below(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                     linger.left = linger.left.saturating_sub(buf.filled().len());
                 }
@@ -204,7 +200,7 @@ impl Socket {
     /// body of the request.
     fn peer_has_left(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
-            match self.stream.poll_read_ready(cx) {
+            match self.stream.tcp().poll_read_ready(cx) {
                 // Whatever comes next from the peer wakes the task.
                 Poll::Pending => {
                     self.look = None;
@@ -214,7 +210,7 @@ impl Socket {
                 Poll::Ready(Ok(())) => {}
             }
             let both = Interest::READABLE | Interest::WRITABLE;
-            let has_closed = match self.stream.ready(both).now_or_never() {
+            let has_closed = match self.stream.tcp().ready(both).now_or_never() {
                 // Both directions are closed by a reset.
                 Some(Ok(ready)) if ready.is_read_closed() && ready.is_write_closed() => {
                     return true;

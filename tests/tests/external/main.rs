@@ -1,0 +1,7 @@
+//! Tests that need programs which cargo does not bring. They are ignored unless they are asked for:
+//! `cargo test -p serve-tests --test external -- --include-ignored`, as `.ci/run` does after it has
+//! installed the programs. Each test starts the program itself.
+#![cfg(unix)]
+
+mod proxies;
+mod web;
