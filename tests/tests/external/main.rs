@@ -2,6 +2,7 @@
 //! `cargo test -p serve-tests --test external -- --include-ignored`, as `.ci/run` does after it has
 //! installed the programs. Each test starts the program itself.
 #![cfg(unix)]
+#![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
 mod proxies;
 mod web;
