@@ -247,14 +247,15 @@ impl NodeDirectory {
             let hosted = known.hosted.values().filter(of_the_type);
             hosted.map(|hosted| (Arc::clone(&hosted.router), hosted.events.clone())).collect()
         };
-        let mut any = false;
-        for (router, events) in hosted {
-            if let Some(id) = router.kill(rank) {
-                any = true;
-                let _ = events.send(ReplicaEvent::Killed { id });
+        let killed: Vec<_> = hosted.iter().filter_map(|(router, _)| router.kill(rank)).collect();
+        // A deployment that is run again shares its router with its predecessor that still stops.
+        // Each of the two ignores the other's replicas.
+        for (_, events) in &hosted {
+            for id in &killed {
+                let _ = events.send(ReplicaEvent::Killed { id: Arc::clone(id) });
             }
         }
-        any
+        !killed.is_empty()
     }
 
     /// Returns the longest time that any deployment may take to drain.

@@ -22,7 +22,11 @@ const FAILURES: usize = 3;
 
 /// The health checks of one replica. Dropping the value ends the checks.
 #[derive(Debug)]
-pub(super) struct HealthWatch(JoinHandle<()>);
+pub(super) struct HealthWatch {
+    task: JoinHandle<()>,
+    period: Duration,
+    patience: Duration,
+}
 
 impl HealthWatch {
     /// Starts the checks. Returns `None` if the deployment has no `#[check_health]`, so that an
@@ -47,13 +51,20 @@ impl HealthWatch {
                 let _ = reports.send(ReplicaEvent::Unfit { number, reason });
             }
         };
-        Some(Self(runtime.tokio.spawn(watch)))
+        Some(Self { task: runtime.tokio.spawn(watch), period, patience })
+    }
+
+    /// True if these options ask for the same checks. Another watch would forget the failures that
+    /// this one has counted.
+    pub(super) fn fits(&self, options: &DeploymentOptions) -> bool {
+        let wanted = (options.health_check_period(), options.health_check_timeout());
+        (self.period, self.patience) == wanted
     }
 }
 
 impl Drop for HealthWatch {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -315,6 +315,8 @@ impl Admission {
     pub(crate) fn remove(&mut self, key: usize) {
         let slots = self.replicas.remove(key);
         debug_assert!(slots.draining && slots.ongoing == 0, "a replica drains before it goes");
+        // A call that finds its replica ended frees the slot before it says that it is out of line.
+        self.unbegun -= slots.unbegun.map_or(0, |unbegun| unbegun.len());
     }
 
     /// Returns the state of a queued call. A granted call is taken out of the queue, because its
@@ -461,7 +463,7 @@ mod tests {
                                     running.push(key);
                                 }
                                 Waiting::InLine => still.push((ticket, serial)),
-                                Waiting::Gone => {}
+                                Waiting::Gone | Waiting::TurnedAway => {}
                             }
                         }
                         waiting = still;
@@ -500,6 +502,90 @@ mod tests {
             for key in 0..limits.len() {
                 prop_assert_eq!(admission.ongoing(key), 0);
             }
+        }
+    }
+
+    /// Carries out the steps, each of which a replica may end after, and then ends all calls.
+    fn with_deaths(admission: &mut Admission, ordered: bool, steps: Vec<(Step, bool)>) {
+        let release = |admission: &mut Admission, key| {
+            if let Freed::Drained = admission.release(key) {
+                admission.remove(key);
+            }
+        };
+        let mut live = vec![admission.add(2, ordered).0, admission.add(1, ordered).0];
+        let (mut running, mut waiting) = (Vec::new(), Vec::<Ticket>::new());
+        for (step, dies) in steps {
+            match step {
+                Step::Call => match admission.admit(first) {
+                    Admitted::Now(key) => running.push(key),
+                    Admitted::Queued(ticket) => waiting.push(ticket),
+                    Admitted::Overloaded { .. } => unreachable!("no limit was set"),
+                },
+                Step::Finish(n) if !running.is_empty() => {
+                    let key = running.swap_remove(n % running.len());
+                    release(admission, key);
+                }
+                Step::Poll => {
+                    for ticket in std::mem::take(&mut waiting) {
+                        match admission.poll(ticket, Waker::noop()).0 {
+                            // As a call does that finds its replica ended.
+                            Waiting::Granted(key) if admission.is_draining(key) => {
+                                release(admission, key);
+                                match admission.admit_again(None, first) {
+                                    Admitted::Now(key) => running.push(key),
+                                    Admitted::Queued(ticket) => waiting.push(ticket),
+                                    Admitted::Overloaded { .. } => unreachable!("it is let in"),
+                                }
+                                admission.begun(key, ticket);
+                            }
+                            Waiting::Granted(key) => {
+                                admission.begun(key, ticket);
+                                running.push(key);
+                            }
+                            Waiting::InLine => waiting.push(ticket),
+                            Waiting::Gone | Waiting::TurnedAway => {}
+                        }
+                    }
+                }
+                Step::Leave(n) | Step::Abandon(n) if !waiting.is_empty() => {
+                    let ticket = waiting.swap_remove(n % waiting.len());
+                    if let (Some(key), _) = admission.abandon(ticket) {
+                        release(admission, key);
+                    }
+                }
+                _ => {}
+            }
+            if dies {
+                let key = live.remove(0);
+                if admission.drain(key) == 0 {
+                    admission.remove(key);
+                }
+                live.push(admission.add(1, ordered).0);
+            }
+        }
+        for ticket in waiting {
+            if let (Some(key), _) = admission.abandon(ticket) {
+                release(admission, key);
+            }
+        }
+        for key in running {
+            release(admission, key);
+        }
+    }
+
+    proptest! {
+        /// Replicas end at any moment, also between the two steps in which a call finds out. Once
+        /// all calls are gone, nothing of them is left, and a call gets its slot at once.
+        #[test]
+        fn replicas_that_end_leave_nothing_behind(
+            ordered in any::<bool>(),
+            steps in prop::collection::vec((step(), prop::bool::weighted(0.1)), 0..200),
+        ) {
+            let mut admission = Admission::default();
+            with_deaths(&mut admission, ordered, steps);
+            prop_assert_eq!((admission.load(), admission.unbegun), (0, 0));
+            prop_assert_eq!(admission.replicas.len(), 2);
+            prop_assert!(admission.admit_now(first).is_some());
         }
     }
 }

@@ -182,6 +182,7 @@ impl Router {
             return;
         }
         state.intake = Intake::Closed(reason.to_owned());
+        reason.clone_into(&mut state.turned_away);
         let wakers = state.admission.clear_queue();
         self.note_load(&mut state);
         drop(state);

@@ -45,6 +45,9 @@ enum State {
         slot: usize,
         waker: Option<Waker>,
     },
+    /// Out of the line: the deployment took no more calls. Kept until the call's task hears of it,
+    /// because the deployment may take calls again by then.
+    TurnedAway,
 }
 
 /// The state of a ticket.
@@ -53,7 +56,9 @@ pub(crate) enum Waiting {
     InLine,
     /// The call has a slot of the replica with this key.
     Granted(usize),
-    /// The call left, or was turned away.
+    /// The call was turned away.
+    TurnedAway,
+    /// The call left.
     Gone,
 }
 
@@ -175,7 +180,7 @@ impl Queue {
         }
     }
 
-    /// Returns the state of a ticket, and takes a granted ticket out.
+    /// Returns the state of a ticket. Takes the ticket out unless it is in line.
     pub(crate) fn poll(&mut self, ticket: Ticket, new: &Waker) -> Waiting {
         let entry = self.entries.get_mut(ticket.key);
         let Some(entry) = entry.filter(|entry| entry.serial == ticket.serial) else {
@@ -186,6 +191,10 @@ impl Queue {
                 let slot = *slot;
                 self.remove(ticket.key);
                 Waiting::Granted(slot)
+            }
+            State::TurnedAway => {
+                self.remove(ticket.key);
+                Waiting::TurnedAway
             }
             State::InLine { waker, .. } => {
                 if !waker.as_ref().is_some_and(|old| old.will_wake(new)) {
@@ -215,6 +224,10 @@ impl Queue {
                 self.remove(ticket.key);
                 Some(slot)
             }
+            State::TurnedAway => {
+                self.remove(ticket.key);
+                None
+            }
             State::InLine { .. } => {
                 self.leave(ticket);
                 None
@@ -222,12 +235,12 @@ impl Queue {
         }
     }
 
-    /// Takes every call out of the line. Returns their wakers.
+    /// Turns every call in line away. Returns their wakers.
     pub(crate) fn clear(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while let Some(key) = self.head {
             wakers.extend(self.unlink(key));
-            self.remove(key);
+            self.entries[key].state = State::TurnedAway;
         }
         wakers
     }
@@ -239,7 +252,9 @@ impl Queue {
     fn line_mut(&mut self, key: usize) -> (&mut Option<usize>, &mut Option<usize>) {
         match &mut self.entries[key].state {
             State::InLine { before, after, .. } => (before, after),
-            State::Granted { .. } => unreachable!("neighbours in line are in line"),
+            State::Granted { .. } | State::TurnedAway => {
+                unreachable!("neighbours in line are in line")
+            }
         }
     }
 
@@ -310,6 +325,25 @@ mod tests {
             assert_eq!(queue.poll(ticket, waker), Waiting::Granted(slot));
         }
         assert!(queue.grant(9).is_none());
+    }
+
+    #[test]
+    fn who_is_turned_away_hears_of_it_once_and_takes_no_room() {
+        let mut queue = Queue::default();
+        let tickets: Vec<_> = (0..3).map(|_| queue.push()).collect();
+        assert!(queue.grant(7).is_some());
+        assert!(queue.clear().is_empty(), "none was polled yet");
+        assert_eq!(queue.len(), 0);
+        let later = queue.push();
+        let poll = |queue: &mut Queue, ticket| queue.poll(ticket, Waker::noop());
+        assert_eq!(poll(&mut queue, tickets[0]), Waiting::Granted(7), "it had its slot before");
+        assert_eq!(poll(&mut queue, tickets[1]), Waiting::TurnedAway);
+        assert_eq!(poll(&mut queue, tickets[1]), Waiting::Gone);
+        assert_eq!(queue.abandon(tickets[2]), None);
+        assert_eq!(poll(&mut queue, tickets[2]), Waiting::Gone, "it left");
+        assert_eq!(poll(&mut queue, later), Waiting::InLine);
+        queue.leave(later);
+        assert!(queue.entries.is_empty());
     }
 
     #[test]

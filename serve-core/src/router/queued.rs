@@ -93,3 +93,31 @@ impl fmt::Debug for QueuedCall {
         f.debug_struct("QueuedCall").field("ticket", &self.ticket()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::request::Request;
+    use crate::call::runtime_context::RuntimeContext;
+    use crate::router::{Called, RouteRequest};
+    use tokio::runtime::Handle;
+
+    /// A deployment that is deleted may be run again before the task of a call that was turned away
+    /// hears of it. Nobody cancelled that call.
+    #[tokio::test]
+    async fn a_call_that_was_turned_away_says_so_though_its_deployment_is_back() {
+        let runtime = Arc::new(RuntimeContext::new(Handle::current(), 0));
+        let router = Router::new("Model", "app", &runtime, 0, 0).registered();
+        let term = router.begin_term();
+        let call = RouteRequest::opaque("answer");
+        let placed = router.place(router.lock(), &Request::new(1), call, Called::UNCOUNTED);
+        let Ok(Placement::Queued(queued)) = placed else { panic!("{placed:?}") };
+        router.close(term, "it was deleted");
+        router.begin_term();
+        let error = queued.await.expect_err("it was turned away");
+        let CallError::Unavailable { started: false, reason, .. } = &*error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(reason, "it was deleted");
+    }
+}

@@ -75,6 +75,8 @@ pub(crate) struct RouterState {
     next_request: u64,
     /// The calls that the router takes.
     pub(super) intake: Intake,
+    /// The reason why waiting calls were turned away last.
+    pub(super) turned_away: String,
     /// The current term.
     pub(super) term: Term,
     pub(super) routing: Routing,
@@ -220,6 +222,7 @@ impl Router {
                 // A million million requests for each router, and eight million routers.
                 next_request: ((number << 40) & (u64::MAX >> 1)) + 1,
                 intake: Intake::Open,
+                turned_away: String::new(),
                 term: Term(0),
                 routing: Routing::default(),
                 routed_by: RequestRouting::default(),
@@ -552,10 +555,8 @@ impl Router {
             Waiting::Granted(key) => {
                 Poll::Ready(Ok((Self::slot(state.replicas[key].as_ref()), in_order)))
             }
-            Waiting::Gone => Poll::Ready(Err(Box::new(match state.intake.refusal() {
-                Some(reason) => self.unavailable(reason),
-                None => CallError::Cancelled,
-            }))),
+            Waiting::TurnedAway => Poll::Ready(Err(Box::new(self.unavailable(&state.turned_away)))),
+            Waiting::Gone => Poll::Ready(Err(Box::new(CallError::Cancelled))),
         }
     }
 

@@ -510,6 +510,14 @@ impl Runtime {
         tracing::info!("shutting down: waiting for {replicas} {what} to drain{sockets} ({names})");
     }
 
+    /// Ends the replica of this rank at once, in every deployment of type `D`, as if its process had
+    /// died. Returns false if there is no such replica. Intended for tests of the runtime itself: to
+    /// test applications, use [`MockRuntime::kill_replica`](crate::MockRuntime::kill_replica).
+    #[doc(hidden)]
+    pub fn kill_replica<D: Deployment>(&self, rank: usize) -> bool {
+        self.plane().directory().kill(TypeId::of::<D>(), rank)
+    }
+
     /// Returns the address on which HTTP is served, if HTTP is enabled.
     #[cfg(feature = "http")]
     #[must_use]

@@ -309,7 +309,7 @@ impl MockRuntime {
     /// begun go to other replicas, and a new replica takes its place. Returns false if there is no
     /// such replica.
     pub fn kill_replica<D: Deployment>(&self, rank: usize) -> bool {
-        self.runtime.plane().directory().kill(TypeId::of::<D>(), rank)
+        self.runtime.kill_replica::<D>(rank)
     }
 
     /// Delays each further call of a method of `D`: the call is held on its replica for this time,

@@ -376,6 +376,38 @@ async fn a_killed_replica_is_replaced() -> Result<()> {
     Ok(())
 }
 
+/// Calls a deployment, or is without it.
+#[deployment]
+struct Perhaps;
+
+#[handle]
+impl Perhaps {
+    fn new(back: Option<BackHandle>) -> Self {
+        drop(back);
+        Self
+    }
+
+    pub async fn nothing(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_replica_is_replaced_though_a_predecessor_still_stops() -> Result<()> {
+    let (runtime, ledger) = (MockRuntime::builder().start(), Arc::<Ledger>::default());
+    let with = || Perhaps::bind(Some(Back::bind(Arc::clone(&ledger))));
+    runtime.run(with()).await?;
+    let back = runtime.get_deployment_handle::<Back>("default", "Back")?;
+    let slow = back.work(1u64, 10_000u64);
+    sleep(Duration::from_millis(1)).await;
+    // The deployment goes, and comes back while its replica serves its last call.
+    runtime.run(Perhaps::bind(None::<Bound<Back>>)).await?;
+    runtime.run(with()).await?;
+    assert!(runtime.kill_replica::<Back>(0));
+    assert_eq!(timeout(Duration::from_secs(5), back.work(2u64, 1u64)).await.unwrap()?, 1);
+    assert_eq!(deployment(&runtime, "Back").recent_dead_replicas.len(), 1);
+    assert_eq!(slow.await?, 10_000);
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_delay_holds_one_methods_calls() -> Result<()> {
     let runtime = MockRuntime::builder().start();

@@ -144,6 +144,28 @@ async fn a_passed_check_resets_the_count() -> Result<()> {
     Ok(())
 }
 
+/// Updates that change nothing about the checks do not begin the count again, however often they
+/// come.
+#[tokio::test(start_paused = true)]
+async fn updates_do_not_keep_an_unhealthy_replica() -> Result<()> {
+    let ward = Ward::default();
+    let runtime = MockRuntime::builder().start();
+    // The same `bind`, because a ward is compared by identity.
+    let bound = Patient::bind(ward.clone());
+    let _patient = runtime.run(bound.clone()).await?;
+    let before = ids(&runtime, "Patient");
+    ward.infect(&before[0], &[Ill::Says; 100]);
+    for slots in 1..=10 {
+        runtime.run(bound.clone().max_ongoing_requests(slots)).await?;
+        sleep(Duration::from_secs(8)).await;
+    }
+    let details = deployment(&runtime, "Patient");
+    let [dead] = &details.recent_dead_replicas[..] else { panic!("{details:?}") };
+    assert_eq!(dead.replica_id, before[0]);
+    assert!(dead.reason.contains("3 health checks"), "{dead:?}");
+    Ok(())
+}
+
 #[tokio::test(start_paused = true)]
 async fn callers_of_an_unhealthy_replica_are_served() -> Result<()> {
     let ward = Ward::default();

@@ -364,13 +364,15 @@ impl HostedLoop {
         for (number, replica) in &mut self.replicas {
             if let Some(running) = &replica.running {
                 running.set_slots(slots);
-                replica.health = HealthWatch::start(
-                    *number,
-                    &running.replica,
-                    options,
-                    self.node.runtime(),
-                    &self.event_sender,
-                );
+                if !replica.health.as_ref().is_some_and(|health| health.fits(options)) {
+                    replica.health = HealthWatch::start(
+                        *number,
+                        &running.replica,
+                        options,
+                        self.node.runtime(),
+                        &self.event_sender,
+                    );
+                }
             }
         }
         self.node.directory.set_grace(self.id, self.grace());
