@@ -101,6 +101,15 @@ impl Frame {
     }
 }
 
+/// Checks that bytes that are a frame are read as the same frame after it was written again.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_again(bytes: &Bytes) {
+    if let Ok(frame) = Frame::from_bytes(bytes) {
+        let again = Frame::from_bytes(&frame.to_bytes()).expect("what was written is a frame");
+        assert_eq!(again, frame);
+    }
+}
+
 /// The call, object or stream that a frame belongs to. A lane keeps the order of frames that
 /// belong together, and may keep no other order.
 #[cfg(test)]

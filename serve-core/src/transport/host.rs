@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::frame::{CallFrame, Frame};
-use super::peer::Peer;
+use super::peer::{Peer, add_room};
 use crate::call::deadline::Deadline;
 use crate::call::expiry::Within;
 use crate::call::pending::panic_message;
@@ -171,7 +171,7 @@ impl Peer {
     pub(super) fn on_credit(&self, call: u64, items: usize) {
         let hosted = self.hosted.0.lock();
         if let Some(HostedCall { writer: Some(writer), .. }) = hosted.get(&call) {
-            writer.room.add_permits(items.min(Semaphore::MAX_PERMITS >> 1));
+            add_room(&writer.room, items);
         }
     }
 

@@ -23,8 +23,10 @@ mod peer;
 pub(crate) use caller::RemoteTarget;
 #[cfg(test)]
 pub(crate) use frame::order_of;
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::read_again;
 pub(crate) use lane::{Accept, Transport};
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use lane::{Lane, LaneLost, Receive};
 pub(crate) use memory::MemoryTransport;
 pub(crate) use peer::Peer;
