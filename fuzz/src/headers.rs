@@ -144,8 +144,9 @@ fn one(server: &Server, mut input: Input<'_>) {
     );
     assert!(answer.status != 403 || map.contains_key("origin"), "{answer:?}");
     if answer.status == 200 && path == "/slow" {
-        let shorter =
-            timeout.and_then(|text| text.trim().parse().ok()).filter(|seconds| *seconds < 2.9_f64);
+        let shorter = timeout
+            .and_then(|text| text.trim().parse::<f64>().ok())
+            .filter(|seconds| *seconds < 2.9);
         assert!(shorter.is_none_or(|seconds| seconds <= 0.0), "{timeout:?}: {answer:?}");
     }
 

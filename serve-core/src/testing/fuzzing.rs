@@ -21,7 +21,7 @@ use self::shapes::{
 use crate::call::Payload;
 use crate::deployment::Anywhere;
 use crate::prelude::*;
-use crate::transport::{Accept, Lane, LaneLost, Receive, Transport, read_again};
+use crate::transport::{Accept, Lane, LaneLost, Receive, Transport, is_frame};
 
 #[path = "../../../fuzz/src/shapes.rs"]
 mod shapes;
@@ -176,7 +176,7 @@ impl Lane for TappedLane {
         if self.tap.ends.lock().is_empty() {
             return Err(LaneLost);
         }
-        read_again(&frame);
+        assert!(is_frame(&frame), "an end sends frames");
         self.tap.sent.lock().push((to, frame.clone()));
         {
             let mut dropping = self.tap.dropping.lock();
@@ -190,17 +190,23 @@ impl Lane for TappedLane {
     }
 }
 
+/// A runtime whose calls of a worker cross a lane with a tap.
+async fn tapped() -> (MockRuntime, WorkerHandle, Arc<Tap>) {
+    let tap = Arc::<Tap>::default();
+    let shared = Arc::clone(&tap);
+    let runtime =
+        MockRuntime::builder().start_over(move |node| Arc::new(TappedTransport(node, shared)));
+    let worker = runtime.run(Worker::bind()).await.expect("it starts");
+    (runtime, worker, tap)
+}
+
 /// Runs a program of calls over a lane on which frames are lost, repeated, changed and made up.
 /// Nothing panics, every call ends once the lane is lost, and then no slot is taken.
 pub fn frames(data: &[u8]) {
     let mut tokio = tokio::runtime::Builder::new_current_thread();
     let tokio = tokio.enable_time().start_paused(true).build().expect("tokio starts");
     tokio.block_on(async {
-        let tap = Arc::<Tap>::default();
-        let tapped = Arc::clone(&tap);
-        let runtime =
-            MockRuntime::builder().start_over(move |node| Arc::new(TappedTransport(node, tapped)));
-        let worker = runtime.run(Worker::bind()).await.expect("it starts");
+        let (runtime, worker, tap) = tapped().await;
         let mut calls = JoinSet::new();
         let mut rest = data;
         while let Some((step, after)) = rest.split_first() {
@@ -240,7 +246,7 @@ async fn run_step(
             calls.spawn(async move { check(call.await) });
         }
         1 => {
-            let call = worker.items(byte(rest).into());
+            let call = worker.items(u64::from(byte(rest)));
             calls.spawn(async move { check(call.try_collect::<Vec<_>>().await) });
         }
         2 => {
@@ -273,7 +279,7 @@ async fn run_step(
         10 => {
             let (to, length) = (byte(rest), byte(rest));
             let frame = Bytes::copy_from_slice(take(rest, length.into()));
-            read_again(&frame);
+            is_frame(&frame);
             tap.deliver(usize::from(to % 2), frame);
         }
         // A frame that was sent is sent again, to either end, and with one byte changed.
@@ -295,7 +301,7 @@ async fn run_step(
                 frame.truncate(at.into());
             }
             let frame = Bytes::from(frame);
-            read_again(&frame);
+            is_frame(&frame);
             tap.deliver(to, frame);
         }
     }
@@ -333,6 +339,58 @@ mod tests {
             let panicked = catch_unwind(|| one(&input)).is_err();
             assert!(!panicked, "{}", path.display());
         }
+    }
+
+    const TO_CALLER: usize = 0;
+    const TO_HOST: usize = 1;
+
+    /// Waits until a number of frames were sent.
+    async fn sent(tap: &Tap, frames: usize) {
+        while tap.sent.lock().len() < frames {
+            yield_now().await;
+        }
+    }
+
+    /// A frame by its kind, the number of a call or a stream, and the rest.
+    fn frame(kind: u8, number: u8, rest: &[u8]) -> Bytes {
+        let frame = [&[kind, number], rest].concat().into();
+        assert!(is_frame(&frame));
+        frame
+    }
+
+    const GIVEN_BACK: u8 = 2;
+    const BEGUN: u8 = 3;
+    const CREDIT: u8 = 5;
+    const PULL: u8 = 11;
+    /// `usize::MAX`, as postcard writes it.
+    const HUGE: [u8; 10] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+
+    #[tokio::test(start_paused = true)]
+    async fn room_that_cannot_be_counted_is_granted() {
+        let (_runtime, worker, tap) = tapped().await;
+        let items = worker.items(40);
+        sent(&tap, 1).await;
+        (0..3).for_each(|_| tap.deliver(TO_HOST, frame(CREDIT, 0, &HUGE)));
+        assert_eq!(items.try_collect::<Vec<_>>().await, Ok((0..40).collect()));
+
+        let before = tap.sent.lock().len();
+        let sum = worker.sum(stream::iter(0..40), ObjectRef::put(0));
+        sent(&tap, before + 1).await;
+        // The stream has one of these numbers.
+        for stream in [1, 2, 1, 2, 1, 2] {
+            tap.deliver(TO_CALLER, frame(PULL, stream, &HUGE));
+        }
+        assert_eq!(sum.await.unwrap(), 780);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_has_begun_cannot_be_given_back() {
+        let (_runtime, worker, tap) = tapped().await;
+        let call = worker.echo(Named::default());
+        sent(&tap, 1).await;
+        tap.deliver(TO_CALLER, frame(BEGUN, 0, &[]));
+        tap.deliver(TO_CALLER, frame(GIVEN_BACK, 0, &[]));
+        assert!(matches!(call.await, Err(CallError::Transport(_))));
     }
 
     #[test]

@@ -101,13 +101,14 @@ impl Frame {
     }
 }
 
-/// Checks that bytes that are a frame are read as the same frame after it was written again.
+/// Returns whether bytes are a frame. Checks that a frame is read as the same frame after it was
+/// written again.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn read_again(bytes: &Bytes) {
-    if let Ok(frame) = Frame::from_bytes(bytes) {
-        let again = Frame::from_bytes(&frame.to_bytes()).expect("what was written is a frame");
-        assert_eq!(again, frame);
-    }
+pub(crate) fn is_frame(bytes: &Bytes) -> bool {
+    let Ok(frame) = Frame::from_bytes(bytes) else { return false };
+    let again = Frame::from_bytes(&frame.to_bytes()).expect("what was written is a frame");
+    assert_eq!(again, frame);
+    true
 }
 
 /// The call, object or stream that a frame belongs to. A lane keeps the order of frames that

@@ -69,6 +69,14 @@ impl HostedCall {
             writer.room.close();
         }
     }
+
+    /// Ends the call, because nobody waits for its answer. A detached call runs on.
+    fn left(mut self) {
+        if self.detached {
+            self.task = None;
+        }
+        self.stop();
+    }
 }
 
 impl HostedCalls {
@@ -154,7 +162,12 @@ impl Peer {
         });
         let entry =
             HostedCall { deadline: Arc::clone(&deadline), writer, task: None, detached: false };
-        self.hosted.0.lock().insert(call, entry);
+        let replaced = self.hosted.0.lock().insert(call, entry);
+        // The other end does not wait for a call whose number it has used again, and the slot of
+        // that call would stay taken.
+        if let Some(replaced) = replaced {
+            replaced.left();
+        }
         let scope = Scope::serving(frame.request.received(), Some(Arc::clone(&deadline)), slot);
         let served = ServedCall { method, target, arguments, items, replica, deadline };
         let run = served.run(Arc::downgrade(self), call, scope);
@@ -198,11 +211,8 @@ impl Peer {
     /// Ends the calls that came by the lane, because it is lost. Detached calls run on.
     pub(super) fn hosted_lost(&self) {
         let hosted = std::mem::take(&mut *self.hosted.0.lock());
-        for (_, mut call) in hosted {
-            if call.detached {
-                call.task = None;
-            }
-            call.stop();
+        for (_, call) in hosted {
+            call.left();
         }
         let granted = std::mem::take(&mut self.grants.0.lock().slots);
         // After the lock: freed slots go to other calls.

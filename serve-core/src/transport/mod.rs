@@ -21,10 +21,10 @@ mod memory;
 mod peer;
 
 pub(crate) use caller::RemoteTarget;
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::is_frame;
 #[cfg(test)]
 pub(crate) use frame::order_of;
-#[cfg(any(test, fuzzing))]
-pub(crate) use frame::read_again;
 pub(crate) use lane::{Accept, Transport};
 #[cfg(any(test, fuzzing))]
 pub(crate) use lane::{Lane, LaneLost, Receive};
