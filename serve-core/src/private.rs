@@ -6,6 +6,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::call::wire::finite::Finite;
+
 #[path = "private/checks.rs"]
 mod checks;
 
@@ -465,7 +467,7 @@ pub trait UserConfig: Sized + Send {
 #[diagnostic::do_not_recommend]
 impl<T: serde::de::DeserializeOwned + Send> UserConfig for T {
     fn read(config: &serde_json::Value) -> Result<Self, Error> {
-        serde_path_to_error::deserialize(config).map_err(|error| {
+        serde_path_to_error::deserialize(Finite::new(config)).map_err(|error| {
             let path = error.path().to_string();
             match path.as_str() {
                 "." => Error::msg(error.into_inner()),

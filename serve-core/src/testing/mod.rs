@@ -8,6 +8,9 @@
 
 mod deployed;
 mod faults;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod mock;
 mod record;
 mod runtime;

@@ -235,7 +235,7 @@ impl MockRuntimeBuilder {
     }
 
     /// Starts the runtime in [`Mode::Wire`] over a transport other than the default.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn start_over(
         self,
         transport: impl FnOnce(Arc<dyn Accept>) -> Arc<dyn Transport>,

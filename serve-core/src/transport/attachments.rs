@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::frame::{Frame, SentAttachment, SentPayload, SentResult};
-use super::peer::Peer;
+use super::peer::{Peer, add_room};
 use crate::call::pending::panic_message;
 use crate::call::wire::attachment::{AttachedObject, AttachedStream, Attachment};
 use crate::call::{CallError, Payload};
@@ -221,7 +221,7 @@ impl Peer {
         let mut lent = self.lent.lock();
         let Some(stream) = lent.streams.get_mut(&number) else { return };
         if let Some(pump) = &stream.pump {
-            pump.room.add_permits(items);
+            add_room(&pump.room, items);
             return;
         }
         let Some(source) = stream.source.take() else {
@@ -231,7 +231,8 @@ impl Peer {
             self.send(&Frame::StreamEnd { stream: number });
             return;
         };
-        let (room, peer) = (Arc::new(Semaphore::new(items)), Arc::downgrade(self));
+        let (room, peer) = (Arc::new(Semaphore::new(0)), Arc::downgrade(self));
+        add_room(&room, items);
         let mut scoped = InScopeOf { scope: stream.scope.take(), items: source };
         let permits = Arc::clone(&room);
         stream.pump = Some(Pump { room, task: None });

@@ -248,7 +248,10 @@ fn answered_call(
     match answer {
         Answer::Result(result) => Reply::Answer(method.decode_result(result, directory)),
         Answer::GivenBack => {
-            let payload = kept.lock().take().expect("a call is given back before it is answered");
+            let Some(payload) = kept.lock().take() else {
+                let error = "the other end gave a call back that it had begun".to_owned();
+                return Reply::Answer(Err(CallError::Transport(error)));
+            };
             match method.decode_args(&payload, directory) {
                 Ok(args) => Reply::GivenBack(args),
                 Err(error) => Reply::Answer(Err(error.widen())),

@@ -101,6 +101,16 @@ impl Frame {
     }
 }
 
+/// Returns whether bytes are a frame. Checks that a frame is read as the same frame after it was
+/// written again.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_frame(bytes: &Bytes) -> bool {
+    let Ok(frame) = Frame::from_bytes(bytes) else { return false };
+    let again = Frame::from_bytes(&frame.to_bytes()).expect("what was written is a frame");
+    assert_eq!(again, frame);
+    true
+}
+
 /// The call, object or stream that a frame belongs to. A lane keeps the order of frames that
 /// belong together, and may keep no other order.
 #[cfg(test)]

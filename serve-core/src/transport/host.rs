@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::frame::{CallFrame, Frame};
-use super::peer::Peer;
+use super::peer::{Peer, add_room};
 use crate::call::deadline::Deadline;
 use crate::call::expiry::Within;
 use crate::call::pending::panic_message;
@@ -68,6 +68,14 @@ impl HostedCall {
         if let Some(writer) = self.writer {
             writer.room.close();
         }
+    }
+
+    /// Ends the call, because nobody waits for its answer. A detached call runs on.
+    fn left(mut self) {
+        if self.detached {
+            self.task = None;
+        }
+        self.stop();
     }
 }
 
@@ -154,7 +162,12 @@ impl Peer {
         });
         let entry =
             HostedCall { deadline: Arc::clone(&deadline), writer, task: None, detached: false };
-        self.hosted.0.lock().insert(call, entry);
+        let replaced = self.hosted.0.lock().insert(call, entry);
+        // The other end does not wait for a call whose number it has used again, and the slot of
+        // that call would stay taken.
+        if let Some(replaced) = replaced {
+            replaced.left();
+        }
         let scope = Scope::serving(frame.request.received(), Some(Arc::clone(&deadline)), slot);
         let served = ServedCall { method, target, arguments, items, replica, deadline };
         let run = served.run(Arc::downgrade(self), call, scope);
@@ -171,7 +184,7 @@ impl Peer {
     pub(super) fn on_credit(&self, call: u64, items: usize) {
         let hosted = self.hosted.0.lock();
         if let Some(HostedCall { writer: Some(writer), .. }) = hosted.get(&call) {
-            writer.room.add_permits(items.min(Semaphore::MAX_PERMITS >> 1));
+            add_room(&writer.room, items);
         }
     }
 
@@ -198,11 +211,8 @@ impl Peer {
     /// Ends the calls that came by the lane, because it is lost. Detached calls run on.
     pub(super) fn hosted_lost(&self) {
         let hosted = std::mem::take(&mut *self.hosted.0.lock());
-        for (_, mut call) in hosted {
-            if call.detached {
-                call.task = None;
-            }
-            call.stop();
+        for (_, call) in hosted {
+            call.left();
         }
         let granted = std::mem::take(&mut self.grants.0.lock().slots);
         // After the lock: freed slots go to other calls.

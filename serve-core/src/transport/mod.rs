@@ -21,10 +21,12 @@ mod memory;
 mod peer;
 
 pub(crate) use caller::RemoteTarget;
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::is_frame;
 #[cfg(test)]
 pub(crate) use frame::order_of;
 pub(crate) use lane::{Accept, Transport};
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use lane::{Lane, LaneLost, Receive};
 pub(crate) use memory::MemoryTransport;
 pub(crate) use peer::Peer;

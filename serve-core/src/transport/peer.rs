@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::attachments::{Borrowed, Lent};
 use super::caller::OpenCalls;
@@ -194,8 +194,31 @@ impl Receive for Peer {
     }
 }
 
+/// Adds room for further items of a stream. The other end says how many, and a semaphore cannot count
+/// every number: room for more items than anybody sends is enough.
+pub(super) fn add_room(room: &Semaphore, items: usize) {
+    const ENOUGH: usize = Semaphore::MAX_PERMITS / 2;
+    room.add_permits(items.min(ENOUGH.saturating_sub(room.available_permits())));
+}
+
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer").field("lost", &self.is_lost()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_cannot_be_counted_is_enough_room() {
+        let room = Semaphore::new(0);
+        add_room(&room, 3);
+        assert_eq!(room.available_permits(), 3);
+        for items in [usize::MAX, 0, Semaphore::MAX_PERMITS, 1, usize::MAX] {
+            add_room(&room, items);
+        }
+        assert!(room.available_permits() > 1 << 40);
     }
 }

@@ -17,6 +17,10 @@ struct Tree(Vec<Tree>);
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 struct Link(Option<Box<Link>>);
 
+/// A type without a value.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+struct Never(Box<Never>);
+
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 struct Pair(Vec<(Option<Pair>,)>);
 
@@ -119,6 +123,36 @@ impl Desk {
     #[post("/tree", body = tree)]
     pub async fn tree_in_body(&self, tree: Tree) -> Tree {
         tree
+    }
+
+    #[get("/link/{link}")]
+    pub async fn link_in_path(&self, link: Link, never: Option<Never>, links: Vec<Link>) -> Value {
+        json!([link, never, links])
+    }
+
+    #[post("/links")]
+    pub async fn links_in_fields(
+        &self,
+        link: Option<Link>,
+        never: Option<Never>,
+        links: Option<Vec<Link>>,
+    ) -> Value {
+        json!([link, never, links])
+    }
+
+    #[post("/links/{id}")]
+    pub async fn links_in_some_fields(&self, id: u8, link: Option<Link>) -> Value {
+        json!([id, link])
+    }
+
+    #[post("/link", body = link)]
+    pub async fn link_in_body(&self, link: Link) -> Link {
+        link
+    }
+
+    #[post("/never", body = never)]
+    pub async fn never_in_body(&self, never: Never) -> Never {
+        never
     }
 }
 
@@ -229,6 +263,27 @@ async fn an_empty_body_is_no_body_whatever_its_type() -> Result<()> {
 }
 
 #[tokio::test]
+async fn text_after_the_json_of_a_body_is_refused() -> Result<()> {
+    let (_runtime, http) = served().await?;
+    for (path, body) in [
+        ("/whole", r#"{"x": 1} 2"#),
+        ("/whole", r#"{"x": 1}}"#),
+        ("/whole", "null null"),
+        ("/tree", "[] []"),
+        ("/fields", r#"{"n": 1} 2"#),
+        ("/some/1", r#"{"n": 1} 2"#),
+        ("/options", "{} x"),
+    ] {
+        let (status, error) = error(http.post(path).body(body).await?).await;
+        assert_eq!(status, 400, "{path} {body}: {error}");
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains("trailing characters"), "{path} {body}: {error}");
+    }
+    assert_eq!(http.post("/whole").body(" {\"x\": 1}\r\n").await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_type_that_contains_itself_is_read_to_a_depth() -> Result<()> {
     let (runtime, http) = served().await?;
     for path in [
@@ -263,6 +318,31 @@ async fn a_type_that_contains_itself_is_read_to_a_depth() -> Result<()> {
     }
     let nested = http.get("/trees?nested=[1,[2]]").await?.json::<Value>().await?;
     assert_eq!(nested[3], json!([1, [2]]));
+
+    // A type that contains itself without a bracket between the two.
+    for path in ["/link/1", "/link/null", "/trees?link=[1]", "/link/1?never=1", "/link/1?links=[1]"]
+    {
+        let (status, error) = error(http.get(path).await?).await;
+        assert_eq!(status, 422, "{path}: {error}");
+    }
+    for (path, body, field) in [
+        ("/link", "1", "link"),
+        ("/link", "{}", "link"),
+        ("/never", "null", "never"),
+        ("/never", "\"a\"", "never"),
+        ("/links", r#"{"link": 1}"#, "link"),
+        ("/links", r#"{"link": null, "never": 1}"#, "never"),
+        ("/links", r#"{"links": [null, 1]}"#, "links[1]"),
+        ("/links/7", r#"{"link": "a"}"#, "link"),
+    ] {
+        let (status, error) = error(http.post(path).body(body).await?).await;
+        assert_eq!((status, &error["field"]), (422, &json!(field)), "{path} {body}: {error}");
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains("contains itself"), "{path} {body}: {error}");
+    }
+    for (path, body) in [("/link", "null"), ("/links", r#"{"link": null, "links": [null]}"#)] {
+        assert_eq!(http.post(path).body(body).await?.status(), 200, "{path} {body}");
+    }
 
     // By name, as on a command line.
     let application = serve_core::dynamic::AnyApplication::from(Application::new(Desk::bind()));

@@ -28,6 +28,7 @@ mod deploys_end;
 mod endings;
 mod errors;
 mod faults;
+mod fuzz_corpora;
 mod health;
 mod http_access_log;
 mod http_clients;

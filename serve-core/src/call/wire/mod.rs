@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 pub(crate) mod attachment;
 pub(crate) mod echo;
+pub(crate) mod finite;
 mod message_pack;
 pub(crate) mod payload;
 pub(crate) mod text;

@@ -13,10 +13,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::arguments::{Missing, ParamSource};
 use super::echo::{shown, shown_message};
-
-/// The depth to which a text is read: that of `serde_json`. One text is read as a list of one item,
-/// as an `Option` and as a newtype, so a type that contains itself would be read without end.
-const DEPTH: u8 = 128;
+use super::finite::{DEPTH, Finite, endless};
 
 /// Parameters by name, each written as text once or several times.
 #[derive(Debug)]
@@ -90,12 +87,12 @@ impl<'a> Text<'a> {
         Self { values, depth: 0 }
     }
 
-    /// Returns the same text for a type inside of the type that it is read as.
+    /// Returns the same text for a type inside of the type that it is read as. One text is read as a
+    /// list of one item, as an `Option` and as a newtype, so a type that contains itself would be read
+    /// without end.
     fn inner(self) -> Result<Self, TextFault> {
         if self.depth == DEPTH {
-            return Err(TextFault(format!(
-                "the type contains itself more than {DEPTH} times, and the value never ends"
-            )));
+            return Err(TextFault(endless()));
         }
         Ok(Self { depth: self.depth + 1, ..self })
     }
@@ -111,7 +108,7 @@ impl<'a> Text<'a> {
     fn json<T>(
         self,
         what: &str,
-        read: impl FnOnce(&mut Json<'a>) -> Read<T>,
+        read: impl FnOnce(Finite<&mut Json<'a>>) -> Read<T>,
     ) -> Result<T, TextFault> {
         let text = self.single()?;
         if !is_json(text) {
@@ -131,9 +128,12 @@ fn is_json(text: &str) -> bool {
 }
 
 /// Reads JSON right into a type, so that a key that is given twice is an error as in a body.
-fn json<'a, T>(text: &'a str, read: impl FnOnce(&mut Json<'a>) -> Read<T>) -> Result<T, TextFault> {
+fn json<'a, T>(
+    text: &'a str,
+    read: impl FnOnce(Finite<&mut Json<'a>>) -> Read<T>,
+) -> Result<T, TextFault> {
     let mut json = serde_json::Deserializer::from_reader(text.as_bytes());
-    read(&mut json).map_err(|error| TextFault(without_position(&error)))
+    read(Finite::new(&mut json)).map_err(|error| TextFault(without_position(&error)))
 }
 
 /// Returns the message without "at line 1 column 13", which says less than the name of the field.
@@ -358,7 +358,9 @@ macro_rules! text_or_json {
                 Self::Text(text) => {
                     Text::new(std::slice::from_ref(&text)).$method($($arg,)* visitor)
                 }
-                Self::Json(value) => value.$method($($arg,)* visitor).map_err(TextFault::custom),
+                Self::Json(value) => {
+                    Finite::new(value).$method($($arg,)* visitor).map_err(TextFault::custom)
+                }
             }
         }
     )*};

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::application::HttpSettings;
 use crate::call::wire::arguments::{Missing, Names};
 use crate::call::wire::echo::shown;
+use crate::call::wire::finite::Finite;
 use crate::call::wire::text::{Text, TextFault, without_position};
 use crate::call::{Arguments, ParamSource};
 use crate::deployment::Anywhere;
@@ -93,7 +94,7 @@ impl Input<'_> {
         if self.body_use == BodyUse::AllFields {
             let mut json = serde_json::Deserializer::from_slice(self.body);
             let names = Names { known: self.info.method.param_names, refuse_unknown: true };
-            if let Ok(arguments) = A::decode(names, &mut json)
+            if let Ok(arguments) = A::decode(names, Finite::new(&mut json))
                 && json.end().is_ok()
             {
                 return Ok(arguments);
@@ -300,12 +301,15 @@ fn not_json(body: &[u8], error: &serde_json::Error) -> Rejection {
 
 /// Parses a JSON value. The rejection has the path to the fault.
 fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, Rejection> {
-    if let Ok(value) = serde_json::from_slice(text) {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    if let Ok(value) = T::deserialize(Finite::new(&mut json))
+        && json.end().is_ok()
+    {
         return Ok(value);
     }
     // The value is read again, with the path tracked.
     let mut json = serde_json::Deserializer::from_slice(text);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Finite::new(&mut json)).map_err(|error| {
         let mut field = match error.path().to_string() {
             path if path == "." => name.to_owned(),
             path if path.starts_with('[') => format!("{name}{path}"),
@@ -319,7 +323,11 @@ fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, Rejection> {
             field = format!("{field}.{missing}");
         }
         Rejection::unfit("body", field, message)
-    })
+    })?;
+    // Something follows the value.
+    json.end()
+        .map_err(|error| Rejection::unfit("body", name.to_owned(), without_position(&error)))?;
+    Ok(value)
 }
 
 /// The fields of a JSON object. Its size depends on the endpoint, not on the body.

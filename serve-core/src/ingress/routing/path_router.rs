@@ -92,6 +92,10 @@ impl PathRouter {
         path: &'a str,
     ) -> Option<(&Entry, impl Iterator<Item = &'a str> + use<'_, 'a>)> {
         let found = self.patterns.at(path).ok()?;
+        // matchit accepts an empty segment for a parameter, unless the segment is the last one.
+        if found.params.iter().any(|(_, value)| value.is_empty()) {
+            return None;
+        }
         let values: Vec<&'a str> = match found.params.is_empty() {
             true => Vec::new(),
             false => found.params.iter().map(|(_, value)| value).collect(),
@@ -162,6 +166,22 @@ mod tests {
         assert_eq!(found("/files/a/b").unwrap().1, ["a/b"]);
         assert!(found("/papers").is_none());
         assert!(paths.has("/papers/{any}") && !paths.has("/docs"));
+    }
+
+    #[test]
+    fn a_parameter_is_a_segment_that_is_not_empty() {
+        let paths = paths(&[
+            (&Method::GET, "/x/{a}/y/{b}", "one"),
+            (&Method::GET, "/{c}/z", "two"),
+            (&Method::GET, "/files/{*path}", "file"),
+        ])
+        .unwrap();
+        let found = |path| paths.find(path).map(|(_, values)| values.collect::<Vec<_>>());
+        assert_eq!(found("/x/1/y/2").unwrap(), ["1", "2"]);
+        assert_eq!(found("/files//").unwrap(), ["/"]);
+        for path in ["/x//y/2", "/x/1/y/", "/x//y/", "//z", "/z", "/files/", "/files"] {
+            assert_eq!(found(path), None, "{path}");
+        }
     }
 
     #[test]

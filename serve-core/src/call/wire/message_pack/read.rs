@@ -105,11 +105,17 @@ pub(super) struct Reader<'a, 'de> {
     depth: u8,
     /// The number of `Some`s directly around this value that were visited already.
     visited_somes: u8,
+    /// The number of newtypes directly around this value.
+    newtypes: u8,
 }
 
 impl<'a, 'de> Reader<'a, 'de> {
     pub(super) fn new(cursor: &'a mut Cursor<'de>) -> Self {
-        Self { cursor, depth: MAX_DEPTH, visited_somes: 0 }
+        Self::nested(cursor, MAX_DEPTH)
+    }
+
+    fn nested(cursor: &'a mut Cursor<'de>, depth: u8) -> Self {
+        Self { cursor, depth, visited_somes: 0, newtypes: 0 }
     }
 
     fn some<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -208,7 +214,8 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
+        let newtypes = self.newtypes.checked_add(1).ok_or(Error::TooDeep)?;
+        visitor.visit_newtype_struct(Self { newtypes, ..self })
     }
 
     /// Reads a sequence, or bytes, because some types are written as bytes and read as a sequence.
@@ -249,7 +256,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
                 if length != 1 {
                     return Err(Error::WrongLength { announced: 1, actual: length });
                 }
-                visitor.visit_enum(Variant(Reader { cursor, depth, visited_somes: 0 }))
+                visitor.visit_enum(Variant(Reader::nested(cursor, depth)))
             }
             Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
                 self.cursor.take(1)?;
@@ -277,7 +284,7 @@ struct Elements<'a, 'de> {
 
 impl<'de> Elements<'_, 'de> {
     fn next<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(Reader { cursor: self.cursor, depth: self.depth, visited_somes: 0 })
+        seed.deserialize(Reader::nested(self.cursor, self.depth))
     }
 
     fn next_if_left<S: DeserializeSeed<'de>>(
@@ -349,8 +356,8 @@ impl<'a, 'de> EnumAccess<'de> for Variant<'a, 'de> {
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Error> {
         let Self(Reader { cursor, depth, .. }) = self;
-        let variant = seed.deserialize(Reader { cursor, depth, visited_somes: 0 })?;
-        Ok((variant, Self(Reader { cursor, depth, visited_somes: 0 })))
+        let variant = seed.deserialize(Reader::nested(cursor, depth))?;
+        Ok((variant, Self(Reader::nested(cursor, depth))))
     }
 }
 

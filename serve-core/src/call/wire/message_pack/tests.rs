@@ -364,6 +364,10 @@ struct Node {
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Peano(Option<Box<Peano>>);
 
+/// A type without a value.
+#[derive(Debug, Deserialize, Serialize)]
+struct Never(Box<Never>);
+
 impl Peano {
     fn new(number: usize) -> Self {
         (0..number).fold(Self(None), |inner, _| Self(Some(Box::new(inner))))
@@ -404,6 +408,7 @@ fn deep_bytes_are_not_read() {
     assert!(matches!(read::<Node>(&deep(b"\x81\xa4next", &[0xc0])), Err(Error::TooDeep)));
     // This type would read an `Option` within an `Option` forever.
     assert!(matches!(read::<Peano>(&[1]), Err(Error::TooDeep)));
+    assert!(matches!(read::<Never>(&[1]), Err(Error::TooDeep)));
 }
 
 #[test]
