@@ -224,9 +224,42 @@ impl CallErrorKind {
 ///
 /// Without this trait, an `Err` is answered with 500 and no detail. With this trait, the response
 /// has this status, and its body is the error's `Display`.
+///
+/// ```
+/// use serve_core::HttpStatus;
+///
+/// enum ShelfError {
+///     Missing,
+///     Taken,
+/// }
+///
+/// impl HttpStatus for ShelfError {
+///     fn status(&self) -> u16 {
+///         match self {
+///             Self::Missing => 404,
+///             Self::Taken => 409,
+///         }
+///     }
+///
+///     fn statuses() -> &'static [(u16, &'static str)] {
+///         &[(404, "There is no such paper."), (409, "The paper is there already.")]
+///     }
+/// }
+/// ```
 pub trait HttpStatus {
     /// Returns a status between 400 and 599.
     fn status(&self) -> u16;
+
+    /// Returns the statuses that errors of this type may have, each with its meaning, for
+    /// `/openapi.json`. By default there are none, and the description says only that an error may have
+    /// any status.
+    #[must_use]
+    fn statuses() -> &'static [(u16, &'static str)]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
 }
 
 impl HttpStatus for Error {

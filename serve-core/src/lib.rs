@@ -62,6 +62,7 @@
 //! | feature | default | enables |
 //! |---|---|---|
 //! | `http` | on | endpoints, `#[routes]`, OpenAPI, and the port to reach them |
+//! | `compression` | on | compressed bodies of requests and responses |
 //!
 //! # Architecture
 //! A module uses only the modules above it in this list:
@@ -189,10 +190,14 @@ pub mod dynamic {
     pub use crate::method::{MethodInfo, ParamInfo};
 }
 
-/// HTTP: the options of the port and of the requests of an application.
+/// HTTP: the options of the port and of the requests of an application, results with a status and
+/// headers of their own, files, and errors.
 #[cfg(feature = "http")]
 pub mod http {
+    #[doc(inline)]
+    pub use crate::__register_error_format as register_error_format;
     pub use crate::application::{HttpOptions, ParseRateError, Rate};
+    pub use crate::ingress::{Cookie, FilePart, HttpError, Reply};
 }
 
 /// The options of deployments as data: their table, and their form in a config file.

@@ -71,6 +71,40 @@ macro_rules! __register_autoscaling_policy {
     };
 }
 
+/// Registers an error format under a name, so that the option `error_format` can name it: a function
+/// from an [`HttpError`](crate::http::HttpError) to a response.
+///
+/// The status of the response is what the function sets. Headers that belong to the error, such as
+/// `Retry-After` and `Allow`, are added to those that the function sets. In a stream that has begun, an
+/// error is the JSON that the function returns.
+///
+/// ```
+/// use serve_core::axum::Json;
+/// use serve_core::axum::response::{IntoResponse, Response};
+/// use serve_core::http::HttpError;
+///
+/// fn short(error: &HttpError) -> Response {
+///     (error.status(), Json(serde_json::json!({ "oops": error.message() }))).into_response()
+/// }
+///
+/// serve_core::http::register_error_format!("short", short);
+/// # fn main() {}
+/// ```
+#[cfg(feature = "http")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __register_error_format {
+    ($name:literal, $form:expr $(,)?) => {
+        const _: () = {
+            use $crate::__private::inventory;
+            inventory::submit! { $crate::__private::ErrorFormatName($name) }
+            inventory::submit! {
+                $crate::__private::NamedErrorFormat { name: $name, form: $form }
+            }
+        };
+    };
+}
+
 /// The items of `Deployment`, which `#[deployment]` implements for a struct.
 #[doc(hidden)]
 #[macro_export]

@@ -15,8 +15,8 @@ pub use checks::*;
 pub use {async_stream, futures, inventory, schemars, serde, serde_json};
 
 pub use crate::application::{
-    AnyApplication, BuildError, EndpointError, IntoApplication, RegisteredApplication, no_argument,
-    read_argument,
+    AnyApplication, BuildError, EndpointError, ErrorFormatName, IntoApplication,
+    RegisteredApplication, no_argument, read_argument,
 };
 pub use crate::call::{
     Arg, ArgTuple, Arguments, CallError, ErrorCodec, IntoArg, NoError, Response, ResponseStream,
@@ -31,7 +31,10 @@ pub use crate::deployment::{
 pub use crate::dispatch::{DeploymentHandle, Handle, Task, call, future_sizes, start_task, stream};
 pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
-pub use crate::ingress::{EndpointSpec, EndpointType, HttpInterface, ParamPlace};
+pub use crate::ingress::{
+    BodyFormat, EndpointResult, EndpointSpec, EndpointType, HttpInterface, NamedErrorFormat,
+    ParamPlace, Unsendable,
+};
 pub use crate::method::{
     AnyMethod, BatchLimits, Erased, Exclusive, Handlers, Hook, InstanceCell, IntoReply, Many,
     Method, MethodError, MethodInfo, One, ParamInfo, Reply, Shape, Shared, StreamSink, Streaming,
@@ -316,11 +319,17 @@ impl<E> fmt::Debug for StatusOf<E> {
 pub trait StatusByTrait<E> {
     /// Returns a function from the error to its status.
     fn status_of(&self) -> fn(&E) -> Option<u16>;
+    /// Returns the statuses that the errors may have.
+    fn statuses(&self) -> &'static [(u16, &'static str)];
 }
 
 impl<E: HttpStatus> StatusByTrait<E> for StatusOf<E> {
     fn status_of(&self) -> fn(&E) -> Option<u16> {
         |error| Some(error.status())
+    }
+
+    fn statuses(&self) -> &'static [(u16, &'static str)] {
+        E::statuses()
     }
 }
 
@@ -328,11 +337,17 @@ impl<E: HttpStatus> StatusByTrait<E> for StatusOf<E> {
 pub trait StatusUnknown<E> {
     /// Returns a function from the error to its status.
     fn status_of(&self) -> fn(&E) -> Option<u16>;
+    /// Returns no statuses.
+    fn statuses(&self) -> &'static [(u16, &'static str)];
 }
 
 impl<E> StatusUnknown<E> for &StatusOf<E> {
     fn status_of(&self) -> fn(&E) -> Option<u16> {
         |_| None
+    }
+
+    fn statuses(&self) -> &'static [(u16, &'static str)] {
+        &[]
     }
 }
 

@@ -313,6 +313,13 @@ markers! {
     /// or raw bytes if its type is `Bytes`), and the others are read from the query.
     /// `max_body = "32MiB"` limits the size of the body; the default is 2 MiB.
     ///
+    /// | option | meaning |
+    /// |---|---|
+    /// | `header = user_agent`, `header("X-Tag") = tag` | the parameter is the header `user-agent`, or `x-tag` |
+    /// | `cookie = session`, `cookie("__Host-id") = id` | the parameter is the cookie |
+    /// | `form`, `multipart` | the parameters are fields of a form in the body, and not of JSON |
+    /// | `status = 201` | the status of a result |
+    ///
     /// The method is still an ordinary method of the handle. Its return type determines the
     /// response: text, JSON, bytes or a stream. The status of an error is that of its
     /// `HttpStatus`, or else 500.

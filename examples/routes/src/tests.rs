@@ -37,7 +37,7 @@ async fn parameters_come_from_path_query_and_body() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn errors_have_the_status_that_their_type_says() -> Result<()> {
     let (_runtime, http) = shelf().await?;
-    let missing = http.get("/papers/8").await?;
+    let missing = http.get("/papers/8").header("accept", "text/plain").await?;
     assert_eq!(missing.status(), 404);
     assert_eq!(missing.text().await?, "there is no paper 8");
     assert_eq!(http.get("/papers/8/words").await?.status(), 404);

@@ -17,8 +17,8 @@ pub use endpoint_error::EndpointError;
 pub use graph::{Graph, GraphNode};
 pub use graph_error::GraphError;
 #[cfg(feature = "http")]
-pub(crate) use http_options::HttpSettings;
-pub use http_options::{HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};
+pub(crate) use http_options::{ERROR_FORMATS, HttpSettings};
+pub use http_options::{ErrorFormatName, HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};
 pub(crate) use outline::Outline;
 pub(crate) use plan::{Plan, PlanNode};
 pub use registry::{BuildError, RegisteredApplication, no_argument, read_argument, registered};

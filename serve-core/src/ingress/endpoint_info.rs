@@ -6,11 +6,13 @@ use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
+use http::StatusCode;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::call::{Arguments, ParamTraits};
 use crate::deployment::Anywhere;
-use crate::ingress::response::into_response::ResultKind;
+use crate::ingress::file_part::FilePart;
+use crate::ingress::response::into_response::{EndpointResult, ResultKind};
 use crate::method::{Method, MethodInfo};
 
 /// The place where a parameter of an endpoint is found.
@@ -20,10 +22,32 @@ pub enum ParamPlace {
     Path,
     /// A key of the query.
     Query,
-    /// A key of the JSON object in the body.
+    /// A key of the JSON object in the body, or a field of the form in the body.
     Field,
     /// The whole body: JSON, or raw if the parameter is `Bytes`.
     Body,
+    /// The header of this name.
+    Header(&'static str),
+    /// The cookie of this name.
+    Cookie(&'static str),
+}
+
+/// The number of files that a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    One,
+    Many,
+}
+
+/// The format of a body whose fields are parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// A JSON object.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/form-data`.
+    Multipart,
 }
 
 impl ParamPlace {
@@ -33,6 +57,8 @@ impl ParamPlace {
             Self::Path => "path",
             Self::Query => "query",
             Self::Field | Self::Body => "body",
+            Self::Header(_) => "header",
+            Self::Cookie(_) => "cookie",
         }
     }
 }
@@ -45,10 +71,18 @@ pub struct EndpointSpec<M: Method> {
     pub path: &'static str,
     /// The place of each parameter, in the order of the signature.
     pub places: &'static [ParamPlace],
+    /// The format of the body, if fields of the body are parameters.
+    pub body: BodyFormat,
+    /// The status of a result.
+    pub success: u16,
+    /// The way in which the result becomes a response.
+    pub result: EndpointResult<M::Ok>,
     /// The limit of the body in bytes; `None` means the limit of the application.
     pub max_body: Option<usize>,
     /// The status of the method's own error; `None` means 500 without details.
     pub status: fn(&M::Err) -> Option<u16>,
+    /// The statuses that the method's own error may have, each with its meaning.
+    pub statuses: &'static [(u16, &'static str)],
     /// The schemas of the parameters.
     pub params: fn(&mut SchemaGenerator) -> Vec<Schema>,
     /// The schema of the result, or of one item of the stream.
@@ -69,12 +103,17 @@ pub(crate) struct EndpointInfo {
     pub(crate) path_names: Vec<&'static str>,
     pub(crate) method: MethodInfo,
     pub(crate) places: &'static [ParamPlace],
+    pub(crate) body: BodyFormat,
+    /// The status of a result.
+    pub(crate) success: StatusCode,
     pub(crate) traits: Vec<ParamTraits>,
     /// The endpoint's own limit of the body in bytes.
     pub(crate) max_body: Option<usize>,
     pub(crate) result: ResultKind,
     /// True if the method has an error of its own.
     pub(crate) fallible: bool,
+    /// The statuses of that error, if it says them.
+    pub(crate) statuses: &'static [(u16, &'static str)],
     pub(crate) params: fn(&mut SchemaGenerator) -> Vec<Schema>,
     pub(crate) returns: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -90,10 +129,13 @@ impl EndpointInfo {
             path_names: path_names(spec.path),
             method: M::INFO,
             places: spec.places,
+            body: spec.body,
+            success: StatusCode::from_u16(spec.success).expect("`#[handle]` checks the status"),
             traits: <M::Args as Arguments<Anywhere>>::traits(),
             max_body: spec.max_body,
-            result: ResultKind::of::<M::Ok>(),
+            result: spec.result.kind,
             fallible: TypeId::of::<M::Err>() != TypeId::of::<Infallible>(),
+            statuses: spec.statuses,
             params: spec.params,
             returns: spec.returns,
         };
@@ -105,6 +147,36 @@ impl EndpointInfo {
     pub(crate) fn index_of(&self, place: ParamPlace, name: &str) -> Option<usize> {
         let index = self.method.param_names.iter().position(|known| *known == name)?;
         (self.places[index] == place).then_some(index)
+    }
+
+    /// Returns the name by which clients know the parameter at `index`.
+    pub(crate) fn name_outside(&self, index: usize) -> &'static str {
+        match self.places[index] {
+            ParamPlace::Header(name) | ParamPlace::Cookie(name) => name,
+            _ => self.method.param_names[index],
+        }
+    }
+
+    /// Returns how many files of a multipart form the parameter at `index` takes, if it takes files.
+    pub(crate) fn files(&self, index: usize) -> Option<Files> {
+        let id = self.traits[index].type_id;
+        let one = [
+            TypeId::of::<Bytes>(),
+            TypeId::of::<Option<Bytes>>(),
+            TypeId::of::<FilePart>(),
+            TypeId::of::<Option<FilePart>>(),
+        ];
+        let many = [
+            TypeId::of::<Vec<Bytes>>(),
+            TypeId::of::<Option<Vec<Bytes>>>(),
+            TypeId::of::<Vec<FilePart>>(),
+            TypeId::of::<Option<Vec<FilePart>>>(),
+        ];
+        match self.body {
+            BodyFormat::Multipart if one.contains(&id) => Some(Files::One),
+            BodyFormat::Multipart if many.contains(&id) => Some(Files::Many),
+            _ => None,
+        }
     }
 
     /// Returns the parameter that is the whole body. The boolean is true if the parameter takes raw

@@ -6,9 +6,10 @@
 //! | room | owns |
 //! |---|---|
 //! | `prefix`, `connection` | route prefixes; the state that the requests on one socket share |
-//! | `response/` | the answers: values, streams, failed calls, rejected requests |
-//! | `endpoint_info` | an endpoint as data |
+//! | `response/` | the answers: values, streams, errors and their formats |
+//! | `file_part`, `endpoint_info` | a file as a parameter; an endpoint as data |
 //! | `request/` | the head and the body of a request, and the arguments in both |
+//! | `filters/` | what an application asks of every request and adds to every answer: CORS, API keys, rate limit, compression |
 //! | `endpoint/` | what answers: typed endpoints and `#[routes]` |
 //! | `openapi/` | the description of the endpoints, and the page that shows it |
 //! | `routing/` | the choice of the application and the endpoint |
@@ -21,16 +22,17 @@
 //! result. `HttpClient` reaches everything except for the socket, too.
 //!
 //! # Error responses
-//! The response to a rejected request (400, 403, 405, 413, 415, 422, 408 for a body that stops
-//! coming, and 507 for a stream that is too long for one JSON array) has a JSON body that names the fault
-//! and what was expected; see `response::rejection`. The response to a failed call (a method's own
-//! status, 404, 408, 500, 503) is its message as text; see `response::call_failure`. In a stream
-//! that has begun, both are `{"error": {"status": .., "message": ..}}`.
+//! Every error is an [`HttpError`]: of a rejected request (`response::rejection`), of a failed call
+//! (`response::call_failure`), of a path that nobody has, and in a stream that has begun. It travels as
+//! a response without a body, until `HttpService` knows the application and what the client accepts,
+//! and lets the application's `ErrorFormat` (`response::error_format`) write the body.
 
 mod client;
 mod connection;
 mod endpoint;
 mod endpoint_info;
+mod file_part;
+mod filters;
 mod openapi;
 mod prefix;
 mod request;
@@ -40,7 +42,13 @@ mod server;
 
 pub use client::{HttpClient, HttpRequest, HttpResponse};
 pub use endpoint::interface::{EndpointType, HttpInterface};
-pub use endpoint_info::{EndpointSpec, ParamPlace};
+pub use endpoint_info::{BodyFormat, EndpointSpec, ParamPlace};
+pub use file_part::FilePart;
+
+pub use response::error_format::NamedErrorFormat;
+pub use response::http_error::HttpError;
+pub use response::into_response::{EndpointResult, Unsendable};
+pub use response::reply::{Cookie, Reply};
 pub(crate) use routing::mounted_app::check;
 pub(crate) use server::proxy::Proxy;
 pub(crate) use server::service::HttpService;

@@ -564,8 +564,9 @@ macro_rules! __http_one {
     (
         $http:ident $owner:ty;
         endpoint {
-            $marker:ident $verb:literal $path:literal ($($place:ident $ty:ty),*)
-            -> $shape:ident($ok:ty $(, $err:ty)?) $(max_body $max_body:literal)?
+            $marker:ident $verb:literal $path:literal ($($place:ident $(= $name:literal)? $ty:ty),*)
+            -> $shape:ident($ok:ty $(, $err:ty)?)
+            $(body $body:ident)? $(success $success:literal)? $(max_body $max_body:literal)?
         }
     ) => {{
         #[allow(unused_imports, reason = "one of the two fits")]
@@ -574,9 +575,19 @@ macro_rules! __http_one {
         checked.endpoint($http, $crate::__private::EndpointSpec {
             verb: $verb,
             path: $path,
-            places: &[$($crate::__private::ParamPlace::$place),*],
+            places: &[$($crate::__private::ParamPlace::$place $(($name))?),*],
+            body: $crate::__body!($($body)?),
+            success: $crate::__success!($($success)?),
+            result: {
+                #[allow(unused_imports, reason = "one of them fits")]
+                use $crate::__private::{
+                    ResultIsReply as _, ResultIsValue as _, ResultOtherwise as _,
+                };
+                (&&&$crate::__private::ResultOf::<$ok>::NEW).result()
+            },
             max_body: $crate::__private::first(&[$($max_body)?]),
-            status: $crate::__status!($($err)?),
+            status: $crate::__status!(status_of $($err)?),
+            statuses: $crate::__status!(statuses $($err)?),
             params: |generator| {
                 #[allow(unused_imports, reason = "one of the two fits")]
                 use $crate::__private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
@@ -594,18 +605,45 @@ macro_rules! __http_one {
     }};
 }
 
-/// The function from the error of an endpoint to its status.
+/// The function from the error of an endpoint to its status, or the statuses that it may have.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __status {
-    () => {
+    (status_of) => {
         |_| ::core::option::Option::None
     };
-    ($err:ty) => {{
+    (statuses) => {
+        &[]
+    };
+    ($what:ident $err:ty) => {{
         #[allow(unused_imports, reason = "one of the two fits")]
         use $crate::__private::{StatusByTrait as _, StatusUnknown as _};
-        (&$crate::__private::StatusOf::<$err>::NEW).status_of()
+        (&$crate::__private::StatusOf::<$err>::NEW).$what()
     }};
+}
+
+/// The format of the body of an endpoint.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __body {
+    () => {
+        $crate::__private::BodyFormat::Json
+    };
+    ($body:ident) => {
+        $crate::__private::BodyFormat::$body
+    };
+}
+
+/// The status of the result of an endpoint.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __success {
+    () => {
+        200
+    };
+    ($status:literal) => {
+        $status
+    };
 }
 
 /// `bind`, for each constructor.

@@ -14,7 +14,8 @@ use crate::call::Wire;
 use crate::method::{AnyMethod, Erased, Method, Shape};
 #[cfg(feature = "http")]
 use {
-    super::{Anywhere, Arguments, EndpointSpec, EndpointType, HttpInterface},
+    super::{Anywhere, Arguments, EndpointResult, EndpointSpec, EndpointType, HttpInterface},
+    crate::ingress::Reply,
     crate::method::{Many, One, Streaming, Unary},
     schemars::{Schema, SchemaGenerator},
     serde::Serialize,
@@ -109,6 +110,66 @@ pub trait EndpointOtherwise<M: Method> {
 #[cfg(feature = "http")]
 impl<M: Method, S> EndpointOtherwise<M> for &Checked<M, S> {
     fn endpoint(&self, _: HttpInterface, _: EndpointSpec<M>) -> HttpInterface {
+        unreachable!("{CHECKED}")
+    }
+}
+
+/// The result of an endpoint, whose type is checked elsewhere. Called as
+/// `(&&&ResultOf::<T>::NEW).result()`.
+#[cfg(feature = "http")]
+pub struct ResultOf<T>(PhantomData<fn() -> T>);
+
+#[cfg(feature = "http")]
+impl<T> ResultOf<T> {
+    /// The receiver of the call to `result`.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+#[cfg(feature = "http")]
+impl<T> fmt::Debug for ResultOf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResultOf")
+    }
+}
+
+/// The first choice: the result has a status and headers of its own.
+#[cfg(feature = "http")]
+pub trait ResultIsReply<R> {
+    /// Returns the way in which the result becomes a response.
+    fn result(&self) -> EndpointResult<R>;
+}
+
+#[cfg(feature = "http")]
+impl<T: Serialize + 'static> ResultIsReply<Reply<T>> for &&ResultOf<Reply<T>> {
+    fn result(&self) -> EndpointResult<Reply<T>> {
+        EndpointResult::reply()
+    }
+}
+
+/// The second choice: the result is a value.
+#[cfg(feature = "http")]
+pub trait ResultIsValue<R> {
+    /// Returns the way in which the result becomes a response.
+    fn result(&self) -> EndpointResult<R>;
+}
+
+#[cfg(feature = "http")]
+impl<T: Serialize + 'static> ResultIsValue<T> for &ResultOf<T> {
+    fn result(&self) -> EndpointResult<T> {
+        EndpointResult::value()
+    }
+}
+
+/// The third choice: the type violates the bounds.
+#[cfg(feature = "http")]
+pub trait ResultOtherwise<R> {
+    /// Never runs.
+    fn result(&self) -> EndpointResult<R>;
+}
+
+#[cfg(feature = "http")]
+impl<T> ResultOtherwise<T> for ResultOf<T> {
+    fn result(&self) -> EndpointResult<T> {
         unreachable!("{CHECKED}")
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::poll;
 use serde_json::{Value, json};
 use serve_core::prelude::*;
+use serve_core::testing::HttpRequest;
 use tokio::sync::Notify;
 use tokio::time::advance;
 
@@ -90,7 +91,7 @@ async fn health_and_routes_are_served() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
     for path in ["/-/healthz", "/-/routes"] {
-        let response = http.get(path).await?;
+        let response = http.get(path).header("accept", "text/plain").await?;
         assert_eq!(response.status(), 503, "{path}");
         assert_eq!(response.text().await?, "Route table is not populated yet.");
     }
@@ -103,7 +104,7 @@ async fn health_and_routes_are_served() -> Result<()> {
     let expected = [("/", "root"), ("/math", "math")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(routes, BTreeMap::from(expected));
     runtime.shutdown().await;
-    let response = http.get("/-/healthz").await?;
+    let response = http.get("/-/healthz").header("accept", "text/plain").await?;
     assert_eq!(response.status(), 503);
     assert_eq!(response.text().await?, "This node is being drained.");
     Ok(())
@@ -113,17 +114,17 @@ async fn health_and_routes_are_served() -> Result<()> {
 async fn unknown_paths_are_404_with_the_known_routes() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
-    let nothing = http.get("/nothing").await?;
+    let nothing = http.get("/nothing").header("accept", "text/plain").await?;
     assert_eq!(nothing.status(), 404);
     assert_eq!(nothing.text().await?, "path `/nothing` not found: no application has a route");
     runtime.run(at("math", "/math")).await?;
-    let nothing = http.get("/nothing").await?;
+    let nothing = http.get("/nothing").header("accept", "text/plain").await?;
     assert_eq!(nothing.status(), 404);
     assert_eq!(
         nothing.text().await?,
         "path `/nothing` not found: the route prefixes are `/math` (see /-/routes)"
     );
-    let nothing = http.get("/math/nothing").await?;
+    let nothing = http.get("/math/nothing").header("accept", "text/plain").await?;
     assert_eq!(nothing.status(), 404);
     let text = nothing.text().await?;
     assert!(text.contains("`/math/nothing`") && text.contains("/math/docs"), "{text}");
@@ -167,7 +168,7 @@ async fn a_starting_application_is_503() -> Result<()> {
     let runtime = MockRuntime::builder().start();
     let http = runtime.http();
     let (go, running) = starting(&runtime, "slow", "/slow").await;
-    let early = http.get("/slow/x").await?;
+    let early = http.get("/slow/x").header("accept", "text/plain").await?;
     assert_eq!((early.status().as_u16(), early.header("retry-after")), (503, Some("1")));
     assert_eq!(early.text().await?, "application `slow` is starting; try again soon");
     assert_eq!(http.get("/other").await?.status(), 404);
@@ -236,8 +237,9 @@ async fn head_is_get_without_the_body() -> Result<()> {
     assert_eq!(response.header("content-length"), Some("4"));
     assert_eq!(response.text().await?, "");
     for path in ["/-/healthz", "/-/routes", "/-/nowhere", "/nowhere"] {
-        let whole = runtime.http().get(path).await?.text().await?;
-        let answer = runtime.http().request("HEAD", path).await?;
+        let id = |request: HttpRequest| request.header("x-request-id", "dora");
+        let whole = id(runtime.http().get(path)).await?.text().await?;
+        let answer = id(runtime.http().request("HEAD", path)).await?;
         assert_eq!(answer.header("content-length"), Some(whole.len().to_string().as_str()));
         assert_eq!(answer.text().await?, "", "HEAD {path}");
     }

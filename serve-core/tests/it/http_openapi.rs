@@ -133,12 +133,12 @@ async fn fields_are_properties_of_the_body() -> Result<()> {
         greet["responses"]["200"]["content"],
         json!({"text/plain; charset=utf-8": {"schema": {"type": "string"}}})
     );
-    let rejected = json!({"$ref": "#/components/schemas/Serve.InputError"});
+    let rejected = json!({"$ref": "#/components/schemas/Serve.Error"});
     for status in ["400", "413", "415", "422"] {
         let content = &greet["responses"][status]["content"];
         assert_eq!(content["application/json"]["schema"], rejected, "{status}");
     }
-    assert!(document["components"]["schemas"]["Serve.InputError"].is_object());
+    assert!(document["components"]["schemas"]["Serve.Error"].is_object());
     for status in ["408", "500", "503"] {
         assert!(greet["responses"][status]["content"]["text/plain"].is_object(), "{status}");
     }

@@ -102,9 +102,12 @@ async fn desk() -> Result<(MockRuntime, HttpClient)> {
 async fn error(response: HttpResponse) -> Result<(u16, Value)> {
     assert_eq!(response.header("content-type"), Some("application/json"));
     let status = response.status().as_u16();
+    let id = response.header("x-request-id").unwrap_or_default().to_owned();
     let body: BTreeMap<String, Value> = response.json().await?;
     assert_eq!(body.len(), 1);
     assert_eq!(body["error"]["status"], status);
+    assert_eq!(body["error"]["request_id"], id);
+    assert!(body["error"]["code"].is_string());
     Ok((status, body["error"].clone()))
 }
 
@@ -138,13 +141,16 @@ async fn json_content_types_are_accepted() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_variant_lists_the_known_ones() -> Result<()> {
     let (_runtime, http) = desk().await?;
-    let response = http.post("/greet").json(json!({"language": "german", "name": "Dora"})).await?;
+    let body = json!({"language": "german", "name": "Dora"});
+    let response = http.post("/greet").header("x-request-id", "dora").json(body).await?;
     assert_eq!(
         response.json::<Value>().await?,
         json!({"error": {
             "status": 422,
+            "code": "invalid_input",
             "field": "language",
             "in": "body",
+            "request_id": "dora",
             "message": "unknown variant `german`, expected `spanish` or `french`",
         }})
     );

@@ -213,7 +213,7 @@ async fn errors_set_the_status_and_the_body() -> Result<()> {
         ("/error?status=409", 409, "the model said no"),
     ];
     for (path, status, body) in rows {
-        let response = http.get(path).await?;
+        let response = http.get(path).header("accept", "text/plain").await?;
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.header("content-type"), Some(TEXT));
         assert_eq!(response.text().await?, body, "{path}");
@@ -227,14 +227,15 @@ async fn errors_without_a_status_are_500_and_hidden() -> Result<()> {
     for path in
         ["/plain", "/error", "/panic", "/unwritable", "/callee?what=error", "/callee?what=panic"]
     {
-        let response = http.get(path).await?;
+        let response = http.get(path).header("accept", "text/plain").await?;
         assert_eq!(response.status(), 500, "{path}");
         assert!(response.header("x-request-id").is_some());
         assert_eq!(response.text().await?, "Internal Server Error", "{path}");
     }
     // Nor does a number that is no status.
     for status in [99, 101, 1000] {
-        let response = http.get("/error").query(&[("status", status)]).await?;
+        let response =
+            http.get("/error").query(&[("status", status)]).header("accept", "text/plain").await?;
         assert_eq!(response.status(), 500);
         assert_eq!(response.text().await?, "Internal Server Error");
     }
@@ -244,7 +245,7 @@ async fn errors_without_a_status_are_500_and_hidden() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_callees_503_is_passed_on_with_retry_after() -> Result<()> {
     let (_runtime, http) = desk().await?;
-    let response = http.get("/callee?what=overloaded").await?;
+    let response = http.get("/callee?what=overloaded").header("accept", "text/plain").await?;
     assert_eq!(response.status(), 503);
     assert_eq!(response.header("retry-after"), Some("1"));
     assert!(response.text().await?.starts_with("overloaded"));

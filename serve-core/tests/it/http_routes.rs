@@ -223,7 +223,7 @@ async fn deadlines_and_panics_end_a_request() -> Result<()> {
     let broken = http.get("/body").header("x-request-timeout-seconds", "1.5").await?;
     assert_eq!(broken.status(), 200);
     assert!(broken.text().await.is_err());
-    let panicked = http.get("/panic").await?;
+    let panicked = http.get("/panic").header("accept", "text/plain").await?;
     assert_eq!(panicked.status(), 500);
     assert_eq!(panicked.text().await?, "Internal Server Error");
     assert_eq!(http.get("/typed").await?.status(), 200);

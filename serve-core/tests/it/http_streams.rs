@@ -122,7 +122,8 @@ async fn a_first_error_sets_the_status() -> Result<()> {
         {
             let response = http.get(path).header("accept", accept).await?;
             assert_eq!(response.status(), status, "{path} as {accept}");
-            assert_eq!(response.text().await?, body);
+            let error: Value = response.json().await?;
+            assert_eq!(error["error"]["message"], body);
         }
     }
     // Nothing was sent of a list yet, wherever the error stands.
@@ -134,17 +135,19 @@ async fn a_first_error_sets_the_status() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn a_later_error_is_an_event_a_line_or_a_break() -> Result<()> {
     let (_runtime, http, _) = source().await?;
-    let error = r#"{"error":{"status":404,"message":"no such number"}}"#;
-    let lines = http.get("/failing?after=1").await?;
+    let error = r#"{"error":{"status":404,"message":"no such number","request_id":"dora"}}"#;
+    let named = |path: &str| http.get(path).header("x-request-id", "dora");
+    let lines = named("/failing?after=1").await?;
     assert_eq!(lines.status(), 200);
     assert_eq!(lines.text().await?, format!("0\n{error}\n"));
-    let events = http.get("/failing?after=1").header("accept", "text/event-stream").await?;
+    let events = named("/failing?after=1").header("accept", "text/event-stream").await?;
     assert_eq!(events.text().await?, format!("data: 0\n\nevent: error\ndata: {error}\n\n"));
-    let hidden = http.get("/failing-words").header("accept", "text/event-stream").await?;
+    let hidden = named("/failing-words").header("accept", "text/event-stream").await?;
     assert_eq!(
         hidden.text().await?,
         "data: a\n\nevent: error\n\
-         data: {\"error\":{\"status\":500,\"message\":\"Internal Server Error\"}}\n\n"
+         data: {\"error\":{\"status\":500,\"code\":\"internal\",\"message\":\"Internal Server Error\",\
+         \"request_id\":\"dora\"}}\n\n"
     );
     let raw = http.get("/failing-words").await?;
     assert_eq!(raw.status(), 200);

@@ -7,6 +7,7 @@ use syn::spanned::Spanned;
 
 use super::model::{Hook, Model, Routes, When};
 use crate::cfg::Cfg;
+use crate::endpoint::Form;
 use crate::hygiene;
 
 /// Generates the impl of `Handlers`.
@@ -122,11 +123,16 @@ fn http(model: &Model) -> Option<TokenStream> {
             let parameters = method.endpoint.as_ref()?.parameters(&method.parameters);
             let endpoint = method.endpoint.as_ref()?;
             let (verb, path) = (&endpoint.verb, &endpoint.path);
+            let form = endpoint.form.map(|form| match form {
+                Form::Form => quote! { body Form },
+                Form::Multipart => quote! { body Multipart },
+            });
+            let success = endpoint.success.map(|status| quote! { success #status });
             let max_body = endpoint.max_body.map(|bytes| quote! { max_body #bytes });
             let (cfg, marker, shape) = (method.cfg.attribute(), method.marker(), method.shape());
             let result = method.result();
             Some(quote! {
-                #cfg endpoint { #marker #verb #path (#parameters) -> #shape #result #max_body }
+                #cfg endpoint { #marker #verb #path (#parameters) -> #shape #result #form #success #max_body }
             })
         })
         .collect();

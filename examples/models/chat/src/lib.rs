@@ -13,6 +13,7 @@ pub mod model;
 pub mod openai;
 mod settings;
 
+use serve_core::http::HttpOptions;
 use serve_core::prelude::*;
 
 pub use generate::{Generate, GenerateError, GenerateHandle, GenerateMock, Wish, begin};
@@ -27,5 +28,7 @@ pub fn chat(settings: Settings) -> Result<Application<OpenAi>> {
     settings.check()?;
     let generate = Generate::bind(Library::default(), settings.models.clone())
         .num_replicas(settings.replicas.get());
-    Ok(OpenAi::bind(generate, settings.models).into())
+    // Errors that arise before a handler runs have the form that OpenAI's clients read, too.
+    let options = HttpOptions::new().error_format("openai");
+    Ok(Application::new(OpenAi::bind(generate, settings.models)).http_options(options))
 }

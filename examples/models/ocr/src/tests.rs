@@ -159,7 +159,8 @@ async fn a_line_that_fails_fails_its_page() -> Result<()> {
     let post = || runtime.http().post("/read").body(PNG);
     let list = post().header("accept", "application/json").await?;
     assert_eq!(list.status(), 500);
-    assert_eq!(list.text().await?, "a line of the page could not be read");
+    let error: serde_json::Value = list.json().await?;
+    assert_eq!(error["error"]["message"], "a line of the page could not be read");
     let text = post().await?.text().await?;
     let lines: Vec<_> = text.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("line 0"), "{text}");

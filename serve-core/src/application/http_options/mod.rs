@@ -8,6 +8,7 @@ mod rate;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ macro_rules! value {
     (flag) => { bool };
     (some_text) => { String };
     (texts) => { Vec<String> };
+    (secrets) => { Vec<String> };
     (some_rate) => { Rate };
 }
 
@@ -79,6 +81,9 @@ macro_rules! kind {
     (texts) => {
         ValueKind::Texts
     };
+    (secrets) => {
+        ValueKind::Texts
+    };
     (some_rate) => {
         ValueKind::Rate
     };
@@ -92,6 +97,9 @@ macro_rules! setter {
             self.$name = Some(values.into_iter().map(Into::into).collect());
             self
         }
+    };
+    (secrets $name:ident, $($doc:expr),*) => {
+        setter!(texts $name, $($doc),*);
     };
     (some_text $name:ident, $($doc:expr),*) => {
         $(#[doc = $doc])*
@@ -107,6 +115,25 @@ macro_rules! setter {
             self
         }
     };
+}
+
+/// A value as `Debug` shows it, by the kind that the table names: secrets are not shown.
+macro_rules! shown {
+    (secrets $value:expr) => {
+        Secrets(&$value)
+    };
+    ($kind:ident $value:expr) => {
+        &$value
+    };
+}
+
+/// Shows that there are secrets, but not which.
+struct Secrets<'a, T>(&'a T);
+
+impl<T: Default + PartialEq> fmt::Debug for Secrets<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self.0 == T::default() { "none" } else { "[..]" })
+    }
 }
 
 /// Defines the options: the fields and the setters of [`HttpOptions`], the fields of
@@ -139,10 +166,21 @@ macro_rules! http_options {
         /// assert_eq!(options, same);
         /// # Ok::<(), serde_json::Error>(())
         /// ```
-        #[derive(Clone, Debug, Default, PartialEq)]
+        #[derive(Clone, Default, PartialEq)]
         #[must_use = "options do nothing until a runtime or an application has them"]
         pub struct HttpOptions {
             $($name: Option<value!($kind)>,)*
+        }
+
+        impl fmt::Debug for HttpOptions {
+            /// Shows the options that are set, without the API keys.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut options = f.debug_struct("HttpOptions");
+                $(if let Some(value) = &self.$name {
+                    options.field(stringify!($name), &shown!($kind *value));
+                })*
+                options.finish()
+            }
         }
 
         impl HttpOptions {
@@ -155,9 +193,17 @@ macro_rules! http_options {
         }
 
         /// The options of HTTP, with their defaults filled in.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub(crate) struct HttpSettings {
             $(pub(crate) $name: setting!($kind),)*
+        }
+
+        impl fmt::Debug for HttpSettings {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("HttpSettings")
+                    $(.field(stringify!($name), &shown!($kind self.$name)))*
+                    .finish()
+            }
         }
 
         impl HttpSettings {
@@ -244,8 +290,8 @@ http_options! {
         "the interval of the comments that keep a stream of server-sent events alive while it has no \
          items";
     Application flag compression [] = false, "false",
-        "whether answers are compressed as the client accepts (`zstd`, `br`, `gzip`), if they are \
-         larger than 1 KiB and of a compressible type";
+        "whether answers are compressed as the client accepts (`br`, `gzip`), if they are larger than \
+         1 KiB and of a compressible type; needs the feature `compression`";
     Application texts cors_origins [] = Vec::new(), "none",
         "the origins whose pages may read answers; `*` is every origin. With none, no headers of CORS \
          are sent";
@@ -270,7 +316,7 @@ http_options! {
     Application size max_websocket_message [] = 1 << 20, "1MiB",
         "the size of the largest message that a WebSocket accepts. A larger one closes it with code \
          1009";
-    Application texts api_keys [] = Vec::new(), "none",
+    Application secrets api_keys [] = Vec::new(), "none",
         "the keys of which a request must bring one, as `Authorization: Bearer KEY` or `X-API-Key: \
          KEY`; without one it receives 401";
     Application some_rate rate_limit [] = None, "none",
@@ -286,6 +332,41 @@ impl HttpSettings {
     pub(crate) fn max_body(&self) -> usize {
         usize::try_from(self.max_body).unwrap_or(usize::MAX)
     }
+}
+
+/// Hides the value that a fault repeats if it may be a secret.
+fn hidden(fault: OptionFault) -> OptionFault {
+    if fault.path != "api_keys" {
+        return fault;
+    }
+    OptionFault { message: "is not a list of strings".to_owned(), ..fault }
+}
+
+/// The names of the built-in error formats.
+pub(crate) const ERROR_FORMATS: [&str; 3] = ["serve", "openai", "problem"];
+
+/// The name of an error format that the program has registered.
+#[derive(Debug)]
+pub struct ErrorFormatName(pub &'static str);
+
+inventory::collect!(ErrorFormatName);
+
+/// True for `*`, and for an origin as browsers write it.
+fn is_origin(origin: &str) -> bool {
+    let Some((scheme, host)) = origin.split_once("://") else {
+        return origin == "*" || origin == "null";
+    };
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let host_byte =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@');
+    let is_host = !host.is_empty() && host.bytes().all(host_byte);
+    is_scheme && !scheme.is_empty() && is_host && !host.contains(['*', ','])
+}
+
+/// True for the name of a method or a header (a token of RFC 9110), and for `*`.
+fn is_token(name: &str) -> bool {
+    let of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(of_token)
 }
 
 /// The groups into which a config file may sort options: `tls: { cert: .. }` is `tls_cert: ..`.
@@ -328,7 +409,7 @@ impl HttpOptions {
         match table::read(HTTP_OPTIONS, flat) {
             Ok(options) if faults.is_empty() => options.check().map(|()| options),
             Ok(options) => Err(faults.into_iter().chain(options.faults()).collect()),
-            Err(more) => Err(faults.into_iter().chain(more).collect()),
+            Err(more) => Err(faults.into_iter().chain(more.into_iter().map(hidden)).collect()),
         }
     }
 
@@ -399,6 +480,39 @@ impl HttpOptions {
                     "{proxy:?} is neither an address nor a network, such as \"10.0.0.0/8\""
                 );
                 fault("trusted_proxies", message);
+            }
+        }
+        if let Some(name) = self.error_format.as_deref().filter(|name| !name.is_empty()) {
+            let registered = inventory::iter::<ErrorFormatName>().map(|known| known.0);
+            let known: Vec<&str> = ERROR_FORMATS.into_iter().chain(registered).collect();
+            if !known.contains(&name) {
+                let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!(
+                    "no error format is named `{name}`; there are {}; `register_error_format!` \
+                     registers one",
+                    known.join(", ")
+                );
+                fault("error_format", message);
+            }
+        }
+        if self.compression == Some(true) && cfg!(not(feature = "compression")) {
+            fault("compression", "needs the feature `compression` of serve-core".to_owned());
+        }
+        for origin in self.cors_origins.iter().flatten().filter(|origin| !is_origin(origin)) {
+            let message = format!(
+                "{origin:?} is not an origin: write it as browsers do, `https://example.org`, with \
+                 the port if it is not the usual one, or write `*`"
+            );
+            fault("cors_origins", message);
+        }
+        let names = [
+            ("cors_methods", &self.cors_methods),
+            ("cors_headers", &self.cors_headers),
+            ("cors_expose_headers", &self.cors_expose_headers),
+        ];
+        for (option, names) in names {
+            for name in names.iter().flatten().filter(|name| !is_token(name)) {
+                fault(option, format!("{name:?} is not a name"));
             }
         }
         if self.api_keys.iter().flatten().any(|key| key.trim() != key || key.is_empty()) {

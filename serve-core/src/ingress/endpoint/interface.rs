@@ -61,7 +61,6 @@ impl HttpInterface {
 
     /// Adds an endpoint that returns one value.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "generated code makes the spec in place")]
     pub fn endpoint<M: Unary>(mut self, spec: EndpointSpec<M>) -> Self
     where
         M::Args: Arguments<Anywhere>,
@@ -70,7 +69,7 @@ impl HttpInterface {
         let info = Arc::new(EndpointInfo::of(&spec));
         let connected = Arc::clone(&info);
         let connect = Box::new(move |link, settings| {
-            Arc::new(TypedEndpoint::<M, One>::new(connected, spec.status, link, settings))
+            Arc::new(TypedEndpoint::<M, One>::new(connected, &spec, link, settings))
                 as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { info, connect });
@@ -79,7 +78,6 @@ impl HttpInterface {
 
     /// Adds an endpoint that returns a stream.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "generated code makes the spec in place")]
     pub fn streaming_endpoint<M: Streaming>(mut self, spec: EndpointSpec<M>) -> Self
     where
         M::Args: Arguments<Anywhere>,
@@ -88,7 +86,7 @@ impl HttpInterface {
         let info = Arc::new(EndpointInfo::of(&spec));
         let connected = Arc::clone(&info);
         let connect = Box::new(move |link, settings| {
-            Arc::new(TypedEndpoint::<M, Many>::new(connected, spec.status, link, settings))
+            Arc::new(TypedEndpoint::<M, Many>::new(connected, &spec, link, settings))
                 as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { info, connect });

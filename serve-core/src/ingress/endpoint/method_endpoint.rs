@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::Response;
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::application::HttpSettings;
@@ -17,12 +16,12 @@ use crate::call::argument::Here;
 use crate::call::{Arguments, CallError};
 use crate::deployment::{Anywhere, Link};
 use crate::dispatch::{Handle, call, stream};
-use crate::ingress::endpoint_info::EndpointInfo;
+use crate::ingress::endpoint_info::{EndpointInfo, EndpointSpec};
 use crate::ingress::request::incoming::Incoming;
-use crate::ingress::request::parameters::{BodyUse, Input, read_body};
-use crate::ingress::response::call_failure::CallFailure;
-use crate::ingress::response::into_response::answer;
-use crate::ingress::response::rejection::Rejection;
+use crate::ingress::request::parameters::{BodyContent, BodyUse, Input, read_body};
+use crate::ingress::response::error_format::ErrorFormat;
+use crate::ingress::response::http_error::HttpError;
+use crate::ingress::response::into_response::{EndpointResult, OwnStatus, set_status};
 use crate::ingress::response::streaming;
 use crate::method::{Many, Method, One, Streaming, Unary};
 use crate::replica::Scope;
@@ -40,6 +39,8 @@ pub(crate) struct TypedEndpoint<M: Method, S> {
     info: Arc<EndpointInfo>,
     body_use: BodyUse,
     status: fn(&M::Err) -> Option<u16>,
+    result: EndpointResult<M::Ok>,
+    error_format: ErrorFormat,
     handle: Handle<M::Deployment>,
     settings: Arc<HttpSettings>,
     shape: PhantomData<fn() -> S>,
@@ -51,12 +52,20 @@ where
 {
     pub(crate) fn new(
         info: Arc<EndpointInfo>,
-        status: fn(&M::Err) -> Option<u16>,
+        spec: &EndpointSpec<M>,
         link: Link,
         settings: Arc<HttpSettings>,
     ) -> Self {
-        let body_use = BodyUse::of(&info);
-        Self { info, body_use, status, handle: Handle::connect(link), settings, shape: PhantomData }
+        Self {
+            body_use: BodyUse::of(&info),
+            info,
+            status: spec.status,
+            result: spec.result,
+            error_format: ErrorFormat::of(&settings),
+            handle: Handle::connect(link),
+            settings,
+            shape: PhantomData,
+        }
     }
 
     /// Returns the arguments of the request, or an error response if the request does not fit them.
@@ -69,20 +78,20 @@ where
             path: &incoming.path,
             body: &body,
         };
-        input.arguments().map_err(Rejection::into_response)
+        input.arguments().map_err(HttpError::into_response)
     }
 
-    async fn body(&self, incoming: &Incoming, body: Body) -> Result<Bytes, Response<Body>> {
+    async fn body(&self, incoming: &Incoming, body: Body) -> Result<BodyContent, Response<Body>> {
         let reading = read_body(&self.info, self.body_use, &incoming.head, body, &self.settings);
         // The call keeps the deadline itself; here it applies to a body that does not arrive.
         let read = match incoming.deadline.as_ref().and_then(|deadline| deadline.at()) {
             None => reading.await,
             Some(at) => tokio::time::timeout_at(at, reading).await.map_err(|_| {
                 let late: CallError<String> = CallError::DeadlineExceeded;
-                CallFailure::of_call(&late, M::INFO.name, &incoming.id).into_response()
+                HttpError::of_call(&late, M::INFO.name, &incoming.id).into_response()
             })?,
         };
-        read.map_err(Rejection::into_response)
+        read.map_err(HttpError::into_response)
     }
 
     /// Makes a call as part of the request and polls the call at once, so that a method which
@@ -114,6 +123,18 @@ where
         }
     }
 
+    /// Sets the status of the endpoint, unless the response has one of its own.
+    fn succeeded(&self, mut response: Response<Body>) -> Response<Body> {
+        let success = self.info.success;
+        if success != StatusCode::OK && response.status() == StatusCode::OK {
+            let own = response.extensions_mut().remove::<OwnStatus>().is_some();
+            if !own {
+                set_status(&mut response, success);
+            }
+        }
+        response
+    }
+
     /// Makes a call as part of the request.
     fn within<R>(incoming: &Incoming, call: impl FnOnce() -> R) -> R {
         Scope::outside(incoming.request.clone(), incoming.deadline.clone()).enter(call)
@@ -136,14 +157,14 @@ where
                 Err(response) => return response,
             };
             let failure = match self.answered(&incoming, arguments).await {
-                Ok(value) => match answer(value) {
-                    Ok(response) => return response,
+                Ok(value) => match (self.result.answer)(value) {
+                    Ok(response) => return self.succeeded(response),
                     Err(error) => {
                         let error: CallError<M::Err> = CallError::Codec(error.to_string());
-                        CallFailure::of::<M>(error, self.status, &incoming.id)
+                        HttpError::of_method::<M>(error, self.status, &incoming.id)
                     }
                 },
-                Err(error) => CallFailure::of::<M>(error, self.status, &incoming.id),
+                Err(error) => HttpError::of_method::<M>(error, self.status, &incoming.id),
             };
             failure.into_response()
         })
@@ -167,7 +188,10 @@ where
             };
             let items = Self::within(&incoming, || stream::<M>(&self.handle, Here(arguments)));
             let (headers, id) = (&incoming.head.headers, &incoming.id);
-            streaming::respond::<M>(items, self.status, headers, id, &self.settings).await
+            let (settings, format) = (&self.settings, self.error_format);
+            let response =
+                streaming::respond::<M>(items, self.status, headers, id, settings, format).await;
+            self.succeeded(response)
         })
     }
 }

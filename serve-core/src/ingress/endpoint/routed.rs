@@ -33,7 +33,7 @@ use crate::dispatch::{Head, Plain, Serving, start};
 use crate::ingress::connection::Connection;
 use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::incoming::Incoming;
-use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::response::http_error::HttpError;
 use crate::ingress::response::into_response::InPieces;
 use crate::method::{Handlers, InstanceCell, Shared};
 use crate::replica::{Replica, Scope};
@@ -127,8 +127,8 @@ pub(crate) async fn serve(
             response.extensions_mut().insert(InPieces);
             response
         }
-        Some(Ok(Part::Frame(_))) | None => CallFailure::internal().into_response(),
-        Some(Err(error)) => CallFailure::of_call(&error, NAME, &id).into_response(),
+        Some(Ok(Part::Frame(_))) | None => HttpError::internal().into_response(),
+        Some(Err(error)) => HttpError::of_call(&error, NAME, &id).into_response(),
     }
 }
 

@@ -8,8 +8,9 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{INPUT_ERROR, bounds, components, operation};
+use super::{ERROR, bounds, components, operation};
 use crate::ingress::endpoint_info::{EndpointInfo, numbered};
+use crate::ingress::response::error_format::ErrorFormat;
 
 /// An application, as its description names it.
 #[derive(Debug)]
@@ -20,6 +21,11 @@ pub(crate) struct About {
     pub(crate) deployment: String,
     /// The limit of a body whose endpoint sets none, in bytes.
     pub(crate) max_body: usize,
+    pub(crate) error_format: ErrorFormat,
+    /// True if requests need an API key.
+    pub(crate) needs_key: bool,
+    /// True if the number of requests is limited.
+    pub(crate) has_rate_limit: bool,
 }
 
 /// Returns the description of an application with these endpoints.
@@ -35,7 +41,7 @@ pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value 
     let results = operations.iter_mut().map(|(_, _, result)| result);
     let mut schemas =
         components::merge(takes.take_definitions(true), gives.take_definitions(true), results);
-    schemas.insert(INPUT_ERROR.to_owned(), input_error());
+    schemas.insert(ERROR.to_owned(), about.error_format.described().1);
     let mut paths: Map<String, Value> = Map::new();
     let mut firsts: HashMap<String, &EndpointInfo> = HashMap::new();
     for (info, params, result) in operations {
@@ -55,6 +61,13 @@ pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value 
         "paths": paths,
         "components": { "schemas": schemas },
     });
+    if about.needs_key {
+        document["components"]["securitySchemes"] = json!({
+            "Bearer": { "type": "http", "scheme": "bearer" },
+            "ApiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+        });
+        document["security"] = json!([{ "Bearer": [] }, { "ApiKey": [] }]);
+    }
     bounds::add(&mut document);
     document
 }
@@ -71,25 +84,4 @@ fn generator(takes: bool) -> SchemaGenerator {
 /// Converts a path such as `/files/{*path}` for OpenAPI, which has no parameters of many segments.
 fn templated(path: &str) -> String {
     path.replace("{*", "{")
-}
-
-fn input_error() -> Value {
-    json!({
-        "type": "object",
-        "description": "What was wrong with the request.",
-        "required": ["error"],
-        "properties": { "error": {
-            "type": "object",
-            "required": ["status", "message"],
-            "properties": {
-                "status": { "type": "integer", "description": "The HTTP status." },
-                "field": {
-                    "type": "string",
-                    "description": "The path to the input at fault, such as `items[2].name`.",
-                },
-                "in": { "type": "string", "enum": ["path", "query", "body"] },
-                "message": { "type": "string", "description": "What was expected." },
-            },
-        }},
-    })
 }

@@ -8,5 +8,5 @@ pub(crate) mod pages;
 
 /// The prefix of references to named schemas.
 const SCHEMAS: &str = "#/components/schemas/";
-/// The name of the schema of a rejected request. A dot keeps it apart from the names of Rust types.
-const INPUT_ERROR: &str = "Serve.InputError";
+/// The name of the schema of an error. A dot keeps it apart from the names of Rust types.
+const ERROR: &str = "Serve.Error";

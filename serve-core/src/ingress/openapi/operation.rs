@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::document::About;
-use super::{INPUT_ERROR, SCHEMAS};
-use crate::ingress::endpoint_info::{EndpointInfo, ParamPlace};
+use super::{ERROR, SCHEMAS};
+use crate::ingress::endpoint_info::{BodyFormat, EndpointInfo, Files, ParamPlace};
 use crate::ingress::response::framing::Framing;
 use crate::ingress::response::into_response::ResultKind;
 
@@ -35,7 +35,7 @@ pub(crate) fn describe(
     if let Some(body) = request_body(info, &params) {
         operation.insert("requestBody".into(), body);
     }
-    operation.insert("responses".into(), responses(info, result, about.max_body));
+    operation.insert("responses".into(), responses(info, result, about));
     operation.into()
 }
 
@@ -44,9 +44,10 @@ fn parameters(info: &EndpointInfo, path_names: &[&str], schemas: &[Value]) -> Ve
         let at = info.path_names.iter().position(|known| *known == name);
         at.and_then(|at| path_names.get(at)).copied().unwrap_or(name)
     };
-    let all = info.places.iter().zip(info.method.param_names).zip(&info.traits).zip(schemas);
-    all.filter(|(((place, _), _), _)| matches!(place, ParamPlace::Path | ParamPlace::Query))
-        .map(|(((place, name), traits), schema)| {
+    let all = info.places.iter().enumerate().zip(&info.traits).zip(schemas);
+    all.filter(|(((_, place), _), _)| !matches!(place, ParamPlace::Field | ParamPlace::Body))
+        .map(|(((index, place), traits), schema)| {
+            let name = info.name_outside(index);
             json!({
                 "name": if *place == ParamPlace::Path { named(name) } else { name },
                 "in": place.word(),
@@ -72,7 +73,8 @@ fn request_body(info: &EndpointInfo, schemas: &[Value]) -> Option<Value> {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for (index, name) in info.method.param_names.iter().enumerate() {
         if info.places[index] == ParamPlace::Field {
-            properties.insert((*name).to_owned(), schemas[index].clone());
+            let schema = file_schema(info, index).unwrap_or_else(|| schemas[index].clone());
+            properties.insert((*name).to_owned(), schema);
             if !info.traits[index].may_be_missing {
                 required.push(*name);
             }
@@ -88,41 +90,76 @@ fn request_body(info: &EndpointInfo, schemas: &[Value]) -> Option<Value> {
         "required": required,
         "additionalProperties": false,
     });
-    Some(
-        json!({ "required": is_required, "content": { "application/json": { "schema": schema } } }),
-    )
+    let content_type = match info.body {
+        BodyFormat::Json => "application/json",
+        BodyFormat::Form => "application/x-www-form-urlencoded",
+        BodyFormat::Multipart => "multipart/form-data",
+    };
+    Some(json!({ "required": is_required, "content": { content_type: { "schema": schema } } }))
 }
 
-fn responses(info: &EndpointInfo, result: Value, max_body: usize) -> Value {
-    let mut responses = Map::new();
-    responses.insert("200".into(), success(info, result));
-    let rejected = |description: &str| {
-        let schema = json!({ "$ref": format!("{SCHEMAS}{INPUT_ERROR}") });
-        json!({ "description": description, "content": { "application/json": { "schema": schema } } })
-    };
-    let failed = |description: &str| {
-        let schema = json!({ "type": "string" });
-        json!({ "description": description, "content": { "text/plain": { "schema": schema } } })
-    };
-    let reads_json =
-        info.places.contains(&ParamPlace::Field) || info.body_param().is_some_and(|(_, raw)| !raw);
-    if reads_json {
-        responses.insert("400".into(), rejected("The body is not JSON."));
-        responses.insert("415".into(), rejected("The body is not sent as JSON."));
+/// Returns the schema of a parameter that is a file of a multipart form, or several files.
+fn file_schema(info: &EndpointInfo, index: usize) -> Option<Value> {
+    let file = json!({ "type": "string", "format": "binary" });
+    match info.files(index)? {
+        Files::One => Some(file),
+        Files::Many => Some(json!({ "type": "array", "items": file })),
     }
-    if reads_json || info.body_param().is_some() {
-        let message =
-            format!("The body is larger than {} bytes.", info.max_body.unwrap_or(max_body));
-        responses.insert("413".into(), rejected(&message));
+}
+
+fn responses(info: &EndpointInfo, result: Value, about: &About) -> Value {
+    let mut responses = Map::new();
+    responses.insert(info.success.as_str().to_owned(), success(info, result));
+    let (content_type, _) = about.error_format.described();
+    let mut add = |status: &str, description: &str| {
+        // The status of a method's own error may be one of the others, too.
+        if let Some(Value::String(known)) =
+            responses.get_mut(status).and_then(|it| it.get_mut("description"))
+        {
+            known.push_str(" Or: ");
+            known.push_str(description);
+            return;
+        }
+        let schema = json!({ "$ref": format!("{SCHEMAS}{ERROR}") });
+        let response = json!({ "description": description, "content": {
+            content_type: { "schema": schema },
+            "text/plain": { "schema": { "type": "string" } },
+        }});
+        responses.insert(status.to_owned(), response);
+    };
+    let has_fields = info.places.contains(&ParamPlace::Field);
+    let reads_json = match info.body {
+        BodyFormat::Json => has_fields || info.body_param().is_some_and(|(_, raw)| !raw),
+        BodyFormat::Form | BodyFormat::Multipart => false,
+    };
+    if reads_json {
+        add("400", "The body is not JSON.");
+        add("415", "The body is not sent as JSON, or compressed in an unknown way.");
+    } else if has_fields {
+        add("400", "The body is not a form.");
+        add("415", "The body is not sent as a form, or compressed in an unknown way.");
+    }
+    if about.needs_key {
+        add("401", "The request has no valid API key.");
+    }
+    if reads_json || has_fields || info.body_param().is_some() {
+        let limit = info.max_body.unwrap_or(about.max_body);
+        add("413", &format!("The body is larger than {limit} bytes."));
     }
     if !info.places.is_empty() {
-        responses.insert("422".into(), rejected("A parameter is missing, unknown or ill-typed."));
+        add("422", "A parameter is missing, unknown or ill-typed.");
     }
-    responses.insert("408".into(), failed("The deadline of the request passed."));
-    responses.insert("500".into(), failed("The method failed."));
-    responses.insert("503".into(), failed("Overloaded or unavailable; try again later."));
-    if info.fallible {
-        responses.insert("default".into(), failed("The method's own error, if it has a status."));
+    add("408", "The deadline of the request passed.");
+    if about.has_rate_limit {
+        add("429", "Too many requests; try again later.");
+    }
+    add("500", "The method failed.");
+    add("503", "Overloaded or unavailable; try again later.");
+    for (status, description) in info.statuses {
+        add(&status.to_string(), description);
+    }
+    if info.fallible && info.statuses.is_empty() {
+        add("default", "The method's own error, if it has a status.");
     }
     responses.into()
 }

@@ -14,7 +14,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::application::HttpSettings;
-use crate::ingress::response::rejection::Rejection;
+use crate::ingress::response::http_error::HttpError;
 
 /// The time for which a body may arrive at any rate, as in Apache httpd (`RequestReadTimeout`): a
 /// connection that was just opened may be slow.
@@ -70,17 +70,17 @@ pub(crate) async fn collect(
     mut body: Body,
     limit: usize,
     mut patience: Patience,
-) -> Result<Bytes, Rejection> {
+) -> Result<Bytes, HttpError> {
     if body.size_hint().lower() > limit as u64 {
-        return Err(Rejection::too_large(limit));
+        return Err(HttpError::too_large(limit));
     }
     let mut whole = Bytes::new();
     let mut pieces = BytesMut::new();
     while let Some(frame) = next(&mut body, &mut patience).await? {
-        let frame = frame.map_err(|_| Rejection::broken_body())?;
+        let frame = frame.map_err(|_| HttpError::broken_body())?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + pieces.len() + data.len() > limit {
-            return Err(Rejection::too_large(limit));
+            return Err(HttpError::too_large(limit));
         }
         if whole.is_empty() && pieces.is_empty() {
             whole = data;
@@ -97,7 +97,7 @@ pub(crate) async fn collect(
 async fn next(
     body: &mut Body,
     patience: &mut Patience,
-) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Rejection> {
+) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, HttpError> {
     // Most bodies are already complete, and need no timer.
     if let Some(frame) = body.frame().now_or_never() {
         patience.arrived(frame.as_ref().and_then(|frame| frame.as_ref().ok()), Duration::ZERO);
@@ -107,7 +107,7 @@ async fn next(
     let frame = match patience.limit() {
         None => body.frame().await,
         Some((limit, fault)) => {
-            timeout(limit, body.frame()).await.map_err(|_| Rejection::too_slow(fault))?
+            timeout(limit, body.frame()).await.map_err(|_| HttpError::too_slow(fault))?
         }
     };
     patience.arrived(frame.as_ref().and_then(|frame| frame.as_ref().ok()), began.elapsed());
@@ -170,12 +170,27 @@ impl HttpBody for HurriedBody {
 }
 
 /// Checks that the body is sent as JSON: `application/json`, `+json`, or without a content type.
-pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Rejection> {
+pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), HttpError> {
     match headers.get(CONTENT_TYPE) {
         Some(content_type) if !is_json(content_type) => {
-            Err(Rejection::not_sent_as_json(content_type))
+            Err(HttpError::wrong_content_type(Some(content_type), "application/json"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Checks that the body is sent as an HTML form sends it without files. Only an empty body may be sent
+/// without a content type.
+pub(crate) fn check_form(headers: &HeaderMap, is_empty: bool) -> Result<(), HttpError> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    match headers.get(CONTENT_TYPE) {
+        None if is_empty => Ok(()),
+        Some(content_type)
+            if essence(content_type).is_some_and(|it| it.eq_ignore_ascii_case(FORM)) =>
+        {
+            Ok(())
+        }
+        other => Err(HttpError::wrong_content_type(other, FORM)),
     }
 }
 
@@ -185,12 +200,17 @@ pub(crate) fn is_sent_as_json(headers: &HeaderMap) -> bool {
 }
 
 fn is_json(content_type: &HeaderValue) -> bool {
-    let Ok(content_type) = content_type.to_str() else { return false };
-    let essence = content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim();
+    let Some(essence) = essence(content_type) else { return false };
     let ends_with_json = || {
         essence.len() > 5 && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json")
     };
     essence.eq_ignore_ascii_case("application/json") || ends_with_json()
+}
+
+/// Returns a content type without its parameters.
+fn essence(content_type: &HeaderValue) -> Option<&str> {
+    let content_type = content_type.to_str().ok()?;
+    Some(content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim())
 }
 
 #[cfg(test)]
@@ -218,7 +238,7 @@ mod tests {
         assert_eq!(whole.len(), 50_000);
         let began = Instant::now();
         let trickles = collect(slowly(1, 100), 1 << 20, patience(60, 500)).await.unwrap_err();
-        assert_eq!(trickles.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(trickles.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(began.elapsed().as_secs(), 20, "twenty bytes buy no second");
         let mut hurried = hurried(&HeaderMap::new(), slowly(1, 100), patience(60, 500));
         let began = Instant::now();
@@ -246,7 +266,7 @@ mod tests {
         collect(body, limit, patience(60, 0))
             .now_or_never()
             .unwrap()
-            .map_err(|rejection| rejection.status)
+            .map_err(|rejection| rejection.status())
     }
 
     #[tokio::test(start_paused = true)]
@@ -260,7 +280,7 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_secs(200));
         let stops = stream::iter([Ok::<_, std::io::Error>("a")]).chain(stream::pending());
         let given_up = collect(Body::from_stream(stops), 9, patience(60, 0)).await.unwrap_err();
-        assert_eq!(given_up.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(given_up.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(began.elapsed(), Duration::from_secs(260));
     }
 
@@ -271,7 +291,7 @@ mod tests {
         assert_eq!(collected(&["ab", "", "c", "d"], 4).unwrap(), "abcd");
         assert_eq!(collected(&["ab", "cd"], 3), Err(StatusCode::PAYLOAD_TOO_LARGE));
         let declared = collect(Body::from("abcd"), 3, patience(60, 0)).now_or_never().unwrap();
-        assert_eq!(declared.unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(declared.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[test]

@@ -7,21 +7,21 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::ingress::request::body::is_sent_as_json;
 use crate::ingress::request::forwarded::Forwarded;
-use crate::ingress::response::rejection::Rejection;
+use crate::ingress::response::http_error::HttpError;
 
 /// Checks the `Host` header of a request from a socket (RFC 9112, section 3.2): HTTP/1.1 needs one,
 /// no request may have two, and it has to be a host with an optional port.
-pub(crate) fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Rejection> {
+pub(crate) fn check_host(headers: &HeaderMap, version: Version) -> Result<(), HttpError> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => {
-            Err(Rejection::bad_host("the request has several `Host` headers, expected one"))
+            Err(HttpError::bad_host("the request has several `Host` headers, expected one"))
         }
         (Some(host), None) if !is_host(host) => {
-            Err(Rejection::bad_host("the `Host` header is not a host with an optional port"))
+            Err(HttpError::bad_host("the `Host` header is not a host with an optional port"))
         }
         (None, _) if version == Version::HTTP_11 => {
-            Err(Rejection::bad_host("the request has no `Host` header"))
+            Err(HttpError::bad_host("the request has no `Host` header"))
         }
         _ => Ok(()),
     }
@@ -56,15 +56,20 @@ fn is_port(port: &str) -> bool {
 
 /// Checks the `Origin` header, by which a browser names the page that a request comes from. Pages of
 /// other hosts may not open WebSockets, and may not send what a browser sends for any page without
-/// asking first: requests that change something, unless they are sent as JSON.
-pub(crate) fn check_origin(head: &Parts, forwarded: &Forwarded<'_>) -> Result<(), Rejection> {
+/// asking first: requests that change something, unless they are sent as JSON, or the application
+/// trusts the origin.
+pub(crate) fn check_origin(
+    head: &Parts,
+    forwarded: &Forwarded<'_>,
+    trusts: impl Fn(&HeaderValue) -> bool,
+) -> Result<(), HttpError> {
     if !head.headers.contains_key(ORIGIN) || !needs_same_origin(head) {
         return Ok(());
     }
     let host = named_host(head, forwarded);
     for origin in head.headers.get_all(ORIGIN) {
-        if !host.is_some_and(|host| is_of_host(origin, host)) {
-            return Err(Rejection::foreign_origin(origin, host));
+        if !host.is_some_and(|host| is_of_host(origin, host)) && !trusts(origin) {
+            return Err(HttpError::foreign_origin(origin, host));
         }
     }
     Ok(())
@@ -84,7 +89,7 @@ pub(crate) fn check_allowed(
     head: &Parts,
     forwarded: &Forwarded<'_>,
     allowed: &[String],
-) -> Result<(), Rejection> {
+) -> Result<(), HttpError> {
     if allowed.is_empty() {
         return Ok(());
     }
@@ -94,7 +99,7 @@ pub(crate) fn check_allowed(
     if !name.is_empty() && allowed.iter().any(|allowed| allows(allowed, name)) {
         return Ok(());
     }
-    Err(Rejection::misdirected(host))
+    Err(HttpError::misdirected(host))
 }
 
 /// True if `allowed` is the host itself, `*`, or `*.` and a domain of the host.

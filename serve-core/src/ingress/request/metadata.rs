@@ -1,9 +1,11 @@
 //! `Metadata`: the data in the head of a request beside the arguments: its id, its deadline, its
-//! model, its session, and its trace.
+//! model, its session, its trace, and whether it prefers text to JSON.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
+
+use crate::ingress::response::error_format::prefers_text;
 
 /// The length of the longest id that is accepted: a longer id would go into every log line.
 const MAX_ID: usize = 128;
@@ -21,6 +23,8 @@ pub(crate) struct Metadata<'a> {
     pub(crate) session_id: Option<&'a str>,
     /// `traceparent` of W3C Trace Context.
     pub(crate) trace: Option<&'a str>,
+    /// True if `Accept` prefers text to JSON.
+    pub(crate) prefers_text: bool,
 }
 
 impl<'a> Metadata<'a> {
@@ -31,6 +35,7 @@ impl<'a> Metadata<'a> {
         for (name, value) in headers {
             let name = name.as_str();
             match name.len() {
+                6 if name == "accept" => found.prefers_text = prefers_text(value),
                 12 if name == "x-request-id" => found.request_id = id(value),
                 25 if name == "x-request-timeout-seconds" => {
                     found.timeout = value.to_str().ok().and_then(timeout);

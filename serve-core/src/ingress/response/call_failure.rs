@@ -1,4 +1,4 @@
-//! `CallFailure`: the failure of a call, as an HTTP client may know it.
+//! The errors of failed calls, as an HTTP client may know them.
 //!
 //! No internals leak: a failure without a status of its own is 500 `Internal Server Error`, and the
 //! log has the details.
@@ -6,29 +6,18 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
-use axum::body::Body;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
 
 use crate::call::CallError;
 use crate::call::wire::echo::shown_log;
 use crate::error::{CallErrorKind, Error};
-use crate::ingress::response::rejection::ErrorBody;
+use crate::ingress::response::http_error::HttpError;
 use crate::method::Method;
 
-/// A call that failed.
-#[derive(Debug)]
-pub(crate) struct CallFailure {
-    pub(crate) status: StatusCode,
-    message: Cow<'static, str>,
-    retry_after: Option<Duration>,
-}
-
-impl CallFailure {
-    /// Creates the failure of a method. The details that the client does not receive are logged.
-    pub(crate) fn of<M: Method>(
+impl HttpError {
+    /// Creates the error of a method. The details that the client does not receive are logged.
+    pub(crate) fn of_method<M: Method>(
         error: CallError<M::Err>,
         status: fn(&M::Err) -> Option<u16>,
         request_id: &str,
@@ -53,7 +42,7 @@ impl CallFailure {
                     let (method, status) = (M::INFO.name, status.as_u16());
                     tracing::warn!(request_id, method, status, "{}", logged(&error));
                 }
-                Self { status, message: error.to_string().into(), retry_after }
+                Self::of_status(status, error.to_string()).with_retry_after(retry_after)
             }
             _ => {
                 let method = M::INFO.name;
@@ -63,21 +52,26 @@ impl CallFailure {
         }
     }
 
-    /// Creates the failure of a call that is not the method's own error.
+    /// Creates the error of a call that is not the method's own error.
     pub(crate) fn of_call<E: fmt::Display + 'static>(
         error: &CallError<E>,
         method: &str,
         request_id: &str,
     ) -> Self {
+        let fault = error.fault();
         let retry_after = match error {
             CallError::Overloaded { retry_after, .. } => *retry_after,
-            error => error.fault().and_then(CallErrorKind::retry_after),
+            _ => fault.and_then(CallErrorKind::retry_after),
         };
         match StatusCode::from_u16(error.status()) {
             Ok(status) if status != StatusCode::INTERNAL_SERVER_ERROR => {
                 let status_sent = status.as_u16();
                 tracing::warn!(request_id, method, status = status_sent, "{}", logged(error));
-                Self { status, message: error.to_string().into(), retry_after }
+                let sent = Self::of_status(status, error.to_string()).with_retry_after(retry_after);
+                match fault.map(code) {
+                    Some(code) => sent.with_code(code),
+                    None => sent,
+                }
             }
             _ => {
                 tracing::error!(request_id, method, "the call failed: {}", logged(error));
@@ -88,36 +82,30 @@ impl CallFailure {
 
     /// Creates a 500 without details.
     pub(crate) fn internal() -> Self {
-        let message = Cow::Borrowed("Internal Server Error");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, retry_after: None }
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            .with_code(code(CallErrorKind::Internal))
     }
 
-    /// Creates a failure with a custom message.
-    pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), retry_after: None }
+    /// Creates a 503, for something that will be available.
+    pub(crate) fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::of_status(StatusCode::SERVICE_UNAVAILABLE, message)
+            .with_code(code(CallErrorKind::Unavailable))
     }
 
     /// Creates a 503, for something that will be available soon.
     pub(crate) fn not_yet(message: impl Into<Cow<'static, str>>) -> Self {
-        let retry_after = CallErrorKind::Overloaded.retry_after();
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), retry_after }
+        Self::unavailable(message).with_retry_after(CallErrorKind::Overloaded.retry_after())
     }
+}
 
-    /// Encodes the failure for a stream: a JSON object without line breaks.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        ErrorBody::new(self.status, &self.message).to_json()
-    }
-
-    /// Converts the failure into a response of its own, with the message as text.
-    pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.message));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if let Some(retry_after) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds(retry_after)));
-        }
-        response
+/// The word for a kind of failure.
+fn code(kind: CallErrorKind) -> &'static str {
+    match kind {
+        CallErrorKind::DeadlineExceeded => "deadline_exceeded",
+        CallErrorKind::Cancelled => "cancelled",
+        CallErrorKind::Overloaded => "overloaded",
+        CallErrorKind::Unavailable => "unavailable",
+        CallErrorKind::Internal => "internal",
     }
 }
 
@@ -129,28 +117,4 @@ fn logged<E: fmt::Display + 'static>(error: &E) -> String {
         None => error.to_string(),
     };
     shown_log(&text).into_owned()
-}
-
-/// Returns whole seconds, rounded up, as `Retry-After` requires.
-fn seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `retry_after.json` of the conformance vectors.
-    #[test]
-    fn retry_after_is_rounded_up_as_in_ray_serve() {
-        let rows: Vec<(Option<f64>, Option<String>)> =
-            serde_json::from_str(include_str!("../../../tests/vectors/retry_after.json")).unwrap();
-        for (given, expected) in rows {
-            let retry_after = given.map(Duration::from_secs_f64);
-            let failure = CallFailure { retry_after, ..CallFailure::internal() };
-            let response = failure.into_response();
-            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
-            assert_eq!(header, expected.as_deref(), "{given:?}");
-        }
-    }
 }

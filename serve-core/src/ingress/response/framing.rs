@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
+use crate::ingress::response::error_format::qualities;
 use crate::ingress::response::into_response::ResultKind;
 
 /// The way in which the items of a stream are sent.
@@ -63,17 +64,9 @@ impl Framing {
 /// Returns the quality of a media type that the header names in full, or 0 if it does not.
 fn quality(headers: &HeaderMap, wanted: &str) -> f32 {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let ranges = values.flat_map(|value| value.split(','));
-    let qualities = ranges.filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next()?;
-        media_type.eq_ignore_ascii_case(wanted).then(|| {
-            let quality =
-                parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-            quality.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0))
-        })
-    });
-    qualities.fold(0.0, f32::max)
+    let ranges = values.flat_map(qualities);
+    let named = ranges.filter(|(range, _)| range.eq_ignore_ascii_case(wanted));
+    named.fold(0.0, |best, (_, quality)| best.max(quality))
 }
 
 #[cfg(test)]

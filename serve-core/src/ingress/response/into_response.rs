@@ -2,15 +2,17 @@
 //! everything else as JSON. The type decides, not a trait, so that nothing has to be implemented.
 
 use std::any::TypeId;
+use std::fmt;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::error::same;
 use crate::ingress::response::json;
+use crate::ingress::response::reply::Reply;
 
 /// The form in which values of a type are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +57,96 @@ impl ResultKind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InPieces;
 
+/// The way in which the result of an endpoint becomes a response.
+pub struct EndpointResult<T> {
+    pub(crate) kind: ResultKind,
+    pub(crate) answer: fn(T) -> Result<Response<Body>, Unsendable>,
+}
+
+impl<T> Clone for EndpointResult<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for EndpointResult<T> {}
+
+impl<T> fmt::Debug for EndpointResult<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointResult").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<T: Serialize + 'static> EndpointResult<T> {
+    /// Sends the value alone.
+    #[must_use]
+    pub fn value() -> Self {
+        Self { kind: ResultKind::of::<T>(), answer: answer::<T> }
+    }
+}
+
+impl<T: Serialize + 'static> EndpointResult<Reply<T>> {
+    /// Sends the value with the status and the headers of the reply.
+    #[must_use]
+    pub fn reply() -> Self {
+        Self { kind: ResultKind::of::<T>(), answer: answer_reply::<T> }
+    }
+}
+
+/// The reason why a result cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsendable {
+    /// The value cannot be JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The status is not that of a final response.
+    #[error("the status {0} of the `Reply` is not between 200 and 999")]
+    Status(u16),
+    /// The name of the header is invalid, or its value.
+    #[error("the header {0:?} of the `Reply` has an invalid name or value")]
+    Header(String),
+}
+
+fn answer_reply<T: Serialize + 'static>(reply: Reply<T>) -> Result<Response<Body>, Unsendable> {
+    let (value, status, headers) = reply.into_parts()?;
+    let mut response = answer(value)?;
+    if let Some(status) = status {
+        set_status(&mut response, status);
+        response.extensions_mut().insert(OwnStatus);
+    }
+    if headers.contains_key(CONTENT_TYPE) {
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    // `extend` would replace earlier values of a name.
+    let mut last = None;
+    for (name, value) in headers {
+        last = name.or(last);
+        if let Some(name) = &last {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// The mark of a response whose status is not that of its endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnStatus;
+
+/// Sets the status of a result. Some statuses have no body.
+pub(crate) fn set_status(response: &mut Response<Body>, status: StatusCode) {
+    *response.status_mut() = status;
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    if bodiless.contains(&status) {
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+}
+
 /// Creates the response for a value.
 ///
 /// # Errors
 /// Returns the error of serde, if the value cannot be JSON.
-pub(crate) fn answer<T: Serialize + 'static>(
-    value: T,
-) -> Result<Response<Body>, serde_json::Error> {
+pub(crate) fn answer<T: Serialize + 'static>(value: T) -> Result<Response<Body>, Unsendable> {
     let kind = ResultKind::of::<T>();
     let body = match kind {
         ResultKind::Text => same::<T, String>(value).map(Body::from).ok(),

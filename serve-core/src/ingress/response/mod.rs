@@ -1,8 +1,11 @@
-//! The answer to a request: a value, a stream, a failed call, or a rejected request.
+//! The answer to a request: a value, a stream, or an error.
 
 pub(crate) mod call_failure;
+pub(crate) mod error_format;
 pub(crate) mod framing;
+pub(crate) mod http_error;
 pub(crate) mod into_response;
 pub(crate) mod json;
 pub(crate) mod rejection;
+pub(crate) mod reply;
 pub(crate) mod streaming;

@@ -20,11 +20,11 @@ use crate::call::pending::panic_message;
 use crate::call::wire::echo::shown_log;
 use crate::call::{CallError, ResponseStream};
 use crate::error::same;
-use crate::ingress::response::call_failure::CallFailure;
+use crate::ingress::response::error_format::ErrorFormat;
 use crate::ingress::response::framing::Framing;
+use crate::ingress::response::http_error::HttpError;
 use crate::ingress::response::into_response::ResultKind;
 use crate::ingress::response::json;
-use crate::ingress::response::rejection::Rejection;
 use crate::method::Streaming;
 
 /// The largest size of a stream as one JSON array, which is in memory as a whole. A client that
@@ -40,18 +40,19 @@ pub(crate) async fn respond<M: Streaming>(
     headers: &HeaderMap,
     request_id: &Arc<str>,
     settings: &HttpSettings,
+    format: ErrorFormat,
 ) -> Response<Body>
 where
     M::Ok: Serialize,
 {
     let framing = Framing::wanted(headers, ResultKind::of::<M::Ok>());
     let id = Arc::clone(request_id);
-    let mut framed = Framed::<M> { items, framing, status, id, ended: false };
+    let mut framed = Framed::<M> { items, framing, status, id, format, ended: false };
     let body = match framing {
         Framing::List => match framed.gather().await {
             Ok(Some(array)) => Ok(Body::from(array)),
             // Dropping the stream here stops the producer.
-            Ok(None) => return Rejection::too_long_for_an_array(ARRAY_LIMIT).into_response(),
+            Ok(None) => return HttpError::too_long_for_an_array(ARRAY_LIMIT).into_response(),
             Err(failure) => Err(failure),
         },
         _ => match timeout(settings.first_item_timeout, framed.next_item()).await {
@@ -85,6 +86,7 @@ struct Framed<M: Streaming> {
     framing: Framing,
     status: fn(&M::Err) -> Option<u16>,
     id: Arc<str>,
+    format: ErrorFormat,
     ended: bool,
 }
 
@@ -99,24 +101,24 @@ where
 {
     /// Converts an item into a chunk, or into the failure that ends the stream. A panic of user code
     /// that runs here, such as `Serialize`, is a failure too: the items before it are sent.
-    fn frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, CallFailure> {
+    fn frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, HttpError> {
         catch_unwind(AssertUnwindSafe(|| self.try_frame(item))).unwrap_or_else(|panic| {
             let (request_id, method) = (&*self.id, M::INFO.name);
             let panic = panic_message(&*panic);
             let panic = shown_log(&panic);
             tracing::error!(request_id, method, "sending an item of the stream panicked: {panic}");
-            Err(CallFailure::internal())
+            Err(HttpError::internal())
         })
     }
 
-    fn try_frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, CallFailure> {
+    fn try_frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, HttpError> {
         let chunk = match item {
             Ok(item) => {
                 chunk(item, self.framing).map_err(|error| CallError::Codec(error.to_string()))
             }
             Err(error) => Err(error),
         };
-        chunk.map_err(|error| CallFailure::of::<M>(error, self.status, &self.id))
+        chunk.map_err(|error| HttpError::of_method::<M>(error, self.status, &self.id))
     }
 
     /// Returns the body of a stream, given the first item if there is one already.
@@ -130,14 +132,14 @@ where
         }
     }
 
-    async fn next_item(&mut self) -> Option<Result<Bytes, CallFailure>> {
+    async fn next_item(&mut self) -> Option<Result<Bytes, HttpError>> {
         let item = self.items.next().await?;
         Some(self.frame(item))
     }
 
     /// Collects all items into one array, or returns `None` if the array would be too long. An
     /// error anywhere has its own status, because nothing has been sent yet.
-    async fn gather(&mut self) -> Result<Option<Vec<u8>>, CallFailure> {
+    async fn gather(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         let mut array = vec![b'['];
         while let Some(item) = self.next_item().await {
             let item = item?;
@@ -156,8 +158,8 @@ where
 
     /// Converts a failure into the last chunk of a stream that has begun. Text and bytes break off
     /// instead.
-    fn last_words(&self, failure: &CallFailure) -> Result<Bytes, Broken> {
-        let mut json = failure.to_json();
+    fn last_words(&self, failure: HttpError) -> Result<Bytes, Broken> {
+        let mut json = self.format.to_json(&failure.of_request(&self.id, false));
         match self.framing {
             Framing::Events => Ok(event(Some("error"), &String::from_utf8_lossy(&json))),
             Framing::Lines => {
@@ -188,7 +190,7 @@ where
             Err(failure) => {
                 self.ended = true;
                 self.items.cancel();
-                self.last_words(&failure)
+                self.last_words(failure)
             }
         }))
     }

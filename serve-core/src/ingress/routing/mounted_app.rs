@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use http::header::ALLOW;
-use http::{Method, Response, StatusCode};
+use axum::body::{Body, HttpBody as _};
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::application::{EndpointError, HttpSettings};
@@ -16,13 +16,14 @@ use crate::ingress::endpoint::interface::{Declared, HttpInterface};
 use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint::routed::{self, MakeRoutes};
 use crate::ingress::endpoint_info::EndpointInfo;
+use crate::ingress::filters::Filters;
 use crate::ingress::openapi::document::About;
 use crate::ingress::openapi::pages::{self, Page};
 use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::body::{Patience, hurried};
 use crate::ingress::request::incoming::Incoming;
-use crate::ingress::response::call_failure::CallFailure;
-use crate::ingress::response::rejection::Rejection;
+use crate::ingress::response::error_format::ErrorFormat;
+use crate::ingress::response::http_error::HttpError;
 use crate::ingress::routing::path_router::{Declaration, Entry, PathRouter};
 use crate::node::Route;
 use crate::replica::AnyDeployment;
@@ -39,6 +40,9 @@ pub(crate) struct MountedApp {
     first_page: usize,
     routes: Option<Arc<dyn MakeRoutes>>,
     pub(crate) settings: Arc<HttpSettings>,
+    pub(crate) error_format: ErrorFormat,
+    /// `None` if all filters are off.
+    pub(crate) filters: Option<Arc<Filters>>,
 }
 
 /// An endpoint and its route, including the prefix.
@@ -73,7 +77,11 @@ fn declaration(declared: &Declared) -> Declaration<'_> {
 
 impl MountedApp {
     /// Connects the endpoints of an application to its running ingress.
-    pub(crate) fn new(route: Route, settings: Arc<HttpSettings>) -> Result<Self, EndpointError> {
+    pub(crate) fn new(
+        route: Route,
+        settings: Arc<HttpSettings>,
+        filters: Option<Arc<Filters>>,
+    ) -> Result<Self, EndpointError> {
         let Route { application, prefix, ingress, link, http_options: _ } = route;
         let router: Arc<Router> = link.clone().open().expect("a link leads to a router");
         let interface = ingress.http().map(HttpInterface::from_any);
@@ -86,6 +94,9 @@ impl MountedApp {
                 prefix: prefix.clone(),
                 deployment: router.name().to_string(),
                 max_body: settings.max_body(),
+                error_format: ErrorFormat::of(&settings),
+                needs_key: !settings.api_keys.is_empty(),
+                has_rate_limit: settings.rate_limit.is_some(),
             },
             declared.iter().map(|one| Arc::clone(&one.info)),
         )
@@ -110,7 +121,19 @@ impl MountedApp {
             names: Vec::new(),
         }));
         let (application, prefix) = (application.into(), prefix.into());
-        Ok(Self { application, prefix, router, paths, endpoints, first_page, routes, settings })
+        let error_format = ErrorFormat::of(&settings);
+        Ok(Self {
+            application,
+            prefix,
+            router,
+            paths,
+            endpoints,
+            first_page,
+            routes,
+            settings,
+            error_format,
+            filters,
+        })
     }
 
     /// Creates a request of this application, which supplies the id of an HTTP request that brings
@@ -123,12 +146,29 @@ impl MountedApp {
         &self.router.runtime().ids
     }
 
+    /// Returns the methods that a path has, if only typed endpoints can have it.
+    pub(crate) fn methods(&self, path: &str) -> Option<HeaderValue> {
+        if self.routes.is_some() {
+            return None;
+        }
+        self.paths.find(below(&self.prefix, path)).map(|(entry, _)| entry.allow.clone())
+    }
+
     /// Answers a request whose path has this application's prefix.
     pub(crate) async fn serve(&self, mut incoming: Incoming, body: Body) -> Response<Body> {
         match self.next(&mut incoming) {
             Next::Endpoint(endpoint) => endpoint.serve(incoming, body).await,
             Next::Answer(response) => response,
-            Next::RoutesThen(otherwise) => self.routed(incoming, body).await.unwrap_or(otherwise),
+            Next::RoutesThen(otherwise) => {
+                let (request, method) = (incoming.request.clone(), incoming.head.method.clone());
+                match self.routed(incoming, body).await {
+                    None => otherwise,
+                    Some(response) if is_bare(&response, request.route().is_some()) => {
+                        explained(response, otherwise, &method)
+                    }
+                    Some(response) => response,
+                }
+            }
             Next::RoutesThenPage(page) => {
                 let again = Incoming {
                     head: incoming.head.clone(),
@@ -162,9 +202,8 @@ impl MountedApp {
                 Ok(value) => incoming.path.push(value.into_owned()),
                 Err(_) => {
                     let field = names.get(at).map(|name| (*name).to_owned());
-                    let rejection =
-                        Rejection::unfit("path", field, "invalid value, expected UTF-8");
-                    return Next::Answer(rejection.into_response());
+                    let error = HttpError::unfit("path", field, "invalid value, expected UTF-8");
+                    return Next::Answer(error.into_response());
                 }
             }
         }
@@ -197,8 +236,42 @@ impl MountedApp {
             self.application,
             self.prefix,
         );
-        CallFailure::new(StatusCode::NOT_FOUND, message).into_response()
+        HttpError::not_found(message).into_response()
     }
+}
+
+/// True for an answer such as axum's own to a path or a method that no route has. A handler may answer
+/// 404 like that, too, but not without a route.
+fn is_bare(response: &Response<Body>, has_route: bool) -> bool {
+    let unknown = match response.status() {
+        StatusCode::NOT_FOUND => !has_route,
+        StatusCode::METHOD_NOT_ALLOWED => response.headers().contains_key(ALLOW),
+        _ => false,
+    };
+    unknown
+        && response.body().size_hint().exact() == Some(0)
+        && !response.headers().contains_key(CONTENT_TYPE)
+}
+
+/// Makes an error of axum's own answer to what no route has: the error of the application itself, for a
+/// path that nobody has. The headers stay, because layers may have added some.
+#[cold]
+fn explained(
+    mut response: Response<Body>,
+    mut otherwise: Response<Body>,
+    method: &Method,
+) -> Response<Body> {
+    let error = match response.headers().get(ALLOW) {
+        Some(allow) if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
+            Some(HttpError::wrong_method(method, allow.clone()))
+        }
+        _ if response.status() == otherwise.status() => otherwise.extensions_mut().remove(),
+        _ => None,
+    };
+    if let Some(error) = error {
+        response.extensions_mut().insert(error);
+    }
+    response
 }
 
 fn wrong_method(entry: &Entry, method: &Method) -> Response<Body> {
@@ -208,5 +281,5 @@ fn wrong_method(entry: &Entry, method: &Method) -> Response<Body> {
         response.headers_mut().insert(ALLOW, entry.allow.clone());
         return response;
     }
-    Rejection::wrong_method(method, entry.allow.clone()).into_response()
+    HttpError::wrong_method(method, entry.allow.clone()).into_response()
 }

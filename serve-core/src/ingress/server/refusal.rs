@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::ingress::response::rejection::ErrorBody;
+use crate::ingress::response::error_format::ErrorFormat;
+use crate::ingress::response::http_error::HttpError;
 
 /// The header by which a head without a body is recognised.
 const NO_BODY: &str = "content-length: 0\r\n";
@@ -26,12 +27,19 @@ pub(crate) fn status_of(written: &[u8]) -> Option<StatusCode> {
 }
 
 /// Returns a head that [`status_of`] knows, with an id and with a body that says what is wrong.
-pub(crate) fn completed(written: &[u8], status: StatusCode, request_id: &Arc<str>) -> Bytes {
+pub(crate) fn completed(
+    written: &[u8],
+    status: StatusCode,
+    request_id: &Arc<str>,
+    format: ErrorFormat,
+) -> Bytes {
     let head = String::from_utf8_lossy(written);
-    let body = ErrorBody::new(status, sentence(status)).to_json();
+    let error = HttpError::of_status(status, sentence(status)).with_code(code(status));
+    let (content_type, _) = format.described();
+    let body = format.to_json(&error.of_request(request_id, false));
     let close = if head.contains("connection: close") { "" } else { "connection: close\r\n" };
     let fields = format!(
-        "{close}content-type: application/json\r\ncontent-length: {}\r\nx-request-id: \
+        "{close}content-type: {content_type}\r\ncontent-length: {}\r\nx-request-id: \
          {request_id}\r\n",
         body.len()
     );
@@ -52,9 +60,18 @@ fn sentence(status: StatusCode) -> &'static str {
     }
 }
 
+fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::URI_TOO_LONG => "uri_too_long",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "head_too_large",
+        _ => "invalid_request",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::application::{HttpOptions, HttpSettings};
 
     const HEAD: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\ndate: now\r\n\r\n";
 
@@ -77,7 +94,8 @@ mod tests {
 
     #[test]
     fn the_head_is_completed() {
-        let whole = completed(HEAD, StatusCode::BAD_REQUEST, &Arc::from("r1"));
+        let format = ErrorFormat::of(&HttpSettings::of(&HttpOptions::new()));
+        let whole = completed(HEAD, StatusCode::BAD_REQUEST, &Arc::from("r1"), format);
         let whole = std::str::from_utf8(&whole).unwrap();
         let (head, body) = whole.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");

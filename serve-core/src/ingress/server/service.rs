@@ -11,7 +11,7 @@ use axum::body::{Body, HttpBody as _};
 use futures::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Response, Version};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -22,12 +22,13 @@ use crate::call::request::{Request, RequestDetails};
 use crate::call::request_ids::RequestIds;
 use crate::call::wire::echo::{shown, shown_log};
 use crate::ingress::connection::{Connection, Ongoing};
+use crate::ingress::filters::Filters;
 use crate::ingress::request::forwarded::{Forwarded, TrustedProxies};
 use crate::ingress::request::host::{check_allowed, check_host, check_origin};
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::request::metadata::Metadata;
-use crate::ingress::response::call_failure::CallFailure;
-use crate::ingress::response::rejection::Rejection;
+use crate::ingress::response::error_format::ErrorFormat;
+use crate::ingress::response::http_error::HttpError;
 use crate::ingress::routing::mounted_app::MountedApp;
 use crate::ingress::routing::route_table::RouteTable;
 use crate::ingress::server::access_log::{self, AccessRecord};
@@ -58,6 +59,8 @@ pub(crate) struct HttpService {
     settings: Arc<HttpSettings>,
     trusted: TrustedProxies,
     root_path: Option<Arc<str>>,
+    /// The format of errors that belong to no application.
+    error_format: ErrorFormat,
 }
 
 impl HttpService {
@@ -72,6 +75,7 @@ impl HttpService {
             populated: watch::Sender::new(false),
             draining: AtomicBool::new(false),
             ids: Arc::new(RequestIds::new(rand::random())),
+            error_format: ErrorFormat::of(&settings),
             settings: Arc::new(settings),
             options,
         }
@@ -84,7 +88,9 @@ impl HttpService {
         let apps = open.into_iter().filter_map(|route| {
             let (application, prefix) = (route.application.clone(), route.prefix.clone());
             let options = self.options.overridden_by(&route.http_options);
-            match MountedApp::new(route, Arc::new(HttpSettings::of(&options))) {
+            let settings = Arc::new(HttpSettings::of(&options));
+            let filters = self.filters(&application, &settings);
+            match MountedApp::new(route, settings, filters) {
                 Ok(app) => Some((prefix, Arc::new(app))),
                 Err(error) => {
                     tracing::error!(application, "not reachable over HTTP: {error}");
@@ -97,6 +103,20 @@ impl HttpService {
             self.apps.store(Some(Arc::new(RouteTable::new(apps))));
         }
         self.starting.store(Arc::new(RouteTable::new(starting)));
+    }
+
+    /// Returns the filters of an application. Those that it has stay in use as long as its settings are
+    /// the same, because they know how many requests each client has made.
+    fn filters(&self, application: &str, settings: &HttpSettings) -> Option<Arc<Filters>> {
+        let apps = self.apps.load();
+        let known = apps.iter().flat_map(|apps| apps.sorted());
+        let mut same = known
+            .map(|(_, app)| app)
+            .filter(|app| &*app.application == application && *app.settings == *settings);
+        match same.next() {
+            Some(app) => app.filters.clone(),
+            None => Filters::of(settings).map(Arc::new),
+        }
     }
 
     /// The ids of requests that belong to no application.
@@ -155,22 +175,49 @@ impl HttpService {
         let peer = connection.as_ref().and_then(|connection| connection.peer());
         let forwarded = Forwarded::of(&head.headers, peer.map(|peer| peer.ip()), &self.trusted);
         let (client, root) = (forwarded.client, self.root(&forwarded));
-        let checked = self.checked(&head, &forwarded, connection.is_some());
+        let filters = app.as_ref().and_then(|app| app.filters.clone());
+        let checked = self.checked(&head, &forwarded, connection.is_some(), filters.as_deref());
         let access = AccessRecord::new(began, &head, &request, &id, client, connection.as_ref());
         let timeout = metadata.timeout.or_else(|| app.as_ref()?.settings.request_timeout);
         let by = timeout.and_then(|timeout| time::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
         let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
+        let prefers_text = metadata.prefers_text;
+        let error_format = app.as_ref().map_or(self.error_format, |app| app.error_format);
+        let mut passage = None;
         let response = match (checked, app) {
-            (Err(rejection), _) => rejection.into_response(),
+            (Err(error), _) => error.into_response(),
             (Ok(()), Some(app)) => {
-                let path = Vec::new();
-                let id = Arc::clone(&id);
-                let incoming =
-                    Incoming { head, request, id, deadline, path, client, root, connection };
-                serve(&app, incoming, body).await
+                let answer = filters.as_ref().and_then(|filters| {
+                    let methods = || app.methods(head.uri.path());
+                    let (entered, answer) = filters.enter(&head, client, methods);
+                    passage = Some(entered);
+                    answer
+                });
+                match answer {
+                    Some(answer) => answer,
+                    None => {
+                        let (id, path) = (Arc::clone(&id), Vec::new());
+                        let incoming = Incoming {
+                            head,
+                            request,
+                            id,
+                            deadline,
+                            path,
+                            client,
+                            root,
+                            connection,
+                        };
+                        serve(&app, incoming, body).await
+                    }
+                }
             }
             (Ok(()), None) => self.no_app(head.uri.path()),
+        };
+        let response = error_format.complete(response, |it| it.of_request(&id, prefers_text));
+        let response = match (&filters, &passage) {
+            (Some(filters), Some(passage)) => filters.leave(passage, response),
+            _ => response,
         };
         let response = to_be_sent(with_id(response, &id));
         let response = match &ongoing {
@@ -194,12 +241,15 @@ impl HttpService {
         head: &Parts,
         forwarded: &Forwarded<'_>,
         has_socket: bool,
-    ) -> Result<(), Rejection> {
+        filters: Option<&Filters>,
+    ) -> Result<(), HttpError> {
         if has_socket {
             check_host(&head.headers, head.version)?;
             check_allowed(head, forwarded, &self.settings.allowed_hosts)?;
         }
-        check_origin(head, forwarded)
+        let cors = filters.and_then(Filters::cors);
+        let trusts = |origin: &HeaderValue| cors.is_some_and(|it| it.trusts(origin, &head.headers));
+        check_origin(head, forwarded, trusts)
     }
 
     /// Tells an HTTP/1 client that the connection ends with this answer: where its request was refused
@@ -232,7 +282,7 @@ impl HttpService {
     fn no_app(&self, path: &str) -> Response<Body> {
         if let Some(application) = self.starting.load().find(path) {
             let message = format!("application `{application}` is starting; try again soon");
-            return CallFailure::not_yet(message).into_response();
+            return HttpError::not_yet(message).with_code("starting").into_response();
         }
         let apps = self.apps.load();
         let prefixes: Vec<String> = apps
@@ -245,15 +295,19 @@ impl HttpService {
             prefixes => format!("the route prefixes are {} (see /-/routes)", prefixes.join(", ")),
         };
         let message = format!("path `{}` not found: {there_are}", shown(path));
-        CallFailure::new(StatusCode::NOT_FOUND, message).into_response()
+        HttpError::not_found(message).into_response()
     }
 
     /// Answers the paths for operators, which belong to no application.
     fn operate(&self, request: &http::Request<Body>, has_socket: bool) -> Response<Body> {
         let metadata = Metadata::of(request.headers());
         let id = self.id(&metadata, None);
-        if has_socket && let Err(rejection) = check_host(request.headers(), request.version()) {
-            return with_id(rejection.into_response(), &id);
+        let complete = |response| {
+            let complete = |error: HttpError| error.of_request(&id, metadata.prefers_text);
+            with_id(self.error_format.complete(response, complete), &id)
+        };
+        if has_socket && let Err(error) = check_host(request.headers(), request.version()) {
+            return complete(error.into_response());
         }
         let response = match request.uri().path() {
             "/-/healthz" => self.health().map(|()| Response::new(Body::from("success"))),
@@ -271,12 +325,12 @@ impl HttpService {
             }),
             path => Ok(self.no_app(path)),
         };
-        let mut response = response.unwrap_or_else(|reason| {
-            CallFailure::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
-        });
+        let response =
+            response.unwrap_or_else(|reason| HttpError::unavailable(reason).into_response());
+        let mut response = complete(response);
         let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().entry(CONTENT_TYPE).or_insert(content_type);
-        with_id(response, &id)
+        response
     }
 
     fn health(&self) -> Result<(), &'static str> {
@@ -300,7 +354,7 @@ async fn serve(app: &MountedApp, incoming: Incoming, body: Body) -> Response<Bod
         Err(panic) => {
             let panic = panic_message(&*panic);
             tracing::error!(request_id = &*id, "answering panicked: {}", shown_log(&panic));
-            CallFailure::internal().into_response()
+            HttpError::internal().into_response()
         }
     }
 }

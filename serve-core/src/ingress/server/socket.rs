@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::call::request_ids::RequestIds;
 use crate::ingress::connection::{Connection, Half};
+use crate::ingress::response::error_format::ErrorFormat;
 use crate::ingress::server::refusal;
 use crate::ingress::server::stream::Stream;
 
@@ -153,7 +154,8 @@ impl Socket {
     #[cold]
     fn refuse(&mut self, written: &[u8], status: StatusCode) {
         let request_id = self.ids.next();
-        let rest = refusal::completed(written, status, &request_id);
+        let format = ErrorFormat::of(self.connection.settings());
+        let rest = refusal::completed(written, status, &request_id, format);
         self.connection.note_refusal(status.as_u16(), request_id);
         self.refusal = Some(Refusal { rest, length: written.len() });
     }

@@ -48,7 +48,7 @@ async fn a_document_is_read_replaced_and_removed() -> Result<()> {
     let removed: Value = http.delete("/documents/fox").await?.json().await?;
     assert_eq!(removed["passages"], json!(["a stork and a lamb"]));
     for request in [http.get("/documents/fox"), http.delete("/documents/fox")] {
-        let response = request.await?;
+        let response = request.header("accept", "text/plain").await?;
         assert_eq!(response.status(), 404);
         assert_eq!(response.text().await?, "there is no document `fox`");
     }
@@ -79,7 +79,7 @@ async fn a_long_text_is_cut_and_each_passage_is_embedded_with_its_title() -> Res
 async fn what_does_not_fit_is_refused_as_a_whole() -> Result<()> {
     let Bench { http, .. } = &Bench::start(embed(), 3).await?;
     let many = json!([{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]);
-    let full = http.post("/documents").json(&many).await?;
+    let full = http.post("/documents").header("accept", "text/plain").json(&many).await?;
     assert_eq!(full.status(), 507);
     assert_eq!(
         full.text().await?,

@@ -148,10 +148,13 @@ function trial(base, path, verb, operation, parameters, bodyType, body) {
     return { ...one, input: make("input", { value, placeholder: typeOf(one.schema), autocomplete: "off" }) };
   });
   const isJson = bodyType === "application/json";
-  const text = bodyType &&
+  const fields = ["multipart/form-data", "application/x-www-form-urlencoded"].includes(bodyType)
+    ? fieldsOf(body.schema) : null;
+  const text = bodyType && !fields &&
     make("textarea", { spellcheck: "false", "aria-label": "Body" },
       isJson ? JSON.stringify(exampleOf(body.schema), null, 2) : "");
-  const accepts = Object.keys(operation.responses["200"]?.content ?? {});
+  const success = Object.keys(operation.responses).find((status) => status.startsWith("2"));
+  const accepts = Object.keys(operation.responses[success]?.content ?? {});
   // As produced, so that a stream shows as it comes.
   const usual = accepts.find((type) => !["application/json", "text/event-stream"].includes(type));
   const accept = accepts.length > 1
@@ -174,10 +177,16 @@ function trial(base, path, verb, operation, parameters, bodyType, body) {
     const began = performance.now();
     try {
       const headers = {};
+      for (const { name, in: place, input } of inputs) {
+        if (input.value === "") continue;
+        if (place === "header") headers[name] = input.value;
+        if (place === "cookie") document.cookie = `${name}=${encodeURIComponent(input.value)}; path=/`;
+      }
       if (isJson) headers["content-type"] = bodyType;
       if (accept) headers.accept = accept.value;
       const response = await fetch(addressOf(base, path, inputs), {
-        method: verb.toUpperCase(), headers, body: text ? text.value : undefined, signal: running.signal,
+        method: verb.toUpperCase(), headers, signal: running.signal,
+        body: fields ? formOf(bodyType, fields) : text ? text.value : undefined,
       });
       const say = (more) => outcome.replaceChildren(
         make("span", { class: `status ${response.ok ? "ok" : "fail"}` }, `${response.status} ${response.statusText}`),
@@ -198,9 +207,31 @@ function trial(base, path, verb, operation, parameters, bodyType, body) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !running) form.requestSubmit();
   };
   const form = make("form", { onsubmit: submit, onkeydown },
-    ...inputs.map((one) => make("label", {}, make("span", {}, make("code", {}, one.name),
-      one.required ? requiredMark() : null), one.input)),
+    ...[...inputs, ...fields ?? []].map((one) => make("label", {}, make("span", {},
+      make("code", {}, one.name), one.required ? requiredMark() : null), one.input)),
     text, make("div", { class: "row" }, send, stop, accept), outcome, output);
+  return form;
+}
+
+/** The inputs for the fields of a form. */
+function fieldsOf(schema) {
+  const isFile = (one) => one?.format === "binary";
+  return Object.entries(schema.properties ?? {}).map(([name, one]) => {
+    const required = schema.required?.includes(name);
+    const input = isFile(one) || isFile(one.items)
+      ? make("input", { type: "file", multiple: !isFile(one) })
+      : make("input", { placeholder: typeOf(one), autocomplete: "off" });
+    return { name, required, input };
+  });
+}
+
+/** The body of a form; what was left empty is left out. */
+function formOf(bodyType, fields) {
+  const form = bodyType === "multipart/form-data" ? new FormData() : new URLSearchParams();
+  for (const { name, input } of fields) {
+    if (input.files) for (const file of input.files) form.append(name, file);
+    else if (input.value !== "") form.append(name, input.value);
+  }
   return form;
 }
 
@@ -209,7 +240,7 @@ function addressOf(base, path, inputs) {
   let filled = path;
   for (const { name, in: place, input } of inputs) {
     if (place === "path") filled = filled.replace(`{${name}}`, encodeURIComponent(input.value));
-    else if (input.value !== "") query.append(name, input.value);
+    else if (place === "query" && input.value !== "") query.append(name, input.value);
   }
   const text = query.toString();
   return base + filled + (text ? `?${text}` : "");
