@@ -15,6 +15,9 @@ use crate::spelling;
 /// The names of the verb attributes.
 pub(crate) const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
+/// The name of the attribute of a WebSocket, which is opened by a `GET` request.
+pub(crate) const WEBSOCKET: &str = "websocket";
+
 /// An HTTP endpoint.
 pub(crate) struct Endpoint {
     pub(crate) verb: String,
@@ -39,13 +42,15 @@ struct Arguments {
     max_body: Option<LitStr>,
 }
 
-/// Returns the endpoint of a method, if the method is one.
+/// Returns the endpoint of a method, if the method is one. For a WebSocket, `parameters` are those
+/// that the request has.
 pub(crate) fn read(
     function: &Function,
     parameters: &[Parameter],
     errors: &mut Errors,
 ) -> Option<Endpoint> {
-    let mut found = VERBS.iter().filter_map(|verb| Some((*verb, function.marker(verb)?)));
+    let verbs = VERBS.iter().chain(&[WEBSOCKET]);
+    let mut found = verbs.filter_map(|verb| Some((*verb, function.marker(verb)?)));
     let (verb, attribute) = found.next()?;
     if let Some((_, second)) = found.next() {
         errors.at(
@@ -78,7 +83,7 @@ pub(crate) fn read(
             ),
         );
     }
-    let without_body = ["get", "delete"].contains(&verb);
+    let without_body = ["get", "delete", WEBSOCKET].contains(&verb);
     if let Some(body) = &arguments.body {
         let name = body.to_string();
         if without_body {
@@ -124,11 +129,15 @@ pub(crate) fn read(
         }
     };
     let places = parameters.iter().map(place).collect();
-    let (verb, path) = (verb.to_uppercase(), arguments.path);
+    let verb = if verb == WEBSOCKET { "GET".to_owned() } else { verb.to_uppercase() };
+    let path = arguments.path;
     Some(Endpoint { verb, path, parsed, places, max_body })
 }
 
 fn no_body(verb: &str, option: &str) -> String {
+    if verb == WEBSOCKET {
+        return format!("the request that opens a WebSocket has no body: leave out `{option}`");
+    }
     let verb = verb.to_uppercase();
     format!("a {verb} request has no body: leave out `{option}`, or use `#[post]`")
 }

@@ -9,11 +9,12 @@
 //! | `response/` | the answers: values, streams, failed calls, rejected requests |
 //! | `endpoint_info` | an endpoint as data |
 //! | `request/` | the head and the body of a request, and the arguments in both |
-//! | `endpoint/` | what answers: typed endpoints and `#[routes]` |
+//! | `websocket/` | WebSockets: the handshake, the socket, and the task that drives it |
+//! | `endpoint/` | what answers: typed endpoints, WebSockets and `#[routes]` |
 //! | `openapi/` | the description of the endpoints, and the page that shows it |
 //! | `routing/` | the choice of the application and the endpoint |
 //! | `server/` | the port, the access log, and the way of every request |
-//! | `client` | HTTP without a socket, for tests |
+//! | `client`, `client_socket` | HTTP and WebSockets without a port, for tests |
 //!
 //! A request passes `Proxy` (the socket), `HttpService` (the choice of the application),
 //! [`MountedApp`](routing::mounted_app::MountedApp) (the choice of the endpoint) and an
@@ -28,6 +29,7 @@
 //! that has begun, both are `{"error": {"status": .., "message": ..}}`.
 
 mod client;
+mod client_socket;
 mod connection;
 mod endpoint;
 mod endpoint_info;
@@ -37,11 +39,18 @@ mod request;
 mod response;
 mod routing;
 mod server;
+mod websocket;
 
 pub use client::{HttpClient, HttpRequest, HttpResponse};
+pub use client_socket::{WebSocketClient, WebSocketRequest};
 pub use endpoint::interface::{EndpointType, HttpInterface};
-pub use endpoint_info::{EndpointSpec, ParamPlace};
+pub use endpoint::websocket::SocketMethod;
+pub use endpoint_info::{EndpointSpec, ParamPlace, SocketSpec};
 pub(crate) use routing::mounted_app::check;
 pub(crate) use server::proxy::Proxy;
 pub(crate) use server::service::HttpService;
 pub(crate) use server::tls::Tls;
+pub use websocket::{
+    CloseCode, Message, Received, Sent, SocketTypes, Talk, WebSocket, WebSocketError,
+    WebSocketOutcome, WebSocketRejection, WebSocketSender, WebSocketUpgrade,
+};
