@@ -44,6 +44,12 @@ enum End {
     Taken,
 }
 
+impl State {
+    fn is_full(&self, most_bytes: usize) -> bool {
+        self.messages.len() >= MOST || self.bytes >= most_bytes.max(1)
+    }
+}
+
 impl Inbox {
     pub(super) fn new(most_bytes: usize) -> Self {
         Self { most_bytes, state: Mutex::default() }
@@ -52,11 +58,11 @@ impl Inbox {
     /// True if another message may arrive. If not, the driver is woken when one may.
     pub(super) fn has_room(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state.lock();
-        let has_room = state.messages.len() < MOST && state.bytes < self.most_bytes.max(1);
-        if !has_room {
+        let is_full = state.is_full(self.most_bytes);
+        if is_full {
             state.driver = Some(cx.waker().clone());
         }
-        has_room
+        !is_full
     }
 
     /// Adds a message, which is dropped if nobody reads.
@@ -114,9 +120,10 @@ impl Inbox {
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Message, WebSocketError>>> {
         let mut state = self.state.lock();
+        let was_full = state.is_full(self.most_bytes);
         if let Some(message) = state.messages.pop_front() {
             state.bytes -= message.len();
-            let driver = state.driver.take();
+            let driver = if was_full { state.driver.take() } else { None };
             drop(state);
             if let Some(driver) = driver {
                 driver.wake();
