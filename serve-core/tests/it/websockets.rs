@@ -66,6 +66,12 @@ struct Hall {
     open: Gauge,
 }
 
+impl Drop for Hall {
+    fn drop(&mut self) {
+        self.events.note("instance dropped");
+    }
+}
+
 #[handle]
 impl Hall {
     fn new(slow: SlowHandle, events: Events, open: Gauge) -> Self {
@@ -651,11 +657,12 @@ async fn a_socket_ends_with_its_replica() {
     let mut busy = test.open("/text").await;
     let mut ours = test.open("/ours").await;
     let mut theirs = test.open("/theirs").await;
+    let _stuck = test.open("/flood").await;
     busy.send("slow").await.unwrap();
     theirs.send("x").await.unwrap();
     assert_eq!(theirs.next_text().await.unwrap(), "x");
     until("it calls", || test.calls.now() == 1).await;
-    assert_eq!(test.sockets(), 4);
+    assert_eq!(test.sockets(), 5);
     assert!(test.runtime.kill_replica::<Hall>(0));
     for socket in [&mut typed, &mut busy, &mut ours] {
         assert_eq!(socket.closed().await, 1011);
@@ -663,6 +670,7 @@ async fn a_socket_ends_with_its_replica() {
     }
     assert_eq!(theirs.closed().await, 1006);
     test.nothing_is_left().await;
+    assert!(test.events.take().contains(&"instance dropped".to_owned()));
     // The next replica has its own.
     let mut socket = test.open("/text").await;
     socket.send("x").await.unwrap();
@@ -687,7 +695,7 @@ async fn three_panics_in_a_row_replace_the_replica() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mocks_and_wires_serve_no_sockets() {
+async fn mocks_serve_no_sockets() {
     let runtime = MockRuntime::builder().mock(HallMock::new()).start();
     let slow = Slow::bind(Gauge::default());
     runtime.run(Hall::bind(slow, Events::default(), Gauge::default())).await.unwrap();

@@ -32,8 +32,9 @@ use crate::time;
 
 /// The time for which a method may go on once it has seen its client leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The time in which a client has to answer the frame that closes the socket.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// The time in which a client has to answer the frame that closes the socket, and to read that frame
+/// once the replica has ended.
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 /// The time for which a client that has sent too much is listened to after the socket was closed, so
 /// that the system does not take back the frame that says why.
 const LINGER: Duration = Duration::from_secs(1);

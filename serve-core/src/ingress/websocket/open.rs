@@ -9,10 +9,11 @@ use axum::body::Body;
 use futures::FutureExt as _;
 use http::Response;
 use hyper_util::rt::TokioIo;
+use tokio::time::sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::driver::{Driver, Io, max_message};
+use super::driver::{Driver, GOODBYE, Io, max_message};
 use super::handshake::Handshake;
 use super::socket::{WebSocket, socket};
 use crate::application::HttpSettings;
@@ -96,7 +97,7 @@ impl Opening {
         drop(replica);
         tokio.spawn(async move {
             // Dropped last, when nothing is left of the socket.
-            let _seat = seat;
+            let seat = seat;
             // An error means that the client has left before the response was sent.
             let Ok(upgraded) = upgrade.await else { return };
             let limit = Some(max_message(&settings));
@@ -112,7 +113,16 @@ impl Opening {
             );
             let io = Io::new(stream.await, inbox, outbox, &settings);
             let method = Box::pin(AssertUnwindSafe(method).catch_unwind());
-            Driver { io, method, name, request_id }.run(drain).await;
+            let replica = Arc::clone(seat.replica());
+            let over = async {
+                replica.until_end().await;
+                sleep(GOODBYE).await;
+            };
+            tokio::select! {
+                () = Driver { io, method, name, request_id }.run(drain) => {}
+                // The client does not read the frame that closes the socket.
+                () = over => {}
+            }
         });
         response
     }
