@@ -49,7 +49,7 @@
 //! | the status of what runs | [`status`] |
 //! | scaling and routing | [`autoscaling`], [`routing`] |
 //! | batching and multiplexing | [`batch`](macro@batch), [`batching`], [`Multiplexed`] |
-//! | HTTP | [`post`](macro@post) and its like, [`routes`](macro@routes), [`HttpStatus`] |
+//! | HTTP | [`post`](macro@post) and its like, [`websocket`](macro@websocket), [`routes`](macro@routes), [`http`](mod@http) |
 //! | ending early when a shutdown begins | [`shutting_down()`] |
 //! | tests | [`MockRuntime`], [`testing`] |
 //! | calls by name | [`dynamic`] |
@@ -124,7 +124,7 @@ pub use bytes::Bytes;
 pub use futures;
 pub use serve_macros::{
     application, batch, blocking, check_health, delete, deployment, get, handle, patch, post, put,
-    reconfigure, retry, routes, shutdown, task,
+    reconfigure, retry, routes, shutdown, task, websocket,
 };
 
 pub use application::Application;
@@ -135,7 +135,7 @@ pub use call::{
 pub use controller::DeployError;
 pub use deployment::{Bound, Deployment, IntoInit};
 pub use dispatch::DeploymentHandle;
-pub use error::{Error, HttpStatus, Result};
+pub use error::{Error, Result};
 pub use replica::{Multiplexed, context, in_context, replica_context, shutting_down, spawn};
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use testing::MockRuntime;
@@ -191,13 +191,19 @@ pub mod dynamic {
 }
 
 /// HTTP: the options of the port and of the requests of an application, results with a status and
-/// headers of their own, files, and errors.
-#[cfg(feature = "http")]
+/// headers of their own, files, errors and their statuses, and WebSockets.
 pub mod http {
+    #[cfg(feature = "http")]
     #[doc(inline)]
     pub use crate::__register_error_format as register_error_format;
+    #[cfg(feature = "http")]
     pub use crate::application::{HttpOptions, ParseRateError, Rate};
-    pub use crate::ingress::{Cookie, FilePart, HttpError, Reply};
+    pub use crate::error::HttpStatus;
+    #[cfg(feature = "http")]
+    pub use crate::ingress::{
+        CloseCode, Cookie, FilePart, HttpError, Message, Reply, WebSocket, WebSocketError,
+        WebSocketRejection, WebSocketSender, WebSocketUpgrade,
+    };
 }
 
 /// The options of deployments as data: their table, and their form in a config file.

@@ -12,11 +12,13 @@ pub use crate::call::{CallError, CallOptions, InputStream, ObjectRef, Response, 
 pub use crate::deployment::{AutoscalingConfig, Bound, Deployment};
 pub use crate::dispatch::DeploymentHandle;
 pub use crate::error::{Error, HttpStatus, Result};
+#[cfg(feature = "http")]
+pub use crate::ingress::WebSocket;
 pub use crate::replica::Multiplexed;
 pub use crate::runtime::Runtime;
 pub use crate::testing::{MockRuntime, Mode};
 pub use crate::{Bytes, context, replica_context};
 pub use serve_macros::{
     application, batch, blocking, check_health, delete, deployment, get, handle, patch, post, put,
-    reconfigure, retry, routes, shutdown, task,
+    reconfigure, retry, routes, shutdown, task, websocket,
 };

@@ -33,7 +33,8 @@ pub use crate::error::{Error, HttpStatus};
 #[cfg(feature = "http")]
 pub use crate::ingress::{
     BodyFormat, EndpointResult, EndpointSpec, EndpointType, HttpInterface, NamedErrorFormat,
-    ParamPlace, Unsendable,
+    ParamPlace, Received, Sent, SocketMethod, SocketSpec, SocketTypes, Talk, Unsendable, WebSocket,
+    WebSocketOutcome,
 };
 pub use crate::method::{
     AnyMethod, BatchLimits, Erased, Exclusive, Handlers, Hook, InstanceCell, IntoReply, Many,
@@ -165,6 +166,11 @@ impl<M: Method, F: Future<Output = Result<M::Ok, CallError<M::Err>>> + Send> Run
 pub trait RunsMany<M: Method>: Future<Output = Result<(), CallError<M::Err>>> + Send {}
 
 impl<M: Method, F: Future<Output = Result<(), CallError<M::Err>>> + Send> RunsMany<M> for F {}
+
+/// The future of a method with a WebSocket. See [`RunsOne`].
+pub trait RunsSocket: Future<Output = Result<(), String>> + Send {}
+
+impl<F: Future<Output = Result<(), String>> + Send> RunsSocket for F {}
 
 /// The future of a batch. See [`RunsOne`].
 pub trait RunsBatch<M: Method>:
@@ -556,4 +562,13 @@ impl<E: fmt::Display + 'static> Ended for Result<(), E> {
     fn ended(self) -> Result<(), Error> {
         self.map_err(Error::from_display)
     }
+}
+
+/// Returns the text of the error of a method with a WebSocket, if the method failed.
+///
+/// # Errors
+/// The text of the method's own error.
+#[cfg(feature = "http")]
+pub fn socket_outcome<R: WebSocketOutcome>(returned: R) -> Result<(), String> {
+    returned.outcome()
 }

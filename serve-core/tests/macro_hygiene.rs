@@ -71,6 +71,15 @@ impl Named {
         ::std::result::Result::Ok(A(f.0))
     }
 
+    #[websocket("/talk/{this}")]
+    async fn talk(
+        &self,
+        this: ::std::string::String,
+        socket: crate::inside::renamed::http::WebSocket<::std::string::String>,
+    ) -> ::std::result::Result<(), crate::inside::renamed::http::WebSocketError> {
+        socket.send(this).await
+    }
+
     #[blocking]
     pub fn crunch(&self, this: u8, cell: u8) -> u8 {
         this + cell

@@ -6,12 +6,13 @@ use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Generics, Signature, Token, Type, Visibility};
 
 /// The attributes that `#[handle]` reads and removes.
-pub(crate) const MARKERS: [&str; 13] = [
+pub(crate) const MARKERS: [&str; 14] = [
     "get",
     "post",
     "put",
     "patch",
     "delete",
+    "websocket",
     "batch",
     "blocking",
     "reconfigure",

@@ -16,6 +16,9 @@ use crate::spelling;
 /// The names of the verb attributes.
 pub(crate) const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
+/// The name of the attribute of a WebSocket, which is opened by a `GET` request.
+pub(crate) const WEBSOCKET: &str = "websocket";
+
 /// An HTTP endpoint.
 pub(crate) struct Endpoint {
     pub(crate) verb: String,
@@ -64,13 +67,15 @@ struct InHead {
     parameter: Ident,
 }
 
-/// Returns the endpoint of a method, if the method is one.
+/// Returns the endpoint of a method, if the method is one. For a WebSocket, `parameters` are those
+/// that the request has.
 pub(crate) fn read(
     function: &Function,
     parameters: &[Parameter],
     errors: &mut Errors,
 ) -> Option<Endpoint> {
-    let mut found = VERBS.iter().filter_map(|verb| Some((*verb, function.marker(verb)?)));
+    let verbs = VERBS.iter().chain(&[WEBSOCKET]);
+    let mut found = verbs.filter_map(|verb| Some((*verb, function.marker(verb)?)));
     let (verb, attribute) = found.next()?;
     if let Some((_, second)) = found.next() {
         errors.at(
@@ -103,7 +108,7 @@ pub(crate) fn read(
             ),
         );
     }
-    let without_body = ["get", "delete"].contains(&verb);
+    let without_body = ["get", "delete", WEBSOCKET].contains(&verb);
     if let Some(body) = &arguments.body {
         let name = body.to_string();
         if without_body {
@@ -174,7 +179,8 @@ pub(crate) fn read(
         }
     };
     let places = parameters.iter().map(place).collect();
-    let (verb, path) = (verb.to_uppercase(), arguments.path);
+    let verb = if verb == WEBSOCKET { "GET".to_owned() } else { verb.to_uppercase() };
+    let path = arguments.path;
     let form = arguments.form.map(|(form, _)| form);
     Some(Endpoint { verb, path, parsed, places, form, success, max_body })
 }
@@ -211,6 +217,9 @@ fn check_head(arguments: &Arguments, path: &Path, parameters: &[Parameter], erro
 }
 
 fn no_body(verb: &str, option: &str) -> String {
+    if verb == WEBSOCKET {
+        return format!("the request that opens a WebSocket has no body: leave out `{option}`");
+    }
     let verb = verb.to_uppercase();
     format!("a {verb} request has no body: leave out `{option}`, or use `#[post]`")
 }

@@ -331,6 +331,53 @@ markers! {
     /// Serves a method of a `#[handle]` block at `DELETE` and a path. Parameters that the path
     /// does not name are read from the query. See [`macro@post`] for the rest.
     delete;
+    /// Serves a method of a `#[handle]` block with a WebSocket at a path.
+    ///
+    /// ```
+    /// use serve_core::http::{WebSocket, WebSocketError};
+    /// # use serve_core::prelude::*;
+    ///
+    /// # #[deployment]
+    /// # #[derive(Default)]
+    /// # pub struct Rooms;
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Said {
+    ///     text: String,
+    /// }
+    ///
+    /// #[handle]
+    /// impl Rooms {
+    ///     #[websocket("/rooms/{room}")]
+    ///     async fn chat(
+    ///         &self,
+    ///         room: String,
+    ///         mut socket: WebSocket<Said, String>,
+    ///     ) -> Result<(), WebSocketError> {
+    ///         while let Some(said) = socket.next().await {
+    ///             socket.send(format!("{room}: {}", said?.text)).await?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// One parameter is a `WebSocket<In, Out>`: a stream of what the client sends, with a method `send`.
+    /// `String` is text, `Bytes` is binary, and all other types are JSON in text messages. The other
+    /// parameters are read from the path and the query, as with [`macro@get`]; a request that does not fit
+    /// is answered with 422 instead of a WebSocket.
+    ///
+    /// The method is async, takes `&self`, and returns nothing or a `Result<(), E>` with an `E` that can
+    /// be displayed. It is not a method of the handle, and need not be `pub`. When it returns, the socket
+    /// is closed: with code 1000, or with 1011 for an error or a panic. When the client leaves, the method
+    /// sees the end of the stream, and may go on for at most 1 s; if it waits for something other than the
+    /// socket, it is dropped at once, with the calls that it has made.
+    ///
+    /// WebSockets do not count in `max_ongoing_requests`. Their own limits are options of HTTP:
+    /// `max_websockets` (1,000 for each replica), `max_websocket_message` (1 MiB, otherwise 1009),
+    /// `websocket_ping_interval` (20 s) and `websocket_idle_timeout` (60 s). When a replica or the
+    /// process stops, its sockets are closed with 1001 at once, and the methods may go on for at most
+    /// `graceful_shutdown_timeout`.
+    websocket;
     /// Runs a synchronous method of a `#[handle]` block on the replica's own threads, never on
     /// the threads that run async code. The number of threads is `num_cpus`, rounded up, and at
     /// least 1.

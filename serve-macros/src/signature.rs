@@ -438,7 +438,8 @@ pub(crate) fn of_row(
     known_returns(row, Source::Stream, owner, private)
 }
 
-fn arguments(ty: &Type) -> Vec<Type> {
+/// Returns the type arguments of a type, as written.
+pub(crate) fn arguments(ty: &Type) -> Vec<Type> {
     let Type::Path(path) = ungrouped(ty) else { return Vec::new() };
     let Some(last) = path.path.segments.last() else { return Vec::new() };
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Vec::new() };

@@ -90,6 +90,26 @@ snapshot!(
 );
 
 snapshot!(
+    handle_websocket,
+    handle(&quote! {
+        impl Chat {
+            /// Talks in a room.
+            #[websocket("/rooms/{room}")]
+            async fn talk(
+                &self,
+                room: String,
+                mut socket: WebSocket<Said, Heard>,
+                since: Option<u64>,
+            ) -> Result<(), WebSocketError> {}
+
+            #[cfg(unix)]
+            #[websocket("/echo")]
+            async fn echo(&self, socket: WebSocket<String>) {}
+        }
+    })
+);
+
+snapshot!(
     handle_blocking,
     handle(&quote! {
         impl Adder {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serve_core::axum::Router;
 use serve_core::axum::extract::State;
-use serve_core::axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use serve_core::axum::response::Response;
 use serve_core::axum::routing::any;
 use serve_core::futures::stream;
+use serve_core::http::WebSocketUpgrade;
 use serve_core::prelude::*;
 
 /// What the shelf holds.
@@ -142,29 +142,25 @@ impl Shelf {
         Ok(stream::iter(words.map(|(at, text)| Word { at, text })))
     }
 
+    /// Answers each text that the client sends with its summary.
+    #[websocket("/summaries")]
+    pub async fn summaries(&self, mut socket: WebSocket<String, String>) -> Result<()> {
+        while let Some(text) = socket.next().await {
+            socket.send(self.summarizer.summarize(text?).await?).await?;
+        }
+        Ok(())
+    }
+
     /// What typed endpoints cannot say, in axum's own words.
     #[routes]
     pub fn routes(self: Arc<Self>) -> Router {
-        Router::new().route("/summaries", any(upgrade)).with_state(self)
+        Router::new().route("/old/summaries", any(upgrade)).with_state(self)
     }
 }
 
-/// `/summaries`: each text that the client sends is answered with its summary.
+/// `/old/summaries`: the same as `/summaries`, opened by a handler of axum.
 async fn upgrade(upgrade: WebSocketUpgrade, State(shelf): State<Arc<Shelf>>) -> Response {
-    upgrade.on_upgrade(|socket| summaries(socket, shelf))
-}
-
-async fn summaries(mut socket: WebSocket, shelf: Arc<Shelf>) {
-    while let Some(Ok(message)) = socket.recv().await {
-        let Message::Text(text) = message else { continue };
-        let answer = match shelf.summarizer.summarize(text.as_str()).await {
-            Ok(summary) => summary,
-            Err(error) => format!("no summary: {error}"),
-        };
-        if socket.send(Message::text(answer)).await.is_err() {
-            return;
-        }
-    }
+    upgrade.on_upgrade(async move |socket| shelf.summaries(socket).await)
 }
 
 /// The shelf and its summarizer.

@@ -1,9 +1,7 @@
-use futures::{SinkExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 use serve_core::prelude::*;
 use serve_core::testing::HttpClient;
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{Paper, routes};
 
@@ -84,21 +82,19 @@ async fn a_stream_comes_as_the_client_accepts_it() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_web_socket_is_answered_text_by_text() -> Result<()> {
-    let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
-    runtime.run(routes()).await?;
-    let address = runtime.http_address().expect("HTTP was asked for");
-    let (mut socket, _) = connect_async(format!("ws://{address}/summaries")).await?;
-    for (text, summary) in [
-        ("Attention Is All You Need", "Attention Is All (and 2 more)"),
-        ("Deep Learning", "Deep Learning"),
-    ] {
-        socket.send(Message::text(text)).await?;
-        let answer = socket.next().await.expect("an answer")?;
-        assert_eq!(answer, Message::text(summary));
+    let (_runtime, http) = shelf().await?;
+    for path in ["/summaries", "/old/summaries"] {
+        let mut socket = http.websocket(path).await?;
+        for (text, summary) in [
+            ("Attention Is All You Need", "Attention Is All (and 2 more)"),
+            ("Deep Learning", "Deep Learning"),
+        ] {
+            socket.send(text).await?;
+            assert_eq!(socket.next_text().await?, summary);
+        }
+        assert_eq!(socket.close(1000, "done").await, 1000);
     }
-    socket.close(None).await?;
-    runtime.shutdown().await;
     Ok(())
 }

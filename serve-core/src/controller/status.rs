@@ -249,6 +249,14 @@ pub struct ReplicaDetails {
     pub state: ReplicaState,
     /// The reason why the replica waits for room, if it waits. Empty otherwise.
     pub message: String,
+    /// The number of WebSockets that are open on the replica. Not serialized if it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub websockets: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Serialization of times in RFC 3339, such as `2026-11-30T12:00:00.000000000Z`.

@@ -141,6 +141,7 @@ impl From<ReplicaRecord<'_>> for ReplicaDetails {
                 ReplicaPhase::Waiting(reason) => reason.to_owned(),
                 _ => String::new(),
             },
+            websockets: 0,
         }
     }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::ingress::client_socket::WebSocketRequest;
 use crate::ingress::server::service::HttpService;
 
 /// Sends HTTP requests to a runtime, without a socket. Cheap to clone.
@@ -75,6 +76,11 @@ impl HttpClient {
     /// Creates a `DELETE` request.
     pub fn delete(&self, path: impl Into<String>) -> HttpRequest {
         self.request(Method::DELETE, path)
+    }
+
+    /// Creates a WebSocket, which `.await` opens. `path` may have a query.
+    pub fn websocket(&self, path: impl Into<String>) -> WebSocketRequest {
+        WebSocketRequest::new(Arc::clone(&self.service), path.into())
     }
 
     /// Creates a request of any method, given as a `Method` or as text. `path` may have a query.

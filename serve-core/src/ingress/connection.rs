@@ -1,9 +1,10 @@
 //! `Connection`: the state that the requests on one socket share.
 //!
-//! A WebSocket lives on after its request was answered: only the socket itself ends with the
-//! WebSocket. The slot of a routed request that was upgraded is therefore stored here, and is freed
-//! when the socket is dropped, by whichever task holds the socket then. The socket ends when the
-//! replica ends, and when its peer takes nothing of the bytes to send.
+//! A socket lives on after it was upgraded, with its request answered. A routed request may upgrade it
+//! in a way that Serve knows nothing of, as with axum's own `WebSocketUpgrade`: only the socket itself
+//! ends with the WebSocket. The seat of the WebSocket is therefore stored here, and is freed when the
+//! socket is dropped, by whichever task holds the socket then. The socket ends when the replica ends,
+//! and when its peer takes nothing of the bytes to send.
 
 use std::fmt;
 use std::iter::Sum;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::application::HttpSettings;
-use crate::replica::{Replica, Scope, WakeAtEnd};
+use crate::replica::{SocketSeat, WakeAtEnd};
 
 /// The state that the requests on one socket share.
 pub(crate) struct Connection {
@@ -48,11 +49,9 @@ pub(crate) struct Connection {
     refusal: Mutex<Option<(u16, Arc<str>)>>,
     /// Set when the proxy closes the connection with requests in progress.
     cut_off: AtomicBool,
-    /// Set once `upgrade` holds a slot.
+    /// Set once the socket was upgraded.
     upgraded: AtomicBool,
     upgrade: Mutex<Upgrade>,
-    /// The number of upgraded sockets of the whole proxy.
-    sockets: Arc<AtomicUsize>,
 }
 
 /// The requests on a number of connections, by what each of them waits for.
@@ -61,7 +60,6 @@ pub(crate) struct Counts {
     pub(crate) uploading: usize,
     pub(crate) answering: usize,
     pub(crate) streaming: usize,
-    pub(crate) sockets: usize,
 }
 
 impl Counts {
@@ -77,7 +75,6 @@ impl Sum for Counts {
             uploading: sum.uploading + one.uploading,
             answering: sum.answering + one.answering,
             streaming: sum.streaming + one.streaming,
-            sockets: sum.sockets + one.sockets,
         })
     }
 }
@@ -89,7 +86,6 @@ impl fmt::Display for Counts {
             (self.uploading, "request being uploaded", "requests being uploaded"),
             (self.answering, "request being answered", "requests being answered"),
             (self.streaming, "stream", "streams"),
-            (self.sockets, "WebSocket", "WebSockets"),
         ];
         let mut separator = "";
         for (count, one, several) in kinds.into_iter().filter(|(count, ..)| *count > 0) {
@@ -102,10 +98,9 @@ impl fmt::Display for Counts {
 
 enum Upgrade {
     None,
-    /// The slot that the socket holds.
+    /// The seat that the socket holds.
     Held {
-        replica: Arc<Replica>,
-        _slot: Scope,
+        seat: SocketSeat,
         reader: Woken,
         writer: Woken,
     },
@@ -124,12 +119,8 @@ pub(crate) enum Half {
 }
 
 impl Connection {
-    /// Creates the state of a new connection. `sockets` counts the upgraded sockets of the proxy.
-    pub(crate) fn new(
-        settings: &Arc<HttpSettings>,
-        sockets: &Arc<AtomicUsize>,
-        peer: Option<SocketAddr>,
-    ) -> Self {
+    /// Creates the state of a new connection.
+    pub(crate) fn new(settings: &Arc<HttpSettings>, peer: Option<SocketAddr>) -> Self {
         Self {
             settings: Arc::clone(settings),
             peer,
@@ -147,7 +138,6 @@ impl Connection {
             cut_off: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             upgrade: Mutex::new(Upgrade::None),
-            sockets: Arc::clone(sockets),
         }
     }
 
@@ -274,7 +264,7 @@ impl Connection {
         let streaming = self.streaming.load(Ordering::Relaxed).min(ongoing);
         // A request that is uploaded while its answer is sent is counted as a stream.
         let uploading = self.uploading.load(Ordering::Relaxed).min(ongoing - streaming);
-        Counts { uploading, answering: ongoing - streaming - uploading, streaming, sockets: 0 }
+        Counts { uploading, answering: ongoing - streaming - uploading, streaming }
     }
 
     /// True if no request is in progress, and nothing has happened since the last call of this
@@ -300,23 +290,19 @@ impl Connection {
         self.active.store(true, Ordering::Relaxed);
     }
 
-    /// Frees the slot of an upgraded request: the socket is closed.
+    /// Frees the seat of an upgraded request: the socket is closed.
     pub(crate) fn close(&self) {
         let held = std::mem::replace(&mut *self.upgrade.lock(), Upgrade::Closed);
-        if matches!(held, Upgrade::Held { .. }) {
-            self.sockets.fetch_sub(1, Ordering::Relaxed);
-        }
-        // After the lock is released, because freeing a slot wakes other tasks.
+        // After the lock is released, because freeing a seat wakes other tasks.
         drop(held);
     }
 
-    /// Keeps a slot, which the scope holds, as long as the socket lives.
-    pub(crate) fn hold(&self, replica: Arc<Replica>, slot: Scope) {
+    /// Keeps a seat as long as the socket lives.
+    pub(crate) fn hold(&self, seat: SocketSeat) {
         let mut upgrade = self.upgrade.lock();
         if matches!(*upgrade, Upgrade::None) {
-            *upgrade = Upgrade::Held { replica, _slot: slot, reader: None, writer: None };
+            *upgrade = Upgrade::Held { seat, reader: None, writer: None };
             self.upgraded.store(true, Ordering::Release);
-            self.sockets.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -327,7 +313,8 @@ impl Connection {
             return false;
         }
         let mut upgrade = self.upgrade.lock();
-        let Upgrade::Held { replica, reader, writer, .. } = &mut *upgrade else { return false };
+        let Upgrade::Held { seat, reader, writer } = &mut *upgrade else { return false };
+        let replica = seat.replica();
         if replica.has_ended() {
             return true;
         }

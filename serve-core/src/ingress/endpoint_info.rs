@@ -95,6 +95,21 @@ impl<M: Method> fmt::Debug for EndpointSpec<M> {
     }
 }
 
+/// One WebSocket endpoint, as `#[handle]` declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketSpec {
+    /// The path below the route prefix, with `{name}` for parameters.
+    pub path: &'static str,
+    /// The place of each parameter, in the order of the signature.
+    pub places: &'static [ParamPlace],
+    /// The schemas of the parameters.
+    pub params: fn(&mut SchemaGenerator) -> Vec<Schema>,
+    /// The schema of what the socket receives.
+    pub receives: fn(&mut SchemaGenerator) -> Schema,
+    /// The schema of what the socket sends.
+    pub sends: fn(&mut SchemaGenerator) -> Schema,
+}
+
 /// One endpoint, without its types.
 pub(crate) struct EndpointInfo {
     pub(crate) verb: http::Method,
@@ -115,10 +130,48 @@ pub(crate) struct EndpointInfo {
     /// The statuses of that error, if it says them.
     pub(crate) statuses: &'static [(u16, &'static str)],
     pub(crate) params: fn(&mut SchemaGenerator) -> Vec<Schema>,
+    /// The schema of the result, or of what a WebSocket sends.
     pub(crate) returns: fn(&mut SchemaGenerator) -> Schema,
+    pub(crate) socket: Option<SocketInfo>,
+}
+
+/// The parts of a WebSocket endpoint that other endpoints do not have.
+pub(crate) struct SocketInfo {
+    /// The schema of what the socket receives.
+    pub(crate) receives: fn(&mut SchemaGenerator) -> Schema,
+    /// The words for the form of the messages that the socket receives and sends.
+    pub(crate) formats: (&'static str, &'static str),
 }
 
 impl EndpointInfo {
+    /// Describes a WebSocket endpoint. `formats` are the words for the form of the messages that the
+    /// socket receives and sends.
+    pub(crate) fn of_socket(
+        spec: &SocketSpec,
+        method: MethodInfo,
+        traits: Vec<ParamTraits>,
+        formats: (&'static str, &'static str),
+    ) -> Self {
+        debug_assert_eq!(spec.places.len(), traits.len(), "one place for each parameter");
+        Self {
+            verb: http::Method::GET,
+            path: spec.path,
+            path_names: path_names(spec.path),
+            method,
+            places: spec.places,
+            traits,
+            body: BodyFormat::Json,
+            success: StatusCode::SWITCHING_PROTOCOLS,
+            max_body: None,
+            result: ResultKind::Empty,
+            fallible: false,
+            statuses: &[],
+            params: spec.params,
+            returns: spec.sends,
+            socket: Some(SocketInfo { receives: spec.receives, formats }),
+        }
+    }
+
     pub(crate) fn of<M: Method>(spec: &EndpointSpec<M>) -> Self
     where
         M::Args: Arguments<Anywhere>,
@@ -138,6 +191,7 @@ impl EndpointInfo {
             statuses: spec.statuses,
             params: spec.params,
             returns: spec.returns,
+            socket: None,
         };
         debug_assert_eq!(info.places.len(), info.traits.len(), "one place for each parameter");
         info

@@ -10,11 +10,12 @@
 //! | `file_part`, `endpoint_info` | a file as a parameter; an endpoint as data |
 //! | `request/` | the head and the body of a request, and the arguments in both |
 //! | `filters/` | what an application asks of every request and adds to every answer: CORS, API keys, rate limit, compression |
-//! | `endpoint/` | what answers: typed endpoints and `#[routes]` |
+//! | `websocket/` | WebSockets: the handshake, the socket, and the task that drives it |
+//! | `endpoint/` | what answers: typed endpoints, WebSockets and `#[routes]` |
 //! | `openapi/` | the description of the endpoints, and the page that shows it |
 //! | `routing/` | the choice of the application and the endpoint |
 //! | `server/` | the port, the access log, and the way of every request |
-//! | `client` | HTTP without a socket, for tests |
+//! | `client`, `client_socket` | HTTP and WebSockets without a port, for tests |
 //!
 //! A request passes `Proxy` (the socket), `HttpService` (the choice of the application),
 //! [`MountedApp`](routing::mounted_app::MountedApp) (the choice of the endpoint) and an
@@ -28,6 +29,7 @@
 //! and lets the application's `ErrorFormat` (`response::error_format`) write the body.
 
 mod client;
+mod client_socket;
 mod connection;
 mod endpoint;
 mod endpoint_info;
@@ -39,12 +41,14 @@ mod request;
 mod response;
 mod routing;
 mod server;
+mod websocket;
 
 pub use client::{HttpClient, HttpRequest, HttpResponse};
+pub use client_socket::{WebSocketClient, WebSocketRequest};
 pub use endpoint::interface::{EndpointType, HttpInterface};
-pub use endpoint_info::{BodyFormat, EndpointSpec, ParamPlace};
+pub use endpoint::websocket::SocketMethod;
+pub use endpoint_info::{BodyFormat, EndpointSpec, ParamPlace, SocketSpec};
 pub use file_part::FilePart;
-
 pub use response::error_format::NamedErrorFormat;
 pub use response::http_error::HttpError;
 pub use response::into_response::{EndpointResult, Unsendable};
@@ -53,3 +57,7 @@ pub(crate) use routing::mounted_app::check;
 pub(crate) use server::proxy::Proxy;
 pub(crate) use server::service::HttpService;
 pub(crate) use server::tls::Tls;
+pub use websocket::{
+    CloseCode, Message, Received, Sent, SocketTypes, Talk, WebSocket, WebSocketError,
+    WebSocketOutcome, WebSocketRejection, WebSocketSender, WebSocketUpgrade,
+};

@@ -563,6 +563,36 @@ macro_rules! __http_one {
     };
     (
         $http:ident $owner:ty;
+        websocket { $marker:ident $path:literal ($($place:ident $ty:ty),*) $in:ty, $out:ty }
+    ) => {{
+        #[allow(unused_imports, reason = "one of the two fits")]
+        use $crate::__private::{SocketIfWire as _, SocketOtherwise as _};
+        let checked = &$crate::__private::Checked::<$marker, $crate::__private::Talk>::NEW;
+        checked.websocket($http, $crate::__private::SocketSpec {
+            path: $path,
+            places: &[$($crate::__private::ParamPlace::$place),*],
+            params: |generator| {
+                #[allow(unused_imports, reason = "one of the two fits")]
+                use $crate::__private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
+                let _ = &generator;
+                <::std::vec::Vec<_> as ::core::convert::From<[_; _]>>::from(
+                    [$((&$crate::__private::SchemaOf::<$ty>::NEW).schema(generator)),*],
+                )
+            },
+            receives: |generator| {
+                #[allow(unused_imports, reason = "one of the two fits")]
+                use $crate::__private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
+                (&$crate::__private::SchemaOf::<$in>::NEW).schema(generator)
+            },
+            sends: |generator| {
+                #[allow(unused_imports, reason = "one of the two fits")]
+                use $crate::__private::{SchemaIfEndpoint as _, SchemaOtherwise as _};
+                (&$crate::__private::SchemaOf::<$out>::NEW).schema(generator)
+            },
+        })
+    }};
+    (
+        $http:ident $owner:ty;
         endpoint {
             $marker:ident $verb:literal $path:literal ($($place:ident $(= $name:literal)? $ty:ty),*)
             -> $shape:ident($ok:ty $(, $err:ty)?)
@@ -603,6 +633,74 @@ macro_rules! __http_one {
             },
         })
     }};
+}
+
+/// The type that stands for a method with a WebSocket, which is no method of the handle, with the
+/// method's description and the code that runs it.
+#[cfg(feature = "http")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __websocket {
+    (
+        $(#[$cfg:meta])? $owner:ty; $marker:ident $name:ident
+        ($($arg:ident: $ty:ty = $text:literal),*) $socket:ident: $in:ty, $out:ty
+        = $doc:literal $path:literal |$instance:ident| -> $future:ty $body:block
+    ) => {
+        $(#[$cfg])?
+        const _: () = {
+            $(
+                $crate::__private::assert_wire::<$crate::__private::Anywhere, $ty>();
+                $crate::__private::assert_endpoint::<$ty>();
+            )*
+            $crate::__private::assert_received::<$in>();
+            $crate::__private::assert_endpoint::<$in>();
+            $crate::__private::assert_sent::<$out>();
+            $crate::__private::assert_endpoint::<$out>();
+        };
+
+        $(#[$cfg])?
+        #[allow(non_camel_case_types, reason = "named after the method")]
+        enum $marker {}
+
+        $(#[$cfg])?
+        #[automatically_derived]
+        #[allow(
+            refining_impl_trait, deprecated, clippy::all, clippy::pedantic,
+            reason = "generated for any method"
+        )]
+        impl $crate::__private::SocketMethod for $marker {
+            type Deployment = $owner;
+            type Args = ($($ty,)*);
+            type In = $in;
+            type Out = $out;
+            const INFO: $crate::__private::MethodInfo = $crate::__private::MethodInfo {
+                name: $crate::__private::plain(::core::stringify!($name)),
+                doc: $doc,
+                params: &[$($crate::__private::ParamInfo {
+                    name: $crate::__private::plain(::core::stringify!($arg)),
+                    type_name: $text,
+                }),*],
+                param_names: &[$($crate::__private::plain(::core::stringify!($arg))),*],
+                returns: "",
+                endpoint: ::core::option::Option::Some(("GET", $path)),
+                streaming: false,
+            };
+
+            fn run(
+                $instance: ::std::sync::Arc<$owner>,
+                ($($arg,)*): Self::Args,
+                $socket: $crate::__private::WebSocket<Self::In, Self::Out>,
+            ) -> $future $body
+        }
+    };
+}
+
+/// Without the feature `http`, `__http!` is the compile error.
+#[cfg(not(feature = "http"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __websocket {
+    ($($any:tt)*) => {};
 }
 
 /// The function from the error of an endpoint to its status, or the statuses that it may have.

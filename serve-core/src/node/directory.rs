@@ -280,6 +280,13 @@ impl NodeDirectory {
         };
         let load = router.status();
         (details.ongoing, details.queued) = (load.ongoing, load.queued);
+        #[cfg(feature = "http")]
+        for (id, open) in router.open_sockets() {
+            let replica = details.replicas.iter_mut().find(|replica| *replica.replica_id == *id);
+            if let Some(replica) = replica {
+                replica.websockets = open;
+            }
+        }
         let begun = router.begun_calls();
         let calls = |method: &'static dyn AnyMethod| {
             let BegunCalls { in_place, spawned } = *begun.get(method.index())?;

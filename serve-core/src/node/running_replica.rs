@@ -52,14 +52,23 @@ impl RunningReplica {
         self.router.set_slots(self.key, &self.replica, slots);
     }
 
-    /// Stops the replica: takes no new calls, waits for running calls, runs `#[shutdown]`, and
-    /// drops the instance, all within `grace`.
+    /// Stops the replica: takes no new calls, waits for running calls and for WebSockets, runs
+    /// `#[shutdown]`, and drops the instance, all within `grace`.
     pub(super) async fn stop(self, grace: Duration) {
         let give_up = time::after_at_most(Instant::now(), grace);
+        if timeout_at(give_up, self.replica.sockets_closed()).await.is_err() {
+            // Before the router forgets the replica, whose remaining WebSockets end now.
+            self.replica.end();
+        }
+        let grace = give_up.saturating_duration_since(Instant::now());
         self.router.drain(self.key, &self.replica, grace).await;
         if self.replica.has_ended() {
             // The grace period is over, and the remaining calls were ended.
             return;
+        }
+        // Those that routed requests have opened meanwhile, which are closed at once.
+        if timeout_at(give_up, self.replica.sockets_closed()).await.is_err() {
+            return self.replica.end();
         }
         let id = self.replica.context.replica_id();
         match timeout_at(give_up, run_hook(&self.replica, Hook::Shutdown)).await {

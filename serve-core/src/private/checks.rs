@@ -14,9 +14,12 @@ use crate::call::Wire;
 use crate::method::{AnyMethod, Erased, Method, Shape};
 #[cfg(feature = "http")]
 use {
-    super::{Anywhere, Arguments, EndpointResult, EndpointSpec, EndpointType, HttpInterface},
+    super::{
+        Anywhere, Arguments, EndpointResult, EndpointSpec, EndpointType, HttpInterface, Received,
+        Sent, SocketMethod, SocketSpec, Talk,
+    },
     crate::ingress::Reply,
-    crate::method::{Many, One, Streaming, Unary},
+    crate::method::{Handlers, Many, One, Shared, Streaming, Unary},
     schemars::{Schema, SchemaGenerator},
     serde::Serialize,
 };
@@ -27,6 +30,14 @@ pub const fn assert_wire<L, T: Wire<L>>() {}
 /// Fails to compile, at the user's own type, if an endpoint cannot take or return the type.
 #[cfg(feature = "http")]
 pub const fn assert_endpoint<T: EndpointType>() {}
+
+/// Fails to compile, at the user's own type, if a WebSocket cannot receive the type.
+#[cfg(feature = "http")]
+pub const fn assert_received<T: Received>() {}
+
+/// Fails to compile, at the user's own type, if a WebSocket cannot send the type.
+#[cfg(feature = "http")]
+pub const fn assert_sent<T: Sent>() {}
 
 /// The method `M`, whose types are checked elsewhere.
 pub struct Checked<M, S>(PhantomData<fn() -> (M, S)>);
@@ -170,6 +181,39 @@ pub trait ResultOtherwise<R> {
 #[cfg(feature = "http")]
 impl<T> ResultOtherwise<T> for ResultOf<T> {
     fn result(&self) -> EndpointResult<T> {
+        unreachable!("{CHECKED}")
+    }
+}
+
+/// The first choice: the parameters of the WebSocket method can be read from a request, and its
+/// instance can be shared.
+#[cfg(feature = "http")]
+pub trait SocketIfWire<M> {
+    /// Adds the WebSocket.
+    fn websocket(&self, http: HttpInterface, spec: SocketSpec) -> HttpInterface;
+}
+
+#[cfg(feature = "http")]
+impl<M> SocketIfWire<M> for Checked<M, Talk>
+where
+    M: SocketMethod<Args: Arguments<Anywhere>>,
+    M::Deployment: Handlers<Cell = Shared<M::Deployment>> + Sync,
+{
+    fn websocket(&self, http: HttpInterface, spec: SocketSpec) -> HttpInterface {
+        http.websocket::<M>(spec)
+    }
+}
+
+/// The second choice: some type violates the bounds.
+#[cfg(feature = "http")]
+pub trait SocketOtherwise<M> {
+    /// Never runs.
+    fn websocket(&self, http: HttpInterface, spec: SocketSpec) -> HttpInterface;
+}
+
+#[cfg(feature = "http")]
+impl<M> SocketOtherwise<M> for &Checked<M, Talk> {
+    fn websocket(&self, _: HttpInterface, _: SocketSpec) -> HttpInterface {
         unreachable!("{CHECKED}")
     }
 }

@@ -20,6 +20,7 @@ mod replica;
 mod scope;
 mod shutting_down;
 mod slot;
+mod sockets;
 mod spawned;
 mod target;
 
@@ -41,5 +42,6 @@ pub use scope::{batch_contexts, context, replica_context};
 pub use shutting_down::shutting_down;
 pub use slot::Slot;
 pub(crate) use slot::SlotOwner;
+pub(crate) use sockets::SocketSeat;
 pub use spawned::{in_context, spawn};
 pub(crate) use target::{Call, Target};

@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
+use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -151,6 +152,22 @@ impl Replica {
         let waker = self.waiting.lock().try_remove(key.get() as usize - 1);
         // Not under the lock, because dropping a waker may free a task and run user code.
         drop(waker);
+    }
+
+    /// Waits until the replica ends.
+    #[cfg(feature = "http")]
+    pub(crate) async fn until_end(self: &Arc<Self>) {
+        let mut wake: Option<(Waker, WakeAtEnd)> = None;
+        poll_fn(|cx| {
+            if self.has_ended() {
+                return Poll::Ready(());
+            }
+            if !wake.as_ref().is_some_and(|(known, _)| known.will_wake(cx.waker())) {
+                wake = Some((cx.waker().clone(), self.wake_at_end(cx.waker())));
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Wakes `waker` when the replica ends, until the result is dropped.

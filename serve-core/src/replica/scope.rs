@@ -136,7 +136,7 @@ impl Scope {
     }
 
     /// The scope of a call that the runtime itself makes of a replica, which is a request of its
-    /// own.
+    /// own, and of a WebSocket. Neither has a slot or a deadline.
     pub(crate) fn hosted(request: Request, replica: Arc<Replica>) -> Self {
         Self { request, deadline: None, kind: ScopeKind::Replica(replica, None) }
     }

@@ -15,9 +15,13 @@ mod queued;
 mod retry_budget;
 #[expect(clippy::module_inception, reason = "the router is what this module is named after")]
 mod router;
+#[cfg(feature = "http")]
+mod sockets;
 
 #[cfg(test)]
 pub(crate) use load_window::LoadWindow;
 pub(crate) use method_calls::BegunCalls;
 pub(crate) use queued::{Placement, QueuedCall};
 pub(crate) use router::{Called, Load, RouteRequest, Router, RouterState, Term, wanted};
+#[cfg(feature = "http")]
+pub(crate) use sockets::NoSeat;

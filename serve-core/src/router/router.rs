@@ -69,7 +69,7 @@ pub(crate) struct RouterState {
     pub(super) admission: Admission,
     /// The replicas, by the keys of `admission`.
     pub(super) replicas: Vec<Option<Member>>,
-    random: SmallRng,
+    pub(super) random: SmallRng,
     /// The number of the next request that begins at this router. Kept under the lock that a call
     /// takes anyway, which is cheaper than a separate atomic.
     next_request: u64,

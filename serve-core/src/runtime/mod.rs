@@ -485,21 +485,18 @@ impl Runtime {
         let deployments = status.applications.iter().flat_map(|(application, details)| {
             details.deployments.iter().map(move |(name, details)| (application, name, details))
         });
-        let (mut replicas, mut names) = (0, Vec::new());
+        let (mut replicas, mut sockets, mut names) = (0, 0, Vec::new());
         for (application, name, details) in deployments {
             if !details.replicas.is_empty() {
                 let (count, calls) = (details.replicas.len(), details.ongoing + details.queued);
                 replicas += count;
+                sockets += details.replicas.iter().map(|it| it.websockets).sum::<usize>();
                 names.push(format!("`{name}` of `{application}`: {count}, with {calls} calls"));
             }
         }
         if names.is_empty() {
             return;
         }
-        #[cfg(feature = "http")]
-        let sockets = self.lease.proxy.as_ref().map_or(0, Proxy::sockets);
-        #[cfg(not(feature = "http"))]
-        let sockets = 0;
         let sockets = match sockets {
             0 => String::new(),
             1 => " and 1 WebSocket".to_owned(),

@@ -19,7 +19,9 @@ mod test_target;
 mod wire_simulation;
 
 #[cfg(feature = "http")]
-pub use crate::ingress::{HttpClient, HttpRequest, HttpResponse};
+pub use crate::ingress::{
+    HttpClient, HttpRequest, HttpResponse, WebSocketClient, WebSocketRequest,
+};
 pub use mock::IntoMock;
 #[doc(hidden)]
 pub use mock::Mock;

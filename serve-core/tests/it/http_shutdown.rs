@@ -92,6 +92,11 @@ async fn serve(listens: bool) -> Result<Runtime> {
     Ok(runtime)
 }
 
+fn sockets(runtime: &Runtime) -> usize {
+    let web = &runtime.status().applications["default"].deployments["Web"];
+    web.replicas.iter().map(|replica| replica.websockets).sum()
+}
+
 fn ongoing(runtime: &Runtime) -> usize {
     runtime.status().applications["default"].deployments["Web"].ongoing
 }
@@ -219,7 +224,7 @@ async fn the_log_says_what_a_shutdown_waits_for_and_nothing_outlasts_its_limit()
     let url = format!("ws://{}/ws", runtime.http_address().unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
     socket.send(tokio_tungstenite::tungstenite::Message::text("Hola")).await.unwrap();
-    until("all of them run", || ongoing(&runtime) == 4).await;
+    until("all of them run", || (ongoing(&runtime), sockets(&runtime)) == (3, 1)).await;
     let began = Instant::now();
     runtime.shutdown().await;
     // 20 s for requests, and 20 s for the WebSocket, which its replica waits for.
@@ -243,9 +248,9 @@ async fn methods_streams_and_websockets_may_end_when_a_shutdown_begins() -> Resu
     let mut ticks = connect(&runtime, &request("/ticks")).await?;
     let url = format!("ws://{}/ws", runtime.http_address().unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
-    until("all of them run", || ongoing(&runtime) == 3).await;
+    until("all of them run", || (ongoing(&runtime), sockets(&runtime)) == (2, 1)).await;
     sleep(100 * SECOND).await;
-    assert_eq!(ongoing(&runtime), 3);
+    assert_eq!((ongoing(&runtime), sockets(&runtime)), (2, 1));
     let began = Instant::now();
     runtime.shutdown().await;
     assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());

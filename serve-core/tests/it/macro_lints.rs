@@ -55,6 +55,13 @@ pub(crate) mod shop {
             }
         }
 
+        /// Talks about a thing.
+        #[websocket("/talk/{thing}")]
+        async fn talk(&self, thing: String, socket: WebSocket<String>) -> Result<()> {
+            socket.send(thing).await?;
+            Ok(())
+        }
+
         /// All things, one by one.
         pub fn list(&self) -> impl Stream<Item = String> {
             serve_core::futures::stream::iter(self.stock.clone())

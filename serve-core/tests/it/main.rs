@@ -83,4 +83,6 @@ mod streams;
 mod support;
 mod troubleshooting;
 mod updates;
+#[cfg(feature = "http")]
+mod websockets;
 mod wire;

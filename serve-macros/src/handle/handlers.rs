@@ -6,6 +6,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::model::{Hook, Model, Routes, When};
+use super::socket;
 use crate::cfg::Cfg;
 use crate::endpoint::Form;
 use crate::hygiene;
@@ -142,8 +143,9 @@ fn http(model: &Model) -> Option<TokenStream> {
         let make = quote_spanned! { name.span() => #owner::#name };
         quote! { #cfg routes (#make) }
     });
-    if endpoints.is_empty() && model.routes.is_empty() {
+    if endpoints.is_empty() && model.routes.is_empty() && model.sockets.is_empty() {
         return None;
     }
-    Some(quote! { #krate::__http! { #owner; #(#endpoints)* #(#routes)* } })
+    let sockets = model.sockets.iter().map(socket::endpoint);
+    Some(quote! { #krate::__http! { #owner; #(#endpoints)* #(#sockets)* #(#routes)* } })
 }

@@ -5,6 +5,7 @@
 //! | `model` | the block as plain data |
 //! | `read` | from syntax to the model, and what is wrong with it |
 //! | `methods`, `batch` | each method: its types, how it runs, its stub and its mock |
+//! | `socket` | methods with a WebSocket, which are not methods of the handle |
 //! | `bind` | `bind`, for each constructor |
 //! | `handlers` | the runtime's interface to the block |
 //!
@@ -17,6 +18,7 @@ mod handlers;
 mod methods;
 mod model;
 mod read;
+mod socket;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -61,6 +63,7 @@ fn generate(model: &Model) -> TokenStream {
     let (krate, private) = (&model.krate, model.private());
     let (cell, user_config) = (handlers::cell(model), handlers::user_config(model));
     let (handlers, methods) = (handlers::handlers(model), methods::all(model));
+    let sockets = socket::all(model);
     let bind = (!model.bind_exists).then(|| bind::all(model));
     quote! {
         const _: () = {
@@ -69,6 +72,7 @@ fn generate(model: &Model) -> TokenStream {
             #user_config
             #handlers
             #methods
+            #sockets
             #bind
         };
     }

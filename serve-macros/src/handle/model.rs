@@ -25,6 +25,7 @@ pub(super) struct Model {
     pub(super) bind_exists: bool,
     pub(super) hooks: Vec<Hook>,
     pub(super) routes: Vec<Routes>,
+    pub(super) sockets: Vec<Socket>,
     /// The conditions of each `&mut self` method. If there is such a method, calls run one at
     /// a time.
     pub(super) exclusive: Vec<Cfg>,
@@ -129,6 +130,34 @@ impl When {
             Self::Reconfigure(_) => "reconfigure",
             Self::Shutdown => "shutdown",
         }
+    }
+}
+
+/// A method marked `#[websocket]`.
+pub(super) struct Socket {
+    pub(super) cfg: Cfg,
+    /// The first paragraph of the documentation.
+    pub(super) doc: String,
+    pub(super) name: Ident,
+    /// The names of all parameters, in the order of the signature.
+    pub(super) arguments: Vec<Ident>,
+    /// The parameters except for the socket.
+    pub(super) parameters: Vec<Parameter>,
+    /// The name of the parameter that is the socket.
+    pub(super) socket: Ident,
+    /// The type that the socket receives.
+    pub(super) receives: TokenStream,
+    /// The type that the socket sends.
+    pub(super) sends: TokenStream,
+    /// The return type, if the method returns anything.
+    pub(super) returns: Option<Type>,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Socket {
+    /// Returns the name of the empty type that represents the method.
+    pub(super) fn marker(&self) -> Ident {
+        format_ident!("__ServeSocket_{}", self.name)
     }
 }
 

@@ -11,9 +11,10 @@ use syn::{
 
 use super::batch;
 use super::model::{Constructor, Hook, Kind, Method, Model, Routes, When};
+use super::socket;
 use crate::block::{Block, Function};
 use crate::cfg::Cfg;
-use crate::endpoint;
+use crate::endpoint::{self, Endpoint, WEBSOCKET};
 use crate::errors::Errors;
 use crate::options::{self, Entry};
 use crate::signature::{self, Shape, Source};
@@ -44,6 +45,8 @@ enum Role {
     /// A method that the runtime itself calls.
     Hook,
     Routes,
+    /// A method that a request opens a WebSocket to.
+    Socket,
     /// A function that is not called by Serve: a private one, or one without a receiver.
     Own,
     /// A function called `bind`, which is already reported as an error.
@@ -85,6 +88,7 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
         bind_exists: false,
         hooks: Vec::new(),
         routes: Vec::new(),
+        sockets: Vec::new(),
         exclusive: Vec::new(),
     };
     for read in &block.functions {
@@ -94,6 +98,7 @@ pub(super) fn block(block: &Block, krate: Path, errors: &mut Errors) -> Option<M
         });
     }
     routes_are_shared(&mut model, errors);
+    sockets_are_shared(&mut model, errors);
     Some(model)
 }
 
@@ -112,6 +117,23 @@ fn routes_are_shared(model: &mut Model, errors: &mut Errors) {
         });
     }
     routes.retain(|routes| !routes.cfg.is_always() || !exclusive.is_always());
+}
+
+/// Reports an error if a block has both a `#[websocket]` and a `&mut self` method.
+fn sockets_are_shared(model: &mut Model, errors: &mut Errors) {
+    let Model { sockets, exclusive, .. } = model;
+    let Some(exclusive) = Cfg::any_of(&exclusive.iter().collect::<Vec<_>>()) else { return };
+    for socket in &*sockets {
+        errors.under(&socket.cfg.and(&exclusive), |errors| {
+            errors.at(
+                &socket.name,
+                "a deployment with a `&mut self` method has no `#[websocket]`, because the method with \
+                 the socket would keep all other calls waiting: let the methods take `&self`, with a \
+                 `Mutex` or atomics for the state",
+            );
+        });
+    }
+    sockets.retain(|socket| !socket.cfg.is_always() || !exclusive.is_always());
 }
 
 fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Errors) -> Option<()> {
@@ -135,6 +157,14 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
             only_one("routes", (&read.cfg, &read.name), others, errors)?;
             model.routes.push(read);
         }
+        Role::Socket => {
+            let name = &function.signature.ident;
+            let named = model.sockets.iter().filter(|socket| socket.name == *name);
+            let cfg = alone(&cfg, named.map(|socket| &socket.cfg))?;
+            let read = socket::read(function, cfg, model, errors)?;
+            endpoint_alone(&read.cfg, &read.endpoint, model, errors);
+            model.sockets.push(read);
+        }
         Role::Hook => {
             let read = hook(function, cfg, model, errors)?;
             let marker = read.when.marker();
@@ -149,7 +179,9 @@ fn function(function: &Function, cfg: &Cfg, model: &mut Model, errors: &mut Erro
             let named = model.methods.iter().filter(|method| method.name == *name);
             let cfg = alone(&cfg, named.map(|method| &method.cfg))?;
             let read = method(function, cfg, model, errors)?;
-            endpoint_alone(&read, model, errors);
+            if let Some(endpoint) = &read.endpoint {
+                endpoint_alone(&read.cfg, endpoint, model, errors);
+            }
             model.exclusive.extend(read.mutable.then(|| read.cfg.clone()));
             model.methods.push(read);
         }
@@ -165,12 +197,15 @@ fn alone<'a>(cfg: &Cfg, earlier: impl Iterator<Item = &'a Cfg>) -> Option<Cfg> {
 }
 
 /// Reports an error if requests cannot tell the endpoint apart from that of another method.
-fn endpoint_alone(method: &Method, model: &Model, errors: &mut Errors) {
-    let Some(endpoint) = &method.endpoint else { return };
-    for other in &model.methods {
-        let clash = other.endpoint.as_ref().and_then(|one| endpoint.clash(one, &other.name));
-        let Some(message) = clash else { continue };
-        let both = other.cfg.and(&method.cfg);
+fn endpoint_alone(cfg: &Cfg, endpoint: &Endpoint, model: &Model, errors: &mut Errors) {
+    let typed = model
+        .methods
+        .iter()
+        .filter_map(|other| Some((&other.cfg, other.endpoint.as_ref()?, &other.name)));
+    let sockets = model.sockets.iter().map(|other| (&other.cfg, &other.endpoint, &other.name));
+    for (other_cfg, other, name) in typed.chain(sockets) {
+        let Some(message) = endpoint.clash(other, name) else { continue };
+        let both = other_cfg.and(cfg);
         errors.under(&both, |errors| errors.at(&endpoint.path, message));
         if both.is_always() {
             // One error is enough.
@@ -248,6 +283,9 @@ fn role(function: &Function, errors: &mut Errors) -> Option<Role> {
         }
         return Some(if marker == "routes" { Role::Routes } else { Role::Hook });
     }
+    if function.marker(WEBSOCKET).is_some() {
+        return Some(Role::Socket);
+    }
     if matches!(function.visibility, Visibility::Public(_)) {
         if ident == "new" && returns_instance(&function.signature) {
             errors.at(
@@ -283,7 +321,7 @@ fn returns_instance(signature: &Signature) -> bool {
 }
 
 /// Returns true for the receiver `&mut self` and false for `&self`; `None` for any other.
-fn receiver(signature: &Signature, errors: &mut Errors) -> Option<bool> {
+pub(super) fn receiver(signature: &Signature, errors: &mut Errors) -> Option<bool> {
     match signature.inputs.first() {
         Some(FnArg::Receiver(Receiver {
             kind: ReceiverKind::Reference(_, _, mutability), ..
@@ -465,6 +503,18 @@ fn method(function: &Function, cfg: Cfg, model: &Model, errors: &mut Errors) -> 
         errors.at(&signature.ident, "a method of a handle cannot be `unsafe` or `extern`");
         return None;
     }
+    let typed = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(&typed.ty),
+        FnArg::Receiver(_) => None,
+    });
+    if let Some(socket) = typed.into_iter().find(|ty| socket::is_socket(ty)) {
+        errors.at(
+            socket,
+            "a method of a handle cannot take a `WebSocket`, which only a request opens: mark the \
+             method `#[websocket(\"/path\")]`",
+        );
+        return None;
+    }
     let owner = model.owner.to_token_stream();
     let mut parameters = signature::parameters(signature, &owner, errors)?;
     let (returns, batch) = match function.marker("batch") {
@@ -565,7 +615,7 @@ fn retries(function: &Function, shape: Shape, errors: &mut Errors) -> Option<usi
     Some(retries)
 }
 
-fn first_paragraph(attributes: &[Attribute]) -> String {
+pub(super) fn first_paragraph(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| {
         let syn::Meta::NameValue(meta) = &attribute.meta else { return None };
         let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &meta.value else {

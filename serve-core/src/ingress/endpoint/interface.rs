@@ -12,10 +12,12 @@ use serde::Serialize;
 
 use super::method_endpoint::{Endpoint, TypedEndpoint};
 use super::routed::{MakeRoutes, RoutesMethod};
+use super::websocket::{SocketEndpoint, SocketMethod};
 use crate::application::HttpSettings;
 use crate::call::Arguments;
 use crate::deployment::{Anywhere, Link};
-use crate::ingress::endpoint_info::{EndpointInfo, EndpointSpec};
+use crate::ingress::endpoint_info::{EndpointInfo, EndpointSpec, SocketSpec};
+use crate::ingress::websocket::Format;
 use crate::method::{Handlers, Many, One, Shared, Streaming, Unary};
 
 /// A type that an HTTP endpoint takes or returns: it has a JSON schema.
@@ -88,6 +90,24 @@ impl HttpInterface {
         let connect = Box::new(move |link, settings| {
             Arc::new(TypedEndpoint::<M, Many>::new(connected, &spec, link, settings))
                 as Arc<dyn Endpoint>
+        });
+        self.endpoints.push(Declared { info, connect });
+        self
+    }
+
+    /// Adds a WebSocket.
+    #[must_use]
+    pub fn websocket<M>(mut self, spec: SocketSpec) -> Self
+    where
+        M: SocketMethod<Args: Arguments<Anywhere>>,
+        M::Deployment: Handlers<Cell = Shared<M::Deployment>> + Sync,
+    {
+        let formats = (Format::of::<M::In>().word(), Format::of::<M::Out>().word());
+        let traits = <M::Args as Arguments<Anywhere>>::traits();
+        let info = Arc::new(EndpointInfo::of_socket(&spec, M::INFO, traits, formats));
+        let connected = Arc::clone(&info);
+        let connect = Box::new(move |link, settings| {
+            Arc::new(SocketEndpoint::<M>::new(connected, link, settings)) as Arc<dyn Endpoint>
         });
         self.endpoints.push(Declared { info, connect });
         self

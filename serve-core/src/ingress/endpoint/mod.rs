@@ -3,3 +3,4 @@
 pub(crate) mod interface;
 pub(crate) mod method_endpoint;
 pub(crate) mod routed;
+pub(crate) mod websocket;

@@ -3,7 +3,7 @@
 //! A routed request is a call like any other. It takes a slot through the deployment's
 //! router, waits in its queue, runs in a task of its own with context and deadline, and
 //! is cancelled by dropping its response. The slot is held until the response's body
-//! ends; after an upgrade, until the socket is closed.
+//! ends. After an upgrade to a WebSocket, the socket has a seat on the same replica instead.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 use tower::util::MapRequestLayer;
 
+use crate::application::HttpSettings;
 use crate::call::callee::Callee as _;
 use crate::call::in_place;
 use crate::call::pending::Outcome;
@@ -35,8 +36,9 @@ use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::response::http_error::HttpError;
 use crate::ingress::response::into_response::InPieces;
+use crate::ingress::websocket::{Opened, RoutedSocket, no_room, not_here};
 use crate::method::{Handlers, InstanceCell, Shared};
-use crate::replica::{Replica, Scope};
+use crate::replica::{Replica, Scope, SocketSeat};
 use crate::router::{Called, RouteRequest, Router};
 
 /// The name of a routed call in errors and logs.
@@ -114,12 +116,12 @@ enum Part {
 pub(crate) async fn serve(
     router: &Arc<Router>,
     routes: &Arc<dyn MakeRoutes>,
-    prefix: &Arc<str>,
+    (prefix, settings): (&Arc<str>, &Arc<HttpSettings>),
     incoming: Incoming,
     body: Body,
 ) -> Response<Body> {
     let id = Arc::clone(&incoming.id);
-    let mut parts = start_routed(router, routes, prefix, incoming, body);
+    let mut parts = start_routed(router, routes, (prefix, settings), incoming, body);
     match parts.next().await {
         Some(Ok(Part::Whole(response))) => response,
         Some(Ok(Part::Head(head, size))) => {
@@ -137,7 +139,7 @@ pub(crate) async fn serve(
 fn start_routed(
     router: &Arc<Router>,
     routes: &Arc<dyn MakeRoutes>,
-    prefix: &Arc<str>,
+    (prefix, settings): (&Arc<str>, &Arc<HttpSettings>),
     incoming: Incoming,
     body: Body,
 ) -> ResponseStream<Part> {
@@ -154,13 +156,14 @@ fn start_routed(
         wanted,
         |acquire, head, _| {
             let (routes, prefix) = (Arc::clone(routes), Arc::clone(prefix));
+            let settings = Arc::clone(settings);
             let begin = |scope: &mut Option<Scope>, (incoming, body)| {
                 let replica = scope.as_ref().and_then(Scope::replica).map(Arc::clone);
                 let replica = replica.expect("a call that begins has a slot");
                 Plain::<_, (Incoming, Body)>::new(serve_on(
                     replica,
                     routes,
-                    prefix,
+                    (prefix, settings),
                     (incoming, body),
                     sender,
                 ))
@@ -181,23 +184,26 @@ fn wanted(_: &(Incoming, Body)) -> RouteRequest<'_> {
 async fn serve_on(
     replica: Arc<Replica>,
     routes: Arc<dyn MakeRoutes>,
-    prefix: Arc<str>,
+    (prefix, settings): (Arc<str>, Arc<HttpSettings>),
     (incoming, body): (Incoming, Body),
     parts: mpsc::Sender<Outcome<Part, Infallible>>,
 ) -> Result<(), CallError> {
-    let Incoming { head, request, client, connection, .. } = incoming;
-    let note = RouteNote { prefix: Arc::clone(&prefix), request };
+    let Incoming { head, request, client, connection, id, .. } = incoming;
+    let note = RouteNote { prefix: Arc::clone(&prefix), request: request.clone() };
     // Inside the scope, because user code runs to create the routes.
     let Some(service) = routes.of(&replica) else {
-        return Err(CallError::Unavailable {
-            deployment: replica.context.deployment().to_owned(),
-            started: false,
-            reason: "its `#[routes]` are served only by an instance in this process".to_owned(),
-        });
+        return Err(not_here(&replica, "`#[routes]`"));
+    };
+    let socket = RoutedSocket {
+        replica: Arc::clone(&replica),
+        request,
+        request_id: id,
+        settings: Arc::clone(&settings),
     };
     let mut request = http::Request::from_parts(head, body);
     strip(&prefix, &mut request);
     request.extensions_mut().insert(note);
+    request.extensions_mut().insert(socket);
     if let Some(peer) = connection.as_ref().and_then(|connection| connection.peer()) {
         // A client behind a proxy has an address, but no port that anybody knows.
         let client = match client {
@@ -207,19 +213,31 @@ async fn serve_on(
         request.extensions_mut().insert(ConnectInfo(client));
     }
     let Ok(response) = service.oneshot(request).await.map_err(|never: Infallible| match never {});
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(connection) = connection
-    {
-        keep_slot(&connection);
-    }
+    let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let response = if upgraded && response.extensions().get::<Opened>().is_none() {
+        seated(response, &replica, connection.as_deref(), settings.max_websockets)
+    } else {
+        response
+    };
     forward(response, &parts).await;
     Ok(())
 }
 
-/// Hands the slot of the current call to the socket, which keeps it from now on.
-fn keep_slot(connection: &Connection) {
-    if let Some((replica, slot)) = Scope::lend_slot() {
-        connection.hold(replica, slot);
+/// Gives a socket that the user's code has upgraded by itself a seat, or refuses the upgrade.
+fn seated(
+    response: Response<Body>,
+    replica: &Arc<Replica>,
+    connection: Option<&Connection>,
+    limit: usize,
+) -> Response<Body> {
+    let Some(connection) = connection else { return response };
+    match SocketSeat::take(replica, limit) {
+        Some(seat) => {
+            connection.hold(seat);
+            response
+        }
+        // Without its response, the connection is not upgraded, and the user's code is told so.
+        None => no_room(limit),
     }
 }
 

@@ -28,29 +28,44 @@ pub(crate) struct About {
     pub(crate) has_rate_limit: bool,
 }
 
+/// The schemas of one endpoint.
+pub(crate) struct Schemas {
+    /// Those of the parameters.
+    pub(crate) params: Vec<Value>,
+    /// That of what a WebSocket receives.
+    pub(crate) received: Option<Value>,
+    /// That of the result, or of what a WebSocket sends.
+    pub(crate) result: Value,
+}
+
 /// Returns the description of an application with these endpoints.
 pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value {
     let (mut takes, mut gives) = (generator(true), generator(false));
-    let mut operations: Vec<(&EndpointInfo, Vec<Value>, Value)> = endpoints
+    let mut operations: Vec<(&EndpointInfo, Schemas)> = endpoints
         .iter()
         .map(|info| {
-            let params = (info.params)(&mut takes).into_iter().map(Value::from).collect();
-            (&**info, params, Value::from((info.returns)(&mut gives)))
+            let received = info.socket.as_ref().map(|socket| (socket.receives)(&mut takes).into());
+            let schemas = Schemas {
+                params: (info.params)(&mut takes).into_iter().map(Value::from).collect(),
+                received,
+                result: (info.returns)(&mut gives).into(),
+            };
+            (&**info, schemas)
         })
         .collect();
-    let results = operations.iter_mut().map(|(_, _, result)| result);
+    let results = operations.iter_mut().map(|(_, schemas)| &mut schemas.result);
     let mut schemas =
         components::merge(takes.take_definitions(true), gives.take_definitions(true), results);
     schemas.insert(ERROR.to_owned(), about.error_format.described().1);
     let mut paths: Map<String, Value> = Map::new();
     let mut firsts: HashMap<String, &EndpointInfo> = HashMap::new();
-    for (info, params, result) in operations {
+    for (info, schemas) in operations {
         // OpenAPI treats `/papers/{id}` and `/papers/{paper}` as one path: the first names the
         // parameter.
         let first = *firsts.entry(numbered(info.path)).or_insert(info);
         let path = paths.entry(templated(first.path)).or_insert_with(|| json!({}));
         path[info.verb.as_str().to_lowercase()] =
-            operation::describe(info, &first.path_names, params, result, about);
+            operation::describe(info, &first.path_names, schemas, about);
     }
     components::retain_used(&mut schemas, &paths);
     let mut document = json!({

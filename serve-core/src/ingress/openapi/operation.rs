@@ -2,20 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::document::About;
+use super::document::{About, Schemas};
 use super::{ERROR, SCHEMAS};
-use crate::ingress::endpoint_info::{BodyFormat, EndpointInfo, Files, ParamPlace};
+use crate::ingress::endpoint_info::{BodyFormat, EndpointInfo, Files, ParamPlace, SocketInfo};
 use crate::ingress::response::framing::Framing;
 use crate::ingress::response::into_response::ResultKind;
 
 /// Returns the operation of an endpoint, given the names of the path's parameters in the document
-/// and the schemas of the parameters and the result.
-#[expect(clippy::needless_pass_by_value, reason = "schemas are made for this alone")]
+/// and the schemas.
 pub(crate) fn describe(
     info: &EndpointInfo,
     path_names: &[&'static str],
-    params: Vec<Value>,
-    result: Value,
+    Schemas { params, received, result }: Schemas,
     about: &About,
 ) -> Value {
     let mut operation = Map::new();
@@ -32,11 +30,46 @@ pub(crate) fn describe(
     if !parameters.is_empty() {
         operation.insert("parameters".into(), parameters.into());
     }
+    if let (Some(SocketInfo { formats, .. }), Some(received)) = (&info.socket, received) {
+        let (schema_in, schema_out) = (raw(formats.0, received), raw(formats.1, result));
+        let formats = json!({ "in": formats.0, "out": formats.1 });
+        let socket = json!({ "in": schema_in, "out": schema_out, "formats": formats });
+        operation.insert("x-websocket".into(), socket);
+        operation.insert("responses".into(), handshake(info));
+        return operation.into();
+    }
     if let Some(body) = request_body(info, &params) {
         operation.insert("requestBody".into(), body);
     }
     operation.insert("responses".into(), responses(info, result, about));
     operation.into()
+}
+
+/// Returns the schema of the messages of a WebSocket. Binary messages have no structure.
+fn raw(format: &str, schema: Value) -> Value {
+    let binary = json!({ "type": "string", "format": "binary" });
+    match format {
+        "binary" => binary,
+        "any" => json!({ "anyOf": [{ "type": "string" }, binary] }),
+        _ => schema,
+    }
+}
+
+/// Returns the responses to a request that opens a WebSocket.
+fn handshake(info: &EndpointInfo) -> Value {
+    let rejected = |description: &str| {
+        let schema = json!({ "$ref": format!("{SCHEMAS}{ERROR}") });
+        json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+    };
+    let mut responses = Map::new();
+    responses.insert("101".into(), json!({ "description": "The WebSocket is open." }));
+    if !info.places.is_empty() {
+        responses.insert("422".into(), rejected("A parameter is missing or ill-typed."));
+    }
+    responses.insert("426".into(), rejected("The request opens no WebSocket."));
+    let full = "Every replica has as many WebSockets as it may have; try again later.";
+    responses.insert("503".into(), rejected(full));
+    responses.into()
 }
 
 fn parameters(info: &EndpointInfo, path_names: &[&str], schemas: &[Value]) -> Vec<Value> {

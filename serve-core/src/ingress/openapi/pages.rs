@@ -15,7 +15,8 @@ use crate::ingress::endpoint_info::EndpointInfo;
 use crate::ingress::openapi::document::{About, document};
 use crate::ingress::request::incoming::Incoming;
 
-/// The policy of the page, which is self-contained and may connect only to its own origin.
+/// The policy of the page, which is self-contained and may connect only to its own origin. The
+/// WebSockets of the origin are a part of it.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 

@@ -220,7 +220,8 @@ impl MountedApp {
         let routes = self.routes.as_ref()?;
         let body = hurried(&incoming.head.headers, body, Patience::new(&self.settings));
         let known = self.paths.find(below(&self.prefix, incoming.head.uri.path())).is_some();
-        let response = routed::serve(&self.router, routes, &self.prefix, incoming, body).await;
+        let place = (&self.prefix, &self.settings);
+        let response = routed::serve(&self.router, routes, place, incoming, body).await;
         // If the application itself has the path, it answers what the routes do not know.
         let unknown =
             matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -24,17 +23,11 @@ pub(crate) struct Connections {
     tls: Option<Tls>,
     tasks: JoinSet<()>,
     open: HashMap<task::Id, Arc<Connection>>,
-    /// The number of upgraded sockets, which are not among `tasks`.
-    sockets: Arc<AtomicUsize>,
 }
 
 impl Connections {
-    pub(crate) fn new(
-        settings: Arc<HttpSettings>,
-        tls: Option<Tls>,
-        sockets: Arc<AtomicUsize>,
-    ) -> Self {
-        Self { settings, tls, tasks: JoinSet::new(), open: HashMap::new(), sockets }
+    pub(crate) fn new(settings: Arc<HttpSettings>, tls: Option<Tls>) -> Self {
+        Self { settings, tls, tasks: JoinSet::new(), open: HashMap::new() }
     }
 
     pub(crate) fn serve(
@@ -44,7 +37,7 @@ impl Connections {
         service: &Arc<HttpService>,
         stopped: &watch::Receiver<Option<Stop>>,
     ) {
-        let connection = Arc::new(Connection::new(&self.settings, &self.sockets, Some(peer)));
+        let connection = Arc::new(Connection::new(&self.settings, Some(peer)));
         let serving = serve(
             stream,
             self.tls.clone(),

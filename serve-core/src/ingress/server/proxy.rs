@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -41,7 +40,6 @@ pub(crate) struct Proxy {
     /// Closed once the proxy has stopped. The receivers of `stop` may live longer: a method that
     /// computes on the task of its connection keeps that task until the method returns.
     stopped: watch::Receiver<()>,
-    sockets: Arc<AtomicUsize>,
     /// True if the socket lives on after the proxy.
     hands_over: bool,
 }
@@ -76,9 +74,7 @@ impl Proxy {
         let local_addr = listener.local_addr()?;
         let (stop, stops) = watch::channel(None);
         let (stopping, stopped) = watch::channel(());
-        let sockets = Arc::<AtomicUsize>::default();
-        let connections =
-            Connections::new(Arc::clone(service.settings()), tls, Arc::clone(&sockets));
+        let connections = Connections::new(Arc::clone(service.settings()), tls);
         // The task ends itself once stopped, and nothing else can keep the proxy's port.
         tokio::spawn(async move {
             if hands_over {
@@ -91,12 +87,7 @@ impl Proxy {
             accept(listener, service, connections, stops).await;
             drop(stopping);
         });
-        Ok(Self { local_addr, stop, stopped, sockets, hands_over })
-    }
-
-    /// The number of WebSockets that are open. They end with their replicas.
-    pub(crate) fn sockets(&self) -> usize {
-        self.sockets.load(Ordering::Relaxed)
+        Ok(Self { local_addr, stop, stopped, hands_over })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {

@@ -113,19 +113,24 @@ function endpoint(base, path, verb, operation) {
     const parts = body.schema && partsOf(body.schema);
     if (parts) section.append(parts);
   }
+  const socket = operation["x-websocket"];
+  if (socket) section.append(make("h3", {}, "Messages"), messagesOf(socket));
   section.append(make("h3", {}, "Responses"), responses(operation.responses));
-  section.append(make("h3", {}, "Try it"), trial(base, path, verb, operation, parameters, bodyType, body));
+  section.append(make("h3", {}, "Try it"), socket ? conversation(base, path, socket, parameters)
+    : trial(base, path, verb, operation, parameters, bodyType, body));
+  const kind = socket ? "ws" : verb;
   return make("details", { class: "card", id: operation.operationId },
-    make("summary", {}, make("span", { class: `verb ${verb}` }, verb.toUpperCase()), pathOf(path),
+    make("summary", {}, make("span", { class: `verb ${kind}` }, kind.toUpperCase()), pathOf(path),
       make("span", { class: "hint" }, operation.summary ?? "")), section);
 }
 
 /** What comes back; the ways to fail, which are many and much the same, folded away. */
 function responses(all) {
   const entries = Object.entries(all);
-  const failures = entries.filter(([status]) => !status.startsWith("2"));
+  const isSuccess = ([status]) => status.startsWith("2") || status === "101";
+  const failures = entries.filter((entry) => !isSuccess(entry));
   const names = failures.map(([status]) => (status === "default" ? "others" : status)).join(", ");
-  return make("div", {}, tableOf(entries.filter(([status]) => status.startsWith("2"))),
+  return make("div", {}, tableOf(entries.filter(isSuccess)),
     make("details", { class: "more" }, make("summary", {}, `Errors: ${names}`), tableOf(failures)));
 }
 
@@ -140,16 +145,129 @@ function tableOf(entries) {
   }));
 }
 
-/** The form that sends a request, and what comes back. */
-function trial(base, path, verb, operation, parameters, bodyType, body) {
-  const inputs = parameters.map((one) => {
+/** What the client sends and receives on a WebSocket. */
+function messagesOf({ in: sent, out: received, formats }) {
+  const row = (name, format, schema) => make("tr", {},
+    make("td", {}, name),
+    make("td", { class: "wide" }, make("span", { class: "hint" }, `${format}  `),
+      format === "json" ? typeLink(schema) : null,
+      format === "json" && !nameOf(schema) ? partsOf(schema) : null));
+  return make("table", {}, row("You send", formats.in, sent), row("You receive", formats.out, received));
+}
+
+/** The fields of the parameters. */
+function fieldsOf(parameters) {
+  return parameters.map((one) => {
     const example = one.required ? exampleOf(one.schema) : null;
     const value = example === null ? "" : typeof example === "object" ? JSON.stringify(example) : example;
     return { ...one, input: make("input", { value, placeholder: typeOf(one.schema), autocomplete: "off" }) };
   });
+}
+
+const labelOf = (one) => make("label", {}, make("span", {}, make("code", {}, one.name),
+  one.required ? requiredMark() : null), one.input);
+
+/** The form that opens a WebSocket and sends messages, and all that is said. */
+function conversation(base, path, { in: sent, formats }, parameters) {
+  const inputs = fieldsOf(parameters);
+  const isJson = formats.in === "json";
+  const text = make("textarea", { spellcheck: "false", "aria-label": "Message", class: "message" },
+    isJson ? JSON.stringify(exampleOf(sent), null, 2) : "");
+  const connect = make("button", { class: "main", type: "submit" }, "Connect");
+  const send = make("button", { type: "button", disabled: true }, "Send");
+  const close = make("button", { type: "button", disabled: true }, "Close");
+  const outcome = make("p", { class: "hint", "aria-live": "polite" });
+  const log = make("ol", { class: "log", hidden: true, tabindex: "0", "aria-label": "Messages" });
+  let socket = null;
+
+  function say(who, what) {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    log.hidden = false;
+    log.append(make("li", { class: who }, make("span", { class: "hint" },
+      { sent: "↑", received: "↓", state: "·" }[who]), make("span", { class: "mono" }, what)));
+    // A socket may talk for hours.
+    while (log.children.length > 500) log.firstChild.remove();
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+
+  function update() {
+    const open = socket?.readyState === WebSocket.OPEN;
+    connect.disabled = socket !== null;
+    send.disabled = !open;
+    close.disabled = socket === null;
+  }
+
+  function submit(event) {
+    event.preventDefault();
+    if (socket) return;
+    const address = new URL(addressOf(base, path, inputs), location.href);
+    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    outcome.textContent = "Connecting …";
+    try {
+      socket = new WebSocket(address);
+    } catch (error) {
+      outcome.textContent = `Failed: ${error.message}`;
+      return;
+    }
+    socket.binaryType = "arraybuffer";
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      outcome.replaceChildren(make("span", { class: "status ok" }, "Open"), `  ${address}`);
+      update();
+      text.focus();
+    };
+    socket.onmessage = ({ data }) =>
+      say("received", typeof data === "string" ? data : `${data.byteLength} bytes: ${hexOf(data)}`);
+    socket.onclose = ({ code, reason, wasClean }) => {
+      const why = opened ? `Closed with ${code}${reason ? `: ${reason}` : ""}`
+        : "The server refused the WebSocket; the access log says with which status.";
+      outcome.replaceChildren(
+        make("span", { class: `status ${opened && wasClean && code < 1002 ? "ok" : "fail"}` }, why));
+      if (opened) say("state", why);
+      socket = null;
+      update();
+    };
+    update();
+  }
+
+  function transmit() {
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    let message = text.value;
+    if (isJson) {
+      // On one line, if it is JSON; if not, the server says what is wrong.
+      try { message = JSON.stringify(JSON.parse(message)); } catch { /* sent as it is */ }
+    }
+    socket.send(formats.in === "binary" ? new TextEncoder().encode(message) : message);
+    say("sent", message);
+  }
+
+  send.addEventListener("click", transmit);
+  close.addEventListener("click", () => socket?.close(1000));
+  const onkeydown = (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    if (socket) transmit(); else form.requestSubmit();
+  };
+  const form = make("form", { onsubmit: submit, onkeydown }, ...inputs.map(labelOf), text,
+    make("div", { class: "row" }, connect, send, close,
+      make("span", { class: "hint" }, formats.in === "binary" ? "sent as bytes of UTF-8" : "")),
+    outcome, log);
+  return form;
+}
+
+/** The first bytes of a binary message. */
+function hexOf(buffer) {
+  const bytes = [...new Uint8Array(buffer, 0, Math.min(32, buffer.byteLength))];
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  return buffer.byteLength > 32 ? `${hex} …` : hex;
+}
+
+/** The form that sends a request, and what comes back. */
+function trial(base, path, verb, operation, parameters, bodyType, body) {
+  const inputs = fieldsOf(parameters);
   const isJson = bodyType === "application/json";
   const fields = ["multipart/form-data", "application/x-www-form-urlencoded"].includes(bodyType)
-    ? fieldsOf(body.schema) : null;
+    ? formFieldsOf(body.schema) : null;
   const text = bodyType && !fields &&
     make("textarea", { spellcheck: "false", "aria-label": "Body" },
       isJson ? JSON.stringify(exampleOf(body.schema), null, 2) : "");
@@ -207,14 +325,13 @@ function trial(base, path, verb, operation, parameters, bodyType, body) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !running) form.requestSubmit();
   };
   const form = make("form", { onsubmit: submit, onkeydown },
-    ...[...inputs, ...fields ?? []].map((one) => make("label", {}, make("span", {},
-      make("code", {}, one.name), one.required ? requiredMark() : null), one.input)),
+    ...[...inputs, ...fields ?? []].map(labelOf),
     text, make("div", { class: "row" }, send, stop, accept), outcome, output);
   return form;
 }
 
 /** The inputs for the fields of a form. */
-function fieldsOf(schema) {
+function formFieldsOf(schema) {
   const isFile = (one) => one?.format === "binary";
   return Object.entries(schema.properties ?? {}).map(([name, one]) => {
     const required = schema.required?.includes(name);

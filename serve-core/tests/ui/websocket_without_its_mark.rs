@@ -1,0 +1,15 @@
+use serve_core::prelude::*;
+
+#[deployment]
+#[derive(Default)]
+pub struct Chat;
+
+#[handle]
+impl Chat {
+    #[get("/ws")]
+    pub async fn chat(&self, socket: WebSocket<String>) {
+        let _ = socket;
+    }
+}
+
+fn main() {}
