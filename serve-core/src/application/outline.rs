@@ -17,7 +17,7 @@ pub(crate) struct Outline {
     /// The build that created the plan. Empty if no other process uses the store.
     pub(crate) build_id: String,
     pub(crate) route_prefix: Option<String>,
-    pub(crate) http_options: HttpOptions,
+    pub(crate) http_options: Box<HttpOptions>,
     /// The route prefix, if the ingress has endpoints.
     pub(crate) claim: Option<String>,
     /// The registered application that the plan was built from.
@@ -48,7 +48,7 @@ impl Outline {
             blueprint,
             build_id: build_id.to_owned(),
             route_prefix: plan.route_prefix.clone(),
-            http_options: plan.http_options.clone(),
+            http_options: Box::new(plan.http_options.clone()),
             claim: plan.claim().map(str::to_owned),
             source: plan.source.clone(),
             deployments: plan.nodes.iter().map(node).collect(),

@@ -206,7 +206,7 @@ impl ApplicationState {
             Some((_, before)) => *before,
             None => *self.deployments.get(name)?,
         };
-        let http_options = plan.http_options.clone();
+        let http_options = (*plan.http_options).clone();
         Some(AssignedRoute { prefix: plan.claim.clone()?, ingress, http_options })
     }
 

@@ -555,17 +555,17 @@ impl JsonSchema for HttpOptions {
                 })
                 .collect();
             let doc = format!("The options whose names begin with `{prefix}`");
-            properties.insert(group.to_owned(), group_schema(doc, members));
+            properties.insert(group.to_owned(), group_schema(&doc, &members));
         }
         let all = properties.clone().into_iter().filter(|(name, _)| !GROUPS.contains(&&**name));
-        let doc = "Any of the options, under a heading of their own".to_owned();
-        let limits = group_schema(doc, all.collect());
+        let doc = "Any of the options, under a heading of their own";
+        let limits = group_schema(doc, &all.collect());
         properties.insert(LIMITS.to_owned(), limits);
         schema
     }
 }
 
-fn group_schema(description: String, properties: Map<String, Value>) -> Value {
+fn group_schema(description: &str, properties: &Map<String, Value>) -> Value {
     serde_json::json!({
         "type": "object",
         "description": description,

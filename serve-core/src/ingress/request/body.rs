@@ -132,8 +132,14 @@ pub(crate) fn hurried(headers: &HeaderMap, body: Body, patience: Patience) -> Bo
 struct HurriedBody {
     body: Body,
     patience: Patience,
-    /// The wait for the next frame: its beginning, and the timer that ends it.
-    wait: Option<(Instant, Option<(Pin<Box<Sleep>>, TooSlow)>)>,
+    wait: Option<Wait>,
+}
+
+/// The wait for the next frame of a body.
+struct Wait {
+    began: Instant,
+    /// The timer that ends the wait, if there is a limit, and the fault that this is.
+    limit: Option<(Pin<Box<Sleep>>, TooSlow)>,
 }
 
 impl HttpBody for HurriedBody {
@@ -146,16 +152,16 @@ impl HttpBody for HurriedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(frame) = frame {
-            let waited = self.wait.take().map_or(Duration::ZERO, |(began, _)| began.elapsed());
+            let waited = self.wait.take().map_or(Duration::ZERO, |wait| wait.began.elapsed());
             self.patience.arrived(frame.as_ref().and_then(|frame| frame.as_ref().ok()), waited);
             return Poll::Ready(frame);
         }
         let patience = self.patience;
-        let (_, timer) = self.wait.get_or_insert_with(|| {
-            let limit = patience.limit();
-            (Instant::now(), limit.map(|(limit, fault)| (Box::pin(sleep(limit)), fault)))
+        let wait = self.wait.get_or_insert_with(|| {
+            let limit = patience.limit().map(|(limit, fault)| (Box::pin(sleep(limit)), fault));
+            Wait { began: Instant::now(), limit }
         });
-        let Some((timer, fault)) = timer else { return Poll::Pending };
+        let Some((timer, fault)) = &mut wait.limit else { return Poll::Pending };
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Some(Err(axum::Error::new(*fault))))
     }

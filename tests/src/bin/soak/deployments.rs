@@ -187,7 +187,7 @@ impl Worker {
     #[blocking]
     pub fn compute(&self, number: u64, time: u64) -> u64 {
         let _entered = self.instance.enter(number);
-        thread::sleep(Duration::from_micros(time));
+        thread::park_timeout(Duration::from_micros(time));
         number
     }
 
@@ -196,7 +196,7 @@ impl Worker {
         let entered = self.instance.enter(number);
         (0..count).inspect(move |_| {
             let _inside = &entered;
-            thread::sleep(Duration::from_micros(100));
+            thread::park_timeout(Duration::from_micros(100));
         })
     }
 
@@ -264,7 +264,7 @@ impl Batcher {
     pub fn crunch(&self, numbers: Vec<u64>) -> Vec<u64> {
         let _entered = self.crunches.enter(0);
         check_batch(&numbers);
-        thread::sleep(ms(1));
+        thread::park_timeout(ms(1));
         numbers
     }
 
