@@ -327,7 +327,7 @@ impl Arguments {
             }
             unknown => {
                 let near = spelling::did_you_mean(unknown, OPTIONS);
-                let options = spelling::all_of(OPTIONS.into_iter());
+                let options = spelling::all_of(OPTIONS);
                 return Err(syn::Error::new(
                     name.span(),
                     format!("unknown option `{unknown}`{near}; the options are {options}"),
