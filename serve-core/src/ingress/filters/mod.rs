@@ -3,8 +3,11 @@
 //! and an application without any has no `Filters`.
 
 mod api_keys;
+mod coding;
 mod compression;
 mod cors;
+#[cfg(feature = "compression")]
+mod encoded_body;
 mod rate_limit;
 
 use std::net::IpAddr;
@@ -15,7 +18,7 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use self::api_keys::{ApiKeys, Digest};
-use self::compression::Coding;
+use self::coding::Coding;
 pub(crate) use self::cors::Cors;
 use self::cors::Origin;
 use self::rate_limit::{Client, RateLimit, Standing};

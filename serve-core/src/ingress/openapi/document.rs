@@ -8,35 +8,10 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::{ERROR, bounds, components, operation};
+use super::about::About;
+use super::operation::{self, Schemas};
+use super::{ERROR, bounds, components};
 use crate::ingress::endpoint_info::{EndpointInfo, numbered};
-use crate::ingress::response::error_format::ErrorFormat;
-
-/// An application, as its description names it.
-#[derive(Debug)]
-pub(crate) struct About {
-    pub(crate) application: String,
-    pub(crate) prefix: String,
-    /// The ingress deployment.
-    pub(crate) deployment: String,
-    /// The limit of a body whose endpoint sets none, in bytes.
-    pub(crate) max_body: usize,
-    pub(crate) error_format: ErrorFormat,
-    /// True if requests need an API key.
-    pub(crate) needs_key: bool,
-    /// True if the number of requests is limited.
-    pub(crate) has_rate_limit: bool,
-}
-
-/// The schemas of one endpoint.
-pub(crate) struct Schemas {
-    /// Those of the parameters.
-    pub(crate) params: Vec<Value>,
-    /// That of what a WebSocket receives.
-    pub(crate) received: Option<Value>,
-    /// That of the result, or of what a WebSocket sends.
-    pub(crate) result: Value,
-}
 
 /// Returns the description of an application with these endpoints.
 pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value {

@@ -1,5 +1,6 @@
 //! The description of an application's typed endpoints as OpenAPI 3.1, and the page that shows it.
 
+pub(crate) mod about;
 mod bounds;
 mod components;
 pub(crate) mod document;

@@ -2,11 +2,21 @@
 
 use serde_json::{Map, Value, json};
 
-use super::document::{About, Schemas};
+use super::about::About;
 use super::{ERROR, SCHEMAS};
 use crate::ingress::endpoint_info::{BodyFormat, EndpointInfo, Files, ParamPlace, SocketInfo};
 use crate::ingress::response::framing::Framing;
 use crate::ingress::response::into_response::ResultKind;
+
+/// The schemas of one endpoint.
+pub(crate) struct Schemas {
+    /// Those of the parameters.
+    pub(crate) params: Vec<Value>,
+    /// That of what a WebSocket receives.
+    pub(crate) received: Option<Value>,
+    /// That of the result, or of what a WebSocket sends.
+    pub(crate) result: Value,
+}
 
 /// Returns the operation of an endpoint, given the names of the path's parameters in the document
 /// and the schemas.

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint_info::EndpointInfo;
-use crate::ingress::openapi::document::{About, document};
+use crate::ingress::openapi::about::About;
+use crate::ingress::openapi::document::document;
 use crate::ingress::request::incoming::Incoming;
 
 /// The policy of the page, which is self-contained and may connect only to its own origin. The

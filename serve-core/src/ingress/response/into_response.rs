@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::same;
 use crate::ingress::response::json;
-use crate::ingress::response::reply::Reply;
+use crate::ingress::response::reply::{Reply, Unsendable};
 
 /// The form in which values of a type are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,20 +91,6 @@ impl<T: Serialize + 'static> EndpointResult<Reply<T>> {
     pub fn reply() -> Self {
         Self { kind: ResultKind::of::<T>(), answer: answer_reply::<T> }
     }
-}
-
-/// The reason why a result cannot be sent.
-#[derive(Debug, thiserror::Error)]
-pub enum Unsendable {
-    /// The value cannot be JSON.
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    /// The status is not that of a final response.
-    #[error("the status {0} of the `Reply` is not between 200 and 999")]
-    Status(u16),
-    /// The name of the header is invalid, or its value.
-    #[error("the header {0:?} of the `Reply` has an invalid name or value")]
-    Header(String),
 }
 
 fn answer_reply<T: Serialize + 'static>(reply: Reply<T>) -> Result<Response<Body>, Unsendable> {

@@ -9,8 +9,6 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::ingress::response::into_response::Unsendable;
-
 /// The result of an endpoint with a status, headers and cookies of its own.
 ///
 /// For the caller of a handle, a `Reply` is a value like any other. Over HTTP, its value is sent as if
@@ -142,6 +140,20 @@ impl<T: JsonSchema> JsonSchema for Reply<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<T>()
     }
+}
+
+/// The reason why a result cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsendable {
+    /// The value cannot be JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The status is not that of a final response.
+    #[error("the status {0} of the `Reply` is not between 200 and 999")]
+    Status(u16),
+    /// The name of the header is invalid, or its value.
+    #[error("the header {0:?} of the `Reply` has an invalid name or value")]
+    Header(String),
 }
 
 /// A cookie that a response sets: `Path=/`, `HttpOnly` and `SameSite=Lax`, unless changed.

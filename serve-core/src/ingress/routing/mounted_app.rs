@@ -17,7 +17,7 @@ use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint::routed::{self, MakeRoutes};
 use crate::ingress::endpoint_info::EndpointInfo;
 use crate::ingress::filters::Filters;
-use crate::ingress::openapi::document::About;
+use crate::ingress::openapi::about::About;
 use crate::ingress::openapi::pages::{self, Page};
 use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::body::{Patience, hurried};
