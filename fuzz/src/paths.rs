@@ -121,6 +121,7 @@ fn one(server: &Server, mut input: Input<'_>) {
     let Some(answer) = server.ask(|http| http.request(method.as_str(), text)) else { return };
     let path = uri.path();
     answer.check(&[200, 204, 404, 405, 422]);
+    assert!(answer.status < 400 || answer.body.is_empty() == (method == "HEAD"), "{answer:?}");
     if !path.starts_with('/') {
         // `*`, or a host.
         return assert_eq!(answer.status, 404, "{answer:?}");

@@ -69,14 +69,6 @@ impl HostedCall {
             writer.room.close();
         }
     }
-
-    /// Ends the call, because nobody waits for its answer. A detached call runs on.
-    fn left(mut self) {
-        if self.detached {
-            self.task = None;
-        }
-        self.stop();
-    }
 }
 
 impl HostedCalls {
@@ -163,10 +155,10 @@ impl Peer {
         let entry =
             HostedCall { deadline: Arc::clone(&deadline), writer, task: None, detached: false };
         let replaced = self.hosted.0.lock().insert(call, entry);
-        // The other end does not wait for a call whose number it has used again, and the slot of
-        // that call would stay taken.
+        // Nobody waits for a call whose number the other end uses again, and nobody could stop the
+        // call, which would keep its slot.
         if let Some(replaced) = replaced {
-            replaced.left();
+            replaced.stop();
         }
         let scope = Scope::serving(frame.request.received(), Some(Arc::clone(&deadline)), slot);
         let served = ServedCall { method, target, arguments, items, replica, deadline };
@@ -211,8 +203,11 @@ impl Peer {
     /// Ends the calls that came by the lane, because it is lost. Detached calls run on.
     pub(super) fn hosted_lost(&self) {
         let hosted = std::mem::take(&mut *self.hosted.0.lock());
-        for (_, call) in hosted {
-            call.left();
+        for (_, mut call) in hosted {
+            if call.detached {
+                call.task = None;
+            }
+            call.stop();
         }
         let granted = std::mem::take(&mut self.grants.0.lock().slots);
         // After the lock: freed slots go to other calls.
