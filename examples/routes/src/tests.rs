@@ -1,4 +1,3 @@
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 use serve_core::prelude::*;
 use serve_core::testing::HttpClient;
