@@ -546,7 +546,7 @@ pub fn value(input: &mut Input<'_>, depth: u8) -> Value {
     let Some(depth) = depth.checked_sub(1) else { return Value::Null };
     match input.byte() % 7 {
         0 => Value::Null,
-        1 => Value::Bool(input.byte() % 2 == 0),
+        1 => Value::Bool(input.byte().is_multiple_of(2)),
         2 => Value::from(input.number() as u64),
         3 => Value::from(input.number() as i64),
         4 => Value::String(input.text()),

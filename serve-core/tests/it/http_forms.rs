@@ -137,7 +137,8 @@ async fn parts_are_parameters() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn parts_that_do_not_fit_are_named() -> Result<()> {
     let (_runtime, http) = served(Mode::Local).await?;
-    let rows: [(&[(&str, &str, &[u8])], u16, &str); 7] = [
+    type Parts<'a> = &'a [(&'a str, &'a str, &'a [u8])];
+    let rows: [(Parts<'_>, u16, &str); 7] = [
         (&[TITLE], 422, "file: \"missing field `file`, expected a file\""),
         (&[FILE], 422, "title: \"missing field `title`, expected a string\""),
         (&[TITLE, TITLE, FILE], 422, "title: \"given 2 times, expected once\""),
