@@ -5,7 +5,7 @@
 use crate::support::clocks::until;
 use crate::support::gauges::Gauge;
 use crate::support::http::{ask, get_request, http2, listening, read, send};
-use crate::support::status::load;
+use crate::support::status::{load, sockets};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -250,11 +250,6 @@ async fn idle_connections_are_closed() -> Result<()> {
     served.go.send_replace(true);
     assert!(read(&mut busy).await.ends_with("gone"));
     Ok(())
-}
-
-fn sockets(runtime: &Runtime) -> usize {
-    let front = &runtime.status().applications["default"].deployments["Front"];
-    front.replicas.iter().map(|replica| replica.websockets).sum()
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Shutdown: the requests that it waits for, the connections that it closes, and `shutting_down`.
 #![cfg(feature = "http")]
 
+use crate::support::status::sockets;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -90,11 +92,6 @@ async fn serve(listens: bool) -> Result<Runtime> {
     let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
     runtime.run(Web::bind(listens)).await?;
     Ok(runtime)
-}
-
-fn sockets(runtime: &Runtime) -> usize {
-    let web = &runtime.status().applications["default"].deployments["Web"];
-    web.replicas.iter().map(|replica| replica.websockets).sum()
 }
 
 fn ongoing(runtime: &Runtime) -> usize {

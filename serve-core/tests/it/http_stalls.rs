@@ -3,7 +3,7 @@
 
 use crate::support::clocks::{SECOND, advance_until};
 use crate::support::http::listening;
-use crate::support::status::total_load;
+use crate::support::status::{sockets, total_load};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,7 +60,8 @@ async fn served(request: &str) -> Result<(Runtime, TcpStream)> {
     runtime.run(Web::bind()).await?;
     let mut socket = TcpStream::connect(address).await?;
     socket.write_all(request.as_bytes()).await?;
-    advance_until(50 * SECOND, "the request runs", || total_load(&runtime).0 == 1).await;
+    let runs = || total_load(&runtime).0 + sockets(&runtime) == 1;
+    advance_until(50 * SECOND, "the request runs", runs).await;
     Ok((runtime, socket))
 }
 
@@ -155,6 +156,6 @@ async fn a_stuck_websocket_write_ends() -> Result<()> {
     advance_until(50 * SECOND, "it sends", || sending() == 1).await;
     let took = advance_until(120 * SECOND, "its peer reads nothing", || sending() == 0).await;
     assert!(took >= 50 * SECOND, "{took:?}");
-    advance_until(SECOND, "its slot is free", || total_load(&runtime).0 == 0).await;
+    advance_until(SECOND, "its seat is free", || sockets(&runtime) == 0).await;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::support::clocks::{MS, SECOND, advance_until, ms, seconds, settle, until};
 use crate::support::events::Events;
 use crate::support::gauges::Gauge;
+use crate::support::status::sockets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -294,12 +295,6 @@ impl Test {
         let left = (self.sockets(), self.open.now(), self.calls.now(), self.ongoing());
         assert_eq!(left, (0, 0, 0, 0));
     }
-}
-
-fn sockets(runtime: &Runtime) -> usize {
-    let status = runtime.status();
-    let deployments = status.applications.values().flat_map(|one| one.deployments.values());
-    deployments.flat_map(|one| &one.replicas).map(|replica| replica.websockets).sum()
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,13 @@ pub(crate) fn total_load(runtime: &Runtime) -> (usize, usize) {
     deployments.fold((0, 0), |(ongoing, queued), one| (ongoing + one.ongoing, queued + one.queued))
 }
 
+/// The WebSockets that are open, of all applications.
+pub(crate) fn sockets(runtime: &Runtime) -> usize {
+    let status = runtime.status();
+    let deployments = status.applications.values().flat_map(|one| one.deployments.values());
+    deployments.flat_map(|one| &one.replicas).map(|replica| replica.websockets).sum()
+}
+
 /// The replicas of a deployment in some states, by rank.
 pub(crate) fn replicas_in(
     runtime: &Runtime,
