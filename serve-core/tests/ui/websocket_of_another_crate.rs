@@ -1,5 +1,5 @@
 use serve_core::axum::extract::ws::WebSocket;
-use serve_core::{deployment, handle, websocket};
+use serve_core::{deployment, handle};
 
 #[deployment]
 #[derive(Default)]

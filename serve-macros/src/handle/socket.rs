@@ -91,6 +91,14 @@ pub(super) fn read(
         errors.at(second, "a `#[websocket]` method has one socket: leave the second one out");
         return None;
     }
+    if signature::first_argument(ty).is_none() {
+        errors.at(
+            ty,
+            "a socket has the types of its messages: write `WebSocket<In, Out>`, or `WebSocket<T>` for \
+             both directions, of `serve_core::http`; axum's own `WebSocket` is for `#[routes]`",
+        );
+        return None;
+    }
     let endpoint = endpoint::read(function, &parameters, errors)?;
     let (receives, sends) = types_of(&socket, ty, model);
     let returns = match &signature.output {
