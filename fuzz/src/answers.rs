@@ -127,8 +127,11 @@ pub fn check_error(text: &str, status: u16) {
     for (name, value) in error {
         match name.as_str() {
             "status" | "message" => {}
-            "field" => assert!(value.is_string(), "{text}"),
-            "in" => assert!(value == "body" || value == "path" || value == "query", "{text}"),
+            "code" | "field" | "request_id" => assert!(value.is_string(), "{text}"),
+            "in" => assert!(
+                ["body", "path", "query", "header", "cookie"].iter().any(|place| value == place),
+                "{text}"
+            ),
             _ => panic!("an unknown field: {text}"),
         }
     }

@@ -290,8 +290,12 @@ async fn receive_items<M: Method>(
             item = incoming.recv() => {
                 let Some(item) = item else { return };
                 let item = decode_item::<M>(item, &directory);
-                // A peer that sends more items than it was granted breaks the protocol.
-                let Some(place) = places.pop_front() else { return };
+                let place = match places.pop_front() {
+                    Some(place) => Some(place),
+                    // The peer sends more items than it was granted: none is lost.
+                    None => items.reserve().await,
+                };
+                let Some(place) = place else { return };
                 place.send(item);
             }
             place = items.reserve() => {

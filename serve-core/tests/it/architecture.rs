@@ -117,6 +117,7 @@ fn modules_use_only_modules_above_them() {
         if name.ends_with("tests.rs")
             || name.contains("/tests/")
             || name.ends_with("wire_simulation.rs")
+            || name.ends_with("fuzzing.rs")
         {
             continue;
         }

@@ -20,9 +20,10 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Error};
 
+use super::close_code::CloseCode;
 use super::error::WebSocketError;
 use super::inbox::Inbox;
-use super::message::{CloseCode, Message};
+use super::message::Message;
 use super::socket::Outgoing;
 use crate::application::HttpSettings;
 use crate::call::CallError;

@@ -1,6 +1,6 @@
 //! [`WebSocketError`]: the error of a WebSocket.
 
-use super::message::CloseCode;
+use super::close_code::CloseCode;
 
 /// The error of a [`WebSocket`](super::WebSocket).
 ///

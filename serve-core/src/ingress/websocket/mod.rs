@@ -5,6 +5,7 @@
 //! sent. The task therefore sees the client leave while the method waits for something else, and the
 //! method's future is dropped in its scope, like that of any call.
 
+mod close_code;
 mod driver;
 mod error;
 pub(crate) mod handshake;
@@ -14,10 +15,10 @@ mod open;
 mod socket;
 mod upgrade;
 
+pub use close_code::CloseCode;
 pub use error::WebSocketError;
 pub(crate) use message::Format;
-pub use message::{CloseCode, Message};
-pub use message::{Received, Sent};
+pub use message::{Message, Received, Sent};
 pub(crate) use open::{NAME, Opening, no_room, not_here};
 pub use open::{Talk, WebSocketOutcome};
 pub use socket::{SocketTypes, WebSocket, WebSocketSender};

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use futures::Stream;
 use tokio::sync::mpsc;
 
+use super::close_code::CloseCode;
 use super::error::WebSocketError;
 use super::inbox::Inbox;
-use super::message::{CloseCode, Message, Received, Sent, decode, encode};
+use super::message::{Message, Received, Sent, decode, encode};
 
 /// The number of messages that wait to be sent. Beyond it, `send` waits.
 const WAITING: usize = 16;

@@ -106,7 +106,7 @@ pub(super) struct Reader<'a, 'de> {
     /// The number of `Some`s directly around this value that were visited already.
     visited_somes: u8,
     /// The number of newtypes directly around this value.
-    newtypes: u8,
+    newtypes: u16,
 }
 
 impl<'a, 'de> Reader<'a, 'de> {
@@ -214,7 +214,11 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let newtypes = self.newtypes.checked_add(1).ok_or(Error::TooDeep)?;
+        // An option may be 255 deep, and each level may be a newtype.
+        if self.newtypes > 2 * u16::from(u8::MAX) {
+            return Err(Error::TooDeep);
+        }
+        let newtypes = self.newtypes + 1;
         visitor.visit_newtype_struct(Self { newtypes, ..self })
     }
 
