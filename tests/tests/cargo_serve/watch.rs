@@ -53,11 +53,26 @@ fn a_change_is_built_and_takes_over() {
     assert!(status.success(), "{status}:\n{}", server.said());
 }
 
+/// An endpoint that sends a text over two seconds.
+const SLOWLY: &str = r#"
+    #[get("/slowly")]
+    pub fn slowly(&self, text: String) -> impl Stream<Item = String> {
+        let pieces = [String::new(), String::new(), text];
+        futures::stream::iter(pieces).then(async |piece| {
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            piece
+        })
+    }
+
+    /// Never works.
+"#;
+
 /// Requests on connections of their own and on one that stays open, and streams, while the source is
 /// edited three times, once so that it does not compile.
 #[test]
 fn no_request_is_refused_while_the_source_changes() {
     let library = Fixture::new("library");
+    library.edit("src/lib.rs", "    /// Never works.\n", SLOWLY);
     let mut server = library.serve(["run", "greeter:spanish", "--watch"]).start();
     let address = server.address();
     let stop = Arc::new(AtomicBool::new(false));
