@@ -245,7 +245,7 @@ async fn requested(
                 head = format!("{head}\r\nx-request-timeout-seconds: 0.00{}", 1 + dice.below(9));
             }
             let answer = exchange(shared, op, kept, &head, b"").await?;
-            if answer.status == 418 && !answer.body.starts_with(ASKED_FOR) {
+            if answer.status == 418 && !answer.body.contains(ASKED_FOR) {
                 return Err(wrong(op, &answer.body));
             }
             let terms = Terms { asks_for, ..Terms::default() };
