@@ -300,7 +300,7 @@ fn raw_fields(server: &Server, mut input: Input<'_>) {
     again(server, path, &answer);
 }
 
-/// What was returned is sent as the fields of a body, and has to be returned again.
+/// Round trip of a value as the fields of a body.
 fn again(server: &Server, path: &str, answer: &Answer) {
     let Some(returned) = answer.json() else { return };
     let body = answer.body.clone();

@@ -31,7 +31,8 @@ impl HandOver {
         Ok(Some(Self(listener)))
     }
 
-    /// Lets the program that a command starts serve on the socket, and say when it does.
+    /// Passes the socket to the program that a command starts, and returns the place where the program
+    /// says that it serves.
     #[cfg(unix)]
     pub(super) fn pass_to(&self, command: &mut Command) -> io::Result<Readiness> {
         use command_fds::{CommandFdExt, FdMapping};

@@ -253,7 +253,7 @@ http_options! {
         "the addresses and networks (`10.0.0.0/8`) of proxies whose `Forwarded` and `X-Forwarded-*` \
          headers are believed";
     Port some_count max_connections [] = None, "no limit",
-        "the number of connections that are open at a time. Beyond it, connections that wait for a \
+        "the number of connections that are open at a time, without WebSockets. Beyond it, connections that wait for a \
          request are closed, the longest idle ones first; if there is none, new connections wait";
     Port duration header_read_timeout [] = seconds(30), "30s",
         "the time in which the head of a request must arrive, from its first byte on; also the time \
@@ -467,6 +467,10 @@ impl HttpOptions {
             let message = "`*` together with `cors_credentials`, which browsers refuse: list the \
                            origins";
             fault("cors_origins", message.to_owned());
+        }
+        if self.compression == Some(true) && !cfg!(feature = "compression") {
+            let message = "needs the feature `compression` of serve-core, which is on by default";
+            fault("compression", message.to_owned());
         }
         if let Some(path) = self.root_path.as_deref().filter(|path| !path.is_empty())
             && (!path.starts_with('/') || path.ends_with('/'))

@@ -223,7 +223,7 @@ async fn serve_on(
     Ok(())
 }
 
-/// Gives a socket that the user's code has upgraded by itself a seat, or refuses the upgrade.
+/// Takes a seat for a socket that the user's code has upgraded, or refuses the upgrade.
 fn seated(
     response: Response<Body>,
     replica: &Arc<Replica>,

@@ -33,7 +33,7 @@ pub(crate) struct Filters {
     compresses: bool,
 }
 
-/// What an answer needs to know of its request.
+/// The facts about a request that its answer needs.
 pub(crate) struct Passage {
     origin: Option<Origin>,
     standing: Option<Standing>,

@@ -10,11 +10,11 @@ use crate::ingress::response::into_response::ResultKind;
 
 /// The schemas of one endpoint.
 pub(crate) struct Schemas {
-    /// Those of the parameters.
+    /// The schemas of the parameters.
     pub(crate) params: Vec<Value>,
-    /// That of what a WebSocket receives.
+    /// The schema of the messages that a WebSocket receives.
     pub(crate) received: Option<Value>,
-    /// That of the result, or of what a WebSocket sends.
+    /// The schema of the result, or of the messages that a WebSocket sends.
     pub(crate) result: Value,
 }
 

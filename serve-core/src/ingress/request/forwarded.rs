@@ -1,4 +1,4 @@
-//! What the proxies in front of the port say about a request: who sent it, and under which address.
+//! The statements of proxies about a request: the address of the client, the host and the path.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -155,7 +155,7 @@ async fn accept(
                     // Most often, there are no descriptors left.
                     let closes = connections.close_an_idle_one();
                     let pause = if closes { ROOM_LOOK } else { ACCEPT_PAUSE };
-                    let _ = timeout(pause, connections.one_closes()).await;
+                    sleep(pause).await;
                 }
             },
             () = sleep(ROOM_LOOK), if waiting.is_some() => {
