@@ -34,7 +34,7 @@ fn options_come_back_as_they_were_written() {
         .allowed_hosts(["example.org"])
         .drain_delay(Duration::from_secs(5))
         .rate_limit(Rate::per_minute(10))
-        .compression(true)
+        .cors_credentials(true)
         .max_body(1 << 30);
     let value = serde_json::to_value(&options).expect("data");
     assert_eq!(value["rate_limit"], "10/min");
