@@ -226,7 +226,7 @@ impl CallErrorKind {
 /// has this status, and its body is the error's `Display`.
 ///
 /// ```
-/// use serve_core::HttpStatus;
+/// use serve_core::http::HttpStatus;
 ///
 /// enum ShelfError {
 ///     Missing,
