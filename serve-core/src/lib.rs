@@ -53,6 +53,7 @@
 //! | ending early when a shutdown begins | [`shutting_down()`] |
 //! | tests | [`MockRuntime`], [`testing`] |
 //! | calls by name | [`dynamic`] |
+//! | configuration files | `config` (feature `config`) |
 //!
 //! `docs/` in the repository is the guide: a page for each of these topics, and one for users who
 //! come from Ray Serve.
@@ -63,6 +64,7 @@
 //! |---|---|---|
 //! | `http` | on | endpoints, `#[routes]`, OpenAPI, and the port to reach them |
 //! | `compression` | on | compressed bodies of requests and responses |
+//! | `config` | on | configuration files: `serve.yaml` |
 //!
 //! # Architecture
 //! A module uses only the modules above it in this list:
@@ -82,6 +84,7 @@
 //! | `controller` | the decisions about what runs, as data |
 //! | `node` | this process: starts, checks and stops what is assigned to it |
 //! | `ingress` | HTTP in (feature `http`) |
+//! | `config` | configuration files (feature `config`) |
 //! | `testing` | the mock runtime |
 //! | `runtime` | puts the parts together |
 
@@ -101,6 +104,8 @@ mod macros;
 pub mod __private;
 mod application;
 mod call;
+#[cfg(feature = "config")]
+pub mod config;
 mod controller;
 mod deployment;
 mod dispatch;

@@ -16,6 +16,8 @@ pub(crate) use blueprints::{BlueprintId, Blueprints};
 pub use endpoint_error::EndpointError;
 pub use graph::{Graph, GraphNode};
 pub use graph_error::GraphError;
+#[cfg(feature = "config")]
+pub(crate) use http_options::{GROUPS, LIMITS};
 #[cfg(feature = "http")]
 pub(crate) use http_options::{ERROR_FORMATS, HttpSettings};
 pub use http_options::{ErrorFormatName, HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};

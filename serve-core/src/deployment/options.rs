@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::autoscaling::{AutoscalingConfig, AutoscalingError, SharedPolicy};
 use super::options_table::OPTIONS;
 use super::request_router::RequestRouting;
-use super::setting::{Setting, ValueKind, number};
+use super::setting::{MOST_RESERVED, Setting, ValueKind, number};
 use super::table::{OnUpdate, OptionInfo};
 
 /// The options of a deployment. `None` means the default that each getter names.
@@ -161,30 +161,34 @@ impl DeploymentOptions {
     /// Returns an error if options contradict each other, or for the first option whose value is
     /// out of its range.
     pub fn check(&self) -> Result<(), OptionsError> {
+        self.errors().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Returns an error for each contradiction and each value that is out of its range.
+    pub(crate) fn errors(&self) -> Vec<OptionsError> {
+        let mut errors = Vec::new();
         if let Some(autoscaling) = &self.autoscaling {
             if self.num_replicas.is_some() {
-                return Err(OptionsError::FixedAndAutoscaled);
+                errors.push(OptionsError::FixedAndAutoscaled);
             }
-            autoscaling.check()?;
+            errors.extend(autoscaling.errors().into_iter().map(OptionsError::from));
             if autoscaling.min_replicas == 0 && self.max_queued_requests == Some(0) {
-                return Err(OptionsError::NothingWakesIt);
+                errors.push(OptionsError::NothingWakesIt);
             }
         } else if self.autoscaling_policy.is_some() {
-            return Err(OptionsError::PolicyWithoutAutoscaling);
+            errors.push(OptionsError::PolicyWithoutAutoscaling);
         }
         for option in &OPTIONS {
-            if let Some(value) = option.value(self) {
-                check_range(option, &value)?;
+            if let Some(Err(error)) = option.value(self).map(|value| check_range(option, &value)) {
+                errors.push(error);
             }
         }
-        Ok(())
+        errors
     }
 }
 
 /// Rejects a value that is out of the range of its option.
 fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<(), OptionsError> {
-    // A node has neither more CPUs nor more GPUs than this.
-    const MOST: f64 = 65_536.0;
     let within = |name: &str, value: &Value, from: f64, to: f64| {
         let value = number(value).unwrap_or(f64::NAN);
         let option = || name.to_owned();
@@ -209,20 +213,20 @@ fn check_range(option: &OptionInfo<DeploymentOptions>, value: &Value) -> Result<
             return Err(OptionsError::NoTime { option: option.name });
         }
         ValueKind::Number { from, to, above } => {
-            let number = within(option.name, value, from, to.min(MOST))?;
+            let number = within(option.name, value, from, to)?;
             if above && number <= from {
                 return Err(OptionsError::NothingAtATime);
             }
         }
         ValueKind::Gpus => {
-            let gpus = within(option.name, value, 0.0, MOST)?;
+            let gpus = within(option.name, value, 0.0, MOST_RESERVED)?;
             if gpus > 1.0 && gpus.fract() != 0.0 {
                 return Err(OptionsError::FractionOfSeveral(gpus));
             }
         }
         ValueKind::Amounts => {
             for (name, amount) in value.as_object().into_iter().flatten() {
-                within(name, amount, 0.0, MOST)?;
+                within(name, amount, 0.0, MOST_RESERVED)?;
             }
         }
         _ => {}
@@ -286,6 +290,34 @@ pub enum OptionsError {
     /// An error in an option of autoscaling.
     #[error(transparent)]
     Autoscaling(#[from] AutoscalingError),
+}
+
+impl OptionsError {
+    /// Returns the keys that lead to the option, and the description of the fault without the name
+    /// of the option in front.
+    #[cfg(feature = "config")]
+    pub(crate) fn at_its_option(&self) -> super::OptionFault {
+        let path = match self {
+            Self::Name(_) => "name".to_owned(),
+            Self::Zero { option } | Self::NoTime { option } => (*option).to_owned(),
+            Self::Range { option, .. } => match OPTIONS.iter().any(|known| known.name == option) {
+                true => option.clone(),
+                false => format!("resources.{option}"),
+            },
+            Self::FractionOfSeveral(_) => "num_gpus".to_owned(),
+            Self::NothingAtATime => "rolling_update_percentage".to_owned(),
+            Self::FixedAndAutoscaled => "num_replicas".to_owned(),
+            Self::PolicyWithoutAutoscaling => "autoscaling_policy".to_owned(),
+            Self::NothingWakesIt => "max_queued_requests".to_owned(),
+            Self::Autoscaling(error) => format!("autoscaling.{}", error.option()),
+        };
+        let message = self.to_string();
+        let option = path.rsplit('.').next().unwrap_or_default();
+        let said = message.strip_prefix(&format!("`{option}` is "));
+        // A sentence about several options keeps all their names.
+        let said = said.filter(|said| !said.split(':').next().unwrap_or_default().contains('`'));
+        super::OptionFault { message: said.map_or(message.clone(), |said| format!("is {said}")), path }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::AutoscalingConfig;
 use super::options::DeploymentOptions;
-use super::setting::{Setting, ValueKind};
+use super::setting::{MOST_RESERVED, Setting, ValueKind};
 use super::table::{self, GivenIn, OnUpdate, OptionFault, OptionInfo, optional};
 
 type Accessors = (
@@ -105,7 +105,7 @@ pub static OPTIONS: [OptionInfo<DeploymentOptions>; 20] = [
     ),
     option(
         "num_cpus",
-        ValueKind::Number { from: 0.0, to: f64::INFINITY, above: false },
+        ValueKind::Number { from: 0.0, to: MOST_RESERVED, above: false },
         "0",
         "CPUs reserved for each replica; rounded up, and at least one, the number of its threads for \
          `#[blocking]` methods",

@@ -2,13 +2,17 @@
 //! an option's values.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::table::OptionFault;
-use super::{Aggregation, AutoscalingConfig};
+use super::AutoscalingConfig;
+
+/// The most CPUs or GPUs that a node has, or the largest amount of another resource.
+pub(super) const MOST_RESERVED: f64 = 65_536.0;
 
 /// The type and the range of an option's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,8 +65,22 @@ pub enum ValueKind {
     Text,
     /// A list of texts.
     Texts,
+    /// A list of texts that are not shown.
+    Secrets,
+    /// A text that is not shown.
+    Secret,
     /// A number of events in a period, such as `100/s`.
     Rate,
+    /// An IP address to listen on, or `localhost`.
+    Address,
+    /// A port to listen on; 0 is a free one.
+    Port,
+    /// A port to listen on, or `off`.
+    PortOrOff,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A filter of log events.
+    LogFilter,
 }
 
 impl ValueKind {
@@ -74,7 +92,15 @@ impl ValueKind {
     #[must_use]
     pub fn rust_type(self) -> &'static str {
         match self {
-            Self::Name | Self::Router | Self::Policy | Self::Text => "String",
+            Self::Name
+            | Self::Router
+            | Self::Policy
+            | Self::Text
+            | Self::Secret
+            | Self::OneOf(_)
+            | Self::LogFilter => "String",
+            Self::Address => "IpAddr",
+            Self::Port | Self::PortOrOff => "u16",
             Self::Count { .. } | Self::Replicas | Self::Limit => "usize",
             Self::Number { .. } | Self::Gpus => "f64",
             Self::Duration { .. } => "Duration",
@@ -84,7 +110,7 @@ impl ValueKind {
             Self::Aggregation => "Aggregation",
             Self::Json => "serde_json::Value",
             Self::Flag => "bool",
-            Self::Texts => "Vec<String>",
+            Self::Texts | Self::Secrets => "Vec<String>",
             Self::Rate => "Rate",
         }
     }
@@ -99,20 +125,27 @@ impl ValueKind {
         }
     }
 
-    pub(super) fn seconds_schema() -> Schema {
-        json_schema!({ "type": "number", "minimum": 0 })
+    /// Returns the schema of a duration as a number of seconds.
+    pub(super) fn seconds_schema(self) -> Schema {
+        match self {
+            Self::Duration { zero: false } => json_schema!({
+                "type": ["number", "null"], "exclusiveMinimum": 0
+            }),
+            _ => json_schema!({ "type": ["number", "null"], "minimum": 0 }),
+        }
     }
 
-    pub(super) fn schema(self, schemas: &mut SchemaGenerator) -> Schema {
+    /// Returns the schema of the values. Null, which means the default, is one of them.
+    pub(crate) fn schema(self, schemas: &mut SchemaGenerator) -> Schema {
         match self {
-            Self::Name => json_schema!({ "type": "string", "pattern": "^[^#]+$" }),
-            Self::Count { min } => json_schema!({ "type": "integer", "minimum": min }),
+            Self::Name => json_schema!({ "type": ["string", "null"], "pattern": "^[^#]+$" }),
+            Self::Count { min } => json_schema!({ "type": ["integer", "null"], "minimum": min }),
             Self::Replicas => json_schema!({
-                "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "auto" }]
+                "anyOf": [{ "type": ["integer", "null"], "minimum": 1 }, { "const": "auto" }]
             }),
-            Self::Limit => json_schema!({ "type": "integer", "minimum": -1 }),
+            Self::Limit => json_schema!({ "type": ["integer", "null"], "minimum": -1 }),
             Self::Number { from, to, above } => {
-                let mut schema = json_schema!({ "type": "number" });
+                let mut schema = json_schema!({ "type": ["number", "null"] });
                 let least = if above { "exclusiveMinimum" } else { "minimum" };
                 schema.insert(least.to_owned(), from.into());
                 if to.is_finite() {
@@ -120,28 +153,74 @@ impl ValueKind {
                 }
                 schema
             }
-            Self::Gpus => json_schema!({ "type": "number", "minimum": 0 }),
+            Self::Gpus => json_schema!({
+                "anyOf": [
+                    { "type": ["integer", "null"], "minimum": 0, "maximum": MOST_RESERVED },
+                    { "type": "number", "minimum": 0, "maximum": 1 }
+                ]
+            }),
             Self::Duration { .. } => json_schema!({
-                "type": "string",
-                "description": "a duration with its unit, such as `30s` or `500ms`"
+                "type": ["string", "null"],
+                "description": "a duration with its unit, such as `30s` or `500ms`",
+                "pattern": DURATION,
             }),
             Self::Size => json_schema!({
-                "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }]
+                "anyOf": [
+                    { "type": ["integer", "null"], "minimum": 0 },
+                    { "type": "string", "pattern": "^[0-9]+ *([KMGT]iB|[kMGT]?B)?$" }
+                ]
             }),
             Self::Amounts => json_schema!({
-                "type": "object",
-                "additionalProperties": { "type": "number", "minimum": 0 }
+                "type": ["object", "null"],
+                "additionalProperties": {
+                    "type": "number", "minimum": 0, "maximum": MOST_RESERVED
+                }
             }),
-            Self::Autoscaling => AutoscalingConfig::json_schema(schemas),
-            Self::Aggregation => Aggregation::json_schema(schemas),
-            Self::Router | Self::Policy | Self::Text => json_schema!({ "type": "string" }),
+            Self::Autoscaling => {
+                let mut schema = AutoscalingConfig::json_schema(schemas);
+                schema.insert("type".to_owned(), serde_json::json!(["object", "null"]));
+                schema
+            }
+            Self::Aggregation => json_schema!({ "enum": ["mean", "min", "max", null] }),
+            Self::Router | Self::Policy => json_schema!({ "type": ["string", "null"] }),
+            Self::Text | Self::Secret => {
+                json_schema!({ "type": ["string", "null"], "minLength": 1 })
+            }
             Self::Json => json_schema!({}),
-            Self::Flag => json_schema!({ "type": "boolean" }),
-            Self::Texts => json_schema!({ "type": "array", "items": { "type": "string" } }),
-            Self::Rate => json_schema!({ "type": "string", "pattern": "^[0-9]+/(s|min|h)$" }),
+            Self::Flag => json_schema!({ "type": ["boolean", "null"] }),
+            Self::Texts | Self::Secrets => json_schema!({
+                "anyOf": [
+                    { "type": ["string", "null"] },
+                    { "type": "array", "items": { "type": "string" } }
+                ]
+            }),
+            Self::Rate => json_schema!({
+                "type": ["string", "null"],
+                "pattern": "^0*[1-9][0-9]* */ *(s|sec|second|m|min|minute|h|hour)$"
+            }),
+            Self::Address => json_schema!({ "type": ["string", "null"] }),
+            Self::Port => json_schema!({
+                "type": ["integer", "null"], "minimum": 0, "maximum": 65535
+            }),
+            Self::PortOrOff => json_schema!({
+                "anyOf": [
+                    { "type": ["integer", "null"], "minimum": 0, "maximum": 65535 },
+                    { "const": "off" }
+                ]
+            }),
+            Self::OneOf(words) => {
+                let words = words.iter().map(|word| Value::from(*word)).chain([Value::Null]);
+                json_schema!({ "enum": words.collect::<Vec<_>>() })
+            }
+            Self::LogFilter => json_schema!({ "type": ["string", "null"], "minLength": 1 }),
         }
     }
 }
+
+/// The pattern of a duration's text, as `humantime` reads it.
+const DURATION: &str = "^ *(0|([0-9]+ *(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds|second|secs|sec|s|\
+                        minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w|\
+                        months|month|M|years|year|yrs|yr|y) *)+)$";
 
 /// A value of an option that a config file can hold.
 pub(crate) trait Setting: Sized {
@@ -302,6 +381,36 @@ impl Setting for bool {
 
     fn write(&self) -> Value {
         Value::from(*self)
+    }
+}
+
+impl Setting for u16 {
+    fn read(value: Value) -> Result<Self, String> {
+        let port = value.as_u64().and_then(|port| Self::try_from(port).ok());
+        port.ok_or_else(|| format!("{value} is not a port: give a number from 0 to 65535"))
+    }
+
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+impl Setting for IpAddr {
+    fn read(value: Value) -> Result<Self, String> {
+        let address = value.as_str().and_then(|text| {
+            let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            match bare.unwrap_or(text) {
+                "localhost" => Some(Self::V4(Ipv4Addr::LOCALHOST)),
+                bare => bare.parse().ok(),
+            }
+        });
+        address.ok_or_else(|| {
+            format!("{value} is not an IP address, such as \"127.0.0.1\" or \"0.0.0.0\"")
+        })
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.to_string())
     }
 }
 

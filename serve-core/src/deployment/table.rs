@@ -156,14 +156,46 @@ fn find<'t, C>(table: &'t [OptionInfo<C>], key: &str) -> Option<(&'t OptionInfo<
     option.kind.is_duration().then_some((option, true))
 }
 
-fn unknown<C>(table: &[OptionInfo<C>], key: &str) -> String {
-    let names = || table.iter().map(|option| option.name);
-    let near = names()
-        .map(|name| (strsim::damerau_levenshtein(name, key), name))
+/// Returns the name that is spelled most like `given`, if one is close.
+pub(crate) fn nearest<'n>(names: impl IntoIterator<Item = &'n str>, given: &str) -> Option<&'n str> {
+    let near = names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(name, given), name))
         .filter(|(distance, name)| *distance <= name.len() / 3)
         .min();
-    match near {
-        Some((_, near)) => format!("there is no such option; did you mean `{near}`?"),
+    near.map(|(_, near)| near)
+}
+
+/// Returns every spelling of every option, with the option's name and with the name under which the
+/// spelled value is read: the option's own, with `_s` appended if the value is a number of seconds.
+#[cfg(feature = "config")]
+pub(crate) fn spellings<C>(table: &'static [OptionInfo<C>]) -> Vec<Spelling> {
+    let mut all = Vec::new();
+    for option in table {
+        for name in std::iter::once(&option.name).chain(option.aliases) {
+            all.push(Spelling { spelled: (*name).to_owned(), name: option.name, in_seconds: false });
+            if option.kind.is_duration() {
+                let spelled = format!("{name}_s");
+                all.push(Spelling { spelled, name: option.name, in_seconds: true });
+            }
+        }
+    }
+    all
+}
+
+/// One spelling of an option. See [`spellings`].
+#[cfg(feature = "config")]
+#[derive(Clone, Debug)]
+pub(crate) struct Spelling {
+    pub(crate) spelled: String,
+    pub(crate) name: &'static str,
+    pub(crate) in_seconds: bool,
+}
+
+fn unknown<C>(table: &[OptionInfo<C>], key: &str) -> String {
+    let names = || table.iter().map(|option| option.name);
+    match nearest(names(), key) {
+        Some(near) => format!("there is no such option; did you mean `{near}`?"),
         None => {
             let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
             format!("there is no such option; the options are {}", names.join(", "))
@@ -197,7 +229,7 @@ pub(crate) fn schema<C>(
         if option.kind.is_duration() {
             let same = format!("{same}, in seconds");
             for name in std::iter::once(&option.name).chain(option.aliases) {
-                add(&format!("{name}_s"), ValueKind::seconds_schema(), same.clone());
+                add(&format!("{name}_s"), option.kind.seconds_schema(), same.clone());
             }
         }
     }

@@ -82,7 +82,7 @@ macro_rules! kind {
         ValueKind::Texts
     };
     (secrets) => {
-        ValueKind::Texts
+        ValueKind::Secrets
     };
     (some_rate) => {
         ValueKind::Rate
@@ -370,9 +370,9 @@ fn is_token(name: &str) -> bool {
 }
 
 /// The groups into which a config file may sort options: `tls: { cert: .. }` is `tls_cert: ..`.
-const GROUPS: [&str; 3] = ["tls", "cors", "websocket"];
+pub(crate) const GROUPS: [&str; 3] = ["tls", "cors", "websocket"];
 /// A group of a config file that is a heading only.
-const LIMITS: &str = "limits";
+pub(crate) const LIMITS: &str = "limits";
 
 impl HttpOptions {
     /// Creates options of which none is set.
@@ -413,6 +413,24 @@ impl HttpOptions {
         }
     }
 
+    /// Reads the options from a map whose keys are the options' own names. The values are not
+    /// checked beyond their types.
+    ///
+    /// # Errors
+    /// Returns every fault, with the keys that lead to it.
+    #[cfg(feature = "config")]
+    pub(crate) fn read_unchecked(map: Map<String, Value>) -> Result<Self, Vec<OptionFault>> {
+        table::read(HTTP_OPTIONS, map)
+            .map_err(|faults| faults.into_iter().map(hidden).collect())
+    }
+
+    /// True if the option of this name is one of the port.
+    #[cfg(feature = "config")]
+    pub(crate) fn is_of_the_port(name: &str) -> bool {
+        let mut options = HTTP_OPTIONS.iter().zip(LEVELS);
+        options.any(|(option, level)| option.name == name && *level == Level::Port)
+    }
+
     /// Rejects values that make no sense.
     ///
     /// # Errors
@@ -437,7 +455,7 @@ impl HttpOptions {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
-    fn faults(&self) -> Vec<OptionFault> {
+    pub(crate) fn faults(&self) -> Vec<OptionFault> {
         let mut faults = Vec::new();
         let mut fault = |path: &str, message: String| {
             faults.push(OptionFault { path: path.to_owned(), message });

@@ -206,17 +206,21 @@ impl AutoscalingConfig {
     /// # Errors
     /// Returns an error for the first option whose value is out of its range.
     pub fn check(&self) -> Result<(), AutoscalingError> {
+        self.errors().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Returns an error for each option whose value is out of its range.
+    pub(crate) fn errors(&self) -> Vec<AutoscalingError> {
+        let mut errors = Vec::new();
         let (min, max) = (self.min_replicas, self.max_replicas);
         if max == 0 {
-            return Err(AutoscalingError::NoReplicas);
-        }
-        if min > max {
-            return Err(AutoscalingError::Bounds { min, max });
-        }
-        if let Some(initial) = self.initial_replicas
+            errors.push(AutoscalingError::NoReplicas);
+        } else if min > max {
+            errors.push(AutoscalingError::Bounds { min, max });
+        } else if let Some(initial) = self.initial_replicas
             && !(min..=max).contains(&initial)
         {
-            return Err(AutoscalingError::Initial { initial, min, max });
+            errors.push(AutoscalingError::Initial { initial, min, max });
         }
         for (option, value) in [
             ("target_ongoing_requests", self.target_ongoing_requests),
@@ -224,13 +228,13 @@ impl AutoscalingConfig {
             ("downscaling_factor", self.downscaling_factor),
         ] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(AutoscalingError::NotPositive { option, value });
+                errors.push(AutoscalingError::NotPositive { option, value });
             }
         }
         if self.look_back_period.is_zero() {
-            return Err(AutoscalingError::LookBack);
+            errors.push(AutoscalingError::LookBack);
         }
-        Ok(())
+        errors
     }
 }
 
@@ -278,6 +282,20 @@ pub enum AutoscalingError {
     /// A look-back period of 0, over which there is no load.
     #[error("`look_back_period` is 0: give a duration above 0, like \"30s\"")]
     LookBack,
+}
+
+impl AutoscalingError {
+    /// Returns the option that the error is about.
+    #[cfg(feature = "config")]
+    pub(crate) fn option(&self) -> &'static str {
+        match self {
+            Self::NoReplicas => "max_replicas",
+            Self::Bounds { .. } => "min_replicas",
+            Self::Initial { .. } => "initial_replicas",
+            Self::NotPositive { option, .. } => option,
+            Self::LookBack => "look_back_period",
+        }
+    }
 }
 
 type Accessors = (
