@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::environment;
 use super::fault::{ConfigFault, ConfigNote};
 use super::node::{Content, Entry, Node, Place, below};
 use crate::deployment::OptionFault;
@@ -56,13 +57,23 @@ fn values(given: &[Given<'_>], broken: &[String]) -> Map<String, Value> {
     given.iter().filter(sound).map(|one| (one.read_as.clone(), one.value())).collect()
 }
 
-/// Finds the option that the keys of a fault lead to.
-fn find<'g, 'n>(given: &'g [Given<'n>], path: &str) -> Option<&'g Given<'n>> {
+/// Finds the value that the keys of a fault lead to: its node, its place and the keys in the file.
+fn find<'n>(given: &[Given<'n>], path: &str) -> Option<(&'n Node, Place, String)> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     let exact = given.iter().find(|one| one.read_as == first);
     let one = exact.or_else(|| given.iter().find(|one| one.name == first))?;
-    let child = one.children.as_deref().and_then(|children| find(children, rest));
-    Some(child.unwrap_or(one))
+    let here = (one.node, one.value_at(), one.path.clone());
+    if rest.is_empty() {
+        return Some(here);
+    }
+    if let Some(children) = &one.children {
+        return find(children, rest).or(Some(here));
+    }
+    let Content::Map(entries) = &one.node.content else { return Some(here) };
+    match entries.iter().find(|entry| entry.key == rest) {
+        Some(entry) => Some((&entry.node, entry.node.at, below(&one.path, rest))),
+        None => Some(here),
+    }
 }
 
 impl<'f> Reader<'f> {
@@ -200,10 +211,18 @@ impl<'f> Reader<'f> {
         fault: OptionFault,
     ) {
         match find(given, &fault.path) {
-            Some(one) => {
+            Some((node, at, path)) => {
                 let mut message = fault.message;
-                append_variable(&mut message, one.node);
-                self.fault(one.value_at(), &one.path, &message);
+                match &node.content {
+                    Content::Text(text)
+                        if node.variable.is_none()
+                            && !matches!(environment::plain(text), Content::Text(_) | Content::Null) =>
+                    {
+                        message.push_str("; write it without quotes");
+                    }
+                    _ => append_variable(&mut message, node),
+                }
+                self.fault(at, &path, &message);
             }
             None => self.fault(at, &below(path, &fault.path), &fault.message),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
@@ -13,7 +13,7 @@ use super::node::{Content, Entry, Node, Place};
 /// The largest body, in bytes.
 const LARGEST: usize = 8 << 20;
 /// The deepest nesting of arrays and objects.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 32;
 
 /// Reads a document. An empty one is null.
 pub(super) fn read(body: &[u8], file: &str) -> Result<Node, ConfigFaults> {

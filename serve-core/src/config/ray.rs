@@ -3,6 +3,8 @@
 //! A key that has no meaning here is refused, with the reason and with what to do instead. Where
 //! Ray Serve's own tools write a key whatever the user wants, its default is accepted with a note.
 
+use serde_json::{Value, json};
+
 use super::given::{Given, Reader};
 use super::node::{Content, Entry, Node, below};
 use crate::deployment::RequestRouting;
@@ -12,6 +14,88 @@ use crate::deployment::table::Spelling;
 pub(super) const ACTOR_OPTIONS: &str = "ray_actor_options";
 /// The options that mean something in it.
 const RESERVED: [&str; 4] = ["num_cpus", "num_gpus", "memory", "resources"];
+
+/// The values of a key that are accepted without an effect.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Accepted {
+    /// Null, and empty maps and lists.
+    Empty,
+    /// Null and these texts.
+    Words(&'static [&'static str]),
+    /// A number of at least 0, or null.
+    Number,
+    /// 1, or null.
+    One,
+    /// `true`, `false` or null.
+    Flag,
+    /// A map, not all of which are accepted.
+    Map,
+}
+
+impl Accepted {
+    /// Returns the schema of the values.
+    pub(super) fn schema(self) -> Value {
+        match self {
+            Self::Empty => json!({
+                "type": ["object", "array", "null"], "maxProperties": 0, "maxItems": 0
+            }),
+            Self::Words(words) => {
+                let words = words.iter().map(|word| Value::from(*word)).chain([Value::Null]);
+                json!({ "enum": words.collect::<Vec<_>>() })
+            }
+            Self::Number => json!({ "type": ["number", "null"], "minimum": 0 }),
+            Self::One => json!({ "enum": [1, null] }),
+            Self::Flag => json!({ "type": ["boolean", "null"] }),
+            Self::Map => json!({ "type": ["object", "null"] }),
+        }
+    }
+}
+
+/// The keys that only Ray Serve has, with the values that are accepted without an effect.
+type Keys = &'static [(&'static str, Accepted)];
+
+pub(super) const ROOT: Keys = &[
+    ("proxy_location", Accepted::Words(&["EveryNode", "HeadOnly"])),
+    ("grpc_options", Accepted::Map),
+    ("controller_options", Accepted::Empty),
+    ("tracing_config", Accepted::Map),
+];
+pub(super) const HTTP: Keys =
+    &[("ssl_keyfile_password", Accepted::Empty), ("ssl_ca_certs", Accepted::Empty)];
+pub(super) const LOGGING: Keys = &[
+    ("enable_access_log", Accepted::Flag),
+    ("logs_dir", Accepted::Empty),
+    ("additional_log_standard_attrs", Accepted::Empty),
+];
+pub(super) const APPLICATION: Keys = &[
+    ("runtime_env", Accepted::Empty),
+    ("logging_config", Accepted::Map),
+    ("autoscaling_policy", Accepted::Empty),
+];
+pub(super) const DEPLOYMENT: Keys = &[
+    ("placement_group_bundles", Accepted::Empty),
+    ("placement_group_bundle_label_selector", Accepted::Empty),
+    ("placement_group_strategy", Accepted::Words(&["PACK"])),
+    ("gang_scheduling_config", Accepted::Empty),
+    ("deployment_actors", Accepted::Empty),
+    ("graceful_shutdown_wait_loop_s", Accepted::Number),
+    ("backpressure_config", Accepted::Map),
+    ("logging_config", Accepted::Map),
+    ("runtime_env", Accepted::Empty),
+];
+pub(super) const ACTOR: Keys = &[
+    ("runtime_env", Accepted::Empty),
+    ("accelerator_type", Accepted::Empty),
+    ("label_selector", Accepted::Empty),
+    ("fallback_strategy", Accepted::Empty),
+];
+pub(super) const AUTOSCALING: Keys = &[
+    ("metrics_interval_s", Accepted::Number),
+    ("smoothing_factor", Accepted::One),
+    ("upscale_smoothing_factor", Accepted::One),
+    ("downscale_smoothing_factor", Accepted::One),
+    ("policy", Accepted::Map),
+];
 
 const RUNTIME_ENV: &str = "the program is built with everything that it needs, so that there is no \
                            environment to prepare: add packages to `Cargo.toml`, and set variables \
@@ -50,6 +134,10 @@ fn text(node: &Node) -> Option<&str> {
 
 fn is_number(node: &Node, expected: f64) -> bool {
     matches!(&node.content, Content::Number(number) if number.as_f64() == Some(expected))
+}
+
+fn is_positive(node: &Node) -> bool {
+    matches!(&node.content, Content::Number(number) if number.as_f64() >= Some(0.0))
 }
 
 fn entries(node: &Node) -> &[Entry] {
@@ -183,7 +271,7 @@ pub(super) fn application_key(reader: &mut Reader<'_>, entry: &Entry, path: &str
             reader.fault(entry.at, path, &message);
             true
         }
-        "logging_config" | "logging" => accept_if(
+        "logging_config" => accept_if(
             reader,
             entry,
             path,
@@ -225,7 +313,7 @@ pub(super) fn deployment_key(reader: &mut Reader<'_>, entry: &Entry, path: &str)
             reader,
             entry,
             path,
-            |node| matches!(&node.content, Content::Number(number) if number.as_f64() >= Some(0.0)),
+            is_positive,
             "an idle replica stops at once, without polling; a number of seconds is accepted",
         ),
         "backpressure_config" => accept_if(
@@ -233,9 +321,9 @@ pub(super) fn deployment_key(reader: &mut Reader<'_>, entry: &Entry, path: &str)
             entry,
             path,
             |node| all(node, |key, value| key == "status_code" && is_number(value, 503.0)),
-            "a rejected request always receives 503, with `Retry-After`",
+            "a rejected request always receives 503, with `Retry-After`: leave the key out",
         ),
-        "logging_config" | "logging" => accept_if(
+        "logging_config" => accept_if(
             reader,
             entry,
             path,
@@ -335,7 +423,7 @@ pub(super) fn autoscaling_key(reader: &mut Reader<'_>, entry: &Entry, path: &str
             reader,
             entry,
             path,
-            |node| matches!(node.content, Content::Number(_)),
+            is_positive,
             "the load is always known, and is not reported at intervals; a number is accepted",
         ),
         key @ ("smoothing_factor" | "upscale_smoothing_factor" | "downscale_smoothing_factor") => {
@@ -346,7 +434,7 @@ pub(super) fn autoscaling_key(reader: &mut Reader<'_>, entry: &Entry, path: &str
             };
             accept_if(reader, entry, path, |node| is_number(node, 1.0), instead)
         }
-        "policy" | "_policy" => accept_if(
+        "policy" => accept_if(
             reader,
             entry,
             path,

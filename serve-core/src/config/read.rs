@@ -179,8 +179,8 @@ impl Reader<'_> {
     fn config(&mut self, root: &Node) -> Config {
         let mut config = Config::default();
         if root.is_empty() {
-            let message = "is empty: write at least `applications: []`";
-            self.fault(root.at, "", message);
+            let start = if root.at == Place::default() { root.at } else { Place { line: 1, column: 1 } };
+            self.fault(start, "", "the configuration is empty: write at least `applications: []`");
             return config;
         }
         let entries = self.section(root, "", "a map of sections, such as `applications:`");
@@ -205,6 +205,7 @@ impl Reader<'_> {
         }
         if matches!(root.content, Content::Map(_))
             && !given.iter().any(|one| one.name == "applications")
+            && !is_misspelt(root, "applications")
         {
             let message = "is missing: list the applications, or write `applications: []` for none";
             self.fault(root.at, "applications", message);
@@ -422,7 +423,7 @@ impl Reader<'_> {
                 _ => deployments = Some(one),
             }
         }
-        if !given.iter().any(|one| one.name == "import_path") {
+        if !given.iter().any(|one| one.name == "import_path") && !is_misspelt(node, "import_path") {
             let message = "is missing: name the registered application, `package:function`";
             self.fault(node.at, &below(path, "import_path"), message);
         }
@@ -456,13 +457,15 @@ impl Reader<'_> {
 
     fn application_name(&mut self, one: &Given<'_>) -> Option<String> {
         let name = self.text(one, "the name of the application, a text")?;
-        if name.is_empty() || name.contains(char::is_control) || name.trim() != name {
-            let message = "is empty, or has spaces at an end or control characters: give the \
-                           application a name";
-            self.fault(one.value_at(), &one.path, message);
-            return None;
-        }
-        Some(name.to_owned())
+        let message = if name.is_empty() {
+            "is empty: give the application a name, or leave the key out for `default`"
+        } else if name.contains(char::is_control) || name.trim() != name {
+            "has spaces at an end or control characters: leave them out"
+        } else {
+            return Some(name.to_owned());
+        };
+        self.fault(one.value_at(), &one.path, message);
+        None
     }
 
     fn import_path(&mut self, one: &Given<'_>) -> Option<String> {
@@ -592,8 +595,10 @@ impl Reader<'_> {
             self.fault(one.at, &one.path, message);
         }
         let Some(name) = given.iter().find(|one| one.name == "name") else {
-            let message = "is missing: name the deployment that the options are for";
-            self.fault(node.at, &below(path, "name"), message);
+            if !is_misspelt(node, "name") {
+                let message = "is missing: name the deployment that the options are for";
+                self.fault(node.at, &below(path, "name"), message);
+            }
             return None;
         };
         if let Some(given) = given.iter().find(|one| one.name == "user_config") {
@@ -678,6 +683,12 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// True if a map has a key that is close to `key`, which has been reported as unknown.
+fn is_misspelt(node: &Node, key: &str) -> bool {
+    let Content::Map(entries) = &node.content else { return false };
+    entries.iter().any(|entry| table::nearest([key], &entry.key).is_some())
 }
 
 /// The places that faults between applications are reported at.

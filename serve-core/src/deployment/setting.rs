@@ -238,11 +238,12 @@ pub(crate) trait Setting: Sized {
 /// Converts a number of seconds into the text of a duration, such as `1s 500ms`.
 pub(super) fn seconds(value: &Value) -> Result<Value, String> {
     let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let duration = duration.ok_or_else(|| {
-        format!(
+    let duration = duration.ok_or_else(|| match value {
+        Value::Number(_) => format!("{value} is not a number of seconds: give 0 or more"),
+        _ => format!(
             "{value} is not a number of seconds; a duration with a unit, such as `30s`, goes \
                  without the `_s`"
-        )
+        ),
     })?;
     Ok(duration.write())
 }
