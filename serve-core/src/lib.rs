@@ -64,6 +64,7 @@
 //! |---|---|---|
 //! | `http` | on | endpoints, `#[routes]`, OpenAPI, and the port to reach them |
 //! | `compression` | on | compressed bodies of requests and responses |
+//! | `admin` | the admin port: status out, desired state in (features `http` and `config`) |
 //! | `config` | on | configuration files: `serve.yaml` |
 //!
 //! # Architecture
@@ -102,6 +103,8 @@ mod macros;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(all(feature = "http", feature = "config"))]
+mod admin;
 mod application;
 mod call;
 #[cfg(feature = "config")]
@@ -155,8 +158,9 @@ pub mod calls {
 /// The status of applications, deployments and replicas, as [`Runtime::status`] returns it.
 pub mod status {
     pub use crate::controller::{
-        ApplicationDetails, ApplicationStatus, DeadReplica, DeploymentDetails, DeploymentStatus,
-        MethodDetails, ReplicaDetails, ReplicaState, Shortage, ShortageOf, Status, StatusTrigger,
+        ApplicationDetails, ApplicationSource, ApplicationStatus, ConfigurationError, DeadReplica,
+        DeploymentDetails, DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Shortage,
+        ShortageOf, Status, StatusTrigger,
     };
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::configured::Configured;
 use super::http_options::HttpOptions;
 use crate::deployment::{AnyBound, Bound, Deployment};
 use crate::dispatch::{ByNameError, read_call};
@@ -20,6 +21,7 @@ pub struct Application<D> {
     name: String,
     route_prefix: Option<String>,
     http_options: HttpOptions,
+    external_scaler_enabled: bool,
 }
 
 impl<D: Deployment> Application<D> {
@@ -30,6 +32,7 @@ impl<D: Deployment> Application<D> {
             name: "default".to_owned(),
             route_prefix: Some("/".to_owned()),
             http_options: HttpOptions::new(),
+            external_scaler_enabled: false,
         }
     }
 
@@ -60,6 +63,14 @@ impl<D: Deployment> Application<D> {
         self.http_options = options;
         self
     }
+
+    /// Allows [`Runtime::scale`](crate::Runtime::scale), and the admin port, to set the number of
+    /// replicas of the application's deployments; by default, they may not. No deployment of such
+    /// an application may autoscale.
+    pub fn external_scaler_enabled(mut self, enabled: bool) -> Self {
+        self.external_scaler_enabled = enabled;
+        self
+    }
 }
 
 impl<D: Deployment> From<Bound<D>> for Application<D> {
@@ -75,6 +86,7 @@ impl<D> Clone for Application<D> {
             name: self.name.clone(),
             route_prefix: self.route_prefix.clone(),
             http_options: self.http_options.clone(),
+            external_scaler_enabled: self.external_scaler_enabled,
         }
     }
 }
@@ -126,6 +138,9 @@ pub struct AnyApplication {
     pub(crate) name: String,
     pub(crate) route_prefix: Option<String>,
     pub(crate) http_options: HttpOptions,
+    pub(crate) external_scaler_enabled: bool,
+    /// What a configuration decides, if the application comes from one.
+    pub(crate) configured: Option<Box<Configured>>,
     /// The registered application from which this application was built.
     pub(crate) source: Option<Source>,
 }
@@ -169,7 +184,16 @@ impl AnyApplication {
 
 impl<D: Deployment> From<Application<D>> for AnyApplication {
     fn from(application: Application<D>) -> Self {
-        let Application { bound, name, route_prefix, http_options } = application;
-        Self { ingress: bound.erase(), name, route_prefix, http_options, source: None }
+        let Application { bound, name, route_prefix, http_options, external_scaler_enabled } =
+            application;
+        Self {
+            ingress: bound.erase(),
+            name,
+            route_prefix,
+            http_options,
+            external_scaler_enabled,
+            configured: None,
+            source: None,
+        }
     }
 }

@@ -44,7 +44,44 @@ pub enum GraphError {
         /// The reason why the user config does not fit.
         reason: String,
     },
+    /// A configuration has options for a deployment that the application does not have.
+    #[error(
+        "application `{application}` has no deployment `{deployment}`{}; its deployments are {}",
+        nearest(.deployment, .deployments),
+        in_words(.deployments)
+    )]
+    UnknownDeployment {
+        /// The application.
+        application: String,
+        /// The name that the configuration has.
+        deployment: String,
+        /// The names of the application's deployments.
+        deployments: Vec<String>,
+    },
+    /// A deployment autoscales although its number of replicas may be set from outside.
+    #[error(
+        "deployment `{deployment}` autoscales, but its application has `external_scaler_enabled`: \
+         remove one of them, because two scalers would undo each other's changes"
+    )]
+    ScaledTwice {
+        /// The deployment.
+        deployment: String,
+    },
     /// Options of HTTP are invalid.
     #[error("the HTTP options are invalid: {}", OptionFault::in_all(.0))]
     HttpOptions(Vec<OptionFault>),
+}
+
+/// Returns `: did you mean ...?` if one of the names is close to `name`.
+fn nearest(name: &str, names: &[String]) -> String {
+    let distance = |known: &&String| strsim::damerau_levenshtein(known, name);
+    match names.iter().min_by_key(distance) {
+        Some(near) if distance(&near) <= near.len() / 3 => format!(" (did you mean `{near}`?)"),
+        _ => String::new(),
+    }
+}
+
+fn in_words(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }

@@ -3,6 +3,7 @@
 
 mod app;
 mod blueprints;
+mod configured;
 mod endpoint_error;
 mod graph;
 mod graph_error;
@@ -13,14 +14,15 @@ mod registry;
 
 pub use app::{AnyApplication, Application, IntoApplication};
 pub(crate) use blueprints::{BlueprintId, Blueprints};
+pub(crate) use configured::Configured;
 pub use endpoint_error::EndpointError;
 pub use graph::{Graph, GraphNode};
 pub use graph_error::GraphError;
-#[cfg(feature = "config")]
-pub(crate) use http_options::{GROUPS, LIMITS};
 #[cfg(feature = "http")]
 pub(crate) use http_options::{ERROR_FORMATS, HttpSettings};
 pub use http_options::{ErrorFormatName, HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};
-pub(crate) use outline::Outline;
+#[cfg(feature = "config")]
+pub(crate) use http_options::{GROUPS, LIMITS};
+pub(crate) use outline::{Outline, OutlineNode};
 pub(crate) use plan::{Plan, PlanNode};
 pub use registry::{BuildError, RegisteredApplication, no_argument, read_argument, registered};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::app::Source;
 use super::blueprints::BlueprintId;
@@ -22,6 +23,12 @@ pub(crate) struct Outline {
     pub(crate) claim: Option<String>,
     /// The registered application that the plan was built from.
     pub(crate) source: Option<Source>,
+    /// The section of the configuration that describes the application, if there is one.
+    #[serde(default)]
+    pub(crate) section: Option<Box<Value>>,
+    /// True if the numbers of replicas may be set from outside.
+    #[serde(default)]
+    pub(crate) external_scaler_enabled: bool,
     /// The deployments, callers before callees. The ingress is first.
     pub(crate) deployments: Vec<OutlineNode>,
 }
@@ -51,6 +58,8 @@ impl Outline {
             http_options: Box::new(plan.http_options.clone()),
             claim: plan.claim().map(str::to_owned),
             source: plan.source.clone(),
+            section: plan.section.clone().map(Box::new),
+            external_scaler_enabled: plan.external_scaler_enabled,
             deployments: plan.nodes.iter().map(node).collect(),
         }
     }

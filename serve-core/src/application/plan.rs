@@ -21,6 +21,9 @@ pub(crate) struct Plan {
     pub(crate) http_options: HttpOptions,
     /// The registered application from which the plan was built.
     pub(crate) source: Option<Source>,
+    /// The section of the configuration that describes the application, if there is one.
+    pub(crate) section: Option<Value>,
+    pub(crate) external_scaler_enabled: bool,
     pub(crate) nodes: Vec<PlanNode>,
 }
 
@@ -30,6 +33,10 @@ pub(crate) struct PlanNode {
     pub(crate) name: String,
     pub(crate) bound: AnyBound,
     pub(crate) deployment_type: Arc<dyn AnyDeployment>,
+    /// The options of the attribute, overridden by those of the `Bound` and of the configuration.
+    pub(crate) declared: DeploymentOptions,
+    /// The declared options, with the number of replicas limited to the configured capacity.
+    options: DeploymentOptions,
     /// The indices in the plan of the deployments that this deployment has handles of.
     pub(crate) calls: Vec<usize>,
     /// The constructor's arguments, as data.
@@ -80,7 +87,7 @@ impl AnyApplication {
 
 impl PlanNode {
     pub(crate) fn options(&self) -> &DeploymentOptions {
-        self.bound.options()
+        &self.options
     }
 
     /// Returns `true` if replicas of both nodes are constructed the same way, so that the replicas
@@ -132,14 +139,34 @@ impl Plan {
             order.iter().zip(&names).map(|(it, name)| (it.bound.id(), name.clone())).collect();
         // Deployments that are reachable only through mocks have no place in the plan.
         let name_of = |id| named.get(&id).cloned().unwrap_or_default();
+        let configured = application.configured.as_deref();
+        let overrides = configured.map(|configured| &configured.overrides);
+        if let Some(unknown) =
+            overrides.iter().flat_map(|it| it.keys()).find(|it| !names.contains(it))
+        {
+            return Err(GraphError::UnknownDeployment {
+                application: name.clone(),
+                deployment: unknown.clone(),
+                deployments: names,
+            });
+        }
         let mut nodes = Vec::with_capacity(order.len());
         for (visited, name) in order.into_iter().zip(names) {
             let Visited { bound, deployment_type } = visited;
-            bound
-                .options()
+            let layer = overrides.and_then(|overrides| overrides.get(&name));
+            let declared = match layer {
+                Some(layer) => bound.options().overridden_by(layer),
+                None => bound.options().clone(),
+            };
+            declared
                 .check()
                 .map_err(|error| GraphError::Options { deployment: name.clone(), error })?;
-            check_user_config(&name, &bound, &*deployment_type)?;
+            if application.external_scaler_enabled && declared.autoscaling.is_some() {
+                return Err(GraphError::ScaledTwice { deployment: name });
+            }
+            let mut options = declared.clone();
+            configured.map(|it| it.capacity).unwrap_or_default().limit(&mut options);
+            check_user_config(&name, &bound, &options, &*deployment_type)?;
             let mut calls: Vec<usize> =
                 bound.needs().iter().filter_map(|need| place.get(&need.id()).copied()).collect();
             calls.sort_unstable();
@@ -151,7 +178,7 @@ impl Plan {
                 "source": application.source,
                 "name": name,
                 "type": deployment_type.type_name(),
-                "options": bound.options(),
+                "options": options,
                 "arguments": arguments,
             }));
             let request_router = None;
@@ -159,6 +186,8 @@ impl Plan {
                 name,
                 bound,
                 deployment_type,
+                declared,
+                options,
                 calls,
                 arguments,
                 content,
@@ -170,6 +199,8 @@ impl Plan {
             route_prefix: application.route_prefix.clone(),
             http_options: application.http_options.clone(),
             source: application.source.clone(),
+            section: application.configured.as_ref().map(|it| it.section.clone()),
+            external_scaler_enabled: application.external_scaler_enabled,
             nodes,
         })
     }
@@ -268,6 +299,7 @@ fn depth(value: &Value) -> usize {
 fn check_user_config(
     name: &str,
     bound: &AnyBound,
+    options: &DeploymentOptions,
     deployment_type: &dyn AnyDeployment,
 ) -> Result<(), GraphError> {
     let refused =
@@ -275,7 +307,7 @@ fn check_user_config(
     if let Some(fault) = bound.fault() {
         return refused(fault.to_owned());
     }
-    let Some(config) = &bound.options().user_config else { return Ok(()) };
+    let Some(config) = &options.user_config else { return Ok(()) };
     if depth(config) > DEEPEST {
         return refused(format!("`user_config` is nested in more than {DEEPEST} levels"));
     }

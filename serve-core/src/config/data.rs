@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::fault::ConfigNote;
+use super::fault::{ConfigFault, ConfigNote};
+use super::source_map::SourceMap;
 use crate::application::HttpOptions;
 use crate::deployment::DeploymentOptions;
 
@@ -30,6 +32,7 @@ pub struct Config {
     pub(crate) notes: Vec<ConfigNote>,
     /// The variables that secrets were taken from, by the keys that lead to the secrets.
     pub(super) variables: BTreeMap<String, String>,
+    pub(super) source_map: Arc<SourceMap>,
 }
 
 impl PartialEq for Config {
@@ -48,6 +51,21 @@ impl Config {
     #[must_use]
     pub fn notes(&self) -> &[ConfigNote] {
         &self.notes
+    }
+
+    /// Returns the sections that concern a process, without the applications.
+    pub(crate) fn of_the_process(&self) -> Self {
+        Self { applications: Vec::new(), target_capacity: None, ..self.clone() }
+    }
+
+    /// Returns a fault of the value to which these keys lead, with its place in the file.
+    pub(crate) fn fault(&self, path: &str, message: &str) -> ConfigFault {
+        self.source_map.fault(path, message)
+    }
+
+    /// Returns `true` if the file has the value to which these keys lead.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.source_map.has(path)
     }
 
     /// Returns the application of this name.

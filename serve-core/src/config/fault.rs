@@ -28,7 +28,13 @@ pub struct ConfigFault {
 impl ConfigFault {
     pub(super) fn new(file: &str, place: Place, path: &str, message: &str) -> Self {
         let (line, column) = place.line_and_column().unzip();
-        Self { file: file.to_owned(), line, column, path: printable(path), message: printable(message) }
+        Self {
+            file: file.to_owned(),
+            line,
+            column,
+            path: printable(path),
+            message: printable(message),
+        }
     }
 
     /// Returns the name of the file, as it was given to the parser.
@@ -89,6 +95,11 @@ impl ConfigFaults {
         faults.sort_by_key(|fault| (fault.line, fault.column));
         faults.dedup();
         Self(faults)
+    }
+
+    /// Returns `None` if there are no faults.
+    pub(crate) fn of_all(faults: Vec<ConfigFault>) -> Option<Self> {
+        (!faults.is_empty()).then(|| Self::new(faults))
     }
 
     pub(super) fn of(fault: ConfigFault) -> Self {

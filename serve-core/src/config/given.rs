@@ -216,7 +216,10 @@ impl<'f> Reader<'f> {
                 match &node.content {
                     Content::Text(text)
                         if node.variable.is_none()
-                            && !matches!(environment::plain(text), Content::Text(_) | Content::Null) =>
+                            && !matches!(
+                                environment::plain(text),
+                                Content::Text(_) | Content::Null
+                            ) =>
                     {
                         message.push_str("; write it without quotes");
                     }
@@ -252,8 +255,12 @@ fn elsewhere(key: &str) -> Option<&'static str> {
     if is_of(&APPLICATION) && key != "name" {
         return Some("it is a key of an application: put it below `applications:`");
     }
-    if OPTIONS.iter().any(|option| option.name == key || option.aliases.contains(&key)) && key != "name" {
-        return Some("it is an option of a deployment: put it below `deployments:` of an application");
+    if OPTIONS.iter().any(|option| option.name == key || option.aliases.contains(&key))
+        && key != "name"
+    {
+        return Some(
+            "it is an option of a deployment: put it below `deployments:` of an application",
+        );
     }
     if is_of(&ROOT) {
         return Some("it is a key of the whole file: put it at the top level");

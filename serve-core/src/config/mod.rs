@@ -40,6 +40,7 @@ mod ray;
 mod read;
 mod redact;
 mod schema;
+mod source_map;
 mod write;
 mod yaml;
 
@@ -50,3 +51,4 @@ pub use self::data::{
 pub use self::diff::{ConfigChange, ConfigDiff};
 pub use self::fault::{ConfigFault, ConfigFaults, ConfigNote};
 pub use self::layers::{ProcessSettings, VariableFault};
+pub use crate::runtime::ApplyError;

@@ -1,19 +1,22 @@
 //! Reading: from a text or a value to a [`Config`], with all faults.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::data::{
-    AdminConfig, ApplicationConfig, Config, DeploymentConfig, HttpConfig, LoggingConfig, RoutePrefix,
+    AdminConfig, ApplicationConfig, Config, DeploymentConfig, HttpConfig, LoggingConfig,
+    RoutePrefix,
 };
 use super::environment::{self, Variables};
 use super::fault::{ConfigFault, ConfigFaults};
 use super::given::{Given, Reader};
 use super::keys::{ADMIN, APPLICATION, LISTENER, LOGGING, ROOT, Section};
 use super::node::{Content, Entry, Node, Place, below, map};
+use super::source_map::SourceMap;
 use super::{json, ray, redact, yaml};
 use crate::application::{GROUPS, HTTP_OPTIONS, HttpOptions, LIMITS};
 use crate::deployment::table::{self, Spelling, spellings};
@@ -99,7 +102,8 @@ impl<'de> Deserialize<'de> for Config {
 fn read(mut root: Node, file: &str, env: Option<Variables<'_>>) -> Result<Config, ConfigFaults> {
     let mut reader = Reader::new(file);
     reader.prepare(&mut root, "", env);
-    let config = reader.config(&root);
+    let mut config = reader.config(&root);
+    config.source_map = Arc::new(SourceMap::of(file, &root));
     if reader.faults.is_empty() { Ok(config) } else { Err(ConfigFaults::new(reader.faults)) }
 }
 
@@ -163,8 +167,14 @@ impl Reader<'_> {
                     let path = below(path, &entry.key);
                     if let Some(place) = first.get(&entry.key) {
                         let place = place.line_and_column();
-                        let place = place.map_or_else(String::new, |(line, _)| format!(", first in line {line}"));
-                        self.fault(entry.at, &path, &format!("the key is given twice{place}: leave one out"));
+                        let place = place.map_or_else(String::new, |(line, _)| {
+                            format!(", first in line {line}")
+                        });
+                        self.fault(
+                            entry.at,
+                            &path,
+                            &format!("the key is given twice{place}: leave one out"),
+                        );
                         return false;
                     }
                     first.insert(entry.key.clone(), entry.at);
@@ -179,7 +189,8 @@ impl Reader<'_> {
     fn config(&mut self, root: &Node) -> Config {
         let mut config = Config::default();
         if root.is_empty() {
-            let start = if root.at == Place::default() { root.at } else { Place { line: 1, column: 1 } };
+            let start =
+                if root.at == Place::default() { root.at } else { Place { line: 1, column: 1 } };
             self.fault(start, "", "the configuration is empty: write at least `applications: []`");
             return config;
         }
@@ -276,7 +287,8 @@ impl Reader<'_> {
                     }
                 }
                 None => {
-                    let names = super::given::names(known).filter_map(|name| name.strip_prefix(&*prefix));
+                    let names =
+                        super::given::names(known).filter_map(|name| name.strip_prefix(&*prefix));
                     let groups = GROUPS.into_iter().chain([LIMITS]).filter(|_| group.is_none());
                     self.unknown(entry, &path, names.chain(groups));
                 }
@@ -359,7 +371,8 @@ impl Reader<'_> {
                     self.fault(at, &below(&path, "name"), &message);
                 }
             }
-            if let (RoutePrefix::Path(prefix), Some(at)) = (&application.route_prefix, places.prefix)
+            if let (RoutePrefix::Path(prefix), Some(at)) =
+                (&application.route_prefix, places.prefix)
                 && let Some(other) = prefixes.insert(prefix.clone(), n)
             {
                 let message = format!(
@@ -492,7 +505,9 @@ impl Reader<'_> {
             "must not end with a slash"
         } else if prefix.contains(['{', '}']) {
             "must not contain `{` or `}`: a prefix has no parameters"
-        } else if prefix.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#')) {
+        } else if prefix
+            .contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#'))
+        {
             "must be a path, without spaces, `?` and `#`"
         } else {
             return RoutePrefix::Path(prefix.to_owned());
@@ -728,5 +743,7 @@ fn import_path_fault(text: &str) -> Option<String> {
     } else {
         ""
     };
-    Some(format!("{text:?} is not an import path: write `package:function`, such as `ocr:ocr`{remedy}"))
+    Some(format!(
+        "{text:?} is not an import path: write `package:function`, such as `ocr:ocr`{remedy}"
+    ))
 }

@@ -35,6 +35,10 @@ pub(super) struct ApplicationState {
     pub(super) wanted: Option<RequestedDeploy>,
     pub(super) step: Activity,
     pub(super) deployments: BTreeMap<String, DeploymentId>,
+    /// The numbers of replicas that were set from outside, by the names of the deployments. They
+    /// outlive deploys.
+    #[serde(default)]
+    pub(super) scaled: BTreeMap<String, usize>,
     /// The deploy that was requested after the deletion of this application.
     pub(super) after_deletion: Option<RequestedDeploy>,
     /// The last deploys that were requested. A caller that receives no answer because the
@@ -123,6 +127,7 @@ impl ApplicationState {
             wanted: None,
             step: Activity::Idle,
             deployments: BTreeMap::new(),
+            scaled: BTreeMap::new(),
             after_deletion: None,
             asked: VecDeque::new(),
         };
@@ -175,6 +180,26 @@ impl ApplicationState {
     pub(super) fn failure(&self, name: &str) -> Option<String> {
         let failure = self.deploys.failure()?.clone();
         Some(failure.into_error(name).to_string())
+    }
+
+    /// Returns the plan that was requested last.
+    pub(super) fn newest_wish(&self) -> Option<&Outline> {
+        let rolling = match &self.step {
+            Activity::RollingOut(rollout) => Some(&rollout.plan),
+            _ => None,
+        };
+        let waiting = [&self.after_deletion, &self.wanted].into_iter().flatten();
+        waiting.map(|wanted| &wanted.plan).chain(rolling).chain(&self.plan).next()
+    }
+
+    /// Returns `true` if the application has a prefix now and will not have it once what was
+    /// requested last runs.
+    pub(super) fn will_release(&self, prefix: &str) -> bool {
+        let claims = |plan: &Outline| plan.claim.as_deref() == Some(prefix);
+        match &self.after_deletion {
+            Some(wanted) => !claims(&wanted.plan),
+            None => self.deploys.deletion_asked() || !self.newest_wish().is_some_and(claims),
+        }
     }
 
     /// Returns the plan that runs, or else the plan that is about to run.

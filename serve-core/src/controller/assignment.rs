@@ -14,6 +14,7 @@ use super::serde_arc;
 use super::spec::{DeploymentId, Spec};
 use crate::application::{BlueprintId, HttpOptions};
 use crate::error::Error;
+use crate::time::Moment;
 
 /// The prefix of the keys of assignments. The deployment's number follows.
 pub(crate) const ASSIGNMENTS: &str = "assign.deployment.";
@@ -66,6 +67,8 @@ pub(crate) struct AssignedReplica {
     #[serde(with = "serde_arc")]
     pub(crate) id: Arc<str>,
     pub(crate) rank: usize,
+    /// The time at which the replica was assigned.
+    pub(crate) assigned_at: Moment,
     pub(crate) version: u64,
     /// The version of the user config that the replica must have, or [`UNKNOWN_CONFIG`] for any
     /// version.

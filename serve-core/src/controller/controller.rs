@@ -15,10 +15,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::assignment::{ASSIGNMENTS, REPORTS};
 use super::autoscaler::Loads;
-use super::error::DeployError;
+use super::changes::{AppliedConfiguration, ChangeOrigin, Changes, DeployEffect};
+use super::error::{ConfigurationError, DeployError};
 use super::leadership::Leadership;
 use super::state::ControllerState;
 use super::status::{ApplicationDetails, ApplicationStatus};
+use super::status_view::ApplicationOverview;
 use super::store::{ControlStore, Entry, StoreError, StoreRevision};
 use crate::application::{Blueprints, Outline, Plan};
 use crate::call::runtime_context::reschedule;
@@ -92,7 +94,23 @@ enum Command {
         plan: Arc<Plan>,
         answer: oneshot::Sender<Result<u64, DeployError>>,
     },
+    Apply {
+        origin: ChangeOrigin,
+        applied: AppliedConfiguration,
+        outlines: Vec<(String, Outline)>,
+        /// Keep the code alive until the state refers to the plans.
+        plans: Vec<Arc<Plan>>,
+        answer: oneshot::Sender<Result<u64, ConfigurationError>>,
+    },
+    Scale {
+        origin: ChangeOrigin,
+        application: String,
+        deployment: String,
+        replicas: usize,
+        answer: oneshot::Sender<Result<u64, ConfigurationError>>,
+    },
     Delete {
+        origin: ChangeOrigin,
         application: String,
         answer: oneshot::Sender<Result<u64, DeployError>>,
     },
@@ -137,9 +155,58 @@ impl Controller {
     /// distinguishes the application from a later application of the same name.
     pub(crate) async fn delete(
         &self,
+        origin: ChangeOrigin,
         application: String,
     ) -> Result<Result<u64, DeployError>, Deposed> {
-        self.command(|answer| Command::Delete { application, answer }).await
+        self.command(|answer| Command::Delete { origin, application, answer }).await
+    }
+
+    /// Requests the applications of a configuration, and the deletion of those that the
+    /// configuration before had besides. Returns the revision once the request is stored.
+    pub(crate) async fn apply(
+        &self,
+        origin: ChangeOrigin,
+        applied: AppliedConfiguration,
+        outlines: Vec<(String, Outline)>,
+        plans: Vec<Arc<Plan>>,
+    ) -> Result<Result<u64, ConfigurationError>, Deposed> {
+        self.command(|answer| Command::Apply { origin, applied, outlines, plans, answer }).await
+    }
+
+    /// Requests a number of replicas. Returns the revision once the request is stored.
+    pub(crate) async fn scale(
+        &self,
+        origin: ChangeOrigin,
+        application: String,
+        deployment: String,
+        replicas: usize,
+    ) -> Result<Result<u64, ConfigurationError>, Deposed> {
+        let command = |answer| Command::Scale { origin, application, deployment, replicas, answer };
+        self.command(command).await
+    }
+
+    /// Returns the effects that the deploys of a configuration would have.
+    pub(crate) fn effects(
+        &self,
+        deploys: &[(String, Outline)],
+    ) -> Vec<(String, Option<String>, DeployEffect)> {
+        self.shared.state.read().effects(deploys)
+    }
+
+    /// Calls `look` with the changes of the desired state.
+    pub(crate) fn changes<T>(&self, look: impl FnOnce(&Changes) -> T) -> T {
+        look(&self.shared.state.read().changes)
+    }
+
+    /// Returns everything that is known of the applications, except for the numbers that only nodes
+    /// know.
+    pub(crate) fn overview(&self) -> BTreeMap<String, ApplicationOverview> {
+        let clock = &self.shared.surroundings.clock;
+        let state = self.shared.state.read();
+        let shown = state.applications.iter().filter(|(_, application)| !application.hidden);
+        shown
+            .map(|(name, application)| (name.clone(), state.overview(name, application, clock)))
+            .collect()
     }
 
     /// Requests the shutdown of everything.
@@ -189,6 +256,11 @@ impl Controller {
     /// it is stored.
     pub(crate) fn has_status(&self, name: &str, status: ApplicationStatus) -> bool {
         self.stored(|state| state.shown_status(name) == status).unwrap_or(false)
+    }
+
+    /// Returns `true` if everything that was decided is stored.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored(|_| ()).is_some()
     }
 
     /// Calls `look` with the state, if the state equals the stored state.
@@ -353,7 +425,14 @@ impl Shared {
         match command {
             Command::Deploy { application, hidden, outline, plan, answer } => {
                 let (now, blueprint) = (self.surroundings.clock.now(), outline.blueprint);
-                let asked = self.with(|state| state.ask(&application, hidden, outline, now));
+                let asked = self.with(|state| {
+                    let asked = state.ask(&application, hidden, outline, now);
+                    if asked.is_ok() && !hidden {
+                        let what = format!("the program runs application `{application}`");
+                        state.record(ChangeOrigin::program(what), now);
+                    }
+                    asked
+                });
                 if asked.is_err() {
                     // Nothing refers to the plan of a refused deploy except the command.
                     self.surroundings.blueprints.forget(blueprint);
@@ -364,8 +443,38 @@ impl Shared {
                     drop(plan);
                 })
             }
-            Command::Delete { application, answer } => {
-                let asked = self.with(|state| state.ask_for_deletion(&application));
+            Command::Apply { origin, applied, outlines, plans, answer } => {
+                let now = self.surroundings.clock.now();
+                let blueprints: Vec<_> = outlines.iter().map(|(_, it)| it.blueprint).collect();
+                let asked = self.with(|state| state.apply(origin, applied, outlines, now));
+                if asked.is_err() {
+                    // Nothing refers to these plans except the command.
+                    blueprints.into_iter().for_each(|id| self.surroundings.blueprints.forget(id));
+                }
+                Box::new(move || {
+                    let _ = answer.send(asked);
+                    drop(plans);
+                })
+            }
+            Command::Scale { origin, application, deployment, replicas, answer } => {
+                let now = self.surroundings.clock.now();
+                let asked = self
+                    .with(|state| state.scale(origin, &application, &deployment, replicas, now));
+                Box::new(move || {
+                    let _ = answer.send(asked);
+                })
+            }
+            Command::Delete { origin, application, answer } => {
+                let now = self.surroundings.clock.now();
+                let asked = self.with(|state| {
+                    let is_shown =
+                        state.applications.get(&application).is_some_and(|it| !it.hidden);
+                    let asked = state.ask_for_deletion(&application);
+                    if asked.is_ok() && is_shown {
+                        state.record(origin, now);
+                    }
+                    asked
+                });
                 Box::new(move || {
                     let _ = answer.send(asked);
                 })

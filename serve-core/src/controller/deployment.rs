@@ -523,7 +523,7 @@ impl DeploymentState {
         self.record.replacements.begin(now, self.record.target);
         let ReplicaChanges { start, stop } = self.rollout(now);
         self.stop(stop);
-        self.start(start, new_id);
+        self.start(start, now, new_id);
         self.reconfigure();
         self.close_gaps();
         if self.is_settled() {
@@ -583,7 +583,7 @@ impl DeploymentState {
         }
     }
 
-    fn start(&mut self, count: usize, mut new_id: impl FnMut() -> Arc<str>) {
+    fn start(&mut self, count: usize, now: Moment, mut new_id: impl FnMut() -> Arc<str>) {
         if count == 0 {
             return;
         }
@@ -595,6 +595,7 @@ impl DeploymentState {
             let replica = AssignedReplica {
                 id: new_id(),
                 rank,
+                assigned_at: now,
                 version: spec.version,
                 config_version: spec.config_version,
                 stops: false,

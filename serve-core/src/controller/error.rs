@@ -126,6 +126,43 @@ pub enum DeployError {
     ShutDown,
 }
 
+/// The error of a change of the desired state that was refused. Nothing was changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// Applications are refused, for these reasons.
+    #[error("{}", in_lines(.0))]
+    Refused(Vec<DeployError>),
+    /// Something else was changed since the revision on which the change is based.
+    #[error(
+        "the change is based on revision {expected}, but the current revision is {current}: look at \
+         what has changed, and try again"
+    )]
+    RevisionConflict {
+        /// The revision on which the change is based.
+        expected: u64,
+        /// The current revision.
+        current: u64,
+    },
+    /// The application does not allow its number of replicas to be set from outside.
+    #[error(
+        "application `{0}` does not allow its replicas to be set: give it \
+         `external_scaler_enabled: true`, or deploy it with another `num_replicas`"
+    )]
+    ExternalScalerDisabled(String),
+    /// The application is being deleted.
+    #[error("application `{0}` is being deleted")]
+    Deleting(String),
+    /// The runtime is shut down or shutting down.
+    #[error("the runtime is shut down")]
+    ShutDown,
+}
+
+fn in_lines(errors: &[DeployError]) -> String {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    errors.join("\n")
+}
+
 /// The reason why a deploy failed, as data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum DeployFailure {

@@ -10,6 +10,7 @@
 mod application;
 mod assignment;
 mod autoscaler;
+mod changes;
 #[expect(clippy::module_inception, reason = "the controller is what this module is named after")]
 mod controller;
 mod decide;
@@ -35,17 +36,20 @@ pub(crate) use assignment::{
     ROUTES, ReplicaReport, UNKNOWN_CONFIG, deployment_report, replica_report,
 };
 pub(crate) use autoscaler::Loads;
+pub(crate) use changes::{AppliedConfiguration, ChangeOrigin, ChangeRecord, Changes, DeployEffect};
 pub(crate) use controller::{Controller, DeployEnd, Deposed, Surroundings};
 pub(crate) use decide::{
     Capacity, Demand, Grant, Reservations, Resources, shortage, starved_batches,
 };
-pub use error::DeployError;
+pub use error::{ConfigurationError, DeployError};
 pub use shortage::{Shortage, ShortageOf};
 pub(crate) use spec::DeploymentId;
 pub use status::{
-    ApplicationDetails, ApplicationStatus, AutoscalingDecision, DeadReplica, DeploymentDetails,
-    DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status, StatusTrigger,
+    ApplicationDetails, ApplicationSource, ApplicationStatus, AutoscalingDecision, DeadReplica,
+    DeploymentDetails, DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status,
+    StatusTrigger,
 };
+pub(crate) use status_view::{ApplicationOverview, DeploymentOverview};
 pub(crate) use store::{ControlStore, MemoryStore, StoreRevision, Watch, WriteBatch, read};
 #[cfg(test)]
 pub(crate) use store::{Entry, Expected, StoreError};

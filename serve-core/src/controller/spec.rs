@@ -73,7 +73,9 @@ impl Spec {
         let options =
             blueprints.with_node(self.blueprint, deployment, |node| node.options().clone());
         if let Some(options) = options {
-            self.options = options;
+            // An external scaler may have set another number.
+            let num_replicas = self.options.num_replicas;
+            self.options = DeploymentOptions { num_replicas, ..options };
         }
         self
     }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::application::{ApplicationState, RequestedDeploy, Retirement};
+use super::application::{ApplicationState, Retirement};
 use super::assignment::report_of;
 use super::autoscaler::{Loads, Weighed};
+use super::changes::Changes;
 use super::deployment::DeploymentState;
 use super::error::{DeployError, DeployFailure};
 use super::spec::DeploymentId;
@@ -30,6 +31,7 @@ pub(super) struct ControllerState {
     pub(super) deployments: BTreeMap<DeploymentId, DeploymentState>,
     pub(super) retirements: Vec<Retirement>,
     pub(super) common: Common,
+    pub(super) changes: Changes,
     pub(super) blueprints: Arc<Blueprints>,
     /// Distinguishes the replicas of this runtime from those of other runtimes, and from those of
     /// the same program before it was restarted. `None` in tests, where ids are the same in each
@@ -50,7 +52,7 @@ pub(super) struct ControllerState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Common {
     /// Counters of serials and replicas. No number is used twice.
-    next_serial: u64,
+    pub(super) next_serial: u64,
     next_replica: u64,
     pub(super) shut_down: bool,
     /// The failures of deploys that no application can report, because no application of the name
@@ -71,6 +73,7 @@ pub(super) struct Stored {
     pub(super) deployments: BTreeSet<DeploymentId>,
     pub(super) retirements: Vec<Retirement>,
     pub(super) common: Common,
+    pub(super) changes: Changes,
 }
 
 impl ControllerState {
@@ -80,6 +83,7 @@ impl ControllerState {
             deployments: BTreeMap::new(),
             retirements: Vec::new(),
             common: Common::default(),
+            changes: Changes::default(),
             blueprints,
             incarnation,
             touched: BTreeSet::new(),
@@ -114,17 +118,7 @@ impl ControllerState {
         if let Some(refused) = self.refusal(name, &plan) {
             return Err(refused.into_error(name));
         }
-        let number = self.next_serial();
-        let wanted = RequestedDeploy { number, hidden, plan };
-        match self.applications.get_mut(name) {
-            Some(application) => application.ask(wanted, now),
-            None => {
-                let id = self.next_serial();
-                self.applications.insert(name.to_owned(), ApplicationState::new(id, wanted, now));
-            }
-        }
-        self.touched_applications.insert(name.to_owned());
-        Ok(number)
+        Ok(self.accept(name, hidden, plan, now))
     }
 
     /// Requests the deletion of an application. Returns the number that distinguishes the
@@ -246,7 +240,8 @@ impl ControllerState {
         let is_due = self.next_at().is_some_and(|at| at <= now);
         let is_touched = !self.touched.is_empty() || !self.touched_applications.is_empty();
         // A shutdown touches no application if there is none.
-        let is_stored = self.common == self.stored.common;
+        let is_stored = self.common == self.stored.common
+            && self.changes.revision() == self.stored.changes.revision();
         !is_due && !is_touched && !self.plans_change && is_stored
     }
 

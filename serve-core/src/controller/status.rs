@@ -119,8 +119,24 @@ pub struct ApplicationDetails {
     /// [`MockRuntime`](crate::MockRuntime), where each run is the same.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub last_deployed_at: Option<SystemTime>,
+    /// The origin of the application.
+    #[serde(default)]
+    pub source: ApplicationSource,
     /// The deployments of the application, by name.
     pub deployments: BTreeMap<String, DeploymentDetails>,
+}
+
+/// The origin of an application. A configuration never changes applications that the program itself
+/// runs, unless it names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ApplicationSource {
+    /// The program has run the application: [`Runtime::run`](crate::Runtime::run).
+    #[default]
+    Imperative,
+    /// A configuration names the application.
+    Declarative,
 }
 
 impl DeploymentDetails {
@@ -247,6 +263,10 @@ pub struct ReplicaDetails {
     pub rank: usize,
     /// The state of the replica.
     pub state: ReplicaState,
+    /// The time at which the controller decided to start the replica. Serialized as RFC 3339, in
+    /// UTC. `None` in a [`MockRuntime`](crate::MockRuntime), where each run is the same.
+    #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<SystemTime>,
     /// The reason why the replica waits for room, if it waits. Empty otherwise.
     pub message: String,
     /// The number of WebSockets that are open on the replica. Not serialized if it is 0.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::application::{Activity, ApplicationState};
 use super::controller::DeployEnd;
 use super::decide::application_status;
@@ -9,11 +11,67 @@ use super::deployment::{ReplicaPhase, ReplicaRecord};
 use super::error::{DeployError, DeployFailure};
 use super::state::ControllerState;
 use super::status::{
-    ApplicationDetails, ApplicationStatus, DeploymentDetails, DeploymentStatus, ReplicaDetails,
+    ApplicationDetails, ApplicationSource, ApplicationStatus, DeploymentDetails, DeploymentStatus,
+    ReplicaDetails,
 };
+use crate::application::{Outline, OutlineNode};
+use crate::deployment::DeploymentOptions;
 use crate::time::WallClock;
 
+/// Everything that a controller knows of an application, for the admin port.
+#[derive(Debug)]
+pub(crate) struct ApplicationOverview {
+    pub(crate) details: ApplicationDetails,
+    /// The section of the configuration that describes the application, if it comes from one.
+    pub(crate) section: Option<Value>,
+    pub(crate) external_scaler_enabled: bool,
+    /// The deployments of the plan that runs, or that is about to run; the ingress is first.
+    pub(crate) deployments: Vec<DeploymentOverview>,
+}
+
+/// Everything that a controller knows of a deployment, besides its details.
+#[derive(Debug)]
+pub(crate) struct DeploymentOverview {
+    pub(crate) name: String,
+    /// The names of the deployments that this deployment has handles of.
+    pub(crate) calls: Vec<String>,
+    /// The options in effect, before `target_capacity` limits them.
+    pub(crate) options: DeploymentOptions,
+    /// The number of replicas that was set from outside, if one was set.
+    pub(crate) scaled: Option<usize>,
+}
+
 impl ControllerState {
+    /// Returns everything that is known of an application.
+    pub(super) fn overview(
+        &self,
+        name: &str,
+        application: &ApplicationState,
+        clock: &WallClock,
+    ) -> ApplicationOverview {
+        let plan = application.plan.as_ref().or_else(|| application.newest_wish());
+        let deployment = |plan: &Outline, node: &OutlineNode| {
+            let scaled = application.scaled.get(&node.name).copied();
+            let declared =
+                self.blueprints.with_node(plan.blueprint, &node.name, |it| it.declared.clone());
+            let mut options = declared.unwrap_or_default();
+            if scaled.is_some() {
+                options.num_replicas = scaled;
+            }
+            let calls = node.calls.iter().map(|callee| plan.deployments[*callee].name.clone());
+            DeploymentOverview { name: node.name.clone(), calls: calls.collect(), options, scaled }
+        };
+        let deployments =
+            |plan: &Outline| plan.deployments.iter().map(|node| deployment(plan, node)).collect();
+        let wish = application.newest_wish();
+        ApplicationOverview {
+            details: self.details(name, application, clock),
+            section: wish.and_then(|plan| plan.section.as_deref().cloned()),
+            external_scaler_enabled: wish.is_some_and(|plan| plan.external_scaler_enabled),
+            deployments: plan.map(deployments).unwrap_or_default(),
+        }
+    }
+
     /// Returns the outcome of a deploy, if the deploy has ended.
     pub(super) fn deploy_end(&self, name: &str, number: u64) -> Option<DeployEnd> {
         let failed = |failure: DeployFailure| DeployEnd::Failed(failure.into_error(name));
@@ -91,7 +149,7 @@ impl ControllerState {
                 target_num_replicas: deployment.record.target,
                 ongoing: 0,
                 queued: 0,
-                replicas: deployment.members().map(ReplicaDetails::from).collect(),
+                replicas: deployment.members().map(|it| it.details(clock)).collect(),
                 recent_dead_replicas: deployment.dead().cloned().collect(),
                 autoscaling_decisions: deployment.decisions(clock),
                 methods: BTreeMap::new(),
@@ -126,18 +184,23 @@ impl ControllerState {
             message: message.or_else(|| deployments.iter().find_map(unhealthy)).unwrap_or_default(),
             route_prefix: application.route_prefix(),
             last_deployed_at: clock.system_time(application.asked_at),
+            source: match application.newest_wish() {
+                Some(plan) if plan.section.is_some() => ApplicationSource::Declarative,
+                _ => ApplicationSource::Imperative,
+            },
             deployments,
         }
     }
 }
 
-impl From<ReplicaRecord<'_>> for ReplicaDetails {
-    fn from(member: ReplicaRecord<'_>) -> Self {
-        Self {
-            replica_id: member.replica.id.to_string(),
-            rank: member.replica.rank,
-            state: member.phase.shown(),
-            message: match member.phase {
+impl ReplicaRecord<'_> {
+    fn details(&self, clock: &WallClock) -> ReplicaDetails {
+        ReplicaDetails {
+            replica_id: self.replica.id.to_string(),
+            rank: self.replica.rank,
+            state: self.phase.shown(),
+            started_at: clock.system_time(self.replica.assigned_at),
+            message: match self.phase {
                 ReplicaPhase::Waiting(reason) => reason.to_owned(),
                 _ => String::new(),
             },

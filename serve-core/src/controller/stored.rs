@@ -17,6 +17,7 @@ const APPLICATIONS: &str = "state.application.";
 const DEPLOYMENTS: &str = "state.deployment.";
 const RETIREMENTS: &str = "state.retirements";
 const COMMON: &str = "state.common";
+const CHANGES: &str = "state.changes";
 
 impl ControllerState {
     /// Continues from the state that another controller has stored.
@@ -48,10 +49,13 @@ impl ControllerState {
                 self.retirements = read(key, entry);
             } else if key == COMMON {
                 self.common = read(key, entry);
+            } else if key == CHANGES {
+                self.changes = read(key, entry);
             }
         }
         self.stored.retirements.clone_from(&self.retirements);
         self.stored.common.clone_from(&self.common);
+        self.stored.changes.clone_from(&self.changes);
         self.touched = self.deployments.keys().copied().collect();
         self.touched_applications = self.applications.keys().cloned().collect();
     }
@@ -118,6 +122,9 @@ impl ControllerState {
         if self.stored.common != self.common {
             batch.put(COMMON.to_owned(), &self.common);
         }
+        if self.stored.changes.revision() != self.changes.revision() {
+            batch.put(CHANGES.to_owned(), &self.changes);
+        }
         let acts = !assigned.writes.is_empty();
         batch.writes.extend(assigned.writes);
         (batch, acts)
@@ -154,6 +161,9 @@ impl ControllerState {
         }
         self.stored.retirements.clone_from(&self.retirements);
         self.stored.common.clone_from(&self.common);
+        if self.stored.changes.revision() != self.changes.revision() {
+            self.stored.changes.clone_from(&self.changes);
+        }
         match plans_change {
             true => self.blueprints.retain(&self.used_blueprints()),
             false => Vec::new(),

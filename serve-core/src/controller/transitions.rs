@@ -7,11 +7,13 @@ use super::application::{
     Activity, ApplicationState, DeploymentChange, Drained, OngoingDeploy, RequestedDeploy,
     Retirement,
 };
+use super::changes::DeployEffect;
 use super::deployment::{DeploymentState, SpecError};
 use super::error::DeployFailure;
 use super::spec::{DeploymentId, Spec};
 use super::state::ControllerState;
 use crate::application::Outline;
+use crate::deployment::DeploymentOptions;
 use crate::time::Moment;
 
 impl ControllerState {
@@ -66,10 +68,17 @@ impl ControllerState {
         Some(DeployFailure::RouteTaken { prefix: prefix.to_owned(), taken_by: taken_by.clone() })
     }
 
+    /// Returns `true` unless the reason to refuse a deploy is a route prefix that its application
+    /// is about to release: a configuration may give the prefix of one application to another.
+    fn is_final(&self, refusal: &DeployFailure) -> bool {
+        let DeployFailure::RouteTaken { prefix, taken_by } = refusal else { return true };
+        !self.applications.get(taken_by).is_some_and(|other| other.will_release(prefix))
+    }
+
     /// Begins a deploy: determines the changes, and starts the new deployments.
     fn begin(&mut self, name: &str, wanted: RequestedDeploy, now: Moment) {
         let RequestedDeploy { number, plan, .. } = wanted;
-        if let Some(refused) = self.refusal(name, &plan) {
+        if let Some(refused) = self.refusal(name, &plan).filter(|it| self.is_final(it)) {
             let application = self.applications.get_mut(name).expect("the caller has found it");
             application.deploys.refuse(number, refused.clone());
             if application.is_blank() {
@@ -91,7 +100,9 @@ impl ControllerState {
             let before = before.and_then(|id| Some((id, self.deployments.get(&id)?.spec())));
             let before = before.map(|(id, spec)| (id, Spec::clone(spec)));
             let old = before.as_ref().map(|(_, spec)| spec);
-            let spec = Arc::new(self.spec(&plan, &node.name, old, registered));
+            let scaled = application.scaled.get(&node.name).copied();
+            let scaled = scaled.filter(|_| plan.external_scaler_enabled);
+            let spec = Arc::new(self.spec(&plan, &node.name, old, registered, scaled));
             let (id, before) = match before {
                 Some((id, before)) => (id, Some(before)),
                 None => {
@@ -142,12 +153,47 @@ impl ControllerState {
         name: &str,
         before: Option<&Spec>,
         registered: bool,
+        scaled: Option<usize>,
     ) -> Spec {
-        let blueprint = plan.blueprint;
         let serial = self.next_serial();
-        let blueprints = &self.blueprints;
-        let options = blueprints.with_node(blueprint, name, |node| node.options().clone());
-        let options = options.expect("a plan that is asked for has its blueprint");
+        let options = self.options(plan, name, scaled);
+        let (stays, told) = self.survives(plan, name, before, registered, &options);
+        Spec {
+            blueprint: plan.blueprint,
+            build_id: plan.build_id.clone(),
+            serial,
+            version: before.filter(|_| stays).map_or(serial, |before| before.version),
+            config_version: before.filter(|_| told).map_or(serial, |before| before.config_version),
+            options,
+            suspended: None,
+            restored: false,
+            in_part: false,
+        }
+    }
+
+    /// Returns the options of a deployment of a plan, with the number of replicas that was set from
+    /// outside.
+    fn options(&self, plan: &Outline, name: &str, scaled: Option<usize>) -> DeploymentOptions {
+        let options =
+            self.blueprints.with_node(plan.blueprint, name, |node| node.options().clone());
+        let mut options = options.expect("a plan that is asked for has its blueprint");
+        if scaled.is_some() {
+            options.num_replicas = scaled;
+        }
+        options
+    }
+
+    /// Returns whether the replicas of `before` can stay under a plan, and whether they have the
+    /// plan's user config.
+    fn survives(
+        &self,
+        plan: &Outline,
+        name: &str,
+        before: Option<&Spec>,
+        registered: bool,
+        options: &DeploymentOptions,
+    ) -> (bool, bool) {
+        let (blueprint, blueprints) = (plan.blueprint, &self.blueprints);
         let is_made_like = |before: &Spec| {
             let is_like = blueprints.compare(blueprint, before.blueprint, name, |node, before| {
                 node.is_made_like(before, registered)
@@ -158,20 +204,68 @@ impl ControllerState {
             before.suspended.is_none()
                 && before.build_id == plan.build_id
                 && is_made_like(before)
-                && !before.options.need_other_replicas(&options)
+                && !before.options.need_other_replicas(options)
         });
         let told = stays.filter(|before| before.options.user_config == options.user_config);
-        Spec {
-            blueprint,
-            build_id: plan.build_id.clone(),
-            serial,
-            version: stays.map_or(serial, |before| before.version),
-            config_version: told.map_or(serial, |before| before.config_version),
-            options,
-            suspended: None,
-            restored: false,
-            in_part: false,
+        (stays.is_some(), told.is_some())
+    }
+
+    /// Returns the effects that the deploys of a configuration would have on deployments: the
+    /// application, the deployment, and the effect. An effect on a whole application has no
+    /// deployment.
+    pub(super) fn effects(
+        &self,
+        deploys: &[(String, Outline)],
+    ) -> Vec<(String, Option<String>, DeployEffect)> {
+        let mut effects = Vec::new();
+        let declared = self.applications.iter().filter(|(_, application)| {
+            application.newest_wish().is_some_and(|plan| plan.section.is_some())
+        });
+        for (name, _) in declared {
+            if !deploys.iter().any(|(wanted, _)| wanted == name) {
+                effects.push((name.clone(), None, DeployEffect::Delete));
+            }
         }
+        for (name, plan) in deploys {
+            let application = self.applications.get(name).filter(|it| !it.deploys.deletion_asked());
+            let Some(application) = application else {
+                effects.push((name.clone(), None, DeployEffect::Add));
+                continue;
+            };
+            let source = application.plan.as_ref().and_then(|plan| plan.source.as_ref());
+            let registered = plan.source.is_some() && plan.source.as_ref() == source;
+            for node in &plan.deployments {
+                let known = application.deployments.get(&node.name).copied();
+                let effect = match known {
+                    None => Some(DeployEffect::Add),
+                    Some(id) if !self.is_of_the_same_type(id, plan, &node.name) => {
+                        Some(DeployEffect::Roll)
+                    }
+                    Some(id) => {
+                        let scaled = application.scaled.get(&node.name).copied();
+                        let scaled = scaled.filter(|_| plan.external_scaler_enabled);
+                        let options = self.options(plan, &node.name, scaled);
+                        let before = self.deployments.get(&id).map(|it| &**it.spec());
+                        let (stays, told) =
+                            self.survives(plan, &node.name, before, registered, &options);
+                        let same = before.is_some_and(|before| before.options == options);
+                        match (stays, told, same) {
+                            (false, ..) => Some(DeployEffect::Roll),
+                            (true, false, _) => Some(DeployEffect::Reconfigure),
+                            (true, true, false) => Some(DeployEffect::InPlace),
+                            (true, true, true) => None,
+                        }
+                    }
+                };
+                effects.extend(effect.map(|it| (name.clone(), Some(node.name.clone()), it)));
+            }
+            for deployment in application.deployments.keys() {
+                if !plan.has(deployment) {
+                    effects.push((name.clone(), Some(deployment.clone()), DeployEffect::Delete));
+                }
+            }
+        }
+        effects
     }
 
     fn ask_of(&mut self, id: DeploymentId, spec: Arc<Spec>) {
@@ -265,6 +359,8 @@ impl ControllerState {
     fn commit(&mut self, name: &str) {
         let Some((application, rollout)) = self.end_rollout(name) else { return };
         let gone = application.take_gone(&rollout);
+        let (enabled, plan) = (rollout.plan.external_scaler_enabled, &rollout.plan);
+        application.scaled.retain(|deployment, _| enabled && plan.has(deployment));
         application.plan = Some(rollout.plan);
         application.deploys.succeed(rollout.number);
         let callers: Vec<DeploymentId> = application.deployments.values().copied().collect();

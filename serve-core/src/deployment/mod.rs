@@ -8,6 +8,7 @@ mod autoscaling;
 mod bound;
 mod bound_id;
 mod candidates;
+
 mod content;
 mod content_of;
 mod digest;
@@ -19,6 +20,7 @@ mod options_table;
 mod request_router;
 pub(crate) mod setting;
 pub(crate) mod table;
+mod target_capacity;
 
 pub use autoscaling::AUTOSCALING;
 pub use autoscaling::{
@@ -46,6 +48,7 @@ pub use request_router::{
 };
 pub use setting::ValueKind;
 pub use table::{GivenIn, OnUpdate, OptionFault, OptionInfo};
+pub(crate) use target_capacity::TargetCapacity;
 
 /// A struct whose instances are replicas. Implemented by `#[deployment]`.
 #[diagnostic::on_unimplemented(

@@ -49,6 +49,7 @@ pub use endpoint::interface::{EndpointType, HttpInterface};
 pub use endpoint::websocket::SocketMethod;
 pub use endpoint_info::{BodyFormat, EndpointSpec, ParamPlace, SocketSpec};
 pub use file_part::FilePart;
+pub(crate) use filters::ApiKeys;
 pub use response::error_format::NamedErrorFormat;
 pub use response::http_error::HttpError;
 pub use response::into_response::EndpointResult;

@@ -76,7 +76,10 @@ impl World {
 
     fn add_replica(&mut self, number: u64) {
         let id = format!("default#Model#{number}").into();
-        let replica = AssignedReplica { id, rank: 0, version: 1, config_version: 1, stops: false };
+        let assigned_at = self.surroundings.clock.now();
+        let (rank, version, config_version) = (0, 1, 1);
+        let replica =
+            AssignedReplica { id, rank, assigned_at, version, config_version, stops: false };
         self.assignment.replicas.insert(number, replica);
     }
 

@@ -1,5 +1,6 @@
 //! [`ControlPlane`]: the controller and the node of one process, and the stores between them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use crate::application::{AnyApplication, Blueprints, HttpOptions, Outline, Plan,
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
-    ApplicationStatus, ControlStore, Controller, DeployEnd, DeployError, Deposed, MemoryStore,
-    Resources, Status, Surroundings,
+    ApplicationOverview, ApplicationStatus, AppliedConfiguration, ChangeOrigin, Changes,
+    ConfigurationError, ControlStore, Controller, DeployEffect, DeployEnd, DeployError, Deposed,
+    MemoryStore, Resources, Status, Surroundings,
 };
 use crate::deployment::{Link, RequestRouting};
 use crate::node::{Agent, NodeDirectory, NodeResources, OnRoutes, Substitutes};
@@ -179,8 +181,111 @@ impl ControlPlane {
         }
     }
 
+    /// Deploys the applications of a configuration, and deletes those that the configuration before
+    /// had besides. Returns the revision once the request is stored; the deploys go on.
+    ///
+    /// # Errors
+    /// If something is refused. In that case, nothing was changed.
+    pub(crate) async fn apply(
+        &self,
+        origin: ChangeOrigin,
+        applied: AppliedConfiguration,
+        planned: Vec<Plan>,
+    ) -> Result<u64, ConfigurationError> {
+        let (mut plans, mut outlines) = (Vec::new(), Vec::new());
+        for plan in planned {
+            let name = plan.application.clone();
+            let (blueprint, plan) = self.surroundings.blueprints.add(plan);
+            outlines.push((name, Outline::of(blueprint, &self.build_id, &plan)));
+            plans.push(plan);
+        }
+        let answer = self
+            .command(|controller| {
+                let (origin, applied) = (origin.clone(), applied.clone());
+                let (outlines, plans) = (outlines.clone(), plans.clone());
+                async move { controller.apply(origin, applied, outlines, plans).await }.boxed()
+            })
+            .await;
+        drop(plans);
+        answer.map_err(|_| ConfigurationError::ShutDown)?
+    }
+
+    /// Waits until no deploy of these applications goes on.
+    pub(crate) async fn settled(&self, names: Vec<String>) {
+        let is_settled = |controller: &Controller| {
+            let goes_on = |name: &String| {
+                use ApplicationStatus::{Deleting, Deploying};
+                [Deploying, Deleting].iter().any(|status| controller.has_status(name, *status))
+            };
+            (controller.is_stored() && !names.iter().any(goes_on)).then_some(())
+        };
+        self.wait_until(is_settled).await;
+    }
+
+    /// Returns the effects that the deploys of a configuration would have.
+    pub(crate) fn effects(
+        &self,
+        planned: Vec<Plan>,
+    ) -> Vec<(String, Option<String>, DeployEffect)> {
+        let blueprints = &self.surroundings.blueprints;
+        let (mut plans, mut outlines) = (Vec::new(), Vec::new());
+        for plan in planned {
+            let name = plan.application.clone();
+            let (blueprint, plan) = blueprints.add(plan);
+            outlines.push((name, Outline::of(blueprint, &self.build_id, &plan)));
+            plans.push(plan);
+        }
+        let effects = self.controller().effects(&outlines);
+        outlines.iter().for_each(|(_, outline)| blueprints.forget(outline.blueprint));
+        effects
+    }
+
+    /// Returns the clock of the control plane.
+    pub(crate) fn clock(&self) -> &WallClock {
+        &self.surroundings.clock
+    }
+
+    /// Sets the number of replicas of a deployment. Returns the revision once the request is stored;
+    /// replicas start and stop afterwards.
+    ///
+    /// # Errors
+    /// If the change is refused.
+    pub(crate) async fn scale(
+        &self,
+        origin: ChangeOrigin,
+        application: &str,
+        deployment: &str,
+        replicas: usize,
+    ) -> Result<u64, ConfigurationError> {
+        let answer = self
+            .command(|controller| {
+                let (application, deployment) = (application.to_owned(), deployment.to_owned());
+                let origin = origin.clone();
+                async move { controller.scale(origin, application, deployment, replicas).await }
+                    .boxed()
+            })
+            .await;
+        answer.map_err(|_| ConfigurationError::ShutDown)?
+    }
+
+    /// Calls `look` with the changes of the desired state.
+    pub(crate) fn changes<T>(&self, look: impl FnOnce(&Changes) -> T) -> T {
+        self.controller().changes(look)
+    }
+
+    /// Returns everything that is known of the applications.
+    pub(crate) fn overview(&self) -> BTreeMap<String, ApplicationOverview> {
+        let mut applications = self.controller().overview();
+        for (application, overview) in &mut applications {
+            for (deployment, details) in &mut overview.details.deployments {
+                self.directory.complete(application, deployment, details);
+            }
+        }
+        applications
+    }
+
     /// Returns the plan of an application, if the application can run here.
-    fn plan(&self, application: &AnyApplication) -> Result<Plan, DeployError> {
+    pub(crate) fn plan(&self, application: &AnyApplication) -> Result<Plan, DeployError> {
         let mut plan =
             Plan::of(application, |deployment_type| self.substitutes.may_mock(deployment_type))?;
         self.substitutes.deploying(&plan.nodes);
@@ -270,13 +375,13 @@ impl ControlPlane {
     ///
     /// Dropping the future does not stop the deletion: like a deploy, the deletion continues until
     /// it is complete.
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), DeployError> {
+    pub(crate) async fn delete(&self, origin: ChangeOrigin, name: &str) -> Result<(), DeployError> {
         let tries = AtomicUsize::new(0);
         let asked = self
             .command(|controller| {
-                let name = name.to_owned();
+                let (origin, name) = (origin.clone(), name.to_owned());
                 tries.fetch_add(1, Ordering::Relaxed);
-                async move { controller.delete(name).await }.boxed()
+                async move { controller.delete(origin, name).await }.boxed()
             })
             .await
             .map_err(|_| DeployError::ShutDown)?;

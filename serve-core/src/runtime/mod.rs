@@ -1,13 +1,21 @@
 //! [`Runtime`]: the entry point of the library, which connects its parts.
 
+#[cfg(feature = "config")]
+mod configuration;
 mod control_plane;
+#[cfg(all(feature = "http", feature = "config"))]
+mod operations;
 #[cfg(test)]
 mod tests;
 
 use std::any::{Any, TypeId};
 use std::fmt;
+#[cfg(all(feature = "http", feature = "config"))]
+use std::io;
 #[cfg(feature = "http")]
 use std::net::{SocketAddr, TcpListener};
+#[cfg(feature = "config")]
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +23,25 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Handle as Tokio;
+use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
 
+#[cfg(feature = "config")]
+pub use self::configuration::ApplyError;
 use self::control_plane::ControlPlane;
 pub(crate) use self::control_plane::Parts;
+#[cfg(all(feature = "http", feature = "config"))]
+use self::operations::InstanceOperations;
+#[cfg(all(feature = "http", feature = "config"))]
+use crate::admin::{Access, AdminServer};
 use crate::application::HttpOptions;
 use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::runtime_context::{InPlace, RuntimeContext};
-use crate::controller::{ApplicationStatus, DeployError, Resources, Status};
+#[cfg(all(feature = "http", feature = "config"))]
+use crate::config::{AdminPort, Config, Secret};
+use crate::controller::{
+    ApplicationStatus, ChangeOrigin, ConfigurationError, DeployError, Resources, Status,
+};
 use crate::deployment::OptionFault;
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
@@ -77,6 +96,10 @@ struct Lease {
     http_service: Arc<HttpService>,
     #[cfg(feature = "http")]
     proxy: Option<Proxy>,
+    #[cfg(all(feature = "http", feature = "config"))]
+    admin: Option<AdminServer>,
+    /// Set once someone asks the program to shut down.
+    shutdown_requested: watch::Sender<bool>,
     next_actor: AtomicU64,
 }
 
@@ -87,11 +110,18 @@ impl Drop for Lease {
         plane.context().stopping.begin();
         #[cfg(feature = "http")]
         drop(self.proxy.take());
+        #[cfg(all(feature = "http", feature = "config"))]
+        drop(self.admin.take());
         // If the tokio runtime itself is shutting down, this future is dropped together with
         // everything that it owns.
         tokio.spawn(async move { plane.shut_down().await });
     }
 }
+
+/// The number of ports after the admin port that are tried if it is in use: more instances on one
+/// machine are seldom there at once.
+#[cfg(all(feature = "http", feature = "config"))]
+const NEXT_PORTS: u16 = 50;
 
 /// The error of a runtime that did not start.
 #[derive(Debug, Error)]
@@ -114,6 +144,14 @@ pub enum StartError {
     #[cfg(feature = "http")]
     #[error("the HTTP port has no certificate: {0}")]
     Certificate(String),
+    /// The admin port cannot be opened safely.
+    #[cfg(all(feature = "http", feature = "config"))]
+    #[error("{0}")]
+    Admin(String),
+    /// The configuration is not applied.
+    #[cfg(feature = "config")]
+    #[error(transparent)]
+    Config(#[from] ApplyError),
     /// Options of HTTP are invalid.
     #[error("the HTTP options are invalid: {}", OptionFault::in_all(.0))]
     HttpOptions(Vec<OptionFault>),
@@ -137,8 +175,24 @@ pub struct RuntimeBuilder {
     #[cfg(feature = "http")]
     http: Option<Listen>,
     http_options: HttpOptions,
+    #[cfg(all(feature = "http", feature = "config"))]
+    admin: AdminSettings,
+    #[cfg(feature = "config")]
+    config: Option<PathBuf>,
     resources: Resources,
     in_place: InPlace,
+}
+
+/// The admin port of a runtime that is being built.
+#[cfg(all(feature = "http", feature = "config"))]
+#[derive(Debug, Default)]
+struct AdminSettings {
+    address: Option<SocketAddr>,
+    /// True if the next free port may be taken instead.
+    or_next_free: bool,
+    token: Option<Secret>,
+    /// The settings that the configuration shows.
+    process: Config,
 }
 
 impl Default for RuntimeBuilder {
@@ -147,6 +201,10 @@ impl Default for RuntimeBuilder {
             #[cfg(feature = "http")]
             http: None,
             http_options: HttpOptions::new(),
+            #[cfg(all(feature = "http", feature = "config"))]
+            admin: AdminSettings::default(),
+            #[cfg(feature = "config")]
+            config: None,
             resources: Resources::of_this_machine(),
             in_place: InPlace::Earned,
         }
@@ -177,6 +235,55 @@ impl RuntimeBuilder {
     #[cfg(feature = "http")]
     pub fn http_options(mut self, options: HttpOptions) -> Self {
         self.http_options = options;
+        self
+    }
+
+    /// Opens the admin port on this address: the REST API by which people and programs look at the
+    /// runtime and change it. By default, no admin port is opened. Port 0 selects a free port;
+    /// [`Runtime::admin_address`] returns it.
+    ///
+    /// An address that other machines can reach needs [`RuntimeBuilder::admin_token`].
+    #[cfg(all(feature = "http", feature = "config"))]
+    pub fn admin(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.admin.address = Some(address.into());
+        self
+    }
+
+    /// Takes the next free port if the port of [`RuntimeBuilder::admin`] is in use.
+    #[cfg(all(feature = "http", feature = "config"))]
+    #[doc(hidden)]
+    pub fn admin_or_next_free(mut self) -> Self {
+        self.admin.or_next_free = true;
+        self
+    }
+
+    /// Sets the token that every request to the admin port has to bring, as `Authorization: Bearer
+    /// TOKEN`. Default: none is needed.
+    #[cfg(all(feature = "http", feature = "config"))]
+    pub fn admin_token(mut self, token: impl Into<String>) -> Self {
+        self.admin.token = Some(Secret::new(token));
+        self
+    }
+
+    /// Reads a configuration, such as `serve.yaml`, when the runtime starts, and applies it: opens
+    /// its ports, unless [`RuntimeBuilder::http`] and [`RuntimeBuilder::admin`] name others, and
+    /// deploys its applications. [`RuntimeBuilder::start`] then returns once each application runs,
+    /// or has failed to deploy: [`Runtime::status`] says which.
+    #[cfg(feature = "config")]
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config = Some(path.into());
+        self
+    }
+
+    /// Sets the settings that the admin port shows as those of the process, and its address and
+    /// token, unless [`RuntimeBuilder::admin`] and [`RuntimeBuilder::admin_token`] name others.
+    #[cfg(all(feature = "http", feature = "config"))]
+    #[doc(hidden)]
+    pub fn process_config(mut self, config: &Config) -> Self {
+        self.admin.process = config.of_the_process();
+        if self.admin.token.is_none() {
+            self.admin.token.clone_from(&config.admin.token);
+        }
         self
     }
 
@@ -231,18 +338,42 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let tokio = Tokio::try_current().map_err(|_| StartError::NoTokio)?;
         self.http_options.check().map_err(StartError::HttpOptions)?;
+        #[cfg(feature = "config")]
+        let file = self.config.as_deref().map(configuration::read).transpose()?;
+        #[cfg(feature = "config")]
+        let http_options = match &file {
+            Some(file) => file.http.options.overridden_by(&self.http_options),
+            None => self.http_options,
+        };
+        #[cfg(not(feature = "config"))]
+        let http_options = self.http_options;
         let seed = rand::random();
         let mut context = RuntimeContext::new(tokio, seed);
         context.in_place = self.in_place;
         let incarnation = Some(format!("{:08x}", rand::random::<u32>()));
         let substitutes = Arc::new(NoSubstitutes);
         let parts = Parts::in_memory(context, seed, substitutes, self.resources);
-        let http_options = self.http_options;
         let parts = Parts { incarnation, clock: WallClock::new(), http_options, ..parts };
-        let runtime = Runtime::assemble(parts);
+        #[cfg_attr(not(feature = "http"), expect(unused_mut, reason = "no port is opened"))]
+        let mut runtime = Runtime::assemble(parts);
         #[cfg(feature = "http")]
-        if let Some(listen) = self.http {
-            return runtime.listen(listen).await;
+        let listen = self.http;
+        #[cfg(all(feature = "http", feature = "config"))]
+        let listen = listen.or_else(|| {
+            let file = file.as_ref().filter(|file| file.has("http") || file.has("http_options"))?;
+            Some(Listen::On(file.http.address()))
+        });
+        #[cfg(feature = "http")]
+        if let Some(listen) = listen {
+            runtime = runtime.listen(listen).await?;
+        }
+        #[cfg(all(feature = "http", feature = "config"))]
+        runtime.open_admin(self.admin, file.as_ref()).await?;
+        #[cfg(feature = "config")]
+        if let Some(config) = file {
+            runtime.apply(&config).await?;
+            let names = config.applications.iter().map(|it| it.name.clone()).collect();
+            runtime.lease.plane.settled(names).await;
         }
         Ok(runtime)
     }
@@ -269,6 +400,9 @@ impl Runtime {
             http_service,
             #[cfg(feature = "http")]
             proxy: None,
+            #[cfg(all(feature = "http", feature = "config"))]
+            admin: None,
+            shutdown_requested: watch::Sender::new(false),
             next_actor: AtomicU64::new(0),
         };
         Self { lease: Arc::new(lease) }
@@ -290,6 +424,67 @@ impl Runtime {
         Arc::get_mut(&mut self.lease).expect("the runtime was just made, and not cloned").proxy =
             Some(proxy);
         Ok(self)
+    }
+
+    /// Opens the admin port, if the program or its configuration asks for one.
+    #[cfg(all(feature = "http", feature = "config"))]
+    async fn open_admin(
+        &mut self,
+        settings: AdminSettings,
+        file: Option<&Config>,
+    ) -> Result<(), StartError> {
+        let AdminSettings { address, or_next_free, token, process } = settings;
+        let of_file = file.filter(|file| file.has("admin")).and_then(|file| file.admin.address());
+        let Some(address) = address.or(of_file) else { return Ok(()) };
+        let token = token.or_else(|| file.and_then(|file| file.admin.token.clone()));
+        let access = Access::new(address, token.as_ref().map(Secret::expose))
+            .map_err(|error| StartError::Admin(error.to_string()))?;
+        let bind = async |address: SocketAddr| tokio::net::TcpListener::bind(address).await;
+        let mut bound = bind(address).await;
+        for next in 1..=NEXT_PORTS {
+            let is_taken = bound.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::AddrInUse);
+            let Some(port) = address.port().checked_add(next) else { break };
+            if !(is_taken && or_next_free) {
+                break;
+            }
+            bound = bind(SocketAddr::new(address.ip(), port)).await;
+        }
+        let listen = |source| StartError::Listen { address, source };
+        let listener = bound.map_err(listen)?;
+        let actual = listener.local_addr().map_err(listen)?;
+        let http = self.http_address();
+        let mut process = match file {
+            Some(file) => file.of_the_process(),
+            None => process,
+        };
+        process.http.options = self.lease.http_service.options().clone();
+        if let Some(http) = http {
+            (process.http.host, process.http.port) = (Some(http.ip()), Some(http.port()));
+        }
+        process.admin.host = Some(actual.ip());
+        process.admin.port = Some(AdminPort::Port(actual.port()));
+        process.admin.token = token;
+        let plane = Arc::clone(&self.lease.plane);
+        let node_id = plane.incarnation().unwrap_or("node").to_owned();
+        let operations = InstanceOperations {
+            plane,
+            process,
+            http,
+            node_id,
+            shutdown_requested: self.lease.shutdown_requested.clone(),
+        };
+        let server = AdminServer::start(listener, access, Arc::new(operations)).map_err(listen)?;
+        Arc::get_mut(&mut self.lease).expect("the runtime was just made, and not cloned").admin =
+            Some(server);
+        Ok(())
+    }
+
+    /// Waits until someone asks the program to shut down, by the admin port. The program decides
+    /// what to do: most call [`Runtime::shutdown`] and end.
+    pub async fn shutdown_requested(&self) {
+        let mut requested = self.lease.shutdown_requested.subscribe();
+        // The sender belongs to this runtime.
+        let _ = requested.wait_for(|requested| *requested).await;
     }
 
     /// Deploys an application and returns the handle of its ingress once the whole application
@@ -406,6 +601,25 @@ impl Runtime {
         self.lease.plane.status()
     }
 
+    /// Sets the number of replicas of a deployment, which may be 0. The application must have
+    /// [`external_scaler_enabled`](Application::external_scaler_enabled). The number outlives
+    /// redeploys of the application that keep the option.
+    ///
+    /// Returns once the number is accepted; replicas start and stop afterwards.
+    ///
+    /// # Errors
+    /// If there is no such application or deployment, or the application does not allow the change.
+    pub async fn scale(
+        &self,
+        application: &str,
+        deployment: &str,
+        num_replicas: usize,
+    ) -> Result<(), ConfigurationError> {
+        let what = format!("scale `{deployment}` of `{application}` to {num_replicas} replicas");
+        let origin = ChangeOrigin::program(what);
+        self.lease.plane.scale(origin, application, deployment, num_replicas).await.map(drop)
+    }
+
     /// Waits until an application has this status. [`ApplicationStatus::NotStarted`] is the status
     /// of an application that does not exist.
     ///
@@ -446,7 +660,8 @@ impl Runtime {
     /// # Errors
     /// If there is no application with this name.
     pub async fn delete(&self, application: &str) -> Result<(), DeployError> {
-        self.lease.plane.delete(application).await
+        let origin = ChangeOrigin::program(format!("delete application `{application}`"));
+        self.lease.plane.delete(origin, application).await
     }
 
     /// Stops everything: HTTP takes no new requests, running requests end, and then applications
@@ -522,6 +737,13 @@ impl Runtime {
         self.lease.proxy.as_ref().map(Proxy::local_addr)
     }
 
+    /// Returns the address of the admin port, if it is open.
+    #[cfg(all(feature = "http", feature = "config"))]
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.lease.admin.as_ref().map(AdminServer::local_addr)
+    }
+
     pub(crate) fn plane(&self) -> &Arc<ControlPlane> {
         &self.lease.plane
     }
@@ -551,7 +773,8 @@ impl Drop for ActorLease {
         let tokio = plane.context().tokio.clone();
         tokio.spawn(async move {
             // The application is already gone if the runtime was shut down.
-            let _ = plane.delete(&name).await;
+            let origin = ChangeOrigin::program(format!("the actor `{name}` is dropped"));
+            let _ = plane.delete(origin, &name).await;
         });
     }
 }

@@ -7,6 +7,8 @@
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[cfg(all(feature = "http", feature = "config"))]
+mod admin;
 mod admission;
 mod architecture;
 mod autoscaling;
@@ -23,6 +25,8 @@ mod call_traces;
 mod calls;
 mod circles;
 mod composition;
+#[cfg(all(feature = "http", feature = "config"))]
+mod configuration;
 mod deploys_at_random;
 mod deploys_end;
 mod endings;

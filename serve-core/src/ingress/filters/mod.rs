@@ -17,7 +17,8 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
-use self::api_keys::{ApiKeys, Digest};
+pub(crate) use self::api_keys::ApiKeys;
+use self::api_keys::Digest;
 use self::coding::Coding;
 pub(crate) use self::cors::Cors;
 use self::cors::Origin;

@@ -119,6 +119,11 @@ impl HttpService {
         }
     }
 
+    /// Returns the options of the port, which are also the defaults of the applications.
+    pub(crate) fn options(&self) -> &HttpOptions {
+        &self.options
+    }
+
     /// The ids of requests that belong to no application.
     pub(crate) fn ids(&self) -> &Arc<RequestIds> {
         &self.ids
