@@ -240,7 +240,7 @@ impl Reader<'_> {
         let at = section.node.at;
         let (mut http, _) =
             self.options(&listener, at, path, |map| table::read::<HttpConfig>(&LISTENER, map));
-        http.options = self.http_options(&options, at, path);
+        http.options = self.http_options(&options, at, path, HTTP_KEY);
         http
     }
 
@@ -271,9 +271,6 @@ impl Reader<'_> {
             match known.iter().find(|known| known.spelled == full) {
                 Some(spelling) => {
                     self.add(given, spelling, entry, &path);
-                    if let Some(variable) = &entry.node.variable {
-                        self.variables.insert(path, variable.clone());
-                    }
                 }
                 None => {
                     let names = super::given::names(known).filter_map(|name| name.strip_prefix(&*prefix));
@@ -284,7 +281,17 @@ impl Reader<'_> {
         }
     }
 
-    fn http_options(&mut self, given: &[Given<'_>], at: Place, path: &str) -> HttpOptions {
+    /// Reads options of HTTP. The variables of secrets are remembered below `key`.
+    fn http_options(
+        &mut self,
+        given: &[Given<'_>],
+        at: Place,
+        path: &str,
+        key: &str,
+    ) -> HttpOptions {
+        for one in given.iter().filter(|one| redact::secret_options().any(|o| o.name == one.name)) {
+            self.remember(one.node, &below(key, one.name));
+        }
         let (options, broken) = self.options(given, at, path, HttpOptions::read_unchecked);
         // Options that seem to be missing because they have faults of their own.
         let spurious = |fault: &OptionFault| {
@@ -302,7 +309,7 @@ impl Reader<'_> {
         let given = self.sift(entries, path, &spellings(&ADMIN));
         for one in given.iter().filter(|one| one.name == "token") {
             if let Some(variable) = &one.node.variable {
-                self.variables.insert("admin.token".to_owned(), variable.clone());
+                self.variables.insert(below(ADMIN_KEY, one.name), variable.clone());
             }
         }
         self.options(&given, section.node.at, path, |map| table::read::<AdminConfig>(&ADMIN, map)).0
@@ -416,7 +423,7 @@ impl Reader<'_> {
                     self.remember(one.node, &args_key(&application.name));
                     application.args = map(entries);
                 }
-                "http" => application.http = self.application_http(one),
+                "http" => application.http = self.application_http(one, &application.name),
                 "external_scaler_enabled" => {
                     application.external_scaler_enabled = self.flag(one);
                 }
@@ -501,7 +508,7 @@ impl Reader<'_> {
         RoutePrefix::default()
     }
 
-    fn application_http(&mut self, section: &Given<'_>) -> HttpOptions {
+    fn application_http(&mut self, section: &Given<'_>, application: &str) -> HttpOptions {
         let path = &section.path;
         let entries = self.section(section.node, path, "a map of options");
         let known: Vec<Spelling> =
@@ -518,7 +525,7 @@ impl Reader<'_> {
             }
             !is_of_the_port
         });
-        self.http_options(&given, section.node.at, path)
+        self.http_options(&given, section.node.at, path, &application_http_key(application))
     }
 
     fn deployments(
@@ -695,6 +702,16 @@ fn is_misspelt(node: &Node, key: &str) -> bool {
 struct Places {
     name: Option<Place>,
     prefix: Option<Place>,
+}
+
+/// The keys that lead to the options of the port.
+pub(super) const HTTP_KEY: &str = "http";
+/// The keys that lead to the options of the admin port.
+pub(super) const ADMIN_KEY: &str = "admin";
+
+/// The keys that lead to the options of an application's requests, by its name.
+pub(super) fn application_http_key(application: &str) -> String {
+    format!("{application:?}.http")
 }
 
 /// The keys that lead to the arguments of an application, by its name.

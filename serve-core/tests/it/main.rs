@@ -23,6 +23,8 @@ mod call_traces;
 mod calls;
 mod circles;
 mod composition;
+#[cfg(feature = "config")]
+mod config;
 mod deploys_at_random;
 mod deploys_end;
 mod endings;
