@@ -30,7 +30,8 @@ fn check(config: &Config) {
     assert_eq!(again.redacted(), config.redacted(), "{yaml}");
     let json = serde_json::to_vec(config).expect("JSON");
     let again = Config::parse_json(&json);
-    let again = again.unwrap_or_else(|faults| panic!("{faults}\n{}", String::from_utf8_lossy(&json)));
+    let again =
+        again.unwrap_or_else(|faults| panic!("{faults}\n{}", String::from_utf8_lossy(&json)));
     assert!(again == *config, "{}", String::from_utf8_lossy(&json));
     assert!(ConfigDiff::between(config, &again).is_empty());
 }
@@ -47,7 +48,8 @@ fn check_places(faults: &ConfigFaults, data: &[u8], is_yaml: bool) {
     let lines: Vec<&str> = text.split('\n').collect();
     for fault in faults {
         let (line, column) = (fault.line().expect("a line"), fault.column().expect("a column"));
-        let place = lines.get(line - 1).unwrap_or_else(|| panic!("there is no line {line}: {fault}"));
+        let place =
+            lines.get(line - 1).unwrap_or_else(|| panic!("there is no line {line}: {fault}"));
         assert!((1..=place.chars().count() + 1).contains(&column), "{place:?}: {fault}");
         assert!(!fault.message().is_empty() && fault.message().len() < 1000, "{fault}");
         assert!(!fault.to_string().contains(char::is_control), "{fault:?}");

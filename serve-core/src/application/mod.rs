@@ -16,11 +16,11 @@ pub(crate) use blueprints::{BlueprintId, Blueprints};
 pub use endpoint_error::EndpointError;
 pub use graph::{Graph, GraphNode};
 pub use graph_error::GraphError;
-#[cfg(feature = "config")]
-pub(crate) use http_options::{GROUPS, LIMITS};
 #[cfg(feature = "http")]
 pub(crate) use http_options::{ERROR_FORMATS, HttpSettings};
 pub use http_options::{ErrorFormatName, HTTP_OPTIONS, HttpOptions, ParseRateError, Rate};
+#[cfg(feature = "config")]
+pub(crate) use http_options::{GROUPS, LIMITS};
 pub(crate) use outline::Outline;
 pub(crate) use plan::{Plan, PlanNode};
 pub use registry::{BuildError, RegisteredApplication, no_argument, read_argument, registered};

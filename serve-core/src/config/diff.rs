@@ -86,7 +86,11 @@ impl ConfigDiff {
     pub fn between(old: &Config, new: &Config) -> Self {
         let mut changes = Vec::new();
         let mut sections = Changes { changes: &mut changes, application: None, deployment: None };
-        sections.parts("http", (&old.http, &old.redacted().http), (&new.http, &new.redacted().http));
+        sections.parts(
+            "http",
+            (&old.http, &old.redacted().http),
+            (&new.http, &new.redacted().http),
+        );
         sections.parts(
             "admin",
             (&old.admin, &old.redacted().admin),
@@ -174,7 +178,11 @@ impl Changes<'_> {
     fn parts<P: Part>(&mut self, path: &str, old: (&P, &P), new: (&P, &P)) {
         let value = |part: &P| Written::of(part).value();
         let shown = (Some(value(old.1)), Some(value(new.1)));
-        self.values(path, (Some(&value(old.0)), Some(&value(new.0))), (shown.0.as_ref(), shown.1.as_ref()));
+        self.values(
+            path,
+            (Some(&value(old.0)), Some(&value(new.0))),
+            (shown.0.as_ref(), shown.1.as_ref()),
+        );
     }
 
     fn values(
@@ -242,7 +250,9 @@ impl fmt::Display for ConfigChange {
             Self::Value { application, deployment, path, from, to } => {
                 f.write_str("~ ")?;
                 match (application, deployment) {
-                    (Some(application), Some(deployment)) => write!(f, "{application} / {deployment}: ")?,
+                    (Some(application), Some(deployment)) => {
+                        write!(f, "{application} / {deployment}: ")?;
+                    }
                     (Some(application), None) => write!(f, "{application}: ")?,
                     _ => {}
                 }

@@ -45,7 +45,9 @@ pub(super) fn substitute(
         }
         result.push_str(before);
         let Some(end) = after.find('}') else {
-            faults.push("`${` without a `}`: write `${NAME}`, or `$${` for the characters".to_owned());
+            faults.push(
+                "`${` without a `}`: write `${NAME}`, or `$${` for the characters".to_owned(),
+            );
             rest = "";
             break;
         };
@@ -65,7 +67,9 @@ pub(super) fn substitute(
         // As in a shell, an empty variable has the default of `:-`.
         let value = variables(name);
         let value = match default {
-            Some(default) => value.filter(|value| !value.is_empty()).or_else(|| Some(default.to_owned())),
+            Some(default) => {
+                value.filter(|value| !value.is_empty()).or_else(|| Some(default.to_owned()))
+            }
             None => value,
         };
         match value {
@@ -75,12 +79,20 @@ pub(super) fn substitute(
                  `${{{name}:-default}}`"
             )),
         }
-        if before.is_empty() && behind.is_empty() && text.starts_with("${") && text.len() == reference.len() + 3 {
+        if before.is_empty()
+            && behind.is_empty()
+            && text.starts_with("${")
+            && text.len() == reference.len() + 3
+        {
             only = Some(name.to_owned());
         }
     }
     result.push_str(rest);
-    if faults.is_empty() { Ok(Some(Substituted { text: result, variable: only })) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(Some(Substituted { text: result, variable: only }))
+    } else {
+        Err(faults)
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -100,7 +112,9 @@ pub(super) fn plain(text: &str) -> Content {
     let is_number = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
         && digits.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
     // A number with leading zeros, such as `007`, is rather an identifier.
-    let is_padded = digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_padded = digits.len() > 1
+        && digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
     if is_number && !is_padded {
         let signed = text.strip_prefix('+').unwrap_or(text);
         let number = signed.parse::<u64>().map(Number::from).ok();
@@ -152,7 +166,10 @@ mod tests {
     #[test]
     fn each_fault_has_its_remedy() {
         for (text, expected) in [
-            ("${MISSING}", "`MISSING` is not set: set it, or write a default, `${MISSING:-default}`"),
+            (
+                "${MISSING}",
+                "`MISSING` is not set: set it, or write a default, `${MISSING:-default}`",
+            ),
             ("${HOST", "without a `}`"),
             ("${}", "`${}` does not name a variable"),
             ("${1ST}", "does not name a variable"),
@@ -184,7 +201,9 @@ mod tests {
             ("1.2.3.4", "Text(\"1.2.3.4\")"),
             ("[1, 2]", "Text(\"[1, 2]\")"),
         ] {
-            let read = format!("{:?}", plain(text)).replace("Number(Number(", "Number(").replace("))", ")");
+            let read = format!("{:?}", plain(text))
+                .replace("Number(Number(", "Number(")
+                .replace("))", ")");
             assert_eq!(read, expected, "{text}");
         }
     }

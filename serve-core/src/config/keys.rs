@@ -122,7 +122,9 @@ impl Setting for AdminPort {
 impl Setting for Secret {
     fn read(value: Value) -> Result<Self, String> {
         match value {
-            Value::String(text) if text.is_empty() => Err("is empty: give a token, or leave the key out".to_owned()),
+            Value::String(text) if text.is_empty() => {
+                Err("is empty: give a token, or leave the key out".to_owned())
+            }
             Value::String(text) if text.trim() != text || text.contains(char::is_control) => {
                 Err("has spaces at an end, or control characters".to_owned())
             }

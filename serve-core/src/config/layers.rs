@@ -59,13 +59,15 @@ impl ProcessSettings {
     ///
     /// # Errors
     /// Returns the first variable whose value is not valid.
-    pub fn from_environment(
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, VariableFault> {
+    pub fn from_environment(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, VariableFault> {
         Ok(Self {
             http_host: first_set(env, &["SERVE_HTTP_HOST"], |text| IpAddr::read(text.into()))?,
-            http_port: first_set(env, &["SERVE_HTTP_PORT", "PORT"], |text| u16::read(number(text)))?,
-            admin_port: first_set(env, &["SERVE_ADMIN_PORT"], |text| AdminPort::read(number(text)))?,
+            http_port: first_set(env, &["SERVE_HTTP_PORT", "PORT"], |text| {
+                u16::read(number(text))
+            })?,
+            admin_port: first_set(env, &["SERVE_ADMIN_PORT"], |text| {
+                AdminPort::read(number(text))
+            })?,
             log: first_set(env, &["SERVE_LOG"], |text| LoggingConfig::read_level(&text.into()))?,
         })
     }

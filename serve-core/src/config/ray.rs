@@ -125,7 +125,11 @@ fn accept_if(
         };
         reader.note(path, &note);
     } else {
-        reader.fault(entry.at, path, &format!("a key of Ray Serve's without a meaning here: {reason}"));
+        reader.fault(
+            entry.at,
+            path,
+            &format!("a key of Ray Serve's without a meaning here: {reason}"),
+        );
     }
     true
 }
@@ -159,7 +163,9 @@ fn member<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
 /// True for a map all of whose members are null, or have a value that `is_default` accepts.
 fn all(node: &Node, is_default: impl Fn(&str, &Node) -> bool) -> bool {
     matches!(node.content, Content::Map(_))
-        && entries(node).iter().all(|entry| entry.node.is_null() || is_default(&entry.key, &entry.node))
+        && entries(node)
+            .iter()
+            .all(|entry| entry.node.is_null() || is_default(&entry.key, &entry.node))
 }
 
 /// True for the defaults of Ray Serve's `logging_config`.
@@ -203,13 +209,19 @@ pub(super) fn root_key(reader: &mut Reader<'_>, entry: &Entry) -> bool {
                           ingress, and it is served on the HTTP port";
             accept_if(reader, entry, path, serves_nothing, reason)
         }
-        "controller_options" => {
-            refuse(reader, entry, path, "the controller is a part of the program, and has no options")
-        }
+        "controller_options" => refuse(
+            reader,
+            entry,
+            path,
+            "the controller is a part of the program, and has no options",
+        ),
         "tracing_config" => {
             let is_off = |node: &Node| {
                 node.is_empty()
-                    || matches!(member(node, "enabled"), Some(Node { content: Content::Bool(false), .. }))
+                    || matches!(
+                        member(node, "enabled"),
+                        Some(Node { content: Content::Bool(false), .. })
+                    )
             };
             accept_if(reader, entry, path, is_off, "traces are not exported")
         }
@@ -364,7 +376,8 @@ pub(super) fn request_router(
         // Written by `serve build`.
         key => key.starts_with('_'),
     });
-    let class = member(&entry.node, "request_router_class").and_then(text).unwrap_or("PowerOfTwoChoices");
+    let class =
+        member(&entry.node, "request_router_class").and_then(text).unwrap_or("PowerOfTwoChoices");
     let class = class.rsplit([':', '.']).next().unwrap_or_default();
     let routing = match class {
         "PowerOfTwoChoices" | "PowerOfTwoChoicesRequestRouter" => RequestRouting::PowerOfTwoChoices,
@@ -413,7 +426,8 @@ pub(super) fn actor_options<'n>(
                 let reason = "nodes are chosen by what replicas reserve: use `resources`";
                 refuse(reader, entry, &path, reason);
             }
-            key => match known.iter().find(|known| known.spelled == key && RESERVED.contains(&key)) {
+            key => match known.iter().find(|known| known.spelled == key && RESERVED.contains(&key))
+            {
                 Some(spelling) => reader.add(given, spelling, entry, &path),
                 None => reader.unknown(entry, &path, RESERVED.into_iter()),
             },
@@ -433,7 +447,9 @@ pub(super) fn autoscaling_key(reader: &mut Reader<'_>, entry: &Entry, path: &str
         ),
         key @ ("smoothing_factor" | "upscale_smoothing_factor" | "downscale_smoothing_factor") => {
             let instead = match key {
-                "smoothing_factor" => "`upscaling_factor` and `downscaling_factor` are the keys for that",
+                "smoothing_factor" => {
+                    "`upscaling_factor` and `downscaling_factor` are the keys for that"
+                }
                 "upscale_smoothing_factor" => "`upscaling_factor` is the key for that",
                 _ => "`downscaling_factor` is the key for that",
             };

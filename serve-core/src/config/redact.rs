@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::data::{ApplicationConfig, Config, DeploymentConfig, HttpConfig, AdminConfig, Secret};
+use super::data::{AdminConfig, ApplicationConfig, Config, DeploymentConfig, HttpConfig, Secret};
 use super::write::Written;
 use crate::application::{HTTP_OPTIONS, HttpOptions};
 use crate::deployment::{OptionInfo, ValueKind};
@@ -49,7 +49,12 @@ pub(super) fn is_secret_key(key: &str) -> bool {
 }
 
 /// Replaces the texts below secret keys. `replacement` is given the keys that lead to a secret.
-pub(super) fn redact(value: &mut Value, path: &str, is_secret: bool, replacement: &dyn Fn(&str) -> String) {
+pub(super) fn redact(
+    value: &mut Value,
+    path: &str,
+    is_secret: bool,
+    replacement: &dyn Fn(&str) -> String,
+) {
     match value {
         Value::String(text) if is_secret && !text.is_empty() => *text = replacement(path),
         Value::Array(values) => {

@@ -9,8 +9,8 @@ use super::data::Config;
 use super::keys::{ADMIN, APPLICATION, LISTENER, LOGGING, ROOT, Section};
 use super::ray;
 use crate::application::{GROUPS, HTTP_OPTIONS, HttpOptions, LIMITS};
-use crate::deployment::table::{self, spellings};
 use crate::deployment::DeploymentOptions;
+use crate::deployment::table::{self, spellings};
 
 impl Config {
     /// Returns the JSON Schema of a configuration, in the draft 2020-12.
@@ -32,10 +32,7 @@ impl Config {
         set("admin", json!({ "$ref": "#/$defs/admin" }));
         set("logging", json!({ "$ref": "#/$defs/logging" }));
         set("target_capacity", json!({ "type": ["number", "null"], "minimum": 0, "maximum": 100 }));
-        set(
-            "applications",
-            json!({ "type": "array", "items": { "$ref": "#/$defs/application" } }),
-        );
+        set("applications", json!({ "type": "array", "items": { "$ref": "#/$defs/application" } }));
         add_rays(&mut root, ray::ROOT);
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -58,7 +55,8 @@ impl Config {
 }
 
 /// Returns the schema of a map with these keys, which may be null.
-fn section(properties: Map<String, Value>) -> Value {
+fn section(properties: impl Into<Value>) -> Value {
+    let properties = properties.into();
     json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
 }
 
@@ -179,7 +177,11 @@ fn application() -> Value {
 
 fn deployment(schemas: &mut SchemaGenerator) -> Value {
     let mut all = properties(DeploymentOptions::json_schema(schemas).into());
-    merge(&mut all, "name", &json!({ "type": "string", "description": "the name of the deployment" }));
+    merge(
+        &mut all,
+        "name",
+        &json!({ "type": "string", "description": "the name of the deployment" }),
+    );
     for autoscaling in ["autoscaling", "autoscaling_config"] {
         let keys = all.get_mut(autoscaling).and_then(|schema| schema.get_mut("properties"));
         if let Some(keys) = keys.and_then(Value::as_object_mut) {

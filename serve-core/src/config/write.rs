@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::data::{
-    AdminConfig, ApplicationConfig, Config, DeploymentConfig, HttpConfig, LoggingConfig, RoutePrefix,
+    AdminConfig, ApplicationConfig, Config, DeploymentConfig, HttpConfig, LoggingConfig,
+    RoutePrefix,
 };
 use super::environment::{escaped, plain};
 use super::keys::{ADMIN, LISTENER, LOGGING};
@@ -135,7 +136,9 @@ impl Part for ApplicationConfig {
         match &self.route_prefix {
             RoutePrefix::OfTheApplication => {}
             RoutePrefix::None => entry("route_prefix", Written::Value(Value::Null)),
-            RoutePrefix::Path(prefix) => entry("route_prefix", Written::Value(prefix.as_str().into())),
+            RoutePrefix::Path(prefix) => {
+                entry("route_prefix", Written::Value(prefix.as_str().into()));
+            }
         }
         if !self.args.is_empty() {
             entry("args", Written::from_map(self.args.clone()));
@@ -206,9 +209,8 @@ impl Config {
 
     /// Replaces the secrets with variables.
     fn hide_secrets(&self, written: &mut Written) {
-        let variable = |path: &str| {
-            self.variables.get(path).cloned().unwrap_or_else(|| "REDACTED".to_owned())
-        };
+        let variable =
+            |path: &str| self.variables.get(path).cloned().unwrap_or_else(|| "REDACTED".to_owned());
         let Written::Map(sections) = written else { return };
         for (name, section) in sections {
             match (&**name, section) {
@@ -376,7 +378,8 @@ fn scalar(value: &Value, is_value: bool) -> String {
     let text = if is_value { escaped(text) } else { text.clone() };
     // Words that YAML 1.1 takes for booleans.
     const WORDS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "nan", "inf"];
-    let starts = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '/');
+    let starts =
+        text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '/');
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_./-:".contains(&byte);
     let is_plain = starts
         && text.bytes().all(inner)

@@ -88,7 +88,8 @@ fn message(error: &Error, place: Place, text: &str) -> String {
              into one"
                 .to_owned()
         }
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => format!(
             "too deep, too large, or too many aliases: a file has at most {DEEPEST} levels, 200000 \

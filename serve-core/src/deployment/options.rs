@@ -316,7 +316,10 @@ impl OptionsError {
         let said = message.strip_prefix(&format!("`{option}` is "));
         // A sentence about several options keeps all their names.
         let said = said.filter(|said| !said.split(':').next().unwrap_or_default().contains('`'));
-        super::OptionFault { message: said.map_or(message.clone(), |said| format!("is {said}")), path }
+        super::OptionFault {
+            message: said.map_or_else(|| message.clone(), |said| format!("is {said}")),
+            path,
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::table::OptionFault;
 use super::AutoscalingConfig;
+use super::table::OptionFault;
 
 /// The most CPUs or GPUs that a node has, or the largest amount of another resource.
 pub(super) const MOST_RESERVED: f64 = 65_536.0;

@@ -157,7 +157,10 @@ fn find<'t, C>(table: &'t [OptionInfo<C>], key: &str) -> Option<(&'t OptionInfo<
 }
 
 /// Returns the name that is spelled most like `given`, if one is close.
-pub(crate) fn nearest<'n>(names: impl IntoIterator<Item = &'n str>, given: &str) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(
+    names: impl IntoIterator<Item = &'n str>,
+    given: &str,
+) -> Option<&'n str> {
     let near = names
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(name, given), name))
@@ -173,7 +176,11 @@ pub(crate) fn spellings<C>(table: &'static [OptionInfo<C>]) -> Vec<Spelling> {
     let mut all = Vec::new();
     for option in table {
         for name in std::iter::once(&option.name).chain(option.aliases) {
-            all.push(Spelling { spelled: (*name).to_owned(), name: option.name, in_seconds: false });
+            all.push(Spelling {
+                spelled: (*name).to_owned(),
+                name: option.name,
+                in_seconds: false,
+            });
             if option.kind.is_duration() {
                 let spelled = format!("{name}_s");
                 all.push(Spelling { spelled, name: option.name, in_seconds: true });

@@ -339,7 +339,7 @@ fn hidden(fault: OptionFault) -> OptionFault {
     if fault.path != "api_keys" {
         return fault;
     }
-    OptionFault { message: "is not a list of strings".to_owned(), ..fault }
+    OptionFault { message: "is not a list of strings: put each key in quotes".to_owned(), ..fault }
 }
 
 /// The names of the built-in error formats.
@@ -420,8 +420,7 @@ impl HttpOptions {
     /// Returns every fault, with the keys that lead to it.
     #[cfg(feature = "config")]
     pub(crate) fn read_unchecked(map: Map<String, Value>) -> Result<Self, Vec<OptionFault>> {
-        table::read(HTTP_OPTIONS, map)
-            .map_err(|faults| faults.into_iter().map(hidden).collect())
+        table::read(HTTP_OPTIONS, map).map_err(|faults| faults.into_iter().map(hidden).collect())
     }
 
     /// True if the option of this name is one of the port.

@@ -27,14 +27,26 @@ fn faults_have_lines_and_columns() {
         ("{\"a\": 1,}", "body:1:9: not JSON: trailing comma"),
         ("[]", "body:1:1: the configuration is empty"),
         ("{} {}", "body:1:4: not JSON: trailing characters"),
-        ("{\"applications\": [],\n \"http\": {\"prot\": 1}}", "body:2:11: http.prot: unknown key; did you mean `port`?"),
-        ("{\"applications\": [],\n \"applications\": []}", "body:2:2: applications: the key is given twice, first in line 1"),
-        ("{\"é\": 1, \"http\": 5, \"applications\": []}", "body:1:18: http: expected a map of options, found the number 5"),
+        (
+            "{\"applications\": [],\n \"http\": {\"prot\": 1}}",
+            "body:2:11: http.prot: unknown key; did you mean `port`?",
+        ),
+        (
+            "{\"applications\": [],\n \"applications\": []}",
+            "body:2:2: applications: the key is given twice, first in line 1",
+        ),
+        (
+            "{\"é\": 1, \"http\": 5, \"applications\": []}",
+            "body:1:18: http: expected a map of options, found the number 5",
+        ),
         (
             "{\"applications\": [{\"name\": \"a\"}]}",
             "body:1:19: applications[0].import_path: is missing: name the registered application",
         ),
-        ("{\"applications\": [{\"import_path\": \"${A}\"}]}", "body:1:35: applications[0].import_path: \"${A}\" is not an import path"),
+        (
+            "{\"applications\": [{\"import_path\": \"${A}\"}]}",
+            "body:1:35: applications[0].import_path: \"${A}\" is not an import path",
+        ),
     ] {
         let faults = fault(body);
         assert!(faults.contains(expected), "{body}\n{faults}");

@@ -23,7 +23,10 @@ fn later_layers_win() {
     assert_eq!(nothing.admin.address().unwrap().to_string(), "127.0.0.1:8265");
 
     let config = sum(file, &[], &none);
-    assert_eq!((address(&config), config.admin.port), ("0.0.0.0:1".into(), Some(AdminPort::Port(2))));
+    assert_eq!(
+        (address(&config), config.admin.port),
+        ("0.0.0.0:1".into(), Some(AdminPort::Port(2)))
+    );
 
     let environment = [
         ("SERVE_HTTP_HOST", "::1"),
@@ -39,7 +42,10 @@ fn later_layers_win() {
     flags.http_port = Some(21);
     flags.admin_port = Some(AdminPort::Port(0));
     let config = sum(file, &environment, &flags);
-    assert_eq!((address(&config), config.admin.port), ("[::1]:21".into(), Some(AdminPort::Port(0))));
+    assert_eq!(
+        (address(&config), config.admin.port),
+        ("[::1]:21".into(), Some(AdminPort::Port(0)))
+    );
 
     let both = [("PORT", "11"), ("SERVE_HTTP_PORT", "12")];
     assert_eq!(address(&sum(file, &both, &none)), "0.0.0.0:12");

@@ -22,14 +22,18 @@ fn kind(schema: &Value) -> String {
         };
     }
     if let Some(words) = schema["enum"].as_array() {
-        let words = words.iter().filter_map(Value::as_str).filter(|word| word.to_lowercase() == **word);
+        let words =
+            words.iter().filter_map(Value::as_str).filter(|word| word.to_lowercase() == **word);
         return words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     }
     if let Some(constant) = schema["const"].as_str() {
         return format!("`{constant}`");
     }
     if let Some(any) = schema["anyOf"].as_array() {
-        if any.iter().any(|one| one["pattern"].as_str().is_some_and(|pattern| pattern.contains("iB"))) {
+        if any
+            .iter()
+            .any(|one| one["pattern"].as_str().is_some_and(|pattern| pattern.contains("iB")))
+        {
             return "size".to_owned();
         }
         let any: Vec<String> = any.iter().map(kind).collect();
@@ -86,7 +90,10 @@ fn table(properties: &Map<String, Value>, order: &[String]) -> String {
         let schema = &properties[name];
         let doc = schema["description"].as_str().unwrap_or_default();
         let rays = schema["deprecated"] == true || doc.starts_with("Ray Serve's place");
-        if doc.starts_with("The same as") || rays || schema["type"][0] == "object" && doc.contains("heading") {
+        if doc.starts_with("The same as")
+            || rays
+            || schema["type"][0] == "object" && doc.contains("heading")
+        {
             continue;
         }
         let (doc, default) = doc.rsplit_once(" (default: ").unwrap_or((doc, ""));
@@ -105,8 +112,21 @@ fn rows(pointer: &str) -> String {
     let schema = Config::schema();
     let properties = schema.pointer(pointer).and_then(Value::as_object).expect(pointer);
     let own = [
-        "name", "import_path", "route_prefix", "args", "host", "port", "token", "http", "admin", "logging",
-        "level", "format", "target_capacity", "applications", "external_scaler_enabled",
+        "name",
+        "import_path",
+        "route_prefix",
+        "args",
+        "host",
+        "port",
+        "token",
+        "http",
+        "admin",
+        "logging",
+        "level",
+        "format",
+        "target_capacity",
+        "applications",
+        "external_scaler_enabled",
     ];
     let mut order: Vec<String> = own.map(str::to_owned).to_vec();
     if pointer.contains("http") {

@@ -72,7 +72,8 @@ fn a_fault_does_not_show_a_secret() {
 
 #[test]
 fn a_changed_secret_is_a_difference() {
-    let with = |token: &str| parse(&format!("admin: {{ token: {token} }}\napplications: []")).unwrap();
+    let with =
+        |token: &str| parse(&format!("admin: {{ token: {token} }}\napplications: []")).unwrap();
     let diff = ConfigDiff::between(&with("one"), &with("two"));
     assert_eq!(diff.to_string(), "~ admin.token: changed");
     assert!(ConfigDiff::between(&with("one"), &with("one")).is_empty());
@@ -88,5 +89,7 @@ fn what_was_not_shown_is_not_taken_for_the_secret() {
     }
     let yaml = config().to_yaml();
     let faults = Config::parse(&yaml, "serve.yaml", &|_| None).unwrap_err().to_string();
-    assert!(faults.contains("`SERVE_TOKEN` is not set") && faults.contains("`REDACTED` is not set"));
+    assert!(
+        faults.contains("`SERVE_TOKEN` is not set") && faults.contains("`REDACTED` is not set")
+    );
 }
