@@ -251,6 +251,7 @@ mod guide {
         Scaling: "docs/scaling.md";
         Testing: "docs/testing.md";
         Operating: "docs/operating.md";
+        Configuration: "docs/configuration.md";
         Troubleshooting: "docs/troubleshooting.md";
         FromRayServe: "docs/from-ray-serve.md";
     }

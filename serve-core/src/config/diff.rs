@@ -251,7 +251,7 @@ impl fmt::Display for ConfigChange {
                 f.write_str("~ ")?;
                 match (application, deployment) {
                     (Some(application), Some(deployment)) => {
-                        write!(f, "{application} / {deployment}: ")?
+                        write!(f, "{application} / {deployment}: ")?;
                     }
                     (Some(application), None) => write!(f, "{application}: ")?,
                     _ => {}

@@ -12,6 +12,9 @@ use super::node::Place;
 /// The longest message, in bytes. Messages repeat values of the file, which can be of any length.
 const LONGEST: usize = 600;
 
+/// The most faults that are reported of one configuration.
+const MOST: usize = 200;
+
 /// A fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConfigFault {
@@ -94,6 +97,14 @@ impl ConfigFaults {
     pub(super) fn new(mut faults: Vec<ConfigFault>) -> Self {
         faults.sort_by_key(|fault| (fault.line, fault.column));
         faults.dedup();
+        // An alias repeats the faults of what it stands for.
+        if let Some(more) = faults.len().checked_sub(MOST).filter(|more| *more > 0) {
+            faults.truncate(MOST);
+            if let Some(last) = faults.last().cloned() {
+                let message = format!("and {more} more faults");
+                faults.push(ConfigFault { path: String::new(), message, ..last });
+            }
+        }
         Self(faults)
     }
 

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use super::environment;
 use super::fault::{ConfigFault, ConfigNote};
+use super::keys::{APPLICATION, ROOT, Section};
 use super::node::{Content, Entry, Node, Place, below};
+use crate::application::HTTP_OPTIONS;
+use crate::deployment::OPTIONS;
 use crate::deployment::OptionFault;
 use crate::deployment::table::{Spelling, nearest};
 
@@ -155,19 +158,25 @@ impl<'f> Reader<'f> {
         });
     }
 
-    /// Sorts the entries of a section by the options that they give.
+    /// Sorts the entries of a section by the options that they give, except for the entries that
+    /// `handled` returns true for. Reports unknown keys; `also` are keys that are known besides.
     pub(super) fn sift<'n>(
         &mut self,
         entries: &'n [Entry],
         path: &str,
         known: &[Spelling],
+        also: &[&'static str],
+        mut handled: impl FnMut(&mut Self, &'n Entry, &str) -> bool,
     ) -> Vec<Given<'n>> {
         let mut given = Vec::new();
         for entry in entries {
             let path = below(path, &entry.key);
+            if handled(self, entry, &path) {
+                continue;
+            }
             match known.iter().find(|known| known.spelled == entry.key) {
                 Some(spelling) => self.add(&mut given, spelling, entry, &path),
-                None => self.unknown(entry, &path, names(known)),
+                None => self.unknown(entry, &path, names(known).chain(also.iter().copied())),
             }
         }
         given
@@ -248,10 +257,7 @@ pub(super) fn names(known: &[Spelling]) -> impl Iterator<Item = &'static str> + 
 
 /// Returns where a key belongs that is unknown where it was given.
 fn elsewhere(key: &str) -> Option<&'static str> {
-    use super::keys::{APPLICATION, ROOT};
-    use crate::application::HTTP_OPTIONS;
-    use crate::deployment::OPTIONS;
-    let is_of = |section: &[super::keys::Section]| section.iter().any(|known| known.name == key);
+    let is_of = |section: &[Section]| section.iter().any(|known| known.name == key);
     if is_of(&APPLICATION) && key != "name" {
         return Some("it is a key of an application: put it below `applications:`");
     }

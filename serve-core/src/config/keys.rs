@@ -238,7 +238,7 @@ pub(super) static ROOT: [Section; 5] = [
         "100",
         "the percentage of their replicas that deployments run with, from 0 to 100",
     ),
-    section("applications", &[], "none", "the applications"),
+    section("applications", &[], "required", "the applications"),
 ];
 
 /// The keys of an application.

@@ -118,7 +118,12 @@ fn accept_if(
         return true;
     }
     if has_no_effect(&entry.node) {
-        reader.note(path, &format!("has no effect: {reason}"));
+        let note = if entry.node.is_empty() {
+            "is empty, and has no effect".to_owned()
+        } else {
+            format!("has no effect: {reason}")
+        };
+        reader.note(path, &note);
     } else {
         reader.fault(
             entry.at,
@@ -333,7 +338,7 @@ pub(super) fn deployment_key(reader: &mut Reader<'_>, entry: &Entry, path: &str)
             entry,
             path,
             |node| all(node, |key, value| key == "status_code" && is_number(value, 503.0)),
-            "a rejected request always receives 503, with `Retry-After`: leave the key out",
+            "rejected requests always receive 503 with `Retry-After`, so leave the key out",
         ),
         "logging_config" => accept_if(
             reader,
@@ -442,9 +447,11 @@ pub(super) fn autoscaling_key(reader: &mut Reader<'_>, entry: &Entry, path: &str
         ),
         key @ ("smoothing_factor" | "upscale_smoothing_factor" | "downscale_smoothing_factor") => {
             let instead = match key {
-                "smoothing_factor" => "use `upscaling_factor` and `downscaling_factor`",
-                "upscale_smoothing_factor" => "use `upscaling_factor`",
-                _ => "use `downscaling_factor`",
+                "smoothing_factor" => {
+                    "`upscaling_factor` and `downscaling_factor` are the keys for that"
+                }
+                "upscale_smoothing_factor" => "`upscaling_factor` is the key for that",
+                _ => "`downscaling_factor` is the key for that",
             };
             accept_if(reader, entry, path, |node| is_number(node, 1.0), instead)
         }

@@ -55,7 +55,8 @@ impl Config {
 }
 
 /// Returns the schema of a map with these keys, which may be null.
-fn section(properties: Map<String, Value>) -> Value {
+fn section(properties: impl Into<Value>) -> Value {
+    let properties = properties.into();
     json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
 }
 

@@ -13,11 +13,10 @@ use super::data::{
 use super::environment::{escaped, plain};
 use super::keys::{ADMIN, LISTENER, LOGGING};
 use super::node::{Content, below};
-use super::read::{args_key, user_config_key};
+use super::read::{ADMIN_KEY, HTTP_KEY, application_http_key, args_key, user_config_key};
 use super::redact::{is_secret_key, secret_options};
 use crate::application::HTTP_OPTIONS;
-use crate::deployment::OPTIONS;
-use crate::deployment::table;
+use crate::deployment::{AUTOSCALING, AutoscalingConfig, OPTIONS, OptionInfo, table};
 
 /// A value whose maps keep their order.
 #[derive(Clone, Debug)]
@@ -138,7 +137,7 @@ impl Part for ApplicationConfig {
             RoutePrefix::OfTheApplication => {}
             RoutePrefix::None => entry("route_prefix", Written::Value(Value::Null)),
             RoutePrefix::Path(prefix) => {
-                entry("route_prefix", Written::Value(prefix.as_str().into()))
+                entry("route_prefix", Written::Value(prefix.as_str().into()));
             }
         }
         if !self.args.is_empty() {
@@ -169,8 +168,13 @@ impl Part for DeploymentConfig {
 }
 
 /// Returns the options that are set, in the order of their table.
-fn ordered<C>(table: &[crate::deployment::OptionInfo<C>], options: &C) -> Vec<(String, Written)> {
+fn ordered<C>(table: &[OptionInfo<C>], options: &C) -> Vec<(String, Written)> {
     let mut values = table::write(table, options);
+    // The defaults go without saying.
+    if let Some(Value::Object(autoscaling)) = values.get_mut("autoscaling") {
+        let defaults = table::write(&AUTOSCALING, &AutoscalingConfig::new());
+        autoscaling.retain(|name, value| defaults.get(name) != Some(value));
+    }
     let value = |name: &str| Some((name.to_owned(), Written::from_value(values.remove(name)?)));
     table.iter().map(|option| option.name).filter_map(value).collect()
 }
@@ -212,10 +216,10 @@ impl Config {
             match (&**name, section) {
                 ("admin", Written::Map(entries)) => {
                     for (key, value) in entries.iter_mut().filter(|(key, _)| key == "token") {
-                        *value = Written::Variable(variable(&below("admin", key)));
+                        *value = Written::Variable(variable(&below(ADMIN_KEY, key)));
                     }
                 }
-                ("http", Written::Map(entries)) => hide_http(entries, "http", &variable),
+                ("http", Written::Map(entries)) => hide_http(entries, HTTP_KEY, &variable),
                 ("applications", Written::List(applications)) => {
                     for (application, config) in applications.iter_mut().zip(&self.applications) {
                         hide_application(application, config, &variable);
@@ -242,7 +246,9 @@ fn hide_application(written: &mut Written, config: &ApplicationConfig, variable:
     for (key, value) in entries {
         match (&**key, value) {
             ("args", value) => hide(value, &args_key(&config.name), false, variable),
-            ("http", Written::Map(entries)) => hide_http(entries, "", variable),
+            ("http", Written::Map(entries)) => {
+                hide_http(entries, &application_http_key(&config.name), variable);
+            }
             ("deployments", Written::List(deployments)) => {
                 for (deployment, options) in deployments.iter_mut().zip(&config.deployments) {
                     let Written::Map(entries) = deployment else { continue };
@@ -380,7 +386,17 @@ fn scalar(value: &Value, is_value: bool) -> String {
         && !text.ends_with(':')
         && !WORDS.contains(&&*text.to_ascii_lowercase())
         && matches!(plain(&text), Content::Text(_));
-    if is_plain { text } else { quoted(&text) }
+    if is_plain || is_quantity(&text) { text } else { quoted(&text) }
+}
+
+/// True for a number with a unit of letters, such as `30s` or `100/s`, that no reader takes for a
+/// number: `1e5` and `0x1F` are none.
+fn is_quantity(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let unit = if unit.len() == text.len() { "" } else { unit.strip_prefix('/').unwrap_or(unit) };
+    !unit.is_empty()
+        && !unit.starts_with(['e', 'E', 'x', 'X', 'o', 'O', 'b', 'B'])
+        && unit.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Writes a text in double quotes.

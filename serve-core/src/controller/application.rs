@@ -62,7 +62,7 @@ pub(super) struct RequestedDeploy {
 pub(super) enum Activity {
     #[default]
     Idle,
-    RollingOut(OngoingDeploy),
+    RollingOut(Box<OngoingDeploy>),
     /// A deploy gave way. The deployments that it had started stop, and then the next step begins.
     GivingWay {
         dropped: Vec<DeploymentId>,

@@ -123,8 +123,8 @@ impl ControllerState {
                 before,
             });
         }
-        application.step =
-            Activity::RollingOut(OngoingDeploy { number, plan, changes, replaced, tiers_done: 0 });
+        let rollout = OngoingDeploy { number, plan, changes, replaced, tiers_done: 0 };
+        application.step = Activity::RollingOut(Box::new(rollout));
         self.applications.insert(name.to_owned(), application);
     }
 
@@ -346,7 +346,7 @@ impl ControllerState {
     fn end_rollout(&mut self, name: &str) -> Option<(&mut ApplicationState, OngoingDeploy)> {
         let application = self.applications.get_mut(name)?;
         match std::mem::take(&mut application.step) {
-            Activity::RollingOut(rollout) => Some((application, rollout)),
+            Activity::RollingOut(rollout) => Some((application, *rollout)),
             other => {
                 application.step = other;
                 None

@@ -317,7 +317,7 @@ impl OptionsError {
         // A sentence about several options keeps all their names.
         let said = said.filter(|said| !said.split(':').next().unwrap_or_default().contains('`'));
         super::OptionFault {
-            message: said.map_or(message.clone(), |said| format!("is {said}")),
+            message: said.map_or_else(|| message.clone(), |said| format!("is {said}")),
             path,
         }
     }

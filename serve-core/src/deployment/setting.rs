@@ -248,9 +248,22 @@ pub(super) fn seconds(value: &Value) -> Result<Value, String> {
     Ok(duration.write())
 }
 
+/// Reads a whole number that is not negative, also one that is written as `3.0`.
+fn whole(value: &Value) -> Option<u64> {
+    // Beyond this number, a float is not exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_whole = |number: &f64| (0.0..EXACT).contains(number) && number.fract() == 0.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number in the range of both types"
+    )]
+    value.as_u64().or_else(|| value.as_f64().filter(is_whole).map(|number| number as u64))
+}
+
 impl Setting for usize {
     fn read(value: Value) -> Result<Self, String> {
-        let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+        let count = whole(&value).and_then(|count| usize::try_from(count).ok());
         count.ok_or_else(|| format!("{value} is not a count: give a whole number"))
     }
 
@@ -387,7 +400,7 @@ impl Setting for bool {
 
 impl Setting for u16 {
     fn read(value: Value) -> Result<Self, String> {
-        let port = value.as_u64().and_then(|port| Self::try_from(port).ok());
+        let port = whole(&value).and_then(|port| Self::try_from(port).ok());
         port.ok_or_else(|| format!("{value} is not a port: give a number from 0 to 65535"))
     }
 

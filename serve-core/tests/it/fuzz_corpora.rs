@@ -1,6 +1,6 @@
-//! The fuzz targets of HTTP run every input of their corpora. `fuzz/README.md` says how to look for
+//! The fuzz targets of HTTP and of configuration files run every input of their corpora. `fuzz/README.md` says how to look for
 //! more inputs. The corpora of values and frames are run by `serve-core/src/testing/fuzzing.rs`.
-#![cfg(feature = "http")]
+#![cfg(all(feature = "http", feature = "config"))]
 
 use crate::support::repository;
 
@@ -48,4 +48,13 @@ fn headers() {
 #[test]
 fn connections() {
     run("connection", targets::connection::run);
+}
+
+#[test]
+fn configurations() {
+    run("config", targets::config::run);
+    // Each file of the tests of configurations is an input, too.
+    for file in repository::files("serve-core/tests/it/config", ".yaml") {
+        targets::config::run(&fs::read(file).unwrap());
+    }
 }

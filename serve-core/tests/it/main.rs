@@ -25,6 +25,8 @@ mod call_traces;
 mod calls;
 mod circles;
 mod composition;
+#[cfg(feature = "config")]
+mod config;
 #[cfg(all(feature = "http", feature = "config"))]
 mod configuration;
 mod deploys_at_random;

@@ -339,7 +339,7 @@ fn hidden(fault: OptionFault) -> OptionFault {
     if fault.path != "api_keys" {
         return fault;
     }
-    OptionFault { message: "is not a list of strings".to_owned(), ..fault }
+    OptionFault { message: "is not a list of strings: put each key in quotes".to_owned(), ..fault }
 }
 
 /// The names of the built-in error formats.

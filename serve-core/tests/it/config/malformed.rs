@@ -1,30 +1,74 @@
 //! Malformed files: each has one fault, and the fault has its place, what was expected, and a remedy.
 
-use crate::support::repository;
+use super::{environment, files, parse};
 
-use std::fs;
+use std::fmt::Write;
 
 use serve_core::config::Config;
 
-fn environment(name: &str) -> Option<String> {
-    match name {
-        "WORD" => Some("eighty".to_owned()),
-        "NUMBER" => Some("8080".to_owned()),
-        _ => None,
+#[test]
+fn each_fault_has_its_place_and_remedy() {
+    let files = files("malformed");
+    assert!(files.len() > 120, "{} files", files.len());
+    let mut said = String::new();
+    for (name, bytes) in files {
+        let faults = Config::parse_bytes(&bytes, &name, &environment).expect_err(&name);
+        let expected = if name == "five_faults.yaml" { 5 } else { 1 };
+        assert_eq!(faults.len(), expected, "{name}: {faults}");
+        writeln!(said, "{faults}").unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        for fault in &faults {
+            let (line, column) = (fault.line().expect("a line"), fault.column().expect("a column"));
+            let place = text.split('\n').nth(line - 1);
+            let place = place.unwrap_or_else(|| panic!("{name} has no line {line}"));
+            assert!(column <= place.chars().count() + 1, "{fault}");
+        }
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn hostile_input_ends_soon() {
+    let laughs = |base: &str| {
+        let mut text = format!("a0: &a0 {base}\n");
+        for n in 1..60 {
+            let before = format!("*a{}, ", n - 1).repeat(9);
+            text += &format!("a{n}: &a{n} [{before}]\n");
+        }
+        text
+    };
+    let cases = [
+        "[".repeat(100_000),
+        "{a: ".repeat(100_000),
+        "- ".repeat(100_000),
+        "? ".repeat(100_000),
+        laughs("[x, x, x]"),
+        laughs("{ b: b }"),
+        format!("applications: [{}]", "{},".repeat(100_000)),
+        format!("applications: []\n\"{}\": 1", "x".repeat(1_000_000)),
+        format!("applications: []\nadmin: {{ token: \"{}\" ", "${".repeat(100_000)),
+        "\u{feff}".repeat(1000),
+        "&a [*a]".to_owned(),
+        "a: &a\n  b: *a\napplications: []".to_owned(),
+        format!("<<: {}", "[".repeat(50)),
+        "!!binary aGVsbG8=".to_owned(),
+        "applications: !!binary aGVsbG8=".to_owned(),
+        "applications: !include /etc/passwd".to_owned(),
+        "? [a, b]\n: c\napplications: []".to_owned(),
+        "~: 1\napplications: []".to_owned(),
+        " ".repeat(9 << 20),
+    ];
+    for text in cases {
+        let shown: String = text.chars().take(40).collect();
+        let faults = parse(&text).expect_err(&shown).to_string();
+        for line in faults.lines() {
+            assert!(line.len() < 2000, "{shown}: {line}");
+        }
     }
 }
 
 #[test]
-fn each_fault_has_its_place_and_remedy() {
-    let mut files = repository::files("serve-core/tests/it/config/malformed", ".yaml");
-    files.sort();
-    assert!(files.len() > 100, "{} files", files.len());
-    for path in files {
-        let bytes = fs::read(&path).expect("a file");
-        let name = path.file_name().expect("a name").to_str().expect("UTF-8");
-        match Config::parse_bytes(&bytes, name, &environment) {
-            Ok(_) => println!("OK!!! {name}"),
-            Err(faults) => println!("{}\n{faults}", faults.len()),
-        }
-    }
+fn a_fault_shows_nothing_that_a_terminal_acts_on() {
+    let faults = parse("applications: []\n\"a\\e[31m\\u202e\": 1\n").unwrap_err().to_string();
+    assert!(!faults.contains('\u{1b}') && !faults.contains('\u{202e}'), "{faults:?}");
 }
