@@ -155,13 +155,16 @@ pub mod calls {
     pub use crate::error::CallErrorKind;
 }
 
-/// The status of applications, deployments and replicas, as [`Runtime::status`] returns it.
+/// The status of applications, deployments and replicas, as [`Runtime::status`] returns it, and the
+/// errors of changes that a running instance refuses.
 pub mod status {
     pub use crate::controller::{
         ApplicationDetails, ApplicationSource, ApplicationStatus, ConfigurationError, DeadReplica,
         DeploymentDetails, DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Shortage,
         ShortageOf, Status, StatusTrigger,
     };
+    #[cfg(feature = "config")]
+    pub use crate::runtime::ApplyError;
 }
 
 /// The scaling of a deployment with its load: [`AutoscalingConfig`](autoscaling::AutoscalingConfig),

@@ -51,4 +51,3 @@ pub use self::data::{
 pub use self::diff::{ConfigChange, ConfigDiff};
 pub use self::fault::{ConfigFault, ConfigFaults, ConfigNote};
 pub use self::layers::{ProcessSettings, VariableFault};
-pub use crate::runtime::ApplyError;

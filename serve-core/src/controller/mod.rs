@@ -11,12 +11,14 @@ mod application;
 mod assignment;
 mod autoscaler;
 mod changes;
+mod configure;
 #[expect(clippy::module_inception, reason = "the controller is what this module is named after")]
 mod controller;
 mod decide;
 mod deployment;
 mod error;
 mod leadership;
+mod overview;
 mod serde_arc;
 mod shortage;
 mod spec;
@@ -42,6 +44,7 @@ pub(crate) use decide::{
     Capacity, Demand, Grant, Reservations, Resources, shortage, starved_batches,
 };
 pub use error::{ConfigurationError, DeployError};
+pub(crate) use overview::{ApplicationOverview, DeploymentOverview};
 pub use shortage::{Shortage, ShortageOf};
 pub(crate) use spec::DeploymentId;
 pub use status::{
@@ -49,7 +52,6 @@ pub use status::{
     DeploymentDetails, DeploymentStatus, MethodDetails, ReplicaDetails, ReplicaState, Status,
     StatusTrigger,
 };
-pub(crate) use status_view::{ApplicationOverview, DeploymentOverview};
 pub(crate) use store::{ControlStore, MemoryStore, StoreRevision, Watch, WriteBatch, read};
 #[cfg(test)]
 pub(crate) use store::{Entry, Expected, StoreError};

@@ -119,8 +119,8 @@ pub struct ApplicationDetails {
     /// [`MockRuntime`](crate::MockRuntime), where each run is the same.
     #[serde(with = "rfc3339", default, skip_serializing_if = "Option::is_none")]
     pub last_deployed_at: Option<SystemTime>,
-    /// The origin of the application.
-    #[serde(default)]
+    /// The origin of the application. Not serialized if the program runs the application.
+    #[serde(default, skip_serializing_if = "is_imperative")]
     pub source: ApplicationSource,
     /// The deployments of the application, by name.
     pub deployments: BTreeMap<String, DeploymentDetails>,
@@ -272,6 +272,11 @@ pub struct ReplicaDetails {
     /// The number of WebSockets that are open on the replica. Not serialized if it is 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub websockets: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_imperative(source: &ApplicationSource) -> bool {
+    *source == ApplicationSource::Imperative
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

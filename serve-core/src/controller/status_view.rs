@@ -2,44 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::application::{Activity, ApplicationState};
 use super::controller::DeployEnd;
 use super::decide::application_status;
 use super::deployment::{ReplicaPhase, ReplicaRecord};
 use super::error::{DeployError, DeployFailure};
+use super::overview::{ApplicationOverview, DeploymentOverview};
 use super::state::ControllerState;
 use super::status::{
     ApplicationDetails, ApplicationSource, ApplicationStatus, DeploymentDetails, DeploymentStatus,
     ReplicaDetails,
 };
 use crate::application::{Outline, OutlineNode};
-use crate::deployment::DeploymentOptions;
 use crate::time::WallClock;
-
-/// Everything that a controller knows of an application, for the admin port.
-#[derive(Debug)]
-pub(crate) struct ApplicationOverview {
-    pub(crate) details: ApplicationDetails,
-    /// The section of the configuration that describes the application, if it comes from one.
-    pub(crate) section: Option<Value>,
-    pub(crate) external_scaler_enabled: bool,
-    /// The deployments of the plan that runs, or that is about to run; the ingress is first.
-    pub(crate) deployments: Vec<DeploymentOverview>,
-}
-
-/// Everything that a controller knows of a deployment, besides its details.
-#[derive(Debug)]
-pub(crate) struct DeploymentOverview {
-    pub(crate) name: String,
-    /// The names of the deployments that this deployment has handles of.
-    pub(crate) calls: Vec<String>,
-    /// The options in effect, before `target_capacity` limits them.
-    pub(crate) options: DeploymentOptions,
-    /// The number of replicas that was set from outside, if one was set.
-    pub(crate) scaled: Option<usize>,
-}
 
 impl ControllerState {
     /// Returns everything that is known of an application.

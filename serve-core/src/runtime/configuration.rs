@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::Runtime;
 use super::control_plane::ControlPlane;
 use crate::application::{
     AnyApplication, BuildError, Configured, GraphError, Plan, RegisteredApplication, registered,
@@ -44,24 +43,6 @@ pub(super) fn read(path: &Path) -> Result<Config, ApplyError> {
         .map_err(|source| ApplyError::Unreadable { path: path.to_owned(), source })?;
     let name = path.display().to_string();
     Ok(Config::parse_bytes(&text, &name, &|variable| std::env::var(variable).ok())?)
-}
-
-impl Runtime {
-    /// Applies a configuration: deploys its applications, and deletes the applications of the
-    /// configuration before that it lacks. Applications that the program itself runs stay as they
-    /// are, unless the configuration names them.
-    ///
-    /// Only what differs is changed; see `docs/updates.md`. Returns the revision of the change as
-    /// soon as the change is accepted; [`Runtime::wait_for`] waits for an application. The sections
-    /// `http`, `admin` and `logging` concern the start of a program and have no effect here.
-    ///
-    /// # Errors
-    /// If anything of the configuration is refused, such as an application that the program does not
-    /// have. All faults are returned at once.
-    pub async fn apply(&self, config: &Config) -> Result<u64, ApplyError> {
-        let origin = ChangeOrigin::program("apply a configuration".to_owned());
-        apply(&self.lease.plane, config, origin).await
-    }
 }
 
 /// Applies a configuration. Returns the revision.

@@ -37,8 +37,10 @@ use crate::admin::{Access, AdminServer};
 use crate::application::HttpOptions;
 use crate::application::{AnyApplication, Application, IntoApplication};
 use crate::call::runtime_context::{InPlace, RuntimeContext};
+#[cfg(feature = "config")]
+use crate::config::Config;
 #[cfg(all(feature = "http", feature = "config"))]
-use crate::config::{AdminPort, Config, Secret};
+use crate::config::{AdminPort, Secret};
 use crate::controller::{
     ApplicationStatus, ChangeOrigin, ConfigurationError, DeployError, Resources, Status,
 };
@@ -599,6 +601,23 @@ impl Runtime {
     #[must_use]
     pub fn status(&self) -> Status {
         self.lease.plane.status()
+    }
+
+    /// Applies a configuration: deploys its applications, and deletes the applications of the
+    /// configuration before that it lacks. Applications that the program itself runs stay as they
+    /// are, unless the configuration names them.
+    ///
+    /// Only what differs is changed; see `docs/updates.md`. Returns the revision of the change as
+    /// soon as the change is accepted; [`Runtime::wait_for`] waits for an application. The sections
+    /// `http`, `admin` and `logging` concern the start of a program and have no effect here.
+    ///
+    /// # Errors
+    /// If anything of the configuration is refused, such as an application that the program does not
+    /// have. All faults are returned at once.
+    #[cfg(feature = "config")]
+    pub async fn apply(&self, config: &Config) -> Result<u64, ApplyError> {
+        let origin = ChangeOrigin::program("apply a configuration".to_owned());
+        configuration::apply(&self.lease.plane, config, origin).await
     }
 
     /// Sets the number of replicas of a deployment, which may be 0. The application must have

@@ -69,7 +69,7 @@ fn files_named_in_the_page_exist() {
 }
 
 /// The modules of the crate: each may use those of earlier rows.
-const ORDER: [&[&str]; 17] = [
+const ORDER: [&[&str]; 18] = [
     &["error", "time"],
     &["observe"],
     &["deployment"],
@@ -83,6 +83,7 @@ const ORDER: [&[&str]; 17] = [
     &["controller"],
     &["node"],
     &["ingress"],
+    &["admin"],
     &["config"],
     &["testing"],
     &["runtime"],

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use serve_core::config::{ApplyError, Config};
+use serve_core::config::Config;
 use serve_core::prelude::*;
 use serve_core::status::{
-    ApplicationSource, ApplicationStatus, ConfigurationError, DeploymentStatus, ReplicaState,
+    ApplicationSource, ApplicationStatus, ApplyError, ConfigurationError, DeploymentStatus,
+    ReplicaState,
 };
 use tokio::time::timeout;
 
