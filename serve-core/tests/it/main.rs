@@ -43,6 +43,7 @@ mod http_cors;
 mod http_errors;
 mod http_forms;
 mod http_front_door;
+mod http_grpc;
 mod http_head_parameters;
 mod http_heads;
 mod http_inputs;

@@ -3,6 +3,7 @@
 pub(crate) mod call_failure;
 pub(crate) mod error_format;
 pub(crate) mod framing;
+pub(crate) mod grpc;
 pub(crate) mod http_error;
 pub(crate) mod into_response;
 pub(crate) mod json;
