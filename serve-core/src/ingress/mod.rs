@@ -55,6 +55,7 @@ pub use response::http_error::HttpError;
 pub use response::into_response::EndpointResult;
 pub use response::reply::{Cookie, Reply, Unsendable};
 pub(crate) use routing::mounted_app::check;
+pub use server::certificate_error::CertificateError;
 pub(crate) use server::proxy::Proxy;
 pub(crate) use server::service::HttpService;
 pub(crate) use server::tls::Tls;
