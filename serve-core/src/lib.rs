@@ -211,7 +211,7 @@ pub mod http {
     pub use crate::error::HttpStatus;
     #[cfg(feature = "http")]
     pub use crate::ingress::{
-        CertificateError, CloseCode, Cookie, FilePart, HttpError, Message, Reply, WebSocket,
+        CertificateError, CloseCode, Cookie, Event, FilePart, HttpError, Message, Reply, WebSocket,
         WebSocketError, WebSocketRejection, WebSocketSender, WebSocketUpgrade,
     };
 }

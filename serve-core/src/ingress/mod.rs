@@ -51,6 +51,7 @@ pub use endpoint_info::{BodyFormat, EndpointSpec, ParamPlace, SocketSpec};
 pub use file_part::FilePart;
 pub(crate) use filters::ApiKeys;
 pub use response::error_format::NamedErrorFormat;
+pub use response::event::Event;
 pub use response::http_error::HttpError;
 pub use response::into_response::EndpointResult;
 pub use response::reply::{Cookie, Reply, Unsendable};

@@ -611,7 +611,8 @@ macro_rules! __http_one {
             result: {
                 #[allow(unused_imports, reason = "one of them fits")]
                 use $crate::__private::{
-                    ResultIsReply as _, ResultIsValue as _, ResultOtherwise as _,
+                    ResultIsEvent as _, ResultIsReply as _, ResultIsValue as _,
+                    ResultOtherwise as _,
                 };
                 (&&&$crate::__private::ResultOf::<$ok>::NEW).result()
             },

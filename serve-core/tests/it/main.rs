@@ -41,6 +41,7 @@ mod http_clients;
 mod http_compression;
 mod http_cors;
 mod http_errors;
+mod http_events;
 mod http_forms;
 mod http_front_door;
 mod http_grpc;
