@@ -2,6 +2,7 @@
 //! the macros that register a type under a name.
 
 mod handle;
+mod http;
 
 /// Registers a [`RequestRouter`](crate::routing::RequestRouter) under a name, so that a config file can say
 /// `request_router: by_length`. The type must implement `Default`.
