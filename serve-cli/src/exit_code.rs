@@ -52,6 +52,9 @@ pub const NOT_BUILT: u8 = 13;
 /// that stops reading, as in `| head`, is not an error.
 pub const OUTPUT_FAILED: u8 = 14;
 
+/// The certificate for TLS, or its key, cannot be used.
+pub const CERTIFICATE: u8 = 15;
+
 /// Cargo failed to build the package, or to create a new one. This is cargo's own code.
 pub const BUILD_FAILED: u8 = 101;
 
@@ -64,7 +67,7 @@ pub const METADATA_FAILED: u8 = 102;
 pub const INTERRUPTED: u8 = 130;
 
 /// Each code with its meaning in a few words, as `--help` shows them.
-pub const ALL: [(u8, &str); 18] = [
+pub const ALL: [(u8, &str); 19] = [
     (OK, "the command succeeded"),
     (FAILED, "the command failed for a reason that has no code of its own"),
     (USAGE, "the command line or an environment variable is invalid"),
@@ -80,6 +83,7 @@ pub const ALL: [(u8, &str); 18] = [
     (ALREADY_EXISTS, "the file or package exists already"),
     (NOT_BUILT, "the command is planned, but not part of this version"),
     (OUTPUT_FAILED, "the output could not be written"),
+    (CERTIFICATE, "the TLS certificate or its key cannot be used"),
     (BUILD_FAILED, "cargo could not build the package, or create a new one"),
     (METADATA_FAILED, "cargo could not read a manifest or resolve a dependency"),
     (INTERRUPTED, "a second signal ended the command before all requests were answered"),

@@ -85,6 +85,36 @@ impl Error {
         self.0.retry_after
     }
 
+    /// The number of the gRPC status that fits the error, by its HTTP status:
+    ///
+    /// | HTTP | gRPC |
+    /// |---|---|
+    /// | 400, 422 | 3 `INVALID_ARGUMENT` |
+    /// | 401 | 16 `UNAUTHENTICATED` |
+    /// | 403 | 7 `PERMISSION_DENIED` |
+    /// | 404, 410 | 5 `NOT_FOUND` |
+    /// | 408, 504 | 4 `DEADLINE_EXCEEDED` |
+    /// | 409 | 10 `ABORTED` |
+    /// | 412 | 9 `FAILED_PRECONDITION` |
+    /// | 405, 415, 501 | 12 `UNIMPLEMENTED` |
+    /// | 413, 429, and 503 of an overload | 8 `RESOURCE_EXHAUSTED` |
+    /// | 499 | 1 `CANCELLED` |
+    /// | 503 | 14 `UNAVAILABLE` |
+    /// | 500, or none | 13 `INTERNAL` |
+    /// | any other | 2 `UNKNOWN` |
+    ///
+    /// Serve does not depend on an implementation of gRPC; with tonic, `Code::from_i32` takes the number.
+    #[must_use]
+    pub fn grpc_code(&self) -> i32 {
+        let code = match (self.status(), self.retry_after()) {
+            // Of the failures that `?` converts, only an overload says when to try again.
+            (Some(503), Some(_)) => GrpcCode::ResourceExhausted,
+            (Some(status), _) => GrpcCode::of_status(status),
+            (None, _) => GrpcCode::Internal,
+        };
+        code.number()
+    }
+
     /// Returns an iterator over the message and then its causes, the nearest first.
     pub fn chain(&self) -> impl DoubleEndedIterator<Item = &str> {
         std::iter::once(self.0.message.as_str()).chain(self.0.causes.iter().map(String::as_str))
@@ -209,6 +239,20 @@ impl CallErrorKind {
         }
     }
 
+    /// The number of the gRPC status of the failure: 4 `DEADLINE_EXCEEDED`, 1 `CANCELLED`, 8
+    /// `RESOURCE_EXHAUSTED` for an overload, 14 `UNAVAILABLE` or 13 `INTERNAL`.
+    #[must_use]
+    pub const fn grpc_code(self) -> i32 {
+        let code = match self {
+            Self::DeadlineExceeded => GrpcCode::DeadlineExceeded,
+            Self::Cancelled => GrpcCode::Cancelled,
+            Self::Overloaded => GrpcCode::ResourceExhausted,
+            Self::Unavailable => GrpcCode::Unavailable,
+            Self::Internal => GrpcCode::Internal,
+        };
+        code.number()
+    }
+
     /// The time that a client should wait, if waiting helps: 1 s for an overload, the shortest wait
     /// that `Retry-After` can carry.
     #[must_use]
@@ -216,6 +260,50 @@ impl CallErrorKind {
         match self {
             Self::Overloaded => Some(Duration::from_secs(1)),
             _ => None,
+        }
+    }
+}
+
+/// The statuses of gRPC that failures have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrpcCode {
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
+
+impl GrpcCode {
+    pub(crate) const fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// Returns the code that fits an HTTP status, the other way round of the mapping in
+    /// `google/rpc/code.proto`. The table is in the docs of [`Error::grpc_code`].
+    pub(crate) const fn of_status(status: u16) -> Self {
+        match status {
+            400 | 422 => Self::InvalidArgument,
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 | 410 => Self::NotFound,
+            408 | 504 => Self::DeadlineExceeded,
+            409 => Self::Aborted,
+            412 => Self::FailedPrecondition,
+            405 | 415 | 501 => Self::Unimplemented,
+            413 | 429 => Self::ResourceExhausted,
+            499 => Self::Cancelled,
+            503 => Self::Unavailable,
+            500 => Self::Internal,
+            _ => Self::Unknown,
         }
     }
 }

@@ -66,6 +66,7 @@
 //! | `compression` | on | compressed bodies of requests and responses |
 //! | `admin` | the admin port: status out, desired state in (features `http` and `config`) |
 //! | `config` | on | configuration files: `serve.yaml` |
+//! | `tls` | off | HTTPS on the port |
 //!
 //! # Architecture
 //! A module uses only the modules above it in this list:
@@ -213,8 +214,8 @@ pub mod http {
     pub use crate::error::HttpStatus;
     #[cfg(feature = "http")]
     pub use crate::ingress::{
-        CloseCode, Cookie, FilePart, HttpError, Message, Reply, WebSocket, WebSocketError,
-        WebSocketRejection, WebSocketSender, WebSocketUpgrade,
+        CertificateError, CloseCode, Cookie, Event, FilePart, HttpError, Message, Reply, WebSocket,
+        WebSocketError, WebSocketRejection, WebSocketSender, WebSocketUpgrade,
     };
 }
 

@@ -2,6 +2,7 @@
 //! the macros that register a type under a name.
 
 mod handle;
+mod http;
 
 /// Registers a [`RequestRouter`](crate::routing::RequestRouter) under a name, so that a config file can say
 /// `request_router: by_length`. The type must implement `Default`.
@@ -83,11 +84,11 @@ macro_rules! __register_autoscaling_policy {
 /// use serve_core::axum::response::{IntoResponse, Response};
 /// use serve_core::http::HttpError;
 ///
-/// fn short(error: &HttpError) -> Response {
+/// fn brief(error: &HttpError) -> Response {
 ///     (error.status(), Json(serde_json::json!({ "oops": error.message() }))).into_response()
 /// }
 ///
-/// serve_core::http::register_error_format!("short", short);
+/// serve_core::http::register_error_format!("brief", brief);
 /// # fn main() {}
 /// ```
 #[cfg(feature = "http")]

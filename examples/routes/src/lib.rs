@@ -50,6 +50,10 @@ impl HttpStatus for ShelfError {
             Self::Taken(_) => 409,
         }
     }
+
+    fn statuses() -> &'static [(u16, &'static str)] {
+        &[(404, "There is no such paper."), (409, "Another paper stands there.")]
+    }
 }
 
 /// Shortens texts.

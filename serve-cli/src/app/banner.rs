@@ -19,6 +19,8 @@ pub(super) struct Banner {
     endpoints: Vec<Endpoint>,
     /// The address that is listened on.
     address: SocketAddr,
+    /// `http` or `https`.
+    scheme: &'static str,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,7 @@ struct Endpoint {
 }
 
 impl Banner {
-    pub(super) fn new(name: &str, graph: &Graph, address: SocketAddr) -> Self {
+    pub(super) fn new(name: &str, graph: &Graph, address: SocketAddr, has_tls: bool) -> Self {
         let diagram = Diagram { endpoints: Vec::new(), ..Diagram::of(name, graph) };
         let ingress = graph.deployments.iter().filter(|node| node.ingress);
         let endpoints = ingress.flat_map(|node| {
@@ -50,7 +52,8 @@ impl Banner {
                 })
             })
         });
-        Self { tree: tree(&diagram), endpoints: endpoints.collect(), address }
+        let scheme = if has_tls { "https" } else { "http" };
+        Self { tree: tree(&diagram), endpoints: endpoints.collect(), address, scheme }
     }
 
     /// Returns the URL of the page to open: the first `GET` endpoint that needs no parameters,
@@ -73,7 +76,7 @@ impl Banner {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", reachable(self.address))
+        format!("{}://{}{path}", self.scheme, reachable(self.address))
     }
 }
 
@@ -145,6 +148,7 @@ mod tests {
                 endpoint("ANY", "/math", "routes"),
             ],
             address,
+            scheme: "http",
         }
     }
 
@@ -177,6 +181,16 @@ mod tests {
             assert!(shown.contains(&format!("Listening on {address}, ")), "{shown}");
             assert_eq!(shown.contains("open to everyone"), open.contains(address), "{address}");
         }
+    }
+
+    #[test]
+    fn a_port_with_tls_has_https_addresses() {
+        let banner = Banner { scheme: "https", ..banner("0.0.0.0:8443") };
+        let shown = banner.to_string();
+        assert!(
+            shown.contains("https://127.0.0.1:8443/docs") && !shown.contains("http://"),
+            "{shown}"
+        );
     }
 
     #[test]

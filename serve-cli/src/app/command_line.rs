@@ -68,6 +68,7 @@ mod tests {
            12  the file or package exists already
            13  the command is planned, but not part of this version
            14  the output could not be written
+           15  the TLS certificate or its key cannot be used
           101  cargo could not build the package, or create a new one
           102  cargo could not read a manifest or resolve a dependency
           130  a second signal ended the command before all requests were answered

@@ -10,7 +10,7 @@ use serve_core::dynamic::GraphError;
 use serve_core::status::Shortage;
 
 use super::error_chain::ErrorChain;
-use crate::arguments::{BadVariable, NotListening, UnknownEnding};
+use crate::arguments::{BadCertificate, BadVariable, NotListening, UnknownEnding};
 use crate::exit_code;
 use crate::failure::Failure;
 use crate::output::Unwritten;
@@ -103,6 +103,10 @@ pub(super) enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotListening(#[from] NotListening),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Certificate(#[from] BadCertificate),
 
     #[error("the socket that was passed on to this program cannot be used")]
     #[diagnostic(
@@ -226,6 +230,7 @@ impl Failure for Error {
             | Self::NeverFits { .. }
             | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
             Self::NotListening(error) => error.exit_code(),
+            Self::Certificate(error) => error.exit_code(),
             Self::PassedSocket(_) => exit_code::ADDRESS_UNAVAILABLE,
             Self::UnknownMethod { .. } | Self::NoMethod { .. } => exit_code::METHOD_NOT_FOUND,
             Self::Call { .. } => exit_code::CALL_FAILED,

@@ -3,12 +3,13 @@
 
 use serve_core::dynamic::AnyHandle;
 use serve_core::dynamic::{AnyApplication, Graph};
+use serve_core::http::HttpOptions;
 use serve_core::{DeployError, Runtime, RuntimeBuilder, StartError};
 
 use super::executor::Workers;
 use super::listening::Listening;
 use super::progress;
-use crate::arguments::NodeArguments;
+use crate::arguments::{NodeArguments, TlsFiles};
 
 /// A Serve runtime that runs on the workers.
 #[derive(Debug)]
@@ -22,11 +23,14 @@ impl<'a> Node<'a> {
     pub(super) async fn start(
         arguments: &NodeArguments,
         workers: &'a Workers,
-        listening: Option<Listening>,
+        listening: Option<(Listening, Option<TlsFiles<'_>>)>,
     ) -> Result<Self, StartError> {
         let mut builder = builder(arguments);
-        if let Some(listening) = listening {
+        if let Some((listening, tls)) = listening {
             builder = listening.apply(builder);
+            if let Some(TlsFiles { cert, key }) = tls {
+                builder = builder.http_options(HttpOptions::new().tls_cert(cert).tls_key(key));
+            }
         }
         Ok(Self { workers, runtime: workers.run(builder.start()).await? })
     }

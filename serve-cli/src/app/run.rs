@@ -14,12 +14,17 @@ use super::listening::{Listening, allow_many_connections, tell_ready, tell_stopp
 use super::node::Node;
 use super::signals::Stop;
 use super::{browser, logging, select};
-use crate::arguments::{NotListening, RunArguments, process_variables};
+use crate::arguments::{NotListening, RunArguments, TlsFiles, process_variables};
 use crate::{exit_code, output};
 
 /// Runs the selected application.
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
     let listening = Listening::new(&arguments.http)?;
+    let tls = arguments.tls.files();
+    if let Some(files) = tls {
+        // Said before anything is started.
+        files.check()?;
+    }
     // From here on, nothing waits for a reader of stderr: not a request, nor the signals.
     output::write_in_background().map_err(Error::Runtime)?;
     logging::start(arguments.log.filter(LevelFilter::INFO, &process_variables)?);
@@ -34,13 +39,13 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
     }
     let name = selected.full_name();
     executor::block_on(async |workers| {
-        serve(arguments, listening, &workers, name, application).await
+        serve(arguments, (listening, tls), &workers, name, application).await
     })
 }
 
 async fn serve(
     arguments: &RunArguments,
-    listening: Listening,
+    (listening, tls): (Listening, Option<TlsFiles<'_>>),
     workers: &Workers,
     name: String,
     application: AnyApplication,
@@ -50,9 +55,9 @@ async fn serve(
     let graph =
         application.graph().map_err(|source| Error::Graph { name: name.clone(), source })?;
     let address = listening.address();
-    let node = Node::start(&arguments.node, workers, Some(listening))
+    let node = Node::start(&arguments.node, workers, Some((listening, tls)))
         .await
-        .map_err(|error| not_listening(address, error))?;
+        .map_err(|error| not_listening(address, tls, error))?;
     output::status("Starting", &name);
     tokio::select! {
         deployed = node.deploy(application, &graph) => if let Err(error) = deployed {
@@ -63,7 +68,7 @@ async fn serve(
     }
 
     let address = node.runtime().http_address().expect("the runtime listens");
-    let banner = Banner::new(&name, &graph, address);
+    let banner = Banner::new(&name, &graph, address, tls.is_some());
     output::status("Serving", &name);
     output::note(&banner);
     tell_ready();
@@ -104,12 +109,17 @@ fn awaited(requests: usize) -> String {
     }
 }
 
-fn not_listening(address: Option<SocketAddr>, error: StartError) -> Error {
-    match (error, address) {
-        (StartError::Listen { source, .. }, Some(address)) => {
+fn not_listening(
+    address: Option<SocketAddr>,
+    tls: Option<TlsFiles<'_>>,
+    error: StartError,
+) -> Error {
+    match (error, address, tls) {
+        (StartError::Listen { source, .. }, Some(address), _) => {
             NotListening::new(address, source).into()
         }
-        (StartError::Listener(source), _) => Error::PassedSocket(source),
-        (other, _) => Error::Runtime(std::io::Error::other(other)),
+        (StartError::Listener(source), _, _) => Error::PassedSocket(source),
+        (StartError::Certificate(error), _, Some(files)) => files.error(error).into(),
+        (other, _, _) => Error::Runtime(std::io::Error::other(other)),
     }
 }

@@ -11,6 +11,7 @@ mod graph;
 mod http;
 mod log;
 mod node;
+mod tls;
 
 use clap::Args;
 
@@ -22,6 +23,7 @@ pub(crate) use graph::{GraphArguments, GraphFormat, UnknownEnding, ending};
 pub(crate) use http::{HttpArguments, NotListening};
 pub(crate) use log::LogArguments;
 pub(crate) use node::NodeArguments;
+pub(crate) use tls::{BadCertificate, TlsArguments, TlsFiles};
 
 /// The application to run, its name and its address.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +33,9 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     pub(crate) http: HttpArguments,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
 
     /// The name to run the application under, instead of its own
     #[arg(long)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use cargo_metadata::camino::Utf8PathBuf;
 use miette::Diagnostic;
 
-use crate::arguments::{BadVariable, NotListening, UnknownEnding};
+use crate::arguments::{BadCertificate, BadVariable, NotListening, UnknownEnding};
 use crate::exit_code;
 use crate::failure::Failure;
 use crate::output::Unwritten;
@@ -63,6 +63,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotListening(#[from] NotListening),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Certificate(#[from] BadCertificate),
 
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -265,6 +269,7 @@ impl Failure for Error {
             Self::UnknownFeature { .. } | Self::TwoPackages { .. } => exit_code::USAGE,
             Self::Variable(error) => error.exit_code(),
             Self::NotListening(error) => error.exit_code(),
+            Self::Certificate(error) => error.exit_code(),
             Self::Format(error) => error.exit_code(),
             Self::Output(error) => error.exit_code(),
             Self::File { doing: WRITE | CREATE, .. } => exit_code::OUTPUT_FAILED,

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::arguments::{
     ApplicationArguments, ApplicationPath, Assignment, CallArguments, GraphArguments,
-    HttpArguments, ListArguments, LogArguments, Method, NodeArguments, RunArguments,
+    HttpArguments, ListArguments, LogArguments, Method, NodeArguments, RunArguments, TlsArguments,
 };
 
 impl RunArguments {
@@ -15,6 +15,7 @@ impl RunArguments {
     pub(crate) fn to_command_line(&self) -> Vec<OsString> {
         let mut line = vec!["run".into()];
         line.extend(self.http.to_command_line());
+        line.extend(self.tls.to_command_line());
         if let Some(name) = &self.name {
             line.push(format!("--name={name}").into());
         }
@@ -37,6 +38,15 @@ impl HttpArguments {
         let host = self.host.map(|host| format!("--host={host}"));
         let port = self.port.map(|port| format!("--port={port}"));
         host.into_iter().chain(port).map(OsString::from)
+    }
+}
+
+impl TlsArguments {
+    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
+        let files = self.files();
+        let cert = files.map(|files| format!("--tls-cert={}", files.cert));
+        let key = files.map(|files| format!("--tls-key={}", files.key));
+        cert.into_iter().chain(key).map(OsString::from)
     }
 }
 
@@ -176,6 +186,10 @@ mod tests {
                 "0.0.0.0",
                 "--port",
                 "0",
+                "--tls-cert",
+                "a certificate.pem",
+                "--tls-key",
+                "key.pem",
                 "--name",
                 "two words",
                 "--route-prefix",

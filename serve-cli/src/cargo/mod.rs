@@ -68,9 +68,13 @@ fn run(command: Command) -> Result<u8, Error> {
         options.set_color();
     }
     match command {
-        Command::Run { run, watch, cargo } => {
+        Command::Run { run, watch, mut cargo } => {
             // Found before the build, not after it.
             run.http.address(&process_variables)?;
+            if let Some(files) = run.tls.files() {
+                files.check()?;
+                cargo.tls = true;
+            }
             run.log.filter(LevelFilter::INFO, &process_variables)?;
             if watch {
                 return watch::run(&cargo, &run);
@@ -95,7 +99,8 @@ fn run(command: Command) -> Result<u8, Error> {
             };
             start_program(&cargo, selection, call.to_command_line())
         }
-        Command::Build { package, output, cargo } => {
+        Command::Build { package, output, tls, mut cargo } => {
+            cargo.tls = tls;
             build_program(&cargo, cargo.package(package.as_deref())?, output.as_deref())
         }
         Command::New(arguments) => new::run(&arguments),

@@ -84,6 +84,10 @@ pub(crate) struct CargoOptions {
     /// When to use colors
     #[arg(long, value_name = "WHEN", value_enum)]
     pub(crate) color: Option<ColorChoice>,
+
+    /// True if the program is to have TLS.
+    #[arg(skip)]
+    pub(crate) tls: bool,
 }
 
 /// The package that cargo builds.

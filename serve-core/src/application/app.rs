@@ -12,6 +12,9 @@ use crate::deployment::{AnyBound, Bound, Deployment};
 use crate::dispatch::{ByNameError, read_call};
 use crate::replica::deployment_of;
 
+/// The name of an application without a name of its own.
+pub(crate) const UNNAMED: &str = "default";
+
 /// A bound graph of deployments with one ingress, a name and a route prefix.
 ///
 /// `Bound<D>` converts into it with the name `default` and the prefix `/`.
@@ -29,7 +32,7 @@ impl<D: Deployment> Application<D> {
     pub fn new(ingress: Bound<D>) -> Self {
         Self {
             bound: ingress,
-            name: "default".to_owned(),
+            name: UNNAMED.to_owned(),
             route_prefix: Some("/".to_owned()),
             http_options: HttpOptions::new(),
             external_scaler_enabled: false,

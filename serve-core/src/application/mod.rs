@@ -12,6 +12,7 @@ mod outline;
 mod plan;
 mod registry;
 
+pub(crate) use app::UNNAMED;
 pub use app::{AnyApplication, Application, IntoApplication};
 pub(crate) use blueprints::{BlueprintId, Blueprints};
 pub(crate) use configured::Configured;

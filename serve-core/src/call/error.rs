@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CallErrorKind, Error};
+use crate::error::{CallErrorKind, Error, GrpcCode};
 
 /// The error of a call: the method's own error, or a failure that kept the method from answering.
 ///
@@ -95,6 +95,31 @@ impl<E> CallError<E> {
     #[must_use]
     pub fn status(&self) -> u16 {
         self.fault().map_or(500, CallErrorKind::status)
+    }
+
+    /// The number of the gRPC status of the failure:
+    ///
+    /// | failure | gRPC |
+    /// |---|---|
+    /// | [`App`](Self::App) | 2 `UNKNOWN`: what the method's own error means, only you know |
+    /// | [`DeadlineExceeded`](Self::DeadlineExceeded) | 4 `DEADLINE_EXCEEDED` |
+    /// | [`Cancelled`](Self::Cancelled) | 1 `CANCELLED` |
+    /// | [`Overloaded`](Self::Overloaded) | 8 `RESOURCE_EXHAUSTED` |
+    /// | [`Unavailable`](Self::Unavailable), [`ObjectLost`](Self::ObjectLost), [`Transport`](Self::Transport) | 14 `UNAVAILABLE` |
+    /// | [`Upstream`](Self::Upstream) | that of its cause |
+    /// | all others | 13 `INTERNAL` |
+    ///
+    /// Serve does not depend on an implementation of gRPC; with tonic, `Code::from_i32` takes the number.
+    ///
+    /// ```
+    /// use serve_core::CallError;
+    ///
+    /// let late: CallError = CallError::DeadlineExceeded;
+    /// assert_eq!(late.grpc_code(), 4);
+    /// ```
+    #[must_use]
+    pub fn grpc_code(&self) -> i32 {
+        self.fault().map_or(GrpcCode::Unknown.number(), CallErrorKind::grpc_code)
     }
 
     /// The kind of the failure; none for [`CallError::App`].

@@ -232,7 +232,8 @@ impl ApplicationState {
             None => *self.deployments.get(name)?,
         };
         let http_options = (*plan.http_options).clone();
-        Some(AssignedRoute { prefix: plan.claim.clone()?, ingress, http_options })
+        let function = plan.source.as_ref().map(|source| source.application.clone());
+        Some(AssignedRoute { prefix: plan.claim.clone()?, ingress, http_options, function })
     }
 
     /// Returns the prefix under which HTTP requests will reach the application, if they do not yet.

@@ -96,6 +96,8 @@ pub(crate) struct AssignedRoute {
     pub(crate) prefix: String,
     pub(crate) ingress: DeploymentId,
     pub(crate) http_options: HttpOptions,
+    /// The registered function that the application was built by, as `package:function`.
+    pub(crate) function: Option<String>,
 }
 
 /// The report of a node on a deployment.

@@ -174,6 +174,7 @@ impl NodeDirectory {
                 ingress: Arc::clone(&hosted.deployment_type),
                 link: Link::new(Arc::clone(&hosted.router)),
                 http_options: route.http_options.clone(),
+                function: route.function.clone(),
             })
         };
         let starting = |(name, application): (&String, &AssignedApplication)| {

@@ -20,4 +20,6 @@ pub(crate) struct Route {
     pub(crate) ingress: Arc<dyn AnyDeployment>,
     pub(crate) link: Link,
     pub(crate) http_options: HttpOptions,
+    /// The registered function that the application was built by, as `package:function`.
+    pub(crate) function: Option<String>,
 }

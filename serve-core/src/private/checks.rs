@@ -18,7 +18,7 @@ use {
         Anywhere, Arguments, EndpointResult, EndpointSpec, EndpointType, HttpInterface, Received,
         Sent, SocketMethod, SocketSpec, Talk,
     },
-    crate::ingress::Reply,
+    crate::ingress::{Event, Reply},
     crate::method::{Handlers, Many, One, Shared, Streaming, Unary},
     schemars::{Schema, SchemaGenerator},
     serde::Serialize,
@@ -154,6 +154,20 @@ pub trait ResultIsReply<R> {
 impl<T: Serialize + 'static> ResultIsReply<Reply<T>> for &&ResultOf<Reply<T>> {
     fn result(&self) -> EndpointResult<Reply<T>> {
         EndpointResult::reply()
+    }
+}
+
+/// The first choice, too: the result is an event.
+#[cfg(feature = "http")]
+pub trait ResultIsEvent<R> {
+    /// Returns the way in which the result becomes a response, or a part of one.
+    fn result(&self) -> EndpointResult<R>;
+}
+
+#[cfg(feature = "http")]
+impl<T: Serialize + 'static> ResultIsEvent<Event<T>> for &&ResultOf<Event<T>> {
+    fn result(&self) -> EndpointResult<Event<T>> {
+        EndpointResult::event()
     }
 }
 

@@ -48,7 +48,7 @@ use crate::deployment::OptionFault;
 use crate::deployment::{Bound, Deployment, HandleOf};
 use crate::dispatch::{AnyHandle, DeploymentHandle};
 #[cfg(feature = "http")]
-use crate::ingress::{HttpService, Proxy, Tls};
+use crate::ingress::{CertificateError, HttpService, Proxy, Tls};
 use crate::method::Handlers;
 use crate::node::NoSubstitutes;
 use crate::time::WallClock;
@@ -145,7 +145,7 @@ pub enum StartError {
     /// The certificate of the HTTP port cannot be used.
     #[cfg(feature = "http")]
     #[error("the HTTP port has no certificate: {0}")]
-    Certificate(String),
+    Certificate(#[source] CertificateError),
     /// The admin port cannot be opened safely.
     #[cfg(all(feature = "http", feature = "config"))]
     #[error("{0}")]
@@ -413,8 +413,7 @@ impl Runtime {
     #[cfg(feature = "http")]
     async fn listen(mut self, listen: Listen) -> Result<Self, StartError> {
         let http_service = Arc::clone(&self.lease.http_service);
-        let tls = Tls::of(http_service.settings())
-            .map_err(|error| StartError::Certificate(error.to_string()))?;
+        let tls = Tls::of(http_service.settings()).map_err(StartError::Certificate)?;
         let proxy = match listen {
             Listen::On(address) => Proxy::start(address, tls, http_service)
                 .await

@@ -12,7 +12,7 @@ use serve_core::prelude::*;
 use serve_core::testing::{HttpClient, HttpRequest};
 use tokio::time::advance;
 
-use crate::support::http::read;
+use crate::support::http::{read, serving};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -164,10 +164,7 @@ async fn a_deploy_of_another_application_forgives_nothing() -> Result<()> {
 #[tokio::test]
 async fn each_client_address_has_its_own_rate() -> Result<()> {
     let options = HttpOptions::new().trusted_proxies(["127.0.0.1"]).rate_limit(Rate::per_hour(1));
-    let runtime =
-        Runtime::builder().http(([127, 0, 0, 1], 0)).http_options(options).start().await?;
-    runtime.run(Desk::bind()).await?;
-    let address = runtime.http_address().expect("it listens");
+    let (runtime, address) = serving(Desk::bind(), options).await?;
     for (client, status) in [("192.0.2.1", 200), ("192.0.2.2", 200), ("192.0.2.1", 429)] {
         let mut socket = TcpStream::connect(address).await?;
         let head =

@@ -111,7 +111,7 @@ async fn fields_are_properties_of_the_body() -> Result<()> {
     assert_eq!(greet["operationId"], "greet");
     assert_eq!(greet["tags"], json!(["Library"]));
     assert_eq!(greet["summary"], "Greets someone");
-    assert_eq!(greet["description"], "Greets someone. In one of the languages that we know.");
+    assert_eq!(greet["description"], "In one of the languages that we know.");
     assert_eq!(
         greet["requestBody"],
         json!({
@@ -213,6 +213,68 @@ async fn docs_page_is_self_contained() -> Result<()> {
     for outside in ["http://", "https://", "src=", "@import", "url("] {
         assert!(!page.contains(outside), "the page refers to {outside}");
     }
+    Ok(())
+}
+
+/// A typed error that says its statuses, one of which requests may have for other reasons, too.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Misplaced;
+
+impl std::fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("misplaced")
+    }
+}
+
+impl serve_core::http::HttpStatus for Misplaced {
+    fn status(&self) -> u16 {
+        409
+    }
+
+    fn statuses() -> &'static [(u16, &'static str)] {
+        &[(409, "It stands elsewhere."), (422, "It stands nowhere.")]
+    }
+}
+
+#[deployment]
+struct Shelf;
+
+#[handle]
+impl Shelf {
+    fn new() -> Self {
+        Self
+    }
+
+    /// Takes `one` off.
+    #[get("/{one}")]
+    pub async fn take(&self, one: u32) -> Result<u32, Misplaced> {
+        Ok(one)
+    }
+
+    #[routes]
+    pub fn routes(self: std::sync::Arc<Self>) -> serve_core::axum::Router {
+        serve_core::axum::Router::new()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_errors_routes_and_an_unnamed_application_are_told() -> Result<()> {
+    let runtime = MockRuntime::builder().start();
+    runtime.run(Shelf::bind()).await?;
+    let document: Value = runtime.http().get("/openapi.json").await?.json().await?;
+    assert_eq!(document["info"]["title"], "Shelf");
+    assert!(document["info"]["description"].as_str().unwrap().contains("`#[routes]`"));
+    let take = &document["paths"]["/{one}"]["get"];
+    assert_eq!((&take["summary"], take.get("description")), (&json!("Takes `one` off"), None));
+    let own: Vec<&String> = take["responses"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter_map(|(status, response)| (response["x-own"] == true).then_some(status))
+        .collect();
+    assert_eq!(own, ["409", "422"]);
+    let both = "A parameter is missing, unknown or ill-typed. Or: It stands nowhere.";
+    assert_eq!(take["responses"]["422"]["description"], both);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 #![cfg(feature = "http")]
 
 use crate::support::clocks::{MS, SECOND, advance_until, until};
-use crate::support::http::{ask, get_request, http2, read, send};
+use crate::support::http::{ask, get_request, http2, read, send, serving};
 use crate::support::status::total_load;
 
 use std::net::SocketAddr;
@@ -66,14 +66,6 @@ impl Web {
         let who = async |ConnectInfo(client): ConnectInfo<SocketAddr>| client.ip().to_string();
         Router::new().route("/who", get(who))
     }
-}
-
-async fn serving(options: HttpOptions) -> Result<(Runtime, SocketAddr)> {
-    let builder = Runtime::builder().http(([127, 0, 0, 1], 0)).http_options(options);
-    let runtime = builder.start().await?;
-    let address = runtime.http_address().expect("it listens");
-    runtime.run(Web::bind()).await?;
-    Ok((runtime, address))
 }
 
 /// Sends a whole request over a connection of its own, and returns the answer.
@@ -163,7 +155,7 @@ async fn the_head_of_a_stream_does_not_wait_for_its_first_item() -> Result<()> {
 #[tokio::test]
 async fn only_allowed_hosts_are_served() -> Result<()> {
     let options = HttpOptions::new().allowed_hosts(["*.example.org", "127.0.0.1"]);
-    let (_runtime, address) = serving(options.trusted_proxies(["127.0.0.1"])).await?;
+    let (_runtime, address) = serving(Web::bind(), options.trusted_proxies(["127.0.0.1"])).await?;
     for (headers, status) in [
         ("host: a.example.org:99\r\n", 200),
         ("host: 127.0.0.1\r\n", 200),
@@ -182,14 +174,14 @@ async fn only_allowed_hosts_are_served() -> Result<()> {
 #[tokio::test]
 async fn the_client_behind_a_trusted_proxy_is_known() -> Result<()> {
     let via = "host: here\r\nx-forwarded-for: 192.0.2.7\r\nx-forwarded-prefix: /api\r\n";
-    let (_direct, address) = serving(HttpOptions::new().root_path("/fixed")).await?;
+    let (_direct, address) = serving(Web::bind(), HttpOptions::new().root_path("/fixed")).await?;
     let answer = exchange(address, &get_with("/who", via)).await;
     assert!(answer.ends_with("127.0.0.1"), "nobody is believed: {answer}");
     let description = exchange(address, &get_with("/openapi.json", via)).await;
     assert!(description.contains("\"url\": \"/fixed\""), "{description}");
 
     let options = HttpOptions::new().trusted_proxies(["127.0.0.0/8"]);
-    let (_proxied, address) = serving(options).await?;
+    let (_proxied, address) = serving(Web::bind(), options).await?;
     let answer = exchange(address, &get_with("/who", via)).await;
     assert!(answer.ends_with("192.0.2.7"), "{answer}");
     let description = exchange(address, &get_with("/openapi.json", via)).await;
@@ -205,7 +197,7 @@ async fn the_client_behind_a_trusted_proxy_is_known() -> Result<()> {
 /// The client sends its whole body before it reads, as many clients do.
 #[tokio::test]
 async fn an_early_answer_is_not_lost() -> Result<()> {
-    let (_runtime, address) = serving(HttpOptions::new()).await?;
+    let (_runtime, address) = serving(Web::bind(), HttpOptions::new()).await?;
     for length in [3 << 20, 20 << 20] {
         let head = format!("POST /up HTTP/1.1\r\nhost: here\r\ncontent-length: {length}\r\n\r\n");
         let mut socket = TcpStream::connect(address).await?;
@@ -221,7 +213,7 @@ async fn an_early_answer_is_not_lost() -> Result<()> {
 
 #[tokio::test]
 async fn idle_connections_make_room() -> Result<()> {
-    let (_runtime, address) = serving(HttpOptions::new().max_connections(2)).await?;
+    let (_runtime, address) = serving(Web::bind(), HttpOptions::new().max_connections(2)).await?;
     let mut first = send(address, "/").await;
     assert!(read(&mut first).await.ends_with("hello"));
     let mut second = send(address, "/").await;
@@ -241,7 +233,7 @@ async fn idle_connections_make_room() -> Result<()> {
 
 #[tokio::test]
 async fn connections_with_requests_keep_others_waiting() -> Result<()> {
-    let (runtime, address) = serving(HttpOptions::new().max_connections(1)).await?;
+    let (runtime, address) = serving(Web::bind(), HttpOptions::new().max_connections(1)).await?;
     let first = send(address, "/wait").await;
     until("it runs", || total_load(&runtime).0 == 1).await;
     let mut second = send(address, "/").await;
@@ -256,7 +248,7 @@ async fn connections_with_requests_keep_others_waiting() -> Result<()> {
 async fn heads_and_idle_connections_have_their_own_limits() -> Result<()> {
     let options =
         HttpOptions::new().header_read_timeout(2 * SECOND).keep_alive_timeout(20 * SECOND);
-    let (_runtime, address) = serving(options).await?;
+    let (_runtime, address) = serving(Web::bind(), options).await?;
     let began = Instant::now();
     let mut half = TcpStream::connect(address).await?;
     half.write_all(b"GET / HTTP/1.1\r\nho").await?;
@@ -279,7 +271,7 @@ async fn heads_and_idle_connections_have_their_own_limits() -> Result<()> {
 #[tokio::test(start_paused = true)]
 async fn answers_that_nobody_takes_are_given_up_on_http2() -> Result<()> {
     let options = HttpOptions::new().send_timeout(5 * SECOND).keep_alive_timeout(20 * SECOND);
-    let (_runtime, address) = serving(options).await?;
+    let (_runtime, address) = serving(Web::bind(), options).await?;
     let socket = TokioIo::new(TcpStream::connect(address).await?);
     let (mut client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(0)
@@ -303,7 +295,7 @@ async fn answers_that_nobody_takes_are_given_up_on_http2() -> Result<()> {
 
 #[tokio::test]
 async fn a_large_answer_is_whole_on_http2() -> Result<()> {
-    let (_runtime, address) = serving(HttpOptions::new()).await?;
+    let (_runtime, address) = serving(Web::bind(), HttpOptions::new()).await?;
     let answer = http2(address).await.send_request(get_request("/large")).await.unwrap();
     assert_eq!(answer.headers()["content-length"], (8 << 20).to_string());
     let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -313,7 +305,8 @@ async fn a_large_answer_is_whole_on_http2() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_lame_duck_serves_while_it_says_that_it_goes() -> Result<()> {
-    let (runtime, address) = serving(HttpOptions::new().drain_delay(10 * SECOND)).await?;
+    let (runtime, address) =
+        serving(Web::bind(), HttpOptions::new().drain_delay(10 * SECOND)).await?;
     let began = Instant::now();
     let stopping = runtime.clone();
     let stops = tokio::spawn(async move { stopping.shutdown().await });
@@ -360,7 +353,7 @@ async fn a_socket_is_handed_over() -> Result<()> {
 
 #[tokio::test(start_paused = true)]
 async fn a_trickling_body_does_not_hold_a_slot() -> Result<()> {
-    let (runtime, address) = serving(HttpOptions::new()).await?;
+    let (runtime, address) = serving(Web::bind(), HttpOptions::new()).await?;
     let mut socket = TcpStream::connect(address).await?;
     socket.write_all(b"POST /up HTTP/1.1\r\nhost: here\r\ncontent-length: 1000\r\n\r\n").await?;
     let (mut reader, mut writer) = socket.into_split();

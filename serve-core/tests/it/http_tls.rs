@@ -2,6 +2,7 @@
 #![cfg(all(feature = "http", feature = "tls"))]
 
 use crate::support::clocks::{MS, SECOND, seconds};
+use crate::support::http::serving;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -78,14 +79,6 @@ impl Drop for Files {
     }
 }
 
-async fn serving(options: HttpOptions) -> Result<(Runtime, SocketAddr)> {
-    let builder = Runtime::builder().http(([127, 0, 0, 1], 0)).http_options(options);
-    let runtime = builder.start().await?;
-    let address = runtime.http_address().expect("it listens");
-    runtime.run(Web::bind()).await?;
-    Ok((runtime, address))
-}
-
 /// Connects as a client that trusts one certificate alone.
 async fn connect(
     address: SocketAddr,
@@ -118,7 +111,7 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 async fn both_versions_of_http_are_served() -> Result<()> {
     let files = Files::new();
     let certificate = files.renew();
-    let (_runtime, address) = serving(files.options()).await?;
+    let (_runtime, address) = serving(Web::bind(), files.options()).await?;
     let mut stream = connect(address, &certificate, "http/1.1").await?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert!(ask(&mut stream, GET).await.ends_with("hello"));
@@ -144,7 +137,7 @@ async fn both_versions_of_http_are_served() -> Result<()> {
 async fn an_early_answer_is_not_lost() -> Result<()> {
     let files = Files::new();
     let certificate = files.renew();
-    let (_runtime, address) = serving(files.options()).await?;
+    let (_runtime, address) = serving(Web::bind(), files.options()).await?;
     let mut stream = connect(address, &certificate, "http/1.1").await?;
     let length = 3 << 20;
     let head = format!("POST /up HTTP/1.1\r\nhost: here\r\ncontent-length: {length}\r\n\r\n");
@@ -159,7 +152,7 @@ async fn an_early_answer_is_not_lost() -> Result<()> {
 async fn a_renewed_certificate_is_used_without_a_restart() -> Result<()> {
     let files = Files::new();
     let old = files.renew();
-    let (_runtime, address) = serving(files.options()).await?;
+    let (_runtime, address) = serving(Web::bind(), files.options()).await?;
     let mut open = connect(address, &old, "http/1.1").await?;
     // Half of a renewal, or a broken file, leaves the certificate as it is.
     fs::write(files.path("cert.pem"), "broken")?;
@@ -193,7 +186,7 @@ async fn a_certificate_that_cannot_be_used_starts_nothing() {
     fs::copy(files.path("key.pem"), files.path("old.pem")).unwrap();
     files.renew();
     let mismatch = error(files.options().tls_key(files.path("old.pem"))).await;
-    assert!(mismatch.contains("do not work together"), "{mismatch}");
+    assert!(mismatch.contains("old.pem is not the private key of the certificate"), "{mismatch}");
     let swapped = files.options().tls_cert(files.path("key.pem"));
     let swapped = error(swapped).await;
     assert!(swapped.contains("key.pem: no certificate in PEM form"), "{swapped}");
@@ -205,7 +198,8 @@ async fn a_certificate_that_cannot_be_used_starts_nothing() {
 async fn handshakes_that_do_not_end_are_given_up() -> Result<()> {
     let files = Files::new();
     files.renew();
-    let (runtime, address) = serving(files.options().header_read_timeout(3 * SECOND)).await?;
+    let (runtime, address) =
+        serving(Web::bind(), files.options().header_read_timeout(3 * SECOND)).await?;
     let mut silent = TcpStream::connect(address).await?;
     let mut plain = TcpStream::connect(address).await?;
     plain.write_all(GET.as_bytes()).await?;

@@ -9,7 +9,7 @@
 //! | `bind` | `bind`, for each constructor |
 //! | `handlers` | the runtime's interface to the block |
 //!
-//! The code that is the same for every block is in `serve-core/src/macros/handle.rs`, in hidden
+//! The code that is the same for every block is in `serve-core/src/macros/`, in hidden
 //! `macro_rules!`, whose grammar is described there.
 
 mod batch;

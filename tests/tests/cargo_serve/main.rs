@@ -21,4 +21,6 @@ mod stderr;
 #[cfg(unix)]
 mod target_directories;
 #[cfg(unix)]
+mod tls;
+#[cfg(unix)]
 mod watch;

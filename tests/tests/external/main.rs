@@ -4,5 +4,7 @@
 #![cfg(unix)]
 #![allow(unreachable_pub, reason = "a handle has the public methods, and a test no public face")]
 
+mod browser;
+mod docs_page;
 mod proxies;
 mod web;

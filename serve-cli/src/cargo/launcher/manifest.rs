@@ -16,6 +16,8 @@ pub(super) struct LauncherManifest<'c> {
     pub(super) package: &'c Package,
     pub(super) features: Features,
     pub(super) serve_cli: ServeCli,
+    /// True if the program is to have TLS.
+    pub(super) tls: bool,
     /// The root of the user's workspace.
     pub(super) root: &'c Utf8Path,
     pub(super) root_manifest: Table,
@@ -70,7 +72,11 @@ impl LauncherManifest<'_> {
         }
         let mut dependencies = Table::new();
         dependencies.insert(self.package.name.to_string(), Value::Table(package));
-        dependencies.insert(SERVE_CLI.to_owned(), Value::Table(self.serve_cli.dependency()));
+        let mut serve_cli = self.serve_cli.dependency();
+        if self.tls {
+            serve_cli.insert("features".to_owned(), Value::from(vec!["tls"]));
+        }
+        dependencies.insert(SERVE_CLI.to_owned(), Value::Table(serve_cli));
         dependencies
     }
 }
@@ -127,6 +133,7 @@ mod tests {
             package: &package,
             features: Features { without_default: true, names: vec!["french".into()] },
             serve_cli: ServeCli::Path("/serve/serve-cli".into()),
+            tls: true,
             root: "/work".into(),
             root_manifest: table(
                 r#"

@@ -50,6 +50,7 @@ impl Launcher {
             package,
             features: features::select(package, &workspace.options)?,
             serve_cli: ServeCli::beside(serve_core, package)?,
+            tls: workspace.options.tls,
             root,
             root_manifest: read_manifest(&root.join("Cargo.toml"))?,
         };

@@ -189,8 +189,9 @@ where
             let items = Self::within(&incoming, || stream::<M>(&self.handle, Here(arguments)));
             let (headers, id) = (&incoming.head.headers, &incoming.id);
             let (settings, format) = (&self.settings, self.error_format);
+            let (result, status) = (self.result, self.status);
             let response =
-                streaming::respond::<M>(items, self.status, headers, id, settings, format).await;
+                streaming::respond::<M>(items, result, status, headers, id, settings, format).await;
             self.succeeded(response)
         })
     }

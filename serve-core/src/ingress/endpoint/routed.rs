@@ -34,6 +34,7 @@ use crate::dispatch::{Head, Plain, Serving, start};
 use crate::ingress::connection::Connection;
 use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::incoming::Incoming;
+use crate::ingress::response::grpc;
 use crate::ingress::response::http_error::HttpError;
 use crate::ingress::response::into_response::InPieces;
 use crate::ingress::websocket::{Opened, RoutedSocket, no_room, not_here};
@@ -121,11 +122,14 @@ pub(crate) async fn serve(
     body: Body,
 ) -> Response<Body> {
     let id = Arc::clone(&incoming.id);
+    let is_grpc = grpc::content_type(&incoming.head.headers).is_some();
     let mut parts = start_routed(router, routes, (prefix, settings), incoming, body);
     match parts.next().await {
         Some(Ok(Part::Whole(response))) => response,
         Some(Ok(Part::Head(head, size))) => {
-            let mut response = Response::from_parts(head, Body::new(RoutedBody { parts, size }));
+            let grpc = is_grpc.then_some(id);
+            let body = RoutedBody { parts, size, grpc };
+            let mut response = Response::from_parts(head, Body::new(body));
             response.extensions_mut().insert(InPieces);
             response
         }
@@ -287,6 +291,8 @@ async fn forward(response: Response<Body>, parts: &mpsc::Sender<Outcome<Part, In
 struct RoutedBody {
     parts: ResponseStream<Part>,
     size: SizeHint,
+    /// The id of a gRPC request, whose failure is sent as trailers.
+    grpc: Option<Arc<str>>,
 }
 
 impl HttpBody for RoutedBody {
@@ -299,7 +305,10 @@ impl HttpBody for RoutedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         Poll::Ready(match ready!(Pin::new(&mut self.parts).poll_next(cx)) {
             Some(Ok(Part::Frame(frame))) => Some(Ok(frame)),
-            Some(Err(error)) => Some(Err(error)),
+            Some(Err(error)) => Some(match self.grpc.take() {
+                Some(id) => Ok(Frame::trailers(grpc::trailers(&error, NAME, &id))),
+                None => Err(error),
+            }),
             Some(Ok(Part::Whole(_) | Part::Head(..))) | None => None,
         })
     }

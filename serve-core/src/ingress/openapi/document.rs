@@ -13,6 +13,9 @@ use super::operation::{self, Schemas};
 use super::{ERROR, bounds, components};
 use crate::ingress::endpoint_info::{EndpointInfo, numbered};
 
+/// The sentence about an application whose `#[routes]` serve paths that nothing is known of.
+const OTHERS: &str = "Other paths are served by `#[routes]`, and are not described here.";
+
 /// Returns the description of an application with these endpoints.
 pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value {
     let (mut takes, mut gives) = (generator(true), generator(false));
@@ -45,12 +48,15 @@ pub(crate) fn document(about: &About, endpoints: &[Arc<EndpointInfo>]) -> Value 
     components::retain_used(&mut schemas, &paths);
     let mut document = json!({
         "openapi": "3.1.0",
-        "info": { "title": about.application, "version": env!("CARGO_PKG_VERSION") },
+        "info": { "title": about.title, "version": env!("CARGO_PKG_VERSION") },
         "servers": [{ "url": about.prefix }],
         "tags": [{ "name": about.deployment }],
         "paths": paths,
         "components": { "schemas": schemas },
     });
+    if about.has_routes {
+        document["info"]["description"] = OTHERS.into();
+    }
     if about.needs_key {
         document["components"]["securitySchemes"] = json!({
             "Bearer": { "type": "http", "scheme": "bearer" },

@@ -29,12 +29,11 @@ pub(crate) fn describe(
     let mut operation = Map::new();
     operation.insert("operationId".into(), info.method.name.into());
     operation.insert("tags".into(), json!([about.deployment]));
-    let doc = info.method.doc.trim();
-    if !doc.is_empty() {
-        let summary = doc.split_once(". ").map_or(doc, |(first, _)| first);
-        let summary = summary.split('\n').next().unwrap_or(summary);
-        operation.insert("summary".into(), summary.trim_end_matches('.').into());
-        operation.insert("description".into(), doc.into());
+    let (summary, description) = first_sentence(info.method.doc);
+    for (key, text) in [("summary", summary.trim_end_matches('.')), ("description", description)] {
+        if !text.is_empty() {
+            operation.insert(key.into(), text.into());
+        }
     }
     let parameters = parameters(info, path_names, &params);
     if !parameters.is_empty() {
@@ -53,6 +52,13 @@ pub(crate) fn describe(
     }
     operation.insert("responses".into(), responses(info, result, about));
     operation.into()
+}
+
+/// Splits the documentation of a method, one paragraph on one line, into its first sentence and the
+/// rest.
+fn first_sentence(doc: &str) -> (&str, &str) {
+    let doc = doc.trim();
+    doc.split_once(". ").map_or((doc, ""), |(first, rest)| (first, rest.trim()))
 }
 
 /// Returns the schema of the messages of a WebSocket. Binary messages have no structure.
@@ -203,6 +209,10 @@ fn responses(info: &EndpointInfo, result: Value, about: &About) -> Value {
     }
     if info.fallible && info.statuses.is_empty() {
         add("default", "The method's own error, if it has a status.");
+    }
+    // Of all the ways to fail, those that belong to this method.
+    for (status, _) in info.statuses {
+        responses[&status.to_string()]["x-own"] = true.into();
     }
     responses.into()
 }

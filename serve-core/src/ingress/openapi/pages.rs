@@ -31,6 +31,7 @@ const DOCS: &str = concat!(
     include_str!("docs/page.html"),
     "<script>\n",
     include_str!("docs/script.js"),
+    include_str!("docs/requests.js"),
     "</script>\n",
 );
 

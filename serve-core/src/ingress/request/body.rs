@@ -14,6 +14,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::application::HttpSettings;
+use crate::ingress::response::grpc;
 use crate::ingress::response::http_error::HttpError;
 
 /// The time for which a body may arrive at any rate, as in Apache httpd (`RequestReadTimeout`): a
@@ -119,10 +120,7 @@ async fn next(
 /// A gRPC body is not wrapped, because its streams may rest; over HTTP/2, the proxy's pings find
 /// out whether the client is there.
 pub(crate) fn hurried(headers: &HeaderMap, body: Body, patience: Patience) -> Body {
-    let grpc = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/grpc"));
-    if grpc || body.is_end_stream() {
+    if grpc::content_type(headers).is_some() || body.is_end_stream() {
         return body;
     }
     Body::new(HurriedBody { body, patience, wait: None })

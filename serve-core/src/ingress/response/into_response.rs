@@ -11,6 +11,9 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::error::same;
+use crate::ingress::response::chunk::{chunk, chunk_of_event};
+use crate::ingress::response::event::Event;
+use crate::ingress::response::framing::Framing;
 use crate::ingress::response::json;
 use crate::ingress::response::reply::{Reply, Unsendable};
 
@@ -61,6 +64,8 @@ pub(crate) struct InPieces;
 pub struct EndpointResult<T> {
     pub(crate) kind: ResultKind,
     pub(crate) answer: fn(T) -> Result<Response<Body>, Unsendable>,
+    /// Encodes an item of a stream.
+    pub(crate) chunk: fn(T, Framing) -> Result<Bytes, Unsendable>,
 }
 
 impl<T> Clone for EndpointResult<T> {
@@ -81,7 +86,7 @@ impl<T: Serialize + 'static> EndpointResult<T> {
     /// Sends the value alone.
     #[must_use]
     pub fn value() -> Self {
-        Self { kind: ResultKind::of::<T>(), answer: answer::<T> }
+        Self { kind: ResultKind::of::<T>(), answer: answer::<T>, chunk: chunk::<T> }
     }
 }
 
@@ -89,7 +94,17 @@ impl<T: Serialize + 'static> EndpointResult<Reply<T>> {
     /// Sends the value with the status and the headers of the reply.
     #[must_use]
     pub fn reply() -> Self {
-        Self { kind: ResultKind::of::<T>(), answer: answer_reply::<T> }
+        let chunk = |reply: Reply<T>, framing| chunk(reply.into_value(), framing);
+        Self { kind: ResultKind::of::<T>(), answer: answer_reply::<T>, chunk }
+    }
+}
+
+impl<T: Serialize + 'static> EndpointResult<Event<T>> {
+    /// Sends the data, with the id, the name and the reconnection time where the format has them.
+    #[must_use]
+    pub fn event() -> Self {
+        let answer = |event: Event<T>| answer(event.data);
+        Self { kind: ResultKind::of::<T>(), answer, chunk: chunk_of_event::<T> }
     }
 }
 

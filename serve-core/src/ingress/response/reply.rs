@@ -154,6 +154,9 @@ pub enum Unsendable {
     /// The name of the header is invalid, or its value.
     #[error("the header {0:?} of the `Reply` has an invalid name or value")]
     Header(String),
+    /// The id or the name of an event has a line break.
+    #[error("{0:?}, the id or the name of an `Event`, has a line break or a NUL")]
+    Event(String),
 }
 
 /// A cookie that a response sets: `Path=/`, `HttpOnly` and `SameSite=Lax`, unless changed.

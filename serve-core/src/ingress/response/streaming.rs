@@ -19,12 +19,12 @@ use crate::application::HttpSettings;
 use crate::call::pending::panic_message;
 use crate::call::wire::echo::shown_log;
 use crate::call::{CallError, ResponseStream};
-use crate::error::same;
+use crate::ingress::response::chunk::event;
 use crate::ingress::response::error_format::ErrorFormat;
 use crate::ingress::response::framing::Framing;
 use crate::ingress::response::http_error::HttpError;
-use crate::ingress::response::into_response::ResultKind;
-use crate::ingress::response::json;
+use crate::ingress::response::into_response::EndpointResult;
+use crate::ingress::response::reply::Unsendable;
 use crate::method::Streaming;
 
 /// The largest size of a stream as one JSON array, which is in memory as a whole. A client that
@@ -36,6 +36,7 @@ const ARRAY_LIMIT: usize = 64 << 20;
 /// first item has arrived, so that an error in its place has a status of its own.
 pub(crate) async fn respond<M: Streaming>(
     items: ResponseStream<M::Ok, M::Err>,
+    result: EndpointResult<M::Ok>,
     status: fn(&M::Err) -> Option<u16>,
     headers: &HeaderMap,
     request_id: &Arc<str>,
@@ -45,9 +46,9 @@ pub(crate) async fn respond<M: Streaming>(
 where
     M::Ok: Serialize,
 {
-    let framing = Framing::wanted(headers, ResultKind::of::<M::Ok>());
-    let id = Arc::clone(request_id);
-    let mut framed = Framed::<M> { items, framing, status, id, format, ended: false };
+    let framing = Framing::wanted(headers, result.kind);
+    let (chunk, id) = (result.chunk, Arc::clone(request_id));
+    let mut framed = Framed::<M> { items, framing, chunk, status, id, format, ended: false };
     let body = match framing {
         Framing::List => match framed.gather().await {
             Ok(Some(array)) => Ok(Body::from(array)),
@@ -84,6 +85,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 struct Framed<M: Streaming> {
     items: ResponseStream<M::Ok, M::Err>,
     framing: Framing,
+    chunk: fn(M::Ok, Framing) -> Result<Bytes, Unsendable>,
     status: fn(&M::Err) -> Option<u16>,
     id: Arc<str>,
     format: ErrorFormat,
@@ -113,9 +115,8 @@ where
 
     fn try_frame(&self, item: Result<M::Ok, CallError<M::Err>>) -> Result<Bytes, HttpError> {
         let chunk = match item {
-            Ok(item) => {
-                chunk(item, self.framing).map_err(|error| CallError::Codec(error.to_string()))
-            }
+            Ok(item) => (self.chunk)(item, self.framing)
+                .map_err(|error| CallError::Codec(error.to_string())),
             Err(error) => Err(error),
         };
         chunk.map_err(|error| HttpError::of_method::<M>(error, self.status, &self.id))
@@ -224,71 +225,5 @@ impl<S: Stream<Item = Result<Bytes, Broken>> + Unpin> Stream for Heartbeat<S> {
         ready!(next.as_mut().poll(cx));
         this.next = None;
         Poll::Ready(Some(Ok(Bytes::from_static(b": heartbeat\n\n"))))
-    }
-}
-
-/// Encodes one item as it is sent.
-fn chunk<T: Serialize + 'static>(item: T, framing: Framing) -> Result<Bytes, serde_json::Error> {
-    match framing {
-        Framing::Text => return Ok(same::<T, String>(item).map(Bytes::from).unwrap_or_default()),
-        Framing::Raw => return Ok(same::<T, Bytes>(item).unwrap_or_default()),
-        Framing::List => return json::to_vec(&item).map(Bytes::from),
-        Framing::Lines => {
-            let mut line = json::to_vec(&item)?;
-            line.push(b'\n');
-            return Ok(line.into());
-        }
-        Framing::Events => {}
-    }
-    Ok(match same::<T, String>(item) {
-        Ok(text) => event(None, &text),
-        Err(item) => event(None, &String::from_utf8_lossy(&json::to_vec(&item)?)),
-    })
-}
-
-/// Formats a server-sent event. Each line of the data is a line of its own; a receiver joins the
-/// lines again. A lone carriage return ends a line too, and is a line break to the receiver.
-fn event(name: Option<&str>, data: &str) -> Bytes {
-    let mut event = String::with_capacity(data.len() + 16);
-    if let Some(name) = name {
-        event.push_str("event: ");
-        event.push_str(name);
-        event.push('\n');
-    }
-    let mut rest = data;
-    loop {
-        let end = rest.find(['\n', '\r']);
-        event.push_str("data: ");
-        event.push_str(&rest[..end.unwrap_or(rest.len())]);
-        event.push('\n');
-        let Some(end) = end else { break };
-        let skip = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
-        rest = &rest[end + skip..];
-    }
-    event.push('\n');
-    event.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_hold_text_of_many_lines() {
-        assert_eq!(event(None, "Hola"), "data: Hola\n\n");
-        assert_eq!(event(None, ""), "data: \n\n");
-        assert_eq!(event(None, "a\nb\r\nc\rd\n"), "data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n");
-        assert_eq!(event(Some("error"), "{}"), "event: error\ndata: {}\n\n");
-    }
-
-    #[test]
-    fn items_are_framed() {
-        let text = || "a\nb".to_owned();
-        assert_eq!(chunk(text(), Framing::Text).unwrap(), "a\nb");
-        assert_eq!(chunk(text(), Framing::Lines).unwrap(), "\"a\\nb\"\n");
-        assert_eq!(chunk(text(), Framing::Events).unwrap(), "data: a\ndata: b\n\n");
-        assert_eq!(chunk(7, Framing::Events).unwrap(), "data: 7\n\n");
-        assert_eq!(chunk(Bytes::from_static(b"\0"), Framing::Raw).unwrap(), "\0");
-        assert_eq!(chunk(Bytes::from_static(b"\0"), Framing::List).unwrap(), "[0]");
     }
 }

@@ -17,7 +17,7 @@ use crate::ingress::endpoint::method_endpoint::Endpoint;
 use crate::ingress::endpoint::routed::{self, MakeRoutes};
 use crate::ingress::endpoint_info::EndpointInfo;
 use crate::ingress::filters::Filters;
-use crate::ingress::openapi::about::About;
+use crate::ingress::openapi::about::{self, About};
 use crate::ingress::openapi::pages::{self, Page};
 use crate::ingress::prefix::{below, joined};
 use crate::ingress::request::body::{Patience, hurried};
@@ -82,7 +82,7 @@ impl MountedApp {
         settings: Arc<HttpSettings>,
         filters: Option<Arc<Filters>>,
     ) -> Result<Self, EndpointError> {
-        let Route { application, prefix, ingress, link, http_options: _ } = route;
+        let Route { application, prefix, ingress, link, function, http_options: _ } = route;
         let router: Arc<Router> = link.clone().open().expect("a link leads to a router");
         let interface = ingress.http().map(HttpInterface::from_any);
         let HttpInterface { endpoints: declared, routes } =
@@ -90,13 +90,14 @@ impl MountedApp {
         let typed = PathRouter::of(declared.iter().map(declaration))?;
         let pages: Vec<(&'static str, Page)> = pages::of(
             About {
-                application: application.clone(),
+                title: about::title(&application, function.as_deref(), router.name()),
                 prefix: prefix.clone(),
                 deployment: router.name().to_string(),
                 max_body: settings.max_body(),
                 error_format: ErrorFormat::of(&settings),
                 needs_key: !settings.api_keys.is_empty(),
                 has_rate_limit: settings.rate_limit.is_some(),
+                has_routes: routes.is_some(),
             },
             declared.iter().map(|one| Arc::clone(&one.info)),
         )

@@ -11,13 +11,14 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::call::request::Request;
 use crate::call::wire::echo::shown;
 use crate::ingress::connection::{Connection, Ongoing};
+use crate::ingress::response::grpc::GRPC_STATUS;
 use crate::ingress::response::into_response::InPieces;
 
 /// nginx's "client closed request". This status is never sent, because nobody is there to read it.
@@ -74,12 +75,12 @@ impl AccessRecord {
         Self { line }
     }
 
-    /// Writes the line.
-    fn complete(mut self, status: u16) {
-        self.write(status);
+    /// Writes the line. A gRPC call has a status of its own, beside that of HTTP.
+    fn complete(mut self, status: u16, grpc_status: Option<u16>) {
+        self.write(status, grpc_status);
     }
 
-    fn write(&mut self, status: u16) {
+    fn write(&mut self, status: u16, grpc_status: Option<u16>) {
         let Some(line) = self.line.take() else { return };
         // Any token of any length is a method.
         let method = shown(line.method.as_str());
@@ -87,15 +88,17 @@ impl AccessRecord {
         let route = line.request.route().map_or(line.path.as_str(), |route| route);
         // In whole microseconds: the digits after them are noise.
         let ms = line.began.elapsed().as_micros() as f64 / 1000.0;
+        let grpc = grpc_status.map(|status| format!(" grpc {status}")).unwrap_or_default();
         tracing::info!(
             target: "serve_core::access",
             method = &*method,
             route,
             status,
+            grpc_status,
             ms,
             request_id = &*line.request_id,
             client = line.client.map(tracing::field::display),
-            "{method} {route} {status} {ms:.1}ms",
+            "{method} {route} {status} {ms:.1}ms{grpc}",
         );
     }
 }
@@ -104,7 +107,7 @@ impl Drop for AccessRecord {
     fn drop(&mut self) {
         let Some(line) = &self.line else { return };
         let cut_off = line.connection.as_ref().is_some_and(|connection| connection.is_cut_off());
-        self.write(if cut_off { CUT_OFF } else { CLIENT_GONE });
+        self.write(if cut_off { CUT_OFF } else { CLIENT_GONE }, None);
     }
 }
 
@@ -144,7 +147,7 @@ pub(crate) fn watch(
     let length = response.body().size_hint().exact();
     let in_pieces = response.extensions_mut().remove::<InPieces>().is_some();
     if response.body().is_end_stream() || (length.is_some() && !in_pieces) {
-        access.complete(status);
+        access.complete(status, grpc_status(response.headers()));
         // An HTTP/2 connection is not idle while a client takes an answer.
         return match ongoing.filter(|_| multiplexed && length != Some(0)) {
             Some(ongoing) => {
@@ -157,10 +160,17 @@ pub(crate) fn watch(
     response.map(|body| Body::new(Watched::new(body, status, Some(access), ongoing)))
 }
 
+/// Returns the status of a gRPC call, from the headers or the trailers of its response.
+fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
 /// A body whose end is logged.
 struct Watched {
     body: Body,
     status: u16,
+    /// The status of a gRPC call, once the trailers have said it.
+    grpc_status: Option<u16>,
     access: Option<AccessRecord>,
     /// The number of bytes that are left, if the length of the body is known.
     left: Option<u64>,
@@ -177,12 +187,12 @@ impl Watched {
         ongoing: Option<Ongoing>,
     ) -> Self {
         let left = body.size_hint().exact();
-        Self { body, status, access, left, fault: None, _ongoing: ongoing }
+        Self { body, status, grpc_status: None, access, left, fault: None, _ongoing: ongoing }
     }
 
     fn complete(&mut self) {
         if let Some(access) = self.access.take() {
-            access.complete(self.status);
+            access.complete(self.status, self.grpc_status);
         }
     }
 }
@@ -198,7 +208,11 @@ impl HttpBody for Watched {
         if self.fault.is_none() {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
             let Some(Err(fault)) = frame else {
-                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                let sent = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+                if let Some(trailers) = sent.and_then(Frame::trailers_ref) {
+                    self.grpc_status = grpc_status(trailers);
+                }
+                let data = sent.and_then(Frame::data_ref);
                 let length = data.map_or(0, |data| data.len() as u64);
                 self.left = self.left.map(|left| left.saturating_sub(length));
                 // hyper does not poll a body of known length for its end.

@@ -1,6 +1,7 @@
 //! The port: connections, and what every request passes through, whatever answers it.
 
 pub(crate) mod access_log;
+pub(crate) mod certificate_error;
 pub(crate) mod connections;
 pub(crate) mod proxy;
 pub(crate) mod refusal;

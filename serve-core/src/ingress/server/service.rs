@@ -28,6 +28,7 @@ use crate::ingress::request::host::{check_allowed, check_host, check_origin};
 use crate::ingress::request::incoming::Incoming;
 use crate::ingress::request::metadata::Metadata;
 use crate::ingress::response::error_format::ErrorFormat;
+use crate::ingress::response::grpc;
 use crate::ingress::response::http_error::HttpError;
 use crate::ingress::routing::mounted_app::MountedApp;
 use crate::ingress::routing::route_table::RouteTable;
@@ -187,11 +188,14 @@ impl HttpService {
         let by = timeout.and_then(|timeout| time::after(Instant::now(), timeout));
         let deadline = Deadline::for_call(by, None);
         let multiplexed = connection.is_some() && head.version == Version::HTTP_2;
-        let prefers_text = metadata.prefers_text;
+        let (prefers_text, grpc) = (metadata.prefers_text, metadata.grpc.cloned());
         let error_format = app.as_ref().map_or(self.error_format, |app| app.error_format);
         let mut passage = None;
         let response = match (checked, app) {
             (Err(error), _) => error.into_response(),
+            (Ok(()), _) if grpc.is_some() && self.turns_away(head.uri.path()) => {
+                HttpError::unavailable(DRAINING).into_response()
+            }
             (Ok(()), Some(app)) => {
                 let answer = filters.as_ref().and_then(|filters| {
                     let methods = || app.methods(head.uri.path());
@@ -219,7 +223,10 @@ impl HttpService {
             }
             (Ok(()), None) => self.no_app(head.uri.path()),
         };
-        let response = error_format.complete(response, |it| it.of_request(&id, prefers_text));
+        let response = match &grpc {
+            Some(content_type) => grpc::complete(response, content_type),
+            None => error_format.complete(response, |it| it.of_request(&id, prefers_text)),
+        };
         let response = match (&filters, &passage) {
             (Some(filters), Some(passage)) => filters.leave(passage, response),
             _ => response,
@@ -237,6 +244,12 @@ impl HttpService {
         // Outermost: a client that takes nothing ends the request as one that has left does.
         let limit = self.settings.send_timeout;
         response.map(|body| Body::new(StalledBody::new(body, limit)))
+    }
+
+    /// True for a gRPC health check of a process that goes away. An application serves the checks itself,
+    /// but does not know of the drain.
+    fn turns_away(&self, path: &str) -> bool {
+        self.draining.load(Ordering::Relaxed) && path.starts_with("/grpc.health.v1.Health/")
     }
 
     /// Checks the parts of a head that say where a request goes and where it comes from. A request

@@ -20,6 +20,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use crate::application::HttpSettings;
+use crate::ingress::server::certificate_error::CertificateError;
 
 /// The shortest time between two looks at the files. A renewed certificate is needed within days.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,25 +35,12 @@ pub(crate) struct Tls {
     handshake: Duration,
 }
 
-/// The error of a certificate that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TlsError {
-    #[error("{}: {source}", .path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}: no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)", .0.display())]
-    NoCertificate(PathBuf),
-    #[error("{}: no private key in PEM form (`-----BEGIN PRIVATE KEY-----`)", .0.display())]
-    NoKey(PathBuf),
-    #[error("{} and {} do not work together: {reason}", .cert.display(), .key.display())]
-    Unusable { cert: PathBuf, key: PathBuf, reason: rustls::Error },
-}
-
 impl Tls {
     /// Reads the certificate that the settings name, if they name one.
     ///
     /// # Errors
     /// If the files cannot be read, or do not hold a certificate and its key.
-    pub(crate) fn of(settings: &HttpSettings) -> Result<Option<Self>, TlsError> {
+    pub(crate) fn of(settings: &HttpSettings) -> Result<Option<Self>, CertificateError> {
         let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
             return Ok(None);
         };
@@ -104,24 +92,26 @@ impl Files {
         })
     }
 
-    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
         let chain = CertificateDer::pem_slice_iter(&read(&self.cert)?)
             .collect::<Result<Vec<_>, _>>()
             .ok()
             .filter(|chain| !chain.is_empty())
-            .ok_or_else(|| TlsError::NoCertificate(self.cert.clone()))?;
+            .ok_or_else(|| CertificateError::NoCertificate(self.cert.clone()))?;
         let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
-            .map_err(|_| TlsError::NoKey(self.key.clone()))?;
-        CertifiedKey::from_der(chain, key, provider).map_err(|reason| TlsError::Unusable {
-            cert: self.cert.clone(),
-            key: self.key.clone(),
-            reason,
+            .map_err(|_| CertificateError::NoKey(self.key.clone()))?;
+        CertifiedKey::from_der(chain, key, provider).map_err(|reason| {
+            let (cert, key) = (self.cert.clone(), self.key.clone());
+            match reason {
+                rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch { cert, key },
+                reason => CertificateError::Unusable { cert, key, reason: reason.to_string() },
+            }
         })
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }
 
 /// The certificate of a port.
@@ -140,7 +130,7 @@ struct State {
 }
 
 impl Certificate {
-    fn read(files: Files, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+    fn read(files: Files, provider: Arc<CryptoProvider>) -> Result<Self, CertificateError> {
         let versions = files.versions();
         let current = Arc::new(files.read(&provider)?);
         let state = Mutex::new(State { current, versions, looked: Instant::now() });

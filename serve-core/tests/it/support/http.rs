@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serve_core::{Bytes, Result, Runtime};
+use serve_core::http::HttpOptions;
+use serve_core::{Application, Bound, Bytes, Deployment, Result, Runtime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,6 +20,19 @@ pub(crate) type Http2 = http2::SendRequest<Empty<Bytes>>;
 pub(crate) async fn listening() -> Result<(Runtime, SocketAddr)> {
     let runtime = Runtime::builder().http(([127, 0, 0, 1], 0)).start().await?;
     let address = runtime.http_address().expect("it listens");
+    Ok((runtime, address))
+}
+
+/// A real runtime that serves an application on a free port of this machine, with these options, and its
+/// address.
+pub(crate) async fn serving<D: Deployment>(
+    ingress: Bound<D>,
+    options: HttpOptions,
+) -> Result<(Runtime, SocketAddr)> {
+    let builder = Runtime::builder().http(([127, 0, 0, 1], 0)).http_options(options);
+    let runtime = builder.start().await?;
+    let address = runtime.http_address().expect("it listens");
+    runtime.run_any(Application::new(ingress).into()).await?;
     Ok((runtime, address))
 }
 

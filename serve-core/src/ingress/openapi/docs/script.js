@@ -1,6 +1,5 @@
 "use strict";
-// Shows openapi.json, and sends what the reader wants to try. Everything that comes from
-// the document is set as text, never as HTML.
+// Shows openapi.json. Everything that comes from the document is set as text, never as HTML.
 
 const at = (id) => document.getElementById(id);
 
@@ -15,6 +14,19 @@ function make(name, attributes = {}, ...children) {
   element.append(...children.filter((child) => child != null));
   return element;
 }
+
+/** A text in which `code` between backticks is set apart. */
+function prose(text) {
+  const parts = text.split("`");
+  if (parts.length % 2 === 0) {
+    // The last one has no counterpart, and stays as it is.
+    const rest = parts.pop();
+    parts.push(`${parts.pop()}\`${rest}`);
+  }
+  return parts.map((part, at) => (at % 2 ? make("code", {}, part) : part));
+}
+
+const hint = (text) => make("span", { class: "hint" }, ...prose(text));
 
 let schemas = {};
 const nameOf = (schema) => schema?.$ref?.split("/").pop();
@@ -80,11 +92,11 @@ function partsOf(schema, depth = 0) {
 }
 
 const requiredMark = () => make("span", { class: "required" }, "required");
-const descriptionOf = (schema) =>
-  schema?.description ? make("span", { class: "hint" }, `  ${schema.description}`) : null;
+const descriptionOf = (schema) => schema?.description ? hint(`  ${schema.description}`) : null;
 
 function typeLink(schema) {
-  const target = nameOf(schema) ?? nameOf(schema?.items);
+  const named = [schema, schema?.items, ...alternatives(schema ?? {}) ?? []].find(nameOf);
+  const target = nameOf(named);
   const text = make("code", {}, typeOf(schema));
   return target in schemas ? make("a", { href: `#schema-${target}` }, text) : text;
 }
@@ -99,7 +111,7 @@ function endpoint(base, path, verb, operation) {
   const parameters = operation.parameters ?? [];
   const [bodyType, body] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   const section = make("div", { class: "body" });
-  if (operation.description) section.append(make("p", {}, operation.description));
+  if (operation.description) section.append(make("p", {}, ...prose(operation.description)));
   if (parameters.length) {
     section.append(make("h3", {}, "Parameters"), make("table", {}, ...parameters.map((one) =>
       make("tr", {},
@@ -121,26 +133,27 @@ function endpoint(base, path, verb, operation) {
   const kind = socket ? "ws" : verb;
   return make("details", { class: "card", id: operation.operationId },
     make("summary", {}, make("span", { class: `verb ${kind}` }, kind.toUpperCase()), pathOf(path),
-      make("span", { class: "hint" }, operation.summary ?? "")), section);
+      hint(operation.summary ?? "")), section);
 }
 
-/** What comes back; the ways to fail, which are many and much the same, folded away. */
+/** What comes back. The ways to fail that all methods have, which are much the same, are folded away. */
 function responses(all) {
   const entries = Object.entries(all);
-  const isSuccess = ([status]) => status.startsWith("2") || status === "101";
-  const failures = entries.filter((entry) => !isSuccess(entry));
-  const names = failures.map(([status]) => (status === "default" ? "others" : status)).join(", ");
-  return make("div", {}, tableOf(entries.filter(isSuccess)),
-    make("details", { class: "more" }, make("summary", {}, `Errors: ${names}`), tableOf(failures)));
+  const stands = ([status, response]) => status.startsWith("2") || status === "101" || response["x-own"];
+  const folded = entries.filter((entry) => !stands(entry));
+  const names = folded.map(([status]) => (status === "default" ? "others" : status)).join(", ");
+  const title = entries.some(([, response]) => response["x-own"]) ? "Other errors" : "Errors";
+  return make("div", {}, tableOf(entries.filter(stands)),
+    make("details", { class: "more" }, make("summary", {}, `${title}: ${names}`), tableOf(folded)));
 }
 
 function tableOf(entries) {
   return make("table", {}, ...entries.map(([status, response]) => {
     const kinds = Object.entries(response.content ?? {});
     return make("tr", {},
-      make("td", {}, make("code", { class: status < 400 ? "ok" : "" }, status)),
-      make("td", { class: "wide" }, make("span", { class: "hint" }, response.description),
-        ...kinds.map(([type, { schema }]) => make("div", {}, make("code", {}, type), "  ",
+      make("td", {}, make("code", { class: status < 400 ? "ok" : "fail" }, status)),
+      make("td", { class: "wide" }, hint(response.description),
+        ...(status < 400 ? kinds : []).map(([type, { schema }]) => make("div", {}, make("code", {}, type), "  ",
           schema && !type.startsWith("text/") ? typeLink(schema) : ""))));
   }));
 }
@@ -155,239 +168,21 @@ function messagesOf({ in: sent, out: received, formats }) {
   return make("table", {}, row("You send", formats.in, sent), row("You receive", formats.out, received));
 }
 
-/** The fields of the parameters. */
-function fieldsOf(parameters) {
-  return parameters.map((one) => {
-    const example = one.required ? exampleOf(one.schema) : null;
-    const value = example === null ? "" : typeof example === "object" ? JSON.stringify(example) : example;
-    return { ...one, input: make("input", { value, placeholder: typeOf(one.schema), autocomplete: "off" }) };
-  });
-}
-
-const labelOf = (one) => make("label", {}, make("span", {}, make("code", {}, one.name),
-  one.required ? requiredMark() : null), one.input);
-
-/** The form that opens a WebSocket and sends messages, and all that is said. */
-function conversation(base, path, { in: sent, formats }, parameters) {
-  const inputs = fieldsOf(parameters);
-  const isJson = formats.in === "json";
-  const text = make("textarea", { spellcheck: "false", "aria-label": "Message", class: "message" },
-    isJson ? JSON.stringify(exampleOf(sent), null, 2) : "");
-  const connect = make("button", { class: "main", type: "submit" }, "Connect");
-  const send = make("button", { type: "button", disabled: true }, "Send");
-  const close = make("button", { type: "button", disabled: true }, "Close");
-  const outcome = make("p", { class: "hint", "aria-live": "polite" });
-  const log = make("ol", { class: "log", hidden: true, tabindex: "0", "aria-label": "Messages" });
-  let socket = null;
-
-  function say(who, what) {
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    log.hidden = false;
-    log.append(make("li", { class: who }, make("span", { class: "hint" },
-      { sent: "↑", received: "↓", state: "·" }[who]), make("span", { class: "mono" }, what)));
-    // A socket may talk for hours.
-    while (log.children.length > 500) log.firstChild.remove();
-    if (atEnd) log.scrollTop = log.scrollHeight;
-  }
-
-  function update() {
-    const open = socket?.readyState === WebSocket.OPEN;
-    connect.disabled = socket !== null;
-    send.disabled = !open;
-    close.disabled = socket === null;
-  }
-
-  function submit(event) {
-    event.preventDefault();
-    if (socket) return;
-    const address = new URL(addressOf(base, path, inputs), location.href);
-    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    outcome.textContent = "Connecting …";
-    try {
-      socket = new WebSocket(address);
-    } catch (error) {
-      outcome.textContent = `Failed: ${error.message}`;
-      return;
-    }
-    socket.binaryType = "arraybuffer";
-    let opened = false;
-    socket.onopen = () => {
-      opened = true;
-      outcome.replaceChildren(make("span", { class: "status ok" }, "Open"), `  ${address}`);
-      update();
-      text.focus();
-    };
-    socket.onmessage = ({ data }) =>
-      say("received", typeof data === "string" ? data : `${data.byteLength} bytes: ${hexOf(data)}`);
-    socket.onclose = ({ code, reason, wasClean }) => {
-      const why = opened ? `Closed with ${code}${reason ? `: ${reason}` : ""}`
-        : "The server refused the WebSocket; the access log says with which status.";
-      outcome.replaceChildren(
-        make("span", { class: `status ${opened && wasClean && code < 1002 ? "ok" : "fail"}` }, why));
-      if (opened) say("state", why);
-      socket = null;
-      update();
-    };
-    update();
-  }
-
-  function transmit() {
-    if (socket?.readyState !== WebSocket.OPEN) return;
-    let message = text.value;
-    if (isJson) {
-      // On one line, if it is JSON; if not, the server says what is wrong.
-      try { message = JSON.stringify(JSON.parse(message)); } catch { /* sent as it is */ }
-    }
-    socket.send(formats.in === "binary" ? new TextEncoder().encode(message) : message);
-    say("sent", message);
-  }
-
-  send.addEventListener("click", transmit);
-  close.addEventListener("click", () => socket?.close(1000));
-  const onkeydown = (event) => {
-    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-    if (socket) transmit(); else form.requestSubmit();
-  };
-  const form = make("form", { onsubmit: submit, onkeydown }, ...inputs.map(labelOf), text,
-    make("div", { class: "row" }, connect, send, close,
-      make("span", { class: "hint" }, formats.in === "binary" ? "sent as bytes of UTF-8" : "")),
-    outcome, log);
-  return form;
-}
-
-/** The first bytes of a binary message. */
-function hexOf(buffer) {
-  const bytes = [...new Uint8Array(buffer, 0, Math.min(32, buffer.byteLength))];
-  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-  return buffer.byteLength > 32 ? `${hex} …` : hex;
-}
-
-/** The form that sends a request, and what comes back. */
-function trial(base, path, verb, operation, parameters, bodyType, body) {
-  const inputs = fieldsOf(parameters);
-  const isJson = bodyType === "application/json";
-  const fields = ["multipart/form-data", "application/x-www-form-urlencoded"].includes(bodyType)
-    ? formFieldsOf(body.schema) : null;
-  const text = bodyType && !fields &&
-    make("textarea", { spellcheck: "false", "aria-label": "Body" },
-      isJson ? JSON.stringify(exampleOf(body.schema), null, 2) : "");
-  const success = Object.keys(operation.responses).find((status) => status.startsWith("2"));
-  const accepts = Object.keys(operation.responses[success]?.content ?? {});
-  // As produced, so that a stream shows as it comes.
-  const usual = accepts.find((type) => !["application/json", "text/event-stream"].includes(type));
-  const accept = accepts.length > 1
-    ? make("select", { "aria-label": "Accept" },
-      ...accepts.map((type) => make("option", { selected: type === usual }, type))) : null;
-  const send = make("button", { class: "main", type: "submit" }, "Send");
-  const stop = make("button", { type: "button", disabled: true }, "Stop");
-  const outcome = make("p", { class: "hint", "aria-live": "polite" });
-  const output = make("pre", { hidden: true, tabindex: "0" });
-  let running = null;
-  stop.addEventListener("click", () => running?.abort());
-
-  async function submit(event) {
-    event.preventDefault();
-    running = new AbortController();
-    send.disabled = true;
-    stop.disabled = false;
-    output.textContent = "";
-    outcome.textContent = "Waiting …";
-    const began = performance.now();
-    try {
-      const headers = {};
-      for (const { name, in: place, input } of inputs) {
-        if (input.value === "") continue;
-        if (place === "header") headers[name] = input.value;
-        if (place === "cookie") document.cookie = `${name}=${encodeURIComponent(input.value)}; path=/`;
-      }
-      if (isJson) headers["content-type"] = bodyType;
-      if (accept) headers.accept = accept.value;
-      const response = await fetch(addressOf(base, path, inputs), {
-        method: verb.toUpperCase(), headers, signal: running.signal,
-        body: fields ? formOf(bodyType, fields) : text ? text.value : undefined,
-      });
-      const say = (more) => outcome.replaceChildren(
-        make("span", { class: `status ${response.ok ? "ok" : "fail"}` }, `${response.status} ${response.statusText}`),
-        `  ${response.headers.get("content-type") ?? ""}  ${Math.round(performance.now() - began)} ms${more}`);
-      say("");
-      output.hidden = false;
-      await show(response, output);
-      say(`  request ${response.headers.get("x-request-id") ?? ""}`);
-    } catch (error) {
-      outcome.textContent = error.name === "AbortError" ? "Stopped." : `Failed: ${error.message}`;
-    }
-    running = null;
-    send.disabled = false;
-    stop.disabled = true;
-  }
-
-  const onkeydown = (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !running) form.requestSubmit();
-  };
-  const form = make("form", { onsubmit: submit, onkeydown },
-    ...[...inputs, ...fields ?? []].map(labelOf),
-    text, make("div", { class: "row" }, send, stop, accept), outcome, output);
-  return form;
-}
-
-/** The inputs for the fields of a form. */
-function formFieldsOf(schema) {
-  const isFile = (one) => one?.format === "binary";
-  return Object.entries(schema.properties ?? {}).map(([name, one]) => {
-    const required = schema.required?.includes(name);
-    const input = isFile(one) || isFile(one.items)
-      ? make("input", { type: "file", multiple: !isFile(one) })
-      : make("input", { placeholder: typeOf(one), autocomplete: "off" });
-    return { name, required, input };
-  });
-}
-
-/** The body of a form; what was left empty is left out. */
-function formOf(bodyType, fields) {
-  const form = bodyType === "multipart/form-data" ? new FormData() : new URLSearchParams();
-  for (const { name, input } of fields) {
-    if (input.files) for (const file of input.files) form.append(name, file);
-    else if (input.value !== "") form.append(name, input.value);
-  }
-  return form;
-}
-
-function addressOf(base, path, inputs) {
-  const query = new URLSearchParams();
-  let filled = path;
-  for (const { name, in: place, input } of inputs) {
-    if (place === "path") filled = filled.replace(`{${name}}`, encodeURIComponent(input.value));
-    else if (place === "query" && input.value !== "") query.append(name, input.value);
-  }
-  const text = query.toString();
-  return base + filled + (text ? `?${text}` : "");
-}
-
-/** The body as it comes; JSON is set out once it is whole. */
-async function show(response, output) {
-  const type = response.headers.get("content-type") ?? "";
-  if (type.startsWith("application/octet-stream")) {
-    const bytes = await response.arrayBuffer();
-    output.textContent = `${bytes.byteLength} bytes`;
-    return;
-  }
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
-    output.append(part.value);
-  }
-  if (type.startsWith("application/json")) {
-    try {
-      output.textContent = JSON.stringify(JSON.parse(output.textContent), null, 2);
-    } catch { /* shown as it came */ }
-  }
-  if (output.textContent === "") output.textContent = "(empty)";
-}
-
+/** Shows the endpoints and the schemas that have the text, without the headings of what has none. */
 function filter() {
-  const wanted = at("filter").value.toLowerCase();
-  for (const card of at("endpoints").children) {
-    card.hidden = !card.firstChild.textContent.toLowerCase().includes(wanted);
+  const wanted = at("filter").value.trim().toLowerCase();
+  let found = 0;
+  for (const section of document.querySelectorAll("main > section")) {
+    const cards = [...section.querySelectorAll("details.card")];
+    for (const card of cards) {
+      card.hidden = !card.firstChild.textContent.toLowerCase().includes(wanted);
+    }
+    const shown = cards.filter((card) => !card.hidden).length;
+    section.hidden = shown === 0;
+    found += shown;
   }
+  at("nothing").hidden = found > 0;
+  at("nothing").textContent = `Nothing here contains “${at("filter").value.trim()}”.`;
 }
 
 /** Opens what the address points to. */
@@ -407,6 +202,7 @@ function present(api) {
   at("title").textContent = api.info.title;
   at("about").append("route prefix ", make("code", {}, prefix), "  ·  ",
     make("a", { href: "openapi.json" }, "openapi.json"));
+  if (api.info.description) at("more").append(...prose(api.info.description));
   for (const [path, verbs] of Object.entries(api.paths)) {
     for (const [verb, operation] of Object.entries(verbs)) {
       at("endpoints").append(endpoint(base, path, verb, operation));
@@ -414,12 +210,13 @@ function present(api) {
   }
   if (!at("endpoints").children.length) {
     at("endpoints").append(make("p", { class: "hint" }, "This application has no typed endpoints."));
+    at("filter").hidden = true;
   }
   const named = Object.entries(schemas);
   at("schemas-section").hidden = !named.length;
   at("schemas").append(...named.map(([name, schema]) =>
     make("details", { class: "card", id: `schema-${name}` },
-      make("summary", {}, make("code", {}, name), make("span", { class: "hint" }, schema.description ?? "")),
+      make("summary", {}, make("code", {}, name), hint(schema.description ?? "")),
       make("div", { class: "body" }, partsOf(schema) ?? make("p", {}, make("code", {}, typeOf(schema)))))));
   at("filter").addEventListener("input", filter);
   addEventListener("hashchange", follow);
