@@ -48,12 +48,21 @@ pub const ALREADY_EXISTS: u8 = 12;
 /// The command is planned, but not part of this version.
 pub const NOT_BUILT: u8 = 13;
 
+/// At least one application of the running instance does not run. Only `status` ends so.
+pub const NOT_RUNNING: u8 = 14;
+
+/// No instance answers at the address, or something else does.
+pub const NOT_ANSWERED: u8 = 15;
+
+/// The configuration differs from the running one. Only `diff` ends so.
+pub const DIFFERS: u8 = 16;
+
 /// The output could not be written: the result to the standard output, or a file. A reader
 /// that stops reading, as in `| head`, is not an error.
-pub const OUTPUT_FAILED: u8 = 14;
+pub const OUTPUT_FAILED: u8 = 17;
 
 /// The certificate for TLS, or its key, cannot be used.
-pub const CERTIFICATE: u8 = 15;
+pub const CERTIFICATE: u8 = 18;
 
 /// Cargo failed to build the package, or to create a new one. This is cargo's own code.
 pub const BUILD_FAILED: u8 = 101;
@@ -67,7 +76,7 @@ pub const METADATA_FAILED: u8 = 102;
 pub const INTERRUPTED: u8 = 130;
 
 /// Each code with its meaning in a few words, as `--help` shows them.
-pub const ALL: [(u8, &str); 19] = [
+pub const ALL: [(u8, &str); 22] = [
     (OK, "the command succeeded"),
     (FAILED, "the command failed for a reason that has no code of its own"),
     (USAGE, "the command line or an environment variable is invalid"),
@@ -82,6 +91,9 @@ pub const ALL: [(u8, &str); 19] = [
     (TIMED_OUT, "the call took longer than `--timeout`"),
     (ALREADY_EXISTS, "the file or package exists already"),
     (NOT_BUILT, "the command is planned, but not part of this version"),
+    (NOT_RUNNING, "an application of the running instance does not run"),
+    (NOT_ANSWERED, "no running instance answers"),
+    (DIFFERS, "the configuration differs from the running one"),
     (OUTPUT_FAILED, "the output could not be written"),
     (CERTIFICATE, "the TLS certificate or its key cannot be used"),
     (BUILD_FAILED, "cargo could not build the package, or create a new one"),

@@ -37,6 +37,7 @@
 //! | `output` | results on stdout, everything else on stderr |
 //! | `parse` | the command line of either half, as clap parses it |
 //! | `planned` | commands that a later version will have |
+//! | `remote` | the commands that talk to a running instance |
 //! | `app` | the commands of a program with applications |
 //! | `cargo` | `cargo serve`: packages, launchers, builds, processes |
 
@@ -50,6 +51,7 @@ mod failure;
 mod output;
 mod parse;
 mod planned;
+mod remote;
 mod suggest;
 
 pub use app::main;

@@ -8,17 +8,7 @@ use crate::exit_code;
 use crate::failure::Failure;
 
 /// The planned commands and their purposes.
-const PLANNED: [(&str, &str); 9] = [
-    ("deploy", "apply a config file to a running Serve"),
-    ("status", "show the status of the applications of a running Serve"),
-    ("config", "show the config of a running Serve"),
-    ("scale", "change the replicas of a running deployment"),
-    ("delete", "stop one application of a running Serve"),
-    ("shutdown", "stop a running Serve"),
-    ("validate", "check a config file"),
-    ("diff", "compare a config file with a running Serve"),
-    ("top", "watch a running Serve"),
-];
+const PLANNED: [(&str, &str); 1] = [("top", "watch a running Serve")];
 
 /// The error of a command that is planned for a later version.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -67,15 +57,15 @@ mod tests {
     #[test]
     fn a_planned_command_is_refused_whatever_follows() {
         for line in [
-            &["serve", "deploy"][..],
-            &["serve", "deploy", "serve.yaml", "--wait"],
-            &["serve", "deploy", "--help"],
+            &["serve", "top"][..],
+            &["serve", "top", "--sort", "load"],
+            &["serve", "top", "--help"],
         ] {
             assert_eq!(
                 refused(line).as_deref(),
                 Some(
-                    "`deploy` is planned, but not part of this version: \
-                     it will apply a config file to a running Serve"
+                    "`top` is planned, but not part of this version: it will watch a running \
+                     Serve"
                 )
             );
         }

@@ -14,13 +14,21 @@ const NOT_REACHED: &str = "No HTTP endpoints. Call the application with `cargo s
 /// The banner, which `run` prints through `Display`.
 #[derive(Debug)]
 pub(super) struct Banner {
-    tree: String,
-    /// The endpoints; empty if the application is not reachable over HTTP.
-    endpoints: Vec<Endpoint>,
+    applications: Vec<Part>,
     /// The address that is listened on.
     address: SocketAddr,
     /// `http` or `https`.
     scheme: &'static str,
+    /// The address of the admin port, if it is open.
+    admin: Option<SocketAddr>,
+}
+
+/// The part of a banner that shows one application.
+#[derive(Debug)]
+struct Part {
+    tree: String,
+    /// The endpoints; empty if the application is not reachable over HTTP.
+    endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug)]
@@ -35,7 +43,47 @@ struct Endpoint {
 }
 
 impl Banner {
-    pub(super) fn new(name: &str, graph: &Graph, address: SocketAddr, has_tls: bool) -> Self {
+    pub(super) fn new(
+        graphs: &[(String, Graph)],
+        address: SocketAddr,
+        has_tls: bool,
+        admin: Option<SocketAddr>,
+    ) -> Self {
+        let scheme = if has_tls { "https" } else { "http" };
+        let applications = graphs.iter().map(|(name, graph)| Part::new(name, graph)).collect();
+        Self { applications, address, scheme, admin }
+    }
+
+    /// Returns the URL of the page to open: the first `GET` endpoint that needs no parameters,
+    /// or the root of `#[routes]`, or else `/docs`. `None` if the application has no endpoints.
+    pub(super) fn front_page(&self) -> Option<String> {
+        let opens =
+            |endpoint: &&Endpoint| endpoint.plain && ["GET", "ANY"].contains(&endpoint.verb);
+        let page = self.endpoints().find(opens).map(|endpoint| endpoint.path.as_str());
+        (!self.is_silent()).then(|| self.url(page.unwrap_or("/docs")))
+    }
+
+    /// Returns true if the application is not reachable over HTTP. It then has no `/docs` either.
+    fn is_silent(&self) -> bool {
+        self.endpoints().next().is_none()
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.applications.iter().flat_map(|application| &application.endpoints)
+    }
+
+    /// Returns true if other machines may reach the application.
+    fn is_open(&self) -> bool {
+        !self.address.ip().to_canonical().is_loopback()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, reachable(self.address))
+    }
+}
+
+impl Part {
+    fn new(name: &str, graph: &Graph) -> Self {
         let diagram = Diagram { endpoints: Vec::new(), ..Diagram::of(name, graph) };
         let ingress = graph.deployments.iter().filter(|node| node.ingress);
         let endpoints = ingress.flat_map(|node| {
@@ -52,51 +100,30 @@ impl Banner {
                 })
             })
         });
-        let scheme = if has_tls { "https" } else { "http" };
-        Self { tree: tree(&diagram), endpoints: endpoints.collect(), address, scheme }
-    }
-
-    /// Returns the URL of the page to open: the first `GET` endpoint that needs no parameters,
-    /// or the root of `#[routes]`, or else `/docs`. `None` if the application has no endpoints.
-    pub(super) fn front_page(&self) -> Option<String> {
-        let opens =
-            |endpoint: &&Endpoint| endpoint.plain && ["GET", "ANY"].contains(&endpoint.verb);
-        let page = self.endpoints.iter().find(opens).map(|endpoint| endpoint.path.as_str());
-        (!self.is_silent()).then(|| self.url(page.unwrap_or("/docs")))
-    }
-
-    /// Returns true if the application is not reachable over HTTP. It then has no `/docs` either.
-    fn is_silent(&self) -> bool {
-        self.endpoints.is_empty()
-    }
-
-    /// Returns true if other machines may reach the application.
-    fn is_open(&self) -> bool {
-        !self.address.ip().to_canonical().is_loopback()
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}://{}{path}", self.scheme, reachable(self.address))
+        Self { tree: tree(&diagram), endpoints: endpoints.collect() }
     }
 }
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f)?;
-        for line in self.tree.lines() {
-            writeln!(f, "  {line}")?;
+        for application in &self.applications {
+            writeln!(f)?;
+            for line in application.tree.lines() {
+                writeln!(f, "  {line}")?;
+            }
         }
         writeln!(f)?;
         if self.is_silent() {
             writeln!(f, "  {NOT_REACHED}\n")?;
         }
         let docs = (!self.is_silent()).then(|| ("docs", self.url("/docs"), ""));
+        let admin = self.admin.map(|admin| ("admin", format!("http://{}", reachable(admin)), ""));
         let rows: Vec<(&str, String, &str)> = self
-            .endpoints
-            .iter()
+            .endpoints()
             .map(|endpoint| (endpoint.verb, self.url(&endpoint.path), endpoint.method.as_str()))
             .chain(docs)
             .chain([("health", self.url("/-/healthz"), "")])
+            .chain(admin)
             .collect();
         let widest = rows.iter().map(|(_, url, _)| url.chars().count()).max().unwrap_or_default();
         for (what, url, about) in rows {
@@ -140,13 +167,16 @@ mod tests {
         };
         let address: SocketAddr = address.parse().expect("an address");
         Banner {
-            tree: "Ingress      1 replica\n└─ Adder     3 replicas\n".to_owned(),
-            endpoints: vec![
-                endpoint("POST", "/math", "add"),
-                endpoint("GET", "/math/{id}", "result"),
-                endpoint("GET", "/math/all", "results"),
-                endpoint("ANY", "/math", "routes"),
-            ],
+            applications: vec![Part {
+                tree: "Ingress      1 replica\n└─ Adder     3 replicas\n".to_owned(),
+                endpoints: vec![
+                    endpoint("POST", "/math", "add"),
+                    endpoint("GET", "/math/{id}", "result"),
+                    endpoint("GET", "/math/all", "results"),
+                    endpoint("ANY", "/math", "routes"),
+                ],
+            }],
+            admin: "127.0.0.1:8265".parse().ok(),
             address,
             scheme: "http",
         }
@@ -166,6 +196,7 @@ mod tests {
         ANY     http://127.0.0.1:8000/math       Ingress.routes
         docs    http://127.0.0.1:8000/docs
         health  http://127.0.0.1:8000/-/healthz
+        admin   http://127.0.0.1:8265
 
         Listening on 0.0.0.0:8000, open to everyone who can reach this machine.
         Press Ctrl-C to stop.
@@ -185,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_port_with_tls_has_https_addresses() {
-        let banner = Banner { scheme: "https", ..banner("0.0.0.0:8443") };
+        let banner = Banner { scheme: "https", admin: None, ..banner("0.0.0.0:8443") };
         let shown = banner.to_string();
         assert!(
             shown.contains("https://127.0.0.1:8443/docs") && !shown.contains("http://"),
@@ -198,16 +229,17 @@ mod tests {
         let page = |banner: &Banner| banner.front_page().expect("there are pages");
         assert_eq!(page(&banner("127.0.0.1:80")), "http://127.0.0.1:80/math/all");
         let mut banner = banner("127.0.0.1:80");
-        banner.endpoints.retain(|endpoint| endpoint.verb != "GET");
+        banner.applications[0].endpoints.retain(|endpoint| endpoint.verb != "GET");
         assert_eq!(page(&banner), "http://127.0.0.1:80/math");
         let mut banner = self::banner("[::]:8000");
-        banner.endpoints.retain(|endpoint| endpoint.verb == "POST");
+        banner.applications[0].endpoints.retain(|endpoint| endpoint.verb == "POST");
         assert_eq!(page(&banner), "http://[::1]:8000/docs");
     }
 
     #[test]
     fn without_endpoints_no_page_is_named_that_is_not_there() {
-        let silent = Banner { endpoints: Vec::new(), ..banner("127.0.0.1:8000") };
+        let mut silent = banner("127.0.0.1:8000");
+        silent.applications[0].endpoints.clear();
         assert_eq!(silent.front_page(), None);
         let silent = silent.to_string();
         insta::assert_snapshot!(anstream::adapter::strip_str(&silent), @"
@@ -218,6 +250,7 @@ mod tests {
         No HTTP endpoints. Call the application with `cargo serve call`.
 
         health  http://127.0.0.1:8000/-/healthz
+        admin   http://127.0.0.1:8265
 
         Listening on 127.0.0.1:8000, for this machine only.
         Press Ctrl-C to stop.

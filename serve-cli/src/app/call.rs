@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serve_core::CallOptions;
+use serve_core::config::LogFormat;
 use serve_core::dynamic::{AnyApplication, Graph};
 use serve_core::dynamic::{AnyHandle, ByNameError, MethodInfo};
 use tracing_subscriber::filter::LevelFilter;
@@ -26,7 +27,8 @@ type Values = BTreeMap<String, Vec<String>>;
 pub(super) fn run(arguments: &CallArguments) -> Result<u8, Error> {
     output::write_in_background().map_err(Error::Runtime)?;
     // The output of the command is the result, not its logs.
-    logging::start(arguments.log.filter(LevelFilter::WARN, &process_variables)?);
+    let filter = arguments.log.filter(LevelFilter::WARN, &process_variables)?;
+    logging::start(filter, LogFormat::Text);
     let (selected, method) = select::method(arguments.method())?;
     let application = select::build(selected, &arguments.with)?;
     let name = selected.full_name();

@@ -1,8 +1,10 @@
 //! The command line of a program with applications.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
-use crate::arguments::{CallArguments, GraphArguments, ListArguments, RunArguments};
+use crate::arguments::{CallArguments, GraphArguments, ListArguments, RemoteCommand, RunArguments};
 
 /// Run and inspect the Serve applications in this program.
 #[derive(Debug, Parser)]
@@ -22,6 +24,18 @@ pub(super) enum Command {
     Graph(GraphArguments),
     /// Call a method of an application once, without HTTP
     Call(CallArguments),
+    /// Check a configuration, and that this program can run its applications
+    Validate {
+        /// The configuration, such as serve.yaml
+        file: PathBuf,
+    },
+    /// Write a configuration with every application of this program
+    WriteConfig {
+        /// The file to write, by default the standard output
+        file: Option<PathBuf>,
+    },
+    #[command(flatten)]
+    Remote(RemoteCommand),
 }
 
 #[cfg(test)]
@@ -43,10 +57,25 @@ mod tests {
         Usage: server <COMMAND>
 
         Commands:
-          run    Run an application and serve it over HTTP
-          list   List the applications
-          graph  Draw the deployments of an application and the calls between them
-          call   Call a method of an application once, without HTTP
+          run           Run an application and serve it over HTTP
+          list          List the applications
+          graph         Draw the deployments of an application and the calls between
+                        them
+          call          Call a method of an application once, without HTTP
+          validate      Check a configuration, and that this program can run its
+                        applications
+          write-config  Write a configuration with every application of this program
+          deploy        Apply a configuration to a running instance, and wait until its
+                        applications run
+          status        Show the applications of a running instance
+          config        Print the configuration of a running instance, as a serve.yaml
+          scale         Set the number of replicas of a deployment that has
+                        `external_scaler_enabled`
+          delete        Stop one application of a running instance
+          rollback      Apply an earlier configuration again
+          diff          Show what `deploy` of a configuration would change
+          shutdown      Stop a running instance, after the requests in progress
+          schema        Print the JSON Schema of configurations, for editors
 
         Options:
           -h, --help
@@ -67,8 +96,11 @@ mod tests {
            11  the call took longer than `--timeout`
            12  the file or package exists already
            13  the command is planned, but not part of this version
-           14  the output could not be written
-           15  the TLS certificate or its key cannot be used
+           14  an application of the running instance does not run
+           15  no running instance answers
+           16  the configuration differs from the running one
+           17  the output could not be written
+           18  the TLS certificate or its key cannot be used
           101  cargo could not build the package, or create a new one
           102  cargo could not read a manifest or resolve a dependency
           130  a second signal ended the command before all requests were answered

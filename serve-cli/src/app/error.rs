@@ -1,19 +1,19 @@
 //! The errors of a program with applications.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use miette::Diagnostic;
 use serve_core::DeployError;
 use serve_core::dynamic::GraphError;
-use serve_core::status::Shortage;
+use serve_core::status::{ApplyError, Shortage};
 
 use super::error_chain::ErrorChain;
-use crate::arguments::{BadCertificate, BadVariable, NotListening, UnknownEnding};
-use crate::exit_code;
+use crate::arguments::{BadCertificate, BadVariable, NotListening, NotOfAFile, UnknownEnding};
 use crate::failure::Failure;
-use crate::output::Unwritten;
+use crate::output::{self, Unwritten};
+use crate::{exit_code, remote};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -106,6 +106,37 @@ pub(super) enum Error {
 
     #[error(transparent)]
     #[diagnostic(transparent)]
+    NotOfAFile(#[from] NotOfAFile),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Remote(#[from] remote::Error),
+
+    #[error("the configuration {file} cannot be run:\n{faults}")]
+    #[diagnostic(code(serve::config), help("docs/configuration.md has every key"))]
+    NotApplied { file: String, faults: String },
+
+    #[error("not all applications of {file} started:\n{failures}")]
+    #[diagnostic(code(serve::deploy_failed))]
+    FileNotDeployed { file: String, failures: String },
+
+    #[error("the admin port cannot be opened")]
+    #[diagnostic(
+        code(serve::address_unavailable),
+        help("set SERVE_TOKEN or `admin.token`, listen on 127.0.0.1, or pass `--admin-port off`")
+    )]
+    Admin(#[source] Source),
+
+    #[error("cannot write {file}")]
+    #[diagnostic(code(serve::output))]
+    Unwritable {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Certificate(#[from] BadCertificate),
 
     #[error("the socket that was passed on to this program cannot be used")]
@@ -179,6 +210,12 @@ pub(super) enum Error {
 }
 
 impl Error {
+    /// Converts the error of a configuration that was not applied.
+    pub(super) fn not_applied(file: &Path, error: &ApplyError) -> Self {
+        let file = output::name(&file.display().to_string());
+        Self::NotApplied { file, faults: output::printable(&error.to_string()) }
+    }
+
     /// Converts the error of a failed deploy of the application `name`, with all its causes.
     pub(super) fn not_deployed(name: String, error: DeployError) -> Self {
         let source = match error {
@@ -230,6 +267,12 @@ impl Failure for Error {
             | Self::NeverFits { .. }
             | Self::Deploy { .. } => exit_code::DEPLOY_FAILED,
             Self::NotListening(error) => error.exit_code(),
+            Self::NotOfAFile(error) => error.exit_code(),
+            Self::Remote(error) => error.exit_code(),
+            Self::NotApplied { .. } => exit_code::BAD_ARGUMENT,
+            Self::FileNotDeployed { .. } => exit_code::DEPLOY_FAILED,
+            Self::Admin(_) => exit_code::ADDRESS_UNAVAILABLE,
+            Self::Unwritable { .. } => exit_code::OUTPUT_FAILED,
             Self::Certificate(error) => error.exit_code(),
             Self::PassedSocket(_) => exit_code::ADDRESS_UNAVAILABLE,
             Self::UnknownMethod { .. } | Self::NoMethod { .. } => exit_code::METHOD_NOT_FOUND,
@@ -244,6 +287,10 @@ impl Failure for Error {
     }
 
     fn is_silent(&self) -> bool {
-        matches!(self, Self::Output(error) if error.is_silent())
+        match self {
+            Self::Output(error) => error.is_silent(),
+            Self::Remote(error) => error.is_silent(),
+            _ => false,
+        }
     }
 }

@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 use serve_core::RuntimeBuilder;
+use serve_core::config::AdminConfig;
 
 use super::error::Error;
-use crate::arguments::{HttpArguments, process_variables};
 
 /// The socket on which HTTP is served.
 #[derive(Debug)]
@@ -23,12 +23,9 @@ pub(super) enum Listening {
 }
 
 impl Listening {
-    /// Returns the socket that was passed on to this process, or else the address from the arguments
-    /// and the environment. To be called before other threads start, because the variables by which
-    /// a socket is passed on are removed.
-    pub(super) fn new(arguments: &HttpArguments) -> Result<Self, Error> {
-        let address = arguments.address(&process_variables)?;
-        let passed = ListenFd::from_env().take_tcp_listener(0).map_err(Error::PassedSocket)?;
+    /// Returns the first socket that was passed on to this process, or else the address.
+    pub(super) fn new(passed: &mut ListenFd, address: SocketAddr) -> Result<Self, Error> {
+        let passed = passed.take_tcp_listener(0).map_err(Error::PassedSocket)?;
         Ok(passed.map_or(Self::On(address), Self::Passed))
     }
 
@@ -39,12 +36,41 @@ impl Listening {
             Self::Passed(listener) => builder.http_listener(listener),
         }
     }
+}
 
-    /// Returns the address to listen on; none if the socket was passed on.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
+/// The admin port.
+#[derive(Debug)]
+pub(super) enum AdminListening {
+    Off,
+    /// A socket that is to be opened, or the next free one.
+    On {
+        address: SocketAddr,
+        or_next_free: bool,
+    },
+    /// A socket that listens already.
+    Passed(TcpListener),
+}
+
+impl AdminListening {
+    /// Returns the second socket that was passed on to this process, or else what the configuration
+    /// says. Without a port of its own, the program takes the next free one.
+    pub(super) fn new(passed: &mut ListenFd, admin: &AdminConfig) -> Result<Self, Error> {
+        let Some(address) = admin.address() else { return Ok(Self::Off) };
+        let socket = match passed.len() {
+            0 | 1 => None,
+            _ => passed.take_tcp_listener(1).map_err(Error::PassedSocket)?,
+        };
+        let or_next_free = admin.port.is_none();
+        Ok(socket.map_or(Self::On { address, or_next_free }, Self::Passed))
+    }
+
+    /// Returns the builder of a runtime that has the port.
+    pub(super) fn apply(self, builder: RuntimeBuilder) -> RuntimeBuilder {
         match self {
-            Self::On(address) => Some(*address),
-            Self::Passed(_) => None,
+            Self::Off => builder,
+            Self::On { address, or_next_free: false } => builder.admin(address),
+            Self::On { address, .. } => builder.admin(address).admin_or_next_free(),
+            Self::Passed(listener) => builder.admin_listener(listener),
         }
     }
 }

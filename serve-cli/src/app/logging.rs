@@ -6,6 +6,7 @@
 use std::env;
 use std::io::{IsTerminal, stderr};
 
+use serve_core::config::LogFormat;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -22,7 +23,12 @@ const ACCESS: &str = "serve_core::access";
 /// Starts to log what `filter` lets through.
 ///
 /// Does nothing if the program has already set a `tracing` subscriber.
-pub(super) fn start(filter: EnvFilter) {
+pub(super) fn start(filter: EnvFilter, format: LogFormat) {
+    if format == LogFormat::Json {
+        let layer = fmt::layer().json().flatten_event(true).with_writer(|| LogLines);
+        let _ = registry().with(filter).with(layer).try_init();
+        return;
+    }
     let terminal = stderr().is_terminal();
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let _ = subscriber(filter, terminal, colour, || LogLines).try_init();

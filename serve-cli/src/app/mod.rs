@@ -7,6 +7,7 @@ mod banner;
 mod browser;
 mod call;
 mod command_line;
+mod configs;
 mod error;
 mod error_chain;
 mod executor;
@@ -19,12 +20,14 @@ mod progress;
 mod run;
 mod schema;
 mod select;
+mod serve_file;
 mod signals;
 
 use std::process::ExitCode;
 
 use crate::failure::conclude;
 use crate::parse::parse;
+use crate::remote;
 use command_line::{Command, CommandLine};
 use error::Error;
 
@@ -54,5 +57,8 @@ fn execute(command: Command) -> Result<u8, Error> {
         Command::List(arguments) => list::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
+        Command::Validate { file } => configs::validate(&file),
+        Command::WriteConfig { file } => configs::write(file.as_deref()),
+        Command::Remote(command) => Ok(remote::run(&command)?),
     }
 }

@@ -1,15 +1,25 @@
 //! The Serve runtime of a command: the resources that replicas may reserve, and the work of the
 //! runtime, which is done on the workers.
 
+use serve_core::config::Config;
 use serve_core::dynamic::AnyHandle;
 use serve_core::dynamic::{AnyApplication, Graph};
 use serve_core::http::HttpOptions;
 use serve_core::{DeployError, Runtime, RuntimeBuilder, StartError};
 
 use super::executor::Workers;
-use super::listening::Listening;
+use super::listening::{AdminListening, Listening};
 use super::progress;
 use crate::arguments::{NodeArguments, TlsFiles};
+
+/// The ports of a runtime, and the settings that they come from.
+#[derive(Debug)]
+pub(super) struct Ports<'a> {
+    pub(super) http: Listening,
+    pub(super) admin: AdminListening,
+    pub(super) tls: Option<TlsFiles<'a>>,
+    pub(super) config: &'a Config,
+}
 
 /// A Serve runtime that runs on the workers.
 #[derive(Debug)]
@@ -19,18 +29,20 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Starts the runtime, with HTTP if a socket is given.
+    /// Starts the runtime, with its ports if there are any.
     pub(super) async fn start(
         arguments: &NodeArguments,
         workers: &'a Workers,
-        listening: Option<(Listening, Option<TlsFiles<'_>>)>,
+        ports: Option<Ports<'_>>,
     ) -> Result<Self, StartError> {
         let mut builder = builder(arguments);
-        if let Some((listening, tls)) = listening {
-            builder = listening.apply(builder);
+        if let Some(Ports { http, admin, tls, config }) = ports {
+            let mut options: HttpOptions = config.http.options.clone();
             if let Some(TlsFiles { cert, key }) = tls {
-                builder = builder.http_options(HttpOptions::new().tls_cert(cert).tls_key(key));
+                options = options.tls_cert(cert).tls_key(key);
             }
+            builder = http.apply(builder).http_options(options).process_config(config);
+            builder = admin.apply(builder);
         }
         Ok(Self { workers, runtime: workers.run(builder.start()).await? })
     }

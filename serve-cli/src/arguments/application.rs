@@ -1,6 +1,7 @@
 //! `[PACKAGE:]APP`, the name of an application on the command line.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::{Assignment, assignment::NotAnAssignment};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApplicationArguments {
     /// The application; without PACKAGE, an application of the package in this directory. Not
-    /// needed if the package has only one
+    /// needed if the package has only one. `run` also takes a configuration, such as serve.yaml
     #[arg(value_name = "[PACKAGE:]APP")]
     first: Option<PathOrValue>,
 
@@ -23,6 +24,7 @@ pub(crate) struct ApplicationArguments {
 /// The first word: an application, or a value if the application is left out.
 #[derive(Debug, Clone)]
 enum PathOrValue {
+    File(PathBuf),
     Path(ApplicationPath),
     Value(Assignment),
 }
@@ -39,7 +41,9 @@ impl FromStr for PathOrValue {
     type Err = NeitherPathNorValue;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.contains('=') {
+        if is_file(text) {
+            Ok(Self::File(text.into()))
+        } else if text.contains('=') {
             Ok(Self::Value(text.parse()?))
         } else {
             Ok(Self::Path(text.parse()?))
@@ -52,6 +56,14 @@ impl ApplicationArguments {
     pub(crate) fn path(&self) -> Option<&ApplicationPath> {
         match &self.first {
             Some(PathOrValue::Path(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Returns the configuration that is named instead of an application.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.first {
+            Some(PathOrValue::File(file)) => Some(file),
             _ => None,
         }
     }
@@ -77,7 +89,7 @@ pub(crate) struct ApplicationPath {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum NotAnApplicationPath {
     #[error(
-        "config files cannot be run yet: name an application, as in `hello:language_classifier`"
+        "a configuration is no application: only `run` takes one; name an application, as in `hello:language_classifier`"
     )]
     ConfigFile,
     #[error(
@@ -96,7 +108,7 @@ impl FromStr for ApplicationPath {
     type Err = NotAnApplicationPath;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.ends_with(".yaml") || text.ends_with(".yml") {
+        if is_file(text) {
             return Err(NotAnApplicationPath::ConfigFile);
         }
         if let Some((path, function)) = text.rsplit_once("::") {
@@ -121,6 +133,13 @@ impl FromStr for ApplicationPath {
             }),
         }
     }
+}
+
+/// Returns `true` if a word names a configuration: no function has such an ending.
+fn is_file(text: &str) -> bool {
+    let ending = Path::new(text).extension();
+    ending.is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
+        && !text.contains('=')
 }
 
 impl fmt::Display for ApplicationPath {

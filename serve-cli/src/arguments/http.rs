@@ -74,6 +74,16 @@ pub(crate) struct HttpArguments {
 impl HttpArguments {
     /// Returns the address: from the options, else from `variables`, else the default.
     pub(crate) fn address(&self, variables: Variables<'_>) -> Result<SocketAddr, BadVariable> {
+        let (ip, number) = self.given(variables)?;
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Ok(SocketAddr::new(ip, number.unwrap_or(PORT)))
+    }
+
+    /// Returns what is given: by the options, else by `variables`.
+    pub(crate) fn given(
+        &self,
+        variables: Variables<'_>,
+    ) -> Result<(Option<IpAddr>, Option<u16>), BadVariable> {
         let ip = match self.host {
             Some(ip) => Some(ip),
             None => first_set(variables, &["SERVE_HTTP_HOST"], host)?,
@@ -82,8 +92,7 @@ impl HttpArguments {
             Some(number) => Some(number),
             None => first_set(variables, &["SERVE_HTTP_PORT", "PORT"], port)?,
         };
-        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        Ok(SocketAddr::new(ip, number.unwrap_or(PORT)))
+        Ok((ip, number))
     }
 }
 

@@ -20,6 +20,17 @@ impl LogArguments {
         level: LevelFilter,
         variables: Variables<'_>,
     ) -> Result<EnvFilter, BadVariable> {
+        self.filter_or(None, level, variables)
+    }
+
+    /// Returns the filter: from the option, else from `variables`, else from a configuration, else
+    /// `level` and above.
+    pub(crate) fn filter_or(
+        &self,
+        of_file: Option<&str>,
+        level: LevelFilter,
+        variables: Variables<'_>,
+    ) -> Result<EnvFilter, BadVariable> {
         let text = match &self.log {
             Some(text) => Some(text.clone()),
             None => first_set(variables, &["SERVE_LOG"], filter_text)?,
@@ -27,6 +38,7 @@ impl LogArguments {
         let builder = EnvFilter::builder().with_default_directive(level.into());
         Ok(match text {
             Some(text) => builder.parse_lossy(text),
+            None if of_file.is_some() => builder.parse_lossy(of_file.unwrap_or_default()),
             // Shared with other programs, which may understand more.
             None => builder.from_env_lossy(),
         })

@@ -3,6 +3,7 @@
 //! `cargo serve` parses them so that a mistake is found before anything is built, and
 //! passes the same arguments on to the program.
 
+mod admin;
 mod application;
 mod assignment;
 mod call;
@@ -11,10 +12,16 @@ mod graph;
 mod http;
 mod log;
 mod node;
+mod remote;
 mod tls;
 
 use clap::Args;
+use miette::Diagnostic;
 
+use crate::exit_code;
+use crate::failure::Failure;
+
+pub(crate) use admin::AdminArguments;
 pub(crate) use application::{ApplicationArguments, ApplicationPath};
 pub(crate) use assignment::{Assignment, repeated};
 pub(crate) use call::{CallArguments, Method};
@@ -23,6 +30,7 @@ pub(crate) use graph::{GraphArguments, GraphFormat, UnknownEnding, ending};
 pub(crate) use http::{HttpArguments, NotListening};
 pub(crate) use log::LogArguments;
 pub(crate) use node::NodeArguments;
+pub(crate) use remote::{RemoteArguments, RemoteCommand};
 pub(crate) use tls::{BadCertificate, TlsArguments, TlsFiles};
 
 /// The application to run, its name and its address.
@@ -36,6 +44,9 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     pub(crate) tls: TlsArguments,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArguments,
 
     /// The name to run the application under, instead of its own
     #[arg(long)]
@@ -54,6 +65,42 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     pub(crate) node: NodeArguments,
+}
+
+impl RunArguments {
+    /// Returns an error if an option for one application is given with a configuration.
+    pub(crate) fn check(&self) -> Result<(), NotOfAFile> {
+        if self.application.file().is_none() {
+            return Ok(());
+        }
+        let values = !self.application.values().is_empty();
+        let given = [
+            (self.name.is_some(), "`--name`"),
+            (self.route_prefix.is_some(), "`--route-prefix`"),
+            (values, "a value for an argument"),
+        ];
+        match given.into_iter().find(|(given, _)| *given) {
+            Some((_, what)) => Err(NotOfAFile { what }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error of an option for one application that is given with a configuration.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("a configuration takes no {what}")]
+#[diagnostic(
+    code(serve::usage),
+    help("write it into the configuration: `name`, `route_prefix` or `args` of the application")
+)]
+pub(crate) struct NotOfAFile {
+    what: &'static str,
+}
+
+impl Failure for NotOfAFile {
+    fn exit_code(&self) -> u8 {
+        exit_code::USAGE
+    }
 }
 
 /// The output format of a list of applications.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::options::CargoOptions;
-use crate::arguments::{CallArguments, GraphArguments, ListArguments, RunArguments};
+use crate::arguments::{CallArguments, GraphArguments, ListArguments, RemoteCommand, RunArguments};
 
 /// Build, run and inspect Serve applications.
 #[derive(Debug, Parser)]
@@ -68,6 +68,18 @@ pub(crate) enum Command {
         cargo: CargoOptions,
     },
 
+    /// Check a configuration, and that the program that it names can run its applications
+    Validate {
+        /// The configuration, such as serve.yaml
+        file: PathBuf,
+
+        #[command(flatten)]
+        cargo: CargoOptions,
+    },
+
+    #[command(flatten)]
+    Remote(RemoteCommand),
+
     /// Build the program that runs a package's applications, and print its path
     #[command(after_help = BUILD_EXAMPLES)]
     Build {
@@ -77,6 +89,7 @@ pub(crate) enum Command {
         /// Copy the program to this file, replacing an existing file
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+
 
         /// Build the program with TLS, for `run --tls-cert`
         #[arg(long)]
@@ -107,9 +120,10 @@ impl Command {
             | Self::List { cargo, .. }
             | Self::Graph { cargo, .. }
             | Self::Call { cargo, .. }
+            | Self::Validate { cargo, .. }
             | Self::Build { cargo, .. }
             | Self::Eject { cargo, .. } => Some(cargo),
-            Self::New(_) => None,
+            Self::New(_) | Self::Remote(_) => None,
         }
     }
 }
@@ -135,6 +149,7 @@ Examples:
   cargo serve run                              # the only application here
   cargo serve run greeter greeting=Hi          # an application of this package
   cargo serve run hello:language_classifier    # one of another package
+  cargo serve run serve.yaml                   # the applications of a configuration
   cargo serve run --port 9000 --watch --release";
 
 const CALL_EXAMPLES: &str = "\

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use cargo_metadata::camino::Utf8PathBuf;
 use miette::Diagnostic;
 
-use crate::arguments::{BadCertificate, BadVariable, NotListening, UnknownEnding};
-use crate::exit_code;
+use crate::arguments::{BadCertificate, BadVariable, NotListening, NotOfAFile, UnknownEnding};
 use crate::failure::Failure;
 use crate::output::Unwritten;
+use crate::{exit_code, remote};
 
 /// The verb of errors about files that could not be written.
 pub(crate) const WRITE: &str = "write";
@@ -51,6 +51,14 @@ pub(crate) enum Error {
         #[help]
         help: String,
     },
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Remote(#[from] remote::Error),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotOfAFile(#[from] NotOfAFile),
 
     #[error("two packages are named: `{named}`, and `{option}` with `--package`")]
     #[diagnostic(code(serve::usage), help("name the package once"))]
@@ -271,6 +279,8 @@ impl Failure for Error {
             Self::NotListening(error) => error.exit_code(),
             Self::Certificate(error) => error.exit_code(),
             Self::Format(error) => error.exit_code(),
+            Self::Remote(error) => error.exit_code(),
+            Self::NotOfAFile(error) => error.exit_code(),
             Self::Output(error) => error.exit_code(),
             Self::File { doing: WRITE | CREATE, .. } => exit_code::OUTPUT_FAILED,
             Self::Metadata | Self::UnreadableMetadata(_) => exit_code::METADATA_FAILED,

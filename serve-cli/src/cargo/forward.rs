@@ -4,10 +4,12 @@
 use std::ffi::OsString;
 
 use clap::ValueEnum;
+use serve_core::config::AdminPort;
 
 use crate::arguments::{
-    ApplicationArguments, ApplicationPath, Assignment, CallArguments, GraphArguments,
-    HttpArguments, ListArguments, LogArguments, Method, NodeArguments, RunArguments, TlsArguments,
+    AdminArguments, ApplicationArguments, ApplicationPath, Assignment, CallArguments,
+    GraphArguments, HttpArguments, ListArguments, LogArguments, Method, NodeArguments,
+    RunArguments, TlsArguments,
 };
 
 impl RunArguments {
@@ -25,10 +27,21 @@ impl RunArguments {
         if self.open {
             line.push("--open".into());
         }
+        line.extend(self.admin.to_command_line());
         line.extend(self.log.to_command_line());
         line.extend(self.node.to_command_line());
         line.extend(self.application.to_command_line());
         line
+    }
+}
+
+impl AdminArguments {
+    fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
+        let port = self.admin_port.map(|port| match port {
+            AdminPort::Off => "off".to_owned(),
+            AdminPort::Port(port) => port.to_string(),
+        });
+        port.map(|port| format!("--admin-port={port}").into()).into_iter()
     }
 }
 
@@ -58,7 +71,9 @@ impl LogArguments {
 
 impl ApplicationArguments {
     fn to_command_line(&self) -> impl Iterator<Item = OsString> + use<> {
-        positional(self.path(), None, &self.values())
+        let file = self.file().map(|file| file.as_os_str().to_owned());
+        let words: Vec<OsString> = positional(self.path(), None, &self.values()).collect();
+        words.into_iter().chain(file)
     }
 }
 

@@ -24,6 +24,7 @@ mod metadata_progress;
 mod new;
 mod options;
 mod output_file;
+mod packages;
 mod relative_path;
 mod serve_cli_source;
 mod serve_clone;
@@ -40,11 +41,12 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::arguments::{Method, process_variables};
 use crate::failure::conclude;
 use crate::parse::parse;
-use crate::{exit_code, output};
+use crate::{exit_code, output, remote};
 
 use command_line::{Command, CommandLine};
 use error::Error;
 use options::CargoOptions;
+use packages::Packages;
 use target::{Selection, Target};
 use workspace::Workspace;
 
@@ -70,17 +72,20 @@ fn run(command: Command) -> Result<u8, Error> {
     match command {
         Command::Run { run, watch, mut cargo } => {
             // Found before the build, not after it.
+            run.check()?;
             run.http.address(&process_variables)?;
+            run.admin.port(&process_variables)?;
             if let Some(files) = run.tls.files() {
                 files.check()?;
                 cargo.tls = true;
             }
             run.log.filter(LevelFilter::INFO, &process_variables)?;
+            let packages = Packages::of(&run, &cargo)?;
+            cargo.tls |= packages.tls;
             if watch {
                 return watch::run(&cargo, &run);
             }
-            let selection = Selection::of(run.application.path(), &cargo)?;
-            start_program(&cargo, selection, run.to_command_line())
+            start_program(&cargo, packages.selection(), run.to_command_line())
         }
         Command::List { package, list, cargo } => {
             let package = cargo.package(package.as_deref())?;
@@ -99,8 +104,20 @@ fn run(command: Command) -> Result<u8, Error> {
             };
             start_program(&cargo, selection, call.to_command_line())
         }
+        Command::Validate { file, mut cargo } => {
+            let packages = Packages::of_file(&file)?;
+            cargo.tls = packages.tls;
+            let line = vec!["validate".into(), file.into_os_string()];
+            start_program(&cargo, packages.selection(), line)
+        }
+        Command::Remote(command) => Ok(remote::run(&command)?),
         Command::Build { package, output, tls, mut cargo } => {
             cargo.tls = tls;
+            if let Some(file) = cargo.take_config_file() {
+                let package = cargo.package(package.as_deref())?;
+                let line = vec!["write-config".into(), file.into()];
+                return start_program(&cargo, Selection::package(package), line);
+            }
             build_program(&cargo, cargo.package(package.as_deref())?, output.as_deref())
         }
         Command::New(arguments) => new::run(&arguments),

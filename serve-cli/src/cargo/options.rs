@@ -168,6 +168,16 @@ impl CargoOptions {
     }
 
     /// Returns the flags that every command of cargo takes.
+    /// Removes and returns the file of Serve's own `--config FILE`: cargo's option of the same name
+    /// takes a key with a value, or a `.toml` file.
+    pub(crate) fn take_config_file(&mut self) -> Option<String> {
+        let is_ours = |value: &String| {
+            !value.contains('=') && [".yaml", ".yml"].iter().any(|ending| value.ends_with(ending))
+        };
+        let place = self.config.iter().position(is_ours)?;
+        Some(self.config.remove(place))
+    }
+
     fn configuration(&self) -> Vec<String> {
         let mut flags = Vec::new();
         flags.extend(self.config.iter().map(|value| format!("--config={value}")));

@@ -29,12 +29,14 @@ pub(crate) struct Selection<'a> {
     pub(crate) package: Option<&'a str>,
     /// The application to run, if there is one.
     pub(crate) application: Option<&'a str>,
+    /// The names of further packages that the program links.
+    pub(crate) others: &'a [String],
 }
 
 impl<'a> Selection<'a> {
     /// Selects a package, whatever its applications.
     pub(crate) fn package(package: Option<&'a str>) -> Self {
-        Self { package, application: None }
+        Self { package, application: None, others: &[] }
     }
 
     /// Selects the package of `path`, or the package that `options` name.
@@ -43,7 +45,8 @@ impl<'a> Selection<'a> {
         options: &'a CargoOptions,
     ) -> Result<Self, Error> {
         let package = options.package(path.and_then(|path| path.package.as_deref()))?;
-        Ok(Self { package, application: path.map(|path| path.application.as_str()) })
+        let application = path.map(|path| path.application.as_str());
+        Ok(Self { package, application, others: &[] })
     }
 }
 
@@ -71,7 +74,8 @@ impl Target {
         let kind = match program_source(workspace, package)? {
             ProgramSource::Binary { name } => Kind::OwnBinary(name),
             ProgramSource::Library { crate_name } => {
-                Kind::Launcher(Launcher::new(workspace, package, crate_name, &location)?)
+                let others = others(workspace, package, selection.others)?;
+                Kind::Launcher(Launcher::new(workspace, package, crate_name, others, &location)?)
             }
         };
         Ok(Self {
@@ -85,6 +89,31 @@ impl Target {
             workspace_root: workspace.metadata.workspace_root.clone(),
         })
     }
+}
+
+/// Returns the further packages that a launcher links, with the names of their libraries.
+fn others<'w>(
+    workspace: &'w Workspace,
+    package: &Package,
+    names: &[String],
+) -> Result<Vec<(&'w Package, String)>, Error> {
+    let mut others = Vec::new();
+    for name in names {
+        let other = workspace.package(Some(name))?;
+        if other.id == package.id {
+            continue;
+        }
+        match program_source(workspace, other)? {
+            ProgramSource::Library { crate_name } => others.push((other, crate_name)),
+            // Its binary is not linked, but its library may be.
+            ProgramSource::Binary { .. } => {
+                let library = other.targets.iter().find(|target| is_library(target));
+                let name = library.map(|library| library.name.replace('-', "_"));
+                others.extend(name.map(|name| (other, name)));
+            }
+        }
+    }
+    Ok(others)
 }
 
 fn source_directories(workspace: &Workspace, package: &Package) -> Vec<Utf8PathBuf> {
@@ -247,7 +276,8 @@ mod tests {
         let member = |name| package(name).depends_on("serve-core");
         let workspace = workspace_of(vec![member("hello"), member("ocr")]);
         let of = |application| {
-            let selection = Selection { package: None, application: Some(application) };
+            let selection =
+                Selection { package: None, application: Some(application), others: &[] };
             package_of(&workspace, selection).map(|package| package.name.to_string())
         };
         assert_eq!(of("ocr").expect("it is a package"), "ocr");

@@ -59,7 +59,9 @@ impl Config {
     }
 
     /// Returns a fault of the value to which these keys lead, with its place in the file.
-    pub(crate) fn fault(&self, path: &str, message: &str) -> ConfigFault {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fault(&self, path: &str, message: &str) -> ConfigFault {
         self.source_map.fault(path, message)
     }
 

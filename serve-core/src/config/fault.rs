@@ -109,7 +109,9 @@ impl ConfigFaults {
     }
 
     /// Returns `None` if there are no faults.
-    pub(crate) fn of_all(faults: Vec<ConfigFault>) -> Option<Self> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_all(faults: Vec<ConfigFault>) -> Option<Self> {
         (!faults.is_empty()).then(|| Self::new(faults))
     }
 

@@ -22,7 +22,7 @@ use super::overview::ApplicationOverview;
 use super::state::ControllerState;
 use super::status::{ApplicationDetails, ApplicationStatus};
 use super::store::{ControlStore, Entry, StoreError, StoreRevision};
-use crate::application::{Blueprints, Outline, Plan};
+use crate::application::{BlueprintId, Blueprints, Outline, Plan};
 use crate::call::runtime_context::reschedule;
 use crate::time::WallClock;
 
@@ -191,6 +191,12 @@ impl Controller {
         deploys: &[(String, Outline)],
     ) -> Vec<(String, Option<String>, DeployEffect)> {
         self.shared.state.read().effects(deploys)
+    }
+
+    /// Returns the plan of an application, once the application has been deployed.
+    pub(crate) fn blueprint(&self, application: &str) -> Option<BlueprintId> {
+        let state = self.shared.state.read();
+        Some(state.applications.get(application)?.plan.as_ref()?.blueprint)
     }
 
     /// Calls `look` with the changes of the desired state.

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::application::{AnyApplication, Blueprints, HttpOptions, Outline, Plan, PlanNode};
+use crate::application::{AnyApplication, Blueprints, Graph, HttpOptions, Outline, Plan, PlanNode};
 use crate::call::pending::panic_message;
 use crate::call::runtime_context::RuntimeContext;
 use crate::controller::{
@@ -238,6 +238,12 @@ impl ControlPlane {
         let effects = self.controller().effects(&outlines);
         outlines.iter().for_each(|(_, outline)| blueprints.forget(outline.blueprint));
         effects
+    }
+
+    /// Returns the graph of an application, once the application has been deployed.
+    pub(crate) fn graph(&self, application: &str) -> Option<Graph> {
+        let blueprint = self.controller().blueprint(application)?;
+        self.surroundings.blueprints.get(blueprint).map(|plan| plan.graph())
     }
 
     /// Returns the clock of the control plane.

@@ -35,7 +35,7 @@ use self::operations::InstanceOperations;
 #[cfg(all(feature = "http", feature = "config"))]
 use crate::admin::{Access, AdminServer};
 use crate::application::HttpOptions;
-use crate::application::{AnyApplication, Application, IntoApplication};
+use crate::application::{AnyApplication, Application, Graph, IntoApplication};
 use crate::call::runtime_context::{InPlace, RuntimeContext};
 #[cfg(feature = "config")]
 use crate::config::Config;
@@ -190,6 +190,7 @@ pub struct RuntimeBuilder {
 #[derive(Debug, Default)]
 struct AdminSettings {
     address: Option<SocketAddr>,
+    listener: Option<TcpListener>,
     /// True if the next free port may be taken instead.
     or_next_free: bool,
     token: Option<Secret>,
@@ -248,6 +249,14 @@ impl RuntimeBuilder {
     #[cfg(all(feature = "http", feature = "config"))]
     pub fn admin(mut self, address: impl Into<SocketAddr>) -> Self {
         self.admin.address = Some(address.into());
+        self
+    }
+
+    /// Serves the admin port on a socket that is already bound and listens. Replaces the address of
+    /// [`RuntimeBuilder::admin`].
+    #[cfg(all(feature = "http", feature = "config"))]
+    pub fn admin_listener(mut self, listener: TcpListener) -> Self {
+        self.admin.listener = Some(listener);
         self
     }
 
@@ -434,14 +443,21 @@ impl Runtime {
         settings: AdminSettings,
         file: Option<&Config>,
     ) -> Result<(), StartError> {
-        let AdminSettings { address, or_next_free, token, process } = settings;
+        let AdminSettings { address, listener, or_next_free, token, process } = settings;
         let of_file = file.filter(|file| file.has("admin")).and_then(|file| file.admin.address());
-        let Some(address) = address.or(of_file) else { return Ok(()) };
+        let passed = listener.as_ref().map(TcpListener::local_addr).transpose();
+        let passed = passed.map_err(StartError::Listener)?;
+        let Some(address) = passed.or(address).or(of_file) else { return Ok(()) };
         let token = token.or_else(|| file.and_then(|file| file.admin.token.clone()));
         let access = Access::new(address, token.as_ref().map(Secret::expose))
             .map_err(|error| StartError::Admin(error.to_string()))?;
         let bind = async |address: SocketAddr| tokio::net::TcpListener::bind(address).await;
-        let mut bound = bind(address).await;
+        let mut bound = match listener {
+            Some(listener) => listener
+                .set_nonblocking(true)
+                .and_then(|()| tokio::net::TcpListener::from_std(listener)),
+            None => bind(address).await,
+        };
         for next in 1..=NEXT_PORTS {
             let is_taken = bound.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::AddrInUse);
             let Some(port) = address.port().checked_add(next) else { break };
@@ -617,6 +633,24 @@ impl Runtime {
     pub async fn apply(&self, config: &Config) -> Result<u64, ApplyError> {
         let origin = ChangeOrigin::program("apply a configuration".to_owned());
         configuration::apply(&self.lease.plane, config, origin).await
+    }
+
+    /// Checks that [`Runtime::apply`] would accept a configuration, as far as that can be known now.
+    ///
+    /// # Errors
+    /// The same as for [`Runtime::apply`].
+    #[cfg(feature = "config")]
+    pub fn check(&self, config: &Config) -> Result<(), ApplyError> {
+        let capacity = configuration::capacity_now(&self.lease.plane, config);
+        configuration::plans(&self.lease.plane, config, capacity)?;
+        Ok(())
+    }
+
+    /// Returns the graph of an application, once the application has been deployed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn graph(&self, application: &str) -> Option<Graph> {
+        self.lease.plane.graph(application)
     }
 
     /// Sets the number of replicas of a deployment, which may be 0. The application must have

@@ -13,7 +13,7 @@ use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use crate::cargo::workspace::Workspace;
 
 /// The directories in which the launchers of one workspace are written and built.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     /// The target directory that is passed to cargo.
     pub(crate) target_directory: Utf8PathBuf,
@@ -41,6 +41,12 @@ impl Location {
             launchers,
             suffix: format!("-{:08x}", hasher.finish() >> 32),
         }
+    }
+
+    /// Returns the location for launchers that also link another package.
+    pub(crate) fn with(mut self, other: &Package) -> Self {
+        self.suffix = format!("-{}{}", other.name, self.suffix);
+        self
     }
 
     /// Returns the launcher's package and binary name.

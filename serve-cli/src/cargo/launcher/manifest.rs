@@ -18,6 +18,8 @@ pub(super) struct LauncherManifest<'c> {
     pub(super) serve_cli: ServeCli,
     /// True if the program is to have TLS.
     pub(super) tls: bool,
+    /// Further packages that the launcher links.
+    pub(super) others: Vec<&'c Package>,
     /// The root of the user's workspace.
     pub(super) root: &'c Utf8Path,
     pub(super) root_manifest: Table,
@@ -72,6 +74,11 @@ impl LauncherManifest<'_> {
         }
         let mut dependencies = Table::new();
         dependencies.insert(self.package.name.to_string(), Value::Table(package));
+        for other in &self.others {
+            let directory = other.manifest_path.parent().unwrap_or(self.root);
+            let path = ("path".to_owned(), Value::from(directory.as_str()));
+            dependencies.insert(other.name.to_string(), Value::Table([path].into_iter().collect()));
+        }
         let mut serve_cli = self.serve_cli.dependency();
         if self.tls {
             serve_cli.insert("features".to_owned(), Value::from(vec!["tls"]));
@@ -134,6 +141,7 @@ mod tests {
             features: Features { without_default: true, names: vec!["french".into()] },
             serve_cli: ServeCli::Path("/serve/serve-cli".into()),
             tls: true,
+            others: Vec::new(),
             root: "/work".into(),
             root_manifest: table(
                 r#"

@@ -35,15 +35,20 @@ pub(crate) struct Launcher {
 
 impl Launcher {
     /// Creates the launcher for `package`, whose library is called `crate_name`.
-    #[expect(clippy::needless_pass_by_value, reason = "it is used up here")]
+    #[expect(clippy::needless_pass_by_value, reason = "they are used up here")]
     pub(crate) fn new(
         workspace: &Workspace,
         package: &Package,
         crate_name: String,
+        others: Vec<(&Package, String)>,
         location: &Location,
     ) -> Result<Self, Error> {
         let serve_core = workspace.serve_core(package).ok_or_else(|| not_serve(package))?;
         let root = &workspace.metadata.workspace_root;
+        let mut location = location.clone();
+        for (other, _) in &others {
+            location = location.with(other);
+        }
         let name = location.launcher_name(package);
         let contents = manifest::LauncherManifest {
             name: &name,
@@ -51,13 +56,14 @@ impl Launcher {
             features: features::select(package, &workspace.options)?,
             serve_cli: ServeCli::beside(serve_core, package)?,
             tls: workspace.options.tls,
+            others: others.iter().map(|(other, _)| *other).collect(),
             root,
             root_manifest: read_manifest(&root.join("Cargo.toml"))?,
         };
         Ok(Self {
             directory: location.directory(package),
             manifest: contents.to_string(),
-            main: main_source(&crate_name),
+            main: main_source(std::iter::once(&crate_name).chain(others.iter().map(|it| &it.1))),
             lock: root.join("Cargo.lock"),
             name,
         })
@@ -78,12 +84,13 @@ impl Launcher {
     }
 }
 
-fn main_source(crate_name: &str) -> String {
+fn main_source<'n>(crate_names: impl Iterator<Item = &'n String>) -> String {
+    let linked: String = crate_names.map(|name| format!("extern crate {name} as _;\n")).collect();
     format!(
         "//! Written by `cargo serve`, which overwrites changes.\n\
          //! `cargo serve eject` makes it a part of the package.\n\
          \n\
-         extern crate {crate_name} as _;\n\
+         {linked}\
          \n\
          fn main() -> std::process::ExitCode {{\n    serve_cli::main()\n}}\n"
     )

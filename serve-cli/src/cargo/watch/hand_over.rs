@@ -5,43 +5,71 @@
 //! program says when it serves; until then, the old one does.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use crate::arguments::{HttpArguments, NotListening, process_variables};
+use serve_core::config::Config;
+
+use crate::arguments::{NotListening, RunArguments, process_variables};
 use crate::cargo::error::Error;
+use crate::remote;
 
 /// The descriptor under which a program finds the socket, as with systemd.
 #[cfg(unix)]
 const FIRST_FD: i32 = 3;
 
-/// A socket that listens, for one program after another.
+/// The ports after the default admin port that are tried if it is in use.
+const NEXT_PORTS: u16 = 50;
+
+/// The sockets that listen, for one program after another: that of HTTP, and that of the admin port
+/// unless it is off.
 #[derive(Debug)]
-pub(super) struct HandOver(TcpListener);
+pub(super) struct HandOver {
+    http: TcpListener,
+    admin: Option<TcpListener>,
+}
 
 impl HandOver {
     /// Opens the socket, if this platform can pass it on.
-    pub(super) fn open(arguments: &HttpArguments) -> Result<Option<Self>, Error> {
+    pub(super) fn open(arguments: &RunArguments) -> Result<Option<Self>, Error> {
         if !cfg!(unix) {
             return Ok(None);
         }
-        let address = arguments.address(&process_variables)?;
-        let listener =
-            TcpListener::bind(address).map_err(|source| NotListening::new(address, source))?;
-        Ok(Some(Self(listener)))
+        let mut config = match arguments.application.file() {
+            Some(file) => remote::read(file)?,
+            None => Config::default(),
+        };
+        let (host, port) = arguments.http.given(&process_variables)?;
+        config.http.host = host.or(config.http.host);
+        config.http.port = port.or(config.http.port);
+        config.admin.port = arguments.admin.port(&process_variables)?.or(config.admin.port);
+        let bind = |address| {
+            TcpListener::bind(address).map_err(|source| NotListening::new(address, source))
+        };
+        let http = bind(config.http.address())?;
+        let admin = match config.admin.address() {
+            None => None,
+            Some(address) if config.admin.port.is_some() => Some(bind(address)?),
+            Some(address) => Some(next_free(address)?),
+        };
+        Ok(Some(Self { http, admin }))
     }
 
-    /// Passes the socket to the program that a command starts, and returns the place where the program
+    /// Passes the sockets to the program that a command starts, and returns the place where the program
     /// says that it serves.
     #[cfg(unix)]
     pub(super) fn pass_to(&self, command: &mut Command) -> io::Result<Readiness> {
         use command_fds::{CommandFdExt, FdMapping};
 
-        let parent_fd = self.0.try_clone()?.into();
-        let mapping = FdMapping { parent_fd, child_fd: FIRST_FD };
-        command.fd_mappings(vec![mapping]).map_err(io::Error::other)?;
+        let sockets = std::iter::once(&self.http).chain(&self.admin);
+        let mappings = sockets.zip(FIRST_FD..).map(|(socket, child_fd)| {
+            Ok(FdMapping { parent_fd: socket.try_clone()?.into(), child_fd })
+        });
+        let mappings: Vec<FdMapping> = mappings.collect::<io::Result<_>>()?;
+        let count = mappings.len().to_string();
+        command.fd_mappings(mappings).map_err(io::Error::other)?;
         // Without the process id, which is not known yet, the program believes the count alone.
-        command.env("LISTEN_FDS", "1").env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
+        command.env("LISTEN_FDS", count).env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
         let readiness = Readiness::listen()?;
         command.env("NOTIFY_SOCKET", &readiness.path);
         Ok(readiness)
@@ -52,6 +80,17 @@ impl HandOver {
     pub(super) fn pass_to(&self, _command: &mut Command) -> io::Result<Readiness> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Opens a socket on the port of an address, or on the next port that is free.
+fn next_free(address: SocketAddr) -> Result<TcpListener, NotListening> {
+    let mut bound = TcpListener::bind(address);
+    for next in 1..=NEXT_PORTS {
+        let is_taken = bound.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::AddrInUse);
+        let Some(port) = address.port().checked_add(next).filter(|_| is_taken) else { break };
+        bound = TcpListener::bind(SocketAddr::new(address.ip(), port));
+    }
+    bound.map_err(|source| NotListening::new(address, source))
 }
 
 /// The place where a program says that it serves (`sd_notify(3)`).

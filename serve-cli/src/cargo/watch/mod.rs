@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::JoinSet;
 
 use crate::app::StopSignal;
-use crate::arguments::{HttpArguments, RunArguments};
+use crate::arguments::RunArguments;
 use crate::failure::show;
 use crate::{exit_code, output};
 
@@ -28,7 +28,8 @@ use super::build::{self, Built};
 use super::error::Error;
 use super::launch;
 use super::options::CargoOptions;
-use super::target::{Selection, Target};
+use super::packages::Packages;
+use super::target::Target;
 use super::workspace::Workspace;
 use changes::Changes;
 use hand_over::HandOver;
@@ -86,7 +87,7 @@ impl Session<'_> {
                 Ok(built) => {
                     changes.learn(&built)?;
                     let command = self.command(&target, &built);
-                    let started = programs.start(command, &built, &self.arguments.http, &mut stop);
+                    let started = programs.start(command, &built, &self.arguments, &mut stop);
                     if !started.await? {
                         return Ok(exit_code::INTERRUPTED);
                     }
@@ -121,9 +122,10 @@ impl Session<'_> {
     /// Asks cargo for the target on a blocking thread, since cargo may wait for a lock.
     async fn target(&self) -> Result<Target, Error> {
         let options = self.options.clone();
-        let path = self.arguments.application.path().cloned();
+        let run = self.arguments.clone();
         let asking = tokio::task::spawn_blocking(move || {
-            Target::of(&Workspace::load(&options)?, Selection::of(path.as_ref(), &options)?)
+            let packages = Packages::of(&run, &options)?;
+            Target::of(&Workspace::load(&options)?, packages.selection())
         });
         asking.await.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))
     }
@@ -162,7 +164,7 @@ impl Programs {
         &mut self,
         command: std::process::Command,
         built: &Built,
-        address: &HttpArguments,
+        arguments: &RunArguments,
         stop: &mut StopSignal,
     ) -> Result<bool, Error> {
         // The program that was about to serve is older than its source.
@@ -170,7 +172,7 @@ impl Programs {
             self.retired.spawn(next.retire());
         }
         if self.socket.is_none() {
-            self.socket = HandOver::open(address)?;
+            self.socket = HandOver::open(arguments)?;
         }
         if self.socket.is_none()
             && let Some(old) = self.serving.take()
