@@ -29,6 +29,8 @@ struct Part {
     tree: String,
     /// The endpoints; empty if the application is not reachable over HTTP.
     endpoints: Vec<Endpoint>,
+    /// The path of the page that describes the endpoints.
+    docs: String,
 }
 
 #[derive(Debug)]
@@ -60,12 +62,18 @@ impl Banner {
         let opens =
             |endpoint: &&Endpoint| endpoint.plain && ["GET", "ANY"].contains(&endpoint.verb);
         let page = self.endpoints().find(opens).map(|endpoint| endpoint.path.as_str());
-        (!self.is_silent()).then(|| self.url(page.unwrap_or("/docs")))
+        page.or_else(|| self.docs().next()).map(|page| self.url(page))
     }
 
     /// Returns true if the application is not reachable over HTTP. It then has no `/docs` either.
     fn is_silent(&self) -> bool {
         self.endpoints().next().is_none()
+    }
+
+    /// Returns the paths of the pages that describe endpoints.
+    fn docs(&self) -> impl Iterator<Item = &str> {
+        let reached = self.applications.iter().filter(|it| !it.endpoints.is_empty());
+        reached.map(|application| application.docs.as_str())
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
@@ -100,7 +108,8 @@ impl Part {
                 })
             })
         });
-        Self { tree: tree(&diagram), endpoints: endpoints.collect() }
+        let docs = route(Some(graph.route_prefix.as_deref().unwrap_or("/")), "/docs");
+        Self { tree: tree(&diagram), endpoints: endpoints.collect(), docs }
     }
 }
 
@@ -116,7 +125,7 @@ impl fmt::Display for Banner {
         if self.is_silent() {
             writeln!(f, "  {NOT_REACHED}\n")?;
         }
-        let docs = (!self.is_silent()).then(|| ("docs", self.url("/docs"), ""));
+        let docs = self.docs().map(|docs| ("docs", self.url(docs), ""));
         let admin = self.admin.map(|admin| ("admin", format!("http://{}", reachable(admin)), ""));
         let rows: Vec<(&str, String, &str)> = self
             .endpoints()
@@ -175,6 +184,7 @@ mod tests {
                     endpoint("GET", "/math/all", "results"),
                     endpoint("ANY", "/math", "routes"),
                 ],
+                docs: "/math/docs".to_owned(),
             }],
             admin: "127.0.0.1:8265".parse().ok(),
             address,
@@ -194,7 +204,7 @@ mod tests {
         GET     http://127.0.0.1:8000/math/{id}  Ingress.result
         GET     http://127.0.0.1:8000/math/all   Ingress.results
         ANY     http://127.0.0.1:8000/math       Ingress.routes
-        docs    http://127.0.0.1:8000/docs
+        docs    http://127.0.0.1:8000/math/docs
         health  http://127.0.0.1:8000/-/healthz
         admin   http://127.0.0.1:8265
 
@@ -219,7 +229,7 @@ mod tests {
         let banner = Banner { scheme: "https", admin: None, ..banner("0.0.0.0:8443") };
         let shown = banner.to_string();
         assert!(
-            shown.contains("https://127.0.0.1:8443/docs") && !shown.contains("http://"),
+            shown.contains("https://127.0.0.1:8443/math/docs") && !shown.contains("http://"),
             "{shown}"
         );
     }
@@ -233,7 +243,7 @@ mod tests {
         assert_eq!(page(&banner), "http://127.0.0.1:80/math");
         let mut banner = self::banner("[::]:8000");
         banner.applications[0].endpoints.retain(|endpoint| endpoint.verb == "POST");
-        assert_eq!(page(&banner), "http://[::1]:8000/docs");
+        assert_eq!(page(&banner), "http://[::1]:8000/math/docs");
     }
 
     #[test]

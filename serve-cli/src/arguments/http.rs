@@ -11,6 +11,7 @@ use crate::exit_code;
 use crate::failure::Failure;
 
 /// The port if none is given.
+#[cfg(feature = "cargo")]
 const PORT: u16 = 8000;
 
 /// The error of a socket that cannot be opened.
@@ -73,6 +74,7 @@ pub(crate) struct HttpArguments {
 
 impl HttpArguments {
     /// Returns the address: from the options, else from `variables`, else the default.
+    #[cfg(feature = "cargo")]
     pub(crate) fn address(&self, variables: Variables<'_>) -> Result<SocketAddr, BadVariable> {
         let (ip, number) = self.given(variables)?;
         let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));

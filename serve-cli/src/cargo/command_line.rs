@@ -90,7 +90,6 @@ pub(crate) enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
 
-
         /// Build the program with TLS, for `run --tls-cert`
         #[arg(long)]
         tls: bool,

@@ -105,7 +105,8 @@ impl Client {
 
 /// Returns the code and the message of a refusal, with a line for each fault of a configuration.
 fn refusal(answer: &Value) -> Option<(String, String)> {
-    let error = answer.get("error")?;
+    // An error of the HTTP port has the id of its request.
+    let error = answer.get("error").filter(|error| error.get("request_id").is_none())?;
     let text = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
     let code = text(error, "code")?;
     let faults = error.get("faults").and_then(Value::as_array).into_iter().flatten();

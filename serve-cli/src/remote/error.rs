@@ -72,6 +72,13 @@ pub(crate) enum Error {
     )]
     DeployFailed { what: String, failures: String },
 
+    #[error("the deploy is refused:\n{faults}")]
+    #[diagnostic(
+        code(serve::config),
+        help("nothing was changed; docs/configuration.md has every key")
+    )]
+    DeployRefused { faults: String },
+
     #[error("{what} goes on after {waited}: {goes_on}")]
     #[diagnostic(
         code(serve::deploy_failed),
@@ -111,7 +118,9 @@ impl Failure for Error {
                 "unknown_revision" | "invalid_config" | "needs_restart" => exit_code::BAD_ARGUMENT,
                 _ => exit_code::FAILED,
             },
-            Self::DeployFailed { .. } | Self::StillDeploying { .. } => exit_code::DEPLOY_FAILED,
+            Self::DeployFailed { .. }
+            | Self::DeployRefused { .. }
+            | Self::StillDeploying { .. } => exit_code::DEPLOY_FAILED,
             Self::NotConfirmed => exit_code::USAGE,
             Self::NoApplication(_) => exit_code::APPLICATION_NOT_FOUND,
         }

@@ -34,7 +34,11 @@ async fn execute(command: &RemoteCommand) -> Result<u8, Error> {
     let client = |remote| Client::new(remote, &process_variables);
     match command {
         RemoteCommand::Deploy { file, no_wait, timeout, remote } => {
-            let (config, client) = (read(file)?, client(remote)?);
+            let config = read(file).map_err(|error| match error {
+                Error::Faults { faults } => Error::DeployRefused { faults },
+                other => other,
+            })?;
+            let client = client(remote)?;
             let accepted = client.put(APPLICATIONS, &json!(config)).await;
             let accepted = accepted.map_err(|refused| deploy_refused(&config, refused))?;
             let revision = accepted["revision"].as_u64().unwrap_or_default();
@@ -145,9 +149,7 @@ fn placed(config: &Config, refused: Error) -> Error {
 /// Returns the error of a deploy that was not accepted.
 fn deploy_refused(config: &Config, refused: Error) -> Error {
     match placed(config, refused) {
-        Error::Faults { faults } => {
-            Error::DeployFailed { what: "the deploy".to_owned(), failures: faults }
-        }
+        Error::Faults { faults } => Error::DeployRefused { faults },
         other => other,
     }
 }

@@ -48,6 +48,17 @@ pub(crate) struct AppliedConfiguration {
     pub(crate) capacity: TargetCapacity,
 }
 
+impl AppliedConfiguration {
+    /// Returns the configuration without an application, or `None` if it has no such application.
+    pub(super) fn without(&self, application: &str) -> Option<Self> {
+        let mut document = Value::clone(&self.document);
+        let applications = document.get_mut("applications")?.as_array_mut()?;
+        let before = applications.len();
+        applications.retain(|it| it["name"] != application);
+        (applications.len() < before).then(|| Self { document: document.into(), ..self.clone() })
+    }
+}
+
 /// The origin of a change.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangeOrigin {

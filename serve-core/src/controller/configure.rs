@@ -23,6 +23,12 @@ impl ControllerState {
         self.changes.revision()
     }
 
+    /// Records the deletion of an application, which the configuration in effect then lacks.
+    pub(super) fn record_deletion(&mut self, origin: ChangeOrigin, name: &str, now: Moment) {
+        let without = self.changes.configuration.as_ref().and_then(|applied| applied.without(name));
+        self.changes.record(origin, without, now);
+    }
+
     fn check_revision(&self, origin: &ChangeOrigin) -> Result<(), ConfigurationError> {
         let current = self.changes.revision();
         match origin.expected {

@@ -477,7 +477,7 @@ impl Shared {
                         state.applications.get(&application).is_some_and(|it| !it.hidden);
                     let asked = state.ask_for_deletion(&application);
                     if asked.is_ok() && is_shown {
-                        state.record(origin, now);
+                        state.record_deletion(origin, &application, now);
                     }
                     asked
                 });
