@@ -7,4 +7,8 @@
 mod browser;
 mod docs_page;
 mod proxies;
+mod ray_cli;
 mod web;
+
+// The application that Ray Serve's command line deploys.
+extern crate hello as _;
