@@ -240,12 +240,12 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(super::redact::REDACTED)
+        f.write_str(super::secrets::REDACTED)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(super::redact::REDACTED)
+        f.write_str(super::secrets::REDACTED)
     }
 }

@@ -159,7 +159,7 @@ impl LoggingConfig {
         let fault = || {
             format!(
                 "{value} is not a level or a filter: write `error`, `warn`, `info`, `debug`, `trace` \
-                 or `off`, or a filter such as \"info,hyper=debug\""
+                 or `off`, or a filter such as \"info,hyper=debug\", which names a level for each target"
             )
         };
         // Python's numbers of levels.
@@ -199,7 +199,7 @@ fn directive(text: &str) -> Option<String> {
         let plain = target.split('[').next().unwrap_or_default();
         plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-.".contains(&byte))
             && target.matches('[').count() == target.matches(']').count()
-            && !target.is_empty()
+            && (!plain.is_empty() || target.starts_with('['))
     };
     (is_target(target)).then_some(())?;
     Some(format!("{target}={}", named(level)?))

@@ -40,6 +40,7 @@ mod ray;
 mod read;
 mod redact;
 mod schema;
+mod secrets;
 mod source_map;
 mod write;
 mod yaml;

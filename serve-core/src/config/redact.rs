@@ -1,83 +1,14 @@
-//! Redaction: which values are secrets, and the configuration without them.
-
-use std::sync::Arc;
+//! Redaction: a configuration without its secrets.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::data::{AdminConfig, ApplicationConfig, Config, DeploymentConfig, HttpConfig, Secret};
+use super::secrets::{REDACTED, is_secret_key, redact, secret_options};
 use super::write::Written;
-use crate::application::{HTTP_OPTIONS, HttpOptions};
-use crate::deployment::{OptionInfo, ValueKind};
-
-/// The text that stands for a secret.
-pub(super) const REDACTED: &str = "[redacted]";
-
-/// The names of keys whose texts are secrets, in values whose keys are the user's own.
-const SECRET_KEYS: [&str; 13] = [
-    "token",
-    "password",
-    "passwd",
-    "secret",
-    "api_key",
-    "apikey",
-    "api_keys",
-    "access_key",
-    "secret_key",
-    "private_key",
-    "access_token",
-    "auth_token",
-    "credentials",
-];
-
-/// The endings of such names.
-const SECRET_ENDINGS: [&str; 9] = [
-    "_password",
-    "_secret",
-    "_api_key",
-    "_apikey",
-    "_access_key",
-    "_secret_key",
-    "_private_key",
-    "_access_token",
-    "_auth_token",
-];
-
-/// True for a key whose texts are taken to be secrets.
-pub(super) fn is_secret_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('-', "_");
-    SECRET_KEYS.contains(&&*key) || SECRET_ENDINGS.iter().any(|ending| key.ends_with(ending))
-}
-
-/// Replaces the texts below secret keys. `replacement` is given the keys that lead to a secret.
-pub(super) fn redact(
-    value: &mut Value,
-    path: &str,
-    is_secret: bool,
-    replacement: &dyn Fn(&str) -> String,
-) {
-    match value {
-        Value::String(text) if is_secret && !text.is_empty() => *text = replacement(path),
-        Value::Array(values) => {
-            for (n, value) in values.iter_mut().enumerate() {
-                redact(value, &format!("{path}[{n}]"), is_secret, replacement);
-            }
-        }
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = super::node::below(path, key);
-                redact(value, &path, is_secret || is_secret_key(key), replacement);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Returns the options whose values are secrets.
-pub(super) fn secret_options() -> impl Iterator<Item = &'static OptionInfo<HttpOptions>> {
-    HTTP_OPTIONS.iter().filter(|option| option.kind == ValueKind::Secrets)
-}
+use crate::application::HttpOptions;
 
 fn redacted_http(options: &HttpOptions) -> HttpOptions {
     let mut redacted = options.clone();

@@ -13,8 +13,10 @@ use super::data::{
 use super::environment::{escaped, plain};
 use super::keys::{ADMIN, LISTENER, LOGGING};
 use super::node::{Content, below};
-use super::read::{ADMIN_KEY, HTTP_KEY, application_http_key, args_key, user_config_key};
-use super::redact::{is_secret_key, secret_options};
+use super::secrets::{
+    ADMIN_KEY, HTTP_KEY, application_http_key, args_key, is_secret_key, secret_options,
+    user_config_key,
+};
 use crate::application::HTTP_OPTIONS;
 use crate::deployment::{AUTOSCALING, AutoscalingConfig, OPTIONS, OptionInfo, table};
 

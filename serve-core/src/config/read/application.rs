@@ -7,7 +7,8 @@ use super::super::given::{Given, Reader};
 use super::super::keys::APPLICATION;
 use super::super::node::{Content, Node, Place, below, map};
 use super::super::ray;
-use super::{args_key, is_misspelt, section_spellings};
+use super::super::secrets::args_key;
+use super::{is_misspelt, section_spellings};
 
 impl Reader<'_> {
     pub(super) fn applications(&mut self, node: &Node) -> Vec<ApplicationConfig> {

@@ -6,7 +6,8 @@ use super::super::data::DeploymentConfig;
 use super::super::given::{Given, Reader};
 use super::super::node::{Content, Node, Place, below};
 use super::super::ray;
-use super::{is_misspelt, user_config_key};
+use super::super::secrets::user_config_key;
+use super::is_misspelt;
 use crate::deployment::table::spellings;
 use crate::deployment::{AUTOSCALING, DeploymentOptions, OPTIONS, OptionFault, OptionsError};
 

@@ -4,8 +4,8 @@ use super::super::data::HttpConfig;
 use super::super::given::{Given, Reader, names};
 use super::super::keys::LISTENER;
 use super::super::node::{Entry, Place, below};
-use super::super::{ray, redact};
-use super::{HTTP_KEY, application_http_key};
+use super::super::ray;
+use super::super::secrets::{HTTP_KEY, application_http_key, secret_options};
 use crate::application::{GROUPS, HTTP_OPTIONS, HttpOptions, LIMITS};
 use crate::deployment::OptionFault;
 use crate::deployment::table::{self, Spelling, spellings};
@@ -72,7 +72,7 @@ impl Reader<'_> {
         path: &str,
         key: &str,
     ) -> HttpOptions {
-        for one in given.iter().filter(|one| redact::secret_options().any(|o| o.name == one.name)) {
+        for one in given.iter().filter(|one| secret_options().any(|o| o.name == one.name)) {
             self.remember(one.node, &below(key, one.name));
         }
         let (options, broken) = self.options(given, at, path, HttpOptions::read_unchecked);

@@ -17,6 +17,7 @@ use super::fault::{ConfigFault, ConfigFaults};
 use super::given::{Given, Reader};
 use super::keys::{ADMIN, LOGGING, ROOT, Section};
 use super::node::{Content, Node, Place, below};
+use super::secrets::ADMIN_KEY;
 use super::source_map::SourceMap;
 use super::{json, ray, yaml};
 use crate::deployment::table::{self, Spelling, spellings};
@@ -66,6 +67,8 @@ impl Config {
             Ok(text) => Self::parse(text, file, env),
             Err(error) => {
                 let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                // In YAML, a carriage return ends a line, too.
+                let valid = valid.replace("\r\n", "\n").replace('\r', "\n");
                 let place = Place::of_byte(&valid, valid.len());
                 let message = "not UTF-8: save the file in that encoding";
                 Err(ConfigFaults::of(ConfigFault::new(file, place, "", message)))
@@ -220,24 +223,4 @@ impl Reader<'_> {
 fn is_misspelt(node: &Node, key: &str) -> bool {
     let Content::Map(entries) = &node.content else { return false };
     entries.iter().any(|entry| table::nearest([key], &entry.key).is_some())
-}
-
-/// The keys that lead to the options of the port.
-pub(super) const HTTP_KEY: &str = "http";
-/// The keys that lead to the options of the admin port.
-pub(super) const ADMIN_KEY: &str = "admin";
-
-/// The keys that lead to the options of an application's requests, by its name.
-pub(super) fn application_http_key(application: &str) -> String {
-    format!("{application:?}.http")
-}
-
-/// The keys that lead to the arguments of an application, by its name.
-pub(super) fn args_key(application: &str) -> String {
-    format!("{application:?}.args")
-}
-
-/// The keys that lead to the user config of a deployment, by the names.
-pub(super) fn user_config_key(application: &str, deployment: &str) -> String {
-    format!("{application:?}.{deployment:?}.user_config")
 }

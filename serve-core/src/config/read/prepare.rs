@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::environment::{self, Variables};
 use super::super::given::Reader;
 use super::super::node::{Content, Node, Place, below};
-use super::super::redact;
+use super::super::secrets::REDACTED;
 
 impl Reader<'_> {
     /// Puts variables into the texts, and reports what no value may be: a duplicate key, a number
@@ -31,10 +31,9 @@ impl Reader<'_> {
                         }
                     }
                 }
-                if matches!(&node.content, Content::Text(text) if text == redact::REDACTED) {
+                if matches!(&node.content, Content::Text(text) if text == REDACTED) {
                     let message = format!(
-                        "`{}` stands for a secret that was not shown: put in the secret, or `${{NAME}}`",
-                        redact::REDACTED
+                        "`{REDACTED}` stands for a secret that was not shown: put in the secret, or `${{NAME}}`"
                     );
                     self.fault(node.at, path, &message);
                     node.content = Content::Broken;
