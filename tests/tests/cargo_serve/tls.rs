@@ -63,7 +63,7 @@ fn a_certificate_makes_the_port_speak_https() {
     exit code: 15
     ----- stderr -----
     error[serve::certificate]: other.key is not the private key of the certificate in cert.pem
-      help: pass the files of one certificate; its own certificate comes first in `--tls-cert`, before those of its issuers
+      help: name the files of one certificate; in the first, its own certificate comes before those of its issuers
     ");
     let run = ["run", "greeter:spanish", "--tls-cert", "key.pem", "--tls-key", "key.pem"];
     insta::assert_snapshot!(library.serve(run).finish(), @"
