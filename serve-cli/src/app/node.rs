@@ -38,7 +38,7 @@ impl<'a> Node<'a> {
         let mut builder = builder(arguments);
         if let Some(Ports { http, admin, tls, config }) = ports {
             let mut options: HttpOptions = config.http.options.clone();
-            if let Some(TlsFiles { cert, key }) = tls {
+            if let Some(TlsFiles { cert, key, .. }) = tls {
                 options = options.tls_cert(cert).tls_key(key);
             }
             builder = http.apply(builder).http_options(options).process_config(config);

@@ -40,7 +40,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Error> {
     let mut passed = ListenFd::from_env();
     let http = Listening::new(&mut passed, config.http.address())?;
     let admin = AdminListening::new(&mut passed, &config.admin)?;
-    let tls = arguments.tls.files();
+    let certificate = arguments.tls.or_configured(&config.http.options);
+    let tls = certificate.files();
     if let Some(files) = tls {
         // Said before anything is started.
         files.check()?;

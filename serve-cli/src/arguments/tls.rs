@@ -1,18 +1,25 @@
-//! The certificate of the HTTP port, from the command line.
+//! The certificate of the HTTP port, from the command line or from a configuration.
 
 use std::fs;
 use std::io;
 
 use clap::Args;
 use miette::Diagnostic;
-use serve_core::http::CertificateError;
+use serve_core::http::{CertificateError, HttpOptions};
 
 use crate::exit_code;
 use crate::failure::Failure;
 use crate::output;
 
-const CERT: &str = "--tls-cert";
-const KEY: &str = "--tls-key";
+/// The options that name the two files, on the command line and in a configuration.
+const OPTIONS: Names = Names { cert: "--tls-cert", key: "--tls-key" };
+const KEYS: Names = Names { cert: "http.tls.cert", key: "http.tls.key" };
+
+#[derive(Debug, Clone, Copy)]
+struct Names {
+    cert: &'static str,
+    key: &'static str,
+}
 
 /// The certificate, and its key.
 #[derive(Debug, Clone, Default, Args)]
@@ -24,6 +31,10 @@ pub(crate) struct TlsArguments {
     /// The file with the private key of the certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<String>,
+
+    /// True if the files are those of a configuration.
+    #[arg(skip)]
+    are_configured: bool,
 }
 
 /// The two files.
@@ -31,6 +42,7 @@ pub(crate) struct TlsArguments {
 pub(crate) struct TlsFiles<'a> {
     pub(crate) cert: &'a str,
     pub(crate) key: &'a str,
+    names: Names,
 }
 
 /// The error of a certificate that cannot be used.
@@ -55,7 +67,7 @@ pub(crate) enum BadCertificate {
         source: io::Error,
     },
 
-    #[error("{path}, which `{CERT}` names, has no certificate in PEM form")]
+    #[error("{path}, which `{option}` names, has no certificate in PEM form")]
     #[diagnostic(
         code(serve::certificate),
         help(
@@ -63,9 +75,9 @@ pub(crate) enum BadCertificate {
              FILE -out cert.pem` converts one in DER form"
         )
     )]
-    NoCertificate { path: String },
+    NoCertificate { option: &'static str, path: String },
 
-    #[error("{path}, which `{KEY}` names, has no private key in PEM form")]
+    #[error("{path}, which `{option}` names, has no private key in PEM form")]
     #[diagnostic(
         code(serve::certificate),
         help(
@@ -73,14 +85,14 @@ pub(crate) enum BadCertificate {
              key.pem` converts one in another form, or with a passphrase"
         )
     )]
-    NoKey { path: String },
+    NoKey { option: &'static str, path: String },
 
     #[error("{key} is not the private key of the certificate in {cert}")]
     #[diagnostic(
         code(serve::certificate),
         help(
-            "pass the files of one certificate; its own certificate comes first in `{CERT}`, before \
-             those of its issuers"
+            "name the files of one certificate; in the first, its own certificate comes before those \
+             of its issuers"
         )
     )]
     Mismatch { cert: String, key: String },
@@ -106,14 +118,25 @@ pub(crate) enum BadCertificate {
 impl TlsArguments {
     /// Returns the files, if they were given.
     pub(crate) fn files(&self) -> Option<TlsFiles<'_>> {
-        Some(TlsFiles { cert: self.tls_cert.as_deref()?, key: self.tls_key.as_deref()? })
+        let names = if self.are_configured { KEYS } else { OPTIONS };
+        Some(TlsFiles { cert: self.tls_cert.as_deref()?, key: self.tls_key.as_deref()?, names })
+    }
+
+    /// Returns the files that were given, or else those of a configuration.
+    pub(crate) fn or_configured(&self, options: &HttpOptions) -> Self {
+        if self.tls_cert.is_some() {
+            return self.clone();
+        }
+        let options = serde_json::json!(options);
+        let file = |name: &str| options.get(name)?.as_str().map(str::to_owned);
+        Self { tls_cert: file("tls_cert"), tls_key: file("tls_key"), are_configured: true }
     }
 }
 
 impl TlsFiles<'_> {
     /// Checks that both files can be read. What is in them is known once the port is opened.
     pub(crate) fn check(self) -> Result<(), BadCertificate> {
-        for (option, path) in [(CERT, self.cert), (KEY, self.key)] {
+        for (option, path) in [(self.names.cert, self.cert), (self.names.key, self.key)] {
             fs::read(path).map_err(|source| BadCertificate::read(option, path, source))?;
         }
         Ok(())
@@ -122,13 +145,18 @@ impl TlsFiles<'_> {
     /// Converts the error of a port with these files.
     pub(crate) fn error(self, error: CertificateError) -> BadCertificate {
         let (cert, key) = (output::name(self.cert), output::name(self.key));
+        let names = self.names;
         match error {
             CertificateError::Read { path, source } if path.as_os_str() == self.key => {
-                BadCertificate::read(KEY, self.key, source)
+                BadCertificate::read(names.key, self.key, source)
             }
-            CertificateError::Read { source, .. } => BadCertificate::read(CERT, self.cert, source),
-            CertificateError::NoCertificate(_) => BadCertificate::NoCertificate { path: cert },
-            CertificateError::NoKey(_) => BadCertificate::NoKey { path: key },
+            CertificateError::Read { source, .. } => {
+                BadCertificate::read(names.cert, self.cert, source)
+            }
+            CertificateError::NoCertificate(_) => {
+                BadCertificate::NoCertificate { option: names.cert, path: cert }
+            }
+            CertificateError::NoKey(_) => BadCertificate::NoKey { option: names.key, path: key },
             CertificateError::Mismatch { .. } => BadCertificate::Mismatch { cert, key },
             CertificateError::Unusable { reason, .. } => {
                 BadCertificate::Unusable { cert, key, reason }
@@ -177,7 +205,7 @@ mod tests {
     #[test]
     fn a_certificate_needs_its_key() {
         let line = files(&["--tls-cert", "a", "--tls-key", "b"]).expect("both");
-        assert!(matches!(line.tls.files(), Some(TlsFiles { cert: "a", key: "b" })));
+        assert!(matches!(line.tls.files(), Some(TlsFiles { cert: "a", key: "b", .. })));
         assert!(files(&[]).expect("none").tls.files().is_none());
         for (one, other) in [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert")] {
             let error = files(&[one, "a"]).expect_err("one alone").to_string();
@@ -189,16 +217,36 @@ mod tests {
     fn the_error_of_a_file_names_its_option() {
         let here = env!("CARGO_MANIFEST_DIR");
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        let error = |cert, key| TlsFiles { cert, key }.check().map_err(|error| error.to_string());
+        let error = |cert, key| {
+            let files = TlsFiles { cert, key, names: OPTIONS };
+            files.check().map_err(|error| error.to_string())
+        };
         assert_eq!(error(manifest, manifest), Ok(()));
         let missing = Err("there is no file nowhere.pem, which `--tls-cert` names".to_owned());
         assert_eq!(error("nowhere.pem", manifest), missing);
         let directory = Err(format!("cannot read {here}, which `--tls-key` names"));
         assert_eq!(error(manifest, here), directory);
-        let files = TlsFiles { cert: "c", key: "k" };
+        let files = TlsFiles { cert: "c", key: "k", names: OPTIONS };
         let gone =
             CertificateError::Read { path: "k".into(), source: io::ErrorKind::NotFound.into() };
         let gone = files.error(gone).to_string();
         assert_eq!(gone, "there is no file k, which `--tls-key` names");
+    }
+
+    #[test]
+    fn the_files_of_a_configuration_count_where_none_are_given() {
+        let options = HttpOptions::new().tls_cert("c").tls_key("k");
+        let configured = TlsArguments::default().or_configured(&options);
+        let files = configured.files().expect("two files");
+        assert_eq!((files.cert, files.key), ("c", "k"));
+        let error = files.check().expect_err("no such file").to_string();
+        assert_eq!(error, "there is no file c, which `http.tls.cert` names");
+        let given = files_of(&["--tls-cert", "a", "--tls-key", "b"]).or_configured(&options);
+        assert_eq!(given.files().map(|files| files.cert), Some("a"));
+        assert!(TlsArguments::default().or_configured(&HttpOptions::new()).files().is_none());
+    }
+
+    fn files_of(words: &[&str]) -> TlsArguments {
+        files(words).expect("a command line").tls
     }
 }

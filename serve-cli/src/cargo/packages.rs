@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::Error;
 use super::options::CargoOptions;
 use super::target::Selection;
-use crate::arguments::RunArguments;
+use crate::arguments::{RunArguments, TlsArguments};
 use crate::remote;
 
 /// The packages that a program links.
@@ -43,7 +43,7 @@ impl Packages {
                 packages.push(package.to_owned());
             }
         }
-        let tls = serde_json::json!(config.http).get("tls").is_some();
+        let tls = TlsArguments::default().or_configured(&config.http.options).files().is_some();
         let others = packages.split_off(packages.len().min(1));
         Ok(Self { package: packages.pop(), application: None, others, tls })
     }

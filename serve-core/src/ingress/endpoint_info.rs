@@ -12,7 +12,8 @@ use schemars::{Schema, SchemaGenerator};
 use crate::call::{Arguments, ParamTraits};
 use crate::deployment::Anywhere;
 use crate::ingress::file_part::FilePart;
-use crate::ingress::response::into_response::{EndpointResult, ResultKind};
+use crate::ingress::response::into_response::EndpointResult;
+use crate::ingress::response::result_kind::ResultKind;
 use crate::method::{Method, MethodInfo};
 
 /// The place where a parameter of an endpoint is found.

@@ -60,21 +60,21 @@ fn a_certificate_makes_the_port_speak_https() {
     certificate(&library, "other.pem", "other.key");
     let run = ["run", "greeter:spanish", "--tls-cert", "cert.pem", "--tls-key", "other.key"];
     insta::assert_snapshot!(library.serve(run).finish(), @"
-    exit code: 15
+    exit code: 18
     ----- stderr -----
     error[serve::certificate]: other.key is not the private key of the certificate in cert.pem
-      help: pass the files of one certificate; its own certificate comes first in `--tls-cert`, before those of its issuers
+      help: name the files of one certificate; in the first, its own certificate comes before those of its issuers
     ");
     let run = ["run", "greeter:spanish", "--tls-cert", "key.pem", "--tls-key", "key.pem"];
     insta::assert_snapshot!(library.serve(run).finish(), @"
-    exit code: 15
+    exit code: 18
     ----- stderr -----
     error[serve::certificate]: key.pem, which `--tls-cert` names, has no certificate in PEM form
       help: a certificate begins with `-----BEGIN CERTIFICATE-----`; `openssl x509 -inform der -in FILE -out cert.pem` converts one in DER form
     ");
     let run = ["run", "greeter:spanish", "--tls-cert", "cert.pem", "--tls-key", "cert.pem"];
     insta::assert_snapshot!(library.serve(run).finish(), @"
-    exit code: 15
+    exit code: 18
     ----- stderr -----
     error[serve::certificate]: cert.pem, which `--tls-key` names, has no private key in PEM form
       help: a private key begins with `-----BEGIN PRIVATE KEY-----`; `openssl pkey -in FILE -out key.pem` converts one in another form, or with a passphrase
@@ -86,14 +86,14 @@ fn files_that_cannot_be_read_are_found_before_the_build() {
     let library = Fixture::shared("library");
     let run = ["run", "greeter:spanish", "--tls-cert", "cert.pem", "--tls-key", "key.pem"];
     insta::assert_snapshot!(library.serve(run).finish(), @"
-    exit code: 15
+    exit code: 18
     ----- stderr -----
     error[serve::certificate]: there is no file cert.pem, which `--tls-cert` names
       help: name a file in PEM form, by its path from this directory or from the root
     ");
     let run = ["run", "greeter:spanish", "--tls-cert", "Cargo.toml", "--tls-key", "src"];
     insta::assert_snapshot!(library.serve(run).finish(), @"
-    exit code: 15
+    exit code: 18
     ----- stderr -----
     error[serve::certificate]: cannot read src, which `--tls-key` names
       caused by: Is a directory (os error 21)

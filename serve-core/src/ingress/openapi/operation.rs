@@ -6,7 +6,7 @@ use super::about::About;
 use super::{ERROR, SCHEMAS};
 use crate::ingress::endpoint_info::{BodyFormat, EndpointInfo, Files, ParamPlace, SocketInfo};
 use crate::ingress::response::framing::Framing;
-use crate::ingress::response::into_response::ResultKind;
+use crate::ingress::response::result_kind::ResultKind;
 
 /// The schemas of one endpoint.
 pub(crate) struct Schemas {

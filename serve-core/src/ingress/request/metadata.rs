@@ -34,7 +34,7 @@ impl<'a> Metadata<'a> {
     /// Reads the headers in one pass. Names are distinguished by their length first, so that the
     /// usual headers cost nothing.
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
-        let mut found = Self { grpc: grpc::content_type(headers), ..Self::default() };
+        let mut found = Self::default();
         let sooner = |known: Option<Duration>, timeout: Option<Duration>| {
             known.into_iter().chain(timeout).min()
         };
@@ -43,6 +43,9 @@ impl<'a> Metadata<'a> {
             match name.len() {
                 6 if name == "accept" => found.prefers_text = prefers_text(value),
                 12 if name == "x-request-id" => found.request_id = id(value),
+                12 if name == "content-type" => {
+                    found.grpc = Some(value).filter(|value| grpc::is_grpc(value));
+                }
                 12 if name == "grpc-timeout" => {
                     let timeout = value.to_str().ok().and_then(grpc_timeout);
                     found.timeout = sooner(found.timeout, timeout);

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 
 use crate::ingress::response::error_format::qualities;
-use crate::ingress::response::into_response::ResultKind;
+use crate::ingress::response::result_kind::ResultKind;
 
 /// The way in which the items of a stream are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

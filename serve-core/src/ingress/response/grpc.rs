@@ -23,15 +23,17 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// The characters that a message may not have as they are: all but printable ASCII, and `%`.
 const NOT_IN_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Returns the content type of a gRPC request: `application/grpc`, with `+proto` and the like, or that
-/// of gRPC-Web.
+/// Returns the content type of a gRPC request.
 pub(crate) fn content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(CONTENT_TYPE).filter(|content_type| is_grpc(content_type))
+}
+
+/// True for the content type of a gRPC request: `application/grpc`, with `+proto` and the like, or that
+/// of gRPC-Web.
+pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    headers.get(CONTENT_TYPE).filter(|content_type| {
-        content_type.as_bytes().split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
-            name.eq_ignore_ascii_case(GRPC)
-                && matches!(rest.first(), None | Some(b'+' | b';' | b'-'))
-        })
+    content_type.as_bytes().split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b'-'))
     })
 }
 

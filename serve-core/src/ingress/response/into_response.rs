@@ -1,7 +1,6 @@
 //! Converts a result into a response: text as text, bytes as bytes, nothing as an empty body,
 //! everything else as JSON. The type decides, not a trait, so that nothing has to be implemented.
 
-use std::any::TypeId;
 use std::fmt;
 
 use axum::body::Body;
@@ -16,45 +15,7 @@ use crate::ingress::response::event::Event;
 use crate::ingress::response::framing::Framing;
 use crate::ingress::response::json;
 use crate::ingress::response::reply::{Reply, Unsendable};
-
-/// The form in which values of a type are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ResultKind {
-    /// `String`.
-    Text,
-    /// `()`.
-    Empty,
-    /// `Bytes`.
-    Raw,
-    /// Any other type.
-    Json,
-}
-
-impl ResultKind {
-    pub(crate) fn of<T: 'static>() -> Self {
-        let id = TypeId::of::<T>();
-        if id == TypeId::of::<String>() {
-            Self::Text
-        } else if id == TypeId::of::<()>() {
-            Self::Empty
-        } else if id == TypeId::of::<Bytes>() {
-            Self::Raw
-        } else {
-            Self::Json
-        }
-    }
-
-    /// Returns the `Content-Type` of one value.
-    pub(crate) const fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; charset=utf-8",
-            // As in Ray Serve, an empty body has no character set.
-            Self::Empty => "text/plain",
-            Self::Raw => "application/octet-stream",
-            Self::Json => "application/json",
-        }
-    }
-}
+use crate::ingress::response::result_kind::ResultKind;
 
 /// The mark of a response whose body is produced piece by piece, even if its length is known.
 #[derive(Clone, Copy, Debug)]

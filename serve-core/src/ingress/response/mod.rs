@@ -11,4 +11,5 @@ pub(crate) mod into_response;
 pub(crate) mod json;
 pub(crate) mod rejection;
 pub(crate) mod reply;
+pub(crate) mod result_kind;
 pub(crate) mod streaming;
