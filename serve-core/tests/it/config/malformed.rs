@@ -15,7 +15,7 @@ fn each_fault_has_its_place_and_remedy() {
         let faults = Config::parse_bytes(&bytes, &name, &environment).expect_err(&name);
         let expected = if name == "five_faults.yaml" { 5 } else { 1 };
         assert_eq!(faults.len(), expected, "{name}: {faults}");
-        writeln!(said, "{faults}").unwrap();
+        writeln!(said, "{}", without_names(&faults.to_string())).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         for fault in &faults {
             let (line, column) = (fault.line().expect("a line"), fault.column().expect("a column"));
@@ -25,6 +25,18 @@ fn each_fault_has_its_place_and_remedy() {
         }
     }
     insta::assert_snapshot!(said);
+}
+
+/// The faults without the names that are registered in this program, to which other tests add.
+fn without_names(faults: &str) -> String {
+    let lines = faults.lines().map(|line| {
+        let Some((before, rest)) = line.split_once("; there are `") else {
+            return line.replace("; none is registered;", "; there are [..];");
+        };
+        let names = rest.find("`; ").unwrap_or(rest.len());
+        format!("{before}; there are [..]{}", rest.get(names + 1..).unwrap_or_default())
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
