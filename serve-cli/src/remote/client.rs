@@ -17,8 +17,10 @@ use crate::arguments::{RemoteArguments, Variables};
 
 /// The time in which an instance accepts a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The time for an answer: a deletion is answered once the application has stopped.
-const ANSWER: Duration = Duration::from_secs(300);
+/// The time for an answer. A change is answered once it is accepted.
+const ANSWER: Duration = Duration::from_secs(30);
+/// The time for the answer to a deletion, which comes once the application has stopped.
+const DELETION: Duration = Duration::from_secs(600);
 
 /// A client of an instance's admin port.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Client {
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, Error> {
         let silent = |source| Error::NotAnswered { address: self.address.clone(), source };
         let late = |_| silent(io::ErrorKind::TimedOut.into());
+        let limit = if method == Method::DELETE { DELETION } else { ANSWER };
         let stream = timeout(CONNECT, TcpStream::connect(&self.address)).await.map_err(late)?;
         let stream = stream.map_err(silent)?;
         let broken = |error: hyper::Error| self.not_serve(&error.to_string());
@@ -83,10 +86,10 @@ impl Client {
         let request = request
             .body(Full::new(bytes::Bytes::from(body)))
             .map_err(|error| self.not_serve(&error.to_string()))?;
-        let response = timeout(ANSWER, sender.send_request(request)).await.map_err(late)?;
+        let response = timeout(limit, sender.send_request(request)).await.map_err(late)?;
         let response = response.map_err(broken)?;
         let status = response.status();
-        let body = timeout(ANSWER, response.into_body().collect()).await.map_err(late)?;
+        let body = timeout(limit, response.into_body().collect()).await.map_err(late)?;
         let body = body.map_err(broken)?.to_bytes();
         let answer: Option<Value> = serde_json::from_slice(&body).ok();
         if status.is_success() {
