@@ -21,7 +21,7 @@ fn the_program_is_put_where_it_is_asked_for_and_needs_no_cargo() {
     let called = program(&["call", "greeter:spanish", "greet", "name=Dora"]);
     assert_eq!(String::from_utf8_lossy(&called.stdout), "Hola Dora!\n");
     // It takes the same commands, and refuses the same.
-    assert_eq!(program(&["deploy", "serve.yaml"]).status.code(), Some(13));
+    assert_eq!(program(&["top"]).status.code(), Some(13));
     assert_eq!(program(&["run", "spanih"]).status.code(), Some(5));
 }
 

@@ -200,20 +200,19 @@ fn a_word_that_is_no_argument() {
 #[test]
 fn a_config_file() {
     insta::assert_snapshot!(library(["run", "serve.yaml"]), @"
-    exit code: 2
+    exit code: 1
     ----- stderr -----
-    error: invalid value 'serve.yaml' for '[[PACKAGE:]APP]': config files cannot be run yet: name an application, as in `hello:language_classifier`
-
-    For more information, try '--help'.
+    error[serve::config]: cannot read serve.yaml
+      caused by: No such file or directory (os error 2)
     ");
 }
 
 #[test]
 fn a_command_that_is_not_there_yet() {
-    insta::assert_snapshot!(library(["deploy", "serve.yaml", "--wait"]), @"
+    insta::assert_snapshot!(library(["top", "--sort", "load"]), @"
     exit code: 13
     ----- stderr -----
-    error[serve::not_built]: `deploy` is planned, but not part of this version: it will apply a config file to a running Serve
+    error[serve::not_built]: `top` is planned, but not part of this version: it will watch a running Serve
       help: `run` serves an application until Ctrl-C; `--help` lists the commands
     ");
 }

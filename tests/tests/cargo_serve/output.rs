@@ -26,7 +26,7 @@ fn a_full_disk_is_an_error_of_every_command_that_writes() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
     for command in WRITERS {
         let finished = library.serve(command.iter().copied()).stdout(full()).finish();
-        assert_eq!(finished.code, Some(14), "{command:?}: {finished}");
+        assert_eq!(finished.code, Some(17), "{command:?}: {finished}");
         assert!(
             finished.stderr.ends_with(
                 "error[serve::output]: cannot write the output\n  \
@@ -36,13 +36,13 @@ fn a_full_disk_is_an_error_of_every_command_that_writes() {
         );
     }
     let build = library.serve(["build", "-o", "full-server"]).stdout(full()).finish();
-    assert_eq!(build.code, Some(14), "{build}");
+    assert_eq!(build.code, Some(17), "{build}");
     // The built program says the same.
     let program = library.path("full-server");
     for command in [&["list"][..], &["graph", "spanish"], &["--help"], &["run", "--help"]] {
         let mut program = Command::new(&program);
         let status = program.args(command).stdout(full()).stderr(Stdio::null()).status();
-        assert_eq!(status.expect("it can be run").code(), Some(14), "{command:?}");
+        assert_eq!(status.expect("it can be run").code(), Some(17), "{command:?}");
     }
 }
 
@@ -51,15 +51,15 @@ fn a_file_that_cannot_be_written_is_named() {
     let library = Fixture::shared("library");
     let written = |arguments: &[&'static str]| library.serve(arguments.iter().copied()).finish();
     insta::assert_snapshot!(written(&["graph", "spanish", "-o", "no/such/graph.txt"]), @"
-    exit code: 14
+    exit code: 17
     ----- stderr -----
     error[serve::file]: cannot write no/such/graph.txt
       caused by: No such file or directory (os error 2)
     ");
     let built = written(&["build", "-o", "no/such/server"]);
-    assert_eq!(built.code, Some(14), "{built}");
+    assert_eq!(built.code, Some(17), "{built}");
     let built = written(&["build", "-o", "src"]);
-    assert_eq!(built.code, Some(14), "{built}");
+    assert_eq!(built.code, Some(17), "{built}");
     let created = written(&["new", "Cargo.toml/sub"]);
     assert_ne!(created.code, Some(0), "{created}");
 }
