@@ -1,8 +1,12 @@
 //! Configurations of running instances: what a configuration changes, and what it leaves alone.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use serve_core::config::Config;
 use serve_core::prelude::*;
@@ -10,9 +14,10 @@ use serve_core::status::{
     ApplicationSource, ApplicationStatus, ApplyError, ConfigurationError, DeploymentStatus,
     ReplicaState,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::support::clocks::seconds;
+use crate::support::cases::cases;
+use crate::support::clocks::{ms, seconds};
 use crate::support::status::deployment_of;
 
 /// The longest time that a deploy may take, on the paused clock.
@@ -376,7 +381,7 @@ async fn a_number_from_outside_outlives_deploys() {
 /// Waits until no replica of `Adder` starts or stops.
 async fn sleep_until_healthy(runtime: &Runtime) {
     loop {
-        tokio::time::sleep(seconds(1)).await;
+        sleep(seconds(1)).await;
         let adder = deployment_of(runtime, "sums", "Adder");
         let settled = adder.replicas.iter().all(|replica| replica.state == ReplicaState::Running);
         if settled && adder.replicas.len() == adder.target_num_replicas {
@@ -436,10 +441,79 @@ async fn a_growing_capacity_starts_with_the_initial_replicas() {
         runtime.apply(&value(capacity)).await.unwrap();
         timeout(LONG, runtime.wait_for("sums", ApplicationStatus::Running)).await.unwrap();
         // Idle for hours, which without the growing capacity would leave one.
-        tokio::time::sleep(seconds(10_000)).await;
+        sleep(seconds(10_000)).await;
         assert_eq!(ids(&runtime, "Adder").len(), replicas, "{capacity}");
     }
     runtime.apply(&value(50.0)).await.unwrap();
-    tokio::time::sleep(seconds(10_000)).await;
+    sleep(seconds(10_000)).await;
     assert_eq!(ids(&runtime, "Adder").len(), 1, "a falling capacity");
+}
+
+/// Whatever changes, each call is answered: updates, failing versions, scaling, rollbacks.
+#[tokio::test(start_paused = true)]
+async fn no_call_fails_while_everything_changes() {
+    for seed in 0..u64::from(cases(4)) {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let runtime = MockRuntime::builder().seed(seed).start();
+        run(&runtime, &[scalable(&json!({}))]).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let callers: Vec<_> = (0..4_u64)
+            .map(|caller| {
+                let handle = runtime.get_app_handle::<Sums>("sums").unwrap();
+                let stop = Arc::clone(&stop);
+                tokio::spawn(async move {
+                    let mut answered = 0_u32;
+                    while !stop.load(Ordering::Relaxed) {
+                        let sum = handle.sum(1).await;
+                        sum.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                        answered += 1;
+                        sleep(ms(97 + caller)).await;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        let mut last = json!({});
+        for _ in 0..25 {
+            match random.random_range(0..6) {
+                0 => {
+                    let replicas = random.random_range(0..5);
+                    runtime.scale("sums", "Adder", replicas).await.unwrap();
+                }
+                change => {
+                    let by = if change == 1 { 0 } else { random.random_range(1..3) };
+                    let adder = json!({
+                        "name": "Adder",
+                        "num_replicas": random.random_range(1..4),
+                        "user_config": { "more": random.random_range(0..3) },
+                    });
+                    let label = ["a", "b"][random.random_range(0..2)];
+                    let args = json!({ "by": by, "label": label });
+                    let keys = json!({ "args": args, "deployments": [adder] });
+                    let mut value = json!({ "applications": [scalable(&keys)] });
+                    if change == 2 {
+                        value["target_capacity"] = json!(random.random_range(1..=100));
+                    }
+                    runtime.apply(&config(&value)).await.unwrap();
+                    last = value;
+                }
+            }
+            sleep(ms(random.random_range(0..30_000))).await;
+        }
+        // In the end, the last configuration holds, and the number that was set.
+        last["applications"][0]["args"]["by"] = json!(2);
+        runtime.apply(&config(&last)).await.unwrap();
+        runtime.scale("sums", "Adder", 3).await.unwrap();
+        timeout(LONG, runtime.wait_for("sums", ApplicationStatus::Running)).await.unwrap();
+        sleep_until_healthy(&runtime).await;
+        let application = &last["applications"][0];
+        let more = application["deployments"][0]["user_config"]["more"].as_i64().unwrap_or(0);
+        let label = application["args"]["label"].as_str().unwrap_or("");
+        assert_eq!(sum(&runtime).await, format!("{label} {}", 1 + 2 + more), "seed {seed}");
+        assert_eq!(ids(&runtime, "Adder").len(), 3, "seed {seed}");
+        stop.store(true, Ordering::Relaxed);
+        for caller in callers {
+            assert!(caller.await.unwrap() > 100, "seed {seed}");
+        }
+    }
 }
