@@ -22,7 +22,7 @@
 //! assert_eq!(config.http.port, Some(9000));
 //! assert_eq!(config.applications[0].deployments[0].options.num_replicas, Some(2));
 //!
-//! let faults = Config::parse("http: { prot: 80 }", "serve.yaml", &|_| None).unwrap_err();
+//! let faults = Config::parse("http: { prot: 80 }\napplications: []", "serve.yaml", &|_| None).unwrap_err();
 //! assert!(faults.to_string().starts_with("serve.yaml:1:9: http.prot: unknown key; did you mean `port`?"));
 //! # Ok::<(), serve_core::config::ConfigFaults>(())
 //! ```
