@@ -33,13 +33,21 @@ pub(super) fn read(body: &[u8], file: &str) -> Result<Node, ConfigFaults> {
         return Ok(Node::new(start, Content::Null));
     }
     if let Err(error) = serde_json::from_str::<Value>(text) {
-        let place = Place { line: error.line().max(1), column: error.column().max(1) };
+        let place = place_of(&error, text);
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         return Err(fault(place, &format!("not JSON: {message}")));
     }
     let document = Document { text, lines: lines(text) };
     document.node(text, 0).map_err(|(place, message)| fault(place, &message))
+}
+
+/// Returns the place of a syntax error, whose column is counted in bytes.
+fn place_of(error: &serde_json::Error, text: &str) -> Place {
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let bytes = line.char_indices().map(|(byte, _)| byte);
+    let column = bytes.take_while(|byte| *byte < error.column()).count();
+    Place { line: error.line().max(1), column: column.max(1) }
 }
 
 /// Returns the byte at which each line starts.

@@ -25,6 +25,8 @@ fn faults_have_lines_and_columns() {
         ("", "body:1:1: the configuration is empty: write at least `applications: []`"),
         ("{", "body:1:1: not JSON: EOF while parsing an object"),
         ("{\"a\": 1,}", "body:1:9: not JSON: trailing comma"),
+        ("{\"é\": 1,}", "body:1:9: not JSON: trailing comma"),
+        ("\"漢字", "body:1:3: not JSON: EOF while parsing a string"),
         ("[]", "body:1:1: the configuration is empty"),
         ("{} {}", "body:1:4: not JSON: trailing characters"),
         (
