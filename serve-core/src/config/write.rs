@@ -286,6 +286,9 @@ fn hide(written: &mut Written, path: &str, is_secret: bool, variable: &VariableO
     }
 }
 
+/// The longest key that is written before its colon. YAML allows 1,024 characters.
+const LONGEST_KEY: usize = 1_000;
+
 /// Appends a value in block style. A map or a list starts on a line of its own.
 fn yaml(written: &Written, indent: usize, text: &mut String) {
     match written {
@@ -294,7 +297,15 @@ fn yaml(written: &Written, indent: usize, text: &mut String) {
                 if n > 0 || !text.ends_with("- ") {
                     text.extend(std::iter::repeat_n(' ', indent));
                 }
-                text.push_str(&scalar(&Value::from(key.as_str()), false));
+                let key = scalar(&Value::from(key.as_str()), false);
+                if key.len() > LONGEST_KEY {
+                    text.push_str("? ");
+                    text.push_str(&key);
+                    text.push('\n');
+                    text.extend(std::iter::repeat_n(' ', indent));
+                } else {
+                    text.push_str(&key);
+                }
                 text.push(':');
                 below_key(value, indent, text);
             }

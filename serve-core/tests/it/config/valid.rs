@@ -176,6 +176,19 @@ fn texts_that_look_like_something_else_come_back() {
 }
 
 #[test]
+fn long_keys_come_back() {
+    for length in [999, 1_000, 1_001, 1_023, 1_025, 5_000] {
+        let key = "k".repeat(length);
+        let value = json!({
+            "applications": [{ "import_path": "a:a", "args": { &key: { &key: [{ &key: 1, "z": 2 }] } } }]
+        });
+        let config = Config::from_value(&value).unwrap();
+        let again = parse(&config.to_yaml()).unwrap_or_else(|faults| panic!("{length}: {faults}"));
+        assert_eq!(again, config, "{length}");
+    }
+}
+
+#[test]
 fn a_variable_cannot_add_keys() {
     let text = "applications:\n  - import_path: a:a\n    args:\n      name: ${NAME}\n      n: ${N}\n      s: \"${N}\"\n";
     let config = Config::parse(text, "serve.yaml", &|name| {
