@@ -16,15 +16,18 @@ pub struct CargoServe {
 }
 
 /// The environment variables that the command reads, which tests start without.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 12] = [
     "CARGO_BUILD_TARGET_DIR",
     "CARGO_TERM_COLOR",
     "PORT",
     "RUST_LOG",
+    "SERVE_ADDRESS",
+    "SERVE_ADMIN_PORT",
     "SERVE_HTTP_HOST",
     "SERVE_HTTP_PORT",
     "SERVE_LOG",
     "SERVE_PACKAGE",
+    "SERVE_TOKEN",
     "TOKIO_WORKER_THREADS",
 ];
 

@@ -1,5 +1,7 @@
 //! The commands that check and write configurations of this program: `validate` and `build --config`.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use serde_json::Map;
@@ -50,15 +52,20 @@ pub(super) fn write(file: Option<&Path>) -> Result<u8, Error> {
         }
     }
     for missing in missing {
-        output::warning(format_args!("left out {missing}; write its `args` yourself"));
+        output::warning(format_args!(
+            "{missing}: the configuration lacks this application; add it with its `args`"
+        ));
     }
     let text = config.to_yaml();
     match file {
         None => output::result(text.trim_end())?,
         Some(file) => {
-            std::fs::write(file, text).map_err(|source| Error::Unwritable {
-                file: output::name(&file.display().to_string()),
-                source,
+            let name = || output::name(&file.display().to_string());
+            // A configuration that someone has edited is not replaced.
+            let written = File::create_new(file).and_then(|mut new| new.write_all(text.as_bytes()));
+            written.map_err(|source| match source.kind() {
+                ErrorKind::AlreadyExists => Error::FileExists(name()),
+                _ => Error::Unwritable { file: name(), source },
             })?;
             output::status("Written", file.display());
         }

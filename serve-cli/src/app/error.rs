@@ -127,6 +127,10 @@ pub(super) enum Error {
     )]
     Admin(#[source] Source),
 
+    #[error("{0} exists already")]
+    #[diagnostic(code(serve::exists), help("remove the file, or name another one"))]
+    FileExists(String),
+
     #[error("cannot write {file}")]
     #[diagnostic(code(serve::output))]
     Unwritable {
@@ -272,6 +276,7 @@ impl Failure for Error {
             Self::NotApplied { .. } => exit_code::BAD_ARGUMENT,
             Self::FileNotDeployed { .. } => exit_code::DEPLOY_FAILED,
             Self::Admin(_) => exit_code::ADDRESS_UNAVAILABLE,
+            Self::FileExists(_) => exit_code::ALREADY_EXISTS,
             Self::Unwritable { .. } => exit_code::OUTPUT_FAILED,
             Self::Certificate(error) => error.exit_code(),
             Self::PassedSocket(_) => exit_code::ADDRESS_UNAVAILABLE,

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::node::Node;
 use super::progress;
 use crate::output;
+use crate::remote::failure;
 
 /// The period at which the status is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -39,7 +40,7 @@ pub(super) async fn deploy(
         .filter_map(|name| {
             let details = status.application(name)?;
             let failed = details.status == ApplicationStatus::DeployFailed;
-            failed.then(|| format!("`{name}`: {}", details.message))
+            failed.then(|| failure(name, &details.message))
         })
         .collect();
     if !failures.is_empty() {

@@ -136,7 +136,7 @@ impl FromStr for ApplicationPath {
 }
 
 /// Returns `true` if a word names a configuration: no function has such an ending.
-fn is_file(text: &str) -> bool {
+pub(crate) fn is_file(text: &str) -> bool {
     let ending = Path::new(text).extension();
     ending.is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
         && !text.contains('=')

@@ -22,6 +22,8 @@ use crate::exit_code;
 use crate::failure::Failure;
 
 pub(crate) use admin::AdminArguments;
+#[cfg(feature = "cargo")]
+pub(crate) use application::is_file;
 pub(crate) use application::{ApplicationArguments, ApplicationPath};
 pub(crate) use assignment::{Assignment, repeated};
 pub(crate) use call::{CallArguments, Method};
@@ -77,7 +79,7 @@ impl RunArguments {
         let given = [
             (self.name.is_some(), "`--name`"),
             (self.route_prefix.is_some(), "`--route-prefix`"),
-            (values, "a value for an argument"),
+            (values, "values for arguments"),
         ];
         match given.into_iter().find(|(given, _)| *given) {
             Some((_, what)) => Err(NotOfAFile { what }),

@@ -23,7 +23,7 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run an application and serve it over HTTP
+    /// Run an application, or those of a configuration, and serve them over HTTP
     #[command(after_help = RUN_EXAMPLES)]
     Run {
         #[command(flatten)]
@@ -83,7 +83,8 @@ pub(crate) enum Command {
     /// Build the program that runs a package's applications, and print its path
     #[command(after_help = BUILD_EXAMPLES)]
     Build {
-        /// The package, by default the package in this directory
+        /// The package, by default the package in this directory; or a configuration, such as
+        /// serve.yaml, for a program with all packages that it names
         package: Option<String>,
 
         /// Copy the program to this file, replacing an existing file
@@ -157,9 +158,11 @@ Examples:
   cargo serve call hello:language_classifier greet language=spanish name=Dora";
 
 const BUILD_EXAMPLES: &str = "\
-Example:
+Examples:
   cargo serve build hello --release -o server
-  ./server run hello:language_classifier       # needs no cargo";
+  ./server run hello:language_classifier       # needs no cargo
+  cargo serve build serve.yaml -o server       # all packages that it names
+  cargo serve build --config serve.yaml        # writes a configuration";
 
 #[cfg(test)]
 mod tests;

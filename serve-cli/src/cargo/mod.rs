@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::arguments::{Method, process_variables};
+use crate::arguments::{Method, is_file, process_variables};
 use crate::failure::conclude;
 use crate::parse::parse;
 use crate::{exit_code, output, remote};
@@ -118,7 +118,13 @@ fn run(command: Command) -> Result<u8, Error> {
                 let line = vec!["write-config".into(), file.into()];
                 return start_program(&cargo, Selection::package(package), line);
             }
-            build_program(&cargo, cargo.package(package.as_deref())?, output.as_deref())
+            if let Some(file) = package.as_deref().filter(|word| is_file(word)) {
+                let packages = Packages::of_file(Path::new(file))?;
+                cargo.tls |= packages.tls;
+                return build_program(&cargo, packages.selection(), output.as_deref());
+            }
+            let selection = Selection::package(cargo.package(package.as_deref())?);
+            build_program(&cargo, selection, output.as_deref())
         }
         Command::New(arguments) => new::run(&arguments),
         Command::Eject { package, cargo } => eject::run(&cargo, cargo.package(package.as_deref())?),
@@ -128,10 +134,10 @@ fn run(command: Command) -> Result<u8, Error> {
 /// Builds the program and prints its path to stdout, for scripts.
 fn build_program(
     options: &CargoOptions,
-    package: Option<&str>,
+    selection: Selection<'_>,
     output: Option<&Path>,
 ) -> Result<u8, Error> {
-    let target = Target::of(&Workspace::load(options)?, Selection::package(package))?;
+    let target = Target::of(&Workspace::load(options)?, selection)?;
     let built = build::build(&target, options)?;
     match output {
         None => output::result(&built.executable)?,

@@ -167,7 +167,6 @@ impl CargoOptions {
         flags
     }
 
-    /// Returns the flags that every command of cargo takes.
     /// Removes and returns the file of Serve's own `--config FILE`: cargo's option of the same name
     /// takes a key with a value, or a `.toml` file.
     pub(crate) fn take_config_file(&mut self) -> Option<String> {
@@ -178,6 +177,7 @@ impl CargoOptions {
         Some(self.config.remove(place))
     }
 
+    /// Returns the flags that every command of cargo takes.
     fn configuration(&self) -> Vec<String> {
         let mut flags = Vec::new();
         flags.extend(self.config.iter().map(|value| format!("--config={value}")));

@@ -15,6 +15,7 @@ use serve_core::config::{Config, ConfigFaults};
 
 use self::client::{Client, segment};
 pub(crate) use self::error::Error;
+pub(crate) use self::wait::failure;
 use crate::arguments::{RemoteCommand, process_variables};
 use crate::{exit_code, output};
 

@@ -106,7 +106,7 @@ impl Progress {
     fn outcome(&self, what: &str) -> Result<(), Error> {
         let failed = self.states.iter().filter(|(_, state)| state.kind == Kind::Failed);
         let failures: Vec<String> =
-            failed.map(|(name, state)| format!("`{name}`: {}", state.message)).collect();
+            failed.map(|(name, state)| failure(name, &state.message)).collect();
         match failures.is_empty() {
             true => Ok(()),
             false => Err(Error::DeployFailed {
@@ -114,6 +114,14 @@ impl Progress {
                 failures: output::printable(&failures.join("\n")),
             }),
         }
+    }
+}
+
+/// Returns the line about an application that failed. Most messages name the application.
+pub(crate) fn failure(name: &str, message: &str) -> String {
+    match message.starts_with(&format!("application `{name}`")) {
+        true => message.to_owned(),
+        false => format!("`{name}`: {message}"),
     }
 }
 

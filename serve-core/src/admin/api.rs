@@ -228,7 +228,7 @@ async fn scale(
     let replicas = replicas.and_then(|replicas| usize::try_from(replicas).ok());
     let replicas = replicas.filter(|replicas| *replicas <= MAX_REPLICAS).ok_or_else(|| {
         invalid(format!(
-            "the body has no `target_num_replicas` from 0 to {MAX_REPLICAS}, or other keys \
+            "the body has no `target_num_replicas` from 0 to {MAX_REPLICAS}, or has other keys \
              besides: {EXPECTED}"
         ))
     })?;

@@ -136,18 +136,22 @@ pub(super) fn plans(
 fn build(
     config: &ApplicationConfig,
     capacity: TargetCapacity,
-) -> Result<AnyApplication, (&'static str, String)> {
+) -> Result<AnyApplication, (String, String)> {
     let known = registered();
     let Some(application) = known.iter().find(|it| it.full_name() == config.import_path) else {
-        return Err(("import_path", unknown(&config.import_path, &known)));
+        return Err(("import_path".to_owned(), unknown(&config.import_path, &known)));
     };
+    if let Some((key, message)) = unknown_argument(application, config) {
+        return Err((format!("args.{key}"), message));
+    }
+    let of = |key: &str, message: String| (key.to_owned(), message);
     // The user's function may panic.
     let arguments = config.args.clone();
     let built = catch_unwind(|| application.build(arguments))
-        .map_err(|panic| ("import_path", format!("panicked: {}", panic_message(&*panic))))?;
+        .map_err(|panic| of("import_path", format!("panicked: {}", panic_message(&*panic))))?;
     let mut built = built.map_err(|error| match error {
-        BuildError::NoArguments(_) | BuildError::Argument(_) => ("args", error.to_string()),
-        BuildError::Failed(_) => ("import_path", error.to_string()),
+        BuildError::NoArguments(_) | BuildError::Argument(_) => of("args", error.to_string()),
+        BuildError::Failed(_) => of("import_path", error.to_string()),
     })?;
     built = built.name(&config.name);
     match &config.route_prefix {
@@ -166,18 +170,45 @@ fn build(
     Ok(built)
 }
 
+/// Returns the first argument that the application does not take, and why it is refused. Checked
+/// against the schema, since deserialization ignores unknown keys unless a type denies them.
+fn unknown_argument(
+    application: &RegisteredApplication,
+    config: &ApplicationConfig,
+) -> Option<(String, String)> {
+    let schema = application.argument_schema()?;
+    let properties = schema.get("properties")?.as_object()?;
+    // A map, or one of several shapes, may take other keys.
+    let open = ["additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"];
+    if open.iter().any(|key| !matches!(schema.get(key), None | Some(Value::Bool(false)))) {
+        return None;
+    }
+    let unknown = config.args.keys().find(|key| !properties.contains_key(*key))?;
+    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let message = match nearest(unknown, names.iter().copied()) {
+        Some(near) => format!("unknown argument; did you mean `{near}`?"),
+        None => format!("unknown argument; the application takes `{}`", names.join("`, `")),
+    };
+    Some((unknown.clone(), message))
+}
+
+/// Returns the name that is nearest to a word, if it is near.
+fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(name, word), name))
+        .filter(|(distance, name)| *distance <= name.len() / 3)
+        .min()
+        .map(|(_, name)| name)
+}
+
 fn unknown(import_path: &str, known: &[&RegisteredApplication]) -> String {
     let names: Vec<String> = known.iter().map(|it| it.full_name()).collect();
-    let near = names
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, import_path), name))
-        .filter(|(distance, name)| *distance <= name.len() / 3)
-        .min();
+    let near = nearest(import_path, names.iter().map(String::as_str));
     let has = match &*names {
         [] => "it has none".to_owned(),
         names => format!("it has `{}`", names.join("`, `")),
     };
-    let near = near.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let near = near.map_or_else(|| ".".to_owned(), |name| format!("; did you mean `{name}`?"));
     format!(
         "this program has no application `{import_path}`: {has}{near} An application is a function \
          marked `#[application]` in a package that the program is linked with"

@@ -1,5 +1,6 @@
 //! [`InstanceOperations`]: the admin port's view of a running instance, and its way to change it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -152,8 +153,8 @@ impl InstanceOperations {
             found.ok_or_else(|| {
                 let message = match to {
                     Some(revision) => format!(
-                        "revision {revision} is not a configuration that is still known; see \
-                         `/api/v1/config/history`"
+                        "revision {revision} is not a configuration that is still known; \
+                         `cargo serve config --history`, or GET /api/v1/config/history, lists them"
                     ),
                     None => "there is no configuration before the current one".to_owned(),
                 };
@@ -272,6 +273,12 @@ impl Operations for InstanceOperations {
             let capacity = configuration::capacity_now(&self.plane, &config);
             let plans = configuration::plans(&self.plane, &config, capacity)
                 .map_err(|faults| invalid(&faults))?;
+            // Without the option, a number that `scale` has set is given up.
+            let scalable: BTreeSet<String> = plans
+                .iter()
+                .filter(|plan| plan.external_scaler_enabled)
+                .map(|plan| plan.application.clone())
+                .collect();
             let diff = ConfigDiff::between(&self.current(), &config);
             let effects = self.plane.effects(plans);
             let mut effects: Vec<Effect> =
@@ -284,7 +291,14 @@ impl Operations for InstanceOperations {
                             && effect.deployment.as_ref() == Some(&deployment.name)
                     });
                     if let Some(effect) = concerned {
-                        let said = format!("num_replicas stays {replicas}, as `scale` has set it");
+                        let said = match scalable.contains(&name) {
+                            true => format!("num_replicas stays {replicas}, as `scale` has set it"),
+                            false => {
+                                format!(
+                                    "num_replicas is no longer {replicas}, as `scale` has set it"
+                                )
+                            }
+                        };
                         effect.changes.push(said);
                     }
                 }

@@ -335,6 +335,26 @@ async fn a_diff_says_what_would_happen() {
 }
 
 #[tokio::test]
+async fn a_diff_says_whether_a_number_from_outside_stays() {
+    let (runtime, admin) = started().await;
+    let config = |enabled: bool, calls: usize| {
+        let deployment = json!({ "name": "Echo", "max_ongoing_requests": calls });
+        echo_with(&json!({ "external_scaler_enabled": enabled, "deployments": [deployment] }))
+    };
+    admin.put(&config(true, 1)).await;
+    assert_eq!(admin.post(SCALE, &json!({ "target_num_replicas": 3 })).await.status, 200);
+    for (enabled, said) in [
+        (true, "num_replicas stays 3, as `scale` has set it"),
+        (false, "num_replicas is no longer 3, as `scale` has set it"),
+    ] {
+        let answer = admin.post("/api/v1/config/diff", &config(enabled, 2)).await;
+        let changes = answer.body["effects"][0]["changes"].as_array().unwrap();
+        assert!(changes.contains(&json!(said)), "{answer:?}");
+    }
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_refused() {
     let (runtime, admin) = started().await;
     let port = runtime.http_address().unwrap().port();
@@ -457,7 +477,10 @@ applications:
         lines[0].contains("serve.yaml:3:16: applications[0].import_path: this program has no"),
         "{faults}"
     );
-    assert!(lines[1].contains("serve.yaml:4:48: applications[1].args"), "{faults}");
+    assert!(
+        lines[1].contains("serve.yaml:4:56: applications[1].args.prefx: unknown argument"),
+        "{faults}"
+    );
     let missing = Runtime::builder().config(folder.join("none.yaml")).start().await.unwrap_err();
     assert!(missing.to_string().contains("cannot read the configuration"), "{missing}");
     std::fs::remove_dir_all(&folder).unwrap();
@@ -491,7 +514,7 @@ const MALFORMED: [(&str, &str); 42] = [
     ("", r#"{"applications": [{"import_path": "serve-core:echo", "route_prefix": "/a/"}]}"#),
     ("", r#"{"applications": [{"import_path": "serve-core:echo", "args": []}]}"#),
     (
-        "unknown field `x`",
+        "unknown argument; the application takes `prefix`",
         r#"{"applications": [{"import_path": "serve-core:echo", "args": {"x": 1}}]}"#,
     ),
     (

@@ -292,7 +292,7 @@ async fn what_is_refused_changes_nothing_and_says_all_of_it() {
             "did you mean `serve-core:sums`?",
         ),
         (json!({ "args": { "by": "many" } }), "args", "`by`"),
-        (json!({ "args": { "bye": 1 } }), "args", "unknown field `bye`"),
+        (json!({ "args": { "bye": 1 } }), "args.bye", "the application takes `by`, `label`"),
         (json!({ "deployments": [{ "name": "Adderr" }] }), "deployments[0].name", "`Adder`"),
         (
             json!({ "deployments": [{ "name": "Label" }, { "name": "Adder", "user_config": { "mroe": 1 } }] }),

@@ -5,6 +5,8 @@
 
 mod build;
 mod call;
+#[cfg(unix)]
+mod configured;
 mod features;
 mod guide;
 mod inspect;
